@@ -1,0 +1,103 @@
+"""Any timm network with a pretrained tag."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, cast
+
+import timm
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from torch import nn
+
+from worker.synthesis.sources.contract import (
+    LoadedNetwork,
+    NetworkError,
+    NetworkReference,
+    Preprocessing,
+    SourceName,
+)
+from worker.synthesis.sources.downloads import download_failed
+
+
+class Timm:
+    name: SourceName = "timm"
+
+    def ids(self) -> Iterable[str]:
+        return _pretrained_ids()
+
+    def reference(self, id: str) -> NetworkReference | None:
+        if id not in _pretrained_ids():
+            return None
+        architecture, _, tag = id.partition(".")
+        return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag or None)
+
+    def load(self, reference: NetworkReference) -> LoadedNetwork:
+        name = (
+            f"{reference.architecture}.{reference.weights}" if reference.weights else reference.architecture
+        )
+        if name not in _pretrained_ids():
+            raise NetworkError(f"timm has no pretrained network {name!r}; timm.list_pretrained() lists them")
+        try:
+            module = timm.create_model(name, pretrained=True)
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # hub errors are OSErrors; some wrap a connection's RuntimeError
+            raise download_failed(reference.id, f"huggingface.co (timm/{name})", error) from error
+        return LoadedNetwork(module, preprocessing_of(_own_config(module)), _labels_of(module))
+
+
+@lru_cache(maxsize=1)
+def _pretrained_ids() -> frozenset[str]:
+    return frozenset(timm.list_pretrained())
+
+
+def build(architecture: str, classes: int) -> nn.Module:
+    """Make a timm network with `classes` outputs, its weights not yet loaded."""
+    return timm.create_model(architecture, pretrained=False, num_classes=classes)
+
+
+def output_tensor_name(architecture: str) -> str:
+    """Name of the classifier's weight, whose first dimension is the number of classes."""
+    classifier = _config(architecture).classifier
+    return f"{classifier if isinstance(classifier, str) else classifier[0]}.weight"
+
+
+def default_preprocessing(architecture: str) -> Preprocessing:
+    """The preprocessing of the architecture's default weights."""
+    return preprocessing_of(_config(architecture).to_dict())
+
+
+def preprocessing_of(config: dict[str, Any]) -> Preprocessing:
+    """What a timm `pretrained_cfg` describes. Raises `NetworkError` for inputs that are not square RGB."""
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise NetworkError(f"input of {channels}×{height}×{width}: expected 3 channels and a square")
+    return Preprocessing(height, tuple(config["mean"]), tuple(config["std"]))
+
+
+def _config(architecture: str) -> Any:
+    if not timm.is_model(architecture):
+        raise NetworkError(
+            f"architecture {architecture!r}: expected a name of timm.list_models(), such as resnet18"
+        )
+    return timm.get_pretrained_cfg(architecture)
+
+
+def _own_config(module: nn.Module) -> dict[str, Any]:
+    return cast(dict[str, Any], module.pretrained_cfg)
+
+
+def _labels_of(module: nn.Module) -> tuple[str, ...]:
+    own = _own_config(module).get("label_names")
+    if own:
+        return tuple(own)
+    subset = infer_imagenet_subset(module)
+    return imagenet_labels(subset) if subset else ()
+
+
+@lru_cache(maxsize=4)
+def imagenet_labels(subset: str = "imagenet-1k") -> tuple[str, ...]:
+    """Descriptions of ImageNet's classes in index order: `tench, Tinca tinca`, …"""
+    info = ImageNetInfo(subset)
+    classes: int = info.num_classes()  # type: ignore[no-untyped-call]
+    return tuple(info.index_to_description(index) for index in range(classes))

@@ -1,0 +1,103 @@
+"""Any classification network of `torchvision.models` with published weights."""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+import torchvision.models
+from torch import Tensor, nn
+
+from worker.synthesis.sources.contract import (
+    LoadedNetwork,
+    NetworkError,
+    NetworkReference,
+    Preprocessing,
+    SourceName,
+)
+from worker.synthesis.sources.downloads import download_failed
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Torchvision:
+    name: SourceName = "torchvision"
+
+    def ids(self) -> Iterable[str]:
+        return [f"{name}.{tag}" for name in architectures() for tag in _weights_by_tag(name)]
+
+    def reference(self, id: str) -> NetworkReference | None:
+        architecture, _, tag = id.partition(".")
+        if architecture not in architectures() or tag not in _weights_by_tag(architecture):
+            return None
+        return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag)
+
+    def load(self, reference: NetworkReference) -> LoadedNetwork:
+        tag = reference.weights or reference.id.partition(".")[2]
+        weights = _weights_by_tag(reference.architecture).get(tag)
+        if weights is None:
+            tags = ", ".join(_weights_by_tag(reference.architecture))
+            raise NetworkError(f"weights {tag!r} of {reference.architecture}: expected one of {tags}")
+        try:
+            state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        except OSError as error:
+            raise download_failed(reference.id, weights.url, error) from error
+        labels = tuple(weights.meta.get("categories") or ())
+        side = (weights.meta.get("min_size") or (None,))[0]
+        module = build(reference.architecture, state, classes=len(labels) or 1000, image_size=side)
+        module.load_state_dict(state)
+        transforms = weights.transforms()
+        size = transforms.crop_size[0]
+        return LoadedNetwork(
+            module, Preprocessing(size, tuple(transforms.mean), tuple(transforms.std)), labels
+        )
+
+
+@lru_cache(maxsize=1)
+def architectures() -> tuple[str, ...]:
+    """Names of all classification networks of torchvision."""
+    return tuple(torchvision.models.list_models(module=torchvision.models))
+
+
+@lru_cache(maxsize=256)
+def _weights_by_tag(architecture: str) -> dict[str, Any]:
+    if architecture not in architectures():
+        raise NetworkError(
+            f"architecture {architecture!r}: expected a name of torchvision.models, such as resnet18"
+        )
+    return {weights.name: weights for weights in torchvision.models.get_model_weights(architecture)}
+
+
+def build(
+    architecture: str, state: Mapping[str, Tensor], classes: int, image_size: int | None = None
+) -> nn.Module:
+    """Make the module that `state` was saved from, its weights not yet loaded.
+
+    torchvision's own constructors load pickles; here they only build, so what they would set for published
+    weights (auxiliary heads, input transform, a transformer's image size) is set here.
+    """
+    arguments: dict[str, Any] = {"num_classes": classes}
+    if architecture in ("googlenet", "inception_v3"):
+        has_auxiliary = any(key.startswith(("aux1.", "AuxLogits.")) for key in state)
+        # The published weights were converted from TensorFlow, whose inputs are in [-1, 1].
+        arguments |= {"aux_logits": has_auxiliary, "transform_input": True, "init_weights": False}
+    if architecture.startswith("vit_") and image_size is not None:
+        arguments["image_size"] = image_size
+    module: nn.Module = torchvision.models.get_model(architecture, weights=None, **arguments)
+    return module
+
+
+def output_tensor_name(architecture: str) -> str:
+    """Name of the last weight of the architecture, whose first dimension is the number of classes."""
+    with torch.device("meta"):  # shapes alone are needed
+        module = build(architecture, {}, classes=2)
+    return [name for name, tensor in module.state_dict().items() if tensor.ndim >= 2][-1]
+
+
+def default_preprocessing(architecture: str) -> Preprocessing:
+    """The preprocessing of the architecture's default weights."""
+    weights = _weights_by_tag(architecture)
+    if not weights:
+        return Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD)
+    transforms = next(iter(weights.values())).transforms()
+    return Preprocessing(transforms.crop_size[0], tuple(transforms.mean), tuple(transforms.std))
