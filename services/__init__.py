@@ -1,0 +1,1 @@
+"""What the system is: settings, tables, the catalog, jobs, leases, storage. Knows neither HTTP nor torch."""

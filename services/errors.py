@@ -1,0 +1,76 @@
+"""What can be wrong, in terms of the domain. None of these knows HTTP; whoever speaks HTTP maps them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+
+class ImagoError(Exception):
+    """Base of all errors that a caller is expected to handle. The message is written for people."""
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One wrong field: a JSON pointer (RFC 6901) such as `/targets/0/units`, and what would be accepted."""
+
+    pointer: str
+    detail: str
+
+
+class Invalid(ImagoError):
+    """What was asked for cannot be used as it is. Nothing was written."""
+
+    def __init__(self, errors: Iterable[FieldError]) -> None:
+        self.errors: tuple[FieldError, ...] = tuple(errors)
+        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in self.errors))
+
+    @classmethod
+    def field(cls, pointer: str, detail: str) -> "Invalid":
+        return cls([FieldError(pointer, detail)])
+
+
+class NotFound(ImagoError):
+    """There is no such thing. `hint` says what there is instead."""
+
+    def __init__(self, kind: str, id: str, hint: str = "") -> None:
+        self.kind, self.id, self.hint = kind, id, hint
+        super().__init__(f"There is no {kind} {id!r}." + (f" {hint}" if hint else ""))
+
+
+class Conflict(ImagoError):
+    """Not possible in the present state of the thing."""
+
+
+class Unauthenticated(ImagoError):
+    """Nobody is known by this key."""
+
+
+class Forbidden(ImagoError):
+    """Known, but not allowed to do this."""
+
+
+class Unavailable(ImagoError):
+    """A server that is needed does not answer; the same request may succeed later."""
+
+    def __init__(self, what: str, reason: str = "") -> None:
+        self.what = what
+        super().__init__(f"The {what} does not answer." + (f" {reason}" if reason else ""))
+
+
+def pointer(*steps: str | int) -> str:
+    """A JSON pointer to the value reached by these steps."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
+
+
+def field_errors(error: ValidationError, *prefix: str | int) -> Sequence[FieldError]:
+    """What pydantic found, as field errors below `prefix`; each says what is expected and what was given."""
+    found = []
+    for detail in error.errors(include_url=False):
+        message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if detail["type"] == "extra_forbidden":
+            message = "is not a known field"
+        elif detail["type"] not in ("missing", "value_error"):
+            message = f"{message}; got {detail['input']!r:.80}"
+        found.append(FieldError(pointer(*prefix, *detail["loc"]), message[:1].lower() + message[1:]))
+    return found

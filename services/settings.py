@@ -1,0 +1,102 @@
+"""Settings of a process: read once from the environment by its entry point, then passed on."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_SHIPPED_GENERATOR = Path(__file__).resolve().parent.parent / "generators" / "default.safetensors"
+
+
+class SettingsError(ValueError):
+    """The environment lacks a setting or holds one that cannot be used; the message names the variables."""
+
+
+class Settings(BaseSettings):
+    """All settings, each from the variable `IMAGO_` + its name in capitals. Raises `SettingsError`.
+
+    Durations are in seconds. The servers' addresses and the store's keys have no default: a process must
+    never talk to a server that nobody chose.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="IMAGO_", extra="ignore", frozen=True)
+
+    database_url: str = Field(description="PostgreSQL, as postgresql+psycopg://user:password@host:port/name")
+    broker_url: str = Field(description="Valkey or Redis, as redis://host:port/0")
+    s3_endpoint_url: str = Field(description="The S3 store, as http://host:port")
+    s3_public_endpoint_url: str | None = Field(
+        None, description="Address of the store as clients reach it; used only to sign addresses for them"
+    )
+    s3_access_key: str
+    s3_secret_key: SecretStr
+    s3_region: str = "us-east-1"
+    s3_bucket: str = Field("imago", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    image_delivery: Literal["stream", "redirect"] = Field(
+        "stream", description="How the API serves images: itself, or by a redirect to a signed address"
+    )
+    public_read: bool = Field(True, description="Whether reading needs no key")
+
+    lease_seconds: float = Field(60, ge=1, le=3600, description="How long a silent worker keeps its batch")
+    heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease")
+    poll_seconds: float = Field(15, gt=0, le=3600, description="How often an idle worker looks by itself")
+    batch_seconds: float = Field(20, gt=0, le=600, description="How long a batch should take")
+    max_batch: int = Field(64, ge=1, le=1024, description="Items of one batch at most")
+    max_units_per_job: int = Field(20_000, ge=1, le=1_000_000, description="Items of one job at most")
+
+    weights_folder: Path | None = Field(None, description="Where files of networks and generators lie")
+    generator_path: Path = Field(_SHIPPED_GENERATOR, description="The generator that is the default")
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(_readable(error)) from None
+
+    @field_validator("database_url")
+    @classmethod
+    def _only_psycopg(cls, url: str) -> str:
+        # Hosting platforms hand out postgres:// and postgresql://, which select a driver that is not here.
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+            raise ValueError(
+                "must be a PostgreSQL address, postgresql+psycopg://user:password@host:port/name"
+            )
+        return f"postgresql+psycopg://{rest}"
+
+    @field_validator("broker_url")
+    @classmethod
+    def _only_redis(cls, url: str) -> str:
+        if not url.startswith(("redis://", "rediss://", "redis+socket://")):
+            raise ValueError("must be a Redis address, redis://host:port/0")
+        return url
+
+    @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
+    @classmethod
+    def _only_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must be an address such as http://host:port")
+        return url
+
+    @model_validator(mode="after")
+    def _heart_beats_often_enough(self) -> "Settings":
+        if self.heartbeat_seconds > self.lease_seconds / 3:
+            raise ValueError(
+                "heartbeat_seconds must be at most a third of lease_seconds, "
+                "so that one lost heartbeat does not end a lease"
+            )
+        return self
+
+
+def _readable(error: ValidationError) -> str:
+    lines = []
+    for detail in error.errors(include_url=False, include_input=False):
+        name = f"IMAGO_{detail['loc'][0]}".upper() if detail["loc"] else "settings"
+        if detail["type"] == "missing":
+            field = Settings.model_fields[str(detail["loc"][0])]
+            lines.append(f"{name} is not set" + (f" ({field.description})" if field.description else ""))
+        else:
+            lines.append(f"{name}: {detail['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)
