@@ -44,9 +44,9 @@ class Database:
     def session(self) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises.
 
-        Raises `Unavailable` when the database does not answer, cut the connection, or gave the transaction up to
-        resolve a deadlock. After a cut during the commit nobody knows whether it took place; every write of this
-        package may therefore be tried again.
+        Raises `Unavailable` when the database does not answer, cut the connection, or gave the transaction up
+        to resolve a deadlock. After a cut during the commit nobody knows whether it took place; every write
+        of this package may therefore be tried again.
         """
         try:
             with self._sessions.begin() as session:

@@ -1,0 +1,13 @@
+"""`python -m migrations`: the one step of a deployment that changes the schema. Every replica may run it."""
+
+import sys
+
+from services.database import migrate
+from services.errors import Unavailable
+from services.settings import Settings, SettingsError
+
+if __name__ == "__main__":
+    try:
+        migrate(Settings().database_url)
+    except (SettingsError, Unavailable) as error:
+        sys.exit(str(error))

@@ -1,0 +1,351 @@
+"""The tables. What each state means stands here; who may change it, in `submission`, `leases` and `jobs`.
+
+Enumerations are text with a named CHECK, which a migration can change. Ids and digests collate as "C": Python
+compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
+
+Locks are taken in one order everywhere, so that no two transactions can wait for each other: a job's advisory
+lock, the lease row, visualizations by digest, jobs by id.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+NAMING = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}
+
+
+class State(StrEnum):
+    """Of a visualization."""
+
+    QUEUED = "queued"
+    """Waits to be claimed."""
+    LEASED = "leased"
+    """A worker computes it under `lease_id`."""
+    DONE = "done"
+    """Final: its objects are in the store."""
+    FAILED = "failed"
+    """Ended without a picture; `error` explains it. Asked for again, it is queued anew."""
+    UNREACHABLE = "unreachable"
+    """Final: no gradient reaches the code, so no picture of this unit can exist."""
+    CANCELED = "canceled"
+    """No live job wants it. With a `lease_id`, a worker has not yet noticed."""
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    """Nothing of it has been claimed."""
+    RUNNING = "running"
+    """A worker has claimed some of it."""
+    CANCELING = "canceling"
+    """Canceled; a worker still computes some of it and will stop at its next heartbeat."""
+    SUCCEEDED = "succeeded"
+    """Every item is done or unreachable, at least one done."""
+    FAILED = "failed"
+    """Everything has ended, and an item failed or none is done."""
+    CANCELED = "canceled"
+
+
+LIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
+"""States of a job that still wants its items."""
+
+
+class Lane(StrEnum):
+    INTERACTIVE = "interactive"
+    """Someone waits."""
+    BULK = "bulk"
+    """Overnight."""
+
+
+def _one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+_Json = dict[str, Any]
+_Id = sa.Text(collation="C")
+
+
+class Base(DeclarativeBase):
+    metadata = sa.MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own protocol)
+        str: sa.Text(),
+        datetime: sa.DateTime(timezone=True),
+        float: sa.Double(),
+        _Json: JSONB(none_as_null=True),
+        list[Any]: JSONB(none_as_null=True),
+    }
+
+
+_CREATED = sa.func.now()
+
+
+class NetworkRow(Base):
+    """A network that can be explained. Once `ready` it never changes: digests are made from its hash."""
+
+    __tablename__ = "networks"
+    __table_args__ = (
+        _one_of("source", ("efficientnet-lite", "torchvision", "timm", "file")),
+        _one_of("state", ("pending", "ready", "failed")),
+        sa.CheckConstraint("state <> 'ready' OR weights_sha256 IS NOT NULL", name="ready_has_weights"),
+        sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+    )
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    source: Mapped[str]
+    architecture: Mapped[str]
+    weights: Mapped[str | None]
+    classes: Mapped[int | None]
+    state: Mapped[str] = mapped_column(server_default="pending")
+    error: Mapped[str | None]
+    weights_sha256: Mapped[str | None]
+    preprocessing: Mapped[_Json | None]
+    labels: Mapped[list[Any]] = mapped_column(server_default="[]")
+    inspection_tries: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    inspection_until: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    inspected_at: Mapped[datetime | None]
+
+
+class LayerRow(Base):
+    __tablename__ = "layers"
+    __table_args__ = (
+        sa.CheckConstraint("units > 0", name="units"),
+        sa.CheckConstraint("(height IS NULL) = (width IS NULL)", name="spatial"),
+    )
+
+    network_id: Mapped[str] = mapped_column(
+        _Id, sa.ForeignKey("networks.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(_Id, primary_key=True)
+    ordinal: Mapped[int]
+    kind: Mapped[str]
+    units: Mapped[int]
+    height: Mapped[int | None]
+    width: Mapped[int | None]
+    receptive_field: Mapped[int | None]
+    stride: Mapped[int | None]
+
+
+class GeneratorRow(Base):
+    __tablename__ = "generators"
+    __table_args__ = (
+        sa.UniqueConstraint("weights_sha256"),
+        sa.Index("uq_generators_default", "is_default", unique=True, postgresql_where=sa.text("is_default")),
+    )
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    weights_sha256: Mapped[str]
+    location: Mapped[str]
+    architecture: Mapped[str]
+    code_shape: Mapped[list[Any]]
+    image_size: Mapped[int]
+    encoder: Mapped[str]
+    info: Mapped[_Json]
+    is_default: Mapped[bool] = mapped_column(server_default=sa.false())
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+
+
+class RecipeRow(Base):
+    __tablename__ = "recipes"
+
+    digest: Mapped[str] = mapped_column(_Id, primary_key=True)
+    technique: Mapped[str]
+    parameters: Mapped[_Json]
+
+
+class LeaseRow(Base):
+    """A worker's right to compute a batch. The increasing id is the fence."""
+
+    __tablename__ = "leases"
+    __table_args__ = (
+        _one_of("outcome", ("finished", "released", "expired")),
+        sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
+        sa.Index("ix_leases_open", "expires_at", postgresql_where=sa.text("ended_at IS NULL")),
+        sa.Index("ix_leases_ended", "ended_at", postgresql_where=sa.text("ended_at IS NOT NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    worker_id: Mapped[str]
+    items: Mapped[int]
+    settled: Mapped[int] = mapped_column(server_default="0")
+    steps: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[str | None]
+
+
+class VisualizationRow(Base):
+    """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first."""
+
+    __tablename__ = "visualizations"
+    __table_args__ = (
+        _one_of("state", State),
+        _one_of("lane", Lane),
+        sa.ForeignKeyConstraint(["network_id", "layer"], ["layers.network_id", "layers.name"]),
+        sa.CheckConstraint("length(digest) = 64", name="digest"),
+        sa.CheckConstraint("(position_y IS NULL) = (position_x IS NULL)", name="position"),
+        sa.CheckConstraint(
+            "CASE state WHEN 'leased' THEN lease_id IS NOT NULL"
+            " WHEN 'canceled' THEN true ELSE lease_id IS NULL END",
+            name="lease",
+        ),
+        sa.CheckConstraint("state <> 'done' OR image_object IS NOT NULL", name="done_has_image"),
+        sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+        sa.CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('done', 'failed', 'unreachable', 'canceled'))",
+            name="finished",
+        ),
+        # What the claim reads: the turn within a lane, and within what can be computed together. Partial, so
+        # that they stay as small as the queue while the table grows for ever.
+        sa.Index(
+            "ix_visualizations_turn", "lane", "queue_order", postgresql_where=sa.text("state = 'queued'")
+        ),
+        sa.Index(
+            "ix_visualizations_batch",
+            "lane",
+            "batch_key",
+            "queue_order",
+            postgresql_where=sa.text("state = 'queued'"),
+        ),
+        sa.Index("ix_visualizations_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
+        # What readers page through.
+        sa.Index("ix_visualizations_unit", "network_id", "layer", "unit", "digest"),
+        sa.Index(
+            "ix_visualizations_without_picture",
+            "network_id",
+            "layer",
+            "unit",
+            "digest",
+            postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
+        ),
+    )
+
+    digest: Mapped[str] = mapped_column(_Id, primary_key=True)
+    network_id: Mapped[str] = mapped_column(_Id)
+    layer: Mapped[str] = mapped_column(_Id)
+    unit: Mapped[int]
+    position_y: Mapped[int | None]
+    position_x: Mapped[int | None]
+    generator_id: Mapped[str] = mapped_column(_Id, sa.ForeignKey("generators.id"))
+    recipe_digest: Mapped[str] = mapped_column(_Id, sa.ForeignKey("recipes.digest"))
+    seed: Mapped[int]
+    engine: Mapped[str]
+    batch_key: Mapped[str] = mapped_column(_Id)
+
+    state: Mapped[str] = mapped_column(server_default="queued")
+    lane: Mapped[str]
+    queue_order: Mapped[int] = mapped_column(sa.BigInteger)
+    lease_id: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey("leases.id"))
+    attempt: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    crash_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    not_before: Mapped[datetime | None]
+    error: Mapped[_Json | None]
+
+    activation: Mapped[float | None]
+    predictions: Mapped[list[Any] | None]
+    image_object: Mapped[str | None]
+    crop_object: Mapped[str | None]
+    code_object: Mapped[str | None]
+    trace_object: Mapped[str | None]
+    image_bytes: Mapped[int | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    crop_box: Mapped[list[Any] | None]
+    provenance: Mapped[_Json | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    finished_at: Mapped[datetime | None]
+
+
+QUEUE_TURNS = sa.Sequence("queue_turns", metadata=Base.metadata)
+"""One number a submission, whose items then share it: see `services.turns`."""
+
+
+class ApiKeyRow(Base):
+    """A key; of its secret only the hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    name: Mapped[str]
+    prefix: Mapped[str]
+    secret_sha256: Mapped[str]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class JobRow(Base):
+    """What a user submitted. `counts` is written when it ends; until then its items are counted."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        _one_of("state", JobState),
+        _one_of("lane", Lane),
+        sa.CheckConstraint("total > 0 AND cached BETWEEN 0 AND total", name="total"),
+        sa.CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="finished"
+        ),
+        sa.CheckConstraint("(finished_at IS NULL) = (counts IS NULL)", name="counts"),
+        # Anonymous submitters share one owner, so that their keys cannot collide unnoticed either.
+        sa.Index(
+            "uq_jobs_idempotency_key",
+            "owner_key_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_jobs_open", "id", postgresql_where=sa.text("state IN ('queued', 'running', 'canceling')")
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    state: Mapped[str]
+    lane: Mapped[str]
+    request: Mapped[_Json]
+    owner_key_id: Mapped[str | None] = mapped_column(_Id, sa.ForeignKey("api_keys.id"))
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[str]
+    total: Mapped[int]
+    cached: Mapped[int]
+    counts: Mapped[_Json | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class JobVisualizationRow(Base):
+    """Which job wants which picture. Many jobs may want one: it is computed once."""
+
+    __tablename__ = "job_visualizations"
+    __table_args__ = (sa.UniqueConstraint("digest", "job_id"),)
+
+    job_id: Mapped[str] = mapped_column(_Id, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(_Id, sa.ForeignKey("visualizations.digest"))
+
+
+class WorkerRow(Base):
+    __tablename__ = "workers"
+    __table_args__ = (_one_of("state", ("starting", "idle", "working", "stopped")),)
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    host: Mapped[str]
+    device: Mapped[str]
+    state: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    seen_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
