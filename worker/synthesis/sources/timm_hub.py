@@ -1,12 +1,12 @@
 """Any timm network with a pretrained tag."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, cast
 
 import timm
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
-from torch import nn
+from torch import Tensor, nn
 
 from worker.synthesis.sources.contract import (
     LoadedNetwork,
@@ -56,7 +56,7 @@ def build(architecture: str, classes: int) -> nn.Module:
     return timm.create_model(architecture, pretrained=False, num_classes=classes)
 
 
-def output_tensor_name(architecture: str) -> str:
+def output_tensor_name(architecture: str, state: Mapping[str, Tensor]) -> str:
     """Name of the classifier's weight, whose first dimension is the number of classes."""
     classifier = _config(architecture).classifier
     return f"{classifier if isinstance(classifier, str) else classifier[0]}.weight"

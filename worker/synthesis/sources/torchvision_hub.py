@@ -1,10 +1,10 @@
 """Any classification network of `torchvision.models` with published weights."""
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import torch
 import torchvision.models
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from worker.synthesis.sources.contract import (
 from worker.synthesis.sources.downloads import download_failed
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_HEAD = re.compile(r"(fc|head|heads\.head|classifier(\.\d+)?)\.weight")
 
 
 class Torchvision:
@@ -87,11 +88,11 @@ def build(
     return module
 
 
-def output_tensor_name(architecture: str) -> str:
-    """Name of the last weight of the architecture, whose first dimension is the number of classes."""
-    with torch.device("meta"):  # shapes alone are needed
-        module = build(architecture, {}, classes=2)
-    return [name for name, tensor in module.state_dict().items() if tensor.ndim >= 2][-1]
+def output_tensor_name(architecture: str, state: Mapping[str, Tensor]) -> str:
+    """Name of the weight in `state` whose first dimension is the number of classes."""
+    heads = [name for name, tensor in state.items() if _HEAD.fullmatch(name) and tensor.ndim >= 2]
+    # The classifier of AlexNet or VGG is a sequence; its last layer has the highest number.
+    return max(heads, key=lambda name: [int(n) for n in re.findall(r"\d+", name)], default="fc.weight")
 
 
 def default_preprocessing(architecture: str) -> Preprocessing:

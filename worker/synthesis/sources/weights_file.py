@@ -1,8 +1,8 @@
 """A user's own weights: a safetensors file for an architecture of torchvision or timm.
 
-The file's metadata may carry two JSON values: `preprocessing` (`{"size", "mean", "std", "bgr"}`, each optional,
-mean and std in units of [0, 1]) and `labels` (a list with one string a class). Without them the architecture's
-default preprocessing holds and the classes have no names.
+The file's metadata may carry two JSON values: `preprocessing` (`{"size", "mean", "std", "bgr"}`, each
+optional, mean and std in units of [0, 1]) and `labels` (a list with one string a class). Without them the
+architecture's default preprocessing holds and the classes have no names.
 """
 
 import hashlib
@@ -48,7 +48,9 @@ class WeightsFile:
         hub = torchvision_hub if library == "torchvision" else timm_hub
         default = hub.default_preprocessing(architecture)
         state, metadata = _read(Path(reference.weights))
-        classes = reference.classes or _classes(state, hub.output_tensor_name(architecture), architecture)
+        classes = reference.classes or _classes(
+            state, hub.output_tensor_name(architecture, state), architecture
+        )
         preprocessing = _preprocessing(metadata, default)
         module = (
             torchvision_hub.build(architecture, state, classes, image_size=preprocessing.size)
@@ -62,7 +64,7 @@ class WeightsFile:
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], architecture: str) -> None:
-    """Load `state` if its names and shapes are those of `module` and it is finite; else raise `NetworkError`."""
+    """Load `state` if its names and shapes are the module's and it is finite; else raise `NetworkError`."""
     expected = module.state_dict()
     # Batch norm's step counter plays no part in inference, and converters often leave it out.
     missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]

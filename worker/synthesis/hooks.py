@@ -1,0 +1,49 @@
+"""Forward hooks that belong to one call: they fire in the calling thread only and are gone when it ends.
+
+A network is shared by many jobs, some in threads of their own; a hook of one must neither see nor stop
+another's call.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+Inputs = tuple[Any, ...]
+After = Callable[[nn.Module, Inputs, Any], None]
+Before = Callable[[nn.Module, Inputs], Inputs | None]
+
+
+@contextmanager
+def watching(
+    after: Iterable[tuple[nn.Module, After]], before: Iterable[tuple[nn.Module, Before]] = ()
+) -> Iterator[None]:
+    """Run each `after` function once its module has run, and each `before` function before (it may replace
+    the inputs)."""
+    owner = threading.get_ident()
+
+    def own_after(function: After) -> After:
+        def hook(module: nn.Module, inputs: Inputs, output: Any) -> None:
+            if threading.get_ident() == owner:
+                function(module, inputs, output)
+
+        return hook
+
+    def own_before(function: Before) -> Before:
+        def hook(module: nn.Module, inputs: Inputs) -> Inputs | None:
+            return function(module, inputs) if threading.get_ident() == owner else None
+
+        return hook
+
+    handles = []
+    try:
+        for module, function in after:
+            handles.append(module.register_forward_hook(own_after(function)))
+        for module, first in before:
+            handles.append(module.register_forward_pre_hook(own_before(first)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

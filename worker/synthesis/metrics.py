@@ -1,0 +1,35 @@
+"""What is measured on a finished picture, as it is stored: after the round trip through 8 bits a channel."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Prediction = tuple[int, float]
+
+
+def to_bytes(rgb01: Tensor) -> Tensor:
+    """RGB [N, 3, S, S] in [0, 1] (clamped to it) → uint8 of the same shape, rounded to the nearest of 256
+    values."""
+    return (rgb01.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def from_bytes(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8 RGB → the same shape in [0, 1]."""
+    return (pixels.float() / 255).to(dtype)
+
+
+def as_images(pixels: Tensor) -> NDArray[np.uint8]:
+    """uint8 [N, 3, S, S] → array [N, S, S, 3] in memory of the host."""
+    return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def top_predictions(logits: Tensor, count: int = 5) -> list[list[Prediction]]:
+    """Logits [N, C] (or [N, C, 1, 1]) → for each picture its most probable (class, probability), best
+    first."""
+    probabilities = logits.float().flatten(1).softmax(1)
+    best = probabilities.topk(min(count, probabilities.shape[1]), dim=1)
+    return [
+        list(zip(classes, values, strict=True))
+        for classes, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
