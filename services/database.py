@@ -9,10 +9,10 @@ import alembic.config
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from services.errors import Unavailable
+from services.errors import Invalid, Unavailable
 
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _MIGRATION_LOCK = 0x696D61676F01
@@ -53,6 +53,10 @@ class Database:
                 yield session
         except (OperationalError, InterfaceError) as error:
             raise Unavailable("database", str(error.orig).strip().split("\n")[0]) from error
+        except DataError as error:
+            if "NUL" not in str(error.orig):
+                raise
+            raise Invalid.field("", "a text holds the character NUL, which cannot be stored") from error
         except sa.exc.TimeoutError as error:
             raise Unavailable("database", "All connections are in use.") from error
 

@@ -1,6 +1,6 @@
 """What can be wrong, in terms of the domain. None of these knows HTTP; whoever speaks HTTP maps them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -63,13 +63,18 @@ def pointer(*steps: str | int) -> str:
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
-def field_errors(error: ValidationError, *prefix: str | int) -> Sequence[FieldError]:
-    """What pydantic found, as field errors below `prefix`; each says what is expected and what was given."""
+def field_errors(
+    error: ValidationError, *prefix: str | int, known: Collection[str] = ()
+) -> Sequence[FieldError]:
+    """What pydantic found, as field errors below `prefix`; each says what is expected and what was given.
+
+    `known` names the fields there are, for the reader who mistyped one.
+    """
     found = []
     for detail in error.errors(include_url=False):
         message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if detail["type"] == "extra_forbidden":
-            message = "is not a known field"
+            message = "is not a known field" + (f"; accepted: {', '.join(known)}" if known else "")
         elif detail["type"] not in ("missing", "value_error"):
             message = f"{message}; got {detail['input']!r:.80}"
         found.append(FieldError(pointer(*prefix, *detail["loc"]), message[:1].lower() + message[1:]))
