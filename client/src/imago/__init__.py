@@ -1,0 +1,55 @@
+"""Python client of imago: submit jobs, watch them, and use the pictures that neurons want to see.
+
+    import imago
+
+    client = imago.Client("http://127.0.0.1:8000", key="imago_…")
+    job = client.submit("efficientnet_lite0.imagenet", ["output/0-11,207"])
+    for visualization in job.results():          # each picture as soon as it is finished
+        visualization.save("pictures/")
+
+`Client()` without arguments takes the address and key from IMAGO_URL and IMAGO_API_KEY, or else from what
+`imago login` stored.
+"""
+
+from imago.client import Client
+from imago.errors import (
+    Conflict,
+    FieldError,
+    ImagoError,
+    InvalidRequest,
+    NotAuthorized,
+    NotFound,
+    Unavailable,
+    Unreachable,
+    WaitTimeout,
+)
+from imago.jobs import Job, Units
+from imago.records import Generator, Layer, Network, Prediction, Queue, Technique
+from imago.targets import Target
+from imago.version import __version__
+from imago.visualizations import Unit, Visualization
+
+__all__ = [
+    "Client",
+    "Conflict",
+    "FieldError",
+    "Generator",
+    "ImagoError",
+    "InvalidRequest",
+    "Job",
+    "Layer",
+    "Network",
+    "NotAuthorized",
+    "NotFound",
+    "Prediction",
+    "Queue",
+    "Target",
+    "Technique",
+    "Unavailable",
+    "Unit",
+    "Units",
+    "Unreachable",
+    "Visualization",
+    "WaitTimeout",
+    "__version__",
+]

@@ -1,0 +1,5 @@
+"""`python -m imago`: the command line."""
+
+from imago.cli import main
+
+main()

@@ -1,0 +1,73 @@
+"""The command line `imago`.
+
+Exit statuses: 0 all well, 1 a job ended without all its pictures (or another error), 2 the command or a value
+in it was not accepted, 3 not found, 4 the key does not allow it, 5 the server cannot be reached or cannot
+serve, 130 detached by Ctrl-C.
+"""
+
+from typing import Annotated
+
+import typer
+
+from imago.cli import catalog_commands, connection_commands, job_commands, picture_commands
+from imago.cli.session import JsonFlag, Session
+from imago.cli.shell import Commands
+from imago.version import __version__
+
+app = typer.Typer(
+    name="imago",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit status: 0 all well, 1 failed items or another error, 2 not accepted, 3 not found, "
+        "4 not authorized, 5 server not reached, 130 detached."
+    ),
+)
+
+_WORK, _PICTURES, _CATALOG, _SERVER = "Work", "Pictures", "What there is", "Server"
+app.command("submit", rich_help_panel=_WORK)(job_commands.submit)
+app.command("job", rich_help_panel=_WORK)(job_commands.show_job)
+app.command("jobs", rich_help_panel=_WORK)(job_commands.list_jobs)
+app.command("cancel", rich_help_panel=_WORK)(job_commands.cancel)
+app.command("retry", rich_help_panel=_WORK)(job_commands.retry)
+app.command("get", rich_help_panel=_PICTURES)(picture_commands.get)
+app.add_typer(catalog_commands.networks, name="networks", rich_help_panel=_CATALOG)
+app.command("layers", rich_help_panel=_CATALOG)(catalog_commands.layers)
+app.command("generators", rich_help_panel=_CATALOG)(catalog_commands.generators)
+app.command("techniques", rich_help_panel=_CATALOG)(catalog_commands.techniques)
+app.command("queue", rich_help_panel=_SERVER)(catalog_commands.queue)
+app.command("login", rich_help_panel=_SERVER)(connection_commands.login)
+app.command("logout", rich_help_panel=_SERVER)(connection_commands.logout)
+app.command("doctor", rich_help_panel=_SERVER)(connection_commands.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"imago {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def imago(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option("--url", metavar="URL", help="The server (or IMAGO_URL).")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="The key (or IMAGO_API_KEY).")
+    ] = None,
+    as_json: JsonFlag = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Pictures that the neurons of a vision network want to see."""
+    context.obj = Session(url=url, key=key, as_json=as_json)
+    context.call_on_close(context.obj.close)
+
+
+def main() -> None:
+    """The entry point of the `imago` command."""
+    app()

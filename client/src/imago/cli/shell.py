@@ -1,0 +1,40 @@
+"""The group of all commands: an error ends as a sentence and a documented exit status, not as a traceback."""
+
+import errno
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from imago.cli.exit_codes import ExitCode, exit_code_of
+from imago.cli.session import Session
+from imago.errors import ImagoError
+
+
+class Commands(TyperGroup):
+    """A command group that turns exceptions into messages. IMAGO_DEBUG=1 shows tracebacks instead."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command named on the command line."""
+        try:
+            return super().invoke(ctx)
+        except ImagoError as error:
+            code, shown = exit_code_of(error), error
+        except KeyboardInterrupt:
+            code, shown = ExitCode.DETACHED, ImagoError("Interrupted.")
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has gone: `imago jobs | head`
+                raise
+            code, shown = ExitCode.FAILED, ImagoError(str(error))
+        except (typer.Exit, typer.Abort, typer.TyperException):
+            raise
+        except Exception as error:
+            if os.environ.get("IMAGO_DEBUG"):
+                raise
+            what = f"{type(error).__name__}: {error}"
+            code = ExitCode.FAILED
+            shown = ImagoError(f"Something unexpected happened ({what}). IMAGO_DEBUG=1 shows where.")
+        session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+        session.show_error(shown, code)
+        raise typer.Exit(code)

@@ -1,0 +1,158 @@
+"""Watching a job: a live bar in a terminal, one line a change elsewhere, one JSON object with --json."""
+
+import itertools
+import time
+from pathlib import Path
+
+import typer
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from imago.cli.durations import duration, rate
+from imago.cli.exit_codes import ExitCode
+from imago.cli.session import Session, state_style
+from imago.jobs import Job
+from imago.saving import PictureSaver, Saved
+from imago.visualizations import Visualization
+
+_FAILURES_SHOWN = 10
+
+
+def watch(session: Session, job: Job, folder: Path | None = None) -> None:
+    """Follow a job to its end; with a folder, its pictures are written there as they come.
+
+    Ctrl-C stops the watching and not the job. Ends the command with FAILED unless the job succeeds.
+    """
+    try:
+        if session.as_json:
+            _stream(session, job, folder)
+        else:
+            _show(session, job, folder)
+    except KeyboardInterrupt:
+        session.remark(f"\nDetached; {job.id} goes on.", "yellow")
+        again = f" --out {folder}" if folder else ""
+        session.remark(f"Re-attach: imago job {job.id} --watch{again}\nStop it:   imago cancel {job.id}", "")
+        raise typer.Exit(ExitCode.DETACHED) from None
+    if job.state != "succeeded":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def status_line(job: Job) -> str:
+    """What a job does now, in one line."""
+    units = job.units
+    parts = [job.state, f"{units.settled} of {units.total}"]
+    parts += [
+        f"{count} {name}"
+        for name, count in (
+            ("failed", units.failed),
+            ("unreachable", units.unreachable),
+            ("canceled", units.canceled),
+            ("from the cache", units.cached),
+        )
+        if count
+    ]
+    if job.state == "queued" and job.place:
+        if job.place.position is not None:
+            parts.append(f"position {job.place.position} in the queue")
+        if job.place.ahead_units:
+            parts.append(f"{job.place.ahead_units} units ahead")
+    if not job.finished and job.rate:
+        parts.append(rate(job.rate))
+    if not job.finished and job.eta_seconds is not None:
+        parts.append(f"{duration(job.eta_seconds)} left")
+    return ", ".join(parts)
+
+
+def _stream(session: Session, job: Job, folder: Path | None) -> None:
+    last: object = None
+    with PictureSaver(folder) as saver:
+        for event in job.follow():
+            if isinstance(event, Visualization):
+                if folder is None:
+                    session.emit_line({"event": "visualization", "visualization": event.raw})
+                elif event.state == "done":
+                    saver.add(event)
+                else:
+                    session.emit_line({"event": "visualization", "visualization": event.raw, "path": None})
+            elif (event.state, event.units) != last:
+                last = (event.state, event.units)
+                session.emit_line({"event": "progress", "job": event.raw})
+            _emit_saved(session, saver.ready())
+        _emit_saved(session, saver.finish())
+    session.emit_line({"event": "end", "job": job.raw})
+
+
+def _emit_saved(session: Session, saved: list[Saved]) -> None:
+    for picture in saved:
+        session.emit_line({"event": "visualization", "visualization": picture.raw, "path": str(picture.path)})
+
+
+def _show(session: Session, job: Job, folder: Path | None) -> None:
+    began = time.monotonic()
+    written = 0
+    with PictureSaver(folder) as saver:
+        if session.out.is_terminal:
+            with Live(_bar(job), console=session.out, transient=True, refresh_per_second=8) as live:
+                for event in job.follow() if folder else job.polls():
+                    if isinstance(event, Visualization):
+                        saver.add(event)
+                    else:
+                        live.update(_bar(event))
+                    written += len(saver.ready())
+        else:
+            last = ""
+            for event in job.follow() if folder else job.polls():
+                if isinstance(event, Visualization):
+                    saver.add(event)
+                elif (line := status_line(event)) != last:
+                    last = line
+                    session.say(f"{time.strftime('%H:%M:%S')} {job.id} {line}")
+                written += len(saver.ready())
+        written += len(saver.finish())
+    summarize(session, job, time.monotonic() - began)
+    if folder:
+        session.say(f"{written} picture{'' if written == 1 else 's'} in {folder}")
+    elif job.units.done:
+        session.remark(f"Get the pictures: imago get {job.id} --out DIR")
+
+
+def summarize(session: Session, job: Job, watched_seconds: float) -> None:
+    """How a finished job ended, and why items failed."""
+    units = job.units
+    seconds = watched_seconds
+    if job.created_at and job.finished_at:
+        seconds = (job.finished_at - job.created_at).total_seconds()
+    counts = [f"{units.done} done"]
+    counts += [
+        f"{getattr(units, name)} {name}"
+        for name in ("failed", "unreachable", "canceled")
+        if getattr(units, name)
+    ]
+    if units.cached:
+        counts.append(f"{units.cached} from the cache")
+    session.say(
+        f"{job.id} {job.state} after {duration(seconds)}: {', '.join(counts)}", state_style(job.state)
+    )
+    show_failures(session, job)
+    if units.failed:
+        session.remark(f"Try them again: imago retry {job.id} --watch")
+
+
+def show_failures(session: Session, job: Job) -> None:
+    """Why items failed, the first few of them."""
+    if not job.units.failed:
+        return
+    for item in itertools.islice(job.items("failed"), _FAILURES_SHOWN):
+        session.remark(f"  {item.title}: {item.error.message if item.error else 'no reason given'}", "red")
+    if job.units.failed > _FAILURES_SHOWN:
+        session.remark(f"  … and {job.units.failed - _FAILURES_SHOWN} more.", "red")
+
+
+def _bar(job: Job) -> Table:
+    units = job.units
+    grid = Table.grid(padding=(0, 1), expand=False)
+    bar = ProgressBar(total=max(units.total, 1), completed=units.settled, width=40)
+    grid.add_row(Text(job.id, style="bold"), bar, Text(status_line(job), style=state_style(job.state)))
+    return grid

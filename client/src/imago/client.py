@@ -1,0 +1,198 @@
+"""The client: one object for one server."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from imago.connection import resolve
+from imago.errors import ImagoError, WaitTimeout
+from imago.jobs import Job
+from imago.records import Generator, Layer, Network, Queue, Technique
+from imago.targets import Targets, collect, parse_unit
+from imago.transport import Json, Parameters, Transport, path_to
+from imago.visualizations import Unit, Visualization
+
+_PAGE = 200
+
+
+class Client:
+    """A connection to one imago server; threads may share it, and `with` closes it.
+
+    url, key: by default from IMAGO_URL and IMAGO_API_KEY, or else what `imago login` stored.
+    timeout: seconds without a byte after which an answer is given up. Lost connections, 429 and 503 are tried
+    again for about 15 seconds before they become exceptions.
+    """
+
+    def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 30.0) -> None:
+        connection = resolve(url, key)
+        self.url = connection.url
+        self._transport = Transport(connection.url, connection.key, timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<imago.Client {self.url}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    @property
+    def transport(self) -> Transport:
+        """The connection itself, for paths of the API that this class has no method for."""
+        return self._transport
+
+    # What can be explained, and how
+
+    def networks(self) -> list[Network]:
+        """The networks that can be explained."""
+        return [Network.read(raw) for raw in self._list(path_to("networks"))]
+
+    def network(self, id: str) -> Network:
+        """One network, with the names of its classes."""
+        return Network.read(self._transport.get(path_to("networks", id)))
+
+    def add_network(
+        self,
+        id: str,
+        *,
+        source: str | None = None,
+        architecture: str | None = None,
+        weights: str | None = None,
+        classes: int | None = None,
+    ) -> Network:
+        """Register a network, such as `resnet18.IMAGENET1K_V1`; a worker then inspects it (state `pending`).
+
+        source: `efficientnet-lite`, `torchvision`, `timm` or `file`; only a file needs the further arguments.
+        """
+        given = {"source": source, "architecture": architecture, "weights": weights, "classes": classes}
+        body = {"id": id, **{name: value for name, value in given.items() if value is not None}}
+        return Network.read(self._transport.post(path_to("networks"), body).body)
+
+    def wait_for_network(self, id: str, *, timeout: float = 600.0) -> Network:
+        """Block until a network is inspected; ImagoError if it failed, WaitTimeout if no worker came."""
+        deadline = time.monotonic() + timeout
+        while True:
+            network = self.network(id)
+            if network.state == "ready":
+                return network
+            if network.state == "failed":
+                raise ImagoError(f"{id} cannot be used: {network.error}")
+            if time.monotonic() > deadline:
+                raise WaitTimeout(f"{id} is still not inspected after {timeout:g} s; is a worker running?")
+            time.sleep(1.0)
+
+    def layers(self, network: str) -> list[Layer]:
+        """The layers of a network, in execution order."""
+        return [Layer.read(raw) for raw in self._list(path_to("networks", network, "layers"))]
+
+    def unit(self, unit: str) -> Unit:
+        """One unit by its path, `efficientnet_lite0.imagenet/output/207`. Asks the server nothing yet."""
+        return Unit(*parse_unit(unit), self._transport)
+
+    def generators(self) -> list[Generator]:
+        """The generators that pictures can be made with."""
+        return [Generator.read(raw) for raw in self._list(path_to("generators"))]
+
+    def techniques(self) -> list[Technique]:
+        """The techniques, each with the JSON Schema of its parameters."""
+        return [Technique.read(raw) for raw in self._list(path_to("techniques"))]
+
+    def technique(self, id: str) -> Technique:
+        """One technique with the JSON Schema of its parameters."""
+        return Technique.read(self._transport.get(path_to("techniques", id)))
+
+    # Work
+
+    def submit(
+        self,
+        network: str,
+        targets: Targets,
+        *,
+        seeds: Iterable[int] = (0,),
+        generator: str | None = None,
+        technique: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        lane: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Ask for pictures of units; what is made already is answered from the cache.
+
+        targets: `["output/0-11,207", "blocks.3/all"]`, `Target`s, or `{"output": [207, 208]}`.
+        seeds: one picture of each unit for each seed. parameters: of the technique, else the server's own.
+        lane: `interactive` (default) or `bulk`. idempotency_key: by default a fresh one, so that a POST sent
+        again after a lost answer makes no second job; pass your own to make repeated calls safe too.
+        """
+        body: Json = {
+            "network": network,
+            "targets": [target.as_json() for target in collect(targets)],
+            "seeds": list(seeds),
+        }
+        if generator is not None:
+            body["generator"] = generator
+        if lane is not None:
+            body["lane"] = lane
+        recipe: Json = {}
+        if technique is not None:
+            recipe["technique"] = technique
+        if parameters:
+            recipe["parameters"] = dict(parameters)
+        if recipe:
+            body["recipe"] = recipe
+        answer = self._transport.post(
+            path_to("jobs"), body, idempotency_key=idempotency_key or str(uuid.uuid4())
+        )
+        return Job(answer.body, self._transport)
+
+    def job(self, id: str) -> Job:
+        """A job by its id."""
+        return Job(self._transport.get(path_to("jobs", id)), self._transport)
+
+    def jobs(self, *, state: str | None = None, limit: int = 50) -> list[Job]:
+        """The latest jobs, newest first; only those in one state if it is given."""
+        return [Job(raw, self._transport) for raw in self._list(path_to("jobs"), {"state": state}, limit)]
+
+    def queue(self) -> Queue:
+        """What waits, and who works."""
+        return Queue.read(self._transport.get(path_to("queue")))
+
+    # Pictures
+
+    def visualization(self, digest: str) -> Visualization:
+        """A visualization by its digest."""
+        return Visualization.read(self._transport.get(path_to("visualizations", digest)), self._transport)
+
+    def visualizations(
+        self,
+        *,
+        network: str | None = None,
+        layer: str | None = None,
+        unit: int | None = None,
+        state: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Visualization]:
+        """Search what there is, page by page as you iterate."""
+        filters: Parameters = {"network": network, "layer": layer, "unit": unit, "state": state}
+        for raw in self._list(path_to("visualizations"), filters, limit):
+            yield Visualization.read(raw, self._transport)
+
+    def _list(self, path: str, filters: Parameters | None = None, limit: int | None = None) -> Iterator[Json]:
+        """The entries of a paginated list, at most `limit` of them."""
+        cursor: str | None = None
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            page = self._transport.get(path, {**(filters or {}), "limit": size, "cursor": cursor})
+            yield from page["data"][:left]
+            left = None if left is None else left - len(page["data"])
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return

@@ -1,0 +1,110 @@
+"""What can go wrong, as exceptions made for people.
+
+Every exception of this package is an `ImagoError`. Its text says what was wrong and, where the server named
+fields, one line a field.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One rejected field of a request.
+
+    pointer: a JSON pointer into the body that was sent, such as `/targets/0/units` ("" is the whole body).
+    detail: what is wrong with it, and what would be accepted.
+    """
+
+    pointer: str
+    detail: str
+
+    @property
+    def field(self) -> str:
+        """The pointer as people write fields: `targets[0].units`."""
+        dotted = ""
+        for part in self.pointer.removeprefix("#").split("/")[1:]:
+            part = part.replace("~1", "/").replace("~0", "~")
+            dotted += f"[{part}]" if re.fullmatch(r"\d+", part) else f".{part}" if dotted else part
+        return dotted
+
+
+class ImagoError(Exception):
+    """The request could not be answered.
+
+    message: one sentence. status: the HTTP status, None when there was no answer.
+    errors: the rejected fields, if any. request_id: what to quote to the people who run the server.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        errors: Sequence[FieldError] = (),
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.errors = tuple(errors)
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        lines += [
+            f"  {error.field}: {error.detail}" if error.field else f"  {error.detail}"
+            for error in self.errors
+        ]
+        return "\n".join(lines)
+
+
+class InvalidRequest(ImagoError):
+    """The request cannot be accepted as it is (400, 413, 415, 422), or was refused before it was sent."""
+
+
+class NotAuthorized(ImagoError):
+    """The key is missing, unknown, expired or lacks a scope (401, 403)."""
+
+
+class NotFound(ImagoError):
+    """There is no such thing on this server (404, 410)."""
+
+
+class Conflict(ImagoError):
+    """The thing's state does not allow this (409)."""
+
+
+class Unreachable(ImagoError):
+    """No connection to the server, or no answer from it, after all retries."""
+
+
+class Unavailable(ImagoError):
+    """The server is there but cannot serve now (429, 502, 503, 504), after all retries."""
+
+
+class WaitTimeout(ImagoError, TimeoutError):
+    """What was waited for did not happen within the time given."""
+
+
+_KINDS: dict[int, type[ImagoError]] = {
+    400: InvalidRequest,
+    401: NotAuthorized,
+    403: NotAuthorized,
+    404: NotFound,
+    409: Conflict,
+    410: NotFound,
+    413: InvalidRequest,
+    415: InvalidRequest,
+    422: InvalidRequest,
+    429: Unavailable,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def kind_of(status: int) -> type[ImagoError]:
+    """The exception class of an HTTP status."""
+    return _KINDS.get(status, ImagoError)

@@ -1,0 +1,212 @@
+"""A job as its submitter sees it: progress, the wait for its end, and its pictures as they come."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from imago.errors import WaitTimeout
+from imago.records import Raw, when
+from imago.transport import Json, Patience, Transport, path_to
+from imago.visualizations import Visualization
+
+TERMINAL = frozenset({"succeeded", "failed", "canceled"})
+"""States that a job never leaves by itself (only `retry` reopens one)."""
+_SETTLED = frozenset({"done", "failed", "unreachable", "canceled"})
+_PAGE = 200
+# A server that restarts in the middle of a long job should not end the watching of it.
+_WATCHING = Patience(seconds=120.0, refused=120.0)
+
+OnProgress: TypeAlias = Callable[["Job"], object]
+
+
+@dataclass(frozen=True)
+class Units:
+    """How many items of a job are in each state. cached: those that were done before it was submitted."""
+
+    total: int
+    done: int
+    failed: int
+    unreachable: int
+    canceled: int
+    queued: int
+    leased: int
+    cached: int
+
+    @property
+    def settled(self) -> int:
+        """Items that nothing more will happen to."""
+        return self.done + self.failed + self.unreachable + self.canceled
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a waiting job stands: position counts from 1; ahead_units are made before its first."""
+
+    position: int | None
+    ahead_units: int | None
+
+
+class Job:
+    """A submitted job. Its attributes are what the server said last; `refresh` asks again."""
+
+    def __init__(self, raw: Json, transport: Transport) -> None:
+        self._raw = raw
+        self._transport = transport
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id}: {self.state}, {self.units.done} of {self.units.total} done>"
+
+    @property
+    def raw(self) -> Raw:
+        """The job as the server's JSON."""
+        return self._raw
+
+    @property
+    def id(self) -> str:
+        return str(self._raw["id"])
+
+    @property
+    def state(self) -> str:
+        """`queued`, `running`, `canceling`, `succeeded`, `failed` or `canceled`."""
+        return str(self._raw["state"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has come to an end, good or bad."""
+        return self.state in TERMINAL
+
+    @property
+    def units(self) -> Units:
+        return Units(**{name: self._progress["units"].get(name, 0) for name in Units.__dataclass_fields__})
+
+    @property
+    def rate(self) -> float | None:
+        """Items a second over the last minute."""
+        return self._progress.get("rate")
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """The server's guess of the seconds to the end."""
+        return self._progress.get("eta_seconds")
+
+    @property
+    def place(self) -> Place | None:
+        """Its place in the queue while it waits."""
+        queue = self._raw.get("queue")
+        return Place(queue.get("position"), queue.get("ahead_units")) if queue else None
+
+    @property
+    def created_at(self) -> datetime | None:
+        return when(self._raw.get("created_at"))
+
+    @property
+    def finished_at(self) -> datetime | None:
+        return when(self._raw.get("finished_at"))
+
+    def refresh(self) -> "Job":
+        """Ask the server how it is."""
+        self._raw = self._transport.get(path_to("jobs", self.id), patience=_WATCHING)
+        return self
+
+    def cancel(self) -> "Job":
+        """Ask for its end. Items that another job wants are still made; those in the making stop soon."""
+        self._raw = self._transport.post(f"{path_to('jobs', self.id)}/cancel").body
+        return self
+
+    def retry(self) -> "Job":
+        """Queue its failed and canceled items anew."""
+        self._raw = self._transport.post(f"{path_to('jobs', self.id)}/retry").body
+        return self
+
+    def items(self, state: str | None = None) -> Iterator[Visualization]:
+        """Its items as they are now, in the order of the request; only those in one state if it is given."""
+        for _, page in self._pages(None, state):
+            yield from page
+
+    def polls(self, timeout: float | None = None) -> Iterator["Job"]:
+        """This job, refreshed again and again, until it is finished.
+
+        Asks often at first and every two seconds later. Raises WaitTimeout after `timeout` seconds.
+        """
+        began = time.monotonic()
+        while True:
+            self.refresh()
+            yield self
+            if self.finished:
+                return
+            elapsed = time.monotonic() - began
+            if timeout is not None and elapsed >= timeout:
+                raise WaitTimeout(f"{self.id} is still {self.state} after {timeout:g} s.")
+            pause = min(2.0, 0.2 + elapsed / 20)
+            time.sleep(pause if timeout is None else min(pause, timeout - elapsed))
+
+    def wait(self, on_progress: OnProgress | None = None, *, timeout: float | None = None) -> "Job":
+        """Block until it is finished; calls on_progress(job) after every look. Look at `state` afterwards."""
+        for job in self.polls(timeout):
+            if on_progress is not None:
+                on_progress(job)
+        return self
+
+    def results(
+        self, *, timeout: float | None = None, on_progress: OnProgress | None = None
+    ) -> Iterator[Visualization]:
+        """Its pictures, each as soon as it is finished; ends with the job. Failed items are in `items`."""
+        for event in self.follow(timeout):
+            if isinstance(event, Visualization):
+                if event.state == "done":
+                    yield event
+            elif on_progress is not None:
+                on_progress(event)
+
+    def follow(self, timeout: float | None = None) -> Iterator["Job | Visualization"]:
+        """After every look: this job, then each item that has come to an end since the last one."""
+        seen: dict[str, str] = {}
+        start: str | None = None  # cursor of the first page that may still hold an unfinished item
+        for job in self.polls(timeout):
+            yield job
+            if _all_seen(job.units, seen):
+                continue
+            unbroken = True
+            for cursor, page in self._pages(start):
+                for item in page:
+                    if item.state in _SETTLED and seen.get(item.digest) != item.state:
+                        seen[item.digest] = item.state
+                        yield item
+                unbroken = unbroken and all(item.state in _SETTLED for item in page)
+                if unbroken and cursor is not None:
+                    start = cursor
+                if _all_seen(job.units, seen):
+                    break
+        # Somebody may have retried items on pages that were left behind.
+        if not _all_seen(self.units, seen):
+            for item in self.items():
+                if item.state in _SETTLED and seen.get(item.digest) != item.state:
+                    yield item
+
+    def _pages(
+        self, start: str | None, state: str | None = None
+    ) -> Iterator[tuple[str | None, list[Visualization]]]:
+        """Pages of items from a cursor on, each with the cursor of the page after it."""
+        path = f"{path_to('jobs', self.id)}/visualizations"
+        cursor = start
+        while True:
+            page = self._transport.get(
+                path, {"limit": _PAGE, "cursor": cursor, "state": state}, patience=_WATCHING
+            )
+            cursor = page.get("next_cursor")
+            yield cursor, [Visualization.read(raw, self._transport) for raw in page["data"]]
+            if cursor is None:
+                return
+
+    @property
+    def _progress(self) -> Raw:
+        progress: Raw = self._raw.get("progress") or self._raw
+        return progress
+
+
+def _all_seen(units: Units, seen: dict[str, str]) -> bool:
+    counts = Counter(seen.values())
+    return all(counts[state] == getattr(units, state) for state in _SETTLED)

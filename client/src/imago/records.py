@@ -1,0 +1,138 @@
+"""What the service knows, as typed records.
+
+Each keeps the JSON object that it was read from in `raw`, so that nothing the server says is lost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Raw = Mapping[str, Any]
+
+
+def when(text: str | None) -> datetime | None:
+    """An RFC 3339 time."""
+    return datetime.fromisoformat(text) if text else None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that can be explained.
+
+    state: `pending` until a worker has inspected it, then `ready`, or `failed` with an error.
+    """
+
+    id: str
+    state: str
+    architecture: str
+    error: str | None
+    labels: tuple[str, ...]
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Network":
+        return cls(
+            id=raw["id"],
+            state=raw["state"],
+            architecture=raw.get("architecture") or "",
+            error=raw.get("error"),
+            labels=tuple(raw.get("labels") or ()),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network, in execution order.
+
+    units: how many neurons or channels. height, width: of its map, None for a vector.
+    receptive_field, stride: in input pixels, None where they are not defined.
+    """
+
+    name: str
+    kind: str
+    units: int
+    height: int | None
+    width: int | None
+    receptive_field: int | None
+    stride: int | None
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Layer":
+        return cls(
+            name=raw["name"],
+            kind=raw["kind"],
+            units=raw["units"],
+            height=raw.get("height"),
+            width=raw.get("width"),
+            receptive_field=raw.get("receptive_field"),
+            stride=raw.get("stride"),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A network that turns codes into images. image_size: side of its pictures in pixels."""
+
+    id: str
+    architecture: str
+    image_size: int
+    is_default: bool
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Generator":
+        return cls(
+            id=raw["id"],
+            architecture=raw.get("architecture") or "",
+            image_size=raw["image_size"],
+            is_default=bool(raw.get("is_default")),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True)
+class Technique:
+    """A way to make pictures. schema: the JSON Schema of its parameters."""
+
+    id: str
+    schema: Raw
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Technique":
+        return cls(id=raw["id"], schema=raw.get("schema") or {}, raw=raw)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of a picture: a class, its name if known, and its probability in [0, 1]."""
+
+    index: int
+    label: str | None
+    probability: float
+
+
+@dataclass(frozen=True)
+class ItemError:
+    """Why an item failed. retryable: whether `retry` may help."""
+
+    code: str
+    message: str
+    retryable: bool
+
+    @classmethod
+    def read(cls, raw: Raw | None) -> "ItemError | None":
+        if not raw:
+            return None
+        return cls(raw.get("code") or "", raw.get("message") or "", bool(raw.get("retryable")))
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits on the server, and who works on it."""
+
+    raw: Raw = field(repr=False)

@@ -1,0 +1,127 @@
+"""How people write what they want pictures of: `NETWORK/LAYER/UNITS`, with an optional `@Y,X`.
+
+Network ids and layer names contain dots but never slashes. UNITS is `207`, `0-11,207` or `all`. A position
+picks one place of a convolutional layer's map, row first; without it the server takes the centre.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from imago.errors import InvalidRequest
+
+_UNITS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_POSITION = re.compile(r"(\d+),(\d+)")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Units of one layer.
+
+    layer: dotted module name, or `output`. units: `"0-11,207"`, `"all"` or unit numbers.
+    position: (y, x) in the layer's own map, None for the centre.
+    """
+
+    layer: str
+    units: str | tuple[int, ...]
+    position: tuple[int, int] | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The target as the API takes it."""
+        units = self.units if isinstance(self.units, str) else list(self.units)
+        body: dict[str, object] = {"layer": self.layer, "units": units}
+        if self.position is not None:
+            body["position"] = list(self.position)
+        return body
+
+
+Targets: TypeAlias = Iterable[Target | str] | Mapping[str, str | int | Iterable[int]]
+
+
+def parse_units(text: str, *, where: str) -> str:
+    """Check `0-11,207` or `all`, and return it without blanks. where: what to quote in the error."""
+    units = re.sub(r"\s", "", text)
+    if units == "all":
+        return units
+    if not _UNITS.fullmatch(units):
+        raise InvalidRequest(
+            f"{where!r}: units are numbers and ranges such as 0-11,207, or all; {text!r} is neither."
+        )
+    for part in units.split(","):
+        first, _, last = part.partition("-")
+        if last and int(last) < int(first):
+            raise InvalidRequest(f"{where!r}: the range {part} runs backwards; write {last}-{first}.")
+    return units
+
+
+def expand_units(units: str) -> list[int]:
+    """Unit numbers of `0-11,207`, ascending, each once. `all` cannot be expanded without the server."""
+    numbers: set[int] = set()
+    for part in units.split(","):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return sorted(numbers)
+
+
+def parse_layer_target(text: str) -> Target:
+    """`LAYER/UNITS[@Y,X]` as a target.
+
+    Raises InvalidRequest that says what a target looks like.
+    """
+    parts = text.strip().split("/")
+    if len(parts) != 2 or not all(parts):
+        raise InvalidRequest(f"{text!r} is not a target: write LAYER/UNITS, for example output/0-11,207.")
+    return _target(parts[0], parts[1], where=text)
+
+
+def parse_target(text: str) -> tuple[str, Target]:
+    """`NETWORK/LAYER/UNITS[@Y,X]` as a network id and a target.
+
+    Raises InvalidRequest that says what a target looks like.
+    """
+    parts = text.strip().split("/")
+    if len(parts) != 3 or not all(parts):
+        raise InvalidRequest(
+            f"{text!r} is not a target: write NETWORK/LAYER/UNITS, "
+            "for example efficientnet_lite0.imagenet/output/0-11,207."
+        )
+    return parts[0], _target(parts[1], parts[2], where=text)
+
+
+def parse_unit(text: str) -> tuple[str, str, int]:
+    """`NETWORK/LAYER/UNIT` as a network id, a layer name and one unit number."""
+    parts = text.strip().split("/")
+    if len(parts) != 3 or not all(parts) or not re.fullmatch(r"\d+", parts[2]):
+        raise InvalidRequest(
+            f"{text!r} is not a unit: write NETWORK/LAYER/UNIT, such as resnet18.a1_in1k/output/207."
+        )
+    return parts[0], parts[1], int(parts[2])
+
+
+def collect(targets: Targets) -> list[Target]:
+    """Targets in any accepted form: `Target`s, `"LAYER/UNITS"` texts, or a mapping layer → units."""
+    if isinstance(targets, str | Target):
+        targets = [targets]
+    if isinstance(targets, Mapping):
+        return [Target(layer, _units(layer, units)) for layer, units in targets.items()]
+    return [parse_layer_target(target) if isinstance(target, str) else target for target in targets]
+
+
+def _units(layer: str, units: str | int | Iterable[int]) -> str | tuple[int, ...]:
+    if isinstance(units, str):
+        return parse_units(units, where=f"{layer}/{units}")
+    return (units,) if isinstance(units, int) else tuple(units)
+
+
+def _target(layer: str, rest: str, *, where: str) -> Target:
+    units, at, place = rest.partition("@")
+    position = None
+    if at:
+        match = _POSITION.fullmatch(re.sub(r"\s", "", place))
+        if match is None:
+            raise InvalidRequest(
+                f"{where!r}: a position is @ROW,COLUMN of the layer's map, for example @3,5; got @{place}."
+            )
+        position = (int(match[1]), int(match[2]))
+    return Target(layer, parse_units(units, where=where), position)

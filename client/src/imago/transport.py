@@ -1,0 +1,222 @@
+"""HTTP with patience: time limits, retries with back-off, and problems turned into exceptions.
+
+Every call here may be sent twice without harm. Reading is, cancelling and registering are idempotent, and a
+submission carries an Idempotency-Key; so a lost answer is simply asked for again.
+"""
+
+import platform
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+from urllib.parse import quote
+
+import httpx2
+
+from imago.errors import FieldError, ImagoError, Unreachable, kind_of
+from imago.version import __version__
+
+Json: TypeAlias = dict[str, Any]
+Parameters: TypeAlias = Mapping[str, str | int | None]
+
+_TRY_AGAIN = frozenset({429, 502, 503, 504})
+_LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to keep trying, in waits that grow from first to longest seconds.
+
+    seconds: while a server answers badly or not in time. refused: while nobody listens at the address, which
+    mostly means a wrong address or a server that is down.
+    """
+
+    seconds: float = 15.0
+    refused: float = 3.0
+    first: float = 0.25
+    longest: float = 8.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A successful answer: its JSON object and what the status line and headers said."""
+
+    body: Json
+    status: int
+    headers: Mapping[str, str]
+
+
+def path_to(*segments: object) -> str:
+    """A path under /v1 whose segments are escaped one by one."""
+    return "/v1/" + "/".join(quote(str(segment), safe="") for segment in segments)
+
+
+class Transport:
+    """The connection to one server. May be shared by threads."""
+
+    def __init__(
+        self, url: str, key: str | None, *, timeout: float = 30.0, patience: Patience | None = None
+    ) -> None:
+        """timeout: seconds without a byte after which an answer is given up (connecting: 5 at most)."""
+        headers = {"User-Agent": f"imago/{__version__} python/{platform.python_version()}"}
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        # A proxy of the environment is never asked for this machine's own addresses.
+        own_machine = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
+        try:
+            address = httpx2.URL(url)
+            if address.scheme not in ("http", "https") or not address.host:
+                raise httpx2.InvalidURL("no scheme or host")
+            self._http = httpx2.Client(
+                base_url=address,
+                headers=headers,
+                mounts=own_machine,
+                timeout=httpx2.Timeout(timeout, connect=min(timeout, 5.0)),
+            )
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            raise ImagoError(f"{url!r} is not an address of a server; write http://HOST:PORT.") from error
+        self.url = url
+        self.key = key
+        self.patience = patience or Patience()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. The transport cannot be used afterwards."""
+        self._http.close()
+
+    def get(
+        self, path: str, parameters: Parameters | None = None, *, patience: Patience | None = None
+    ) -> Json:
+        """GET a JSON object."""
+        return self._json(self._send("GET", path, parameters, patience=patience)).body
+
+    def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
+        """POST a JSON body (or none), and read a JSON object. Only for requests that may be sent twice."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._json(self._send("POST", path, body=body, headers=headers))
+
+    def get_bytes(self, path: str, parameters: Parameters | None = None) -> bytes:
+        """GET bytes, wherever the server redirects to. The key stays with the server's own address."""
+        return self._send("GET", path, parameters).content
+
+    def probe(self, path: str) -> tuple[int, Json]:
+        """GET without retries or exceptions for error statuses: (status, the JSON object or {})."""
+        try:
+            response = self._http.get(path, follow_redirects=True)
+        except httpx2.TransportError as error:
+            raise self._unreachable(error) from error
+        try:
+            body = response.json()
+        except ValueError:
+            body = {}
+        return response.status_code, body if isinstance(body, dict) else {}
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        body: Json | None = None,
+        headers: Mapping[str, str] | None = None,
+        patience: Patience | None = None,
+    ) -> httpx2.Response:
+        patience = patience or self.patience
+        began = time.monotonic()
+        wait = patience.first
+        query = {name: value for name, value in (parameters or {}).items() if value is not None}
+        while True:
+            pause = wait * random.uniform(0.5, 1.0)
+            try:
+                response = self._http.request(
+                    method, path, params=query, json=body, headers=headers, follow_redirects=method == "GET"
+                )
+            except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects) as error:
+                raise ImagoError(f"{self.url} cannot be used: {error}") from error
+            except httpx2.RequestError as error:
+                limit = patience.refused if isinstance(error, httpx2.ConnectError) else patience.seconds
+                if time.monotonic() + pause - began > limit:
+                    raise self._unreachable(error) from error
+            else:
+                if response.is_success:
+                    return response
+                asked = _retry_after(response)
+                # 409 with Retry-After: the same Idempotency-Key is still being worked on.
+                again = response.status_code in _TRY_AGAIN or (
+                    response.status_code == 409 and asked is not None
+                )
+                pause = pause if asked is None else min(asked, _LONGEST_WAIT)
+                if not again or time.monotonic() + pause - began > patience.seconds:
+                    raise _problem(response, self.url)
+            time.sleep(pause)
+            wait = min(wait * 2, patience.longest)
+
+    def _json(self, response: httpx2.Response) -> Answer:
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise ImagoError(
+                f"{response.request.url} did not answer with a JSON object; does imago run at {self.url}?",
+                status=response.status_code,
+            )
+        return Answer(body, response.status_code, response.headers)
+
+    def _unreachable(self, error: httpx2.RequestError) -> Unreachable:
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+            return Unreachable(
+                f"Cannot reach {self.url}: {_reason(error)}. Is the server up, and the address right?"
+            )
+        return Unreachable(f"No answer from {self.url}: {_reason(error)}.")
+
+
+def _reason(error: httpx2.RequestError) -> str:
+    if isinstance(error, httpx2.TimeoutException):
+        return "it took too long"
+    text = str(error) or type(error).__name__
+    return text.partition("] ")[2] or text  # "[Errno 111] Connection refused"
+
+
+def _retry_after(response: httpx2.Response) -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date."""
+    text = response.headers.get("Retry-After")
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _problem(response: httpx2.Response, url: str) -> ImagoError:
+    """The exception of an error status, from an RFC 9457 problem where there is one."""
+    status = response.status_code
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or not ("detail" in body or "title" in body):
+        reason = f"{status} {response.reason_phrase}".strip()
+        return kind_of(status)(f"{url} answered {reason} to {response.request.url.path}.", status=status)
+    errors = [
+        FieldError(str(error.get("pointer", "")), str(error.get("detail", "")))
+        for error in body.get("errors") or []
+        if isinstance(error, dict)
+    ]
+    # The detail of a problem with fields only joins what the fields say.
+    message = str((body.get("title") if errors else None) or body.get("detail") or body["title"])
+    return kind_of(status)(message, status=status, errors=errors, request_id=body.get("request_id"))

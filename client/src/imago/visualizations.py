@@ -1,0 +1,182 @@
+"""Finished pictures, and the units that they show."""
+
+import base64
+import functools
+import html
+import io
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from imago.errors import ImagoError
+from imago.files import write_whole
+from imago.records import ItemError, Prediction, Raw
+from imago.transport import Transport, path_to
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Visualization:
+    """The result of one spec: the picture that a unit wants to see, or why there is none.
+
+    digest: 64 hex digits that name it for ever. position: (y, x) in the layer's map, None for the centre.
+    state: `queued`, `leased`, `done`, `failed`, `unreachable` or `canceled`.
+    activation: the unit's response to the stored 8-bit picture. label: the class name of an output unit.
+    """
+
+    digest: str
+    network: str
+    layer: str
+    unit: int
+    position: tuple[int, int] | None
+    seed: int
+    state: str
+    label: str | None
+    activation: float | None
+    error: ItemError | None
+    raw: Raw = field(repr=False)
+    _transport: Transport = field(repr=False)
+
+    @classmethod
+    def read(cls, raw: Raw, transport: Transport) -> "Visualization":
+        position = raw.get("position")
+        return cls(
+            digest=raw["digest"],
+            network=raw["network"],
+            layer=raw["layer"],
+            unit=raw["unit"],
+            position=(position[0], position[1]) if position else None,
+            seed=raw["seed"],
+            state=raw["state"],
+            label=raw.get("label"),
+            activation=raw.get("activation"),
+            error=ItemError.read(raw.get("error")),
+            raw=raw,
+            _transport=transport,
+        )
+
+    @functools.cached_property
+    def detail(self) -> Raw:
+        """Everything the server knows of it: generator, recipe, predictions, crop box, provenance."""
+        return self._transport.get(path_to("visualizations", self.digest))
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """What its network says of the picture, most probable first; empty if the network has no classes."""
+        return tuple(
+            Prediction(entry["index"], entry.get("label"), entry["probability"])
+            for entry in self.detail.get("predictions") or ()
+        )
+
+    def image_bytes(self, *, view: str | None = None) -> bytes:
+        """The PNG. view: `full`, or `crop` for what the unit can see; by default the server's choice."""
+        if view is not None:
+            return self._image(view)
+        return self._default_image
+
+    def image(self, *, view: str | None = None) -> "Image":
+        """The picture as a PIL image (needs the `pictures` extra)."""
+        return open_image(self.image_bytes(view=view))
+
+    def save(self, path: str | os.PathLike[str], *, view: str | None = None) -> Path:
+        """Write the PNG to a file, or into a folder under `filename`; returns the path.
+
+        An existing folder, or a path that ends in a slash, is a folder. A file appears whole or not at all.
+        """
+        wanted = Path(path)
+        if wanted.is_dir() or os.fspath(path).endswith(("/", os.sep)):
+            wanted /= self.filename(view)
+        return write_whole(wanted, self.image_bytes(view=view))
+
+    def filename(self, view: str | None = None) -> str:
+        """A file name that tells what is shown and never collides: it ends with the digest's beginning."""
+        parts = [self.network, self.layer, f"{self.unit:05d}"]
+        if self.label:
+            parts.append(re.sub(r"[^0-9a-z]+", "-", self.label.lower()).strip("-")[:40])
+        if self.position:
+            parts.append("y{}x{}".format(*self.position))
+        parts += [f"s{self.seed}", self.digest[:8]]
+        if view:
+            parts.append(view)
+        return re.sub(r"[^0-9A-Za-z._-]", "-", "__".join(parts)) + ".png"
+
+    @property
+    def title(self) -> str:
+        """`network/layer/unit`, with the position and the class name where there are any."""
+        place = "@{},{}".format(*self.position) if self.position else ""
+        name = f" ({self.label})" if self.label else ""
+        return f"{self.network}/{self.layer}/{self.unit}{place}{name}"
+
+    def _image(self, view: str | None) -> bytes:
+        if self.state != "done":
+            raise ImagoError(f"{self.title} has no picture: it is {self.state}.")
+        return self._transport.get_bytes(path_to("visualizations", self.digest, "image"), {"view": view})
+
+    @functools.cached_property
+    def _default_image(self) -> bytes:
+        return self._image(None)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.image_bytes() if self.state == "done" else None
+
+    def _repr_html_(self) -> str:
+        if self.state != "done":
+            why = f": {self.error.message}" if self.error else ""
+            return f"<p><b>{html.escape(self.title)}</b> {html.escape(self.state + why)}</p>"
+        picture = base64.b64encode(self.image_bytes()).decode()
+        measured = "" if self.activation is None else f" · activation {self.activation:.3g}"
+        return (
+            '<figure style="display:inline-block;margin:4px">'
+            f'<img src="data:image/png;base64,{picture}" alt="{html.escape(self.title)}">'
+            f"<figcaption>{html.escape(self.title)}{measured} · seed {self.seed}</figcaption></figure>"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """One unit of a layer, with all its pictures."""
+
+    network: str
+    layer: str
+    number: int
+    _transport: Transport = field(repr=False)
+
+    @functools.cached_property
+    def detail(self) -> Raw:
+        """What the server knows of the unit, its visualizations among it."""
+        return self._transport.get(self._path)
+
+    def visualizations(self) -> list[Visualization]:
+        """Its visualizations of any recipe, generator, position and seed."""
+        found = self.detail.get("visualizations") or self.detail.get("data") or ()
+        return [Visualization.read(raw, self._transport) for raw in found]
+
+    def image_bytes(self) -> bytes:
+        """The PNG of its best picture now."""
+        return self._transport.get_bytes(f"{self._path}/image")
+
+    def image(self) -> "Image":
+        """Its best picture now, as a PIL image (needs the `pictures` extra)."""
+        return open_image(self.image_bytes())
+
+    def _repr_png_(self) -> bytes:
+        return self.image_bytes()
+
+    @property
+    def _path(self) -> str:
+        return path_to("networks", self.network, "layers", self.layer, "units", self.number)
+
+
+def open_image(png: bytes) -> "Image":
+    """Bytes as a PIL image; an ImagoError that says what to install where Pillow is missing."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImagoError("Pillow is not installed: pip install 'imago[pictures]'.") from error
+    image = Image.open(io.BytesIO(png))
+    image.load()
+    return image

@@ -1,0 +1,69 @@
+"""How targets are written, and what is said of those that are not."""
+
+import pytest
+
+from imago.errors import InvalidRequest
+from imago.targets import Target, collect, expand_units, parse_target, parse_unit, parse_units
+
+
+def test_network_ids_and_layer_names_keep_their_dots() -> None:
+    network, target = parse_target("resnet18.IMAGENET1K_V1/layer4.1.conv2/0-11,207")
+    assert network == "resnet18.IMAGENET1K_V1"
+    assert target == Target("layer4.1.conv2", "0-11,207")
+
+
+def test_a_position_is_row_then_column() -> None:
+    _, target = parse_target("net.a/blocks.3/5@3,12")
+    assert target == Target("blocks.3", "5", position=(3, 12))
+    assert target.as_json() == {"layer": "blocks.3", "units": "5", "position": [3, 12]}
+
+
+def test_a_target_without_a_position_leaves_the_choice_to_the_server() -> None:
+    assert Target("output", (1, 2)).as_json() == {"layer": "output", "units": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("net.a/output", "NETWORK/LAYER/UNITS"),
+        ("net.a//3", "NETWORK/LAYER/UNITS"),
+        ("a/b/c/3", "NETWORK/LAYER/UNITS"),
+        ("net.a/output/", "NETWORK/LAYER/UNITS"),
+        ("net.a/output/five", "0-11,207"),
+        ("net.a/output/-3", "0-11,207"),
+        ("net.a/output/3,,4", "0-11,207"),
+        ("net.a/output/9-3", "3-9"),
+        ("net.a/output/3@5", "@ROW,COLUMN"),
+        ("net.a/output/3@x,y", "@ROW,COLUMN"),
+    ],
+)
+def test_a_wrong_target_is_answered_with_what_would_be_right(text: str, told: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_target(text)
+    assert told in str(caught.value)
+    assert text in str(caught.value)
+
+
+def test_blanks_in_units_do_not_matter() -> None:
+    assert parse_units(" 0 - 11, 207 ", where="x") == "0-11,207"
+
+
+def test_units_expand_ascending_and_once_each() -> None:
+    assert expand_units("207,0-3,2") == [0, 1, 2, 3, 207]
+
+
+def test_one_unit_is_read_from_its_path() -> None:
+    assert parse_unit("net.a/output/207") == ("net.a", "output", 207)
+    with pytest.raises(InvalidRequest, match="NETWORK/LAYER/UNIT"):
+        parse_unit("net.a/output/0-3")
+
+
+def test_targets_are_taken_as_texts_objects_and_mappings() -> None:
+    expected = [Target("output", "0-3"), Target("blocks.3", "7", (1, 2))]
+    assert collect(["output/0-3", Target("blocks.3", "7", (1, 2))]) == expected
+    assert collect(["output/0-3", "blocks.3/7@1,2"]) == expected
+    assert collect("output/0-3") == expected[:1]
+    assert collect({"output": range(3), "blocks.3": 7}) == [
+        Target("output", (0, 1, 2)),
+        Target("blocks.3", (7,)),
+    ]
