@@ -49,8 +49,8 @@ def create_key(
 ) -> tuple[KeyView, str]:
     """Add a key; returns it and its token, `imago_<8-character id>_<secret>`, which cannot be had again.
 
-    Raises `Invalid` for an empty name, an unknown scope, or an expiry without time zone. Takes effect when the
-    transaction commits.
+    Raises `Invalid` for an empty name, an unknown scope, or an expiry without time zone. Takes effect when
+    the transaction commits.
     """
     if not name.strip() or len(name) > 100:
         raise Invalid.field("/name", "must have 1 to 100 characters")

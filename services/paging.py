@@ -33,13 +33,16 @@ def encode_cursor(list_name: str, key: Sequence[str | int]) -> str:
 
 
 def decode_cursor(list_name: str, cursor: str, kinds: tuple[type, ...]) -> list[Any]:
-    """The key in a cursor, of these types. Raises `Invalid` at `/cursor` for what `encode_cursor` did not make."""
+    """The key in a cursor, of these types. Raises `Invalid` at `/cursor` for what is no cursor of this
+    list.
+    """
+    key: list[Any] = []
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         name, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         fits = name == list_name and [type(part) for part in key] == list(kinds) and _storable(key)
     except (ValueError, TypeError, RecursionError):
-        fits, key = False, []
+        fits = False
     if not fits:
         raise Invalid.field("/cursor", "is not a cursor of this list; pass a next_cursor on as it was given")
     return key

@@ -1,7 +1,7 @@
 """Techniques and their parameters. A recipe is a technique with every parameter settled.
 
-The parameters are those of the engine's technique of the same name; the engine itself is not imported, so that
-what validates a request need not load torch.
+The parameters are those of the engine's technique of the same name; the engine itself is not imported, so
+that what validates a request need not load torch.
 """
 
 from collections.abc import Mapping

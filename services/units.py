@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from services.errors import Invalid
 
-_PART = re.compile(r"\s*(\d{1,9})\s*(?:-\s*(\d{1,9})\s*)?")
+_PART = re.compile(r" *([0-9]{1,9}) *(?:- *([0-9]{1,9}) *)?")
 _LONGEST = 20_000
 """Characters of a text, and entries of a list, at most."""
 

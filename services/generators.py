@@ -1,0 +1,146 @@
+"""Generators: what turns a code into an image. A name stands for one file of weights for ever."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services import recipes
+from services.errors import Conflict, FieldError, Invalid, NotFound
+from services.nearest import instead
+from services.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.schema import GeneratorRow
+
+_LOCK = 0x696D61676F02
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+_NEEDED = {"architecture": str, "code_shape": list, "image_size": int, "encoder": str}
+
+
+@dataclass(frozen=True)
+class Generator:
+    """`location` is where workers find the file; `info` is the file's own description of itself."""
+
+    id: str
+    weights_sha256: str
+    location: str
+    architecture: str
+    code_shape: tuple[int, ...]
+    image_size: int
+    encoder: str
+    info: Mapping[str, Any]
+    is_default: bool
+    created_at: datetime
+
+    @property
+    def recommended(self) -> Mapping[str, Any]:
+        """The parameters of a recipe that suit it; others keep the technique's defaults."""
+        recommended: Mapping[str, Any] = self.info.get("recommended") or {}
+        return recommended
+
+
+def register_generator(
+    session: Session, name: str, info: Mapping[str, Any], sha256: str, location: str, default: bool = False
+) -> Generator:
+    """Add a generator, or note where a known one now lies. With `default`, it is what jobs use that name
+    none.
+
+    Raises `Invalid` when `info` lacks a field or recommends parameters that no recipe could have, `Conflict`
+    when the name stands for other weights or the weights have another name. One registration runs at a time.
+    """
+    _check(name, info, sha256)
+    session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    if default:
+        others = sa.update(GeneratorRow).where(GeneratorRow.is_default, GeneratorRow.id != name)
+        session.execute(others.values(is_default=False))
+    session.execute(
+        insert(GeneratorRow)
+        .values(
+            id=name,
+            weights_sha256=sha256,
+            location=location,
+            info=dict(info),
+            **{field: info[field] for field in _NEEDED},
+        )
+        .on_conflict_do_nothing()
+    )
+    known = sa.or_(GeneratorRow.id == name, GeneratorRow.weights_sha256 == sha256)
+    for row in session.scalars(
+        sa.select(GeneratorRow).where(known).execution_options(populate_existing=True)
+    ):
+        if row.id != name:
+            raise Conflict(f"The weights of {name!r} are registered already, under the name {row.id!r}.")
+        if row.weights_sha256 != sha256:
+            raise Conflict(
+                f"The generator {name!r} has the weights {row.weights_sha256[:12]}…; got {sha256[:12]}…. "
+                "Pictures are named by their generator's weights: choose another name."
+            )
+        row.location, row.info, row.is_default = location, dict(info), row.is_default or default
+        session.flush()
+    return get_generator(session, name)
+
+
+def _check(name: str, info: Mapping[str, Any], sha256: str) -> None:
+    errors = []
+    if not _NAME.fullmatch(name):
+        errors.append(
+            FieldError("/name", f"must be letters, digits, '.', '_' and '-', 120 at most; got {name!r}")
+        )
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        errors.append(FieldError("/sha256", f"must be 64 hex digits; got {sha256!r}"))
+    for field, kind in _NEEDED.items():
+        if not isinstance(info.get(field), kind):
+            errors.append(FieldError(f"/info/{field}", f"must be a {kind.__name__}; got {info.get(field)!r}"))
+    if errors:
+        raise Invalid(errors)
+    try:
+        recipes.resolve({}, info.get("recommended") or {})
+    except Invalid as error:
+        prefix = "/recipe/parameters"
+        raise Invalid(
+            FieldError("/info/recommended" + wrong.pointer.removeprefix(prefix), wrong.detail)
+            for wrong in error.errors
+        ) from None
+
+
+def list_generators(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Generator]:
+    """Generators by name. Raises `Invalid` for a wrong cursor or limit."""
+    query = sa.select(GeneratorRow).order_by(GeneratorRow.id).limit(limit_of(limit) + 1)
+    if cursor is not None:
+        query = query.where(GeneratorRow.id > decode_cursor("generators", cursor, (str,))[0])
+    rows = session.scalars(query).all()
+    following = encode_cursor("generators", [rows[limit - 1].id]) if len(rows) > limit else None
+    return Page(tuple(_view(row) for row in rows[:limit]), following)
+
+
+def get_generator(session: Session, name: str | None = None) -> Generator:
+    """The generator of that name, or the default one. Raises `NotFound`."""
+    wanted = GeneratorRow.is_default if name is None else GeneratorRow.id == name
+    row = session.scalars(
+        sa.select(GeneratorRow).where(wanted).execution_options(populate_existing=True)
+    ).first()
+    if row is None:
+        hint = instead(session, sa.select(GeneratorRow.id), name or "default", "There are")
+        raise NotFound(
+            "generator", name or "default", hint or "A worker registers the shipped one as it starts."
+        )
+    return _view(row)
+
+
+def _view(row: GeneratorRow) -> Generator:
+    return Generator(
+        row.id,
+        row.weights_sha256,
+        row.location,
+        row.architecture,
+        tuple(row.code_shape),
+        row.image_size,
+        row.encoder,
+        row.info,
+        row.is_default,
+        row.created_at,
+    )

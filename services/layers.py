@@ -1,0 +1,134 @@
+"""Layers and units of the networks in the catalog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from services.errors import NotFound
+from services.nearest import instead
+from services.networks import get_network
+from services.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.schema import LayerRow, NetworkRow, State, VisualizationRow
+
+OUTPUT_ALIASES = ("output", "logits")
+"""Names under which the layer of kind `output` is found too, whatever it is called in the network."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`spatial` is (H, W) of its map or None for a vector; `receptive_field` and `stride` are in input
+    pixels.
+    """
+
+    network: str
+    name: str
+    ordinal: int
+    kind: str
+    units: int
+    spatial: tuple[int, int] | None
+    receptive_field: int | None
+    stride: int | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`pictures` counts its done visualizations; `best` is the digest of the one that excites it most."""
+
+    network: str
+    layer: str
+    unit: int
+    label: str | None
+    pictures: int
+    best: str | None
+    activation: float | None
+
+
+def list_layers(
+    session: Session, network: str, *, cursor: str | None = None, limit: int = 200
+) -> Page[Layer]:
+    """Layers in execution order. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
+    get_network(session, network)
+    query = sa.select(LayerRow).where(LayerRow.network_id == network)
+    if cursor is not None:
+        query = query.where(LayerRow.ordinal > decode_cursor("layers", cursor, (int,))[0])
+    rows = session.scalars(query.order_by(LayerRow.ordinal).limit(limit_of(limit) + 1)).all()
+    following = encode_cursor("layers", [rows[limit - 1].ordinal]) if len(rows) > limit else None
+    return Page(tuple(_view(row) for row in rows[:limit]), following)
+
+
+def get_layer(session: Session, network: str, name: str) -> Layer:
+    """The layer of that name, or the output layer for `output` and `logits`. Raises `NotFound` with what is
+    near.
+    """
+    row = session.get(LayerRow, (network, name))
+    if row is None and name in OUTPUT_ALIASES:
+        outputs = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.kind == "output")
+        row = session.scalars(outputs.order_by(LayerRow.ordinal.desc()).limit(1)).first()
+    if row is None:
+        get_network(session, network)
+        names = sa.select(LayerRow.name).where(LayerRow.network_id == network)
+        raise NotFound("layer", name, instead(session, names, name, f"{network} has"))
+    return _view(row)
+
+
+def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:
+    """Raises `NotFound` when the layer has no such unit."""
+    found = get_layer(session, network, layer)
+    if not 0 <= unit < found.units:
+        raise NotFound(
+            "unit", str(unit), f"Layer {found.name!r} has {found.units} units (0–{found.units - 1})."
+        )
+    return _units(session, found, unit, unit + 1)[0]
+
+
+def list_units(
+    session: Session, network: str, layer: str, *, cursor: str | None = None, limit: int = 100
+) -> Page[Unit]:
+    """Units by number. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
+    found = get_layer(session, network, layer)
+    first = 0 if cursor is None else int(decode_cursor("units", cursor, (int,))[0]) + 1
+    end = min(first + limit_of(limit), found.units)
+    following = encode_cursor("units", [end - 1]) if end < found.units else None
+    return Page(tuple(_units(session, found, first, end)), following)
+
+
+def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:
+    table = VisualizationRow
+    done = (
+        sa.select(table.unit, table.digest, table.activation)
+        .where(table.network_id == layer.network, table.layer == layer.name)
+        .where(table.unit >= first, table.unit < end, table.state == State.DONE)
+        .order_by(table.unit, table.activation.desc().nulls_last(), table.digest)
+    )
+    pictures: dict[int, list[tuple[str, float | None]]] = {}
+    for unit, digest, activation in session.execute(done):
+        pictures.setdefault(unit, []).append((digest, activation))
+    labels = unit_labels(session, layer)
+    return [
+        Unit(
+            layer.network,
+            layer.name,
+            unit,
+            labels[unit] if unit < len(labels) else None,
+            len(pictures.get(unit, ())),
+            *(pictures[unit][0] if unit in pictures else (None, None)),
+        )
+        for unit in range(first, end)
+    ]
+
+
+def unit_labels(session: Session, layer: Layer) -> Sequence[str]:
+    """Names of the layer's units: those of the network's classes for its output layer, none for any other."""
+    if layer.kind != "output":
+        return ()
+    labels = session.scalar(sa.select(NetworkRow.labels).where(NetworkRow.id == layer.network)) or []
+    return labels if len(labels) == layer.units else ()
+
+
+def _view(row: LayerRow) -> Layer:
+    spatial = None if row.height is None or row.width is None else (row.height, row.width)
+    return Layer(
+        row.network_id, row.name, row.ordinal, row.kind, row.units, spatial, row.receptive_field, row.stride
+    )
