@@ -1,0 +1,1 @@
+"""How imago is run: the embedded servers of `make up`, and the files of a deployment."""
