@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     max_batch: int = Field(64, ge=1, le=1024, description="Items of one batch at most")
     max_units_per_job: int = Field(20_000, ge=1, le=1_000_000, description="Items of one job at most")
 
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What a worker computes on")
+    threads: int | None = Field(
+        None, ge=1, description="Threads of a worker's CPU computation; by default all cores"
+    )
+
     weights_folder: Path | None = Field(None, description="Where files of networks and generators lie")
     generator_path: Path = Field(_SHIPPED_GENERATOR, description="The generator that is the default")
     log_format: Literal["json", "console"] = "json"
