@@ -1,0 +1,166 @@
+"""From a request to the specs that it asks for. Reads the catalog, writes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from services import catalog
+from services.catalog import Generator, Layer, Network
+from services.errors import Conflict, FieldError, Invalid, NotFound, pointer
+from services.job_request import JobRequest, Target
+from services.recipes import Recipe, resolve
+from services.spec import Spec, canonical_position
+from services.units import parse_units
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may ask for."""
+
+    max_units_per_job: int = 20_000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One item. Items of one `batch_key` can be computed together."""
+
+    digest: str
+    batch_key: str
+    layer: str
+    unit: int
+    position: tuple[int, int] | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`items` has each digest once, in the order of the request: by target, unit, seed."""
+
+    network: Network
+    generator: Generator
+    recipe: Recipe
+    items: Sequence[Planned]
+
+
+def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
+    """Check the request against the catalog and expand it.
+
+    Raises `Invalid` with a pointer for each wrong field, `Conflict` while the network is being inspected or
+    no generator is there.
+    """
+    errors: list[FieldError] = []
+    network = _network(session, request.network)
+    generator = _generator(session, request.generator)
+    recipe = None
+    try:
+        recipe = resolve(request.recipe.model_dump(), generator.recommended)
+    except Invalid as error:
+        errors.extend(error.errors)
+    targets: list[tuple[Layer, Target, Sequence[int]]] = []
+    for index, target in enumerate(request.targets):
+        try:
+            targets.append(_target(session, network, target, index))
+        except Invalid as error:
+            errors.extend(error.errors)
+    seeds = list(dict.fromkeys(request.seeds))
+    asked = sum(len(units) for _, _, units in targets) * len(seeds)
+    if asked > limits.max_units_per_job:
+        errors.append(
+            FieldError("/targets", f"asks for {asked} pictures; one job may have {limits.max_units_per_job}")
+        )
+    if errors or recipe is None:
+        raise Invalid(errors)
+    found: dict[str, Planned] = {}
+    for layer, target, units in targets:
+        for item in _expand(network, generator, recipe, layer, target, units, seeds):
+            found.setdefault(item.digest, item)
+    return Plan(network, generator, recipe, tuple(found.values()))
+
+
+def _network(session: Session, id: str) -> Network:
+    try:
+        network = catalog.get_network(session, id)
+    except NotFound as error:
+        raise Invalid.field("/network", f"{_lowered(error)} POST /v1/networks registers one.") from None
+    if network.state == "failed":
+        raise Invalid.field("/network", f"{id!r} could not be loaded: {network.error}")
+    if network.state == "pending":
+        raise Conflict(f"The network {id!r} is waiting to be inspected by a worker; try again in a moment.")
+    return network
+
+
+def _generator(session: Session, name: str | None) -> Generator:
+    try:
+        return catalog.get_generator(session, name)
+    except NotFound as error:
+        if name is None:
+            raise Conflict(
+                "There is no generator yet: a worker registers the shipped one as it starts."
+            ) from None
+        raise Invalid.field("/generator", _lowered(error)) from None
+
+
+def _target(
+    session: Session, network: Network, target: Target, index: int
+) -> tuple[Layer, Target, Sequence[int]]:
+    here = ("targets", index)
+    try:
+        layer = catalog.get_layer(session, network.id, target.layer)
+    except NotFound as error:
+        raise Invalid.field(pointer(*here, "layer"), _lowered(error)) from None
+    wrong_position = _wrong_position(layer, target.position)
+    if wrong_position:
+        raise Invalid.field(pointer(*here, "position"), wrong_position)
+    units = parse_units(target.units, layer=layer.name, count=layer.units, pointer=pointer(*here, "units"))
+    return layer, target, units
+
+
+def _wrong_position(layer: Layer, position: tuple[int, int] | None) -> str | None:
+    if position is None:
+        return None
+    if layer.spatial is None:
+        return f"layer {layer.name!r} has no map to choose a place of; leave the position out"
+    height, width = layer.spatial
+    y, x = position
+    if 0 <= y < height and 0 <= x < width:
+        return None
+    return (
+        f"layer {layer.name!r} has a map of {height}×{width}: [y, x] with y in 0–{height - 1} and x in "
+        f"0–{width - 1}; got [{y}, {x}]"
+    )
+
+
+def _expand(
+    network: Network,
+    generator: Generator,
+    recipe: Recipe,
+    layer: Layer,
+    target: Target,
+    units: Sequence[int],
+    seeds: Sequence[int],
+) -> Sequence[Planned]:
+    assert network.weights_sha256 is not None  # a CHECK of the table: a ready network has them
+    position = canonical_position(target.position, *(layer.spatial or (None, None)))
+    batch_key = None
+    planned = []
+    for unit in units:
+        for seed in seeds:
+            spec = Spec(
+                network.id,
+                network.weights_sha256,
+                layer.name,
+                unit,
+                position,
+                generator.weights_sha256,
+                recipe,
+                seed,
+            )
+            batch_key = batch_key or spec.batch_key
+            planned.append(Planned(spec.digest, batch_key, layer.name, unit, position, seed))
+    return planned
+
+
+def _lowered(error: NotFound) -> str:
+    message = str(error)
+    return message[0].lower() + message[1:]

@@ -1,0 +1,221 @@
+"""Submitting a job: the request is checked and planned, then the job and what is missing are inserted at
+once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services import progress
+from services.canonical import sha256_of
+from services.errors import Conflict, Invalid
+from services.ids import new_id
+from services.job_request import JobRequest
+from services.planning import Limits, Plan, Planned, plan
+from services.progress import JobView
+from services.schema import JobRow, Lane, RecipeRow, State
+from services.settlement import settle
+from services.spec import ENGINE_VERSION
+from services.turns import next_turn
+
+_CHUNK = 5000
+
+_INSERT = text("""
+    INSERT INTO visualizations (
+        digest, network_id, layer, unit, position_y, position_x, generator_id, recipe_digest, seed, engine,
+        batch_key, lane, queue_order)
+    SELECT item.digest, :network, item.layer, item.unit, item.y, item.x, :generator, :recipe, item.seed,
+    :engine,
+        item.batch_key, :lane, item.queue_order
+    FROM unnest(
+        CAST(:digests AS text[]), CAST(:layers AS text[]), CAST(:units AS int[]), CAST(:ys AS int[]),
+        CAST(:xs AS int[]), CAST(:seeds AS int[]), CAST(:batch_keys AS text[]), CAST(:orders AS bigint[])
+    ) AS item (digest, layer, unit, y, x, seed, batch_key, queue_order)
+    ON CONFLICT (digest) DO NOTHING
+    RETURNING digest
+""")
+# Final rows never change again and need no lock.
+_LOCK = text("""
+    SELECT digest, state, lane FROM visualizations
+    WHERE digest = ANY(CAST(:digests AS text[])) AND state NOT IN ('done', 'unreachable')
+    ORDER BY digest FOR NO KEY UPDATE
+""")
+_REQUEUE = text("""
+    UPDATE visualizations AS v SET
+        state = 'queued', lane = :lane, queue_order = item.queue_order, lease_id = NULL, attempt = 0,
+        crash_count = 0, not_before = NULL, error = NULL, finished_at = NULL
+    FROM unnest(CAST(:digests AS text[]), CAST(:orders AS bigint[])) AS item (digest, queue_order)
+    WHERE v.digest = item.digest
+""")
+_HURRY = text("""
+    UPDATE visualizations AS v SET lane = :lane, queue_order = item.queue_order
+    FROM unnest(CAST(:digests AS text[]), CAST(:orders AS bigint[])) AS item (digest, queue_order)
+    WHERE v.digest = item.digest
+""")
+_LINK = text("""
+    INSERT INTO job_visualizations (job_id, ordinal, digest)
+    SELECT :job, item.ordinal - 1, item.digest
+    FROM unnest(CAST(:digests AS text[])) WITH ORDINALITY AS item (digest, ordinal)
+""")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`created` is False for a repeated submission. `all_cached`: the job ended at once, nothing was to be
+    computed.
+    """
+
+    job: JobView
+    created: bool
+    all_cached: bool
+
+
+def submit(
+    session: Session,
+    request: JobRequest,
+    *,
+    owner: str | None = None,
+    idempotency_key: str | None = None,
+    limits: Limits | None = None,
+) -> Submission:
+    """Insert a job of the key `owner` with all that is missing of its items; ring the doorbell after the
+    commit.
+
+    All or nothing, within the caller's transaction, and everything is checked before the first insert. With
+    an idempotency key, the same request again returns the job there is, also if both are submitted at the
+    same moment; another request under the same key raises `Conflict`. Items that failed or were canceled are
+    queued anew. Otherwise raises as `planning.plan` does.
+    """
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
+        raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
+    request_hash = sha256_of(request.model_dump(mode="json"))
+    if idempotency_key is not None:
+        known = _replay(session, owner, idempotency_key, request_hash)
+        if known is not None:
+            return known
+    planned = plan(session, request, limits or Limits())
+    job_id = session.scalar(
+        insert(JobRow)
+        .values(
+            id=new_id("job"),
+            state="queued",
+            lane=request.lane,
+            request=request.model_dump(mode="json"),
+            owner_key_id=owner,
+            idempotency_key=idempotency_key,
+            request_hash=request_hash,
+            total=len(planned.items),
+            cached=0,
+        )
+        .on_conflict_do_nothing()
+        .returning(JobRow.id)
+    )
+    if job_id is None:
+        # The same key was submitted at the same moment: the insert has waited for that one to commit.
+        assert idempotency_key is not None
+        known = _replay(session, owner, idempotency_key, request_hash)
+        assert known is not None
+        return known
+    _insert_items(session, job_id, planned, request.lane)
+    row = session.get_one(JobRow, job_id, populate_existing=True)
+    job = progress.views(session, [row])[0]
+    return Submission(job, created=True, all_cached=job.ended)
+
+
+def _replay(session: Session, owner: str | None, key: str, request_hash: str) -> Submission | None:
+    row = session.scalars(
+        sa.select(JobRow).where(
+            JobRow.owner_key_id.is_not_distinct_from(owner), JobRow.idempotency_key == key
+        )
+    ).first()
+    if row is None:
+        return None
+    if row.request_hash != request_hash:
+        raise Conflict(f"The idempotency key {key!r} was used for another request, which became {row.id}.")
+    return Submission(progress.views(session, [row])[0], created=False, all_cached=row.cached == row.total)
+
+
+def _insert_items(session: Session, job_id: str, planned: Plan, lane: str) -> None:
+    recipe = planned.recipe
+    session.execute(
+        insert(RecipeRow)
+        .values(digest=recipe.digest, technique=recipe.technique, parameters=dict(recipe.parameters))
+        .on_conflict_do_nothing()
+    )
+    first_turn = next_turn(session)
+    turns = {item.digest: first_turn + ordinal for ordinal, item in enumerate(planned.items)}
+    # In the order of the digests, as everywhere: two jobs that insert the same items wait for each other, and
+    # must not do so crosswise.
+    in_order = sorted(planned.items, key=lambda item: item.digest)
+    present: list[str] = []
+    for chunk in _chunks(in_order):
+        inserted = set(session.scalars(_INSERT, _columns(chunk, planned, lane, turns)))
+        present.extend(item.digest for item in chunk if item.digest not in inserted)
+    states = requeue_ended(session, present, lane, turns)
+    session.execute(_LINK, {"job": job_id, "digests": [item.digest for item in planned.items]})
+    cached = len(present) - len(states)
+    claimed = State.LEASED in states.values()
+    session.execute(
+        sa.update(JobRow)
+        .where(JobRow.id == job_id)
+        .values(
+            cached=cached,
+            state="running" if claimed else "queued",
+            started_at=sa.func.now() if claimed else None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    if cached == len(planned.items):
+        settle(session, [job_id])
+
+
+def requeue_ended(
+    session: Session, digests: Sequence[str], lane: str, turns: dict[str, int]
+) -> dict[str, State]:
+    """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane.
+
+    `digests` ascend. Returns the states that the items had which are not final; they stay locked to the end
+    of the transaction, so that nobody can cancel them before the job that wants them is seen.
+    """
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(digests), _CHUNK):
+        rows += session.execute(_LOCK, {"digests": digests[start : start + _CHUNK]}).all()
+    anew = [row.digest for row in rows if row.state in (State.FAILED, State.CANCELED)]
+    slower = [
+        row.digest
+        for row in rows
+        if row.state == State.QUEUED and (row.lane, lane) == (Lane.BULK, Lane.INTERACTIVE)
+    ]
+    for statement, chosen in ((_REQUEUE, anew), (_HURRY, slower)):
+        if chosen:
+            orders = [turns[digest] for digest in chosen]
+            session.execute(statement, {"lane": lane, "digests": chosen, "orders": orders})
+    return {row.digest: State(row.state) for row in rows}
+
+
+def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:
+    return {
+        "network": planned.network.id,
+        "generator": planned.generator.id,
+        "recipe": planned.recipe.digest,
+        "engine": ENGINE_VERSION,
+        "lane": lane,
+        "digests": [item.digest for item in chunk],
+        "layers": [item.layer for item in chunk],
+        "units": [item.unit for item in chunk],
+        "ys": [item.position[0] if item.position else None for item in chunk],
+        "xs": [item.position[1] if item.position else None for item in chunk],
+        "seeds": [item.seed for item in chunk],
+        "batch_keys": [item.batch_key for item in chunk],
+        "orders": [turns[item.digest] for item in chunk],
+    }
+
+
+def _chunks(items: Sequence[Planned]) -> Iterator[Sequence[Planned]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
