@@ -114,6 +114,8 @@ class Process:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
+        if self._child is not None:
+            self._child.wait()
         self.record.unlink(missing_ok=True)
         return True
 

@@ -1,5 +1,6 @@
 """SeaweedFS: the S3 store for images, codes and traces."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -50,7 +51,7 @@ class SeaweedFS(Server):
                 "-master.peers=none",  # otherwise a restart waits about 20 s for an election
                 "-master.electionTimeout=1s",
                 "-master.volumeSizeLimitMB=256",
-                "-volume.max=50",
+                "-volume.max=0",  # as many volumes as the disk holds
                 "-volume.preStopSeconds=0",
                 "-filer",
                 "-s3",
@@ -63,6 +64,8 @@ class SeaweedFS(Server):
                 f"-filer.port={self.filer}",
             ],
             folder=self.folder,
+            # Volumes that a bucket begins with. There is one disk here, where the default of 7 gains nothing.
+            environment={"WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
         )
 
     def _identities(self) -> dict[str, object]:
@@ -89,14 +92,9 @@ class SeaweedFS(Server):
 
     def _sync_writes(self) -> None:
         """Have every object on the disk before its upload is acknowledged; the filer remembers this."""
-        command = [
-            str(_weed()),
-            "shell",
-            f"-master=127.0.0.1:{self.master}",
-            f"-filer=127.0.0.1:{self.filer}",
-        ]
+        addresses = [f"-master=127.0.0.1:{self.master}", f"-filer=127.0.0.1:{self.filer}"]
         answer = subprocess.run(
-            command,
+            [str(_weed()), "shell", *addresses],
             input="fs.configure -locationPrefix=/buckets/ -fsync -apply\nexit\n",
             capture_output=True,
             text=True,
@@ -107,6 +105,19 @@ class SeaweedFS(Server):
             raise ServerError(
                 f"seaweedfs did not accept fsync for its buckets: {answer.stdout}{answer.stderr}"
             )
+
+    def drop_bucket(self, name: str) -> None:
+        """Remove a bucket with all its objects and free its volumes; nothing happens when it is not there."""
+        for method, address in (
+            (
+                "DELETE",
+                f"http://127.0.0.1:{self.filer}/buckets/{name}?recursive=true&ignoreRecursiveError=true",
+            ),
+            ("POST", f"http://127.0.0.1:{self.master}/col/delete?collection={name}"),
+        ):
+            # 400: the bucket never held an object, so it has no volumes.
+            with contextlib.suppress(urllib.error.HTTPError):
+                urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30).close()
 
     def stop(self) -> None:
         # On SIGTERM the volume server flushes and closes its files within milliseconds, but the process as a

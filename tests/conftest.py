@@ -1,0 +1,120 @@
+"""Real servers for the tests: one set a session; a test that asks gets a database and a bucket of its own.
+
+`IMAGO_TEST_HOME=folder` keeps the servers of a session for the next one, which then starts at once
+(`python -m infra.local down --home folder` ends them).
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from infra.local.endpoints import Endpoints
+from infra.local.servers import Servers, running
+from services.database import Database, migrate
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from services.storage import ObjectStore
+
+
+def pytest_configure() -> None:
+    # What a developer's shell says about some other imago must not reach the tests.
+    for name in [name for name in os.environ if name.startswith("IMAGO_") and name != "IMAGO_TEST_HOME"]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """PostgreSQL, Valkey and SeaweedFS, each with kill() and restart() for tests that inject faults."""
+    kept = os.environ.get("IMAGO_TEST_HOME")
+    if kept:
+        servers = Servers(Path(kept), durable=False)
+        servers.start()
+        yield servers
+        return
+    # Not pytest's own folder: under root PostgreSQL is another user, who may not enter that.
+    home = Path(tempfile.mkdtemp(prefix="imago-tests-"))
+    home.chmod(0o711)
+    try:
+        with running(home, durable=False) as servers:
+            yield servers
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def endpoints(servers: Servers) -> Endpoints:
+    return servers.endpoints
+
+
+@pytest.fixture(scope="session")
+def migrated_template(servers: Servers) -> Iterator[str]:
+    """Name of a database at the newest migration, of which every test gets a copy."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    servers.postgres.administer(f"CREATE DATABASE {name}")
+    migrate(servers.postgres.url_of(name))
+    yield name
+    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
+    """Settings with a migrated, empty database and a bucket that no other test sees, and an empty broker.
+
+    The bucket is made by the fixture `store`.
+    """
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    # Killed by the test before, perhaps; does nothing to what runs.
+    servers.start()
+    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+    with redis.Redis.from_url(servers.valkey.url) as broker:
+        broker.flushall()
+    endpoints = servers.endpoints
+    yield Settings(
+        database_url=servers.postgres.url_of(name),
+        broker_url=endpoints.broker_url,
+        s3_endpoint_url=endpoints.s3_endpoint_url,
+        s3_access_key=endpoints.s3_access_key,
+        s3_secret_key=endpoints.s3_secret_key,
+        s3_bucket=name.replace("_", "-"),
+        log_format="console",
+    )
+    servers.start()
+    # FORCE: a worker that a test has killed may have left its connection.
+    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+    servers.seaweedfs.drop_bucket(name.replace("_", "-"))
+
+
+@pytest.fixture
+def environment(settings: Settings, endpoints: Endpoints) -> dict[str, str]:
+    """The same settings as variables, for processes of ours that a test starts."""
+    return {
+        **endpoints.environment(),
+        "IMAGO_DATABASE_URL": settings.database_url,
+        "IMAGO_S3_BUCKET": settings.s3_bucket,
+        "IMAGO_LOG_FORMAT": settings.log_format,
+    }
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    database = Database(settings.database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def store(settings: Settings) -> "ObjectStore":
+    """The object store, with its bucket made."""
+    from services.storage import ObjectStore
+
+    store = ObjectStore(settings)
+    store.ensure_bucket()
+    return store
