@@ -341,7 +341,7 @@ class JobVisualizationRow(Base):
 
 class WorkerRow(Base):
     __tablename__ = "workers"
-    __table_args__ = (_one_of("state", ("starting", "idle", "working", "stopped")),)
+    __table_args__ = (_one_of("state", ("running", "stopped")),)
 
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     host: Mapped[str]

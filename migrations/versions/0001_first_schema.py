@@ -117,9 +117,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "state IN ('starting', 'idle', 'working', 'stopped')", name=op.f("ck_workers_state")
-        ),
+        sa.CheckConstraint("state IN ('running', 'stopped')", name=op.f("ck_workers_state")),
         sa.PrimaryKeyConstraint("id", name="pk_workers"),
     )
     op.create_table(

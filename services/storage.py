@@ -1,0 +1,184 @@
+"""The object store: what is large. An object is named by the SHA-256 of its bytes, so it never changes."""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
+
+from services.errors import NotFound, Unavailable
+from services.settings import Settings
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from types_boto3_s3 import S3Client
+
+Kind = Literal["image", "crop", "code", "trace"]
+_SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensors", "trace": "npy"}
+_KEY = re.compile(r"objects/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z]+")
+_CHUNK = 64 * 1024
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_MAX_PRESIGN_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class ObjectHead:
+    """What is known of an object without its bytes; `size` in bytes."""
+
+    key: str
+    size: int
+    content_type: str
+
+
+class ObjectStream:
+    """An open object: iterate over its bytes once, in chunks, and close it, or use it in a `with`."""
+
+    def __init__(self, head: ObjectHead, body: "StreamingBody") -> None:
+        self.head = head
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Raises `Unavailable` when the store breaks off."""
+        with _translated(self.head.key):
+            yield from self._body.iter_chunks(_CHUNK)
+
+    def close(self) -> None:
+        self._body.close()
+
+    def __enter__(self) -> "ObjectStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class ObjectStore:
+    """One bucket of an S3 store. Threads may share it; processes make their own.
+
+    Every method raises `Unavailable` when the store does not answer after three tries.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bucket = settings.s3_bucket
+        self._client = self._connect(settings.s3_endpoint_url)
+
+    @cached_property
+    def _signer(self) -> "S3Client":
+        # Signed for the address that clients use: the host is part of what is signed.
+        return self._connect(self._settings.s3_public_endpoint_url or self._settings.s3_endpoint_url)
+
+    def _connect(self, endpoint: str) -> "S3Client":
+        # A session of its own: boto3's default one is not safe to use from several threads (boto3#1592).
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=self._settings.s3_region,
+            aws_access_key_id=self._settings.s3_access_key,
+            aws_secret_access_key=self._settings.s3_secret_key.get_secret_value(),
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                # Stores other than Amazon's refuse the checksums that boto3 adds by default (s3transfer#327).
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                connect_timeout=3,
+                read_timeout=20,
+                retries={"mode": "standard", "total_max_attempts": 3},
+                max_pool_connections=32,
+            ),
+        )
+
+    def put(self, kind: Kind, data: bytes, content_type: str) -> str:
+        """Store bytes; returns their key, `objects/ab/ab….png`. Storing the same bytes again changes
+        nothing.
+        """
+        key = key_of(kind, data)
+        with _translated(key):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+        return key
+
+    def get(self, key: str) -> bytes:
+        """All bytes of an object. Raises `NotFound`."""
+        with self.stream(key) as stream:
+            return b"".join(stream)
+
+    def stream(self, key: str) -> ObjectStream:
+        """Open an object; it exists and its head is known once this returns. Raises `NotFound`."""
+        with _translated(key):
+            found = self._client.get_object(Bucket=self._bucket, Key=key)
+        return ObjectStream(ObjectHead(key, found["ContentLength"], found["ContentType"]), found["Body"])
+
+    def head(self, key: str) -> ObjectHead:
+        """Raises `NotFound`."""
+        with _translated(key):
+            found = self._client.head_object(Bucket=self._bucket, Key=key)
+        return ObjectHead(key, found["ContentLength"], found["ContentType"])
+
+    def presigned_get(self, key: str, seconds: int = 300) -> str:
+        """An address from which anyone can read the object for that long, 900 seconds at most. Asks
+        nobody.
+        """
+        if not 0 < seconds <= _MAX_PRESIGN_SECONDS:
+            raise ValueError(f"seconds must be between 1 and {_MAX_PRESIGN_SECONDS}, got {seconds}")
+        parameters = {"Bucket": self._bucket, "Key": key}
+        return self._signer.generate_presigned_url("get_object", Params=parameters, ExpiresIn=seconds)
+
+    def ensure_bucket(self) -> None:
+        """Make the bucket unless it is there."""
+        if self._has_bucket():
+            return
+        there_already = self._client.exceptions
+        # Another process may be quicker.
+        with (
+            _translated(self._bucket),
+            suppress(there_already.BucketAlreadyOwnedByYou, there_already.BucketAlreadyExists),
+        ):
+            self._client.create_bucket(Bucket=self._bucket)
+
+    def ping(self) -> None:
+        """Return when the store answers and has the bucket."""
+        if not self._has_bucket():
+            raise Unavailable("object store", f"It has no bucket {self._bucket!r}.")
+
+    def _has_bucket(self) -> bool:
+        try:
+            with _translated(self._bucket):
+                self._client.head_bucket(Bucket=self._bucket)
+        except NotFound:
+            return False
+        return True
+
+
+def key_of(kind: Kind, data: bytes) -> str:
+    """The key that these bytes have."""
+    name = hashlib.sha256(data).hexdigest()
+    return f"objects/{name[:2]}/{name}.{_SUFFIXES[kind]}"
+
+
+def sha256_of_key(key: str) -> str:
+    """The SHA-256 that the object's bytes must have. Raises `ValueError` for what is no key."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{key!r} is not the key of an object")
+    return match[1]
+
+
+@contextmanager
+def _translated(key: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in _ABSENT:
+            raise NotFound("object", key) from error
+        raise Unavailable("object store", f"It says {code or error}.") from error
+    except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
+        raise Unavailable("object store", str(error)) from error

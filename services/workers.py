@@ -1,0 +1,128 @@
+"""Who works, and how much waits for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.progress import COUNT_CAP, service_rate
+from services.schema import Lane, WorkerRow
+
+LOST_AFTER_SECONDS = 60
+"""A worker not seen for so long is taken for dead. Its leases expire by their own clock."""
+
+WorkerState = Literal["idle", "working", "lost", "stopped"]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """`state`: working while it holds a lease, lost when it was not seen lately, stopped when it said so."""
+
+    id: str
+    host: str
+    device: str
+    state: WorkerState
+    started_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class LaneDepth:
+    """Items of one lane; `queued` is counted up to `progress.COUNT_CAP`."""
+
+    lane: Lane
+    queued: int
+    leased: int
+
+
+@dataclass(frozen=True)
+class QueueSummary:
+    """`workers` are those idle or working; `rate` is items a second over the last minute, by all of them.
+
+    `eta_seconds` is None while nothing is being ended.
+    """
+
+    lanes: tuple[LaneDepth, ...]
+    workers: int
+    rate: float
+    eta_seconds: float | None
+
+
+_QUEUED = text("""
+    SELECT count(*) FROM (
+        SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = :lane LIMIT :cap
+    ) AS queued
+""")
+_LEASED = text("""
+    SELECT lane, count(*) FROM visualizations WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
+""")
+_WORKERS = text("""
+    SELECT id, host, device, started_at, seen_at,
+        CASE WHEN state = 'stopped' THEN 'stopped'
+            WHEN seen_at < now() - make_interval(secs => :lost) THEN 'lost'
+            WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL) THEN
+            'working' ELSE 'idle' END AS state
+    FROM workers WHERE seen_at > now() - make_interval(hours => :hours)
+    ORDER BY state = 'stopped', id
+""")
+_ALIVE = text("""
+    SELECT count(*) FROM workers WHERE state = 'running' AND seen_at >= now() - make_interval(secs => :lost)
+""")
+
+
+def register(session: Session, worker_id: str, *, host: str, device: str) -> None:
+    """Note that a worker has started. The same id again is the same worker, started again."""
+    values = {"host": host, "device": device, "state": "running"}
+    now = {"started_at": sa.func.now(), "seen_at": sa.func.now()}
+    session.execute(
+        insert(WorkerRow)
+        .values(id=worker_id, **values)
+        .on_conflict_do_update(index_elements=[WorkerRow.id], set_={**values, **now})
+    )
+
+
+def seen(session: Session, worker_id: str) -> None:
+    """Note that a registered worker is alive."""
+    _update(session, worker_id, seen_at=sa.func.now())
+
+
+def stopped(session: Session, worker_id: str) -> None:
+    """Note that a worker has stopped in good order."""
+    _update(session, worker_id, seen_at=sa.func.now(), state="stopped")
+
+
+def _update(session: Session, worker_id: str, **values: object) -> None:
+    session.execute(
+        sa.update(WorkerRow)
+        .where(WorkerRow.id == worker_id)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def queue(session: Session) -> QueueSummary:
+    """What waits and who works, at this moment."""
+    leased: dict[str, int] = dict(row._tuple() for row in session.execute(_LEASED))
+    lanes = tuple(
+        LaneDepth(
+            lane,
+            session.execute(_QUEUED, {"lane": lane, "cap": COUNT_CAP}).scalar_one(),
+            leased.get(lane, 0),
+        )
+        for lane in Lane
+    )
+    rate = service_rate(session)
+    left = sum(lane.queued + lane.leased for lane in lanes)
+    alive = session.execute(_ALIVE, {"lost": LOST_AFTER_SECONDS}).scalar_one()
+    return QueueSummary(lanes, alive, rate, left / rate if rate > 0 else None)
+
+
+def list(session: Session, *, hours: int = 24) -> Sequence[Worker]:
+    """Workers seen within the last hours, those that stopped last."""
+    rows = session.execute(_WORKERS, {"lost": LOST_AFTER_SECONDS, "hours": hours})
+    return tuple(Worker(r.id, r.host, r.device, r.state, r.started_at, r.seen_at) for r in rows)
