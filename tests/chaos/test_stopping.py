@@ -1,0 +1,64 @@
+"""Stopping work: of a worker, without cost to the items, and of a job, without delay."""
+
+import signal
+
+import pytest
+
+from services import jobs
+from tests.worker_scene import Scene, until
+
+pytestmark = pytest.mark.chaos
+ENDLESS = 2000
+"""Steps of an ascent that would go on for much longer than the test."""
+
+
+def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Scene) -> None:
+    job_id = scene.submit("0-15", steps=ENDLESS)
+    worker = scene.start_worker()
+    until(scene.computing, "a batch is being computed")
+    assert worker.end() == 0
+
+    units = scene.job(job_id).units
+    assert (units.queued, units.leased) == (16, 0)
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released'") == 1
+    assert scene.count("SELECT count(*) FROM workers WHERE state = 'stopped'") == 1
+    assert not worker.family()
+
+
+def test_sigterm_to_all_processes_at_once_is_no_worse(scene: Scene) -> None:
+    job_id = scene.submit("0-15", steps=ENDLESS)
+    worker = scene.start_worker()
+    until(scene.computing, "a batch is being computed")
+    worker.send_all(signal.SIGTERM)
+    assert worker.end() == 0
+    assert scene.job(job_id).units.queued == 16
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
+def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:
+    job_id = scene.submit("0-15", steps=ENDLESS)
+    worker = scene.start_worker()
+    until(scene.computing, "a batch is being computed")
+    with scene.database.session() as session:
+        jobs.cancel(session, job_id)
+    job = scene.wait_until_ended(job_id)
+
+    assert job.state == "canceled"
+    assert scene.check(job_id) == {"canceled": 16}
+    assert "batch_computed" not in worker.log.read_text()
+    # The same worker goes on with other work.
+    following = scene.submit("20-23")
+    scene.wait_until_ended(following)
+    assert scene.check(following) == {"done": 4}
+
+
+def test_items_that_another_job_wants_are_computed_though_one_is_canceled(scene: Scene) -> None:
+    canceled, wanted = scene.submit("0-15", steps=60), scene.submit("8-19", steps=60)
+    with scene.database.session() as session:
+        jobs.cancel(session, canceled)
+    scene.start_worker()
+    scene.wait_until_ended(wanted)
+    assert scene.check(wanted) == {"done": 12}
+    assert scene.job(canceled).state == "canceled"
+    assert scene.count("SELECT count(*) FROM visualizations WHERE state = 'canceled'") == 8

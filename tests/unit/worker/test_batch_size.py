@@ -1,0 +1,74 @@
+from worker.batch_size import BatchSizer
+
+
+def sizer(**changes: float) -> BatchSizer:
+    values = {"batch_seconds": 20.0, "max_batch": 64, "first": 4} | changes
+    return BatchSizer(
+        batch_seconds=values["batch_seconds"],
+        max_batch=int(values["max_batch"]),
+        first=int(values["first"]),
+        memory_bytes=int(values["memory_bytes"]) if "memory_bytes" in values else None,
+    )
+
+
+def test_a_first_batch_is_small_so_that_a_picture_is_seen_soon() -> None:
+    assert sizer().size("kind", steps=200) == 4
+    assert sizer().guess() == 4
+
+
+def test_the_next_batch_takes_about_the_wanted_time() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=4, steps=200, seconds=8)  # 2 s an item
+    assert sizes.size("kind", steps=200) == 10
+    assert sizes.size("kind", steps=400) == 5
+
+
+def test_a_batch_grows_by_steps_and_never_past_the_limit() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=4, steps=200, seconds=0.1)
+    assert sizes.size("kind", steps=200) == 16
+    sizes.learn("kind", items=16, steps=200, seconds=0.2)
+    assert sizes.size("kind", steps=200) == 64
+    sizes.learn("kind", items=64, steps=200, seconds=0.5)
+    assert sizes.size("kind", steps=200) == 64
+
+
+def test_even_the_slowest_work_gets_a_batch_of_one() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=4, steps=200, seconds=4000)
+    assert sizes.size("kind", steps=2000) == 1
+
+
+def test_a_small_last_batch_does_not_spoil_the_speed_of_full_ones() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=40, steps=200, seconds=20)
+    sizes.learn("kind", items=1, steps=200, seconds=5)
+    assert sizes.size("kind", steps=200) == 40
+
+
+def test_what_did_not_fit_is_not_tried_again() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=32, steps=200, seconds=1)
+    assert sizes.out_of_memory("kind", items=64) == 32
+    assert sizes.size("kind", steps=200) == 32
+    assert sizes.out_of_memory("kind", items=1) == 1
+
+
+def test_a_kind_that_only_ever_failed_starts_below_what_failed() -> None:
+    sizes = sizer(first=16)
+    sizes.out_of_memory("kind", items=16)
+    assert sizes.size("kind", steps=200) == 8
+
+
+def test_memory_measured_on_a_batch_bounds_the_next() -> None:
+    sizes = sizer(memory_bytes=1000)
+    sizes.learn("kind", items=4, steps=200, seconds=0.1, peak_bytes=400)
+    assert sizes.size("kind", steps=200) == 10
+
+
+def test_each_kind_is_learned_for_itself_and_the_guess_follows_the_last() -> None:
+    sizes = sizer()
+    sizes.learn("quick", items=4, steps=200, seconds=1)
+    assert sizes.size("slow", steps=200) == 4
+    assert sizes.size("quick", steps=200) == 16
+    assert sizes.guess() == 16

@@ -1,0 +1,261 @@
+"""A small world on real servers, with workers as real processes that a test can kill, pause and end."""
+
+import contextlib
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from sqlalchemy import text
+
+from services import catalog, jobs
+from services.catalog import RegisterNetwork
+from services.database import Database
+from services.jobs import JobRequest, JobView, Limits
+from services.settings import Settings
+from services.storage import ObjectStore
+from tests import small_world
+from worker.devices import choose_device
+from worker.inspector import Inspector
+from worker.runtime import Runtime
+from worker.shipped_generator import register_shipped_generator
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORK = "small.random"
+LEASE_SECONDS = 4.0
+MAX_BATCH = 16
+PATIENCE_SECONDS = 150
+"""How long a test waits for what must happen; it asserts that it happens, never how soon."""
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a condition. Fails the test when it never comes true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
+        time.sleep(0.05)
+
+
+class WorkerProcess:
+    """`python -m worker` in a session of its own."""
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._parent = subprocess.Popen(
+                [sys.executable, "-m", "worker"],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._parent.pid
+
+    @property
+    def running(self) -> bool:
+        return self._parent.poll() is None
+
+    def family(self) -> list[psutil.Process]:
+        """The parent and its descendants."""
+        try:
+            parent = psutil.Process(self.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def child(self) -> psutil.Process:
+        """The process that computes: the only one that has torch loaded."""
+        found: list[psutil.Process] = []
+
+        def appears() -> bool:
+            assert self.running, self.tail()
+            found[:] = [p for p in self.family()[1:] if _has_loaded(p, "libtorch")]
+            return bool(found)
+
+        until(appears, "the worker's child has loaded torch")
+        return found[0]
+
+    def send(self, number: signal.Signals) -> None:
+        """To the parent alone, as container engines do."""
+        self._parent.send_signal(number)
+
+    def send_all(self, number: signal.Signals) -> None:
+        for process in self.family():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9 of all its processes at once."""
+        self.send_all(signal.SIGKILL)
+        self._parent.wait()
+
+    def end(self) -> int:
+        """SIGTERM, and the exit status of the parent."""
+        self.send(signal.SIGTERM)
+        return self._parent.wait(timeout=60)
+
+    def tail(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-60:])
+
+
+def _has_loaded(process: psutil.Process, library: str) -> bool:
+    try:
+        return any(library in mapped.path for mapped in process.memory_maps())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+@dataclass
+class Scene:
+    """The world of one test. Make it with `build`."""
+
+    database: Database
+    store: ObjectStore
+    settings: Settings
+    environment: dict[str, str]
+    folder: Path
+    workers: list[WorkerProcess] = field(default_factory=list)
+
+    @classmethod
+    def build(
+        cls,
+        database: Database,
+        store: ObjectStore,
+        settings: Settings,
+        environment: Mapping[str, str],
+        folder: Path,
+    ) -> "Scene":
+        """A network, inspected, and a default generator, both small."""
+        small_world.write_network(folder)
+        generator = small_world.write_generator(folder)
+        changes = {
+            "lease_seconds": LEASE_SECONDS,
+            "heartbeat_seconds": 1.0,
+            "poll_seconds": 1.0,
+            "batch_seconds": 3.0,
+            "max_batch": MAX_BATCH,
+            "threads": 1,  # two would fight over the cores with the servers
+            "weights_folder": folder,
+            "generator_path": generator,
+        }
+        settings = settings.model_copy(update=changes)
+        variables = {f"IMAGO_{name.upper()}": str(value) for name, value in changes.items()}
+        scene = cls(database, store, settings, {**environment, **variables}, folder)
+        register_shipped_generator(database, generator)
+        scene.register(NETWORK)
+        assert scene.inspector().inspect_one()
+        return scene
+
+    def register(self, network: str, weights: str = small_world.NETWORK_FILE) -> None:
+        request = RegisterNetwork(
+            id=network,
+            source="file",
+            architecture=f"timm:{small_world.ARCHITECTURE}",
+            weights=weights,
+            classes=small_world.CLASSES,
+        )
+        with self.database.session() as session:
+            catalog.register_network(session, request)
+
+    def inspector(self) -> Inspector:
+        return Inspector(self.database, Runtime(self.database, self.settings, choose_device("cpu")))
+
+    def network(self, id: str = NETWORK) -> catalog.Network:
+        with self.database.session() as session:
+            return catalog.get_network(session, id)
+
+    def start_worker(self, **variables: str) -> WorkerProcess:
+        log = self.folder / f"worker-{len(self.workers)}.log"
+        worker = WorkerProcess({**self.environment, **variables}, log)
+        self.workers.append(worker)
+        return worker
+
+    def submit(self, units: str, *, steps: int = 10, layer: str = "output", lane: str = "interactive") -> str:
+        """Submit a job without ringing: what rings, and whether, is up to the test."""
+        request = JobRequest.model_validate(
+            {
+                "network": NETWORK,
+                "targets": [{"layer": layer, "units": units}],
+                "recipe": {"parameters": {"steps": steps}},
+                "lane": lane,
+            }
+        )
+        with self.database.session() as session:
+            return jobs.submit(session, request, owner=None, limits=Limits(20_000)).job.id
+
+    def job(self, job_id: str) -> JobView:
+        with self.database.session() as session:
+            return jobs.get(session, job_id)
+
+    def count(self, query: str) -> int:
+        """A number from the database."""
+        with self.database.session() as session:
+            return int(session.execute(text(query)).scalar_one())
+
+    def computing(self) -> bool:
+        """Whether a batch is in the middle of its ascent, as its heartbeat says."""
+        return self.count("SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0") > 0
+
+    def wait_until_ended(self, job_id: str) -> JobView:
+        def ended() -> bool:
+            for worker in self.workers[-1:]:
+                assert worker.running, worker.tail()
+            return self.job(job_id).ended
+
+        try:
+            until(ended, f"job {job_id} has ended")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.job(job_id).units}\n{self.workers[-1].tail()}") from None
+        return self.job(job_id)
+
+    def check(self, job_id: str) -> Counter[str]:
+        """The oracle: everything that must hold when a job has ended, whatever happened meanwhile.
+
+        Returns how many items ended in which state.
+        """
+        with self.database.session() as session:
+            rows = session.execute(
+                text("""
+                    SELECT v.* FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
+                    WHERE jv.job_id = :id
+                """),
+                {"id": job_id},
+            ).all()
+            open_leases = session.execute(
+                text("SELECT count(*) FROM leases WHERE ended_at IS NULL AND expires_at > now()")
+            ).scalar_one()
+        job = self.job(job_id)
+        states = Counter(row.state for row in rows)
+        assert len({row.digest for row in rows}) == len(rows) == job.units.total
+        assert set(states) <= {"done", "failed", "unreachable", "canceled"}
+        for state in ("done", "failed", "unreachable", "canceled"):
+            assert getattr(job.units, state) == states[state]
+        for row in rows:
+            assert row.lease_id is None
+            if row.state == "failed":
+                assert row.error["message"]
+            if row.state == "done":
+                for key in (row.image_object, row.code_object, row.trace_object):
+                    assert hashlib.sha256(self.store.get(key)).hexdigest() in key
+        assert open_leases == 0
+        return states
+
+    def computed_for_nothing(self) -> int:
+        """Items of batches that were lost with their worker: at most these were computed twice."""
+        return self.count("SELECT coalesce(sum(items - settled), 0) FROM leases WHERE outcome = 'expired'")
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.kill()

@@ -1,0 +1,41 @@
+"""`python -m worker`: one worker, a Celery parent without torch and its one child that computes."""
+
+import os
+import sys
+from typing import Any
+
+from celery import signals
+
+from services import log as logs
+from services.settings import Settings, SettingsError
+from worker.app import create_app
+from worker.parent import watch_over
+
+
+def main() -> None:
+    """Run until SIGTERM, SIGINT or SIGQUIT."""
+    try:
+        settings = Settings()
+    except SettingsError as error:
+        sys.exit(f"worker: {error}")
+
+    def keep_our_logging(**_: Any) -> None:
+        """Celery sets logging up unless someone is connected to this signal."""
+
+    def before_the_pool(instance: Any, **_: Any) -> None:
+        watch_over(instance)
+
+    # Waiting threads of a parallel loop give their core up at once. Otherwise they spin, and where the
+    # servers share the machine that costs most of the time: measured, an ascent on two busy cores ran ten
+    # times slower. OpenMP reads this when torch is loaded, so the child has to inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logs.configure(settings.log_format, settings.log_level)
+    signals.setup_logging.connect(keep_our_logging)
+    signals.celeryd_after_setup.connect(before_the_pool)
+    app = create_app(settings)
+    # Workers need not find, clock or watch each other: no broadcast queues in the broker.
+    app.worker_main(["--quiet", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Computing the items of one claim: what is too large is halved, what is faulty is found, what is canceled
+is left out."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from services.leases import Failure, Work
+from worker.devices import is_device_lost, is_out_of_memory
+from worker.heartbeat import Interrupted
+from worker.synthesis.ascent import Picture
+from worker.synthesis.fitting import FitError
+from worker.synthesis.networks import NetworkError
+from worker.synthesis.objectives import ObjectiveError
+from worker.synthesis.techniques import RecipeError
+from worker.synthesis.truncation import LayerError
+
+log = structlog.get_logger()
+IMPOSSIBLE = (LayerError, ObjectiveError, FitError, RecipeError, NetworkError)
+"""What no repetition can change: the engine refuses the item before any work."""
+Synthesize = Callable[[Sequence[Work]], Sequence[Picture]]
+
+
+class DeviceLost(Exception):
+    """The device can no longer be used by this process."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture and the batch that it was made in (`seconds` is the time of all its `batch_size` items)."""
+
+    work: Work
+    picture: Picture
+    batch_size: int
+    seconds: float
+
+
+@dataclass
+class Computed:
+    """What became of the items of a claim. Items that were canceled are in neither list."""
+
+    made: list[Made] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def compute(
+    items: Sequence[Work],
+    synthesize: Synthesize,
+    *,
+    canceled: Callable[[], frozenset[str]],
+    on_batch: Callable[[int, float], None],
+    on_out_of_memory: Callable[[int], None],
+) -> Computed:
+    """Compute `items`, together if possible.
+
+    A batch that does not fit into memory, or fails, is cut in two, so that in the end only the items that
+    cannot be computed alone fail. `on_batch(items, seconds)` reports a batch that went well,
+    `on_out_of_memory(items)` one that did not fit. Raises `Interrupted` from `synthesize`, and
+    `DeviceLost`.
+    """
+    done = Computed()
+    queue = deque([list(items)])
+    while queue:
+        gone = canceled()
+        batch = [work for work in queue.popleft() if work.digest not in gone]
+        if not batch:
+            continue
+        began = time.monotonic()
+        error = _attempt(batch, synthesize, done, began)
+        if error is None:
+            on_batch(len(batch), time.monotonic() - began)
+            continue
+        # Outside of `except`: a live traceback would keep the batch's tensors in memory.
+        if is_device_lost(error):
+            raise DeviceLost(str(error))
+        too_large = is_out_of_memory(error)
+        if too_large:
+            on_out_of_memory(len(batch))
+        if len(batch) > 1:
+            log.warning("batch_cut", items=len(batch), out_of_memory=too_large, error=_summary(error))
+            middle = len(batch) // 2
+            queue.extendleft([batch[middle:], batch[:middle]])
+        elif too_large:
+            message = "This item alone does not fit into the device's memory."
+            done.failures.append(Failure(batch[0].digest, "out_of_memory", message, retryable=True))
+        else:
+            done.failures.append(_failed(batch[0], error))
+    return done
+
+
+def _attempt(batch: Sequence[Work], synthesize: Synthesize, done: Computed, began: float) -> Exception | None:
+    try:
+        pictures = synthesize(batch)
+    except Interrupted:
+        raise
+    except Exception as error:
+        return error.with_traceback(None)
+    seconds = time.monotonic() - began
+    done.made.extend(
+        Made(work, picture, len(batch), seconds) for work, picture in zip(batch, pictures, strict=True)
+    )
+    return None
+
+
+def _failed(work: Work, error: Exception) -> Failure:
+    if isinstance(error, IMPOSSIBLE):
+        return Failure(work.digest, "impossible", str(error)[:500], retryable=False)
+    return Failure(work.digest, "synthesis_error", _summary(error), retryable=True)
+
+
+def _summary(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:500]

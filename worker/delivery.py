@@ -1,0 +1,167 @@
+"""Bringing a computed batch home: encode, put the objects, then one transaction that says so."""
+
+import math
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from services import leases
+from services.database import Database
+from services.errors import Unavailable
+from services.leases import Claim, Failure, Finished
+from services.storage import ObjectStore
+from worker.computation import Computed, Made
+from worker.crash_points import crash_point
+from worker.encoding import EncodedPicture, encode
+from worker.heartbeat import LeaseKeeper
+from worker.persistence import persist
+from worker.provenance import Provenance
+from worker.stopping import StopFlag
+
+UPLOADS_AT_ONCE = 4
+"""Puts wait for the store most of the time; more of them would compete with the computation for the CPU."""
+log = structlog.get_logger()
+
+
+class Delivery:
+    """Delivers batches, one at a time. `deliver` never raises: what cannot be delivered is given back or
+    lapses."""
+
+    def __init__(
+        self, database: Database, store: ObjectStore, provenance: Provenance, stop: StopFlag
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._provenance = provenance
+        self._stop = stop
+        self._uploads = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
+
+    def deliver(self, claim: Claim, computed: Computed, keeper: LeaseKeeper) -> None:
+        """Store the pictures of `claim` and mark its items, as long as `keeper` holds the lease."""
+        wanted = [made for made in computed.made if made.work.digest not in keeper.canceled]
+        seen, unseen = _partition(wanted)
+        failures = [*computed.failures, *(failure for made in seen if (failure := _not_finite(made)))]
+        faulty = {failure.digest for failure in failures}
+        try:
+            finished = list(
+                self._uploads.map(
+                    lambda made: self._put(claim, made, keeper),
+                    [made for made in seen if made.work.digest not in faulty],
+                )
+            )
+            crash_point("after_put")
+            accepted = persist(
+                lambda: self._commit(claim, finished, unseen, failures),
+                what="finish",
+                may_go_on=lambda: keeper.may_finish,
+                wait=self._pause,
+            )
+            crash_point("after_commit")
+            log.info(
+                "batch_delivered",
+                accepted=len(accepted),
+                late=len(finished) - len(accepted),
+                unreachable=len(unseen),
+                failed=len(failures),
+            )
+        except Unavailable as error:
+            log.error("batch_not_delivered", reason=str(error))
+            self.give_back(claim.lease_id)
+        except Exception as error:
+            # A defect of ours or of an item's data. Tried again without end it would block the queue.
+            log.exception("delivery_failed")
+            self._fail_all(claim, f"The result could not be stored: {type(error).__name__}: {error}"[:500])
+        finally:
+            keeper.stop()
+
+    def give_back(self, lease_id: int) -> None:
+        """Release what the lease still holds, free of charge. If the database is away, the lease lapses by
+        itself."""
+        try:
+            with self._database.session() as session:
+                leases.release(session, lease_id)
+        except Unavailable as error:
+            log.warning("release_failed", lease=lease_id, reason=str(error))
+
+    def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished:
+        encoded = encode(made.picture)
+        return persist(
+            lambda: self._finished(claim, made, encoded),
+            what="put",
+            may_go_on=lambda: keeper.may_finish,
+            wait=self._pause,
+        )
+
+    def _finished(self, claim: Claim, made: Made, encoded: EncodedPicture) -> Finished:
+        picture = made.picture
+        height, width = picture.image.shape[:2]
+        return Finished(
+            digest=made.work.digest,
+            activation=picture.activation,
+            predictions=picture.predictions,
+            image_object=self._store.put("image", encoded.image, "image/png"),
+            crop_object=self._store.put("crop", encoded.crop, "image/png") if encoded.crop else None,
+            code_object=self._store.put("code", encoded.code, "application/octet-stream"),
+            trace_object=self._store.put("trace", encoded.trace, "application/octet-stream"),
+            image_bytes=len(encoded.image),
+            width=width,
+            height=height,
+            crop_box=picture.crop_box,
+            provenance=self._provenance_of(claim, made),
+        )
+
+    def _commit(
+        self, claim: Claim, finished: list[Finished], unseen: list[Made], failures: list[Failure]
+    ) -> set[str]:
+        with self._database.session() as session:
+            accepted = leases.finish(session, claim.lease_id, finished)
+            if unseen:
+                leases.unreachable(
+                    session,
+                    claim.lease_id,
+                    [(made.work.digest, self._provenance_of(claim, made)) for made in unseen],
+                )
+            if failures:
+                leases.fail(session, claim.lease_id, failures)
+            crash_point("before_commit")
+        return accepted
+
+    def _fail_all(self, claim: Claim, message: str) -> None:
+        try:
+            with self._database.session() as session:
+                leases.fail(
+                    session,
+                    claim.lease_id,
+                    [Failure(work.digest, "internal", message, retryable=True) for work in claim.items],
+                )
+        except Unavailable as error:
+            log.warning("fail_failed", reason=str(error))
+
+    def _provenance_of(self, claim: Claim, made: Made) -> dict[str, object]:
+        return self._provenance.of(
+            lease_id=claim.lease_id,
+            batch_size=made.batch_size,
+            seconds=made.seconds,
+            skipped_steps=made.picture.skipped_steps,
+        )
+
+    def _pause(self, seconds: float) -> None:
+        # A stop does not hurry this: the pause is short and the grace period is watched by the keeper.
+        self._stop.wait(seconds)
+
+
+def _partition(made: Iterable[Made]) -> tuple[list[Made], list[Made]]:
+    """Pictures, and items whose unit no code could reach."""
+    seen: list[Made] = []
+    unseen: list[Made] = []
+    for one in made:
+        (unseen if one.picture.status == "unreachable" else seen).append(one)
+    return seen, unseen
+
+
+def _not_finite(made: Made) -> Failure | None:
+    if math.isfinite(made.picture.activation):
+        return None
+    message = f"The activation is {made.picture.activation}: this recipe drives the network out of its range."
+    return Failure(made.work.digest, "not_finite", message, retryable=False)

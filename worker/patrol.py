@@ -1,0 +1,114 @@
+"""The one thread that works: it looks for work when the doorbell rings, and by itself when it does not."""
+
+import threading
+import time
+
+import structlog
+
+from services import leases, workers
+from services.database import Database
+from services.errors import Unavailable
+from worker.batch_runner import BatchRunner
+from worker.inspector import Inspector
+from worker.stopping import StopFlag
+
+NOTICE_SECONDS = 0.5
+"""A stop may be asked for by a signal handler, which must not take the lock of a condition: waits look this
+often."""
+log = structlog.get_logger()
+
+
+class Patrol:
+    """Looks for work every `poll_seconds`, whether or not the broker lives, and at once when `answer` is
+    called.
+
+    One thread does all of it, so that the device, and torch's threads, have one owner.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        runner: BatchRunner,
+        inspector: Inspector,
+        worker_id: str,
+        poll_seconds: float,
+        stop: StopFlag,
+    ) -> None:
+        self._database = database
+        self._runner = runner
+        self._inspector = inspector
+        self._worker_id = worker_id
+        self._poll_seconds = poll_seconds
+        self._stop = stop
+        self._changed = threading.Condition()
+        self._rings = 0
+        self._answered = 0
+        self._ended = False
+        self._next_reconcile = 0.0
+
+    def answer(self) -> None:
+        """Look for work now, and return when there is none left or the worker stops.
+
+        Any number of rings during one look cost one more look.
+        """
+        with self._changed:
+            self._rings += 1
+            ring = self._rings
+            self._changed.notify_all()
+            while self._answered < ring and not self._ended:
+                self._changed.wait(NOTICE_SECONDS)
+
+    def run(self) -> None:
+        """Work until asked to stop; then give back what is in hand, see the last delivery through and
+        return."""
+        try:
+            while not self._stop.asked:
+                ring = self._rings
+                if self._look():
+                    continue
+                self._runner.settle()
+                self._rest(ring)
+            self._runner.settle()
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _look(self) -> bool:
+        """One piece of work. False if there is none, or no server that would tell."""
+        try:
+            if time.monotonic() >= self._next_reconcile:
+                self._reconcile()
+            return self._inspector.inspect_one() or self._runner.run_batch()
+        except Unavailable as error:
+            log.warning("server_away", what="look", reason=str(error))
+        except Exception:
+            # A defect must not end the patrol: what it concerns lapses with its lease and is counted there.
+            log.exception("look_failed")
+        return False
+
+    def _reconcile(self) -> None:
+        """Free what dead workers held. Also between batches: when all workers are busy nobody is ever
+        idle."""
+        self._next_reconcile = time.monotonic() + self._poll_seconds
+        with self._database.session() as session:
+            workers.seen(session, self._worker_id)
+            done = leases.reconcile(session)
+        if done.expired_leases or done.poisoned or done.finished_jobs:
+            log.info(
+                "reconciled",
+                expired_leases=done.expired_leases,
+                requeued=done.requeued,
+                poisoned=done.poisoned,
+                finished_jobs=done.finished_jobs,
+            )
+
+    def _rest(self, ring: int) -> None:
+        """Sleep until the next ring or look. All rings up to `ring` were heard before the last look."""
+        until = time.monotonic() + self._poll_seconds
+        with self._changed:
+            self._answered = ring
+            self._changed.notify_all()
+            while self._rings == ring and not self._stop.asked and (left := until - time.monotonic()) > 0:
+                self._changed.wait(min(left, NOTICE_SECONDS))

@@ -1,0 +1,159 @@
+"""What is kept on the device: networks and generators, least recently used goes first."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar, cast
+
+from services import catalog
+from services.database import Database
+from services.errors import NotFound
+from services.settings import Settings
+from worker.devices import Device
+from worker.shipped_generator import SHIPPED
+from worker.synthesis.generator_file import GeneratorFileError, file_sha256, load_generator
+from worker.synthesis.generators import Generator
+from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
+from worker.synthesis.sources.contract import SourceName
+from worker.weight_files import WeightFileError, locate
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+NETWORKS_KEPT, GENERATORS_KEPT = 4, 2
+
+
+class Unloadable(Exception):
+    """A network or generator cannot be loaded here: every item of the batch fails with this code and
+    message."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def reference_of(row: catalog.Network) -> NetworkReference:
+    """What the engine needs to know to load a network of the catalog."""
+    source = cast(SourceName, row.source)  # a CHECK of the table allows no other
+    return NetworkReference(row.id, source, row.architecture, row.weights, row.classes)
+
+
+class LeastRecentlyUsed(Generic[K, V]):
+    """At most `capacity` values; making another one lets go of the one that was unused for longest."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """The value of `key`. Room is made before `make()` is called, so that memory never holds one too
+        many."""
+        if key in self._values:
+            self._values.move_to_end(key)
+            return self._values[key]
+        while len(self._values) >= self._capacity:
+            self._values.popitem(last=False)
+        value = self._values[key] = make()
+        return value
+
+    def clear(self) -> None:
+        self._values.clear()
+
+
+@dataclass(frozen=True)
+class GeneratorFile:
+    """Where the weights of a registered generator are, and what they must hash to."""
+
+    path: Path
+    sha256: str
+
+
+class Runtime:
+    """Networks and generators by their ids in the catalog, loaded on first use. Owned by the computing
+    thread."""
+
+    def __init__(self, database: Database, settings: Settings, device: Device) -> None:
+        self.device = device
+        self._database = database
+        self._settings = settings
+        self._networks: LeastRecentlyUsed[tuple[str, str], Network] = LeastRecentlyUsed(NETWORKS_KEPT)
+        self._generators: LeastRecentlyUsed[str, Generator] = LeastRecentlyUsed(GENERATORS_KEPT)
+
+    def network(self, network_id: str) -> Network:
+        """The network, on the device. Raises `Unloadable`, or `Unavailable` when the database is away."""
+        reference, sha256 = self._network_row(network_id)
+
+        def load() -> Network:
+            try:
+                network = load_network(
+                    self.locate_weights(reference), device=self.device.name, dtype=self.device.dtype
+                )
+            except (NetworkError, WeightFileError) as error:
+                raise Unloadable(
+                    "network_unloadable", f"The network {network_id} cannot be loaded: {error}"
+                ) from error
+            if network.weights_sha256 != sha256:
+                # The digests of all its pictures name other weights than these.
+                raise Unloadable(
+                    "network_changed",
+                    f"The weights of {network_id} have the sha256 {network.weights_sha256}, "
+                    f"but {sha256} when it was inspected. Register the new weights under another id.",
+                )
+            return network
+
+        return self._networks.get((network_id, sha256), load)
+
+    def generator(self, generator_id: str) -> Generator:
+        """The generator, on the device. Raises `Unloadable`, or `Unavailable` when the database is away."""
+        file = self._generator_file(generator_id)
+
+        def load() -> Generator:
+            try:
+                found = file_sha256(file.path)
+                if found != file.sha256:
+                    raise GeneratorFileError(f"expected the sha256 {file.sha256}, got {found}")
+                return load_generator(file.path, device=self.device.name, dtype=self.device.dtype)
+            except (GeneratorFileError, OSError) as error:
+                raise Unloadable(
+                    "generator_unloadable", f"The generator {generator_id} cannot be loaded: {error}"
+                ) from error
+
+        return self._generators.get(file.sha256, load)
+
+    def locate_weights(self, reference: NetworkReference) -> NetworkReference:
+        """The same reference with the path of its file, if it has one. Raises `WeightFileError`."""
+        if reference.source != "file":
+            return reference
+        path = locate(reference.weights or "", self._settings.weights_folder)
+        return NetworkReference(reference.id, "file", reference.architecture, str(path), reference.classes)
+
+    def let_go(self) -> None:
+        """Drop everything from the device: after running out of memory, the next batch loads what it
+        needs."""
+        self._networks.clear()
+        self._generators.clear()
+        self.device.free_cached_memory()
+
+    def _network_row(self, network_id: str) -> tuple[NetworkReference, str]:
+        try:
+            with self._database.session() as session:
+                row = catalog.get_network(session, network_id)
+                return reference_of(row), row.weights_sha256 or ""
+        except NotFound as error:
+            raise Unloadable("network_unknown", str(error)) from error
+
+    def _generator_file(self, generator_id: str) -> GeneratorFile:
+        try:
+            with self._database.session() as session:
+                row = catalog.get_generator(session, generator_id)
+                location, sha256 = row.location, row.weights_sha256
+        except NotFound as error:
+            raise Unloadable("generator_unknown", str(error)) from error
+        if location == SHIPPED:
+            return GeneratorFile(self._settings.generator_path, sha256)
+        try:
+            return GeneratorFile(locate(location, self._settings.weights_folder), sha256)
+        except WeightFileError as error:
+            raise Unloadable(
+                "generator_unloadable", f"The generator {generator_id} cannot be loaded: {error}"
+            ) from error

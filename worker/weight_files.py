@@ -1,0 +1,24 @@
+"""Where files of weights may lie. A name from a row must not lead anywhere else."""
+
+from pathlib import Path
+
+
+class WeightFileError(ValueError):
+    """A file of weights cannot be used; the message says where it was looked for."""
+
+
+def locate(name: str, folder: Path | None) -> Path:
+    """The file `name` inside `folder`, symbolic links resolved. Raises `WeightFileError`."""
+    if folder is None:
+        raise WeightFileError(
+            f"{name!r} is a file, but this worker has no weights folder (IMAGO_WEIGHTS_FOLDER)."
+        )
+    root = folder.resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise WeightFileError(f"{name!r} lies outside the weights folder.")
+    if path.suffix != ".safetensors":
+        raise WeightFileError(f"{name!r} must be a .safetensors file.")
+    if not path.is_file():
+        raise WeightFileError(f"There is no file {name!r} in the weights folder of this worker.")
+    return path
