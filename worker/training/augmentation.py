@@ -1,0 +1,42 @@
+"""Differentiable augmentation, drawn once and applied to a real picture and its reconstruction alike (Zhao et
+al. 2020).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """One draw for a batch: `grid` [N, s, s, 2] samples (and resizes) the picture, `saturation` and
+    `brightness` are [N, 1, 1, 1].
+    """
+
+    grid: Tensor
+    saturation: Tensor
+    brightness: Tensor
+
+    @classmethod
+    def draw(
+        cls, count: int, size: int, random: torch.Generator, *, shift: float = 0.25, zoom: float = 0.15
+    ) -> "Augmentation":
+        """`shift` in half picture widths (0.25 = an eighth of the picture), `zoom` relative, `size` the
+        pixels of the result.
+        """
+        uniform = torch.rand(count, 5, generator=random) * 2 - 1
+        scale = torch.exp(uniform[:, 0] * zoom)
+        theta = torch.zeros(count, 2, 3)
+        theta[:, 0, 0] = theta[:, 1, 1] = scale
+        theta[:, :, 2] = uniform[:, 1:3] * shift
+        grid = F.affine_grid(theta, [count, 3, size, size], align_corners=False)
+        colour = uniform[:, 3:, None, None, None]
+        return cls(grid, 1 + 0.5 * colour[:, 0], 0.4 * colour[:, 1])
+
+    def __call__(self, rgb: Tensor) -> Tensor:
+        """RGB in [−1, 1], [N, 3, S, S] → [N, 3, s, s]; values may leave [−1, 1] a little."""
+        x = F.grid_sample(rgb, self.grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        grey = x.mean(1, keepdim=True)
+        return (x - grey) * self.saturation + grey + self.brightness

@@ -1,0 +1,82 @@
+"""A training's whole state in one safetensors file, replaced atomically: a full disk or a kill leaves the
+previous one whole.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be written or read; the message says which file and why."""
+
+
+def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file beside `path`, make it durable, then rename it over `path`.
+
+    Raises CheckpointError (the unfinished file is removed, `path` is as it was) when the disk is full or not
+    writable.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, unfinished, metadata)
+        with open(unfinished, "rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(unfinished, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, SafetensorError) as error:
+        unfinished.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"cannot write {path}: {error}; the previous file, if any, is untouched"
+        ) from error
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str) -> dict[str, Tensor]:
+    """The optimizer's state under `prefix.<parameter name>.<state name>`."""
+    names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
+    return {
+        f"{prefix}.{names[parameter]}.{key}": torch.as_tensor(value)
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor], prefix: str
+) -> None:
+    """Undo `optimizer_tensors`."""
+    parameters = dict(module.named_parameters())
+    for key, tensor in tensors.items():
+        if key.startswith(prefix + "."):
+            name, _, state = key[len(prefix) + 1 :].rpartition(".")
+            optimizer.state[parameters[name]][state] = tensor.clone()
+
+
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {
+        name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(prefix + ".")
+    }
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the facts (step, pictures, configuration) of a checkpoint."""
+    try:
+        with safe_open(path, "pt") as handle:
+            metadata = handle.metadata() or {}
+            return {key: handle.get_tensor(key) for key in handle.keys()}, json.loads(metadata["facts"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of a training: {error}") from error

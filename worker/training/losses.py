@@ -1,0 +1,22 @@
+"""What a reconstruction must share with its picture, beside fooling the discriminator."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def layout_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """Mean squared error of 8×8 averages of RGB in [−1, 1]: colours and layout, no detail."""
+    return F.mse_loss(F.adaptive_avg_pool2d(fake, 8), F.adaptive_avg_pool2d(real, 8))
+
+
+def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+    """Squared error of features relative to their variance over the batch, mean over taps; about 1–2 for
+    unrelated pictures.
+    """
+    return torch.stack([F.mse_loss(f, r) / r.var() for f, r in zip(fake, real, strict=True)]).mean()
+
+
+def code_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """The same for the encoder's code [N, code]: the picture must mean to the encoder what the code says."""
+    return F.mse_loss(fake, real) / real.var(dim=0).mean()

@@ -1,0 +1,226 @@
+"""Read every picture once: squares of the generator's size on disk, and the encoder's code of each.
+
+A prepared folder holds `images.npy` uint8 [N, S, S, 3] (RGB), `codes.npy` float32 [N, *code_shape] and
+`index.json`. Rows `0 … train − 1` are trained on, the rest is held out. Training maps both arrays into
+memory, so data never starves it.
+"""
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from worker.training.array_file import ArrayFile
+from worker.training.encoding import Encoder
+from worker.training.sources import RawPicture
+
+
+class DataError(ValueError):
+    """The pictures do not make a training set; the message says how many there were and what is needed."""
+
+
+@dataclass(frozen=True)
+class PreparedIndex:
+    """What a prepared folder was made from; `train + held_out` rows, `corrupt` pictures were left out."""
+
+    train: int
+    held_out: int
+    corrupt: int
+    image_size: int
+    code_shape: tuple[int, ...]
+    encoder: str
+    encoder_layer: str
+    encoder_sha256: str
+    encoder_input_size: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder, mapped into memory (read only)."""
+
+    index: PreparedIndex
+    images: np.ndarray
+    codes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`held_out` pictures are kept from training; fewer than `minimum` left, or more than `corrupt_share`
+    corrupt, is an error.
+    """
+
+    held_out: int = 512
+    minimum: int = 256
+    corrupt_share: float = 0.05
+
+
+def centre_square(image: Image.Image, size: int) -> np.ndarray:
+    """The central square of a picture, resampled to uint8 [size, size, 3] RGB."""
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    square = image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + edge, top + edge))
+    return np.asarray(square, dtype=np.uint8)
+
+
+def decode(picture: RawPicture) -> Image.Image | None:
+    """The decoded RGB picture, or None where its bytes are not a whole image."""
+    try:
+        return Image.open(io.BytesIO(picture.content)).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+class _Selection:
+    """Chooses the held-out pictures while they stream by: those whose source asks for it or, if none does, a
+    random sample.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size, self._random = size, np.random.default_rng(seed)
+        self._wished: list[Image.Image] = []
+        self._others: list[Image.Image] = []
+        self._seen = {True: 0, False: 0}
+
+    def offer(self, image: Image.Image, held_out: bool) -> Image.Image | None:
+        """Reservoir sampling: returns a picture that is now to be trained on, if any."""
+        reservoir = self._wished if held_out else self._others
+        self._seen[held_out] += 1
+        if len(reservoir) < self._size:
+            reservoir.append(image)
+            return None
+        place = int(self._random.integers(self._seen[held_out]))
+        if place < self._size:
+            image, reservoir[place] = reservoir[place], image
+        return None if held_out else image
+
+    def finish(self) -> tuple[list[Image.Image], list[Image.Image]]:
+        """The remaining pictures to train on, and the held-out ones (at most a tenth of all, where no source
+        named any).
+        """
+        if self._wished:
+            return self._others, self._wished
+        count = min(self._size, self._seen[False] // 10)
+        return self._others[count:], self._others[:count]
+
+
+def prepare(
+    folder: Path,
+    pictures: Iterable[RawPicture],
+    encoder: Encoder,
+    *,
+    image_size: int,
+    sources: tuple[str, ...],
+    limits: Limits | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> PreparedIndex:
+    """Write `folder` from `pictures`; `on_progress` is told the number of rows written so far.
+
+    Raises DataError when too few pictures remain to train on or too many are corrupt.
+    """
+    limits = limits or Limits()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.json").unlink(missing_ok=True)
+    selection = _Selection(limits.held_out, seed=0)
+    seen = corrupt = 0
+
+    def training_pictures() -> Iterator[Image.Image]:
+        nonlocal seen, corrupt
+        for picture in pictures:
+            seen += 1
+            image = decode(picture)
+            if image is None:
+                corrupt += 1
+                if corrupt > limits.corrupt_share * max(seen, 1000):  # no need to read the rest
+                    raise DataError(_corrupt_message(corrupt, seen, limits))
+            elif (chosen := selection.offer(image, picture.held_out)) is not None:
+                yield chosen
+        yield from selection.finish()[0]
+
+    with (
+        ArrayFile(folder / "images.npy", (image_size, image_size, 3), np.uint8) as images,
+        ArrayFile(folder / "codes.npy", encoder.code_shape, np.float32) as codes,
+    ):
+
+        def write(batch: list[Image.Image]) -> None:
+            images.append(np.stack([centre_square(image, image_size) for image in batch]))
+            codes.append(encode(batch, encoder))
+            if on_progress is not None:
+                on_progress(images.rows)
+
+        for batch in _batches(training_pictures()):
+            write(batch)
+        train = images.rows
+        if corrupt > limits.corrupt_share * seen:
+            raise DataError(_corrupt_message(corrupt, seen, limits))
+        if train < limits.minimum:
+            raise DataError(f"{train} pictures to train on are too few: at least {limits.minimum} are needed")
+        for batch in _batches(selection.finish()[1]):
+            write(batch)
+    index = PreparedIndex(
+        train=train,
+        held_out=images.rows - train,
+        corrupt=corrupt,
+        image_size=image_size,
+        code_shape=encoder.code_shape,
+        encoder=encoder.network_id,
+        encoder_layer=encoder.layer,
+        encoder_sha256=encoder.weights_sha256,
+        encoder_input_size=encoder.input_size,
+        sources=sources,
+    )
+    unfinished = folder / "index.json.unfinished"
+    unfinished.write_text(json.dumps(asdict(index), indent=1))
+    os.replace(unfinished, folder / "index.json")  # its presence says that the arrays are whole
+    return index
+
+
+def _corrupt_message(corrupt: int, seen: int, limits: Limits) -> str:
+    return f"{corrupt} of {seen} pictures could not be decoded; at most {limits.corrupt_share:.0%} may be so"
+
+
+def encode(images: list[Image.Image], encoder: Encoder) -> np.ndarray:
+    """Codes float32 [N, *code_shape] of the pictures' central squares."""
+    squares = np.stack([centre_square(image, encoder.input_size) for image in images])
+    return encoder(torch.from_numpy(squares).permute(0, 3, 1, 2).float().div_(255)).numpy()
+
+
+def encoded_batches(pictures: Iterable[RawPicture], encoder: Encoder) -> Iterator[np.ndarray]:
+    """The codes of all pictures that can be decoded, batch by batch."""
+    images = (image for image in map(decode, pictures) if image is not None)
+    return (encode(batch, encoder) for batch in _batches(images))
+
+
+def _batches(images: Iterable[Image.Image], size: int = 64) -> Iterator[list[Image.Image]]:
+    batch: list[Image.Image] = []
+    for image in images:
+        batch.append(image)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def load_prepared(folder: Path) -> Prepared:
+    """Open a prepared folder. Raises DataError if it is unfinished or its arrays do not fit its index."""
+    if not (folder / "index.json").exists():
+        raise DataError(f"{folder} holds no finished preparation (no index.json)")
+    fields = json.loads((folder / "index.json").read_text())
+    fields["code_shape"], fields["sources"] = tuple(fields["code_shape"]), tuple(fields["sources"])
+    index = PreparedIndex(**fields)
+    images, codes = (
+        np.load(folder / "images.npy", mmap_mode="r"),
+        np.load(folder / "codes.npy", mmap_mode="r"),
+    )
+    rows = index.train + index.held_out
+    expected = ((rows, index.image_size, index.image_size, 3), (rows, *index.code_shape))
+    if (images.shape, codes.shape) != expected:
+        raise DataError(f"{folder}: expected arrays of shape {expected}, got {(images.shape, codes.shape)}")
+    return Prepared(index, images, codes)
