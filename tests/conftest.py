@@ -73,7 +73,7 @@ def settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     # Killed by the test before, perhaps; does nothing to what runs.
     servers.start()
-    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     with redis.Redis.from_url(servers.valkey.url) as broker:
         broker.flushall()
     endpoints = servers.endpoints
