@@ -10,7 +10,6 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -19,9 +18,7 @@ from infra.local.endpoints import Endpoints
 from infra.local.servers import Servers, running
 from services.database import Database, migrate
 from services.settings import Settings
-
-if TYPE_CHECKING:
-    from services.storage import ObjectStore
+from services.storage import ObjectStore
 
 
 def pytest_configure() -> None:
@@ -111,10 +108,8 @@ def database(settings: Settings) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(settings: Settings) -> "ObjectStore":
+def store(settings: Settings) -> ObjectStore:
     """The object store, with its bucket made."""
-    from services.storage import ObjectStore
-
     store = ObjectStore(settings)
     store.ensure_bucket()
     return store

@@ -1,0 +1,175 @@
+"""The whole imago on this machine: the three servers, the API and one worker."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.orm import Session
+
+from infra.local import ports
+from infra.local.endpoints import Endpoints
+from infra.local.servers import Servers
+from infra.local.supervision import Group, end_all, member, uninterrupted
+from services import access, catalog
+from services.database import Database, migrate
+from services.errors import Unauthenticated
+from services.settings import Settings
+from services.storage import ObjectStore
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_API_PORT = 8000
+_FIRST_NETWORK = "efficientnet_lite0.imagenet"
+"""Registered from the start: its weights come with the requirements, so it works without a download."""
+_OURS = ("api", "worker")
+
+
+class Stack:
+    """Everything that a user of this machine needs, for the time of a `with` block.
+
+    What already runs under the home (`make up` in another terminal) is used and left running; what the
+    block starts it also stops, whatever happens. Raises ProcessError with the end of a log when something
+    does not start.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.resolve()
+        self._servers = Servers(self.home)
+        self._exit = ExitStack()
+        self._group: Group | None = None
+        self._api_port = 0
+        self.key = ""
+        """The token of an API key with all scopes."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return self._servers.endpoints
+
+    @property
+    def api_url(self) -> str:
+        return f"http://127.0.0.1:{self._api_port}"
+
+    def __enter__(self) -> Self:
+        # ExitStack.close() runs whatever has been registered when a later step fails.
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    def follow(self) -> None:
+        """Show the logs of API and worker until Ctrl-C; raises ProcessError when one of them ends."""
+        if self._group is not None:
+            self._group.follow()
+
+    def _start(self) -> None:
+        for server in self._servers.all:
+            if not server.running:
+                self._exit.callback(server.stop)
+        self._servers.start()
+        settings = settings_of(self._servers)
+        migrate(settings.database_url)
+        ObjectStore(settings).ensure_bucket()
+        self._prepare(settings)
+
+        self._api_port = self._choose_port()
+        environment = {**environment_of(self._servers), "PYTHONUNBUFFERED": "1"}
+        group = Group(self.home, folder=_CHECKOUT, environment=environment)
+        self._group = group
+        # Registered last, so stopped first: before the servers that these processes use.
+        self._exit.callback(group.stop)
+        serve = ["serve", "--host", "127.0.0.1", "--port", str(self._api_port)]
+        group.start("worker", [sys.executable, "-m", "worker"])
+        group.start("api", [sys.executable, "-m", "api", *serve])
+        group.wait_until(self._answers, "the start of the API", timeout=60)
+
+    def _stop(self) -> None:
+        with uninterrupted():
+            self._exit.close()
+
+    def _prepare(self, settings: Settings) -> None:
+        """Register the first network and make sure of a key. Generators are registered by the worker."""
+        database = Database(settings.database_url)
+        try:
+            with database.session() as session:
+                catalog.register_network(session, catalog.RegisterNetwork(id=_FIRST_NETWORK))
+                self.key = self._known_key(session) or self._new_key(session)
+        finally:
+            database.dispose()
+
+    def _known_key(self, session: Session) -> str | None:
+        """The remembered token, if the database still knows it."""
+        try:
+            token = self._key_file.read_text().strip()
+            access.authenticate(session, token)
+        except (FileNotFoundError, Unauthenticated):
+            return None
+        return token
+
+    def _new_key(self, session: Session) -> str:
+        _, token = access.create_key(session, "local", access.SCOPES)
+        self._key_file.touch(mode=0o600)
+        self._key_file.write_text(f"{token}\n")
+        return token
+
+    @property
+    def _key_file(self) -> Path:
+        return self.home / "key"
+
+    def _choose_port(self) -> int:
+        """The port of a running API; else the last one, 8000 or any, whichever is free first."""
+        file = self.home / "api_port"
+        last = int(file.read_text()) if file.exists() else _API_PORT
+        if member(self.home, "api").running:
+            return last
+        free = [port for port in (last, _API_PORT) if ports.is_free(port)]
+        port = free[0] if free else ports.pick(1)[0]
+        file.write_text(f"{port}\n")
+        return port
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(f"{self.api_url}/readyz", timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            return False
+        return True
+
+
+def environment_of(servers: Servers) -> dict[str, str]:
+    """The variables for processes of ours; what the shell says about anything but addresses is kept."""
+    weights = Path(os.environ.get("IMAGO_WEIGHTS_FOLDER", servers.home / "weights"))
+    weights.mkdir(parents=True, exist_ok=True)
+    return {**servers.endpoints.environment(), "IMAGO_WEIGHTS_FOLDER": str(weights)}
+
+
+def settings_of(servers: Servers) -> Settings:
+    """The same as settings of this process."""
+    names = environment_of(servers)
+    return Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in names.items()})
+
+
+def stop_all(home: Path) -> bool:
+    """Stop everything that runs under `home`, whoever started it; whether anything did."""
+    home = home.resolve()
+    if not (home / "servers.json").exists():
+        return False
+    with uninterrupted():
+        ours = [process for process in (member(home, name) for name in _OURS) if process.running]
+        end_all(ours)
+        servers = Servers(home)
+        found = bool(ours) or any(server.running for server in servers.all)
+        servers.stop()
+    return found

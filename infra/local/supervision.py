@@ -1,0 +1,137 @@
+"""Our own processes, watched together: they start in sessions of their own and none outlives the group."""
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from infra.local.process import Process, ProcessError
+
+GRACE_SECONDS = 40.0
+"""How long a process may take to end after SIGTERM: to answer its requests, to hand its batch back."""
+
+
+class Group:
+    """Processes that are started one by one and ended together.
+
+    What already runs under this home, started by another command, is used and left running.
+    """
+
+    def __init__(self, home: Path, *, folder: Path, environment: dict[str, str]) -> None:
+        """folder: where the processes run · environment: variables on top of ours."""
+        self._home = home
+        self._folder = folder
+        self._environment = environment
+        self._members: list[Process] = []
+        self._own: list[Process] = []
+
+    def start(self, name: str, command: Sequence[str | Path]) -> Process:
+        """Start a process, unless one of this name runs already, and add it to the group."""
+        process = member(self._home, name)
+        if not process.running:
+            process.spawn(command, folder=self._folder, environment=self._environment)
+            self._own.append(process)
+        self._members.append(process)
+        return process
+
+    def check(self) -> None:
+        """Raise ProcessError, with the end of the log, if a process has ended by itself."""
+        for process in self._members:
+            if not process.running:
+                code = process.exit_code
+                how = "" if code is None else f" with code {code}"
+                raise ProcessError(f"{process.name} ended{how}. The end of {process.log}:\n{process.tail()}")
+
+    def wait_until(self, ready: Callable[[], bool], what: str, timeout: float) -> None:
+        """Wait for a condition while all processes live. Raises ProcessError when one dies or time is up."""
+        deadline = time.monotonic() + timeout
+        while not ready():
+            self.check()
+            if time.monotonic() > deadline:
+                logs = ", ".join(str(process.log) for process in self._members)
+                raise ProcessError(f"{what} took longer than {timeout:.0f} s. See {logs}")
+            time.sleep(0.05)
+
+    def follow(self, write: Callable[[str], object] = sys.stdout.write) -> None:
+        """Show what the processes log, a name before each line. Raises ProcessError when one ends."""
+        width = max(len(process.name) for process in self._members)
+        readers = [(process.name, _lines_from_now(process.log)) for process in self._members]
+        while True:
+            for name, lines in readers:
+                for line in lines:
+                    if line is None:
+                        break
+                    write(f"{name:<{width}} │ {line}")
+            sys.stdout.flush()
+            self.check()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """End the processes that this group started, all at once; kill what outlives the grace period."""
+        end_all(self._own)
+        self._own, self._members = [], []
+
+
+def member(home: Path, name: str) -> Process:
+    """The process of this name under `home`, running or not."""
+    return Process(name, home / "run" / f"{name}.json", home / "logs" / f"{name}.log")
+
+
+def end_all(processes: Sequence[Process]) -> None:
+    """SIGTERM to all, wait for all within one grace period, SIGKILL to the rest and their descendants."""
+    # In threads: each may take the whole grace period.
+    enders = [
+        threading.Thread(target=process.end, args=(signal.SIGTERM, GRACE_SECONDS)) for process in processes
+    ]
+    for ender in enders:
+        ender.start()
+    for ender in enders:
+        ender.join()
+
+
+def _lines_from_now(path: Path) -> Iterator[str | None]:
+    """Endless: the whole lines that are added to a file, and None whenever there is no further one yet."""
+    with path.open(errors="replace") as log:
+        log.seek(0, 2)
+        kept = ""
+        while True:
+            kept += log.readline()
+            if kept.endswith("\n"):
+                yield kept
+                kept = ""
+            else:
+                yield None
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP become KeyboardInterrupt in the block: every end takes the same orderly way."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Further Ctrl-C, SIGTERM and SIGHUP are ignored in the block: stopping is not left half-way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
