@@ -1,0 +1,79 @@
+# Everything a person does with a checkout. Needs Python 3.11 or newer and make; the rest is installed in $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+HOME_FOLDER ?= .imago
+LOCAL = $(BIN)/python -m infra.local
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo up down status test test-unit lint format check openapi lock clean
+
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## compute 24 units of a real network and write .imago/demo/grid.png
+	@$(LOCAL) demo --home $(HOME_FOLDER)
+
+up: $(INSTALLED) ## servers, API and one worker, until Ctrl-C; prints the address and a key
+	@exec $(LOCAL) run --home $(HOME_FOLDER)
+
+down: $(INSTALLED) ## stop what runs here, whoever started it
+	@$(LOCAL) down --home $(HOME_FOLDER)
+
+status: $(INSTALLED) ## what runs here
+	@$(LOCAL) status --home $(HOME_FOLDER)
+
+test: $(INSTALLED) ## all tests, on real servers of their own
+	@$(BIN)/python -m pytest $(PYTEST)
+
+test-unit: $(INSTALLED) ## the quick tests, without servers
+	@$(BIN)/python -m pytest tests/unit $(PYTEST)
+
+lint: $(INSTALLED) ## ruff, mypy --strict, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## let ruff format and fix what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint ## lint, and whether openapi.json and the migrations say what the code says
+	@$(BIN)/python -m api openapi | diff -u openapi.json - || \
+		{ echo "openapi.json is not what the code says: run make openapi"; exit 1; }
+	$(LOCAL) check-migrations
+
+openapi: $(INSTALLED) ## write openapi.json anew
+	$(BIN)/python -m api openapi > openapi.json.new
+	mv openapi.json.new openapi.json
+
+bench-%: $(INSTALLED) ## run benchmarks/%.py (bench-service, …)
+	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade for newer releases)
+	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml
+	$(COMPILE) -c requirements/dev.txt -o requirements/api.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --extra worker -o requirements/worker.txt pyproject.toml
+
+clean: ## stop what runs and remove the environment and all caches; data in .imago stay
+	@if [ -x $(BIN)/python ]; then $(LOCAL) down --home $(HOME_FOLDER); fi
+	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv: $(INSTALLED) ## install everything into the virtual environment
+
+$(INSTALLED): requirements/dev.txt client/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "imago needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV): about 6 GB the first time, most of it PyTorch …"
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e client
+	@touch $@
