@@ -32,7 +32,9 @@ _TAKE_BACK = text("""
         state = verdict.state,
         crash_count = verdict.crashes,
         error = CASE verdict.state WHEN 'failed'
-            THEN jsonb_build_object('code', :code, 'message', :message, 'retryable', false) ELSE v.error END,
+            THEN jsonb_build_object(
+                'code', CAST(:code AS text), 'message', CAST(:message AS text), 'retryable', false)
+            ELSE v.error END,
         finished_at = CASE verdict.state WHEN 'queued' THEN NULL
             ELSE coalesce(v.finished_at, clock_timestamp()) END
     FROM visualizations old

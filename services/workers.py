@@ -59,7 +59,8 @@ _QUEUED = text("""
     ) AS queued
 """)
 _LEASED = text("""
-    SELECT lane, count(*) FROM visualizations WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
+    SELECT lane, count(*) AS items FROM visualizations
+    WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
 """)
 _WORKERS = text("""
     SELECT id, host, device, started_at, seen_at,
@@ -107,7 +108,7 @@ def _update(session: Session, worker_id: str, **values: object) -> None:
 
 def queue(session: Session) -> QueueSummary:
     """What waits and who works, at this moment."""
-    leased: dict[str, int] = dict(row._tuple() for row in session.execute(_LEASED))
+    leased = {row.lane: row.items for row in session.execute(_LEASED)}
     lanes = tuple(
         LaneDepth(
             lane,

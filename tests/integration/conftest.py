@@ -1,0 +1,41 @@
+"""One database for the tests of the services, emptied before each: a new one each would take longer."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from infra.local.servers import Servers
+from services.database import Database
+from tests.integration import scene
+
+
+@pytest.fixture(scope="session")
+def shared_database(servers: Servers, migrated_template: str) -> Iterator[Database]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    database = Database(servers.postgres.url_of(name))
+    scene.stage(database)
+    yield database
+    database.dispose()
+    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def staged(shared_database: Database) -> Database:
+    """A database with the catalog of `scene` and nothing else."""
+    with shared_database.session() as session:
+        for table in (
+            "job_visualizations",
+            "visualizations",
+            "recipes",
+            "leases",
+            "jobs",
+            "api_keys",
+            "workers",
+        ):
+            session.execute(text(f"DELETE FROM {table}"))
+        session.execute(text("DELETE FROM networks WHERE id <> :id"), {"id": scene.NETWORK})
+        session.execute(text("DELETE FROM generators WHERE id <> :id"), {"id": scene.GENERATOR})
+    return shared_database

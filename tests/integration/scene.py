@@ -1,0 +1,182 @@
+"""A small catalog, shorthands for what jobs and workers do, and the oracle that every scene must satisfy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services import catalog, jobs, leases
+from services.catalog import LayerRecord, RegisterNetwork
+from services.database import Database
+from services.jobs import JobRequest, JobView, Limits, Submission
+from services.leases import Claim, Failure, Finished
+
+NETWORK, GENERATOR = "tiny.random", "tiny-generator"
+LAYERS = (
+    LayerRecord("features.0", "conv", 8, (4, 6), 3, 2),
+    LayerRecord("blocks.4", "block", 112, (7, 7), 99, 16),
+    LayerRecord("classifier", "output", 400, None, None, None),
+)
+LABELS = [f"class {index}" for index in range(400)]
+WEIGHTS = "a" * 64
+INFO = {
+    "architecture": "compact",
+    "code_shape": [16],
+    "image_size": 32,
+    "encoder": "tiny.random",
+    "recommended": {"learning_rate": 0.5, "steps": 20},
+}
+
+
+def stage(database: Database) -> None:
+    """Fill the catalog: one network that is ready, one generator that is the default."""
+    with database.session() as session:
+        catalog.register_network(session, RegisterNetwork(id=NETWORK))
+        catalog.record_inspection(
+            session, NETWORK, weights_sha256=WEIGHTS, preprocessing={"size": 32}, labels=LABELS, layers=LAYERS
+        )
+        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, "tiny.safetensors", default=True)
+
+
+def request(units: Any = "0-3", layer: str = "classifier", **rest: Any) -> JobRequest:
+    targets = rest.pop("targets", [{"layer": layer, "units": units}])
+    return JobRequest.model_validate({"network": NETWORK, "targets": targets, **rest})
+
+
+def submit(database: Database, wanted: JobRequest, **rest: Any) -> Submission:
+    with database.session() as session:
+        return jobs.submit(session, wanted, limits=Limits(1_000_000), **rest)
+
+
+def job(database: Database, id: str) -> JobView:
+    with database.session() as session:
+        return jobs.get(session, id)
+
+
+def claim(database: Database, limit: int = 64, worker: str = "worker-1", **rest: Any) -> Claim:
+    found = claim_if_any(database, limit, worker, **rest)
+    assert found is not None
+    return found
+
+
+def claim_if_any(
+    database: Database, limit: int = 64, worker: str = "worker-1", seconds: float = 60, **rest: Any
+) -> Claim | None:
+    with database.session() as session:
+        return leases.claim(session, worker, limit=limit, lease_seconds=seconds, **rest)
+
+
+def picture(digest: str) -> Finished:
+    """A result whose objects are named after the digest."""
+    return Finished(
+        digest=digest,
+        activation=int(digest[:4], 16) / 1000,
+        predictions=[[7, 0.5]],
+        image_object=f"objects/{digest[:2]}/{digest}.png",
+        crop_object=None,
+        code_object=f"objects/{digest[:2]}/{digest}.safetensors",
+        trace_object=None,
+        image_bytes=123,
+        width=32,
+        height=32,
+        crop_box=[0, 0, 16, 16],
+        provenance={"device": "test"},
+    )
+
+
+def finish(database: Database, claimed: Claim, digests: Sequence[str] | None = None) -> set[str]:
+    chosen = [work.digest for work in claimed.items] if digests is None else digests
+    with database.session() as session:
+        return leases.finish(session, claimed.lease_id, [picture(digest) for digest in chosen])
+
+
+def fail(database: Database, claimed: Claim, *, retryable: bool = False, code: str = "broken") -> set[str]:
+    with database.session() as session:
+        return leases.fail(
+            session,
+            claimed.lease_id,
+            [Failure(work.digest, code, "It cannot be done.", retryable) for work in claimed.items],
+        )
+
+
+def work_off(database: Database, limit: int = 64) -> int:
+    """Claim and finish until nothing is left to claim; returns the number of pictures."""
+    pictures = 0
+    while (claimed := claim_if_any(database, limit)) is not None:
+        pictures += len(finish(database, claimed))
+    return pictures
+
+
+def expire(database: Database, lease_id: int) -> None:
+    """Let a lease's time be over, as if its worker had died long ago."""
+    with database.session() as session:
+        session.execute(
+            text("UPDATE leases SET expires_at = now() - interval '1 second' WHERE id = :id"),
+            {"id": lease_id},
+        )
+
+
+def states(database: Database, job_id: str) -> dict[str, str]:
+    """State of each item of a job, by digest."""
+    with database.session() as session:
+        query = text(
+            "SELECT v.digest, v.state FROM job_visualizations jv JOIN visualizations v USING (digest)"
+            " WHERE job_id = :id"
+        )
+        return {row.digest: row.state for row in session.execute(query, {"id": job_id})}
+
+
+def rows_of(database: Database) -> dict[str, int]:
+    """How many rows each table has that a submission writes to."""
+    tables = ("jobs", "job_visualizations", "visualizations", "recipes")
+    with database.session() as session:
+        return {
+            table: session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables
+        }
+
+
+def assert_consistent(database: Database) -> None:
+    """What must be true at any moment between transactions, whatever happened before."""
+    with database.session() as session:
+        for name, wrong in _WRONG.items():
+            rows = session.execute(text(wrong)).all()
+            assert not rows, f"{name}: {rows[:5]}"
+        for id in session.scalars(text("SELECT id FROM jobs")).all():
+            _assert_counts(session, id)
+
+
+def _assert_counts(session: Session, id: str) -> None:
+    units = jobs.get(session, id).units
+    parts = units.done + units.failed + units.unreachable + units.canceled + units.queued + units.leased
+    linked = session.execute(
+        text("SELECT count(*), count(DISTINCT digest) FROM job_visualizations WHERE job_id = :id"), {"id": id}
+    ).one()
+    assert units.total == parts == linked[0] == linked[1], units
+
+
+_WRONG = {
+    "an open job of which nothing is open": """
+        SELECT id, state FROM jobs WHERE state IN ('queued', 'running') AND NOT EXISTS (
+            SELECT FROM job_visualizations JOIN visualizations v USING (digest)
+            WHERE job_id = jobs.id AND v.state IN ('queued', 'leased'))""",
+    "an ended job that did not end as its counts say": """
+        SELECT id, state, counts FROM jobs WHERE counts IS NOT NULL AND state <> CASE
+            WHEN state = 'canceled' THEN 'canceled'
+            WHEN (counts->>'failed')::int > 0 OR (counts->>'done')::int = 0 THEN 'failed'
+            ELSE 'succeeded' END""",
+    "an item that waits though no live job wants it": """
+        SELECT digest, state FROM visualizations v WHERE state IN ('queued', 'leased') AND NOT EXISTS (
+            SELECT FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
+            WHERE jv.digest = v.digest AND jobs.state IN ('queued', 'running'))""",
+    "an item canceled though a live job wants it": """
+        SELECT digest, state FROM visualizations v WHERE state = 'canceled' AND EXISTS (
+            SELECT FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
+            WHERE jv.digest = v.digest AND jobs.state IN ('queued', 'running'))""",
+    "an item held by a lease that has ended": """
+        SELECT digest, lease_id FROM visualizations JOIN leases ON leases.id = lease_id
+        WHERE ended_at IS NOT NULL""",
+    "an open lease that holds nothing": """
+        SELECT id FROM leases WHERE ended_at IS NULL AND NOT EXISTS (
+            SELECT FROM visualizations WHERE lease_id = leases.id)""",
+}

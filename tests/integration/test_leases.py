@@ -1,0 +1,322 @@
+"""What a worker may do, and what it can no longer do once its lease is lost."""
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from services import jobs, leases, visualizations
+from services.database import Database
+from services.leases import MAX_ATTEMPTS, Failure, lanes_of_turn
+from services.schema import JobState, Lane, State
+from tests.integration import scene
+from tests.integration.scene import claim, claim_if_any, expire, fail, finish, picture, request, submit
+
+
+def _digests(claimed: leases.Claim) -> list[str]:
+    return [work.digest for work in claimed.items]
+
+
+def _state(staged: Database, digest: str) -> State:
+    with staged.session() as session:
+        return visualizations.get(session, digest).state
+
+
+def _hurry(staged: Database) -> None:
+    """Let the time pass that an item waits after a failure."""
+    with staged.session() as session:
+        session.execute(text("UPDATE visualizations SET not_before = now() WHERE not_before IS NOT NULL"))
+
+
+def test_nothing_waits_nothing_is_claimed(staged: Database) -> None:
+    assert claim_if_any(staged) is None
+
+
+def test_a_batch_is_of_one_network_layer_generator_and_recipe(staged: Database) -> None:
+    targets = [{"layer": "blocks.4", "units": "0-4"}, {"layer": "features.0", "units": "0-2"}]
+    submit(staged, request(targets=targets))
+    submit(staged, request("5-6", layer="blocks.4"))
+    submit(staged, request("7", layer="blocks.4", recipe={"parameters": {"steps": 3}}))
+    batches = [claim(staged) for _ in range(3)]
+    assert [(batch.layer, [work.unit for work in batch.items]) for batch in batches] == [
+        ("blocks.4", [0, 1, 2, 3, 4, 5, 6]),
+        ("features.0", [0, 1, 2]),
+        ("blocks.4", [7]),
+    ]
+    assert batches[0].network_id == scene.NETWORK
+    assert batches[0].generator_id == scene.GENERATOR
+    assert (batches[0].recipe.parameters["steps"], batches[2].recipe.parameters["steps"]) == (20, 3)
+    assert claim_if_any(staged) is None
+
+
+def test_a_batch_has_at_most_its_limit(staged: Database) -> None:
+    submit(staged, request("0-9"))
+    assert [len(claim(staged, limit=4).items) for _ in range(3)] == [4, 4, 2]
+
+
+def test_fences_increase(staged: Database) -> None:
+    submit(staged, request("0-9"))
+    fences = [claim(staged, limit=2).lease_id for _ in range(5)]
+    assert fences == sorted(set(fences))
+
+
+def test_no_item_is_claimed_twice_by_workers_that_claim_at_once(staged: Database) -> None:
+    submit(staged, request("0-399"))
+
+    def claim_all(worker: int) -> list[str]:
+        found = []
+        while (claimed := claim_if_any(staged, 7, f"worker-{worker}")) is not None:
+            found += _digests(claimed)
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        claimed = [digest for found in pool.map(claim_all, range(8)) for digest in found]
+    assert len(claimed) == len(set(claimed)) == 400
+
+
+def test_interactive_goes_first_and_every_fourth_claim_looks_into_bulk(staged: Database) -> None:
+    submit(staged, request("0-9", lane=Lane.BULK))
+    submit(staged, request("10-19"))
+    lanes = [claim(staged, limit=1, lanes=lanes_of_turn(turn)).lane for turn in range(8)]
+    assert lanes == [Lane.INTERACTIVE] * 3 + [Lane.BULK] + [Lane.INTERACTIVE] * 3 + [Lane.BULK]
+
+
+def test_a_job_runs_from_its_first_claim(staged: Database) -> None:
+    job = submit(staged, request("0-3")).job
+    claim(staged, limit=1)
+    running = scene.job(staged, job.id)
+    assert running.state == JobState.RUNNING
+    assert running.started_at is not None
+    assert (running.units.leased, running.units.queued, running.queue) == (1, 3, None)
+
+
+def test_a_finished_picture_has_all_that_was_reported(staged: Database) -> None:
+    submit(staged, request("5"))
+    claimed = claim(staged)
+    digest = claimed.items[0].digest
+    assert finish(staged, claimed) == {digest}
+    with staged.session() as session:
+        found = visualizations.get(session, digest)
+    reported = picture(digest)
+    assert found.state == State.DONE
+    assert found.label == "class 5"
+    assert found.crop_box == (0, 0, 16, 16)
+    for name in ("activation", "predictions", "image_object", "code_object", "image_bytes", "provenance"):
+        assert getattr(found, name) == getattr(reported, name)
+    assert found.crop_object is None
+    assert found.finished_at is not None
+
+
+def test_an_activation_that_is_no_number_is_no_picture() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        replace(picture("a" * 64), activation=math.nan)
+
+
+def test_finishing_ends_the_job_and_the_lease_in_one_transaction(staged: Database) -> None:
+    job = submit(staged, request("0-3")).job
+    claimed = claim(staged)
+    assert len(finish(staged, claimed, _digests(claimed)[:3])) == 3
+    assert scene.job(staged, job.id).state == JobState.RUNNING
+    scene.assert_consistent(staged)
+    assert len(finish(staged, claimed, _digests(claimed)[3:])) == 1
+    ended = scene.job(staged, job.id)
+    assert ended.state == JobState.SUCCEEDED
+    assert (ended.units.done, ended.units.total) == (4, 4)
+    scene.assert_consistent(staged)
+
+
+def test_what_was_finished_once_is_not_finished_twice(staged: Database) -> None:
+    submit(staged, request("0-3"))
+    claimed = claim(staged)
+    digests = _digests(claimed)
+    assert finish(staged, claimed, [*digests[:2], digests[0]]) == set(digests[:2])
+    assert finish(staged, claimed, digests) == set(digests[2:])
+    assert finish(staged, claimed, digests) == set()
+
+
+def test_the_item_of_another_lease_cannot_be_finished(staged: Database) -> None:
+    submit(staged, request("0-3"))
+    first, second = claim(staged, limit=2), claim(staged, limit=2)
+    assert finish(staged, first, _digests(second)) == set()
+    assert {_state(staged, digest) for digest in _digests(second)} == {State.LEASED}
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
+    submit(staged, request("0"))
+    late = claim(staged)
+    digest = late.items[0].digest
+    expire(staged, late.lease_id)
+    with staged.session() as session:
+        leases.reconcile(session)
+    quick = claim(staged, worker="worker-2")
+    assert quick.items[0].digest == digest
+    assert quick.lease_id > late.lease_id
+
+    assert finish(staged, late) == set()
+    assert fail(staged, late) == set()
+    with staged.session() as session:
+        assert leases.release(session, late.lease_id) == set()
+        assert leases.unreachable(session, late.lease_id, [(digest, {})]) == set()
+        assert not leases.heartbeat(session, late.lease_id, steps=1, lease_seconds=60).alive
+    assert _state(staged, digest) == State.LEASED
+
+    assert finish(staged, quick) == {digest}
+    assert finish(staged, late) == set()
+    scene.assert_consistent(staged)
+
+
+def test_a_heartbeat_keeps_the_lease(staged: Database) -> None:
+    submit(staged, request("0"))
+    claimed = claim(staged, seconds=1)
+    for step in range(6):
+        time.sleep(0.3)
+        with staged.session() as session:
+            assert leases.heartbeat(session, claimed.lease_id, steps=step, lease_seconds=1).alive
+            assert leases.reconcile(session).expired_leases == 0
+    time.sleep(1.1)
+    with staged.session() as session:
+        assert leases.reconcile(session).expired_leases == 1
+    with staged.session() as session:
+        steps = session.execute(
+            text("SELECT steps, outcome FROM leases WHERE id = :id"), {"id": claimed.lease_id}
+        ).one()
+    assert tuple(steps) == (5, "expired")
+
+
+def test_released_items_keep_their_turn_and_are_charged_nothing(staged: Database) -> None:
+    submit(staged, request("0-3"))
+    submit(staged, request("4-5"))
+    claimed = claim(staged, limit=4)
+    with staged.session() as session:
+        assert leases.release(session, claimed.lease_id, _digests(claimed)[1:]) == set(_digests(claimed)[1:])
+    again = claim(staged, limit=4)
+    assert [(work.unit, work.attempt) for work in again.items] == [(1, 1), (2, 1), (3, 1), (4, 1)]
+    assert finish(staged, claimed) == {_digests(claimed)[0]}
+    with staged.session() as session:
+        leases.release(session, again.lease_id)
+    assert [work.unit for work in claim(staged).items] == [1, 2, 3, 4, 5]
+    scene.assert_consistent(staged)
+
+
+def test_an_error_worth_another_try_is_tried_three_times_each_time_later(staged: Database) -> None:
+    job = submit(staged, request("0")).job
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        claimed = claim(staged)
+        assert claimed.items[0].attempt == attempt
+        assert scene.job(staged, job.id).state == JobState.RUNNING
+        fail(staged, claimed, retryable=True, code="out_of_memory")
+        # It waits before it is tried again.
+        assert claim_if_any(staged) is None
+        _hurry(staged)
+    ended = scene.job(staged, job.id)
+    assert ended.state == JobState.FAILED
+    assert [(error.code, error.count, error.message) for error in ended.errors] == [
+        ("out_of_memory", 1, "It cannot be done.")
+    ]
+    assert claim_if_any(staged) is None
+    scene.assert_consistent(staged)
+
+
+def test_an_error_that_will_not_go_away_fails_at_once_and_alone(staged: Database) -> None:
+    job = submit(staged, request("0-3")).job
+    claimed = claim(staged)
+    digests = _digests(claimed)
+    with staged.session() as session:
+        leases.fail(
+            session, claimed.lease_id, [Failure(digests[1], "numerical", "All steps gave NaN.", False)]
+        )
+    assert _state(staged, digests[1]) == State.FAILED
+    finish(staged, claimed)
+    ended = scene.job(staged, job.id)
+    assert (ended.state, ended.units.done, ended.units.failed) == (JobState.FAILED, 3, 1)
+    with staged.session() as session:
+        failed = jobs.items(session, job.id, state="failed").data
+    assert [(item.unit, item.error) for item in failed] == [
+        (1, {"code": "numerical", "message": "All steps gave NaN.", "retryable": False})
+    ]
+
+
+def test_an_unreachable_unit_is_a_result_and_is_not_computed_again(staged: Database) -> None:
+    job = submit(staged, request("0-1")).job
+    claimed = claim(staged)
+    digests = _digests(claimed)
+    with staged.session() as session:
+        leases.unreachable(session, claimed.lease_id, [(digests[0], {"device": "test"})])
+    finish(staged, claimed)
+    ended = scene.job(staged, job.id)
+    assert (ended.state, ended.units.done, ended.units.unreachable) == (JobState.SUCCEEDED, 1, 1)
+    assert submit(staged, request("0-1")).all_cached
+    assert submit(staged, request("0")).job.state == JobState.FAILED
+
+
+def test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared(staged: Database) -> None:
+    job = submit(staged, request("0-3")).job
+    claimed = claim(staged)
+    expire(staged, claimed.lease_id)
+    with staged.session() as session:
+        found = leases.reconcile(session)
+    assert (found.expired_leases, found.requeued, found.poisoned) == (1, 4, 0)
+    # What was never in that batch is not held up together with them.
+    submit(staged, request("4-9"))
+    alone = [claim(staged) for _ in range(4)]
+    assert [[work.unit for work in batch.items] for batch in alone] == [[0], [1], [2], [3]]
+    assert len(claim(staged).items) == 6
+    for batch in alone:
+        finish(staged, batch)
+    assert scene.job(staged, job.id).state == JobState.SUCCEEDED
+    scene.assert_consistent(staged)
+
+
+@pytest.mark.parametrize("company", [3, 0])
+def test_two_crashes_alone_are_final(staged: Database, company: int) -> None:
+    job = submit(staged, request([0, *range(1, company + 1)])).job
+    crashes = 0
+    while (claimed := claim_if_any(staged)) is not None:
+        if claimed.items[0].unit == 0:
+            crashes += 1
+            expire(staged, claimed.lease_id)
+            with staged.session() as session:
+                leases.reconcile(session)
+        else:
+            finish(staged, claimed)
+    assert crashes == (3 if company else 2)
+    ended = scene.job(staged, job.id)
+    assert (ended.state, ended.units.done, ended.units.failed) == (JobState.FAILED, company, 1)
+    assert [error.code for error in ended.errors] == ["poisoned"]
+    scene.assert_consistent(staged)
+
+
+def test_a_round_of_the_reconciler_excludes_another(staged: Database) -> None:
+    submit(staged, request("0"))
+    expire(staged, claim(staged).lease_id)
+    with staged.session() as first:
+        assert leases.reconcile(first).expired_leases == 1
+        with staged.session() as second:
+            assert leases.reconcile(second).expired_leases == 0
+    scene.assert_consistent(staged)
+
+
+def test_the_reconciler_ends_a_job_that_was_forgotten(staged: Database) -> None:
+    job = submit(staged, request("0")).job
+    with staged.session() as session:
+        session.execute(
+            text("UPDATE visualizations SET state = 'done', image_object = 'x', finished_at = now()")
+        )
+    with staged.session() as session:
+        assert leases.reconcile(session).finished_jobs == 1
+    assert scene.job(staged, job.id).state == JobState.SUCCEEDED
+
+
+def test_one_picture_ends_all_jobs_that_waited_for_it_only(staged: Database) -> None:
+    waiting = [submit(staged, request("0-1")).job.id for _ in range(3)]
+    longer = submit(staged, request("1-2")).job.id
+    assert scene.rows_of(staged)["visualizations"] == 3
+    finish(staged, claim(staged, limit=2))
+    assert {scene.job(staged, id).state for id in waiting} == {JobState.SUCCEEDED}
+    assert scene.job(staged, longer).state == JobState.RUNNING
+    assert scene.work_off(staged) == 1
+    assert scene.job(staged, longer).state == JobState.SUCCEEDED
+    scene.assert_consistent(staged)
