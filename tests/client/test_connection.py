@@ -21,7 +21,9 @@ def test_without_anything_it_is_the_server_on_this_machine() -> None:
     assert (found.url, found.key, found.url_from) == ("http://127.0.0.1:8000", None, "default")
 
 
-def test_an_argument_wins_over_the_environment_and_this_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_argument_wins_over_the_environment_and_this_over_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     connection.remember("http://stored:1", "imago_stored")
     assert connection.resolve().url == "http://stored:1"
     assert connection.resolve().key == "imago_stored"

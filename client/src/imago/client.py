@@ -94,6 +94,15 @@ class Client:
         """The layers of a network, in execution order."""
         return [Layer.read(raw) for raw in self._list(path_to("networks", network, "layers"))]
 
+    def layer(self, network: str, layer: str) -> Layer:
+        """One layer; `output` is the network's last."""
+        return Layer.read(self._transport.get(path_to("networks", network, "layers", layer)))
+
+    def units(self, network: str, layer: str) -> Iterator[Unit]:
+        """The units of a layer with what is known of their pictures, page by page as you iterate."""
+        for raw in self._list(path_to("networks", network, "layers", layer, "units")):
+            yield Unit(raw["network"], raw["layer"], raw["unit"], self._transport, raw)
+
     def unit(self, unit: str) -> Unit:
         """One unit by its path, `efficientnet_lite0.imagenet/output/207`. Asks the server nothing yet."""
         return Unit(*parse_unit(unit), self._transport)

@@ -45,8 +45,8 @@ class Units:
 class Place:
     """Where a waiting job stands: position counts from 1; ahead_units are made before its first."""
 
-    position: int | None
-    ahead_units: int | None
+    position: int
+    ahead_units: int
 
 
 class Job:
@@ -74,29 +74,37 @@ class Job:
         return str(self._raw["state"])
 
     @property
+    def network(self) -> str:
+        """The network that it explains."""
+        return str(self._raw["network"])
+
+    @property
     def finished(self) -> bool:
         """Whether it has come to an end, good or bad."""
         return self.state in TERMINAL
 
     @property
     def units(self) -> Units:
-        return Units(**{name: self._progress["units"].get(name, 0) for name in Units.__dataclass_fields__})
+        counts = self._raw["progress"]["units"]
+        return Units(**{name: counts[name] for name in Units.__dataclass_fields__})
 
     @property
     def rate(self) -> float | None:
         """Items a second over the last minute."""
-        return self._progress.get("rate")
+        rate: float | None = self._raw["progress"]["rate"]
+        return rate
 
     @property
     def eta_seconds(self) -> float | None:
         """The server's guess of the seconds to the end."""
-        return self._progress.get("eta_seconds")
+        seconds: float | None = self._raw["progress"]["eta_seconds"]
+        return seconds
 
     @property
     def place(self) -> Place | None:
         """Its place in the queue while it waits."""
-        queue = self._raw.get("queue")
-        return Place(queue.get("position"), queue.get("ahead_units")) if queue else None
+        queue = self._raw["queue"]
+        return Place(queue["position"], queue["ahead_units"]) if queue else None
 
     @property
     def created_at(self) -> datetime | None:
@@ -200,11 +208,6 @@ class Job:
             yield cursor, [Visualization.read(raw, self._transport) for raw in page["data"]]
             if cursor is None:
                 return
-
-    @property
-    def _progress(self) -> Raw:
-        progress: Raw = self._raw.get("progress") or self._raw
-        return progress
 
 
 def _all_seen(units: Units, seen: dict[str, str]) -> bool:

@@ -35,9 +35,9 @@ class Network:
         return cls(
             id=raw["id"],
             state=raw["state"],
-            architecture=raw.get("architecture") or "",
-            error=raw.get("error"),
-            labels=tuple(raw.get("labels") or ()),
+            architecture=raw["architecture"],
+            error=raw["error"],
+            labels=tuple(raw["labels"]),
             raw=raw,
         )
 
@@ -65,10 +65,10 @@ class Layer:
             name=raw["name"],
             kind=raw["kind"],
             units=raw["units"],
-            height=raw.get("height"),
-            width=raw.get("width"),
-            receptive_field=raw.get("receptive_field"),
-            stride=raw.get("stride"),
+            height=raw["height"],
+            width=raw["width"],
+            receptive_field=raw["receptive_field"],
+            stride=raw["stride"],
             raw=raw,
         )
 
@@ -87,9 +87,9 @@ class Generator:
     def read(cls, raw: Raw) -> "Generator":
         return cls(
             id=raw["id"],
-            architecture=raw.get("architecture") or "",
+            architecture=raw["architecture"],
             image_size=raw["image_size"],
-            is_default=bool(raw.get("is_default")),
+            is_default=raw["is_default"],
             raw=raw,
         )
 
@@ -104,7 +104,7 @@ class Technique:
 
     @classmethod
     def read(cls, raw: Raw) -> "Technique":
-        return cls(id=raw["id"], schema=raw.get("schema") or {}, raw=raw)
+        return cls(id=raw["id"], schema=raw["schema"], raw=raw)
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,34 @@ class ItemError:
     def read(cls, raw: Raw | None) -> "ItemError | None":
         if not raw:
             return None
-        return cls(raw.get("code") or "", raw.get("message") or "", bool(raw.get("retryable")))
+        return cls(raw["code"], raw["message"], raw["retryable"])
+
+
+@dataclass(frozen=True)
+class QueueLane:
+    """A lane of the queue: items that wait, and items that are being made."""
+
+    name: str
+    queued: int
+    leased: int
 
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits on the server, and who works on it."""
+    """What waits on the server, and who works. rate: items a second over the last minute, of all workers."""
 
-    raw: Raw = field(repr=False)
+    lanes: tuple[QueueLane, ...]
+    workers: int
+    rate: float
+    eta_seconds: float | None
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Queue":
+        return cls(
+            lanes=tuple(QueueLane(lane["name"], lane["queued"], lane["leased"]) for lane in raw["lanes"]),
+            workers=raw["workers"],
+            rate=raw["rate"],
+            eta_seconds=raw["eta_seconds"],
+            raw=raw,
+        )

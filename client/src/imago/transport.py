@@ -62,7 +62,10 @@ class Transport:
         self, url: str, key: str | None, *, timeout: float = 30.0, patience: Patience | None = None
     ) -> None:
         """timeout: seconds without a byte after which an answer is given up (connecting: 5 at most)."""
-        headers = {"User-Agent": f"imago/{__version__} python/{platform.python_version()}"}
+        headers = {
+            "User-Agent": f"imago/{__version__} python/{platform.python_version()}",
+            "Accept": "application/json, */*;q=0.5",
+        }
         if key:
             headers["Authorization"] = f"Bearer {key}"
         # A proxy of the environment is never asked for this machine's own addresses.

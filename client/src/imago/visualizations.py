@@ -43,7 +43,7 @@ class Visualization:
 
     @classmethod
     def read(cls, raw: Raw, transport: Transport) -> "Visualization":
-        position = raw.get("position")
+        position = raw["position"]
         return cls(
             digest=raw["digest"],
             network=raw["network"],
@@ -52,9 +52,9 @@ class Visualization:
             position=(position[0], position[1]) if position else None,
             seed=raw["seed"],
             state=raw["state"],
-            label=raw.get("label"),
-            activation=raw.get("activation"),
-            error=ItemError.read(raw.get("error")),
+            label=raw["label"],
+            activation=raw["activation"],
+            error=ItemError.read(raw["error"]),
             raw=raw,
             _transport=transport,
         )
@@ -68,12 +68,12 @@ class Visualization:
     def predictions(self) -> tuple[Prediction, ...]:
         """What its network says of the picture, most probable first; empty if the network has no classes."""
         return tuple(
-            Prediction(entry["index"], entry.get("label"), entry["probability"])
-            for entry in self.detail.get("predictions") or ()
+            Prediction(entry["index"], entry["label"], entry["probability"])
+            for entry in self.detail["predictions"] or ()
         )
 
     def image_bytes(self, *, view: str | None = None) -> bytes:
-        """The PNG. view: `full`, or `crop` for what the unit can see; by default the server's choice."""
+        """The PNG. view: `full`, or `crop` for what the unit can see; by default the whole picture."""
         if view is not None:
             return self._image(view)
         return self._default_image
@@ -136,24 +136,48 @@ class Visualization:
         )
 
 
-@dataclass(frozen=True, eq=False)
 class Unit:
-    """One unit of a layer, with all its pictures."""
+    """One unit of a layer, and the pictures of it. Asks the server only when it has to."""
 
-    network: str
-    layer: str
-    number: int
-    _transport: Transport = field(repr=False)
+    def __init__(
+        self, network: str, layer: str, number: int, transport: Transport, raw: Raw | None = None
+    ) -> None:
+        self.network = network
+        self.layer = layer
+        self.number = number
+        self._transport = transport
+        self._raw = raw
 
-    @functools.cached_property
-    def detail(self) -> Raw:
-        """What the server knows of the unit, its visualizations among it."""
-        return self._transport.get(self._path)
+    def __repr__(self) -> str:
+        return f"<Unit {self.network}/{self.layer}/{self.number}>"
 
-    def visualizations(self) -> list[Visualization]:
-        """Its visualizations of any recipe, generator, position and seed."""
-        found = self.detail.get("visualizations") or self.detail.get("data") or ()
-        return [Visualization.read(raw, self._transport) for raw in found]
+    @property
+    def raw(self) -> Raw:
+        """The unit as the server's JSON."""
+        if self._raw is None:
+            self.refresh()
+        assert self._raw is not None
+        return self._raw
+
+    @property
+    def label(self) -> str | None:
+        """The name of its class, for a unit of the output."""
+        return self.raw.get("label")
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures there are of it."""
+        return int(self.raw["pictures"])
+
+    def refresh(self) -> "Unit":
+        """Ask the server how many pictures it has by now, and which is the best."""
+        self._raw = self._transport.get(self._path)
+        return self
+
+    def best(self) -> Visualization | None:
+        """The visualization that excites it most so far, or None if there is none."""
+        path = self.raw["links"]["best"]
+        return Visualization.read(self._transport.get(path), self._transport) if path else None
 
     def image_bytes(self) -> bytes:
         """The PNG of its best picture now."""
@@ -163,8 +187,8 @@ class Unit:
         """Its best picture now, as a PIL image (needs the `pictures` extra)."""
         return open_image(self.image_bytes())
 
-    def _repr_png_(self) -> bytes:
-        return self.image_bytes()
+    def _repr_png_(self) -> bytes | None:
+        return self.image_bytes() if self.pictures else None
 
     @property
     def _path(self) -> str:

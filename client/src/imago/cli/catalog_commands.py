@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from imago.cli.durations import duration, rate
 from imago.cli.session import JsonFlag, session_of
 
 networks = typer.Typer(help="List the networks that can be explained, or add one.")
@@ -141,8 +142,11 @@ def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
         session.emit(found.raw)
         return
     session.table(
-        ["LANE", "QUEUED", "LEASED"], [(lane.name, lane.queued, lane.leased) for lane in found.lanes]
+        ["LANE", "QUEUED", "IN THE MAKING"],
+        [(lane.name, lane.queued, lane.leased) for lane in found.lanes],
     )
+    left = "" if found.eta_seconds is None else f", {duration(found.eta_seconds)} left"
+    session.say(f"{found.workers} worker{'' if found.workers == 1 else 's'}, {rate(found.rate)}{left}")
 
 
 def _accepted(field: Mapping[str, Any]) -> str:

@@ -170,13 +170,11 @@ def _key(transport: Transport, connection: Connection) -> Finding:
 
 def _work(transport: Transport) -> Iterator[Finding]:
     try:
-        queue = transport.get(path_to("queue"))
+        workers = transport.get(path_to("queue"))["workers"]
         networks = transport.get(path_to("networks"), {"limit": 200})["data"]
     except ImagoError as error:
         yield Finding("work", "failed", error.message, ExitCode.FAILED)
         return
-    workers = queue.get("workers", 0)
-    workers = len(workers) if isinstance(workers, list) else workers
     yield Finding(
         "workers", "ok" if workers else "warning", f"{workers} alive" if workers else "none is alive"
     )

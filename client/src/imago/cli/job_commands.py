@@ -113,7 +113,7 @@ def list_jobs(
             job.state,
             f"{job.units.settled}/{job.units.total}",
             job.units.failed or "",
-            (job.raw.get("request") or {}).get("network", ""),
+            job.network,
             job.created_at.astimezone().strftime("%Y-%m-%d %H:%M") if job.created_at else "",
         )
         for job in jobs

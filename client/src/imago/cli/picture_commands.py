@@ -87,14 +87,10 @@ def pictures_of(client: Client, name: str) -> list[Visualization]:
     network, target = parse_target(name)
     assert isinstance(target.units, str)
     if target.units == "all":
-        count = next((layer.units for layer in client.layers(network) if layer.name == target.layer), None)
-        if count is None:
-            raise NotFound(f"{network} has no layer {target.layer!r}; see `imago layers {network}`.")
-        numbers = list(range(count))
+        units = list(client.units(network, target.layer))
     else:
-        numbers = expand_units(target.units)
-    best = [client.unit(f"{network}/{target.layer}/{number}").best() for number in numbers]
-    found = [picture for picture in best if picture is not None]
+        units = [client.unit(f"{network}/{target.layer}/{unit}") for unit in expand_units(target.units)]
+    found = [picture for unit in units if (picture := unit.best()) is not None]
     if not found:
         raise NotFound(f"{name} has no picture yet; ask for some: imago submit {name} --watch")
     return found

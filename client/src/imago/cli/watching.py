@@ -54,8 +54,7 @@ def status_line(job: Job) -> str:
         if count
     ]
     if job.state == "queued" and job.place:
-        if job.place.position is not None:
-            parts.append(f"position {job.place.position} in the queue")
+        parts.append(f"number {job.place.position} in the queue")
         if job.place.ahead_units:
             parts.append(f"{job.place.ahead_units} units ahead")
     if not job.finished and job.rate:

@@ -1,0 +1,169 @@
+"""The client against the API itself, over HTTP. A worker's part is played by the calls that workers make."""
+
+import io
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from werkzeug.serving import make_server
+
+import imago
+from api import create_app
+from api.context import context
+from services import access, generators, leases, networks
+from services.database import Database
+from services.leases import Claim, Failure, Finished
+from services.networks import LayerRecord, RegisterNetwork
+from services.settings import Settings
+from services.storage import ObjectStore
+
+NETWORK = "efficientnet_lite0.imagenet"
+LABELS = ["tench", "goldfish", "great white shark", *(f"class {index}" for index in range(3, 1000))]
+LAYERS = [
+    LayerRecord("blocks.3", "block", 80, (14, 14), 100, 16),
+    LayerRecord("classifier", "output", 1000, None, None, None),
+]
+CLIENT = Path(__file__).parents[2] / "client" / "src"
+
+
+def picture_of(unit: int) -> bytes:
+    """A PNG of 24 × 24 pixels whose colour tells the unit."""
+    file = io.BytesIO()
+    Image.new("RGB", (24, 24), (unit % 256, unit // 256, 128)).save(file, format="PNG")
+    return file.getvalue()
+
+
+@dataclass
+class Service:
+    """A running API with one network and one generator, and the means to do a worker's part."""
+
+    url: str
+    key: str
+    settings: Settings
+    database: Database
+    store: ObjectStore
+
+    def claim(self, limit: int = 64) -> Claim:
+        """Take the next batch, as a worker does."""
+        with self.database.session() as session:
+            claim = leases.claim(session, "test-worker", limit=limit, lease_seconds=60)
+        assert claim is not None
+        return claim
+
+    def finish(self, claim: Claim) -> None:
+        """Bring every item of a batch home with a real picture."""
+        finished = [
+            Finished(
+                digest=work.digest,
+                activation=1.0 + work.seed,
+                predictions=[(work.unit, 0.75), (1, 0.125)],
+                image_object=self.store.put("image", picture_of(work.unit), "image/png"),
+                crop_object=None,
+                code_object=None,
+                trace_object=None,
+                image_bytes=len(picture_of(work.unit)),
+                width=24,
+                height=24,
+                crop_box=None,
+                provenance={"worker": "test-worker"},
+            )
+            for work in claim.items
+        ]
+        with self.database.session() as session:
+            assert len(leases.finish(session, claim.lease_id, finished)) == len(finished)
+
+    def fail(self, claim: Claim, message: str) -> None:
+        """End every item of a batch with an error."""
+        failures = [Failure(work.digest, "broken", message, retryable=False) for work in claim.items]
+        with self.database.session() as session:
+            leases.fail(session, claim.lease_id, failures)
+
+    def work(self, limit: int = 64) -> None:
+        """Claim and finish one batch."""
+        self.finish(self.claim(limit))
+
+    def inspect(self, network: str) -> None:
+        """Do what a worker does for a network that was registered."""
+        with self.database.session() as session:
+            pending = networks.next_pending_network(session)
+            assert pending is not None
+            assert pending.id == network
+            networks.record_inspection(
+                session, network, weights_sha256="a" * 64, preprocessing={}, labels=LABELS, layers=LAYERS
+            )
+
+
+@pytest.fixture
+def service(settings: Settings, database: Database, store: ObjectStore) -> Iterator[Service]:
+    with database.session() as session:
+        networks.register_network(session, RegisterNetwork(id=NETWORK))
+        generators.register_generator(
+            session,
+            "small",
+            {"architecture": "compact", "code_shape": [16], "image_size": 24, "encoder": NETWORK},
+            "b" * 64,
+            "small.safetensors",
+            default=True,
+        )
+        _, key = access.create_key(session, "a test", ["read", "jobs:write"])
+    app = create_app(settings)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    service = Service(f"http://127.0.0.1:{server.server_port}", key, settings, database, store)
+    service.inspect(NETWORK)
+    yield service
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    with app.app_context():
+        context().database.dispose()
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[imago.Client]:
+    with imago.Client(service.url, service.key) as client:
+        yield client
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command_environment(service: Service, tmp_path: Path) -> dict[str, str]:
+    """The environment of someone who has set the address and the key."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(CLIENT),
+        "PYTHONUTF8": "1",
+        "IMAGO_CONFIG_DIR": str(tmp_path / "config"),
+        "IMAGO_URL": service.url,
+        "IMAGO_API_KEY": service.key,
+    }
+
+
+@pytest.fixture
+def run(command_environment: dict[str, str], tmp_path: Path) -> Run:
+    """Run the command `imago` as a process of its own, in an empty folder."""
+
+    def run(*arguments: str, expect: int = 0, **changes: str) -> "subprocess.CompletedProcess[str]":
+        done = subprocess.run(
+            [sys.executable, "-m", "imago", *arguments],
+            cwd=tmp_path,
+            env=command_environment | changes,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            stdin=subprocess.DEVNULL,
+        )
+        assert done.returncode == expect, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run

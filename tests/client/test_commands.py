@@ -1,0 +1,311 @@
+"""The command line, run as people and scripts run it: as a process, against the API over HTTP."""
+
+import io
+import json
+import os
+import pty
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+import imago
+from services import access
+from tests.client.conftest import NETWORK, Run, Service, picture_of
+
+
+def read(text: str) -> Any:
+    return json.loads(text)
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_submitting_prints_the_job_and_how_to_watch_it(run: Run, client: imago.Client) -> None:
+    done = run(
+        "submit",
+        f"{NETWORK}/output/0-11,207",
+        f"{NETWORK}/blocks.3/5@3,4",
+        "--seeds",
+        "0-1",
+        "-p",
+        "jitter=4",
+    )
+    (job,) = client.jobs()
+    assert done.stdout.startswith(f"{job.id} queued, 0 of 28")
+    assert f"imago job {job.id} --watch" in done.stderr
+    assert job.raw["request"]["recipe"]["parameters"]["jitter"] == 4
+    assert {tuple(item.position or ()) for item in job.items() if item.layer == "blocks.3"} == {(3, 4)}
+
+
+def test_watching_prints_one_line_a_change_and_writes_the_pictures(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0-2"])
+    service.work()
+    done = run("job", job.id, "--watch", "--out", "pictures")
+    assert "succeeded, 3 of 3" in done.stdout
+    assert done.stdout.splitlines()[-1] == "3 pictures in pictures"
+    assert sorted(path.read_bytes() for path in (tmp_path / "pictures").iterdir()) == sorted(
+        map(picture_of, range(3))
+    )
+
+
+def test_watching_for_programs_is_one_object_a_line(run: Run, client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0-1"])
+    service.work()
+    done = run("job", job.id, "--watch", "--json", "--out", "pictures")
+    events = lines(done.stdout)
+    assert [event["event"] for event in events] == ["progress", "visualization", "visualization", "end"]
+    assert {Path(event["path"]).parent.name for event in events[1:3]} == {"pictures"}
+    assert events[-1]["job"]["state"] == "succeeded"
+    assert done.stderr == ""
+
+
+def test_a_cached_submission_is_answered_at_once(run: Run, service: Service, client: imago.Client) -> None:
+    client.submit(NETWORK, ["output/0-1"])
+    service.work()
+    done = run("submit", f"{NETWORK}/output/0-1", "--watch")
+    assert "2 pictures, 2 of them made already" in done.stderr
+    assert "2 done, 2 from the cache" in done.stdout
+
+
+def test_a_job_that_failed_ends_with_1_and_says_why(run: Run, client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/1"])
+    service.fail(service.claim(), "the lamp [went] out")
+    done = run("job", job.id, "--watch", expect=1)
+    assert "failed" in done.stdout
+    assert "classifier/1 (goldfish): the lamp [went] out" in done.stderr
+    assert f"imago retry {job.id}" in done.stderr
+    assert "queued" in run("retry", job.id).stdout
+
+
+def test_ctrl_c_detaches_and_the_job_goes_on(
+    client: imago.Client, service: Service, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    shown, text = _watch_in_a_terminal(
+        ["submit", f"{NETWORK}/output/0-1", "--watch"],
+        command_environment,
+        tmp_path,
+        interrupt_at="queued, 0 of 2",
+    )
+    (job,) = client.jobs()
+    assert shown == 130
+    assert f"Detached; {job.id} goes on." in text
+    assert f"imago job {job.id} --watch" in text
+    service.work()
+    assert job.refresh().state == "succeeded"
+
+
+def test_a_terminal_shows_a_live_bar(
+    client: imago.Client, service: Service, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0-1"])
+    service.work()
+    status, text = _watch_in_a_terminal(["job", job.id, "--watch"], command_environment, tmp_path)
+    assert status == 0
+    assert "━" in text
+    assert f"{job.id} succeeded" in text
+
+
+def test_get_takes_a_job_a_digest_and_units(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0-2"])
+    service.work()
+    found = list(job.items())
+    written = run("get", job.id, "--out", "all").stdout.splitlines()
+    assert [Path(path).read_bytes() for path in (tmp_path / name for name in written)] == [
+        picture_of(unit) for unit in range(3)
+    ]
+    run("get", found[1].digest, "-o", "fish.png")
+    assert (tmp_path / "fish.png").read_bytes() == picture_of(1)
+    listed = read(run("get", f"{NETWORK}/output/0,2", "--json").stdout)["data"]
+    assert [(entry["unit"], (tmp_path / entry["path"]).read_bytes()) for entry in listed] == [
+        (0, picture_of(0)),
+        (2, picture_of(2)),
+    ]
+    assert len(run("get", f"{NETWORK}/output/all", "-o", "all").stdout.splitlines()) == 3
+
+
+def test_get_makes_a_contact_sheet(run: Run, client: imago.Client, service: Service, tmp_path: Path) -> None:
+    job = client.submit(NETWORK, ["output/0-4"])
+    service.work()
+    assert run("get", job.id, "--grid", "grid.png").stdout == "grid.png\n"
+    assert [path.name for path in tmp_path.glob("*.png")] == ["grid.png"]
+    sheet = Image.open(io.BytesIO((tmp_path / "grid.png").read_bytes()))
+    colours = {sheet.getpixel((x, y)) for x in range(sheet.width) for y in range(sheet.height)}
+    assert {(unit, 0, 128) for unit in range(5)} <= colours
+
+
+def test_get_says_what_is_missing(run: Run, client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0-2"])
+    service.work(limit=1)
+    assert "2 without a picture" in run("get", job.id, expect=1).stderr
+    assert "imago submit" in run("get", f"{NETWORK}/output/7", expect=3).stderr
+    assert "neither a job" in run("get", "something", expect=2).stderr
+
+
+def test_what_is_written_whole_is_not_fetched_again(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0"])
+    service.work()
+    (name,) = run("get", job.id, "-o", "p").stdout.splitlines()
+    (tmp_path / name).write_bytes(b"kept")
+    run("get", job.id, "-o", "p")
+    assert (tmp_path / name).read_bytes() == b"kept"
+    assert len(list((tmp_path / "p").iterdir())) == 1
+
+
+def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: imago.Client) -> None:
+    job = client.submit(NETWORK, ["output/0"])
+    assert f"{NETWORK}  ready" in run("networks").stdout
+    assert "blocks.3    block   80     14×14  100 px" in run("layers", NETWORK).stdout
+    assert job.id in run("jobs").stdout
+    assert "steps" in run("techniques").stdout
+    assert "small" in run("generators").stdout
+    assert "interactive  1" in run("queue").stdout
+    assert [entry["id"] for entry in read(run("networks", "--json").stdout)["data"]] == [NETWORK]
+    assert [entry["name"] for entry in read(run("--json", "layers", NETWORK).stdout)["data"]] == [
+        "blocks.3",
+        "classifier",
+    ]
+    assert [entry["id"] for entry in read(run("jobs", "--json", "--state", "queued").stdout)["data"]] == [
+        job.id
+    ]
+    assert read(run("job", job.id, "--json").stdout)["progress"]["units"]["queued"] == 1
+    assert read(run("queue", "--json").stdout)["object"] == "queue"
+    assert read(run("cancel", job.id, "--json").stdout)["state"] == "canceled"
+
+
+def test_a_network_is_added_and_waited_for(
+    run: Run, service: Service, command_environment: dict[str, str], tmp_path: Path
+) -> None:
+    added = subprocess.Popen(
+        [sys.executable, "-m", "imago", "networks", "add", "resnet18.IMAGENET1K_V1", "--wait"],
+        env=command_environment,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert added.stderr is not None
+    assert "Waiting for a worker" in added.stderr.readline()
+    service.inspect("resnet18.IMAGENET1K_V1")
+    out, _ = added.communicate(timeout=60)
+    assert added.returncode == 0
+    assert out == "resnet18.IMAGENET1K_V1 is ready\n"
+
+
+def test_each_kind_of_error_has_its_exit_status_and_a_sentence(run: Run, service: Service) -> None:
+    assert "NETWORK/LAYER/UNITS" in run("submit", "output/3", expect=2).stderr
+    assert f"{NETWORK}/output/999-1000: " in run("submit", f"{NETWORK}/output/999-1000", expect=2).stderr
+    assert "steps" in run("submit", f"{NETWORK}/output/0", "--steps", "0", expect=2).stderr
+    assert "no-such-option" in run("submit", "--no-such-option", expect=2).stderr
+    assert "job_missing" in run("job", "job_missing", expect=3).stderr
+    assert "imago_" in run("submit", f"{NETWORK}/output/0", expect=4, IMAGO_API_KEY="imago_wrong").stderr
+    assert "Connection refused" in run("networks", expect=5, IMAGO_URL="http://127.0.0.1:1").stderr
+    assert "http://HOST:PORT" in run("networks", expect=1, IMAGO_URL="nowhere").stderr
+
+
+def test_errors_for_programs_are_json_on_stderr(run: Run) -> None:
+    done = run("submit", f"{NETWORK}/output/1000", "--json", expect=2)
+    error = read(done.stderr)["error"]
+    assert done.stdout == ""
+    assert (error["exit_code"], error["status"]) == (2, 422)
+    assert [wrong["pointer"] for wrong in error["errors"]] == ["/targets/0/units"]
+
+
+def test_a_login_is_kept_for_its_owner_alone(run: Run, service: Service, tmp_path: Path) -> None:
+    bare = {"IMAGO_URL": "", "IMAGO_API_KEY": ""}
+    assert "as a test" in run("--key", service.key, "login", service.url, **bare).stdout
+    (kept,) = (tmp_path / "config").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "queued" in run("submit", f"{NETWORK}/output/0", **bare).stdout
+    assert "forgotten" in run("logout", **bare).stdout
+    assert service.key not in kept.read_text()
+
+
+def test_a_login_with_a_wrong_key_stores_nothing(run: Run, service: Service, tmp_path: Path) -> None:
+    run("--key", "imago_wrong", "login", service.url, expect=4)
+    assert not (tmp_path / "config").exists()
+
+
+def test_the_doctor_finds_what_is_wrong(run: Run, service: Service) -> None:
+    report = read(run("doctor", "--json").stdout)
+    verdicts = {check["name"]: check["verdict"] for check in report["checks"]}
+    assert report["healthy"]
+    assert verdicts == {
+        "client": "ok",
+        "address": "ok",
+        "server": "ok",
+        "readiness": "ok",
+        "key": "ok",
+        "workers": "warning",
+        "networks": "ok",
+    }
+    with service.database.session() as session:
+        access.revoke_key(session, service.key.split("_")[1])
+    assert "revoked" in run("doctor", expect=4).stdout
+    assert "Cannot reach" in run("doctor", expect=5, IMAGO_URL="http://127.0.0.1:1").stdout
+    assert "not as imago does" in run("doctor", expect=5, IMAGO_URL=f"{service.url}/v1").stdout
+
+
+def test_a_reader_that_goes_away_is_no_error(command_environment: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m imago techniques | head -n 1",
+        shell=True,
+        env=command_environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "dgn-am\n"
+    assert "Traceback" not in done.stderr
+
+
+def _watch_in_a_terminal(
+    arguments: list[str], environment: dict[str, str], folder: Path, *, interrupt_at: str | None = None
+) -> tuple[int, str]:
+    """Run the command in a pseudo-terminal; Ctrl-C once it shows `interrupt_at`. (status, what was shown)"""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "imago", *arguments],
+        env=environment | {"TERM": "xterm", "COLUMNS": "160", "LINES": "40"},
+        cwd=folder,
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        start_new_session=True,
+    )
+    os.close(inside)
+    shown = ""
+    deadline = time.monotonic() + 60
+    try:
+        while time.monotonic() < deadline:
+            if not select.select([terminal], [], [], 0.1)[0]:
+                continue
+            try:
+                chunk = os.read(terminal, 65536)
+            except OSError:  # the other end is closed: the command has ended
+                break
+            if not chunk:
+                break
+            shown += chunk.decode(errors="replace")
+            if interrupt_at is not None and interrupt_at in shown:
+                interrupt_at = None
+                process.send_signal(signal.SIGINT)
+        return process.wait(timeout=10), shown
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)

@@ -1,0 +1,221 @@
+"""The Python client: from submission to pictures, and what happens when something is in the way."""
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import imago
+from imago.transport import Patience, Transport, path_to
+from tests.client.broken_wire import BrokenWire
+from tests.client.conftest import NETWORK, Service, picture_of
+
+
+def test_the_catalog_is_typed(client: imago.Client) -> None:
+    (network,) = client.networks()
+    assert (network.id, network.state) == (NETWORK, "ready")
+    assert client.network(NETWORK).labels[1] == "goldfish"
+    assert [(layer.name, layer.units, layer.height) for layer in client.layers(NETWORK)] == [
+        ("blocks.3", 80, 14),
+        ("classifier", 1000, None),
+    ]
+    assert client.layer(NETWORK, "output").name == "classifier"
+    assert [(generator.id, generator.is_default) for generator in client.generators()] == [("small", True)]
+    (technique,) = client.techniques()
+    assert technique.schema["properties"]["steps"]["maximum"] == 2000
+    assert client.technique("dgn-am") == technique
+
+
+def test_results_come_while_the_rest_is_still_waiting(client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0-2"])
+    assert (job.state, job.units.total, job.units.queued) == ("queued", 3, 3)
+    assert job.place is not None
+    service.work(limit=1)
+    results = job.results(timeout=30)
+    first = next(results)
+    assert (first.unit, first.label, first.state) == (0, "tench", "done")
+    assert job.state == "running"
+    service.work()
+    assert [picture.unit for picture in results] == [1, 2]
+    assert (job.state, job.units.done, job.finished) == ("succeeded", 3, True)
+
+
+def test_results_of_many_pages_are_complete_and_each_comes_once(
+    client: imago.Client, service: Service
+) -> None:
+    job = client.submit(NETWORK, {"output": range(450)})
+    seen: list[int] = []
+    for event in job.follow(timeout=60):
+        if isinstance(event, imago.Visualization):
+            seen.append(event.unit)
+        elif not event.finished:
+            service.work(limit=60)
+    assert sorted(seen) == list(range(450))
+
+
+def test_results_go_on_when_an_item_that_failed_is_retried(client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0-1"])
+    service.fail(service.claim(limit=1), "the lamp went out")
+    states = []
+    for event in job.follow(timeout=30):
+        if isinstance(event, imago.Visualization):
+            states.append((event.unit, event.state))
+            if event.state == "failed":
+                assert event.error is not None
+                assert event.error.message == "the lamp went out"
+                client.job(job.id).retry()
+                service.work()
+    assert states == [(0, "failed"), (1, "done"), (0, "done")] or states == [
+        (0, "failed"),
+        (0, "done"),
+        (1, "done"),
+    ]
+
+
+def test_waiting_reports_progress_and_can_be_limited(client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0"])
+    with pytest.raises(imago.WaitTimeout, match="still queued"):
+        job.wait(timeout=0.3)
+    service.work()
+    looks: list[int] = []
+    assert job.wait(lambda job: looks.append(job.units.done)).state == "succeeded"
+    assert looks == [1]
+
+
+def test_a_picture_tells_what_it_is(client: imago.Client, service: Service, tmp_path: Path) -> None:
+    job = client.submit(NETWORK, ["output/1"], seeds=[7])
+    service.work()
+    (picture,) = job.results(timeout=30)
+    assert picture.image_bytes() == picture_of(1)
+    assert picture.image().size == (24, 24)
+    assert picture.title == f"{NETWORK}/classifier/1 (goldfish)"
+    assert picture.predictions == (
+        imago.Prediction(1, "goldfish", 0.75),
+        imago.Prediction(1, "goldfish", 0.125),
+    )
+    assert picture.detail["recipe"]["technique"] == "dgn-am"
+    path = picture.save(tmp_path)
+    assert path.name == f"{NETWORK}__classifier__00001__goldfish__s7__{picture.digest[:8]}.png"
+    assert path.read_bytes() == picture_of(1)
+    assert picture.save(tmp_path / "new" / "fish.png").read_bytes() == picture_of(1)
+    assert client.visualization(picture.digest).activation == picture.activation == 8.0
+    assert [found.digest for found in client.visualizations(network=NETWORK, state="done")] == [
+        picture.digest
+    ]
+
+
+def test_a_notebook_shows_pictures_and_says_why_there_is_none(client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/1"])
+    (waiting,) = job.items()
+    assert waiting._repr_png_() is None
+    assert "queued" in waiting._repr_html_()
+    with pytest.raises(imago.ImagoError, match="has no picture: it is queued"):
+        waiting.image_bytes()
+    service.work()
+    (done,) = job.results(timeout=30)
+    assert done._repr_png_() == picture_of(1)
+    assert "data:image/png;base64," in done._repr_html_()
+
+
+def test_a_unit_leads_to_its_best_picture(client: imago.Client, service: Service) -> None:
+    unit = client.unit(f"{NETWORK}/output/1")
+    assert (unit.label, unit.pictures, unit.best()) == ("goldfish", 0, None)
+    with pytest.raises(imago.NotFound, match="Nobody has asked"):
+        unit.image_bytes()
+    client.submit(NETWORK, ["output/1"], seeds=[0, 1])
+    service.work()
+    assert unit.refresh().pictures == 2
+    best = unit.best()
+    assert best is not None
+    assert best.seed == 1
+    assert unit.image().size == (24, 24)
+    assert [unit.number for unit in client.units(NETWORK, "output") if unit.pictures] == [1]
+
+
+def test_a_wrong_value_is_named_by_its_field(client: imago.Client) -> None:
+    with pytest.raises(imago.InvalidRequest) as caught:
+        client.submit(NETWORK, ["output/0", "output/990-1000"], parameters={"steps": 0})
+    assert {error.field for error in caught.value.errors} <= {"targets[1].units", "recipe.parameters.steps"}
+    assert "1000" in str(caught.value) or "steps" in str(caught.value)
+    assert client.jobs() == []
+
+
+def test_what_is_not_there_is_not_found(client: imago.Client) -> None:
+    with pytest.raises(imago.NotFound, match="job_missing"):
+        client.job("job_missing")
+    with pytest.raises(imago.NotFound, match="efficientnet_lite0"):
+        client.layers("efficientnet_lite9.imagenet")
+
+
+def test_a_wrong_key_is_told_from_none(service: Service) -> None:
+    wrong_key = "imago_aaaaaaaa_" + "x" * 43
+    with (
+        imago.Client(service.url, wrong_key) as client,
+        pytest.raises(imago.NotAuthorized, match="not known"),
+    ):
+        client.networks()
+    with imago.Client(service.url) as client:
+        assert len(client.networks()) == 1
+        with pytest.raises(imago.NotAuthorized, match="jobs:write"):
+            client.submit(NETWORK, ["output/0"])
+
+
+def test_a_canceled_job_ends_and_can_be_taken_up_again(client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0-3"]).cancel()
+    assert (job.state, job.units.canceled) == ("canceled", 4)
+    job.retry()
+    assert job.state == "queued"
+    service.work()
+    assert job.refresh().state == "succeeded"
+
+
+def test_a_submission_whose_answer_was_lost_makes_one_job(service: Service) -> None:
+    with BrokenWire(service.url, lose=2).carrying() as wire, imago.Client(wire.url, service.key) as client:
+        job = client.submit(NETWORK, ["output/0-3"])
+    with imago.Client(service.url, service.key) as client:
+        assert [known.id for known in client.jobs()] == [job.id]
+
+
+def test_a_job_is_watched_across_lost_answers(service: Service, client: imago.Client) -> None:
+    id = client.submit(NETWORK, ["output/0-3"]).id
+    service.work()
+    with BrokenWire(service.url, lose=3).carrying() as wire, imago.Client(wire.url) as shaky:
+        assert len(list(shaky.job(id).results(timeout=60))) == 4
+
+
+def test_a_server_that_is_down_is_given_some_time_and_then_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    began = time.monotonic()
+    patience = Patience(seconds=0.5, refused=0.5, first=0.1)
+    with (
+        Transport(f"http://127.0.0.1:{port}", None, patience=patience) as transport,
+        pytest.raises(imago.Unreachable, match=f"Cannot reach http://127.0.0.1:{port}"),
+    ):
+        transport.get("/v1/networks")
+    assert time.monotonic() - began > 0.1
+
+
+def test_a_server_that_comes_up_meanwhile_is_found(service: Service) -> None:
+    wire = BrokenWire(service.url, lose=0)
+    wire._listener.close()
+    port = int(wire.url.rpartition(":")[2])
+    with Transport(wire.url, None, patience=Patience(refused=30)) as transport:
+        answers: list[int] = []
+        asking = threading.Thread(
+            target=lambda: answers.append(len(transport.get(path_to("networks"))["data"]))
+        )
+        asking.start()
+        time.sleep(0.5)
+        wire._listener = socket.create_server(("127.0.0.1", port))
+        with wire.carrying():
+            asking.join()
+    assert answers == [1]
+
+
+def test_another_service_at_the_address_is_told_apart(client: imago.Client, service: Service) -> None:
+    with imago.Client(f"{service.url}/docs") as elsewhere, pytest.raises(imago.ImagoError) as caught:
+        elsewhere.networks()
+    assert service.url in str(caught.value) or "Nothing is served" in str(caught.value)
