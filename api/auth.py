@@ -1,0 +1,85 @@
+"""Who asks and whether they may: `Authorization: Bearer imago_…`, checked before anything else of the
+request is read.
+
+A view declares its scope with `requires`; one that declares none needs none (health, the discovery
+document). `create_app` refuses to start if a view under /v1 has forgotten to declare.
+"""
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from api.context import context
+from services import access
+from services.access import Principal
+from services.errors import Forbidden, Unauthenticated
+
+Scope = Literal["authenticated", "read", "jobs:write", "admin"]
+"""What a view needs; `authenticated` is any valid key."""
+View = TypeVar("View", bound=Callable[..., object])
+
+_ATTRIBUTE = "imago_scope"
+SECURITY_SCHEME = "key"
+
+
+def requires(scope: Scope) -> Callable[[View], View]:
+    """Declare the scope that a view needs. Goes below the route's decorator."""
+
+    def declare(view: View) -> View:
+        setattr(view, _ATTRIBUTE, scope)
+        return view
+
+    return declare
+
+
+def scope_of(view: Callable[..., object]) -> Scope | None:
+    return getattr(view, _ATTRIBUTE, None)
+
+
+def principal() -> Principal:
+    """Who asks. Only in views whose scope needs a key."""
+    who: Principal = g.principal
+    return who
+
+
+def _check() -> None:
+    g.principal = None
+    if request.method == "OPTIONS":
+        # Answered by the routing table alone; browsers send it without a key.
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    scope = scope_of(view) if view else None
+    # A key that is sent is checked even where none is needed: a typing error in it must not go unnoticed.
+    if "Authorization" in request.headers and scope is not None:
+        g.principal = _authenticate()
+        g.key_id = g.principal.key_id
+    if scope is None or (scope == "read" and context().settings.public_read):
+        return
+    if g.principal is None:
+        needed = "a key" if scope == "authenticated" else f"a key with the scope {scope!r}"
+        raise Unauthenticated(f"This needs {needed}: send `Authorization: Bearer imago_…`.")
+    if scope == "authenticated":
+        return
+    if scope not in g.principal.scopes and "admin" not in g.principal.scopes:
+        held = ", ".join(sorted(g.principal.scopes)) or "none"
+        raise Forbidden(f"This needs the scope {scope!r}; the key {g.principal.name!r} has: {held}.")
+
+
+def _authenticate() -> Principal:
+    authorization = request.authorization
+    if authorization is None or authorization.type != "bearer" or not authorization.token:
+        raise Unauthenticated("The Authorization header must be `Bearer` followed by a key.")
+    with context().database.session() as session:
+        return access.authenticate(session, authorization.token)
+
+
+def register(app: Flask) -> None:
+    app.before_request(_check)
+
+
+def assert_every_resource_declares(app: Flask) -> None:
+    """Fail at start rather than serve a resource to everyone because a line was forgotten."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/v1") and scope_of(app.view_functions[rule.endpoint]) is None:
+            raise AssertionError(f"{rule.rule} declares no scope: add @requires(...) to {rule.endpoint}")

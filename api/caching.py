@@ -1,0 +1,47 @@
+"""Conditional answers: strong ETags, `If-None-Match` → 304, and how long an answer may be kept."""
+
+import hashlib
+from dataclasses import dataclass
+
+from flask import Response, request
+
+from api.context import context
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How long an answer may be used without asking again."""
+
+    seconds: int
+    immutable: bool = False
+
+    @property
+    def cache_control(self) -> str:
+        # Where reading needs a key, a shared cache must not hand the answer to someone without one.
+        audience = "public" if context().settings.public_read else "private"
+        if self.seconds == 0:
+            return f"{audience}, no-cache"
+        return f"{audience}, max-age={self.seconds}" + (", immutable" if self.immutable else "")
+
+
+REVALIDATE = Freshness(0)
+"""May be kept, must be asked about before each use: most resources change while jobs run."""
+BRIEF = Freshness(60)
+"""Changes now and then and nobody minds a minute: catalogs, the best picture of a unit."""
+FOREVER = Freshness(31_536_000, immutable=True)
+"""Named by a digest of what determines it."""
+
+
+def conditional(response: Response, freshness: Freshness, *, etag: str | None = None) -> Response:
+    """Give the response an ETag (of its bytes, unless named), and make it a 304 if the client has it
+    already.
+    """
+    response.set_etag(etag or hashlib.sha256(response.get_data()).hexdigest()[:32])
+    response.headers["Cache-Control"] = freshness.cache_control
+    response.make_conditional(request)
+    return response
+
+
+def is_held_by_client(etag: str) -> bool:
+    """Whether the answer will be a 304, so that its bytes need not be fetched."""
+    return request.if_none_match.contains(etag)

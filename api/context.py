@@ -1,0 +1,39 @@
+"""What a request works with. Made once by `create_app`, so that nothing is a module-level client and a test
+has its own.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from api.metrics import Metrics
+from services.broker import Doorbell
+from services.database import Database
+from services.settings import Settings
+from services.storage import ObjectStore
+
+_EXTENSION = "imago"
+
+
+@dataclass(frozen=True)
+class Context:
+    settings: Settings
+    database: Database
+    store: ObjectStore
+    doorbell: Doorbell
+    metrics: Metrics
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.database.dispose()
+        self.doorbell.close()
+
+
+def install(app: Flask, made: Context) -> None:
+    app.extensions[_EXTENSION] = made
+
+
+def context(app: Flask | None = None) -> Context:
+    """The context of the application, by default of the one that handles the current request."""
+    return cast(Context, (app or current_app).extensions[_EXTENSION])

@@ -1,0 +1,62 @@
+"""The way in: what is here (`GET /`), the contract (`/openapi.json`), its summary (`/docs`), the figures
+(`/metrics`).
+"""
+
+from typing import cast
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from flask_openapi3.openapi import OpenAPI
+
+from api import contract
+from api.caching import BRIEF, conditional
+from api.context import context
+from api.metrics import CONTENT_TYPE
+from api.web import pages
+
+blueprint = Blueprint("discovery", __name__)
+
+COLLECTIONS = ("networks", "generators", "techniques", "jobs", "visualizations", "queue", "me", "keys")
+
+
+@blueprint.get("/")
+def entrance() -> Response:
+    """What is here: for programs as JSON, for browsers as a page."""
+    if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
+        response = pages.home()
+    else:
+        response = jsonify(
+            {
+                "object": "service",
+                "name": "imago",
+                "version": contract.VERSION,
+                "links": {
+                    "self": "/",
+                    "openapi": "/openapi.json",
+                    "docs": "/docs",
+                    "health": "/healthz",
+                    "readiness": "/readyz",
+                    "metrics": "/metrics",
+                    **{name: f"/v1/{name}" for name in COLLECTIONS},
+                },
+            }
+        )
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+@blueprint.get("/openapi.json")
+def openapi() -> Response:
+    text = contract.canonical(contract.document(cast(OpenAPI, current_app)))
+    return conditional(Response(text, mimetype="application/json"), BRIEF)
+
+
+@blueprint.get("/docs")
+def reference() -> Response:
+    return conditional(pages.reference(contract.document(cast(OpenAPI, current_app))), BRIEF)
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    response = Response(context().metrics.render(), content_type=CONTENT_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,116 @@
+"""The kinds of problem that the API answers with. The documentation page shows this table; a problem's
+`type` points into it.
+"""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    slug: str
+    status: HTTPStatus
+    title: str
+    meaning: str
+
+    @property
+    def uri(self) -> str:
+        """Where it is explained, relative to the API's origin."""
+        return f"/docs#problem-{self.slug}"
+
+
+MALFORMED = ProblemType(
+    "malformed-body",
+    HTTPStatus.BAD_REQUEST,
+    "The body is not JSON",
+    "The body could not be parsed; `detail` says where parsing stopped.",
+)
+UNAUTHENTICATED = ProblemType(
+    "unauthenticated",
+    HTTPStatus.UNAUTHORIZED,
+    "A valid key is needed",
+    "Send `Authorization: Bearer imago_…` with a key that is neither expired nor revoked.",
+)
+FORBIDDEN = ProblemType(
+    "forbidden",
+    HTTPStatus.FORBIDDEN,
+    "The key may not do this",
+    "The key is valid but lacks the scope that `detail` names.",
+)
+NOT_FOUND = ProblemType(
+    "not-found",
+    HTTPStatus.NOT_FOUND,
+    "There is no such thing",
+    "Nothing is known under this name.",
+)
+NO_PICTURE = ProblemType(
+    "no-picture",
+    HTTPStatus.NOT_FOUND,
+    "There is no picture",
+    "The visualization is known but has no picture. `state` says whether one is coming (then `Retry-After` "
+    "is set) or why none will.",
+)
+METHOD_NOT_ALLOWED = ProblemType(
+    "method-not-allowed",
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    "The method is not allowed here",
+    "The `Allow` header lists the methods that are.",
+)
+CONFLICT = ProblemType(
+    "conflict",
+    HTTPStatus.CONFLICT,
+    "Not possible in the present state",
+    "The resource is in a state that does not allow this; `detail` says which.",
+)
+TOO_LARGE = ProblemType(
+    "body-too-large",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "The body is too large",
+    "A body may have 1 MiB. Name units as ranges (`0-999`) instead of one by one.",
+)
+UNSUPPORTED_MEDIA_TYPE = ProblemType(
+    "unsupported-media-type",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "The body has the wrong type",
+    "Send JSON with `Content-Type: application/json`.",
+)
+INVALID = ProblemType(
+    "invalid-request",
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+    "The request cannot be used as it is",
+    "`errors` names each field that is wrong and what would be accepted. Nothing was written.",
+)
+TOO_MANY_REQUESTS = ProblemType(
+    "too-many-requests",
+    HTTPStatus.TOO_MANY_REQUESTS,
+    "Too many requests",
+    "Wait for `Retry-After` seconds.",
+)
+INTERNAL = ProblemType(
+    "internal",
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "Something went wrong in the service",
+    "A fault of the service, not of the request. Report it with the `request_id`.",
+)
+UNAVAILABLE = ProblemType(
+    "unavailable",
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "A part of the service is away",
+    "A server that imago needs does not answer. Try again after `Retry-After` seconds.",
+)
+
+PROBLEM_TYPES = (
+    MALFORMED,
+    UNAUTHENTICATED,
+    FORBIDDEN,
+    NOT_FOUND,
+    NO_PICTURE,
+    METHOD_NOT_ALLOWED,
+    CONFLICT,
+    TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
+    INVALID,
+    TOO_MANY_REQUESTS,
+    INTERNAL,
+    UNAVAILABLE,
+)

@@ -1,0 +1,14 @@
+"""Representations as JSON responses."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from flask import Response
+from pydantic import BaseModel
+
+
+def json_response(
+    representation: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    body = representation.model_dump_json(by_alias=True)
+    return Response(body, status=status, mimetype="application/json", headers=dict(headers or {}))

@@ -1,0 +1,13 @@
+"""The resources under /v1, one module each: parse, call one function of a service, render."""
+
+from api.resources import generators, jobs, keys, networks, queue, techniques, visualizations
+
+ALL = (
+    networks.blueprint,
+    generators.blueprint,
+    techniques.blueprint,
+    jobs.blueprint,
+    visualizations.blueprint,
+    queue.blueprint,
+    keys.blueprint,
+)

@@ -1,0 +1,125 @@
+"""Jobs: submit, look, cancel, retry."""
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api.auth import principal, requires
+from api.caching import REVALIDATE, conditional
+from api.context import context
+from api.pagination import page_response
+from api.rendering import json_response
+from api.schemas.base import NoQuery
+from api.schemas.jobs import (
+    RETRY_SECONDS,
+    Job,
+    JobListQuery,
+    JobPage,
+    JobPath,
+    PreferHeaders,
+    SubmitHeaders,
+)
+from api.schemas.visualizations import Item, ItemListQuery, ItemPage
+from api.waiting import preferred_wait, wait_for
+from services import jobs
+from services.jobs import JobRequest, JobView, Limits
+
+TAG = Tag(name="Jobs", description="What is asked for: submit it, watch it, cancel it, retry what failed.")
+
+blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[TAG])
+
+
+@blueprint.post("", responses={200: Job, 202: Job})
+@requires("jobs:write")
+def submit_job(header: SubmitHeaders, body: JobRequest) -> Response:
+    """Submit a job.
+
+    202 while something is to be computed, 200 when every picture is known already (or the job ended within
+    the time of `Prefer: wait`). The same picture asked for twice is computed once, whoever asks.
+    """
+    limits = Limits(max_units_per_job=context().settings.max_units_per_job)
+    with context().database.session() as session:
+        submission = jobs.submit(
+            session, body, owner=principal().key_id, idempotency_key=header.idempotency_key, limits=limits
+        )
+    job = submission.job
+    if not job.ended:
+        context().doorbell.ring(job.lane)
+    response = _as_it_stands(_wait(job, header))
+    response.headers["Location"] = Job.of(job).links.self
+    if not submission.created:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+@blueprint.get("", responses={200: JobPage})
+@requires("read")
+def list_jobs(query: JobListQuery) -> Response:
+    """List jobs, the newest first."""
+    with context().database.session() as session:
+        page = jobs.list(session, cursor=query.cursor, limit=query.limit, state=query.state)
+    return conditional(page_response(JobPage, page, Job.of), REVALIDATE)
+
+
+@blueprint.get("/<job>", responses={200: Job})
+@requires("read")
+def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Response:
+    """Get a job as it stands, or with `Prefer: wait` as soon as it has ended."""
+    found = _wait(_get(path.job), header)
+    response = json_response(Job.of(found), headers={"Vary": "Prefer"})
+    if not found.ended:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return conditional(response, REVALIDATE)
+
+
+@blueprint.get("/<job>/visualizations", responses={200: ItemPage})
+@requires("read")
+def list_job_visualizations(path: JobPath, query: ItemListQuery) -> Response:
+    """List a job's items in the order of its request."""
+    with context().database.session() as session:
+        page = jobs.items(session, path.job, cursor=query.cursor, limit=query.limit, state=query.state)
+    return conditional(page_response(ItemPage, page, Item.of), REVALIDATE)
+
+
+@blueprint.post("/<job>/cancel", responses={200: Job, 202: Job})
+@requires("jobs:write")
+def cancel_job(path: JobPath) -> Response:
+    """Cancel a job.
+
+    Items that no other job wants are dropped; pictures that are done stay. 202 while a worker still
+    computes some.
+    """
+    with context().database.session() as session:
+        job = jobs.cancel(session, path.job)
+    return _as_it_stands(job)
+
+
+@blueprint.post("/<job>/retry", responses={200: Job, 202: Job})
+@requires("jobs:write")
+def retry_job(path: JobPath) -> Response:
+    """Queue a job's failed and canceled items again."""
+    with context().database.session() as session:
+        job = jobs.retry(session, path.job)
+    if not job.ended:
+        context().doorbell.ring(job.lane)
+    return _as_it_stands(job)
+
+
+def _get(id: str) -> JobView:
+    with context().database.session() as session:
+        return jobs.get(session, id)
+
+
+def _wait(job: JobView, header: PreferHeaders) -> JobView:
+    seconds = preferred_wait(header.prefer)
+    if job.ended or not seconds:
+        return job
+    return wait_for(lambda: _get(job.id), lambda seen: seen.ended, seconds)
+
+
+def _as_it_stands(job: JobView) -> Response:
+    if job.ended:
+        return json_response(Job.of(job))
+    return json_response(Job.of(job), HTTPStatus.ACCEPTED, {"Retry-After": str(RETRY_SECONDS)})

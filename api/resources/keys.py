@@ -1,0 +1,59 @@
+"""Keys: who may do what."""
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api.auth import principal, requires
+from api.context import context
+from api.rendering import json_response
+from api.schemas.base import NoQuery
+from api.schemas.keys import CreateKey, Key, KeyPage, KeyPath, Me, NewKey
+from services import access
+
+TAG = Tag(name="Keys", description="Who may do what.")
+
+blueprint = APIBlueprint("keys", __name__, url_prefix="/v1", abp_tags=[TAG])
+
+
+@blueprint.get("/me", responses={200: Me})
+@requires("authenticated")
+def get_me(query: NoQuery) -> Response:
+    """Get the name and scopes of the key that asks."""
+    return _private(json_response(Me.of(principal())))
+
+
+@blueprint.post("/keys", responses={201: NewKey})
+@requires("admin")
+def create_key(body: CreateKey) -> Response:
+    """Create a key. Its token is in the answer and nowhere else."""
+    with context().database.session() as session:
+        key, token = access.create_key(session, body.name, body.scopes, expires_at=body.expires_at)
+    shown = NewKey.of(key).model_copy(update={"token": token})
+    return _private(json_response(shown, HTTPStatus.CREATED, {"Location": shown.links.self}))
+
+
+@blueprint.get("/keys", responses={200: KeyPage})
+@requires("admin")
+def list_keys(query: NoQuery) -> Response:
+    """List all keys, revoked ones too, the newest first."""
+    with context().database.session() as session:
+        keys = access.list_keys(session)
+    return _private(json_response(KeyPage(data=[Key.of(key) for key in keys], next_cursor=None)))
+
+
+@blueprint.delete("/keys/<key>", responses={200: Key})
+@requires("admin")
+def revoke_key(path: KeyPath) -> Response:
+    """Revoke a key. Revoking it again changes nothing."""
+    with context().database.session() as session:
+        revoked = access.revoke_key(session, path.key)
+    return _private(json_response(Key.of(revoked)))
+
+
+def _private(response: Response) -> Response:
+    """No cache may keep it, not even the client's own."""
+    response.headers["Cache-Control"] = "no-store"
+    return response

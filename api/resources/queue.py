@@ -1,0 +1,26 @@
+"""The queue: what waits, and who works."""
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api.auth import requires
+from api.caching import REVALIDATE, conditional
+from api.context import context
+from api.rendering import json_response
+from api.schemas.base import NoQuery
+from api.schemas.queue import Queue
+from services import workers
+
+TAG = Tag(name="Queue", description="What waits, and who works.")
+
+blueprint = APIBlueprint("queue", __name__, url_prefix="/v1/queue", abp_tags=[TAG])
+
+
+@blueprint.get("", responses={200: Queue})
+@requires("read")
+def get_queue(query: NoQuery) -> Response:
+    """Get the depth of each lane, the number of workers and their rate."""
+    with context().database.session() as session:
+        summary = workers.queue(session)
+    return conditional(json_response(Queue.of(summary)), REVALIDATE)

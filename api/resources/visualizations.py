@@ -1,0 +1,192 @@
+"""Visualizations: search, one in full, and its bytes. And units, which are seen through theirs."""
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api import problem_types
+from api.auth import requires
+from api.caching import BRIEF, FOREVER, REVALIDATE, conditional
+from api.context import context
+from api.objects import object_response
+from api.pagination import page_response
+from api.paths import visualization_path
+from api.problems import Problem
+from api.rendering import json_response
+from api.resources.networks import TAG as NETWORKS_TAG
+from api.schemas.base import NoQuery
+from api.schemas.jobs import RETRY_SECONDS
+from api.schemas.networks import UnitPath
+from api.schemas.visualizations import (
+    DigestPath,
+    ImageQuery,
+    Item,
+    ItemError,
+    ItemPage,
+    SearchQuery,
+    UnitDetail,
+    Visualization,
+)
+from services import catalog, visualizations
+from services.errors import NotFound
+from services.schema import State
+
+TAG = Tag(name="Visualizations", description="Pictures and all that is known of them, by digest.")
+PNG, BINARY = "image/png", "application/octet-stream"
+SHOWN_OF_A_UNIT = 50
+
+_PICTURE = {"description": "The PNG.", "content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}
+_BYTES = {
+    "description": "The bytes.",
+    "content": {BINARY: {"schema": {"type": "string", "format": "binary"}}},
+}
+_ELSEWHERE = {"description": "They are at `Location`, for some minutes."}
+_UNCHANGED = {"description": "What the client has is what there is."}
+
+blueprint = APIBlueprint("visualizations", __name__, url_prefix="/v1", abp_tags=[])
+
+
+@blueprint.get("/visualizations", tags=[TAG], responses={200: ItemPage})
+@requires("read")
+def search_visualizations(query: SearchQuery) -> Response:
+    """Search by network, layer, unit and state."""
+    with context().database.session() as session:
+        page = visualizations.search(
+            session,
+            network=query.network,
+            layer=query.layer,
+            unit=query.unit,
+            state=query.state,
+            cursor=query.cursor,
+            limit=query.limit,
+        )
+    return conditional(page_response(ItemPage, page, Item.in_short), REVALIDATE)
+
+
+@blueprint.get("/visualizations/<digest>", tags=[TAG], responses={200: Visualization})
+@requires("read")
+def get_visualization(path: DigestPath, query: NoQuery) -> Response:
+    """Get a visualization with its recipe, predictions and provenance."""
+    with context().database.session() as session:
+        found = visualizations.get(session, path.digest)
+        labels = catalog.get_network(session, found.spec.network).labels
+    response = json_response(Visualization.of(found, labels))
+    if found.state in (State.QUEUED, State.LEASED):
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    return conditional(response, BRIEF if found.state == State.DONE else REVALIDATE)
+
+
+@blueprint.get(
+    "/visualizations/<digest>/image", tags=[TAG], responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED}
+)
+@requires("read")
+def get_image(path: DigestPath, query: ImageQuery) -> Response:
+    """Get the picture. The bytes behind a digest never change."""
+    found = _with_picture(path.digest)
+    key = found.crop_object if query.view == "crop" else None
+    key = key or found.image_object
+    assert key is not None  # a CHECK of the table: what is done has its image
+    return object_response(key, PNG, f"{found.digest[:16]}.png", FOREVER)
+
+
+@blueprint.get(
+    "/visualizations/<digest>/code", tags=[TAG], responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED}
+)
+@requires("read")
+def get_code(path: DigestPath, query: NoQuery) -> Response:
+    """Get the code that the generator made the picture of: safetensors with one float32 tensor, `code`."""
+    found = _with_picture(path.digest)
+    return _attachment(found.code_object, "code", f"{found.digest[:16]}.safetensors")
+
+
+@blueprint.get(
+    "/visualizations/<digest>/trace", tags=[TAG], responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED}
+)
+@requires("read")
+def get_trace(path: DigestPath, query: NoQuery) -> Response:
+    """Get the unit's activation at each step of the ascent: NumPy's .npy, float32."""
+    found = _with_picture(path.digest)
+    return _attachment(found.trace_object, "trace", f"{found.digest[:16]}.npy")
+
+
+@blueprint.get(
+    "/networks/<network>/layers/<layer>/units/<unit>", tags=[NETWORKS_TAG], responses={200: UnitDetail}
+)
+@requires("read")
+def get_unit(path: UnitPath, query: NoQuery) -> Response:
+    """Get a unit with its visualizations."""
+    with context().database.session() as session:
+        unit = catalog.get_unit(session, path.network, path.layer, path.unit)
+        page = visualizations.search(
+            session, network=unit.network, layer=unit.layer, unit=unit.unit, limit=SHOWN_OF_A_UNIT
+        )
+    return conditional(json_response(UnitDetail.of_unit(unit, page.data)), REVALIDATE)
+
+
+@blueprint.get(
+    "/networks/<network>/layers/<layer>/units/<unit>/image",
+    tags=[NETWORKS_TAG],
+    responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED},
+)
+@requires("read")
+def get_unit_image(path: UnitPath, query: ImageQuery) -> Response:
+    """Get the best picture of a unit that there is now. For embedding; kept for a minute."""
+    with context().database.session() as session:
+        found = visualizations.best(session, path.network, path.layer, path.unit)
+        if found is None:
+            page = visualizations.search(
+                session, network=path.network, layer=path.layer, unit=path.unit, limit=SHOWN_OF_A_UNIT
+            )
+            raise _no_picture_of(path, [entry.state for entry in page.data])
+    key = found.crop_object if query.view == "crop" else None
+    key = key or found.image_object
+    assert key is not None
+    response = object_response(key, PNG, f"{found.digest[:16]}.png", BRIEF)
+    response.headers["Content-Location"] = f"{visualization_path(found.digest)}/image"
+    return response
+
+
+def _with_picture(digest: str) -> visualizations.Visualization:
+    """The visualization if it is done. Raises the problem that says why there is no picture, or not yet.
+
+    404 rather than 409: this representation does not exist now, and nothing about the request is in
+    conflict with anything. Whoever embeds the address sees a missing picture until it is there.
+    """
+    with context().database.session() as session:
+        found = visualizations.get(session, digest)
+    if found.state == State.DONE:
+        return found
+    error = ItemError.of(found.error)
+    details = {
+        State.QUEUED: "The picture waits for a worker.",
+        State.LEASED: "The picture is being computed.",
+        State.UNREACHABLE: "No picture can exist: no gradient reaches the code, so nothing moves this unit.",
+        State.CANCELED: "The job that asked for it was canceled; submit it again to have it made.",
+        State.FAILED: f"It could not be computed: {error.message if error else 'no reason is recorded'}",
+    }
+    coming = found.state in (State.QUEUED, State.LEASED)
+    raise Problem(
+        problem_types.NO_PICTURE,
+        details[found.state],
+        headers={"Retry-After": str(RETRY_SECONDS)} if coming else {},
+        members={"state": found.state, "error": error.model_dump() if error else None},
+    )
+
+
+def _no_picture_of(path: UnitPath, states: list[State]) -> Problem:
+    coming = State.QUEUED in states or State.LEASED in states
+    what = f"{path.network}/{path.layer}/{path.unit}"
+    if coming:
+        detail = f"A picture of {what} is on its way."
+    elif states:
+        detail = f"There is no picture of {what}; its visualizations are {', '.join(sorted(set(states)))}."
+    else:
+        detail = f"Nobody has asked for a picture of {what} yet; POST /v1/jobs does."
+    headers = {"Retry-After": str(RETRY_SECONDS)} if coming else {}
+    return Problem(problem_types.NO_PICTURE, detail, headers=headers)
+
+
+def _attachment(key: str | None, what: str, filename: str) -> Response:
+    if key is None:
+        raise NotFound(what, filename, "It was not kept.")
+    return object_response(key, BINARY, filename, FOREVER)

@@ -1,0 +1,52 @@
+"""What all requests and all representations share."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
+
+T = TypeVar("T")
+
+
+class RequestModel(BaseModel):
+    """A body, query or path: what it does not know is an error, not silently dropped."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class HeaderModel(BaseModel):
+    """The headers that a view reads; requests carry others."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Representation(BaseModel):
+    """What the API answers with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NoQuery(RequestModel):
+    """For views without query parameters: one that is misplaced is named instead of ignored."""
+
+
+class PageQuery(RequestModel):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAXIMUM_LIMIT, description="How many to return at most.")
+    cursor: str | None = Field(None, max_length=1000, description="`next_cursor` of the page before.")
+
+
+class Page(Representation, Generic[T]):
+    data: list[T]
+    next_cursor: str | None = Field(description="Pass it on as `cursor` for the next page; null on the last.")
+
+
+class SelfLink(Representation):
+    self: str = Field(description="Path of this object.")
+
+
+# No NUL, which PostgreSQL cannot even compare with, nor any other control character.
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Time = Annotated[datetime, AfterValidator(lambda value: value.astimezone(UTC))]
+"""RFC 3339, always in UTC."""

@@ -1,0 +1,136 @@
+"""Jobs: what is submitted, how far it is, what came of it."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from api.paths import job_page, job_path
+from api.schemas.base import HeaderModel, Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time
+from services import jobs
+from services.schema import JobState, Lane
+
+RETRY_SECONDS = 2
+"""How soon it makes sense to look at a job again that has not ended."""
+
+
+class JobPath(RequestModel):
+    job: Name = Field(description="Id of a job.")
+
+
+class JobListQuery(PageQuery):
+    state: JobState | None = Field(None, description="Only jobs in this state.")
+
+
+class PreferHeaders(HeaderModel):
+    prefer: str | None = Field(
+        None,
+        alias="Prefer",
+        description="`wait=N` holds the answer back until the job has ended, at most N (≤ 60) seconds.",
+    )
+
+
+class SubmitHeaders(PreferHeaders):
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        description="The same request under the same key answers with the job that it made the first time.",
+    )
+
+
+class Units(Representation):
+    """Items by what became of them; all but `cached` add up to `total`."""
+
+    total: int
+    done: int
+    failed: int
+    unreachable: int = Field(
+        description="No picture can exist: nothing that the generator does moves the unit."
+    )
+    canceled: int
+    queued: int
+    leased: int = Field(description="Being computed.")
+    cached: int = Field(description="Known before the job was submitted.")
+
+
+class Progress(Representation):
+    units: Units
+    rate: float | None = Field(description="Items a second over the last minute.")
+    eta_seconds: float | None
+
+
+class QueuePlace(Representation):
+    position: int = Field(description="1 for the job whose turn is next.")
+    ahead_units: int = Field(description="Items whose turn is before its first.")
+
+
+class ErrorSummary(Representation):
+    code: str
+    count: int
+    message: str = Field(description="Of one of the items that failed so.")
+
+
+class JobLinks(SelfLink):
+    visualizations: str
+    page: str = Field(description="For people.")
+
+
+class Job(Representation):
+    id: str
+    object: Literal["job"] = "job"
+    state: JobState
+    lane: Lane
+    network: str
+    request: dict[str, Any] = Field(description="As submitted, defaults filled in.")
+    progress: Progress
+    queue: QueuePlace | None = Field(description="While nothing of it has been claimed.")
+    errors: list[ErrorSummary] = Field(description="Why items failed, the commonest first.")
+    created_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    links: JobLinks
+
+    @classmethod
+    def of(cls, job: jobs.JobView) -> Self:
+        units = job.units
+        return cls(
+            id=job.id,
+            state=job.state,
+            lane=job.lane,
+            network=str(job.request["network"]),
+            request=dict(job.request),
+            progress=Progress(
+                units=Units(
+                    total=units.total,
+                    done=units.done,
+                    failed=units.failed,
+                    unreachable=units.unreachable,
+                    canceled=units.canceled,
+                    queued=units.queued,
+                    leased=units.leased,
+                    cached=units.cached,
+                ),
+                rate=job.rate,
+                eta_seconds=job.eta_seconds,
+            ),
+            queue=QueuePlace(position=job.queue.position + 1, ahead_units=job.queue.ahead_units)
+            if job.queue
+            else None,
+            errors=[
+                ErrorSummary(code=error.code, count=error.count, message=error.message)
+                for error in job.errors
+            ],
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+            links=JobLinks(
+                self=job_path(job.id),
+                visualizations=f"{job_path(job.id)}/visualizations",
+                page=job_page(job.id),
+            ),
+        )
+
+
+class JobPage(Page[Job]):
+    pass

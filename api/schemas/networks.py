@@ -1,0 +1,160 @@
+"""Networks, their layers and the layers' units."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from api.paths import layer_path, network_path, path_to, unit_path, visualization_path
+from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time
+from services import catalog
+
+
+class NetworkPath(RequestModel):
+    network: Name = Field(description="Id of a network, `arch.tag`.")
+
+
+class LayerPath(NetworkPath):
+    layer: Name = Field(description="Dotted name of a layer; `output` is the network's last one.")
+
+
+class UnitPath(LayerPath):
+    unit: int = Field(ge=0, le=2**31 - 1, description="Number of a neuron or channel, from 0.")
+
+
+class NetworkLinks(SelfLink):
+    layers: str
+
+
+class Network(Representation):
+    """A network that can be explained, once a worker has inspected it (`ready`)."""
+
+    id: str
+    object: Literal["network"] = "network"
+    state: Literal["pending", "ready", "failed"]
+    error: str | None = Field(description="Why it cannot be used, where `state` is failed.")
+    source: str
+    architecture: str
+    weights: str | None = Field(description="Name of the weights' file, where `source` is file.")
+    weights_sha256: str | None
+    preprocessing: dict[str, Any] | None = Field(description="How an image becomes its input.")
+    classes: int | None = Field(description="Number of named classes of its output.")
+    labels: list[str] = Field(description="Names of the classes; empty in lists.")
+    created_at: Time
+    inspected_at: Time | None
+    links: NetworkLinks
+
+    @classmethod
+    def of(cls, network: catalog.Network, *, with_labels: bool = True) -> Self:
+        return cls.model_validate(
+            {
+                "id": network.id,
+                "state": network.state,
+                "error": network.error,
+                "source": network.source,
+                "architecture": network.architecture,
+                "weights": network.weights,
+                "weights_sha256": network.weights_sha256,
+                "preprocessing": network.preprocessing,
+                "classes": len(network.labels) or network.classes,
+                "labels": list(network.labels) if with_labels else [],
+                "created_at": network.created_at,
+                "inspected_at": network.inspected_at,
+                "links": {
+                    "self": network_path(network.id),
+                    "layers": path_to("networks", network.id, "layers"),
+                },
+            }
+        )
+
+
+class NetworkPage(Page[Network]):
+    pass
+
+
+class LayerLinks(SelfLink):
+    network: str
+    units: str
+
+
+class Layer(Representation):
+    """A layer of a network. Lengths are in pixels of the network's input."""
+
+    id: str = Field(description="`network/layer`.")
+    object: Literal["layer"] = "layer"
+    network: str
+    name: str = Field(description="Dotted name.")
+    ordinal: int = Field(description="Place in the order of execution, from 0.")
+    kind: str
+    units: int = Field(description="Number of neurons or channels.")
+    height: int | None = Field(description="Of its map; null for a vector.")
+    width: int | None
+    receptive_field: int | None = Field(
+        description="Side of what one unit sees; null where it sees everything."
+    )
+    stride: int | None
+    links: LayerLinks
+
+    @classmethod
+    def of(cls, layer: catalog.Layer) -> Self:
+        height, width = layer.spatial or (None, None)
+        path = layer_path(layer.network, layer.name)
+        return cls(
+            id=f"{layer.network}/{layer.name}",
+            network=layer.network,
+            name=layer.name,
+            ordinal=layer.ordinal,
+            kind=layer.kind,
+            units=layer.units,
+            height=height,
+            width=width,
+            receptive_field=layer.receptive_field,
+            stride=layer.stride,
+            links=LayerLinks(self=path, network=network_path(layer.network), units=f"{path}/units"),
+        )
+
+
+class LayerPage(Page[Layer]):
+    pass
+
+
+class UnitLinks(SelfLink):
+    image: str | None = Field(description="Its best picture, whichever that is at the time.")
+    best: str | None = Field(description="The visualization that excites it most so far.")
+
+
+class Unit(Representation):
+    id: str = Field(description="`network/layer/unit`.")
+    object: Literal["unit"] = "unit"
+    network: str
+    layer: str
+    unit: int
+    label: str | None = Field(description="Name of its class, for a unit of the output.")
+    pictures: int = Field(description="How many there are of it.")
+    activation: float | None = Field(description="Its response to the best of them.")
+    links: UnitLinks
+
+    @classmethod
+    def of(cls, unit: catalog.Unit) -> Self:
+        return cls(**cls.members(unit))
+
+    @staticmethod
+    def members(unit: catalog.Unit) -> dict[str, Any]:
+        path = unit_path(unit.network, unit.layer, unit.unit)
+        return {
+            "id": f"{unit.network}/{unit.layer}/{unit.unit}",
+            "network": unit.network,
+            "layer": unit.layer,
+            "unit": unit.unit,
+            "label": unit.label,
+            "pictures": unit.pictures,
+            "activation": unit.activation,
+            "links": {
+                "self": path,
+                "image": f"{path}/image" if unit.best else None,
+                "best": visualization_path(unit.best) if unit.best else None,
+            },
+        }
+
+
+class UnitPage(Page[Unit]):
+    pass

@@ -1,0 +1,38 @@
+"""The queue."""
+
+from typing import Literal, Self
+
+from pydantic import Field
+
+from api.paths import path_to
+from api.schemas.base import Representation, SelfLink
+from services.schema import Lane
+from services.workers import QueueSummary
+
+
+class LaneShown(Representation):
+    name: Lane
+    queued: int = Field(description="Items that wait; counted up to 100,000.")
+    leased: int = Field(description="Items that are being computed.")
+
+
+class Queue(Representation):
+    id: Literal["queue"] = "queue"
+    object: Literal["queue"] = "queue"
+    lanes: list[LaneShown]
+    workers: int = Field(description="Workers that are alive.")
+    rate: float = Field(description="Items a second that all of them ended over the last minute.")
+    eta_seconds: float | None = Field(description="Until all of it is done at this rate.")
+    links: SelfLink
+
+    @classmethod
+    def of(cls, summary: QueueSummary) -> Self:
+        return cls(
+            lanes=[
+                LaneShown(name=lane.lane, queued=lane.queued, leased=lane.leased) for lane in summary.lanes
+            ],
+            workers=summary.workers,
+            rate=summary.rate,
+            eta_seconds=summary.eta_seconds,
+            links=SelfLink(self=path_to("queue")),
+        )

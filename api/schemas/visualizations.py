@@ -1,0 +1,255 @@
+"""Visualizations: in short, as entries of lists, and in full."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from api.paths import layer_path, network_path, unit_path, visualization_path
+from api.schemas.base import Name, NoQuery, Page, PageQuery, Representation, RequestModel, SelfLink, Time
+from api.schemas.networks import Unit
+from services import catalog
+from services.jobs import JobItem
+from services.schema import Lane, State
+from services.storage import sha256_of_key
+from services.visualizations import Visualization as VisualizationView
+
+
+class DigestPath(RequestModel):
+    digest: Name = Field(description="Digest of a visualization, 64 hex digits.")
+
+
+class ItemListQuery(PageQuery):
+    state: State | None = Field(None, description="Only items in this state.")
+
+
+class SearchQuery(ItemListQuery):
+    network: Name | None = Field(None, description="Id of a network.")
+    layer: Name | None = Field(None, description="Name of a layer; needs `network`.")
+    unit: int | None = Field(None, ge=0, le=2**31 - 1, description="Number of a unit; needs `layer`.")
+
+
+class ImageQuery(NoQuery):
+    view: Literal["full", "crop"] = Field(
+        "full", description="The whole image, or the part of it that the unit sees."
+    )
+
+
+class ItemError(Representation):
+    code: str
+    message: str
+    retryable: bool = Field(description="Whether it makes sense to ask for it again.")
+
+    @classmethod
+    def of(cls, error: Mapping[str, Any] | None) -> Self | None:
+        if error is None:
+            return None
+        return cls(
+            code=error["code"], message=error["message"], retryable=bool(error.get("retryable", False))
+        )
+
+
+class ItemLinks(SelfLink):
+    image: str | None = Field(description="Null while there is no picture.")
+
+
+class Item(Representation):
+    """A visualization in short, as an entry of a list."""
+
+    id: str = Field(description="The digest.")
+    object: Literal["visualization"] = "visualization"
+    digest: str
+    network: str
+    layer: str
+    unit: int
+    label: str | None = Field(description="Name of its class, for a unit of the output.")
+    position: tuple[int, int] | None = Field(description="[y, x] in the layer's map; null for its centre.")
+    seed: int
+    state: State
+    activation: float | None = Field(description="The unit's response to the stored picture.")
+    error: ItemError | None
+    links: ItemLinks
+
+    @classmethod
+    def of(cls, item: JobItem) -> Self:
+        return cls(
+            id=item.digest,
+            digest=item.digest,
+            network=item.network,
+            layer=item.layer,
+            unit=item.unit,
+            label=item.label,
+            position=item.position,
+            seed=item.seed,
+            state=item.state,
+            activation=item.activation,
+            error=ItemError.of(item.error),
+            links=_item_links(item.digest, item.state),
+        )
+
+    @classmethod
+    def in_short(cls, found: VisualizationView) -> Self:
+        spec = found.spec
+        return cls(
+            id=found.digest,
+            digest=found.digest,
+            network=spec.network,
+            layer=spec.layer,
+            unit=spec.unit,
+            label=found.label,
+            position=spec.position,
+            seed=spec.seed,
+            state=found.state,
+            activation=found.activation,
+            error=ItemError.of(found.error),
+            links=_item_links(found.digest, found.state),
+        )
+
+
+def _item_links(digest: str, state: State) -> ItemLinks:
+    path = visualization_path(digest)
+    return ItemLinks(self=path, image=f"{path}/image" if state == State.DONE else None)
+
+
+class ItemPage(Page[Item]):
+    pass
+
+
+class UnitDetail(Unit):
+    """A unit with its visualizations of any recipe, generator, position and seed."""
+
+    visualizations: list[Item] = Field(description="The first 50; /v1/visualizations pages through all.")
+
+    @classmethod
+    def of_unit(cls, unit: catalog.Unit, found: Sequence[VisualizationView]) -> Self:
+        return cls.model_validate(
+            {**Unit.members(unit), "visualizations": [Item.in_short(entry) for entry in found]}
+        )
+
+
+class RecipeShown(Representation):
+    technique: str
+    parameters: dict[str, Any] = Field(description="Every one of them, settled.")
+
+
+class PredictionShown(Representation):
+    index: int
+    label: str | None
+    probability: float
+
+
+class Image(Representation):
+    width: int
+    height: int
+    bytes: int
+    sha256: str = Field(description="Of the PNG; also its ETag.")
+
+
+class VisualizationLinks(ItemLinks):
+    crop: str | None
+    code: str | None
+    trace: str | None
+    network: str
+    layer: str
+    unit: str
+
+
+class Visualization(Representation):
+    """The result of one spec. Everything that determines the picture is in its digest."""
+
+    id: str = Field(description="The digest.")
+    object: Literal["visualization"] = "visualization"
+    digest: str
+    network: str
+    network_sha256: str
+    layer: str
+    unit: int
+    label: str | None = Field(description="Name of its class, for a unit of the output.")
+    position: tuple[int, int] | None = Field(description="[y, x] in the layer's map; null for its centre.")
+    generator: str
+    generator_sha256: str
+    recipe: RecipeShown
+    seed: int
+    engine: str
+    state: State
+    lane: Lane
+    attempt: int
+    error: ItemError | None
+    activation: float | None = Field(description="The unit's response to the stored picture.")
+    predictions: list[PredictionShown] | None = Field(description="What the network says of the picture.")
+    image: Image | None
+    crop_box: tuple[int, int, int, int] | None = Field(
+        description="[left, top, right, bottom] of what the unit sees, in pixels; null for all of it."
+    )
+    provenance: dict[str, Any] | None = Field(description="Where and how it was computed.")
+    created_at: Time
+    finished_at: Time | None
+    links: VisualizationLinks
+
+    @classmethod
+    def of(cls, found: VisualizationView, class_labels: Sequence[str]) -> Self:
+        spec = found.spec
+        path = visualization_path(found.digest)
+        done = found.state == State.DONE
+        return cls.model_validate(
+            {
+                "id": found.digest,
+                "digest": found.digest,
+                "network": spec.network,
+                "network_sha256": spec.network_sha256,
+                "layer": spec.layer,
+                "unit": spec.unit,
+                "label": found.label,
+                "position": spec.position,
+                "generator": found.generator,
+                "generator_sha256": spec.generator_sha256,
+                "recipe": {
+                    "technique": spec.recipe.technique,
+                    "parameters": dict(spec.recipe.parameters),
+                },
+                "seed": spec.seed,
+                "engine": spec.engine,
+                "state": found.state,
+                "lane": found.lane,
+                "attempt": found.attempt,
+                "error": ItemError.of(found.error),
+                "activation": found.activation,
+                "predictions": _predictions(found.predictions, class_labels),
+                "image": {
+                    "width": found.width,
+                    "height": found.height,
+                    "bytes": found.image_bytes,
+                    "sha256": sha256_of_key(found.image_object),
+                }
+                if found.image_object
+                else None,
+                "crop_box": found.crop_box,
+                "provenance": found.provenance,
+                "created_at": found.created_at,
+                "finished_at": found.finished_at,
+                "links": {
+                    "self": path,
+                    "image": f"{path}/image" if done else None,
+                    "crop": f"{path}/image?view=crop" if found.crop_object else None,
+                    "code": f"{path}/code" if found.code_object else None,
+                    "trace": f"{path}/trace" if found.trace_object else None,
+                    "network": network_path(spec.network),
+                    "layer": layer_path(spec.network, spec.layer),
+                    "unit": unit_path(spec.network, spec.layer, spec.unit),
+                },
+            }
+        )
+
+
+def _predictions(stored: Sequence[Any] | None, class_labels: Sequence[str]) -> list[PredictionShown] | None:
+    """Workers store [index, probability]; the names are the network's."""
+    if stored is None:
+        return None
+    return [
+        PredictionShown(
+            index=index,
+            label=class_labels[index] if index < len(class_labels) else None,
+            probability=probability,
+        )
+        for index, probability in stored
+    ]

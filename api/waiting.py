@@ -1,0 +1,45 @@
+"""`Prefer: wait=N` (RFC 7240): hold the answer back until a job has ended, at most N seconds.
+
+Each look is a transaction of its own, so that a waiting request holds no connection. Waiting requests may
+hold only some of the server's threads; beyond that the preference is ignored, as RFC 7240 allows, and the
+client polls.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+MAXIMUM_SECONDS = 60
+CONCURRENT_WAITS = 8
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+_places = threading.BoundedSemaphore(CONCURRENT_WAITS)
+
+
+def preferred_wait(prefer: str | None) -> int:
+    """Seconds that the client is ready to wait, 0 to 60. What the header cannot say is ignored, as RFC 7240
+    §2 wants.
+    """
+    found = _WAIT.search(prefer or "")
+    return min(int(found[1]), MAXIMUM_SECONDS) if found else 0
+
+
+def wait_for(look: Callable[[], T], is_over: Callable[[T], bool], seconds: float) -> T:
+    """Look again and again until it is over or the time is up; return what was seen last."""
+    seen = look()
+    if seconds <= 0 or is_over(seen) or not _places.acquire(blocking=False):
+        return seen
+    try:
+        deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
+        while not is_over(seen) and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+            seen = look()
+        return seen
+    finally:
+        _places.release()

@@ -1,0 +1,104 @@
+"""Pages for people: server-rendered, no scripts. They show what the API shows, by the same models."""
+
+from typing import Any
+
+from flask import Blueprint, Response, make_response, render_template, request
+
+from api.auth import requires
+from api.context import context
+from api.pagination import next_path
+from api.problem_types import PROBLEM_TYPES
+from api.schemas.jobs import Job
+from api.schemas.networks import Network
+from api.schemas.visualizations import Item
+from services import catalog, jobs
+from services.schema import State
+
+blueprint = Blueprint(
+    "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
+)
+
+PICTURES_A_PAGE = 120
+JOBS_AT_HOME = 10
+
+
+def home() -> Response:
+    """The networks, the latest jobs, and how to submit one. Without the lists where reading needs a key."""
+    networks: list[Network] = []
+    recent: list[Job] = []
+    public = context().settings.public_read
+    if public:
+        with context().database.session() as session:
+            networks = [
+                Network.of(network, with_labels=False)
+                for network in catalog.list_networks(session, limit=100).data
+            ]
+            recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_AT_HOME).data]
+    return _page(
+        "home.html", networks=networks, jobs=recent, public=public, origin=request.host_url.rstrip("/")
+    )
+
+
+@blueprint.get("/jobs/<job>")
+@requires("read")
+def job_gallery(job: str) -> Response:
+    """A job's pictures, as they come."""
+    cursor = request.args.get("cursor")
+    with context().database.session() as session:
+        found = jobs.get(session, job)
+        page = jobs.items(session, job, cursor=cursor, limit=PICTURES_A_PAGE)
+    return _page(
+        "job.html",
+        job=Job.of(found),
+        items=[Item.of(item) for item in page.data],
+        finished=found.ended,
+        next=next_path(page.next_cursor) if page.next_cursor else None,
+    )
+
+
+def reference(document: dict[str, Any]) -> Response:
+    """The contract in short, operations by tag."""
+    groups = []
+    for tag in document["tags"]:
+        operations = [
+            {**operation, "path": path, "method": method.upper()}
+            for path, methods in document["paths"].items()
+            for method, operation in methods.items()
+            if tag["name"] in operation["tags"]
+        ]
+        groups.append((tag, operations))
+    return make_response(
+        render_template("docs.html", document=document, groups=groups, problem_types=PROBLEM_TYPES)
+    )
+
+
+@blueprint.app_template_filter("explained")
+def explained(item: Item) -> str:
+    """Why there is no picture, in few words."""
+    match item.state:
+        case State.FAILED:
+            return item.error.message if item.error else "failed"
+        case State.UNREACHABLE:
+            return "unreachable: nothing that the generator does moves this unit"
+        case State.LEASED:
+            return "being computed"
+        case State.QUEUED:
+            return "waiting"
+        case _:
+            return str(item.state)
+
+
+@blueprint.app_template_filter("duration")
+def duration(seconds: float) -> str:
+    """As people say it: 45 s, 12 min, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _page(template: str, **shown: object) -> Response:
+    response = make_response(render_template(template, **shown))
+    response.headers["Cache-Control"] = "no-store"
+    return response

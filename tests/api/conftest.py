@@ -1,0 +1,106 @@
+"""The API on the real servers: one application, database and bucket for all tests, emptied before each."""
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+from flask_openapi3.openapi import OpenAPI
+
+from api import create_app
+from api.context import context
+from infra.local.servers import Servers
+from services.database import Database
+from services.schema import Base
+from services.settings import Settings
+from services.storage import ObjectStore
+from tests.api.scene import NETWORK, register, with_key
+
+Start = Callable[..., OpenAPI]
+
+_EMPTY = sa.text(
+    "TRUNCATE " + ", ".join(table.name for table in Base.metadata.sorted_tables) + " RESTART IDENTITY CASCADE"
+)
+
+
+@pytest.fixture(scope="session")
+def shared_settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
+    name = f"api_{uuid.uuid4().hex[:12]}"
+    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    endpoints = servers.endpoints
+    yield Settings(
+        database_url=servers.postgres.url_of(name),
+        broker_url=endpoints.broker_url,
+        s3_endpoint_url=endpoints.s3_endpoint_url,
+        s3_access_key=endpoints.s3_access_key,
+        s3_secret_key=endpoints.s3_secret_key,
+        s3_bucket=name.replace("_", "-"),
+        log_format="console",
+    )
+    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+    servers.seaweedfs.drop_bucket(name.replace("_", "-"))
+
+
+@pytest.fixture(scope="session")
+def shared_app(shared_settings: Settings) -> Iterator[OpenAPI]:
+    app = create_app(shared_settings)
+    context(app).store.ensure_bucket()
+    yield app
+    context(app).close()
+
+
+@pytest.fixture
+def database(shared_app: OpenAPI) -> Database:
+    """Empty. Objects stay: they are named by their bytes."""
+    database = context(shared_app).database
+    with database.session() as session:
+        session.execute(_EMPTY)
+    return database
+
+
+@pytest.fixture
+def settings(shared_settings: Settings, database: Database) -> Settings:
+    return shared_settings
+
+
+@pytest.fixture
+def store(shared_app: OpenAPI) -> ObjectStore:
+    return context(shared_app).store
+
+
+@pytest.fixture
+def app(shared_app: OpenAPI, database: Database) -> OpenAPI:
+    return shared_app
+
+
+@pytest.fixture
+def start(settings: Settings) -> Iterator[Start]:
+    """Makes another application, with settings changed as told."""
+    started: list[OpenAPI] = []
+
+    def make(**changes: object) -> OpenAPI:
+        started.append(create_app(settings.model_copy(update=changes)))
+        return started[-1]
+
+    yield make
+    for app in started:
+        context(app).close()
+
+
+@pytest.fixture
+def anonymous(app: OpenAPI) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def client(app: OpenAPI, database: Database) -> FlaskClient:
+    """With a key that may submit."""
+    return with_key(app, database, "read", "jobs:write")
+
+
+@pytest.fixture
+def network(database: Database) -> str:
+    """The id of a network of three layers, ready, beside a default generator."""
+    register(database)
+    return NETWORK
