@@ -1,0 +1,27 @@
+"""`python -m benchmarks.quality [grid] …`"""
+
+import os
+import sys
+
+from worker.training.tuning import SETTINGS
+
+
+def main(arguments: list[str]) -> None:
+    missing = {name: value for name, value in SETTINGS.items() if name not in os.environ}
+    if missing and sys.platform == "linux":
+        # Memory and threads are set up as for training; they count only from the start of a process.
+        os.execve(
+            sys.executable,
+            [sys.executable, "-m", "benchmarks.quality", *arguments],
+            {**os.environ, **missing},
+        )
+    from benchmarks.quality import grid, table_command
+
+    if arguments[:1] == ["grid"]:
+        grid.run(arguments[1:], table_command.DEFAULT_GENERATOR)
+    else:
+        table_command.run(arguments)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

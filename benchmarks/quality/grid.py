@@ -1,0 +1,130 @@
+"""`python -m benchmarks.quality grid`: pictures of 40 well-known things, to be looked at."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from benchmarks.quality.assets import NETWORKS, Assets
+from benchmarks.quality.judges import judges
+from benchmarks.quality.lists import OUTPUT, Named, famous, places
+from benchmarks.quality.plan import BATCH
+from benchmarks.quality.techniques import Generated
+from worker.synthesis.ascent import Item, Picture, synthesize
+from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
+
+COLUMNS, TILE, LABEL, GAP = 8, 128, 18, 4
+SCENES = "places365"
+IMAGENET_CLASSES = 1000
+
+
+def parser(generator: Path) -> argparse.ArgumentParser:
+    accepted = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality grid",
+        description="Draw 8 × 5 labelled pictures of well-known classes and print what independent networks "
+        "see in them.",
+    )
+    accepted.add_argument("--generator", type=Path, default=generator, metavar="FILE")
+    accepted.add_argument(
+        "--network",
+        default="efficientnet_lite0.imagenet",
+        help=f"an id of the catalog with the 1000 ImageNet classes, or {', '.join(NETWORKS)}",
+    )
+    accepted.add_argument("--out", type=Path, default=Path("grid.png"), metavar="FILE.png")
+    accepted.add_argument("--seed", type=int, default=0)
+    accepted.add_argument("--steps", type=int, help="instead of the generator's own recipe's")
+    accepted.add_argument("--input-size", type=int, help="instead of the generator's own recipe's")
+    accepted.add_argument(
+        "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
+    )
+    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return accepted
+
+
+def run(arguments: Sequence[str], generator: Path) -> None:
+    options = parser(generator).parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    assets = Assets(options.assets)
+    network = _network(assets, options.network)
+    things = places() if network.id == SCENES else famous()
+    changes = {"steps": options.steps, "input_size": options.input_size}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    technique = Generated("grid", network, options.generator, **changes)
+    items = [Item(thing.unit, options.seed) for thing in things]
+    pictures: list[Picture] = []
+    for start in range(0, len(items), BATCH):
+        part = items[start : start + BATCH]
+        pictures += synthesize(network, technique.generator, OUTPUT, part, technique.recipe)
+        print(f"{len(pictures)} of {len(items)} pictures", file=sys.stderr, flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    sheet(pictures, things).save(options.out)
+    print(agreement(network, pictures, things, assets))
+    print(options.out)
+
+
+def _network(assets: Assets, name: str) -> Network:
+    if name in NETWORKS:
+        return assets.network(name)
+    try:
+        network = load_network(NetworkReference.parse(name))
+    except NetworkError as error:
+        raise SystemExit(f"{error}; or one of {', '.join(NETWORKS)}") from error
+    if len(network.labels) != IMAGENET_CLASSES:
+        raise SystemExit(
+            f"{name} has {len(network.labels)} labelled classes; the list is of the {IMAGENET_CLASSES} of "
+            "ImageNet"
+        )
+    return network
+
+
+def sheet(pictures: Sequence[Picture], things: Sequence[Named]) -> Image.Image:
+    """Pictures of 128 pixels in rows of 8, each over its name."""
+    rows = -(-len(pictures) // COLUMNS)
+    width, height = TILE + GAP, TILE + LABEL + GAP
+    drawn = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), "white")
+    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=12)
+    for i, (picture, thing) in enumerate(zip(pictures, things, strict=True)):
+        left, top = GAP + i % COLUMNS * width, GAP + i // COLUMNS * height
+        tile = Image.fromarray(picture.image).resize((TILE, TILE), Image.Resampling.BICUBIC)
+        drawn.paste(tile, (left, top))
+        pen.text((left + TILE / 2, top + TILE + LABEL / 2), thing.name, fill="black", font=font, anchor="mm")
+    return drawn
+
+
+def agreement(network: Network, pictures: Sequence[Picture], things: Sequence[Named], assets: Assets) -> str:
+    """A line a thing, what the network itself and the judges put it at (1 = first), and each one's shares."""
+    own = torch.tensor([thing.unit for thing in things])
+    images = torch.stack([torch.from_numpy(picture.image) for picture in pictures]).permute(0, 3, 1, 2)
+    names, ranks = ["itself"], [_own_ranks(pictures, own)]
+    if network.id != SCENES:  # the judges know no scenes
+        for judge in judges(assets, without=network.id):
+            names.append(judge.id.split(".")[0])
+            ranks.append(judge(images).ranks_of(own) + 1)
+    lines = [f"{'':24s}" + "".join(f"{name:>20s}" for name in names)]
+    for i, thing in enumerate(things):
+        places_of = [int(rank[i]) for rank in ranks]
+        lines.append(
+            f"{thing.name:24s}" + "".join(f"{'>5' if place == BEYOND else place:>20}" for place in places_of)
+        )
+    for count in (1, 5):
+        shares = [float((rank <= count).float().mean()) for rank in ranks]
+        lines.append(f"{f'among the first {count}':24s}" + "".join(f"{share:>20.1%}" for share in shares))
+    return "\n".join(lines)
+
+
+BEYOND = 1 << 30
+
+
+def _own_ranks(pictures: Sequence[Picture], own: Tensor) -> Tensor:
+    """1 to 5 by the network's own five predictions of its final picture."""
+    found = []
+    for picture, unit in zip(pictures, own.tolist(), strict=True):
+        classes = [index for index, _ in picture.predictions or []]
+        found.append(classes.index(unit) + 1 if unit in classes else BEYOND)
+    return torch.tensor(found)

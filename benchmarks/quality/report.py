@@ -1,0 +1,53 @@
+"""The table for people and the file for machines."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality.evaluation import Row
+
+COLUMNS = (
+    ("technique", "technique", "{}"),
+    ("agreement_top1", "top-1", "{:.1%}"),
+    ("agreement_top5", "top-5", "{:.1%}"),
+    ("frechet", "Fréchet", "{:.0f}"),
+    ("activation_percentile", "activation pct.", "{:.1f}"),
+    ("diversity", "diversity", "{:.3f}"),
+    ("seconds_per_neuron", "s/neuron", "{:.2f}"),
+)
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown, one line a technique."""
+    cells = [[title for _, title, _ in COLUMNS]]
+    cells += [
+        ["–" if row.get(key) is None else form.format(row[key]) for key, _, form in COLUMNS] for row in rows
+    ]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def write(path: Path, techniques: list[Row], real: Row, conditions: dict[str, Any]) -> None:
+    """`{"techniques": […], "real": {…}, "conditions": {…}}`, floats to four places, NaN as null."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = _plain({"techniques": techniques, "real": real, "conditions": conditions})
+    unfinished = path.with_name(path.name + ".unfinished")
+    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    os.replace(unfinished, path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,127 @@
+"""`python -m benchmarks.quality`: the whole table."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.quality.assets import Assets
+from benchmarks.quality.baselines import PARAMETRISATIONS
+from benchmarks.quality.evaluation import Row, real_row, row
+from benchmarks.quality.judges import judges
+from benchmarks.quality.making import made
+from benchmarks.quality.plan import Plan
+from benchmarks.quality.real import Real, look
+from benchmarks.quality.reconstruction import reconstruction
+from benchmarks.quality.report import table, write
+from benchmarks.quality.techniques import Generated, Technique, Untrained
+from worker.synthesis.networks import NetworkReference, load_network
+
+ROOT = Path(__file__).parents[2]
+NETWORK = "efficientnet_lite0.imagenet"
+DEFAULT_GENERATOR = ROOT / "generators" / "default.safetensors"
+PREVIOUS_GENERATOR = ROOT / "generators" / "previous.safetensors"
+RESULT = ROOT / "benchmarks" / "results" / "quality.json"
+CACHE = ROOT / ".imago" / "bench" / "quality"
+RECONSTRUCTED = 200
+
+
+def parser() -> argparse.ArgumentParser:
+    accepted = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality",
+        description="Measure the shipped generator's pictures against baselines and photographs. What was "
+        "made is kept and used again. `python -m benchmarks.quality grid` draws well-known classes.",
+    )
+    accepted.add_argument("--generator", type=Path, default=DEFAULT_GENERATOR, metavar="FILE")
+    accepted.add_argument(
+        "--previous", type=Path, metavar="FILE", help="another generator for a row of its own"
+    )
+    accepted.add_argument(
+        "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
+    )
+    accepted.add_argument(
+        "--quick", action="store_true", help="10 classes, 6 units: checks that it works, measures little"
+    )
+    accepted.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default benchmarks/results/quality.json; --quick: in the cache",
+    )
+    accepted.add_argument(
+        "--cache", type=Path, default=CACHE, metavar="DIR", help="default .imago/bench/quality"
+    )
+    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    return accepted
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Make, judge, print, write."""
+    options = parser().parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    assets = Assets(options.assets)
+    if not options.generator.is_file():
+        raise SystemExit(f"{options.generator}: no such generator; name one with --generator")
+    plan = Plan.quick() if options.quick else Plan.full()
+    photographs = assets.photographs().every(5 if options.quick else 1)
+    network = load_network(NetworkReference.parse(NETWORK))
+    panel = judges(assets)
+
+    shipped = Generated("dgn-am", network, options.generator)
+    generated = [shipped]
+    previous = options.previous or (PREVIOUS_GENERATOR if PREVIOUS_GENERATOR.is_file() else None)
+    if previous is not None:
+        generated.append(Generated("dgn-am-previous", network, previous))
+    baselines: list[Technique] = [Untrained(kind, network, equal_to=shipped) for kind in PARAMETRISATIONS]
+    everyone: list[Technique] = [*generated, *baselines]
+
+    start = time.monotonic()
+
+    def photographs_at(input_size: int) -> Real:
+        """What they do at the size at which a technique's pictures are looked at."""
+        return look(
+            photographs,
+            panel,
+            network,
+            plan.layers,
+            input_size=input_size,
+            small_size=shipped.generator.info.image_size,
+            cache=options.cache,
+        )
+
+    rows: list[Row] = []
+    for technique in everyone:
+        pictures = made(technique, plan, options.cache)
+        rows.append(row(technique, pictures, plan, panel, photographs_at(technique.input_size)))
+        if isinstance(technique, Generated):
+            stride = max(1, len(photographs.images) // RECONSTRUCTED)
+            copies = reconstruction(technique.generator, photographs.images[::stride], panel[-1])
+            rows[-1]["reconstruction"] = asdict(copies) if copies is not None else None
+            rows[-1]["generator"] = technique.description
+    ceiling = real_row(photographs_at(shipped.input_size), len(plan.classes))
+    print(table([*rows, ceiling]))
+    out = options.out or (options.cache / "quality-quick.json" if options.quick else RESULT)
+    write(out, rows, ceiling, _conditions(plan, [judge.id for judge in panel], options.threads))
+    print(f"{out} ({(time.monotonic() - start) / 60:.1f} min)", file=sys.stderr)
+
+
+def _conditions(plan: Plan, panel: list[str], threads: int) -> dict[str, Any]:
+    return {
+        "network": NETWORK,
+        "judges": panel,
+        "classes": len(plan.classes),
+        "hidden_units": len(plan.units),
+        "facets": f"{len(plan.seeds)} seeds of {len(plan.faceted)} classes",
+        "frechet": "MobileNetV2 features (1280), Ledoit-Wolf covariances, equal numbers of pictures",
+        "device": f"CPU, {threads} threads",
+        "load": round(os.getloadavg()[0], 1),
+        "torch": version("torch"),
+    }

@@ -1,0 +1,126 @@
+"""Ways to make a picture, behind one interface: what the table compares."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.quality.baselines import Parametrisation, climb
+from worker.synthesis.ascent import Item, synthesize
+from worker.synthesis.generator_file import file_sha256, load_generator
+from worker.synthesis.networks import Network
+from worker.synthesis.techniques import DgnAm
+
+PICTURES_VERSION = 1
+"""Raised when code here changes what pictures look like: stored ones are then made anew."""
+OnStep = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Made:
+    """Pictures uint8 [N, 3, S, S], their activations [N] after 8 bits, and the seconds that they took
+    together.
+    """
+
+    images: Tensor
+    activations: Tensor
+    seconds: float
+
+
+class Technique(Protocol):
+    name: str
+    steps: int
+    input_size: int
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """All that determines the pictures, apart from unit and seed."""
+
+    def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:
+        """The pictures of some units of one layer."""
+
+
+def digest(technique: Technique) -> str:
+    """Names the pictures of a technique under its conditions."""
+    canonical = json.dumps({"version": PICTURES_VERSION, **technique.conditions}, sort_keys=True)
+    return sha256(canonical.encode()).hexdigest()[:16]
+
+
+class Generated:
+    """DGN-AM with a generator file, by the recipe that the file recommends; `changes` override parts of "
+    "it."""
+
+    def __init__(self, name: str, network: Network, path: Path, **changes: Any) -> None:
+        self.name, self.path, self._network = name, path, network
+        self.generator, self._sha256 = load_generator(path), file_sha256(path)
+        self.recipe = DgnAm(**{**self.generator.info.recommended, **changes})
+        self.steps = self.recipe.steps
+        self.input_size = self.recipe.input_size or network.preprocessing.size
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "technique": "dgn-am",
+            "network": self._network.weights_sha256,
+            "generator": self._sha256,
+            "recipe": asdict(self.recipe),
+        }
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Which generator, and what it says of itself."""
+        info = self.generator.info
+        return {
+            "file": self.path.name,
+            "sha256": self._sha256,
+            "architecture": info.architecture,
+            "pictures_seen": info.training.get("pictures_seen"),
+            "recipe": asdict(self.recipe),
+        }
+
+    def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:
+        start = time.perf_counter()
+        pictures = synthesize(self._network, self.generator, layer, items, self.recipe, on_step=on_step)
+        seconds = time.perf_counter() - start
+        images = torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2)
+        return Made(images, torch.tensor([picture.activation for picture in pictures]), seconds)
+
+
+class Untrained:
+    """A baseline with as many looks of the network a picture, at the same input size, as the technique it is
+    held against.
+    """
+
+    def __init__(self, kind: Parametrisation, network: Network, equal_to: Technique) -> None:
+        self.name: str = kind
+        self._kind, self._network = kind, network
+        self.steps, self.input_size = equal_to.steps, equal_to.input_size
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        return {
+            "technique": self._kind,
+            "network": self._network.weights_sha256,
+            "steps": self.steps,
+            "input_size": self.input_size,
+        }
+
+    def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:
+        start = time.perf_counter()
+        images, activations = climb(
+            self._network,
+            self._kind,
+            layer,
+            items,
+            steps=self.steps,
+            input_size=self.input_size,
+            on_step=on_step,
+        )
+        return Made(images, activations, time.perf_counter() - start)
