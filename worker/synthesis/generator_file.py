@@ -41,6 +41,7 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
     unfinished = path.with_name(path.name + ".unfinished")
     try:
         save_file(tensors, unfinished, metadata)
+        unfinished.chmod(0o644)  # safetensors makes it readable to its owner alone
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

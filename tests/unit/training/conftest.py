@@ -1,0 +1,68 @@
+"""A small training on drawn pictures: 32 pixels, a thin generator, and EfficientNet-lite0 as it is."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from worker.training.encoding import Encoder
+from worker.training.loading import load_encoder, load_feature_network
+from worker.training.preparation import Limits, Prepared, load_prepared, prepare
+from worker.training.schedule import Schedule
+from worker.training.sources import RawPicture
+from worker.training.training import Training, TrainingOptions
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # so small a training gains nothing by more, and loses much on a busy machine
+
+
+def drawn(seed: int, size: tuple[int, int] = (48, 40)) -> bytes:
+    """A PNG of a coloured disc on a coloured ground."""
+    random = np.random.default_rng(seed)
+    ground, disc = random.integers(0, 256, (2, 3))
+    x, y = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    inside = (x - random.integers(10, 30)) ** 2 + (y - random.integers(10, 30)) ** 2 < random.integers(
+        20, 200
+    )
+    pixels = np.where(inside[..., None], disc, ground).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def picture_bytes() -> Callable[[int], bytes]:
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return load_encoder("efficientnet_lite0.imagenet", "global_pool", 32)
+
+
+@pytest.fixture(scope="session")
+def prepared(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("prepared")
+    pictures = (RawPicture(str(i), drawn(i)) for i in range(60))
+    limits = Limits(held_out=8, minimum=16)
+    prepare(folder, pictures, encoder, image_size=32, sources=("drawn",), limits=limits)
+    return load_prepared(folder)
+
+
+OPTIONS = TrainingOptions(batch=8, feature_size=32, widths=(24, 16, 8), depths=(1, 1, 1))
+
+
+@pytest.fixture
+def new_training(prepared: Prepared) -> Callable[..., Training]:
+    def build(**options: Any) -> Training:
+        schedule = Schedule(pictures=10_000, warmup=0)
+        return Training(prepared, load_feature_network(), replace(OPTIONS, **options), schedule)
+
+    return build

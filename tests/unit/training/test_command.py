@@ -1,0 +1,91 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from worker.synthesis.generator_file import load_generator
+from worker.training.command import main
+from worker.training.tuning import SETTINGS
+
+
+@pytest.fixture(autouse=True)
+def _tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process had been started with the settings: it must not replace itself by another."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture_bytes: Callable[[int], bytes]) -> Path:
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(40):
+        (images / f"{i:02d}.png").write_bytes(picture_bytes(i))
+    return images
+
+
+def test_a_generator_is_trained_resumed_and_exported_from_a_folder(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = (
+        "--threads 1 --image-size 32 --encoder-size 32 --feature-size 32 --batch 8 --minimum 16 --held-out 8"
+    )
+    assert main(["train", str(folder), "--run", str(run), *small.split(), "--pictures", "16"]) == 0
+    assert main(["resume", str(run), "--pictures", "32", "--log-every", "0", "--threads", "1"]) == 0
+    assert main(["export", str(run), "--out", str(tmp_path / "g.safetensors")]) == 0
+
+    generator = load_generator(tmp_path / "g.safetensors")
+    assert generator(generator.code_mean[None]).shape == (1, 3, 32, 32)
+    assert generator.info.encoder_layer == "global_pool"
+    training = generator.info.training
+    assert (training["pictures_seen"], training["train_pictures"]) == (32, 36)
+    assert training["command"].startswith("python -m worker.training train ")
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["pictures"] for entry in log if "rate" in entry] == [24, 32]
+    assert all(np.isfinite(entry["held_out"]["pixels"]) for entry in log if "held_out" in entry)
+
+
+def test_bounds_are_measured_over_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bounds.safetensors"
+    assert (
+        main(
+            ["bounds", str(folder), "--encoder-layer", "blocks.2", "--encoder-size", "32", "--out", str(out)]
+        )
+        == 0
+    )
+    bounds = load_file(out)
+    assert {name: tuple(t.shape) for name, t in bounds.items()} == dict.fromkeys(
+        ("code_mean", "code_std", "code_lower"), (40, 4, 4)
+    )
+    assert torch.all(bounds["code_std"] > 0)
+
+
+def test_a_second_training_does_not_overwrite_the_first(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"precious")
+    assert main(["train", str(folder), "--run", str(tmp_path / "run")]) == 1
+    assert "already holds a training; go on with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--encoder-layer", "pool9"], "layer 'pool9' does not exist"),
+        (["--encoder", "alexnet.nothing"], "alexnet.nothing"),
+        ([], "36 pictures to train on are too few: at least 256 are needed"),
+    ],
+)
+def test_an_error_is_one_line_for_people(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
+) -> None:
+    arguments = ["train", str(folder), "--run", str(tmp_path / "run"), "--encoder-size", "32", *change]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
