@@ -21,38 +21,67 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
 ) -> None:
     job_id = scene.submit("0-199", steps=STEPS)
     chance = random.Random(1)
-    kills = 4
-    for kill in range(kills):
+    kills = 3
+    for _ in range(kills):
         worker = scene.start_worker()
         until(scene.computing, "a batch is being computed")
         with redis.Redis.from_url(servers.valkey.url) as broker:
             broker.flushall()
-        if kill % 2 == 1:
-            servers.postgres.restart_immediately()
-            until(scene.computing, "a batch is being computed after the restart")
+        servers.postgres.restart_immediately()
+        until(scene.computing, "a batch is being computed after the restart")
         time.sleep(chance.uniform(0, 0.5))
         worker.kill()
     scene.start_worker()
     scene.wait_until_ended(job_id)
 
     assert scene.check(job_id) == {"done": 200}
-    assert scene.computed_for_nothing() <= (kills + 2) * 2 * MAX_BATCH
-    assert scene.count("SELECT coalesce(sum(settled), 0) FROM leases") == 200  # each was accepted once
+    assert scene.accepted() == 200  # none twice
+    # A worker holds two batches, one computed and one delivered; a restart of the database may cost a batch.
+    assert scene.computed_for_nothing() <= kills * 3 * MAX_BATCH
 
 
 @pytest.mark.parametrize("point", ["after_claim", "mid_batch", "after_put", "before_commit", "after_commit"])
 def test_a_worker_may_die_at_any_point_of_a_batch(scene: Scene, point: str) -> None:
     job_id = scene.submit("0-11")
-    marker = scene.folder / "crashed"
-    scene.start_worker(IMAGO_CRASH_AT=point, IMAGO_CRASH_ONCE=str(marker))
+    assert scene.start_child(IMAGO_CRASH_AT=point).wait() == -signal.SIGKILL
+    scene.start_child()
     scene.wait_until_ended(job_id)
 
-    assert marker.exists()
     assert scene.check(job_id) == {"done": 12}
-    assert scene.count("SELECT coalesce(sum(settled), 0) FROM leases") == 12
+    assert scene.accepted() == 12
 
 
-def test_only_the_child_is_killed_and_its_parent_starts_another(scene: Scene) -> None:
+def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
+    job_id = scene.submit("0")
+    for _ in range(2):
+        assert scene.start_child(IMAGO_CRASH_AT="mid_batch").wait() == -signal.SIGKILL
+    scene.start_child()
+    scene.wait_until_ended(job_id)
+    assert scene.check(job_id) == {"failed": 1}
+    assert [error.code for error in scene.job(job_id).errors] == ["poisoned"]
+
+
+def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> None:
+    job_id = scene.submit("0-39", steps=STEPS)
+    sleeper = scene.start_child()
+    until(scene.computing, "a batch is being computed")
+    sleeper.send(signal.SIGSTOP)
+    fence = scene.count("SELECT max(id) FROM leases")
+    scene.start_child()
+    scene.wait_until_ended(job_id)
+    rows = scene.fingerprint(job_id)
+
+    assert scene.count(f"SELECT count(*) FROM leases WHERE id <= {fence} AND outcome = 'expired'") >= 1
+    sleeper.send(signal.SIGCONT)
+    following = scene.submit("40-43")  # the sleeper is well again afterwards
+    scene.workers[-1].kill()
+    scene.workers.pop()
+    scene.wait_until_ended(following)
+    assert scene.fingerprint(job_id) == rows
+    assert scene.check(job_id) == {"done": 40}
+
+
+def test_a_dead_child_is_replaced_and_a_dead_parent_takes_its_child_along(scene: Scene) -> None:
     job_id = scene.submit("0-39", steps=STEPS)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
@@ -61,41 +90,10 @@ def test_only_the_child_is_killed_and_its_parent_starts_another(scene: Scene) ->
     scene.wait_until_ended(job_id)
 
     assert scene.check(job_id) == {"done": 40}
-    assert worker.child().pid != first.pid
-
-
-def test_when_the_parent_is_killed_its_child_goes_too(scene: Scene) -> None:
-    worker = scene.start_worker()
-    child = worker.child()
+    second = worker.child()
+    assert second.pid != first.pid
     worker.send(signal.SIGKILL)
-    until(lambda: not child.is_running() or child.status() == "zombie", "the child has ended")
-
-
-def test_an_item_that_kills_its_worker_fails_and_the_others_do_not(scene: Scene) -> None:
-    job_id = scene.submit("0-3")
-    scene.start_worker(IMAGO_CRASH_AT="mid_batch")
-    until(lambda: scene.job(job_id).ended, "every item has killed its worker often enough")
-    assert scene.check(job_id) == {"failed": 4}
-    assert scene.count("SELECT count(*) FROM visualizations WHERE error->>'code' = 'poisoned'") == 4
-
-
-def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> None:
-    job_id = scene.submit("0-39", steps=STEPS)
-    sleeper = scene.start_worker()
-    until(scene.computing, "a batch is being computed")
-    sleeper.send_all(signal.SIGSTOP)
-    held = scene.count("SELECT max(id) FROM leases")
-    other = scene.start_worker()
-    scene.wait_until_ended(job_id)
-    other.end()
-    before = scene.count("SELECT sum(hashtext(v::text)::bigint) FROM visualizations v")
-
-    sleeper.send_all(signal.SIGCONT)
-    until(lambda: "lease_lost" in sleeper.log.read_text() or "late=" in sleeper.log.read_text(), "it woke up")
-    time.sleep(LEASE_SECONDS)
-    assert scene.count("SELECT sum(hashtext(v::text)::bigint) FROM visualizations v") == before
-    assert scene.check(job_id) == {"done": 40}
-    assert scene.count(f"SELECT count(*) FROM leases WHERE id <= {held} AND outcome = 'expired'") >= 1
+    until(lambda: not second.is_running() or second.status() == "zombie", "the child has ended")
 
 
 def test_without_any_broker_the_work_is_done_and_a_dead_child_is_replaced(
@@ -112,54 +110,45 @@ def test_without_any_broker_the_work_is_done_and_a_dead_child_is_replaced(
     assert worker.end() == 0
 
 
-def test_a_broker_that_comes_back_empty_rings_again(scene: Scene, servers: Servers) -> None:
-    worker = scene.start_worker(IMAGO_POLL_SECONDS="3000")
+def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, servers: Servers) -> None:
+    worker = scene.start_worker(IMAGO_POLL_SECONDS="3000")  # it hears of work by the bell only
     worker.child()
-    servers.valkey.restart()
-    job_id = scene.submit("0-3")
+    servers.valkey.restart()  # and it finds a broker again that came back empty
+    job_id = scene.submit("0-39")
     doorbell = Doorbell(scene.settings.broker_url)
 
     def rung() -> bool:
-        doorbell.ring("interactive")
+        for _ in range(100):
+            doorbell.ring("interactive")
         return scene.job(job_id).ended
 
     until(rung, "a doorbell has been heard")
-    assert scene.check(job_id) == {"done": 4}
-
-
-def test_repeated_doorbells_are_harmless_and_do_not_pile_up(scene: Scene, servers: Servers) -> None:
-    job_id = scene.submit("0-39")
-    scene.start_worker()
-    doorbell = Doorbell(scene.settings.broker_url)
-    for _ in range(300):
-        doorbell.ring("interactive")
     with redis.Redis.from_url(servers.valkey.url) as broker:
         waiting = sum(broker.llen(key) for key in broker.scan_iter() if broker.type(key) == b"list")
-        assert waiting <= 20
-    scene.wait_until_ended(job_id)
+    assert waiting <= 20
     assert scene.check(job_id) == {"done": 40}
-    assert scene.count("SELECT coalesce(sum(settled), 0) FROM leases") == 40
+    assert scene.accepted() == 40
 
 
 def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
     job_id = scene.submit("0-11", steps=STEPS)
-    scene.start_worker()
+    scene.start_child()
     until(scene.computing, "a batch is being computed")
     servers.seaweedfs.kill()
     time.sleep(LEASE_SECONDS * 1.5)
     servers.seaweedfs.restart()
     scene.wait_until_ended(job_id)
     assert scene.check(job_id) == {"done": 12}
-    assert scene.count("SELECT coalesce(max(attempt), 0) FROM visualizations") == 0
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
 
 
 def test_the_database_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
     job_id = scene.submit("0-39", steps=STEPS)
-    scene.start_worker()
+    scene.start_child()
     until(scene.computing, "a batch is being computed")
     servers.postgres.kill()
     time.sleep(LEASE_SECONDS * 1.5)
     servers.postgres.restart()
     scene.wait_until_ended(job_id)
     assert scene.check(job_id) == {"done": 40}
-    assert scene.count("SELECT coalesce(max(attempt), 0) FROM visualizations") == 0
+    assert scene.count("SELECT sum(attempt) FROM visualizations") == 0

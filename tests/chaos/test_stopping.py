@@ -38,7 +38,7 @@ def test_sigterm_to_all_processes_at_once_is_no_worse(scene: Scene) -> None:
 
 def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:
     job_id = scene.submit("0-15", steps=ENDLESS)
-    worker = scene.start_worker()
+    worker = scene.start_child()
     until(scene.computing, "a batch is being computed")
     with scene.database.session() as session:
         jobs.cancel(session, job_id)
@@ -57,7 +57,7 @@ def test_items_that_another_job_wants_are_computed_though_one_is_canceled(scene:
     canceled, wanted = scene.submit("0-15", steps=60), scene.submit("8-19", steps=60)
     with scene.database.session() as session:
         jobs.cancel(session, canceled)
-    scene.start_worker()
+    scene.start_child()
     scene.wait_until_ended(wanted)
     assert scene.check(wanted) == {"done": 12}
     assert scene.job(canceled).state == "canceled"

@@ -39,11 +39,36 @@ def test_even_the_slowest_work_gets_a_batch_of_one() -> None:
     assert sizes.size("kind", steps=2000) == 1
 
 
-def test_a_small_last_batch_does_not_spoil_the_speed_of_full_ones() -> None:
+def test_a_small_last_batch_of_a_job_does_not_make_the_next_one_small() -> None:
     sizes = sizer()
-    sizes.learn("kind", items=40, steps=200, seconds=20)
-    sizes.learn("kind", items=1, steps=200, seconds=5)
+    sizes.learn("kind", items=40, steps=200, seconds=20)  # half a second an item
+    sizes.learn("kind", items=10, steps=200, seconds=5)
     assert sizes.size("kind", steps=200) == 40
+
+
+def test_what_a_step_costs_however_few_its_items_is_told_from_what_the_items_cost() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=4, steps=200, seconds=8.4)  # 8 s + 0.1 s an item
+    sizes.learn("kind", items=16, steps=200, seconds=9.6)
+    assert sizes.size("kind", steps=200) == 64  # growth ends here; 120 would take 20 s
+
+
+def test_batches_do_not_stay_small_where_a_step_alone_takes_too_long() -> None:
+    sizes = sizer(batch_seconds=3)
+    sizes.learn("kind", items=4, steps=60, seconds=4.4)  # 4 s + 0.1 s an item
+    sizes.learn("kind", items=2, steps=60, seconds=4.2)
+    assert sizes.size("kind", steps=60) == 8
+    sizes.learn("kind", items=8, steps=60, seconds=4.8)
+    assert sizes.size("kind", steps=60) == 32
+
+
+def test_a_slow_first_batch_is_forgotten() -> None:
+    sizes = sizer()
+    sizes.learn("kind", items=4, steps=200, seconds=80)
+    for _ in range(12):
+        size = sizes.size("kind", steps=200)
+        sizes.learn("kind", items=size, steps=200, seconds=size * 0.5)
+    assert sizes.size("kind", steps=200) >= 32
 
 
 def test_what_did_not_fit_is_not_tried_again() -> None:
