@@ -60,6 +60,7 @@ lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRA
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/api.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --extra worker -o requirements/worker.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --group store -o requirements/store.txt
 
 clean: ## stop what runs and remove the environment and all caches; data in .imago stay
 	@if [ -x $(BIN)/python ]; then $(LOCAL) down --home $(HOME_FOLDER); fi

@@ -124,7 +124,7 @@ class SeaweedFS(Server):
         # whole waits for its own internal streams and never ends; the filer's log-structured store needs no
         # farewell. So: ask, see the volume server gone, kill.
         self.process.send(signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 3
         while self.running and not ports.is_free(self.volume) and time.monotonic() < deadline:
             time.sleep(0.02)
         self.kill()

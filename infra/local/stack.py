@@ -25,7 +25,9 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 _API_PORT = 8000
 _FIRST_NETWORK = "efficientnet_lite0.imagenet"
 """Registered from the start: its weights come with the requirements, so it works without a download."""
-_OURS = ("api", "worker")
+API = ("api", "serve")
+WORKER = ("worker",)
+"""The modules of our processes, with arguments: what `python -m` runs here and in the containers."""
 
 
 class Stack:
@@ -91,9 +93,9 @@ class Stack:
         self._group = group
         # Registered last, so stopped first: before the servers that these processes use.
         self._exit.callback(group.stop)
-        serve = ["serve", "--host", "127.0.0.1", "--port", str(self._api_port)]
-        group.start("worker", [sys.executable, "-m", "worker"])
-        group.start("api", [sys.executable, "-m", "api", *serve])
+        address = ["--host", "127.0.0.1", "--port", str(self._api_port)]
+        group.start("worker", [sys.executable, "-m", *WORKER])
+        group.start("api", [sys.executable, "-m", *API, *address])
         group.wait_until(self._answers, "the start of the API", timeout=60)
 
     def _stop(self) -> None:
@@ -152,7 +154,11 @@ def environment_of(servers: Servers) -> dict[str, str]:
     """The variables for processes of ours; what the shell says about anything but addresses is kept."""
     weights = Path(os.environ.get("IMAGO_WEIGHTS_FOLDER", servers.home / "weights"))
     weights.mkdir(parents=True, exist_ok=True)
-    return {**servers.endpoints.environment(), "IMAGO_WEIGHTS_FOLDER": str(weights)}
+    return {
+        "IMAGO_LOG_FORMAT": os.environ.get("IMAGO_LOG_FORMAT", "console"),
+        "IMAGO_WEIGHTS_FOLDER": str(weights),
+        **servers.endpoints.environment(),
+    }
 
 
 def settings_of(servers: Servers) -> Settings:
@@ -167,7 +173,7 @@ def stop_all(home: Path) -> bool:
     if not (home / "servers.json").exists():
         return False
     with uninterrupted():
-        ours = [process for process in (member(home, name) for name in _OURS) if process.running]
+        ours = [process for process in (member(home, name) for name in ("api", "worker")) if process.running]
         end_all(ours)
         servers = Servers(home)
         found = bool(ours) or any(server.running for server in servers.all)

@@ -28,10 +28,13 @@ class Group:
         self._environment = environment
         self._members: list[Process] = []
         self._own: list[Process] = []
+        # Length of each log when its process joined the group.
+        self._said: dict[str, int] = {}
 
     def start(self, name: str, command: Sequence[str | Path]) -> Process:
         """Start a process, unless one of this name runs already, and add it to the group."""
         process = member(self._home, name)
+        self._said[name] = process.log.stat().st_size if process.log.exists() else 0
         if not process.running:
             process.spawn(command, folder=self._folder, environment=self._environment)
             self._own.append(process)
@@ -57,17 +60,22 @@ class Group:
             time.sleep(0.05)
 
     def follow(self, write: Callable[[str], object] = sys.stdout.write) -> None:
-        """Show what the processes log, a name before each line. Raises ProcessError when one ends."""
+        """Show what the processes have logged since they were started here, a name before each line.
+
+        Raises ProcessError when one ends, after its last words.
+        """
         width = max(len(process.name) for process in self._members)
-        readers = [(process.name, _lines_from_now(process.log)) for process in self._members]
+        readers = [(each.name, _lines(each.log, self._said[each.name])) for each in self._members]
         while True:
+            alive = all(process.running for process in self._members)
             for name, lines in readers:
                 for line in lines:
                     if line is None:
                         break
                     write(f"{name:<{width}} │ {line}")
             sys.stdout.flush()
-            self.check()
+            if not alive:
+                self.check()
             time.sleep(0.2)
 
     def stop(self) -> None:
@@ -93,10 +101,10 @@ def end_all(processes: Sequence[Process]) -> None:
         ender.join()
 
 
-def _lines_from_now(path: Path) -> Iterator[str | None]:
-    """Endless: the whole lines that are added to a file, and None whenever there is no further one yet."""
+def _lines(path: Path, start: int) -> Iterator[str | None]:
+    """Endless: the whole lines of a growing file from a position on, and None while there is no more."""
     with path.open(errors="replace") as log:
-        log.seek(0, 2)
+        log.seek(start)
         kept = ""
         while True:
             kept += log.readline()

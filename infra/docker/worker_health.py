@@ -1,0 +1,34 @@
+"""The health check of a worker's container: has the worker on this host been seen by the database lately?
+
+A worker that has died, hangs, or was cut off stops telling, so this asks what every other part of the
+house sees, and not whether a process exists. A database that does not answer is not the worker's fault.
+"""
+
+import socket
+import sys
+
+from services import workers
+from services.database import Database
+from services.errors import Unavailable
+from services.settings import Settings
+
+
+def main() -> int:
+    """0 when a worker of this host is idle or working, or the database cannot say; else 1."""
+    database = Database(Settings().database_url, pool_size=1)
+    try:
+        with database.session() as session:
+            known = workers.list(session, hours=1)
+    except Unavailable as absent:
+        print(f"cannot tell: {absent}")
+        return 0
+    finally:
+        database.dispose()
+    found = [worker for worker in known if worker.host == socket.gethostname()]
+    for worker in found:
+        print(f"{worker.id} {worker.state}, seen {worker.seen_at:%H:%M:%S} UTC")
+    return 0 if any(worker.state in ("idle", "working") for worker in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

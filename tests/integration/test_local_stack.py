@@ -1,0 +1,112 @@
+"""`make up` as a person has it: one command that starts everything, and leaves nothing behind however it ends."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from infra.local.servers import Servers
+from infra.local.supervision import member
+
+
+class Run:
+    """A `python -m infra.local run` in a folder of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._output = (home / "output").open("w+")
+        self.command = subprocess.Popen(
+            [sys.executable, "-m", "infra.local", "run", "--home", str(home)],
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def output(self) -> str:
+        return (self.home / "output").read_text()
+
+    def wait_until_up(self) -> tuple[str, str]:
+        """Address of the API and the key, as printed."""
+        deadline = time.monotonic() + 120
+        while not (found := re.search(r"IMAGO_URL=(\S+) IMAGO_API_KEY=(\S+)", self.output)):
+            assert self.command.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.1)
+        return found[1], found[2]
+
+    def processes(self) -> list[psutil.Process]:
+        """All that runs for this home, with children."""
+        roots = [member(self.home, name) for name in ("api", "worker")]
+        roots += [server.process for server in Servers(self.home).all]
+        found = [process for process in (root.find() for root in roots) if process is not None]
+        return found + [child for process in found for child in process.children(recursive=True)]
+
+    def end(self) -> None:
+        if self.command.poll() is None:
+            self.command.send_signal(signal.SIGTERM)
+            self.command.wait(120)
+        self._output.close()
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with tempfile.TemporaryDirectory(prefix="imago-run-") as folder:
+        Path(folder).chmod(0o711)
+        run = Run(Path(folder))
+        yield run
+        run.end()
+
+
+def _running(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _interrupt(run: Run) -> None:
+    run.command.send_signal(signal.SIGINT)
+
+
+def _terminate(run: Run) -> None:
+    run.command.send_signal(signal.SIGTERM)
+
+
+def _kill_the_api(run: Run) -> None:
+    member(run.home, "api").kill()
+
+
+@pytest.mark.parametrize(("end", "code"), [(_interrupt, 0), (_terminate, 0), (_kill_the_api, 1)])
+def test_one_command_starts_everything_and_takes_everything_down(
+    run: Run, end: Callable[[Run], None], code: int
+) -> None:
+    url, key = run.wait_until_up()
+    request = urllib.request.Request(f"{url}/v1/me", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert set(json.load(answer)["scopes"]) >= {"admin", "jobs:write"}
+    processes = run.processes()
+    assert len(processes) > 5
+
+    end(run)
+    assert run.command.wait(120) == code, run.output
+    assert [process for process in processes if _running(process)] == []
+    if code:
+        assert "api ended" in run.output
+
+
+def test_down_ends_what_another_terminal_has_started(run: Run) -> None:
+    run.wait_until_up()
+    processes = run.processes()
+    down = [sys.executable, "-m", "infra.local", "down", "--home", str(run.home)]
+    assert subprocess.run(down, capture_output=True, text=True, check=True).stdout == "Stopped.\n"
+    run.command.wait(120)
+    assert [process for process in processes if _running(process)] == []
