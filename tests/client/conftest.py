@@ -2,8 +2,6 @@
 
 import io
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
+from typer.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
 import imago
 from api import create_app
 from api.context import context
+from imago.cli import app
 from services import access, generators, leases, networks
 from services.database import Database
 from services.leases import Claim, Failure, Finished
@@ -112,17 +113,19 @@ def service(settings: Settings, database: Database, store: ObjectStore) -> Itera
             default=True,
         )
         _, key = access.create_key(session, "a test", ["read", "jobs:write"])
-    app = create_app(settings)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
+    served = create_app(settings)
+    server = make_server("127.0.0.1", 0, served, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     service = Service(f"http://127.0.0.1:{server.server_port}", key, settings, database, store)
     service.inspect(NETWORK)
-    yield service
+    # The commands run in this process and own its output: the server's log must not get into it.
+    with capture_logs():
+        yield service
     server.shutdown()
     thread.join()
     server.server_close()
-    with app.app_context():
+    with served.app_context():
         context().database.dispose()
 
 
@@ -132,7 +135,7 @@ def client(service: Service) -> Iterator[imago.Client]:
         yield client
 
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -149,21 +152,14 @@ def command_environment(service: Service, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(command_environment: dict[str, str], tmp_path: Path) -> Run:
-    """Run the command `imago` as a process of its own, in an empty folder."""
+def run(command_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command `imago` in an empty folder and see that it ends with the status that is expected."""
+    monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str, expect: int = 0, **changes: str) -> "subprocess.CompletedProcess[str]":
-        done = subprocess.run(
-            [sys.executable, "-m", "imago", *arguments],
-            cwd=tmp_path,
-            env=command_environment | changes,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == expect, f"status {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+    def run(*arguments: str, expect: int = 0, **changes: str) -> Result:
+        done = CliRunner().invoke(app, arguments, env=command_environment | changes)
+        assert done.exit_code == expect, f"status {done.exit_code}\n{done.stdout}\n{done.stderr}"
+        assert done.exception is None or isinstance(done.exception, SystemExit)
         return done
 
     return run

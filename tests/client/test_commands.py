@@ -1,4 +1,4 @@
-"""The command line, run as people and scripts run it: as a process, against the API over HTTP."""
+"""The command line against the API over HTTP; in a terminal and in a pipe it runs as a process of its own."""
 
 import io
 import json
