@@ -65,16 +65,15 @@ def _trace(module: nn.Module, input_size: int) -> Anatomy:
         name = names[part]
         if not isinstance(output, Tensor) or isinstance(part, nn.Identity | _DropoutNd):
             return
-        if isinstance(part, nn.Linear) and inputs:
-            tracker.carry(
-                inputs[0], output
-            )  # over the last dimension: places stay, though the call flattens them
+        if isinstance(part, nn.Linear | nn.LocalResponseNorm) and inputs:
+            tracker.carry(inputs[0], output)  # works on each place, though its operations reshape the tensor
         if name in finished:
             return  # run again (a shared ReLU): the first run is the layer's
         placed = tracker.placed(output)
         shape = tuple(output.shape[1:])
-        is_picture = len(shape) == 3 and shape[1] == shape[2] and (placed is None or placed.dims == (2, 3))
-        if len(shape) == 1 or is_picture:
+        # [H, W, C], channels last, is no layer's shape; where places are lost, squareness tells which it is.
+        channels_first = placed.dims == (2, 3) if placed else shape[-2:] == shape[-1:] * 2
+        if len(shape) == 1 or (len(shape) == 3 and channels_first):
             finished[name] = TracedLayer(name, part, shape, placed.field if placed else None)
             producers.setdefault(id(output), name)
             alive.append(output)

@@ -1,0 +1,102 @@
+"""What people are told about a network's layers."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torchvision.models
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from worker.synthesis.inspection import LayerInfo, find_layer, inspect
+from worker.synthesis.networks import Network, NetworkError, Preprocessing
+from worker.synthesis.truncation import LayerError
+
+Wrap = Callable[..., Network]
+SMALL = Preprocessing(32, (0.0,) * 3, (1.0,) * 3)
+
+
+def test_layers_are_listed_with_their_geometry_in_the_order_they_run(
+    lite0: Network, hook_count: Callable[[nn.Module], int]
+) -> None:
+    layers = inspect(lite0)
+    by_name = {layer.name: layer for layer in layers}
+    assert next(iter(by_name)) == "conv_stem"
+    assert layers[-1].name == "classifier"
+    assert by_name["conv_stem"] == LayerInfo("conv_stem", "conv", 32, (112, 112), receptive_field=3, stride=2)
+    assert by_name["classifier"] == LayerInfo("classifier", "output", 1000, None, None, None)
+    block = by_name["blocks.2.0"]
+    assert (block.kind, block.units, block.spatial, block.stride) == ("block", 40, (28, 28), 8)
+    assert hook_count(lite0.module) == 0
+
+
+@pytest.mark.parametrize("alias", ["output", "logits", "classifier"])
+def test_the_output_layer_goes_by_its_name_and_two_aliases(lite0: Network, alias: str) -> None:
+    assert find_layer(lite0, alias).name == "classifier"
+
+
+@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Sigmoid(), nn.LogSoftmax(1)])
+def test_the_output_layer_is_the_one_before_a_softmax_or_sigmoid(wrap: Wrap, last: nn.Module) -> None:
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 7), nn.Dropout(), last]
+    assert find_layer(wrap(nn.Sequential(nn.Conv2d(3, 4, 3), *head)), "output").name == "3"
+
+
+def test_the_output_layer_is_found_before_a_softmax_function(wrap: Wrap) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 7)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.conv(x).mean((2, 3)))
+            return logits.softmax(1)
+
+    assert find_layer(wrap(Net()), "logits").name == "fc"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "output"),
+    [
+        ("squeezenet1_1", "classifier"),
+        ("mobilenet_v2", "classifier.1"),
+        ("resnet18", "fc"),
+    ],
+)
+def test_the_output_layer_of_torchvision_networks(wrap: Wrap, architecture: str, output: str) -> None:
+    network = wrap(
+        torchvision.models.get_model(architecture, weights=None), Preprocessing(64, (0.0,) * 3, (1.0,) * 3)
+    )
+    assert [layer.name for layer in inspect(network) if layer.kind == "output"] == [output]
+
+
+def test_a_network_without_logits_has_no_output_layer(wrap: Wrap) -> None:
+    network = wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), SMALL)
+    assert "output" not in [layer.kind for layer in inspect(network)]
+    with pytest.raises(LayerError, match="'output' is none of"):
+        find_layer(network, "output")
+
+
+def test_a_wrong_layer_is_answered_with_close_names_and_the_output(lite0: Network) -> None:
+    with pytest.raises(LayerError, match=r"blocks\.2\.9.*such as.*blocks\.2.*classifier \(also called"):
+        find_layer(lite0, "blocks.2.9")
+
+
+def test_an_input_size_at_which_the_network_cannot_run_is_an_error(wrap: Wrap) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 7))
+    with pytest.raises(NetworkError, match="cannot run on pictures of 16 pixels"):
+        inspect(wrap(module, SMALL), input_size=16)
+
+
+def test_a_shared_module_is_listed_once_with_its_first_run(wrap: Wrap) -> None:
+    network = wrap(ResNet(Bottleneck, [1, 1, 1, 1]), Preprocessing(64, (0.0,) * 3, (1.0,) * 3))
+    relus = [layer for layer in inspect(network) if layer.name == "layer1.0.relu"]
+    assert [relu.units for relu in relus] == [64]  # after bn1; after the sum it would be 256
+
+
+def test_inspection_leaves_the_outputs_as_they_were(wrap: Wrap) -> None:
+    torch.manual_seed(0)
+    network = wrap(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True)), SMALL)
+    x = torch.rand(1, 3, 32, 32)
+    before = network.module(x)
+    inspect(network)
+    assert torch.equal(network.module(x), before)
