@@ -85,7 +85,7 @@ class WorkerProcess:
 
         def appears() -> bool:
             assert self.running, self.tail()
-            found[:] = [p for p in self.family()[1:] if _has_loaded(p, "libtorch")]
+            found[:] = [p for p in self.family()[1:] if loaded(p, "libtorch")]
             return bool(found)
 
         until(appears, "the worker's child has loaded torch")
@@ -181,7 +181,7 @@ def _be_a_child(environment: dict[str, str], log: str) -> None:
     child.shut_down()
 
 
-def _has_loaded(process: psutil.Process, library: str) -> bool:
+def loaded(process: psutil.Process, library: str) -> bool:
     try:
         return any(library in mapped.path for mapped in process.memory_maps())
     except (psutil.NoSuchProcess, psutil.AccessDenied):

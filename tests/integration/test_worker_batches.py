@@ -1,0 +1,247 @@
+"""Batches on real servers, run in this process: what is stored is what the engine made."""
+
+import hashlib
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import load as load_safetensors
+from sqlalchemy import text
+
+from services import leases
+from services.database import Database
+from services.settings import Settings
+from services.storage import ObjectStore
+from tests import small_world
+from tests.worker_scene import MAX_BATCH, Scene
+from worker.batch_runner import BatchRunner
+from worker.batch_size import BatchSizer
+from worker.computation import Computed, Made
+from worker.delivery import Delivery
+from worker.devices import choose_device
+from worker.heartbeat import LeaseKeeper
+from worker.provenance import Provenance
+from worker.runtime import Runtime
+from worker.stopping import StopFlag
+from worker.synthesis.ascent import Item, Picture, synthesize
+from worker.synthesis.generator_file import load_generator
+from worker.synthesis.networks import NetworkReference, load_network
+from worker.synthesis.techniques import parameters
+
+
+@pytest.fixture
+def scene(
+    database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> Iterator[Scene]:
+    scene = Scene.build(database, store, settings, environment, tmp_path)
+    # Nothing dies here, so a lease may be long enough for the busiest machine.
+    scene.settings = scene.settings.model_copy(update={"lease_seconds": 600.0})
+    yield scene
+    scene.close()
+
+
+def delivery(scene: Scene) -> Delivery:
+    return Delivery(
+        scene.database, scene.store, Provenance("test-worker", choose_device("cpu", threads=1)), StopFlag()
+    )
+
+
+def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
+    device = choose_device("cpu", threads=1)
+    return BatchRunner(
+        database=scene.database,
+        runtime=Runtime(scene.database, scene.settings, device),
+        sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, first=MAX_BATCH),
+        delivery=delivery(scene),
+        settings=scene.settings,
+        worker_id="test-worker",
+        stop=StopFlag(),
+    )
+
+
+def run_everything(runner: BatchRunner) -> None:
+    while runner.run_batch():
+        pass
+    runner.settle()
+
+
+def rows(scene: Scene, job_id: str) -> dict[int, dict[str, Any]]:
+    query = """
+        SELECT v.* FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
+        WHERE jv.job_id = :id
+    """
+    with scene.database.session() as session:
+        return {row["unit"]: dict(row) for row in session.execute(text(query), {"id": job_id}).mappings()}
+
+
+def pixels(scene: Scene, key: str) -> NDArray[np.int16]:
+    return np.asarray(Image.open(io.BytesIO(scene.store.get(key))), dtype=np.int16)
+
+
+def test_what_is_stored_is_what_the_engine_made(scene: Scene) -> None:
+    job_id = scene.submit("0-4")
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 5}
+    assert scene.job(job_id).state == "succeeded"
+
+    weights = scene.folder / small_world.NETWORK_FILE
+    reference = NetworkReference(
+        "small.random", "file", f"timm:{small_world.ARCHITECTURE}", str(weights), small_world.CLASSES
+    )
+    recipe = {"steps": 10, "learning_rate": 0.1, "input_size": small_world.IMAGE_SIZE}
+    [alone] = synthesize(
+        load_network(reference),
+        load_generator(scene.folder / small_world.GENERATOR_FILE),
+        "output",
+        [Item(unit=3, seed=0)],
+        parameters("dgn-am", recipe),
+    )
+    row = rows(scene, job_id)[3]
+    assert row["activation"] == pytest.approx(alone.activation, rel=1e-3)
+    assert np.abs(pixels(scene, row["image_object"]) - alone.image).max() <= 2
+    code = load_safetensors(scene.store.get(row["code_object"]))["code"]
+    np.testing.assert_allclose(code, alone.code, rtol=1e-2, atol=1e-3)
+    trace = np.load(io.BytesIO(scene.store.get(row["trace_object"])), allow_pickle=False)
+    np.testing.assert_allclose(trace, alone.trace, rtol=1e-2, atol=1e-4)
+    assert row["predictions"] is not None
+
+
+def test_a_row_tells_where_its_picture_was_made(scene: Scene) -> None:
+    job_id = scene.submit("0-2")
+    run_everything(runner(scene))
+    row = rows(scene, job_id)[0]
+    provenance = row["provenance"]
+    assert provenance["worker"] == "test-worker"
+    assert provenance["batch_size"] == 3
+    assert provenance["batch_seconds"] > 0
+    assert {"engine", "torch", "device", "dtype", "lease", "skipped_steps", "revision"} <= set(provenance)
+    assert (row["width"], row["height"]) == (small_world.IMAGE_SIZE, small_world.IMAGE_SIZE)
+
+
+def test_a_hidden_units_crop_is_what_it_sees(scene: Scene) -> None:
+    job_id = scene.submit("1", layer="blocks.1")
+    run_everything(runner(scene))
+    row = rows(scene, job_id)[1]
+    left, top, right, bottom = row["crop_box"]
+    whole = pixels(scene, row["image_object"])
+    np.testing.assert_array_equal(pixels(scene, row["crop_object"]), whole[top:bottom, left:right])
+
+
+def test_a_unit_that_nothing_reaches_has_no_picture_and_says_so(scene: Scene) -> None:
+    job_id = scene.submit(f"0,{small_world.UNREACHABLE_UNIT}")
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 1, "unreachable": 1}
+    assert scene.job(job_id).state == "succeeded"
+    row = rows(scene, job_id)[small_world.UNREACHABLE_UNIT]
+    assert row["image_object"] is None
+    assert row["provenance"] is not None
+
+
+def test_weights_that_changed_since_the_inspection_fail_every_item_and_say_why(scene: Scene) -> None:
+    job_id = scene.submit("0-3")
+    small_world.write_network(scene.folder, seed=1)
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"failed": 4}
+    [error] = scene.job(job_id).errors
+    assert error.code == "network_changed"
+    assert "another id" in error.message
+
+
+def test_a_generator_whose_file_is_another_fails_every_item_and_says_why(scene: Scene) -> None:
+    job_id = scene.submit("0-3")
+    small_world.write_generator(scene.folder, seed=1)
+    run_everything(runner(scene))
+    [error] = scene.job(job_id).errors
+    assert (error.code, error.count) == ("generator_unloadable", 4)
+    assert "sha256" in error.message
+
+
+def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Scene) -> None:
+    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, first=4)
+    sizer.learn("another kind", items=4, steps=10, seconds=0.01)
+    assert sizer.size("another kind", steps=10) == MAX_BATCH  # so the claim asks for that many
+    job_id = scene.submit("0-9")
+    batches = runner(scene, sizer)
+    assert batches.run_batch()
+    batches.settle()
+    units = scene.job(job_id).units
+    assert (units.done, units.queued, units.leased) == (4, 6, 0)
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
+def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=60)
+    assert claim is not None
+    made = [
+        Made(
+            work,
+            Picture(
+                image=np.full((32, 32, 3), 7, np.uint8),
+                code=np.zeros(16, np.float32),
+                activation=activation,
+                trace=np.zeros(10, np.float32),
+                status="done",
+                predictions=None,
+                crop_box=None,
+                skipped_steps=0,
+            ),
+            batch_size=2,
+            seconds=1.0,
+        )
+        for work, activation in zip(claim.items, [float("inf"), 1.0], strict=True)
+    ]
+    delivery(scene).deliver(claim, Computed(made=made), held(scene, claim))
+    assert scene.check(job_id) == {"done": 1, "failed": 1}
+    assert [error.code for error in scene.job(job_id).errors] == ["not_finite"]
+
+
+def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
+    scene.submit("0")
+    with scene.database.session() as session:
+        late = leases.claim(session, "late-worker", limit=1, lease_seconds=60)
+        assert late is not None
+        session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
+    with scene.database.session() as session:
+        leases.reconcile(session)
+    run_everything(runner(scene))
+    before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
+
+    blank = Picture(
+        image=np.zeros((32, 32, 3), np.uint8),
+        code=np.zeros(16, np.float32),
+        activation=99.0,
+        trace=np.zeros(10, np.float32),
+        status="done",
+        predictions=None,
+        crop_box=None,
+        skipped_steps=0,
+    )
+    delivery(scene).deliver(late, Computed(made=[Made(late.items[0], blank, 1, 1.0)]), held(scene, late))
+    assert scene.count("SELECT hashtext(v::text) FROM visualizations v") == before
+
+
+def test_objects_are_named_by_their_bytes(scene: Scene) -> None:
+    job_id = scene.submit("0")
+    run_everything(runner(scene))
+    key = rows(scene, job_id)[0]["image_object"]
+    assert hashlib.sha256(scene.store.get(key)).hexdigest() in key
+
+
+def held(scene: Scene, claim: leases.Claim) -> LeaseKeeper:
+    """A keeper that believes to hold the lease; its heartbeat is not started."""
+    return LeaseKeeper(
+        lambda steps: leases.Pulse(True, frozenset()),
+        [work.digest for work in claim.items],
+        lease_seconds=60,
+        heartbeat_seconds=10,
+        confirmed_at=time.monotonic(),
+        stop=StopFlag(),
+    )
