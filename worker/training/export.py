@@ -19,11 +19,11 @@ from worker.training.training import TrainingOptions
 
 RECOMMENDED: dict[str, Any] = {
     "learning_rate": 0.5,
-    "steps": 100,
+    "steps": 80,
     "start": "half-normal",
     "decay": 0.99,
-    "bounds_k": 3.0,
-    "input_size": 128,
+    "bounds_k": 2.0,
+    "input_size": 112,
     "jitter": 4,
 }
 """Recipe parameters for compact generators, found by search on the shipped one."""

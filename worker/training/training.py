@@ -53,9 +53,8 @@ class TrainingOptions:
     @classmethod
     def from_facts(cls, fields: dict[str, Any]) -> "TrainingOptions":
         """From a checkpoint, where tuples are lists."""
-        return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-        )
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**values)
 
 
 def batch_rows(count: int, batch: int, step: int, seed: int) -> np.ndarray:

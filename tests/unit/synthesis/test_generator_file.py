@@ -124,7 +124,7 @@ def test_a_description_that_builds_a_huge_network_is_refused_by_its_tensors(path
 def test_a_description_that_makes_no_sense_is_refused(
     path: Path, change: dict[str, object], message: str
 ) -> None:
-    rewrite(path, **change)
+    rewrite(path, None, **change)
     with pytest.raises(GeneratorFileError, match=message):
         load_generator(path)
 

@@ -8,6 +8,7 @@ from worker.synthesis.generators import (
     CompactNetwork,
     Generator,
     GeneratorInfo,
+    Pixels,
     build_network,
 )
 
@@ -27,7 +28,7 @@ CODES = {
 def info_of(
     architecture: str, code_shape: tuple[int, ...], size: int = 256, **arguments: object
 ) -> GeneratorInfo:
-    pixels = "rgb_unit_tanh" if architecture == "compact" else "bgr_mean"
+    pixels: Pixels = "rgb_unit_tanh" if architecture == "compact" else "bgr_mean"
     return GeneratorInfo(architecture, arguments, code_shape, size, pixels, "net.tag", "fc6", "0" * 64)
 
 
