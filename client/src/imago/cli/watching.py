@@ -93,12 +93,14 @@ def _show(session: Session, job: Job, folder: Path | None) -> None:
     written = 0
     with PictureSaver(folder) as saver:
         if session.out.is_terminal:
-            with Live(_bar(job), console=session.out, transient=True, refresh_per_second=8) as live:
+            with Live(
+                _bar(job, session.out.width), console=session.out, transient=True, refresh_per_second=8
+            ) as live:
                 for event in job.follow() if folder else job.polls():
                     if isinstance(event, Visualization):
                         saver.add(event)
                     else:
-                        live.update(_bar(event))
+                        live.update(_bar(event, session.out.width))
                     written += len(saver.ready())
         else:
             last = ""
@@ -149,9 +151,11 @@ def show_failures(session: Session, job: Job) -> None:
         session.remark(f"  … and {job.units.failed - _FAILURES_SHOWN} more.", "red")
 
 
-def _bar(job: Job) -> Table:
-    units = job.units
-    grid = Table.grid(padding=(0, 1), expand=False)
-    bar = ProgressBar(total=max(units.total, 1), completed=units.settled, width=40)
-    grid.add_row(Text(job.id, style="bold"), bar, Text(status_line(job), style=state_style(job.state)))
+def _bar(job: Job, columns: int) -> Table:
+    """A bar and what the job does now, on one line of a terminal that is so wide."""
+    units, text = job.units, status_line(job)
+    grid = Table.grid(padding=(0, 1))
+    width = min(40, max(8, columns - len(text) - 2))
+    bar = ProgressBar(total=max(units.total, 1), completed=units.settled, width=width)
+    grid.add_row(bar, Text(text, style=state_style(job.state), no_wrap=True, overflow="ellipsis"))
     return grid
