@@ -25,6 +25,8 @@ def pytest_configure() -> None:
     # What a developer's shell says about some other imago must not reach the tests.
     for name in [name for name in os.environ if name.startswith("IMAGO_") and name != "IMAGO_TEST_HOME"]:
         del os.environ[name]
+    # Waiting threads of torch give their core to the servers under test; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")
