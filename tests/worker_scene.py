@@ -34,7 +34,7 @@ from worker.shipped_generator import register_shipped_generator
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = "small.random"
 LEASE_SECONDS = 4.0
-MAX_BATCH = 16
+MAX_BATCH = 8
 PATIENCE_SECONDS = 120
 """How long a test waits for what must happen; it asserts that it happens, never how soon."""
 
@@ -198,6 +198,7 @@ class Scene:
     environment: dict[str, str]
     folder: Path
     workers: list[WorkerProcess | BareChild] = field(default_factory=list)
+    _newest_lease_before: int = 0
 
     @classmethod
     def build(
@@ -215,7 +216,6 @@ class Scene:
             "lease_seconds": LEASE_SECONDS,
             "heartbeat_seconds": 1.0,
             "poll_seconds": 1.0,
-            "batch_seconds": 3.0,
             "max_batch": MAX_BATCH,
             "threads": 1,  # two would fight over the cores with the servers
             "weights_folder": folder,
@@ -260,6 +260,7 @@ class Scene:
         return child
 
     def _log(self) -> Path:
+        self._newest_lease_before = self.count("SELECT coalesce(max(id), 0) FROM leases")
         return self.folder / f"worker-{len(self.workers)}.log"
 
     def submit(self, units: str, *, steps: int = 10, layer: str = "output", lane: str = "interactive") -> str:
@@ -285,8 +286,9 @@ class Scene:
             return int(session.execute(text(query)).scalar_one())
 
     def computing(self) -> bool:
-        """Whether a batch is in the middle of its ascent, as its heartbeat says."""
-        return self.count("SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0") > 0
+        """Whether the newest worker is in the middle of an ascent, as its heartbeat says."""
+        open_leases = "SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0"
+        return self.count(f"{open_leases} AND id > {self._newest_lease_before}") > 0
 
     def wait_until_ended(self, job_id: str) -> JobView:
         def ended() -> bool:

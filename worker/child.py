@@ -78,8 +78,10 @@ class Child:
     def _assemble(self) -> None:
         """Import torch, choose the device, make the clients, and introduce the worker to the servers."""
         from services import workers
+        from services.broker import Doorbell
         from services.database import Database
         from services.errors import Unavailable
+        from services.schema import Lane
         from services.storage import ObjectStore
         from worker.batch_runner import BatchRunner
         from worker.batch_size import BatchSizer
@@ -113,6 +115,7 @@ class Child:
             persist(introduce, what="introduce", may_go_on=lambda: not stop.asked, wait=stop.wait)
         except Unavailable:
             return  # asked to stop before the database came up
+        doorbell = Doorbell(settings.broker_url)
         delivery = Delivery(database, store, Provenance(worker_id, device), stop)
         sizer = BatchSizer(
             batch_seconds=settings.batch_seconds,
@@ -135,6 +138,7 @@ class Child:
             inspector=Inspector(database, runtime),
             worker_id=worker_id,
             poll_seconds=settings.poll_seconds,
+            ring=lambda: doorbell.ring(Lane.INTERACTIVE),
             stop=stop,
         )
         log.info("worker_ready", device=device.description)

@@ -154,7 +154,8 @@ class LeaseKeeper:
                 continue
             pause = self._heartbeat_seconds
             if not pulse.alive:
-                log.warning("lease_lost")
+                if not self._ended.is_set():  # else it was finished while this pulse was on its way
+                    log.warning("lease_lost")
                 self._gone = True
                 return
             self._confirmed_at = sent_at

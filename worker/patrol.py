@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -33,13 +34,16 @@ class Patrol:
         inspector: Inspector,
         worker_id: str,
         poll_seconds: float,
+        ring: Callable[[], object],
         stop: StopFlag,
     ) -> None:
+        """`ring` wakes other workers; it is called when there is again something to claim."""
         self._database = database
         self._runner = runner
         self._inspector = inspector
         self._worker_id = worker_id
         self._poll_seconds = poll_seconds
+        self._ring = ring
         self._stop = stop
         self._changed = threading.Condition()
         self._rings = 0
@@ -103,6 +107,8 @@ class Patrol:
                 poisoned=done.poisoned,
                 finished_jobs=done.finished_jobs,
             )
+        if done.requeued:
+            self._ring()
 
     def _rest(self, ring: int) -> None:
         """Sleep until the next ring or look. All rings up to `ring` were heard before the last look."""

@@ -12,7 +12,7 @@ from services.broker import Doorbell
 from tests.worker_scene import LEASE_SECONDS, MAX_BATCH, Scene, until
 
 pytestmark = pytest.mark.chaos
-STEPS = 60
+STEPS = 40
 """Enough that a batch is in its ascent for most of its time."""
 
 
@@ -62,7 +62,7 @@ def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
 
 
 def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> None:
-    job_id = scene.submit("0-39", steps=STEPS)
+    job_id = scene.submit("0-23", steps=STEPS)
     sleeper = scene.start_child()
     until(scene.computing, "a batch is being computed")
     sleeper.send(signal.SIGSTOP)
@@ -78,18 +78,18 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> 
     scene.workers.pop()
     scene.wait_until_ended(following)
     assert scene.fingerprint(job_id) == rows
-    assert scene.check(job_id) == {"done": 40}
+    assert scene.check(job_id) == {"done": 24}
 
 
 def test_a_dead_child_is_replaced_and_a_dead_parent_takes_its_child_along(scene: Scene) -> None:
-    job_id = scene.submit("0-39", steps=STEPS)
+    job_id = scene.submit("0-23", steps=STEPS)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
     first = worker.child()
     first.kill()
     scene.wait_until_ended(job_id)
 
-    assert scene.check(job_id) == {"done": 40}
+    assert scene.check(job_id) == {"done": 24}
     second = worker.child()
     assert second.pid != first.pid
     worker.send(signal.SIGKILL)
@@ -100,13 +100,13 @@ def test_without_any_broker_the_work_is_done_and_a_dead_child_is_replaced(
     scene: Scene, servers: Servers
 ) -> None:
     servers.valkey.kill()
-    job_id = scene.submit("0-39", steps=STEPS)
+    job_id = scene.submit("0-23", steps=STEPS)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
     worker.child().kill()
     scene.wait_until_ended(job_id)
 
-    assert scene.check(job_id) == {"done": 40}
+    assert scene.check(job_id) == {"done": 24}
     assert worker.end() == 0
 
 
@@ -114,7 +114,7 @@ def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, se
     worker = scene.start_worker(IMAGO_POLL_SECONDS="3000")  # it hears of work by the bell only
     worker.child()
     servers.valkey.restart()  # and it finds a broker again that came back empty
-    job_id = scene.submit("0-39")
+    job_id = scene.submit("0-23")
     doorbell = Doorbell(scene.settings.broker_url)
 
     def rung() -> bool:
@@ -126,8 +126,8 @@ def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, se
     with redis.Redis.from_url(servers.valkey.url) as broker:
         waiting = sum(broker.llen(key) for key in broker.scan_iter() if broker.type(key) == b"list")
     assert waiting <= 20
-    assert scene.check(job_id) == {"done": 40}
-    assert scene.accepted() == 40
+    assert scene.check(job_id) == {"done": 24}
+    assert scene.accepted() == 24
 
 
 def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
@@ -143,12 +143,12 @@ def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Se
 
 
 def test_the_database_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
-    job_id = scene.submit("0-39", steps=STEPS)
+    job_id = scene.submit("0-23", steps=STEPS)
     scene.start_child()
     until(scene.computing, "a batch is being computed")
     servers.postgres.kill()
     time.sleep(LEASE_SECONDS * 1.5)
     servers.postgres.restart()
     scene.wait_until_ended(job_id)
-    assert scene.check(job_id) == {"done": 40}
+    assert scene.check(job_id) == {"done": 24}
     assert scene.count("SELECT sum(attempt) FROM visualizations") == 0

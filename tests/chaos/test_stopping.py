@@ -8,18 +8,19 @@ from services import jobs
 from tests.worker_scene import Scene, until
 
 pytestmark = pytest.mark.chaos
+STEPS = 10
 ENDLESS = 2000
 """Steps of an ascent that would go on for much longer than the test."""
 
 
 def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Scene) -> None:
-    job_id = scene.submit("0-15", steps=ENDLESS)
+    job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
     assert worker.end() == 0
 
     units = scene.job(job_id).units
-    assert (units.queued, units.leased) == (16, 0)
+    assert (units.queued, units.leased) == (8, 0)
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
     assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released'") == 1
     assert scene.count("SELECT count(*) FROM workers WHERE state = 'stopped'") == 1
@@ -27,17 +28,17 @@ def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Sc
 
 
 def test_sigterm_to_all_processes_at_once_is_no_worse(scene: Scene) -> None:
-    job_id = scene.submit("0-15", steps=ENDLESS)
+    job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
     worker.send_all(signal.SIGTERM)
     assert worker.end() == 0
-    assert scene.job(job_id).units.queued == 16
+    assert scene.job(job_id).units.queued == 8
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
 
 
 def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:
-    job_id = scene.submit("0-15", steps=ENDLESS)
+    job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_child()
     until(scene.computing, "a batch is being computed")
     with scene.database.session() as session:
@@ -45,7 +46,7 @@ def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:
     job = scene.wait_until_ended(job_id)
 
     assert job.state == "canceled"
-    assert scene.check(job_id) == {"canceled": 16}
+    assert scene.check(job_id) == {"canceled": 8}
     assert "batch_computed" not in worker.log.read_text()
     # The same worker goes on with other work.
     following = scene.submit("20-23")
@@ -54,11 +55,11 @@ def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:
 
 
 def test_items_that_another_job_wants_are_computed_though_one_is_canceled(scene: Scene) -> None:
-    canceled, wanted = scene.submit("0-15", steps=60), scene.submit("8-19", steps=60)
+    canceled, wanted = scene.submit("0-7", steps=STEPS), scene.submit("4-11", steps=STEPS)
     with scene.database.session() as session:
         jobs.cancel(session, canceled)
     scene.start_child()
     scene.wait_until_ended(wanted)
-    assert scene.check(wanted) == {"done": 12}
+    assert scene.check(wanted) == {"done": 8}
     assert scene.job(canceled).state == "canceled"
-    assert scene.count("SELECT count(*) FROM visualizations WHERE state = 'canceled'") == 8
+    assert scene.count("SELECT count(*) FROM visualizations WHERE state = 'canceled'") == 4
