@@ -42,6 +42,10 @@ class Conflict(ImagoError):
     """Not possible in the present state of the thing."""
 
 
+class IdempotencyKeyReused(Conflict):
+    """The idempotency key stands for another request already."""
+
+
 class Unauthenticated(ImagoError):
     """Nobody is known by this key."""
 

@@ -15,8 +15,8 @@ from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.planning import Limits
 from services.progress import ErrorSummary, JobView, QueuePlace, Units
 from services.schema import LIVE_JOBS, JobRow, JobState, State
-from services.settlement import settle
-from services.submission import Submission, requeue_ended, submit
+from services.settlement import end_complete
+from services.submission import Submission, requeue_ended, start_if_claimed, submit
 from services.turns import next_turn
 
 __all__ = [
@@ -44,6 +44,10 @@ _LOCK_ITEMS = text("""
     FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
     WHERE jv.job_id = :id AND v.state NOT IN ('done', 'unreachable')
     ORDER BY v.digest FOR NO KEY UPDATE OF v
+""")
+_COUNT_UNREACHABLE = text("""
+    SELECT count(*) FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
+    WHERE jv.job_id = :id AND v.state = 'unreachable'
 """)
 _DROP = text("""
     UPDATE visualizations SET state = 'canceled', finished_at = now(), not_before = NULL
@@ -129,10 +133,11 @@ def cancel(session: Session, id: str) -> JobView:
     session.refresh(row, with_for_update={"key_share": True})
     if row.state in LIVE_JOBS:
         row.state = JobState.CANCELING
+        row.canceled = row.total - row.done - row.failed - row.unreachable
         session.flush()
         # Jobs that want one of these have locked it before they were committed, so all of them are seen here.
         session.execute(_DROP, {"id": id, "digests": open_digests})
-        settle(session, [id])
+        end_complete(session, [row])
     elif row.state not in (JobState.CANCELING, JobState.CANCELED):
         raise Conflict(f"The job {id} has {row.state} already; there is nothing to cancel.")
     return get(session, id)
@@ -153,16 +158,17 @@ def retry(session: Session, id: str) -> JobView:
     ended = [item for item in locked if not _is_open(item.state)]
     if not ended and row.state != JobState.CANCELED:
         raise Conflict(f"The job {id} has no item that failed or was canceled.")
-    first_turn = next_turn(session)
-    turns = {item.digest: first_turn + item.ordinal for item in locked}
-    requeue_ended(session, [item.digest for item in locked], row.lane, turns)
+    turn = next_turn(session)
+    turns = {item.digest: turn + item.ordinal for item in locked}
+    states = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
     if row.state not in LIVE_JOBS:
-        claimed = any(item.state == State.LEASED for item in locked)
-        row.state = JobState.RUNNING if claimed else JobState.QUEUED
-        row.started_at = sa.func.now() if claimed else None
-        row.finished_at = row.counts = None
-        session.flush()
-    settle(session, [id])
+        row.state, row.turn, row.errors = JobState.QUEUED, turn, {}
+        row.started_at = row.finished_at = row.rate = row.rate_at = None
+        row.failed = row.canceled = 0
+        row.unreachable = session.execute(_COUNT_UNREACHABLE, {"id": id}).scalar_one()
+        row.done = row.total - row.unreachable - len(locked)
+        start_if_claimed(row, states.values())
+        end_complete(session, [row])
     return get(session, id)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from services.recipes import Recipe
 from services.reconciliation import Reconciled, reconcile
 from services.schema import Lane, State
-from services.settlement import settle, wanting
+from services.settlement import Change, settle
 
 __all__ = [
     "BULK_TURN",
@@ -168,6 +168,7 @@ _FINISH = text("""
         digest text, activation float, predictions jsonb, image_object text, crop_object text, code_object
         text, trace_object text, image_bytes int, width int, height int, crop_box jsonb, provenance jsonb)
     WHERE v.digest = r.digest
+    RETURNING v.digest, v.state, v.error
 """)
 _UNREACHABLE = text("""
     UPDATE visualizations v SET
@@ -175,6 +176,7 @@ _UNREACHABLE = text("""
         provenance = r.provenance
     FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (digest text, provenance jsonb)
     WHERE v.digest = r.digest
+    RETURNING v.digest, v.state, v.error
 """)
 _FAIL = text("""
     UPDATE visualizations v SET
@@ -189,6 +191,7 @@ _FAIL = text("""
     JOIN visualizations old ON old.digest = r.digest
     CROSS JOIN LATERAL (SELECT r.retryable AND old.attempt + 1 < :attempts AS again) AS verdict
     WHERE v.digest = r.digest
+    RETURNING v.digest, v.state, v.error
 """)
 _RELEASE = text("""
     UPDATE visualizations SET state = CASE state WHEN 'leased' THEN 'queued' ELSE state END, lease_id = NULL
@@ -291,8 +294,9 @@ def release(session: Session, lease_id: int, digests: Collection[str] | None = N
         return set()
     chosen = [digest for digest in held if digests is None or digest in digests]
     session.execute(_RELEASE, {"digests": chosen})
-    _close(session, lease_id, held, chosen, outcome="released")
-    return {digest for digest in chosen if held[digest] == State.LEASED}
+    let_go = {digest for digest in chosen if held[digest] == State.CANCELED}
+    _close(session, lease_id, held, chosen, {}, let_go, outcome="released")
+    return set(chosen) - let_go
 
 
 def _end_items(
@@ -306,9 +310,12 @@ def _end_items(
     given: dict[str, Any] = {"results": json.dumps(list(accepted.values()), allow_nan=False)}
     if statement is _FAIL:
         given |= {"backoff": _BACKOFF_SECONDS, "attempts": MAX_ATTEMPTS}
-    session.execute(statement, given)
+    changes = {
+        row.digest: Change(State.LEASED, State(row.state), row.error)
+        for row in session.execute(statement, given)
+    }
     session.execute(_COUNT_SETTLED, {"lease": lease_id, "settled": len(accepted)})
-    _close(session, lease_id, held, list(accepted), outcome="finished")
+    _close(session, lease_id, held, accepted, changes, set(), outcome="finished")
     return set(accepted)
 
 
@@ -320,16 +327,22 @@ def _hold(session: Session, lease_id: int) -> dict[str, State] | None:
 
 
 def _close(
-    session: Session, lease_id: int, held: Mapping[str, State], changed: Collection[str], *, outcome: str
+    session: Session,
+    lease_id: int,
+    held: Mapping[str, State],
+    given_up: Collection[str],
+    changes: Mapping[str, Change],
+    let_go: set[str],
+    *,
+    outcome: str,
 ) -> None:
-    """End the lease if it has nothing left to compute, then the jobs of which nothing is open."""
-    left = [digest for digest in held if digest not in set(changed)]
-    touched = set(changed)
+    """End the lease if it has nothing left to compute, and let the jobs follow."""
+    left = [digest for digest in held if digest not in set(given_up)]
     if all(held[digest] == State.CANCELED for digest in left):
         session.execute(_RELEASE, {"digests": left})
         session.execute(_END_LEASE, {"lease": lease_id, "outcome": outcome})
-        touched.update(left)
-    settle(session, wanting(session, touched))
+        let_go = let_go | set(left)
+    settle(session, changes, let_go)
 
 
 def _work(row: Any) -> Work:

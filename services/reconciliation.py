@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.settlement import settle, stalled, wanting
+from services.schema import State
+from services.settlement import Change, settle
 
 _LOCK = 0x696D61676F03
 _AT_ONCE = 100
@@ -49,7 +50,7 @@ _TAKE_BACK = text("""
             ELSE 'queued' END AS state
     ) AS verdict
     WHERE v.digest = old.digest AND v.digest = ANY(CAST(:digests AS text[]))
-    RETURNING v.state
+    RETURNING v.digest, v.state, v.error
 """)
 _END_LEASES = text("""
     UPDATE leases SET ended_at = clock_timestamp(), outcome = 'expired'
@@ -68,7 +69,7 @@ class Reconciled:
 
 
 def reconcile(session: Session) -> Reconciled:
-    """Take back the items of expired leases, and end jobs of which nothing is open.
+    """Take back the items of expired leases; jobs that waited for nothing else end.
 
     An item that crashed with others is tried alone from then on; after two crashes alone it fails as
     `poisoned`. In one transaction, up to 100 leases a call; returns at once when another process is at it.
@@ -77,11 +78,15 @@ def reconcile(session: Session) -> Reconciled:
     if not session.execute(_TRY_LOCK, {"lock": _LOCK}).scalar_one():
         return Reconciled(0, 0, 0, 0)
     leases = list(session.scalars(_EXPIRED, {"limit": _AT_ONCE}))
-    digests: list[str] = []
-    states: list[str] = []
-    if leases:
-        digests = list(session.scalars(_LOCK_HELD, {"leases": leases}))
-        states = list(session.scalars(_TAKE_BACK, {"digests": digests, **_POISONED}))
-        session.execute(_END_LEASES, {"leases": leases})
-    ended = settle(session, wanting(session, digests) | stalled(session))
-    return Reconciled(len(leases), states.count("queued"), states.count("failed"), len(ended))
+    if not leases:
+        return Reconciled(0, 0, 0, 0)
+    digests = list(session.scalars(_LOCK_HELD, {"leases": leases}))
+    rows = session.execute(_TAKE_BACK, {"digests": digests, **_POISONED}).all()
+    session.execute(_END_LEASES, {"leases": leases})
+    poisoned = {
+        row.digest: Change(State.LEASED, State.FAILED, row.error) for row in rows if row.state == State.FAILED
+    }
+    let_go = [row.digest for row in rows if row.state == State.CANCELED]
+    ended = settle(session, poisoned, let_go)
+    requeued = len(rows) - len(poisoned) - len(let_go)
+    return Reconciled(len(leases), requeued, len(poisoned), len(ended))

@@ -220,13 +220,12 @@ class VisualizationRow(Base):
         ),
         sa.Index("ix_visualizations_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
         # What readers page through.
-        sa.Index("ix_visualizations_unit", "network_id", "layer", "unit", "digest"),
+        sa.Index("ix_visualizations_unit", "network_id", "layer", "unit"),
         sa.Index(
             "ix_visualizations_without_picture",
             "network_id",
             "layer",
             "unit",
-            "digest",
             postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
         ),
     )
@@ -288,17 +287,24 @@ class ApiKeyRow(Base):
 
 
 class JobRow(Base):
-    """What a user submitted. `counts` is written when it ends; until then its items are counted."""
+    """What a user submitted. Its items that have ended are counted here, in the transactions that end them,
+    until the job ends itself; `errors` are {code: {count, message}} of those that failed.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
         _one_of("state", JobState),
         _one_of("lane", Lane),
         sa.CheckConstraint("total > 0 AND cached BETWEEN 0 AND total", name="total"),
+        sa.CheckConstraint("least(done, failed, unreachable, canceled) >= 0", name="counts"),
+        sa.CheckConstraint(
+            "CASE WHEN state IN ('queued', 'running') THEN done + failed + unreachable + canceled <= total"
+            " ELSE done + failed + unreachable + canceled = total END",
+            name="ended_counts",
+        ),
         sa.CheckConstraint(
             "(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="finished"
         ),
-        sa.CheckConstraint("(finished_at IS NULL) = (counts IS NULL)", name="counts"),
         # Anonymous submitters share one owner, so that their keys cannot collide unnoticed either.
         sa.Index(
             "uq_jobs_idempotency_key",
@@ -322,7 +328,14 @@ class JobRow(Base):
     request_hash: Mapped[str]
     total: Mapped[int]
     cached: Mapped[int]
-    counts: Mapped[_Json | None]
+    done: Mapped[int] = mapped_column(server_default="0")
+    failed: Mapped[int] = mapped_column(server_default="0")
+    unreachable: Mapped[int] = mapped_column(server_default="0")
+    canceled: Mapped[int] = mapped_column(server_default="0")
+    errors: Mapped[_Json] = mapped_column(server_default="{}")
+    turn: Mapped[int] = mapped_column(sa.BigInteger)
+    rate: Mapped[float | None]
+    rate_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -2,7 +2,7 @@
 once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from services import progress
 from services.canonical import sha256_of
-from services.errors import Conflict, Invalid
+from services.errors import IdempotencyKeyReused, Invalid
 from services.ids import new_id
 from services.job_request import JobRequest
 from services.planning import Limits, Plan, Planned, plan
 from services.progress import JobView
-from services.schema import JobRow, Lane, RecipeRow, State
-from services.settlement import settle
+from services.schema import JobRow, JobState, Lane, RecipeRow, State
+from services.settlement import Change, end_complete, settle
 from services.spec import ENGINE_VERSION
 from services.turns import next_turn
 
@@ -41,7 +41,7 @@ _INSERT = text("""
 """)
 # Final rows never change again and need no lock.
 _LOCK = text("""
-    SELECT digest, state, lane FROM visualizations
+    SELECT digest, state, lane, error FROM visualizations
     WHERE digest = ANY(CAST(:digests AS text[])) AND state NOT IN ('done', 'unreachable')
     ORDER BY digest FOR NO KEY UPDATE
 """)
@@ -56,6 +56,9 @@ _HURRY = text("""
     UPDATE visualizations AS v SET lane = :lane, queue_order = item.queue_order
     FROM unnest(CAST(:digests AS text[]), CAST(:orders AS bigint[])) AS item (digest, queue_order)
     WHERE v.digest = item.digest
+""")
+_UNREACHABLE = text("""
+    SELECT count(*) FROM visualizations WHERE digest = ANY(CAST(:digests AS text[])) AND state = 'unreachable'
 """)
 _LINK = text("""
     INSERT INTO job_visualizations (job_id, ordinal, digest)
@@ -88,8 +91,8 @@ def submit(
 
     All or nothing, within the caller's transaction, and everything is checked before the first insert. With
     an idempotency key, the same request again returns the job there is, also if both are submitted at the
-    same moment; another request under the same key raises `Conflict`. Items that failed or were canceled are
-    queued anew. Otherwise raises as `planning.plan` does.
+    same moment; another request under the same key raises `IdempotencyKeyReused`. Items that failed or were
+    canceled are queued anew. Otherwise raises as `planning.plan` does.
     """
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
         raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
@@ -111,6 +114,7 @@ def submit(
             request_hash=request_hash,
             total=len(planned.items),
             cached=0,
+            turn=next_turn(session),
         )
         .on_conflict_do_nothing()
         .returning(JobRow.id)
@@ -121,8 +125,8 @@ def submit(
         known = _replay(session, owner, idempotency_key, request_hash)
         assert known is not None
         return known
-    _insert_items(session, job_id, planned, request.lane)
-    row = session.get_one(JobRow, job_id, populate_existing=True)
+    row = session.get_one(JobRow, job_id)
+    _insert_items(session, row, planned)
     job = progress.views(session, [row])[0]
     return Submission(job, created=True, all_cached=job.ended)
 
@@ -136,48 +140,49 @@ def _replay(session: Session, owner: str | None, key: str, request_hash: str) ->
     if row is None:
         return None
     if row.request_hash != request_hash:
-        raise Conflict(f"The idempotency key {key!r} was used for another request, which became {row.id}.")
+        raise IdempotencyKeyReused(
+            f"The idempotency key {key!r} was used for another request, which became {row.id}."
+        )
     return Submission(progress.views(session, [row])[0], created=False, all_cached=row.cached == row.total)
 
 
-def _insert_items(session: Session, job_id: str, planned: Plan, lane: str) -> None:
+def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
     recipe = planned.recipe
     session.execute(
         insert(RecipeRow)
         .values(digest=recipe.digest, technique=recipe.technique, parameters=dict(recipe.parameters))
         .on_conflict_do_nothing()
     )
-    first_turn = next_turn(session)
-    turns = {item.digest: first_turn + ordinal for ordinal, item in enumerate(planned.items)}
+    turns = {item.digest: row.turn + ordinal for ordinal, item in enumerate(planned.items)}
     # In the order of the digests, as everywhere: two jobs that insert the same items wait for each other, and
     # must not do so crosswise.
     in_order = sorted(planned.items, key=lambda item: item.digest)
     present: list[str] = []
     for chunk in _chunks(in_order):
-        inserted = set(session.scalars(_INSERT, _columns(chunk, planned, lane, turns)))
+        inserted = set(session.scalars(_INSERT, _columns(chunk, planned, row.lane, turns)))
         present.extend(item.digest for item in chunk if item.digest not in inserted)
-    states = requeue_ended(session, present, lane, turns)
-    session.execute(_LINK, {"job": job_id, "digests": [item.digest for item in planned.items]})
-    cached = len(present) - len(states)
-    claimed = State.LEASED in states.values()
-    session.execute(
-        sa.update(JobRow)
-        .where(JobRow.id == job_id)
-        .values(
-            cached=cached,
-            state="running" if claimed else "queued",
-            started_at=sa.func.now() if claimed else None,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    if cached == len(planned.items):
-        settle(session, [job_id])
+    states = requeue_ended(session, present, row.lane, turns)
+    session.execute(_LINK, {"job": row.id, "digests": [item.digest for item in planned.items]})
+    final = [digest for digest in present if digest not in states]
+    row.cached = len(final)
+    row.unreachable = session.execute(_UNREACHABLE, {"digests": final}).scalar_one() if final else 0
+    row.done = row.cached - row.unreachable
+    start_if_claimed(row, states.values())
+    end_complete(session, [row])
+
+
+def start_if_claimed(row: JobRow, states: Collection[State]) -> None:
+    """A job that wants what a worker computes already is running from its beginning."""
+    if State.LEASED in states:
+        row.state = JobState.RUNNING
+        row.started_at = sa.func.now()
 
 
 def requeue_ended(
     session: Session, digests: Sequence[str], lane: str, turns: dict[str, int]
 ) -> dict[str, State]:
-    """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane.
+    """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane. Locks
+    jobs.
 
     `digests` ascend. Returns the states that the items had which are not final; they stay locked to the end
     of the transaction, so that nobody can cancel them before the job that wants them is seen.
@@ -185,16 +190,20 @@ def requeue_ended(
     rows: list[sa.Row[Any]] = []
     for start in range(0, len(digests), _CHUNK):
         rows += session.execute(_LOCK, {"digests": digests[start : start + _CHUNK]}).all()
-    anew = [row.digest for row in rows if row.state in (State.FAILED, State.CANCELED)]
-    slower = [
+    anew = {row.digest for row in rows if row.state in (State.FAILED, State.CANCELED)}
+    slower = {
         row.digest
         for row in rows
         if row.state == State.QUEUED and (row.lane, lane) == (Lane.BULK, Lane.INTERACTIVE)
-    ]
+    }
     for statement, chosen in ((_REQUEUE, anew), (_HURRY, slower)):
         if chosen:
-            orders = [turns[digest] for digest in chosen]
-            session.execute(statement, {"lane": lane, "digests": chosen, "orders": orders})
+            digests, orders = list(chosen), [turns[digest] for digest in chosen]
+            session.execute(statement, {"lane": lane, "digests": digests, "orders": orders})
+    reopened = {
+        row.digest: Change(State(row.state), State.QUEUED, row.error) for row in rows if row.digest in anew
+    }
+    settle(session, reopened, let_go=anew)
     return {row.digest: State(row.state) for row in rows}
 
 

@@ -131,7 +131,14 @@ def upgrade() -> None:
         sa.Column("request_hash", sa.Text(), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
         sa.Column("cached", sa.Integer(), nullable=False),
-        sa.Column("counts", postgresql.JSONB(), nullable=True),
+        sa.Column("done", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("failed", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("unreachable", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("canceled", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("errors", postgresql.JSONB(), server_default="{}", nullable=False),
+        sa.Column("turn", sa.BigInteger(), nullable=False),
+        sa.Column("rate", sa.Double(), nullable=True),
+        sa.Column("rate_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
@@ -144,7 +151,12 @@ def upgrade() -> None:
             "state IN ('queued', 'running', 'canceling', 'succeeded', 'failed', 'canceled')",
             name=op.f("ck_jobs_state"),
         ),
-        sa.CheckConstraint("(finished_at IS NULL) = (counts IS NULL)", name=op.f("ck_jobs_counts")),
+        sa.CheckConstraint("least(done, failed, unreachable, canceled) >= 0", name=op.f("ck_jobs_counts")),
+        sa.CheckConstraint(
+            "CASE WHEN state IN ('queued', 'running') THEN done + failed + unreachable + canceled <= total"
+            " ELSE done + failed + unreachable + canceled = total END",
+            name=op.f("ck_jobs_ended_counts"),
+        ),
         sa.CheckConstraint("total > 0 AND cached BETWEEN 0 AND total", name=op.f("ck_jobs_total")),
         sa.ForeignKeyConstraint(["owner_key_id"], ["api_keys.id"], name="fk_jobs_owner_key_id"),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
@@ -273,13 +285,11 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index(
-        "ix_visualizations_unit", "visualizations", ["network_id", "layer", "unit", "digest"], unique=False
-    )
+    op.create_index("ix_visualizations_unit", "visualizations", ["network_id", "layer", "unit"], unique=False)
     op.create_index(
         "ix_visualizations_without_picture",
         "visualizations",
-        ["network_id", "layer", "unit", "digest"],
+        ["network_id", "layer", "unit"],
         unique=False,
         postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
     )

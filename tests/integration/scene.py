@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
-from sqlalchemy.orm import Session
 
 from services import catalog, jobs, leases
 from services.catalog import LayerRecord, RegisterNetwork
@@ -142,28 +141,35 @@ def assert_consistent(database: Database) -> None:
         for name, wrong in _WRONG.items():
             rows = session.execute(text(wrong)).all()
             assert not rows, f"{name}: {rows[:5]}"
-        for id in session.scalars(text("SELECT id FROM jobs")).all():
-            _assert_counts(session, id)
-
-
-def _assert_counts(session: Session, id: str) -> None:
-    units = jobs.get(session, id).units
-    parts = units.done + units.failed + units.unreachable + units.canceled + units.queued + units.leased
-    linked = session.execute(
-        text("SELECT count(*), count(DISTINCT digest) FROM job_visualizations WHERE job_id = :id"), {"id": id}
-    ).one()
-    assert units.total == parts == linked[0] == linked[1], units
 
 
 _WRONG = {
+    "a live job whose counters differ from its items": """
+        SELECT id, total, done, failed, unreachable, canceled, errors, counted.*
+        FROM jobs CROSS JOIN LATERAL (
+            SELECT count(*) AS items,
+                count(*) FILTER (WHERE v.state = 'done') AS are_done,
+                count(*) FILTER (WHERE v.state = 'failed') AS are_failed,
+                count(*) FILTER (WHERE v.state = 'unreachable') AS are_unreachable,
+                count(DISTINCT v.error->>'code') FILTER (WHERE v.state = 'failed') AS codes
+            FROM job_visualizations JOIN visualizations v USING (digest) WHERE job_id = jobs.id
+        ) AS counted
+        WHERE state IN ('queued', 'running') AND ROW(total, done, failed, unreachable, canceled)
+            IS DISTINCT FROM ROW(items, are_done, are_failed, are_unreachable, 0)
+        OR total <> items
+        OR (SELECT coalesce(sum((e.value->>'count')::int), 0) FROM jsonb_each(errors) e) <> failed
+        OR state IN ('queued', 'running') AND (SELECT count(*) FROM jsonb_each(errors)) <> codes""",
     "an open job of which nothing is open": """
         SELECT id, state FROM jobs WHERE state IN ('queued', 'running') AND NOT EXISTS (
             SELECT FROM job_visualizations JOIN visualizations v USING (digest)
             WHERE job_id = jobs.id AND v.state IN ('queued', 'leased'))""",
-    "an ended job that did not end as its counts say": """
-        SELECT id, state, counts FROM jobs WHERE counts IS NOT NULL AND state <> CASE
-            WHEN state = 'canceled' THEN 'canceled'
-            WHEN (counts->>'failed')::int > 0 OR (counts->>'done')::int = 0 THEN 'failed'
+    "a canceling job that nobody works for": """
+        SELECT id FROM jobs WHERE state = 'canceling' AND NOT EXISTS (
+            SELECT FROM job_visualizations JOIN visualizations v USING (digest)
+            WHERE job_id = jobs.id AND v.state = 'canceled' AND v.lease_id IS NOT NULL)""",
+    "a job that did not end as its counts say": """
+        SELECT id, state FROM jobs WHERE finished_at IS NOT NULL AND state <> CASE
+            WHEN canceled > 0 THEN 'canceled' WHEN failed > 0 OR done = 0 THEN 'failed'
             ELSE 'succeeded' END""",
     "an item that waits though no live job wants it": """
         SELECT digest, state FROM visualizations v WHERE state IN ('queued', 'leased') AND NOT EXISTS (

@@ -299,17 +299,6 @@ def test_a_round_of_the_reconciler_excludes_another(staged: Database) -> None:
     scene.assert_consistent(staged)
 
 
-def test_the_reconciler_ends_a_job_that_was_forgotten(staged: Database) -> None:
-    job = submit(staged, request("0")).job
-    with staged.session() as session:
-        session.execute(
-            text("UPDATE visualizations SET state = 'done', image_object = 'x', finished_at = now()")
-        )
-    with staged.session() as session:
-        assert leases.reconcile(session).finished_jobs == 1
-    assert scene.job(staged, job.id).state == JobState.SUCCEEDED
-
-
 def test_one_picture_ends_all_jobs_that_waited_for_it_only(staged: Database) -> None:
     waiting = [submit(staged, request("0-1")).job.id for _ in range(3)]
     longer = submit(staged, request("1-2")).job.id
