@@ -2,6 +2,7 @@
 has its own.
 """
 
+import threading
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,6 +24,8 @@ class Context:
     store: ObjectStore
     doorbell: Doorbell
     metrics: Metrics
+    waits: threading.Semaphore
+    """A place for each request that may wait at the same time."""
 
     def close(self) -> None:
         """Close the connections."""

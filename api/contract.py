@@ -76,6 +76,6 @@ def canonical(made: dict[str, Any]) -> str:
 
 @cache
 def canonical_document() -> str:
-    from api import build
+    from api.application import build
 
     return canonical(document(build()))

@@ -23,6 +23,7 @@ from services.errors import (
     Conflict,
     FieldError,
     Forbidden,
+    IdempotencyKeyReused,
     ImagoError,
     Invalid,
     NotFound,
@@ -55,7 +56,7 @@ class Problem(Exception):
 
 def fields_problem(part: Part, errors: Sequence[FieldError]) -> Problem:
     named = [{"in": part, "pointer": error.pointer, "detail": error.detail} for error in errors]
-    detail = "; ".join(f"{error['pointer'].lstrip('/') or part} {error['detail']}" for error in named[:3])
+    detail = "; ".join(f"{error['pointer'].lstrip('/') or part}: {error['detail']}" for error in named[:3])
     if len(named) > 3:
         detail += f"; and {len(named) - 3} more"
     return Problem(problem_types.INVALID, detail, errors=named)
@@ -127,6 +128,9 @@ def _problem_for(error: ImagoError) -> Problem:
             return _invalid(error)
         case NotFound():
             return Problem(problem_types.NOT_FOUND, str(error))
+        case IdempotencyKeyReused():
+            # 422, not 409: nothing that the client waits for will make this request possible.
+            return fields_problem("header", [FieldError("/Idempotency-Key", str(error))])
         case Conflict():
             return Problem(problem_types.CONFLICT, str(error))
         case Unauthenticated():

@@ -5,6 +5,7 @@ than they compute.
 """
 
 import os
+import shutil
 import tempfile
 from typing import Any
 
@@ -12,6 +13,9 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from services.settings import Settings
+
+_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+"""Where processes keep their counts, so that each can answer for all."""
 
 
 class Server(BaseApplication):  # type: ignore[misc]
@@ -28,16 +32,18 @@ class Server(BaseApplication):  # type: ignore[misc]
         """Called in each worker after the fork: a database connection must never be shared by two
         processes.
         """
-        from api import create_app
+        from api.application import create_app
 
-        return create_app(self._settings)
+        return create_app(self._settings, concurrent_waits=max(self._options["threads"] // 2, 1))
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int, threads: int) -> None:
     """Serve until SIGTERM or SIGINT; requests that run are given 30 s to end."""
-    if workers > 1 and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    made: str | None = None
+    if workers > 1 and _COUNTS not in os.environ:
+        made = tempfile.mkdtemp(prefix="imago-metrics-")
         # Read when prometheus_client is first imported, which happens in the workers.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="imago-metrics-")
+        os.environ[_COUNTS] = made
     options: dict[str, Any] = {
         "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
         "worker_class": "gthread",
@@ -48,15 +54,18 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, threads: in
         "graceful_timeout": 30,
         "timeout": 90,  # more than the longest `Prefer: wait`
         "keepalive": 15,
-        "child_exit": _forget_worker_metrics,
+        "child_exit": _forget_process,
         "loglevel": "warning",  # requests are logged by api.request_log
         "proc_name": "imago-api",
     }
+    if made:
+        # A hook, not a `finally`: that would run in each worker too, which leaves through the same frames.
+        options["on_exit"] = lambda arbiter: shutil.rmtree(made, ignore_errors=True)
     Server(settings, options).run()
 
 
-def _forget_worker_metrics(server: object, worker: Any) -> None:
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+def _forget_process(arbiter: object, worker: Any) -> None:
+    if _COUNTS in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -14,11 +14,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 MAXIMUM_SECONDS = 60
-CONCURRENT_WAITS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
-
-_places = threading.BoundedSemaphore(CONCURRENT_WAITS)
 
 
 def preferred_wait(prefer: str | None) -> int:
@@ -29,10 +26,14 @@ def preferred_wait(prefer: str | None) -> int:
     return min(int(found[1]), MAXIMUM_SECONDS) if found else 0
 
 
-def wait_for(look: Callable[[], T], is_over: Callable[[T], bool], seconds: float) -> T:
-    """Look again and again until it is over or the time is up; return what was seen last."""
+def wait_for(
+    look: Callable[[], T], is_over: Callable[[T], bool], seconds: float, places: threading.Semaphore
+) -> T:
+    """Look again and again until it is over or the time is up, once if no place is free; return what was seen
+    last.
+    """
     seen = look()
-    if seconds <= 0 or is_over(seen) or not _places.acquire(blocking=False):
+    if seconds <= 0 or is_over(seen) or not places.acquire(blocking=False):
         return seen
     try:
         deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
@@ -42,4 +43,4 @@ def wait_for(look: Callable[[], T], is_over: Callable[[T], bool], seconds: float
             seen = look()
         return seen
     finally:
-        _places.release()
+        places.release()

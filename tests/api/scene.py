@@ -1,5 +1,5 @@
-"""What the tests of the API share: a network that was never built (only what an inspection would have said of it),
-requests, and a stand-in for a worker's results.
+"""What the tests of the API share: a network that was never built (only what an inspection would have said of
+it), requests, and a stand-in for a worker's results.
 """
 
 import hashlib

@@ -75,9 +75,9 @@ def test_a_job_that_cannot_be_is_refused_by_field_and_writes_nothing(
 ) -> None:
     counts = row_counts(database)
     answer = client.post("/v1/jobs", json=body)
-    assert answer.status_code == 422, answer.json
+    assert answer.status_code == 422, answer.get_json()
     assert answer.mimetype == "application/problem+json"
-    errors = answer.json["errors"]
+    errors = answer.get_json()["errors"]
     assert all(error["in"] == "body" for error in errors)
     found = {error["pointer"]: error["detail"] for error in errors}
     assert pointer in found
@@ -87,7 +87,7 @@ def test_a_job_that_cannot_be_is_refused_by_field_and_writes_nothing(
 
 def test_every_wrong_field_is_named_at_once(client: FlaskClient) -> None:
     body = job_body(seeds=[-1], lane="fast") | {"targets": [{"layer": "output"}]}
-    errors = client.post("/v1/jobs", json=body).json["errors"]
+    errors = client.post("/v1/jobs", json=body).get_json()["errors"]
     assert {error["pointer"] for error in errors} == {"/targets/0/units", "/seeds/0", "/lane"}
 
 
@@ -95,7 +95,7 @@ def test_every_wrong_name_is_named_at_once(client: FlaskClient) -> None:
     body = job_body(recipe=recipe(steps=0)) | {
         "targets": [{"layer": "output", "units": "77"}, {"layer": "nowhere", "units": "0"}]
     }
-    errors = client.post("/v1/jobs", json=body).json["errors"]
+    errors = client.post("/v1/jobs", json=body).get_json()["errors"]
     assert {error["pointer"] for error in errors} >= {
         "/targets/0/units",
         "/targets/1/layer",
@@ -127,8 +127,8 @@ def test_a_network_that_cannot_be_is_refused_by_field_and_writes_nothing(
 ) -> None:
     counts = row_counts(database)
     answer = client.post("/v1/networks", json=body)
-    assert answer.status_code == 422, answer.json
-    assert pointer in [error["pointer"] for error in answer.json["errors"]]
+    assert answer.status_code == 422, answer.get_json()
+    assert pointer in [error["pointer"] for error in answer.get_json()["errors"]]
     assert row_counts(database) == counts
 
 
@@ -160,18 +160,18 @@ def test_a_network_that_is_registered_otherwise_is_a_conflict(
 )
 def test_a_wrong_query_is_refused_by_parameter(client: FlaskClient, path: str, pointer: str) -> None:
     answer = client.get(path)
-    assert answer.status_code == 422, answer.json
-    (error,) = answer.json["errors"]
+    assert answer.status_code == 422, answer.get_json()
+    (error,) = answer.get_json()["errors"]
     assert (error["in"], error["pointer"]) == ("query", pointer)
 
 
 def test_a_cursor_of_another_list_is_refused(client: FlaskClient) -> None:
     for unit in range(2):
         client.post("/v1/jobs", json=job_body(str(unit)))
-    cursor = client.get("/v1/jobs?limit=1").json["next_cursor"]
+    cursor = client.get("/v1/jobs?limit=1").get_json()["next_cursor"]
     answer = client.get("/v1/networks", query_string={"cursor": cursor})
     assert answer.status_code == 422
-    assert answer.json["errors"][0]["pointer"] == "/cursor"
+    assert answer.get_json()["errors"][0]["pointer"] == "/cursor"
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,14 @@ def test_what_is_not_there_is_a_404_problem(client: FlaskClient, path: str) -> N
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.mimetype == "application/problem+json"
-    assert answer.json["status"] == 404
-    assert answer.json["type"] == "/docs#problem-not-found"
-    assert answer.json["request_id"] == answer.headers["X-Request-Id"]
+    assert answer.get_json()["status"] == 404
+    assert answer.get_json()["type"] == "/docs#problem-not-found"
+    assert answer.get_json()["request_id"] == answer.headers["X-Request-Id"]
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest(client: FlaskClient) -> None:
-    assert "classifier" in client.get(f"/v1/networks/{NETWORK}/layers/clasifier").json["detail"]
-    assert NETWORK in client.get("/v1/networks/smal.random").json["detail"]
+    assert "classifier" in client.get(f"/v1/networks/{NETWORK}/layers/clasifier").get_json()["detail"]
+    assert NETWORK in client.get("/v1/networks/smal.random").get_json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_bytes_that_no_name_has_are_refused_and_do_not_reach_the_database(
 def test_a_unit_is_a_number(client: FlaskClient) -> None:
     answer = client.get(f"/v1/networks/{NETWORK}/layers/output/units/first")
     assert answer.status_code == 422
-    assert answer.json["errors"] == [
+    assert answer.get_json()["errors"] == [
         {"in": "path", "pointer": "/unit", "detail": 'must be a whole number, got "first"'}
     ]
 
@@ -233,7 +233,7 @@ def test_a_body_over_the_limit_is_a_413_problem(client: FlaskClient, database: D
     answer = client.post("/v1/jobs", json=job_body("0," * 600_000 + "0"))
     assert answer.status_code == 413
     assert answer.mimetype == "application/problem+json"
-    assert "1048576" in answer.json["detail"]
+    assert "1048576" in answer.get_json()["detail"]
     assert row_counts(database) == counts
 
 
@@ -242,27 +242,27 @@ def test_a_body_of_another_type_is_a_415_problem(client: FlaskClient, media_type
     answer = client.post("/v1/jobs", data=b"{}", content_type=media_type)
     assert answer.status_code == 415
     assert answer.mimetype == "application/problem+json"
-    assert "application/json" in answer.json["detail"]
+    assert "application/json" in answer.get_json()["detail"]
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"seeds": [NaN]}', b"\xff", b"[" * 100_000])
 def test_a_body_that_is_no_json_is_a_400_problem(client: FlaskClient, text: bytes) -> None:
     answer = client.post("/v1/jobs", data=text, content_type="application/json")
     assert answer.status_code == 400
-    assert answer.json["type"] == "/docs#problem-malformed-body"
+    assert answer.get_json()["type"] == "/docs#problem-malformed-body"
 
 
 def test_a_number_too_large_for_the_database_is_refused_by_field(client: FlaskClient) -> None:
     answer = client.post("/v1/jobs", json=job_body([10**30]))
     assert answer.status_code == 422
-    assert answer.json["errors"][0]["pointer"].startswith("/targets/0/units")
+    assert answer.get_json()["errors"][0]["pointer"].startswith("/targets/0/units")
 
 
 def test_an_overlong_idempotency_key_is_refused_by_header(client: FlaskClient, database: Database) -> None:
     counts = row_counts(database)
     answer = client.post("/v1/jobs", json=job_body(), headers={"Idempotency-Key": "k" * 256})
     assert answer.status_code == 422
-    assert (answer.json["errors"][0]["in"], answer.json["errors"][0]["pointer"]) == (
+    assert (answer.get_json()["errors"][0]["in"], answer.get_json()["errors"][0]["pointer"]) == (
         "header",
         "/Idempotency-Key",
     )

@@ -1,0 +1,62 @@
+"""The application: its resources, pages and checks put together."""
+
+import threading
+
+from flask_openapi3.openapi import OpenAPI
+
+from api import auth, bodies, contract, discovery, health, problems, request_log, resources, response_headers
+from api.context import Context, install
+from api.metrics import Metrics
+from api.schemas.problem import ProblemDocument
+from api.web import pages
+from services.broker import Doorbell
+from services.database import Database
+from services.settings import Settings
+from services.storage import ObjectStore
+
+
+def build() -> OpenAPI:
+    """The application without the servers that it needs: enough to describe it, not to answer."""
+    app = OpenAPI(
+        __name__,
+        info=contract.INFO,
+        security_schemes=contract.SECURITY_SCHEMES,
+        validation_error_callback=problems.validation_problem,
+        validation_error_model=ProblemDocument,
+        doc_ui=False,
+        static_folder=None,
+    )
+    # The order is that of the checks: name the request, know who asks, see that its body can be read.
+    request_log.register(app)
+    auth.register(app)
+    bodies.register(app)
+    response_headers.register(app)
+    problems.register(app)
+    for blueprint in resources.ALL:
+        app.register_api(blueprint)
+    for page in (discovery.blueprint, health.blueprint, pages.blueprint):
+        app.register_blueprint(page)
+    auth.assert_every_resource_declares(app)
+    return app
+
+
+def create_app(settings: Settings, *, concurrent_waits: int = 8) -> OpenAPI:
+    """The application. Connects when first asked, so that it starts while the servers do.
+
+    `concurrent_waits`: how many requests may wait for a job at the same time; fewer than the server's
+    threads, so that others are still answered.
+    """
+    app = build()
+    database = Database(settings.database_url)
+    install(
+        app,
+        Context(
+            settings=settings,
+            database=database,
+            store=ObjectStore(settings),
+            doorbell=Doorbell(settings.broker_url),
+            metrics=Metrics(database),
+            waits=threading.BoundedSemaphore(concurrent_waits),
+        ),
+    )
+    return app
