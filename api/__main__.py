@@ -32,9 +32,10 @@ def main(arguments: list[str]) -> int:
         arguments = ["serve", *arguments]
     given = _parser().parse_args(arguments)
     if given.command == "openapi":
-        from api.contract import canonical_document
+        from api.application import build
+        from api.contract import canonical, document
 
-        sys.stdout.write(canonical_document())
+        sys.stdout.write(canonical(document(build())))
         return 0
 
     from api.serving import serve

@@ -40,14 +40,14 @@ def build() -> OpenAPI:
     return app
 
 
-def create_app(settings: Settings, *, concurrent_waits: int = 8) -> OpenAPI:
+def create_app(settings: Settings, *, threads: int = 16) -> OpenAPI:
     """The application. Connects when first asked, so that it starts while the servers do.
 
-    `concurrent_waits`: how many requests may wait for a job at the same time; fewer than the server's
-    threads, so that others are still answered.
+    `threads`: how many requests the server handles at the same time. Each may need a connection, and half of
+    them at most may wait for a job, so that others are still answered.
     """
     app = build()
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, pool_size=threads)
     install(
         app,
         Context(
@@ -56,7 +56,7 @@ def create_app(settings: Settings, *, concurrent_waits: int = 8) -> OpenAPI:
             store=ObjectStore(settings),
             doorbell=Doorbell(settings.broker_url),
             metrics=Metrics(database),
-            waits=threading.BoundedSemaphore(concurrent_waits),
+            waits=threading.BoundedSemaphore(max(threads // 2, 1)),
         ),
     )
     return app

@@ -1,21 +1,28 @@
-"""Whether a request's body can be read at all: its type, its size, its JSON. What is in it is for the
-models.
+"""Whether a request can be read at all: the type, size and JSON of its body, and that its texts are texts
+that a database can hold. What they say is for the models.
 """
 
 import inspect
 import json
-from typing import get_type_hints
+from collections.abc import Iterator
+from typing import Any, get_type_hints
 
 from flask import Flask, current_app, request
 
 from api import problem_types
-from api.problems import Problem
+from api.problems import Problem, fields_problem
+from services.errors import FieldError, pointer
 
 LIMIT = 1 << 20
 """Bytes. The largest request names 64 targets; units can be given as ranges."""
 
 
-def _check() -> None:
+def _check_path() -> None:
+    if any("\0" in value for value in (request.view_args or {}).values() if isinstance(value, str)):
+        raise Problem(problem_types.NOT_FOUND, "No name contains U+0000.")
+
+
+def _check_body() -> None:
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None or request.method not in ("POST", "PUT", "PATCH"):
         return
@@ -29,7 +36,7 @@ def _check() -> None:
             headers={"Accept-Post": "application/json"},
         )
     try:
-        json.loads(request.get_data(), parse_constant=_refuse_constant)
+        body = json.loads(request.get_data(), parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise Problem(problem_types.MALFORMED, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -37,6 +44,14 @@ def _check() -> None:
         raise Problem(problem_types.MALFORMED, f"The body is not JSON: {error.msg} at {where}.") from None
     except RecursionError:
         raise Problem(problem_types.MALFORMED, "The body is nested too deeply.") from None
+    except ValueError:
+        raise Problem(problem_types.MALFORMED, "The body has a number of thousands of digits.") from None
+    errors = [
+        FieldError(where, "must not contain U+0000 or half of a surrogate pair")
+        for where in _unstorable(body)
+    ]
+    if errors:
+        raise fields_problem("body", errors)
 
 
 def _refuse_constant(name: str) -> None:
@@ -44,6 +59,20 @@ def _refuse_constant(name: str) -> None:
     raise Problem(problem_types.MALFORMED, f"The body is not JSON: {name} is not a JSON value.")
 
 
+def _unstorable(value: Any, *place: str | int) -> Iterator[str]:
+    """Where JSON's escapes make a text that is not Unicode, or that PostgreSQL cannot hold."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _unstorable(name, *place)
+            yield from _unstorable(member, *place, name)
+    elif isinstance(value, list):
+        for index, entry in enumerate(value):
+            yield from _unstorable(entry, *place, index)
+    elif isinstance(value, str) and ("\0" in value or value.encode(errors="replace").decode() != value):
+        yield pointer(*(str(step).encode(errors="replace").decode() for step in place))
+
+
 def register(app: Flask) -> None:
     app.config["MAX_CONTENT_LENGTH"] = LIMIT
-    app.before_request(_check)
+    app.before_request(_check_path)
+    app.before_request(_check_body)

@@ -1,7 +1,7 @@
 """The OpenAPI document: made from the views and their models, completed with what holds for all of them."""
 
 import json
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from flask_openapi3.models.info import Info
@@ -38,6 +38,7 @@ _PROBLEM = {
 }
 
 
+@lru_cache(maxsize=4)
 def document(app: OpenAPI) -> dict[str, Any]:
     """The document of this application. Built from its routes; needs no server."""
     made: dict[str, Any] = json.loads(json.dumps(app.api_doc))
@@ -72,10 +73,3 @@ def _views_by_path(app: OpenAPI) -> dict[tuple[str, str], Any]:
 def canonical(made: dict[str, Any]) -> str:
     """The same text for the same contract, so that a diff of openapi.json shows a change of the contract."""
     return json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-@cache
-def canonical_document() -> str:
-    from api.application import build
-
-    return canonical(document(build()))

@@ -34,7 +34,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         """
         from api.application import create_app
 
-        return create_app(self._settings, concurrent_waits=max(self._options["threads"] // 2, 1))
+        return create_app(self._settings, threads=self._options["threads"])
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int, threads: int) -> None:

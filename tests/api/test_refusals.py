@@ -1,5 +1,6 @@
 """Bad input: a 4xx problem that names the field, and nothing is written."""
 
+import json
 from typing import Any
 
 import pytest
@@ -205,7 +206,14 @@ def test_a_misspelt_name_is_answered_with_the_nearest(client: FlaskClient) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/networks/a%00b", "/v1/jobs/%00", "/v1/visualizations?network=a%00b", "/v1/networks/%F0%28"]
+    "path",
+    [
+        "/v1/networks/a%00b",
+        "/v1/jobs/%00",
+        "/jobs/%00",
+        "/v1/visualizations?network=a%00b",
+        "/v1/networks/%F0%28",
+    ],
 )
 def test_bytes_that_no_name_has_are_refused_and_do_not_reach_the_database(
     client: FlaskClient, path: str
@@ -245,7 +253,7 @@ def test_a_body_of_another_type_is_a_415_problem(client: FlaskClient, media_type
     assert "application/json" in answer.get_json()["detail"]
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b'{"seeds": [NaN]}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("text", [b"", b"{", b'{"seeds": [NaN]}', b"\xff", b"[" * 100_000, b"9" * 5000])
 def test_a_body_that_is_no_json_is_a_400_problem(client: FlaskClient, text: bytes) -> None:
     answer = client.post("/v1/jobs", data=text, content_type="application/json")
     assert answer.status_code == 400
@@ -256,6 +264,18 @@ def test_a_number_too_large_for_the_database_is_refused_by_field(client: FlaskCl
     answer = client.post("/v1/jobs", json=job_body([10**30]))
     assert answer.status_code == 422
     assert answer.get_json()["errors"][0]["pointer"].startswith("/targets/0/units")
+
+
+@pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800"])
+def test_text_that_no_database_can_hold_is_refused_by_field(client: FlaskClient, text: str) -> None:
+    body = json.dumps(job_body() | {"network": "TEXT"}).replace("TEXT", text)
+    answer = client.post("/v1/jobs", data=body, content_type="application/json")
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"][0]["pointer"] == "/network"
+    body = json.dumps(job_body(recipe=recipe(TEXT=1))).replace("TEXT", text)
+    answer = client.post("/v1/jobs", data=body, content_type="application/json")
+    assert answer.status_code == 422
+    assert answer.get_json()["errors"][0]["pointer"] == "/recipe/parameters"
 
 
 def test_an_overlong_idempotency_key_is_refused_by_header(client: FlaskClient, database: Database) -> None:
