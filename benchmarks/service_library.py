@@ -1,0 +1,26 @@
+"""The library's side of `benchmarks.service`: for each seed read, the seconds of one `synthesize` call."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from worker.synthesis import DgnAm, Item, NetworkReference, load_generator, load_network, synthesize
+
+GENERATOR = Path(__file__).parent.parent / "generators" / "default.safetensors"
+
+
+def main() -> None:
+    network_id, recipe, units = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
+    network = load_network(NetworkReference.parse(network_id))
+    generator = load_generator(GENERATOR)
+    parameters = DgnAm(**{**generator.info.recommended, **recipe})
+    for line in sys.stdin:
+        items = [Item(unit=unit, seed=int(line)) for unit in units]
+        began = time.monotonic()
+        synthesize(network, generator, "classifier", items, parameters)
+        print(time.monotonic() - began, flush=True)
+
+
+if __name__ == "__main__":
+    main()
