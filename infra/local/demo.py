@@ -25,7 +25,9 @@ _UNITS = Path(__file__).with_name("demo_units.json")
 
 @dataclass(frozen=True)
 class Report:
-    """What a demo came to. `mean_activation_percentile` is where the pictures' activations stand among those of
+    """What a demo came to.
+
+    `mean_activation_percentile` is where the pictures' activations stand among those of
     1000 real photographs at the same unit, 0 to 100; `seconds_compute` is what the worker spent in batches.
     """
 
