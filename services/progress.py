@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from services import rates
 from services.schema import LIVE_JOBS, JobRow, JobState, Lane
 
-COUNT_CAP = 100_000
-"""Queues are counted up to here; beyond it nobody needs the exact figure."""
+COUNT_CAP = 10_000
+"""What goes before a job is counted up to here; beyond it nobody needs the exact figure."""
 
 
 @dataclass(frozen=True)

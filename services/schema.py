@@ -220,12 +220,13 @@ class VisualizationRow(Base):
         ),
         sa.Index("ix_visualizations_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
         # What readers page through.
-        sa.Index("ix_visualizations_unit", "network_id", "layer", "unit"),
+        sa.Index("ix_visualizations_unit", "network_id", "layer", "unit", "digest"),
         sa.Index(
             "ix_visualizations_without_picture",
             "network_id",
             "layer",
             "unit",
+            "digest",
             postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
         ),
     )

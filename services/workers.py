@@ -10,11 +10,14 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.progress import COUNT_CAP, service_rate
+from services.progress import service_rate
 from services.schema import Lane, WorkerRow
 
 LOST_AFTER_SECONDS = 60
 """A worker not seen for so long is taken for dead. Its leases expire by their own clock."""
+
+DEPTH_CAP = 100_000
+"""A lane is counted up to here."""
 
 WorkerState = Literal["idle", "working", "lost", "stopped"]
 
@@ -33,7 +36,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class LaneDepth:
-    """Items of one lane; `queued` is counted up to `progress.COUNT_CAP`."""
+    """Items of one lane; `queued` is counted up to `DEPTH_CAP`."""
 
     lane: Lane
     queued: int
@@ -112,7 +115,7 @@ def queue(session: Session) -> QueueSummary:
     lanes = tuple(
         LaneDepth(
             lane,
-            session.execute(_QUEUED, {"lane": lane, "cap": COUNT_CAP}).scalar_one(),
+            session.execute(_QUEUED, {"lane": lane, "cap": DEPTH_CAP}).scalar_one(),
             leased.get(lane, 0),
         )
         for lane in Lane

@@ -285,11 +285,11 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index("ix_visualizations_unit", "visualizations", ["network_id", "layer", "unit"], unique=False)
+    op.create_index("ix_visualizations_unit", "visualizations", ["network_id", "layer", "unit", "digest"], unique=False)
     op.create_index(
         "ix_visualizations_without_picture",
         "visualizations",
-        ["network_id", "layer", "unit"],
+        ["network_id", "layer", "unit", "digest"],
         unique=False,
         postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
     )

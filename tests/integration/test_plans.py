@@ -1,0 +1,188 @@
+"""What is asked often costs the same whatever the tables hold: the plans are read, nothing is timed."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
+
+from infra.local.servers import Servers
+from services import jobs, leases, visualizations, workers
+from services.database import Database
+from services.schema import Lane, State
+from tests.integration import scene
+from tests.integration.scene import claim, finish, picture, request, submit
+
+ROWS = 100_000
+LARGE = ("visualizations", "job_visualizations", "jobs", "leases")
+
+
+@pytest.fixture(scope="module")
+def crowded(servers: Servers, migrated_template: str) -> Iterator[Database]:
+    """Many items: a fifth waits in each lane, the rest is done; ten jobs want a tenth each."""
+    name = "test_plans"
+    servers.postgres.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    database = Database(servers.postgres.url_of(name))
+    scene.stage(database)
+    submit(database, request("0"))
+    with database.session() as session:
+        recipe = session.execute(text("SELECT recipe_digest FROM visualizations")).scalar_one()
+        # Without the triggers of the foreign keys: these rows are known to be right.
+        session.execute(text("SET LOCAL session_replication_role = replica"))
+        for statement in _FILL:
+            session.execute(text(statement), {"rows": ROWS, "recipe": recipe})
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    yield database
+    database.dispose()
+    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+_FILL = (
+    f"""
+    INSERT INTO visualizations (
+        digest, network_id, layer, unit, generator_id, recipe_digest, seed, engine, batch_key, lane,
+        queue_order, state, image_object, finished_at)
+    SELECT encode(sha256(i::text::bytea), 'hex'), '{scene.NETWORK}', 'classifier', i % 400,
+        '{scene.GENERATOR}', :recipe, i / 400, '1', lpad((i % 20)::text, 16, '0'),
+        CASE WHEN i % 2 = 0 THEN 'interactive' ELSE 'bulk' END, i,
+        CASE WHEN i % 5 < 2 THEN 'queued' ELSE 'done' END,
+        CASE WHEN i % 5 < 2 THEN NULL ELSE 'objects/x' END,
+        CASE WHEN i % 5 < 2 THEN NULL ELSE now() END
+    FROM generate_series(1, :rows) AS i WHERE :recipe <> ''
+    """,
+    """
+    INSERT INTO jobs (id, state, lane, request, request_hash, total, cached, done, turn)
+    SELECT 'job_' || lpad(i::text, 26, '0'), 'running', 'bulk', '{}', '', :rows / 10, 0, :rows * 3 / 50, i
+    FROM generate_series(0, 9) AS i WHERE :recipe <> ''
+    """,
+    """
+    INSERT INTO job_visualizations (job_id, ordinal, digest)
+    SELECT 'job_' || lpad(((i - 1) / (:rows / 10))::text, 26, '0'), (i - 1) % (:rows / 10),
+        encode(sha256(i::text::bytea), 'hex')
+    FROM generate_series(1, :rows) AS i WHERE :recipe <> ''
+    """,
+)
+JOB = "job_" + "5".rjust(26, "0")
+
+
+def _plans(database: Database, act: Callable[[Session], object]) -> list[tuple[str, dict[str, Any]]]:
+    """The statements that `act` executes, each with the plan that it has at that moment."""
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    def explain(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
+        if not executemany and statement.lstrip().split(None, 1)[0] in ("SELECT", "UPDATE", "WITH"):
+            beside = connection.connection.cursor()
+            beside.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
+            found.append((statement, beside.fetchone()[0][0]["Plan"]))
+
+    with database.session() as session:
+        event.listen(database.engine, "before_cursor_execute", explain)
+        try:
+            act(session)
+        finally:
+            event.remove(database.engine, "before_cursor_execute", explain)
+        session.rollback()
+    assert found
+    return found
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+def _assert_by_index(plans: list[tuple[str, dict[str, Any]]]) -> None:
+    """No table that grows is read whole."""
+    for statement, plan in plans:
+        for node in _nodes(plan):
+            whole = node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE[:2]
+            assert not whole, f"{node} in {statement}"
+
+
+def test_a_claim_reads_the_queue_in_its_order_and_nothing_else(crowded: Database) -> None:
+    plans = _plans(
+        crowded,
+        lambda session: leases.claim(session, "worker", limit=64, lease_seconds=60, lanes=(Lane.BULK,)),
+    )
+    _assert_by_index(plans)
+    ordered = [(s, p) for s, p in plans if "SKIP LOCKED" in s]
+    indexes = [[node["Index Name"] for node in _nodes(plan) if "Index Name" in node] for _, plan in ordered]
+    assert indexes == [["ix_visualizations_turn"], ["ix_visualizations_batch"]]
+    assert not any(node["Node Type"] == "Sort" for _, plan in ordered for node in _nodes(plan))
+
+
+def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> None:
+    claimed = claim(crowded)
+    digests = [work.digest for work in claimed.items]
+    failures = [leases.Failure(digest, "broken", "Broken.", True) for digest in digests]
+    acts: list[Callable[[Session], object]] = [
+        lambda session: leases.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=60),
+        lambda session: leases.finish(session, claimed.lease_id, [picture(digest) for digest in digests]),
+        lambda session: leases.fail(session, claimed.lease_id, failures),
+        lambda session: leases.release(session, claimed.lease_id),
+    ]
+    for act in acts:
+        _assert_by_index(_plans(crowded, act))
+    assert finish(crowded, claimed) == set(digests)
+
+
+def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database) -> None:
+    claimed = claim(crowded)
+    scene.expire(crowded, claimed.lease_id)
+    _assert_by_index(_plans(crowded, leases.reconcile))
+    with crowded.session() as session:
+        leases.release(session, claimed.lease_id)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda session: jobs.get(session, JOB),
+        lambda session: jobs.list(session, limit=10),
+        lambda session: jobs.items(session, JOB, limit=200),
+        lambda session: visualizations.search(session, limit=50),
+        lambda session: visualizations.search(session, network=scene.NETWORK, layer="classifier", unit=3),
+        lambda session: visualizations.search(session, network=scene.NETWORK, state=State.FAILED),
+        lambda session: visualizations.best(session, scene.NETWORK, "classifier", 3),
+        workers.queue,
+    ],
+    ids=["job", "jobs", "items", "any", "unit", "failed", "best", "queue"],
+)
+def test_reading_finds_its_rows_by_index(crowded: Database, act: Callable[[Session], object]) -> None:
+    _assert_by_index(_plans(crowded, act))
+
+
+def test_a_later_page_starts_where_the_cursor_says(crowded: Database) -> None:
+    with crowded.session() as session:
+        first = visualizations.search(session, network=scene.NETWORK, limit=50)
+    plans = _plans(
+        crowded,
+        lambda session: visualizations.search(
+            session, network=scene.NETWORK, limit=50, cursor=first.next_cursor
+        ),
+    )
+    _assert_by_index(plans)
+    scans = [n for _, plan in plans for n in _nodes(plan) if n.get("Relation Name") == "visualizations"]
+    assert any("ROW(network_id, layer, unit, digest) >" in node.get("Index Cond", "") for node in scans), (
+        scans
+    )
+
+
+def test_a_job_of_many_items_is_submitted_with_a_few_statements(crowded: Database) -> None:
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(crowded.engine, "before_cursor_execute", note)
+    try:
+        submit(crowded, request("all", seeds=[7001, 7002, 7003, 7004, 7005, 7006]))
+    finally:
+        event.remove(crowded.engine, "before_cursor_execute", note)
+    assert len(statements) < 25, statements
