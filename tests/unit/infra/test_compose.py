@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,15 @@ def test_an_image_installs_what_is_locked_and_make_installs(image: str, requirem
 def _pins(name: str) -> set[str]:
     lines = (ROOT / "requirements" / name).read_text().splitlines()
     return {line.split(" ")[0] for line in lines if re.match(r"[a-z0-9].*==", line)}
+
+
+def test_what_builds_the_client_is_locked() -> None:
+    """`make` installs the client without build isolation, so that nothing unlocked is downloaded for it."""
+    project = tomllib.loads((ROOT / "client/pyproject.toml").read_text())
+    needed = {re.split(r"[<>=~ ]", need)[0] for need in project["build-system"]["requires"]}
+    if "hatchling" in needed:
+        needed.add("editables")  # what hatchling asks for when the install is editable
+    assert needed <= {pin.split("==")[0] for pin in _pins("dev.txt")}
 
 
 def test_make_installs_with_hashes_too() -> None:
