@@ -56,10 +56,10 @@ class UnitObjective:
         return output[self._item, self._unit, self._y, self._x].float()
 
     def only(self, kept: Tensor) -> "UnitObjective":
-        """The objective of some of its items; `kept` [M] are their indices."""
+        """The objective of the items whose indices are in `kept` [M]; one may be there several times."""
         part = object.__new__(UnitObjective)
         part.positions = tuple(self.positions[n] for n in kept.tolist())
         part._is_vector = self._is_vector
         part._unit, part._y, part._x = self._unit[kept], self._y[kept], self._x[kept]
-        part._item = self._item[: len(kept)]
+        part._item = torch.arange(len(kept), device=kept.device)
         return part
