@@ -1,5 +1,6 @@
 """`python -m worker`: one worker, a Celery parent without torch and its one child that computes."""
 
+import logging
 import os
 import sys
 from typing import Any
@@ -30,6 +31,7 @@ def main() -> None:
     # times slower. OpenMP reads this when torch is loaded, so the child has to inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logs.configure(settings.log_format, settings.log_level)
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # it reports every doorbell
     signals.setup_logging.connect(keep_our_logging)
     signals.celeryd_after_setup.connect(before_the_pool)
     app = create_app(settings)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from services import leases, workers
+from services import leases
 from services.database import Database
 from services.errors import Unavailable
 from services.leases import Claim, Failure, Pulse, Work
@@ -56,6 +56,7 @@ class BatchRunner:
         self._worker_id = worker_id
         self._stop = stop
         self._turn = 0
+        self._group_sizes: dict[str, int] = {}  # by batch key, where the device's own took too much memory
         self._held: set[int] = set()
         self._delivering: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="delivery")
@@ -112,7 +113,6 @@ class BatchRunner:
     def _keeper(self, claim: Claim, confirmed_at: float) -> LeaseKeeper:
         def pulse(steps: int) -> Pulse:
             with self._database.session() as session:
-                workers.seen(session, self._worker_id)
                 return leases.heartbeat(
                     session, claim.lease_id, steps=steps, lease_seconds=self._settings.lease_seconds
                 )
@@ -154,16 +154,14 @@ class BatchRunner:
         items = self._keep_what_fits(claim, parameters.steps)
         network = self._persist(lambda: self._runtime.network(claim.network_id), keeper)
         generator = self._persist(lambda: self._runtime.generator(claim.generator_id), keeper)
-        device = self._runtime.device
 
         def on_step(step: int) -> None:
             if step == parameters.steps // 2:
                 crash_point("mid_batch")
             keeper.step()
 
-        def ascend(batch: Sequence[Work]) -> list[Picture]:
+        def ascend(batch: Sequence[Work], group_size: int) -> list[Picture]:
             keeper.check()
-            device.start_measuring_memory()
             with keeper.computing():
                 return synthesize(
                     network,
@@ -172,17 +170,12 @@ class BatchRunner:
                     [Item(work.unit, work.seed, work.position) for work in batch],
                     parameters,
                     on_step=on_step,
-                    device=device.name,
+                    device=self._runtime.device.name,
+                    group_size=group_size,
                 )
 
         def on_batch(size: int, seconds: float) -> None:
-            self._sizer.learn(
-                claim.batch_key,
-                items=size,
-                steps=parameters.steps,
-                seconds=seconds,
-                peak_bytes=device.peak_bytes(),
-            )
+            self._sizer.learn(claim.batch_key, items=size, steps=parameters.steps, seconds=seconds)
             log.info(
                 "batch_computed",
                 items=size,
@@ -191,13 +184,14 @@ class BatchRunner:
                 layer=claim.layer,
             )
 
-        def on_out_of_memory(size: int) -> None:
-            self._sizer.out_of_memory(claim.batch_key, size)
-            device.free_cached_memory()
+        def on_out_of_memory(group_size: int) -> None:
+            self._group_sizes[claim.batch_key] = max(group_size, 1)
+            self._runtime.let_go()
 
         return compute(
             items,
             ascend,
+            group_size=self._group_sizes.get(claim.batch_key, self._runtime.device.group_size),
             canceled=lambda: keeper.canceled,
             on_batch=on_batch,
             on_out_of_memory=on_out_of_memory,

@@ -4,6 +4,7 @@ It is spawned, not forked, so it starts empty; everything that has a socket, a t
 here.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -72,6 +73,7 @@ class Child:
         finally:
             self._ready.set()
         if self._patrol is not None:
+            threading.Thread(target=self._stay_seen, name="presence", daemon=True).start()
             self._patrol.run()
             self._sign_off()
 
@@ -120,8 +122,7 @@ class Child:
         sizer = BatchSizer(
             batch_seconds=settings.batch_seconds,
             max_batch=settings.max_batch,
-            first=device.first_batch,
-            memory_bytes=device.memory_bytes,
+            group_size=device.group_size,
         )
         self._runner = BatchRunner(
             database=database,
@@ -136,12 +137,23 @@ class Child:
             database=database,
             runner=self._runner,
             inspector=Inspector(database, runtime),
-            worker_id=worker_id,
             poll_seconds=settings.poll_seconds,
             ring=lambda: doorbell.ring(Lane.INTERACTIVE),
             stop=stop,
         )
         log.info("worker_ready", device=device.description)
+
+    def _stay_seen(self) -> None:
+        """Tell the database that this worker lives, also while it downloads a network for minutes."""
+        from services import workers
+        from services.errors import Unavailable
+
+        while not self._stop.wait(self._settings.heartbeat_seconds):
+            try:
+                with self._database.session() as session:
+                    workers.seen(session, self._worker_id)
+            except Unavailable as error:
+                log.warning("server_away", what="presence", reason=str(error))
 
     def _sign_off(self) -> None:
         from services import workers
@@ -163,6 +175,7 @@ def start(**_: object) -> None:
     global _child
     settings = Settings()  # the entry point of this process
     logs.configure(settings.log_format, settings.log_level)
+    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)  # it reports every doorbell's end
     _child = Child(settings)
     _child.start()
 

@@ -1,5 +1,5 @@
-"""Computing the items of one claim: what is too large is halved, what is faulty is found, what is canceled
-is left out."""
+"""Computing the items of one claim: what takes too much memory is made smaller, what is faulty is found,
+what is canceled is left out."""
 
 import time
 from collections import deque
@@ -21,7 +21,8 @@ from worker.synthesis.truncation import LayerError
 log = structlog.get_logger()
 IMPOSSIBLE = (LayerError, ObjectiveError, FitError, RecipeError, NetworkError)
 """What no repetition can change: the engine refuses the item before any work."""
-Synthesize = Callable[[Sequence[Work]], Sequence[Picture]]
+Synthesize = Callable[[Sequence[Work], int], Sequence[Picture]]
+"""Items and the engine's group size, which bounds the memory that they take → their pictures."""
 
 
 class DeviceLost(Exception):
@@ -30,11 +31,13 @@ class DeviceLost(Exception):
 
 @dataclass(frozen=True)
 class Made:
-    """A picture and the batch that it was made in (`seconds` is the time of all its `batch_size` items)."""
+    """A picture and the batch that it was made in: `seconds` is the time of all its `batch_size` items,
+    computed `group_size` at once."""
 
     work: Work
     picture: Picture
     batch_size: int
+    group_size: int
     seconds: float
 
 
@@ -50,16 +53,17 @@ def compute(
     items: Sequence[Work],
     synthesize: Synthesize,
     *,
+    group_size: int,
     canceled: Callable[[], frozenset[str]],
     on_batch: Callable[[int, float], None],
     on_out_of_memory: Callable[[int], None],
 ) -> Computed:
     """Compute `items`, together if possible.
 
-    A batch that does not fit into memory, or fails, is cut in two, so that in the end only the items that
-    cannot be computed alone fail. `on_batch(items, seconds)` reports a batch that went well,
-    `on_out_of_memory(items)` one that did not fit. Raises `Interrupted` from `synthesize`, and
-    `DeviceLost`.
+    A batch that does not fit into memory is tried again in smaller groups. One that fails is cut in two, so
+    that in the end only the items that cannot be computed alone fail. `on_batch(items, seconds)` reports a
+    batch that went well, `on_out_of_memory(group_size)` what to try from now on, 0 when nothing smaller is
+    left. Raises `Interrupted` from `synthesize`, and `DeviceLost`.
     """
     done = Computed()
     queue = deque([list(items)])
@@ -69,38 +73,46 @@ def compute(
         if not batch:
             continue
         began = time.monotonic()
-        error = _attempt(batch, synthesize, done, began)
+        error = _attempt(batch, synthesize, group_size, done, began)
         if error is None:
             on_batch(len(batch), time.monotonic() - began)
             continue
         # Outside of `except`: a live traceback would keep the batch's tensors in memory.
         if is_device_lost(error):
             raise DeviceLost(str(error))
-        too_large = is_out_of_memory(error)
-        if too_large:
-            on_out_of_memory(len(batch))
-        if len(batch) > 1:
-            log.warning("batch_cut", items=len(batch), out_of_memory=too_large, error=_summary(error))
+        if is_out_of_memory(error):
+            on_out_of_memory(group_size // 2)
+            if group_size > 1:
+                log.warning("group_halved", group_size=group_size)
+                group_size //= 2
+                queue.appendleft(batch)
+            else:
+                message = "One item alone does not fit into the device's memory."
+                done.failures.extend(
+                    Failure(work.digest, "out_of_memory", message, retryable=True) for work in batch
+                )
+        elif len(batch) > 1:
+            log.warning("batch_cut", items=len(batch), error=_summary(error))
             middle = len(batch) // 2
             queue.extendleft([batch[middle:], batch[:middle]])
-        elif too_large:
-            message = "This item alone does not fit into the device's memory."
-            done.failures.append(Failure(batch[0].digest, "out_of_memory", message, retryable=True))
         else:
             done.failures.append(_failed(batch[0], error))
     return done
 
 
-def _attempt(batch: Sequence[Work], synthesize: Synthesize, done: Computed, began: float) -> Exception | None:
+def _attempt(
+    batch: Sequence[Work], synthesize: Synthesize, group_size: int, done: Computed, began: float
+) -> Exception | None:
     try:
-        pictures = synthesize(batch)
+        pictures = synthesize(batch, group_size)
     except Interrupted:
         raise
     except Exception as error:
         return error.with_traceback(None)
     seconds = time.monotonic() - began
     done.made.extend(
-        Made(work, picture, len(batch), seconds) for work, picture in zip(batch, pictures, strict=True)
+        Made(work, picture, len(batch), group_size, seconds)
+        for work, picture in zip(batch, pictures, strict=True)
     )
     return None
 

@@ -142,6 +142,7 @@ class Delivery:
         return self._provenance.of(
             lease_id=claim.lease_id,
             batch_size=made.batch_size,
+            group_size=made.group_size,
             seconds=made.seconds,
             skipped_steps=made.picture.skipped_steps,
         )

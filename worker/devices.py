@@ -7,35 +7,23 @@ from typing import Literal
 
 import torch
 
+from worker.synthesis.ascent import GROUP_SIZES
+
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
-MEMORY_SHARE = 0.8
-"""Share of a device's memory that a batch may be expected to fill: the allocator fragments and convolutions
-need workspace."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """One device as this process uses it. `memory_bytes` is None where a batch's peak cannot be measured."""
+    """One device as this process uses it."""
 
     name: str
     description: str
     dtype: torch.dtype
-    memory_bytes: int | None
 
     @property
-    def first_batch(self) -> int:
-        """Items of a first batch of unknown cost: enough to keep the device busy, few enough to show a
-        picture soon."""
-        return 4 if self.name == "cpu" else 16
-
-    def start_measuring_memory(self) -> None:
-        if self.name == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-
-    def peak_bytes(self) -> int | None:
-        """Most memory that tensors held since `start_measuring_memory`; None where the device does not
-        tell."""
-        return torch.cuda.max_memory_allocated() if self.name == "cuda" else None
+    def group_size(self) -> int:
+        """Items that the engine computes at once on it; pictures made with another group size differ."""
+        return GROUP_SIZES.get(self.name, GROUP_SIZES["cpu"])
 
     def free_cached_memory(self) -> None:
         """Hand unused blocks back. Call it outside an `except` block, whose traceback keeps tensors alive."""
@@ -60,15 +48,14 @@ def choose_device(choice: DeviceChoice = "auto", threads: int | None = None) -> 
             f"device {name!r} was asked for, but torch {torch.__version__} finds none; use auto or cpu"
         )
     if name == "cuda":
-        properties = torch.cuda.get_device_properties(0)
-        return Device(name, properties.name, torch.float32, int(properties.total_memory * MEMORY_SHARE))
+        return Device(name, torch.cuda.get_device_name(0), torch.float32)
     if name == "mps":
-        return Device(name, "Apple GPU", torch.float32, None)
-    return Device(name, f"CPU, {torch.get_num_threads()} of {os.cpu_count()} cores", torch.float32, None)
+        return Device(name, "Apple GPU", torch.float32)
+    return Device(name, f"CPU, {torch.get_num_threads()} of {os.cpu_count()} cores", torch.float32)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for a device or the host running out of memory, which a smaller batch may avoid."""
+    """True for a device or the host running out of memory, which smaller groups may avoid."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

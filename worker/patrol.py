@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from services import leases, workers
+from services import leases
 from services.database import Database
 from services.errors import Unavailable
 from worker.batch_runner import BatchRunner
@@ -32,7 +32,6 @@ class Patrol:
         database: Database,
         runner: BatchRunner,
         inspector: Inspector,
-        worker_id: str,
         poll_seconds: float,
         ring: Callable[[], object],
         stop: StopFlag,
@@ -41,7 +40,6 @@ class Patrol:
         self._database = database
         self._runner = runner
         self._inspector = inspector
-        self._worker_id = worker_id
         self._poll_seconds = poll_seconds
         self._ring = ring
         self._stop = stop
@@ -97,7 +95,6 @@ class Patrol:
         idle."""
         self._next_reconcile = time.monotonic() + self._poll_seconds
         with self._database.session() as session:
-            workers.seen(session, self._worker_id)
             done = leases.reconcile(session)
         if done.expired_leases or done.poisoned or done.finished_jobs:
             log.info(

@@ -43,12 +43,15 @@ class Provenance:
             "revision": source_revision(),
         }
 
-    def of(self, *, lease_id: int, batch_size: int, seconds: float, skipped_steps: int) -> dict[str, Any]:
-        """Provenance of one picture. `seconds` is the time of its whole batch of `batch_size` items;
-        `skipped_steps` counts updates left out because the gradient was not finite."""
+    def of(
+        self, *, lease_id: int, batch_size: int, group_size: int, seconds: float, skipped_steps: int
+    ) -> dict[str, Any]:
+        """Provenance of one picture. `seconds` is the time of its whole batch of `batch_size` items, computed
+        `group_size` at once; `skipped_steps` counts updates left out because the gradient was not finite."""
         return self._constant | {
             "lease": lease_id,
             "batch_size": batch_size,
+            "group_size": group_size,
             "batch_seconds": round(seconds, 3),
             "skipped_steps": skipped_steps,
         }

@@ -128,7 +128,7 @@ class Runtime:
         return NetworkReference(reference.id, "file", reference.architecture, str(path), reference.classes)
 
     def let_go(self) -> None:
-        """Drop everything from the device: after running out of memory, the next batch loads what it
+        """Drop from the device what is not in use: after running out of memory, the next batch loads what it
         needs."""
         self._networks.clear()
         self._generators.clear()

@@ -12,7 +12,7 @@ from services.broker import Doorbell
 from tests.worker_scene import LEASE_SECONDS, MAX_BATCH, Scene, until
 
 pytestmark = pytest.mark.chaos
-STEPS = 40
+STEPS = 30
 """Enough that a batch is in its ascent for most of its time."""
 
 

@@ -29,15 +29,15 @@ def picture(of: Work) -> Picture:
 
 
 class Engine:
-    """Refuses units in `faulty`, and batches larger than `room`."""
+    """Refuses units in `faulty`, and groups larger than `room`."""
 
     def __init__(self, faulty: Sequence[int] = (), room: int = 1000, error: Exception | None = None) -> None:
         self.faulty, self.room, self.error = set(faulty), room, error
         self.batches: list[int] = []
 
-    def __call__(self, items: Sequence[Work]) -> list[Picture]:
+    def __call__(self, items: Sequence[Work], group_size: int) -> list[Picture]:
         self.batches.append(len(items))
-        if len(items) > self.room:
+        if group_size > self.room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         if self.faulty & {item.unit for item in items}:
             raise self.error or RuntimeError("this item is broken")
@@ -47,15 +47,16 @@ class Engine:
 def run(
     items: Sequence[Work], engine: Engine, gone: frozenset[str] = frozenset()
 ) -> tuple[Computed, list[int]]:
-    too_large: list[int] = []
+    smaller: list[int] = []
     done = compute(
         items,
         engine,
+        group_size=32,
         canceled=lambda: gone,
         on_batch=lambda size, seconds: None,
-        on_out_of_memory=too_large.append,
+        on_out_of_memory=smaller.append,
     )
-    return done, too_large
+    return done, smaller
 
 
 def test_items_are_computed_together_and_keep_their_own_pictures() -> None:
@@ -79,18 +80,18 @@ def test_an_impossible_item_is_not_tried_again() -> None:
     assert done.failures[0].code == "impossible"
 
 
-def test_a_batch_that_does_not_fit_is_halved_until_it_does() -> None:
-    engine = Engine(room=4)
-    done, too_large = run(work(16), engine)
-    assert len(done.made) == 16
+def test_a_batch_that_does_not_fit_is_computed_in_smaller_groups() -> None:
+    engine = Engine(room=8)
+    done, smaller = run(work(16), engine)
+    assert smaller == [16, 8]
+    assert [made.group_size for made in done.made] == [8] * 16
     assert not done.failures
-    assert too_large == [16, 8, 8]
 
 
-def test_an_item_that_does_not_fit_alone_fails_and_says_so() -> None:
-    done, _ = run(work(2), Engine(room=0))
-    assert {failure.code for failure in done.failures} == {"out_of_memory"}
-    assert len(done.failures) == 2
+def test_items_that_do_not_fit_alone_fail_and_say_so() -> None:
+    done, smaller = run(work(2), Engine(room=0))
+    assert smaller == [16, 8, 4, 2, 1, 0]
+    assert [failure.code for failure in done.failures] == ["out_of_memory"] * 2
 
 
 def test_canceled_items_are_left_out() -> None:
