@@ -285,7 +285,9 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state = 'queued'"),
     )
-    op.create_index("ix_visualizations_unit", "visualizations", ["network_id", "layer", "unit", "digest"], unique=False)
+    op.create_index(
+        "ix_visualizations_unit", "visualizations", ["network_id", "layer", "unit", "digest"], unique=False
+    )
     op.create_index(
         "ix_visualizations_without_picture",
         "visualizations",
