@@ -66,9 +66,9 @@ class Doorbell:
         except Exception as error:
             # kombu lets through errors of redis, of sockets and its own: none may fail what was committed.
             self._silent_until = time.monotonic() + _SILENCE_SECONDS
-            log.warning("doorbell.unheard", lane=lane, error=str(error))
+            log.warning("doorbell_unheard", lane=lane, error=str(error))
             return False
-        log.debug("doorbell.rung", lane=lane)
+        log.debug("doorbell_rung", lane=lane)
         return True
 
     def ping(self) -> None:

@@ -7,7 +7,7 @@ its lease, or reports twice, changes nothing. Results may therefore be reported 
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -197,8 +197,11 @@ _RELEASE = text("""
     UPDATE visualizations SET state = CASE state WHEN 'leased' THEN 'queued' ELSE state END, lease_id = NULL
     WHERE digest = ANY(CAST(:digests AS text[]))
 """)
-_COUNT_SETTLED = text("UPDATE leases SET settled = settled + :settled WHERE id = :lease")
-_END_LEASE = text("UPDATE leases SET ended_at = clock_timestamp(), outcome = :outcome WHERE id = :lease")
+_UPDATE_LEASE = text("""
+    UPDATE leases SET settled = settled + :settled,
+        ended_at = CASE WHEN :ends THEN clock_timestamp() END, outcome = CASE WHEN :ends THEN :outcome END
+    WHERE id = :lease
+""")
 
 
 def lanes_of_turn(turn: int) -> tuple[Lane, Lane]:
@@ -265,7 +268,7 @@ def finish(session: Session, lease_id: int, results: Sequence[Finished]) -> set[
     Returns the digests that were accepted: those that the lease still held. Put the objects first. When the
     commit is in doubt, call it again: what was accepted once is not accepted twice.
     """
-    return _end_items(session, lease_id, _FINISH, [asdict(result) for result in results])
+    return _end_items(session, lease_id, _FINISH, [vars(result) for result in results])
 
 
 def unreachable(session: Session, lease_id: int, items: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
@@ -280,7 +283,7 @@ def fail(session: Session, lease_id: int, failures: Sequence[Failure]) -> set[st
 
     For the items' own errors only: what the infrastructure did to them costs no attempt, see `release`.
     """
-    return _end_items(session, lease_id, _FAIL, [asdict(failure) for failure in failures])
+    return _end_items(session, lease_id, _FAIL, [vars(failure) for failure in failures])
 
 
 def release(session: Session, lease_id: int, digests: Collection[str] | None = None) -> set[str]:
@@ -314,7 +317,6 @@ def _end_items(
         row.digest: Change(State.LEASED, State(row.state), row.error)
         for row in session.execute(statement, given)
     }
-    session.execute(_COUNT_SETTLED, {"lease": lease_id, "settled": len(accepted)})
     _close(session, lease_id, held, accepted, changes, set(), outcome="finished")
     return set(accepted)
 
@@ -338,10 +340,12 @@ def _close(
 ) -> None:
     """End the lease if it has nothing left to compute, and let the jobs follow."""
     left = [digest for digest in held if digest not in set(given_up)]
-    if all(held[digest] == State.CANCELED for digest in left):
+    ends = all(held[digest] == State.CANCELED for digest in left)
+    if ends and left:
         session.execute(_RELEASE, {"digests": left})
-        session.execute(_END_LEASE, {"lease": lease_id, "outcome": outcome})
         let_go = let_go | set(left)
+    lease = {"lease": lease_id, "settled": len(changes), "ends": ends, "outcome": outcome}
+    session.execute(_UPDATE_LEASE, lease)
     settle(session, changes, let_go)
 
 

@@ -65,18 +65,20 @@ def settle(session: Session, changes: Mapping[str, Change], let_go: Collection[s
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
+    if not rows:
+        return []
     now = _now(session)
     for row in rows:
         if row.state in LIVE_JOBS:
             _count(row, [changes[digest] for digest in wanted[row.id] if digest in changes], now)
-    return end_complete(session, rows)
+    return end_complete(session, rows, now)
 
 
-def end_complete(session: Session, rows: Sequence[JobRow]) -> list[str]:
+def end_complete(session: Session, rows: Sequence[JobRow], now: datetime | None = None) -> list[str]:
     """End those of the jobs, which the caller holds, of which nothing is left; returns their ids."""
     canceling = [row.id for row in rows if row.state == JobState.CANCELING]
     held = set(session.scalars(_STILL_HELD, {"ids": canceling})) if canceling else set()
-    now = _now(session)
+    now = now or _now(session)
     ended = []
     for row in rows:
         if row.state == JobState.CANCELING:

@@ -1,0 +1,93 @@
+"""Keys: shown once, kept as hashes, refused when they are wrong, expired or revoked."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from services import access
+from services.database import Database
+from services.errors import Invalid, NotFound, Unauthenticated
+
+
+def test_a_key_is_known_by_its_token_and_kept_as_a_hash(staged: Database) -> None:
+    with staged.session() as session:
+        key, token = access.create_key(session, " notebook ", ["jobs:write", "read"])
+    assert token.startswith(f"imago_{key.id}_")
+    assert len(token.removeprefix(f"{key.prefix}_")) == 43
+    with staged.session() as session:
+        principal = access.authenticate(session, token)
+        stored = session.execute(text("SELECT to_jsonb(api_keys)::text FROM api_keys")).scalar_one()
+    assert principal == access.Principal(key.id, "notebook", frozenset({"read", "jobs:write"}))
+    assert token.removeprefix(f"{key.prefix}_") not in stored
+
+
+def test_what_is_not_a_known_key_is_refused(staged: Database) -> None:
+    with staged.session() as session:
+        key, token = access.create_key(session, "k", ["read"])
+    wrong = [
+        "",
+        "imago",
+        token[:-1],
+        token + "x",
+        token[:-1] + ("A" if token[-1] != "A" else "B"),
+        token.replace(key.id, "00000000"),
+        token.upper(),
+        "imago_" + key.id + "_" + "\0" * 43,
+    ]
+    for guess in wrong:
+        with pytest.raises(Unauthenticated), staged.session() as session:
+            access.authenticate(session, guess)
+
+
+def test_an_expired_and_a_revoked_key_are_refused(staged: Database) -> None:
+    with staged.session() as session:
+        _, late = access.create_key(
+            session, "late", ["read"], expires_at=datetime.now(UTC) - timedelta(seconds=1)
+        )
+        _, valid = access.create_key(
+            session, "valid", ["read"], expires_at=datetime.now(UTC) + timedelta(hours=1)
+        )
+        key, revoked = access.create_key(session, "revoked", ["read"])
+        first = access.revoke_key(session, key.id)
+    with staged.session() as session:
+        assert access.revoke_key(session, key.id).revoked_at == first.revoked_at
+        assert access.authenticate(session, valid).name == "valid"
+        with pytest.raises(Unauthenticated, match="expired at"):
+            access.authenticate(session, late)
+        with pytest.raises(Unauthenticated, match="revoked at"):
+            access.authenticate(session, revoked)
+        with pytest.raises(NotFound):
+            access.revoke_key(session, "nothing0")
+
+
+def test_use_is_noted(staged: Database) -> None:
+    with staged.session() as session:
+        _, token = access.create_key(session, "k", ["read"])
+        assert access.list_keys(session)[0].last_used_at is None
+    with staged.session() as session:
+        access.authenticate(session, token)
+    with staged.session() as session:
+        used = access.list_keys(session)[0].last_used_at
+        access.authenticate(session, token)
+    assert used is not None
+    with staged.session() as session:
+        assert access.list_keys(session)[0].last_used_at == used
+
+
+@pytest.mark.parametrize(
+    ("name", "scopes", "pointer"),
+    [
+        ("", ["read"], "/name"),
+        ("k", [], "/scopes"),
+        ("k", ["read", "root"], "/scopes"),
+        ("k" * 101, ["read"], "/name"),
+    ],
+)
+def test_a_key_needs_a_name_and_known_scopes(
+    staged: Database, name: str, scopes: list[str], pointer: str
+) -> None:
+    with pytest.raises(Invalid, match=pointer), staged.session() as session:
+        access.create_key(session, name, scopes)
+    with pytest.raises(Invalid, match="/expires_at"), staged.session() as session:
+        access.create_key(session, "k", ["read"], expires_at=datetime(2030, 1, 1))

@@ -1,0 +1,52 @@
+"""Who works and how much waits."""
+
+from sqlalchemy import text
+
+from services import workers
+from services.database import Database
+from services.schema import Lane
+from tests.integration import scene
+from tests.integration.scene import claim, finish, request, submit
+
+
+def _list(staged: Database) -> dict[str, str]:
+    with staged.session() as session:
+        return {worker.id: worker.state for worker in workers.list(session)}
+
+
+def test_a_worker_is_idle_working_lost_or_stopped(staged: Database) -> None:
+    with staged.session() as session:
+        for id in ("a", "b", "c", "d"):
+            workers.register(session, id, host="here", device="cpu")
+        workers.stopped(session, "d")
+    submit(staged, request("0-1"))
+    claimed = claim(staged, worker="b")
+    with staged.session() as session:
+        session.execute(text("UPDATE workers SET seen_at = now() - interval '61 seconds' WHERE id = 'c'"))
+    assert _list(staged) == {"a": "idle", "b": "working", "c": "lost", "d": "stopped"}
+    finish(staged, claimed)
+    with staged.session() as session:
+        workers.seen(session, "c")
+        workers.register(session, "d", host="here", device="cuda")
+    assert _list(staged) == dict.fromkeys("abcd", "idle")
+
+
+def test_the_summary_counts_what_waits_and_tells_when_it_will_be_done(staged: Database) -> None:
+    with staged.session() as session:
+        assert [(lane.queued, lane.leased) for lane in workers.queue(session).lanes] == [(0, 0), (0, 0)]
+        workers.register(session, "worker-1", host="here", device="cpu")
+    submit(staged, request("0-9"))
+    submit(staged, request("10-14", lane=Lane.BULK))
+    finish(staged, claim(staged, limit=6))
+    claim(staged, limit=1)
+    with staged.session() as session:
+        summary = workers.queue(session)
+    assert [(lane.lane, lane.queued, lane.leased) for lane in summary.lanes] == [
+        (Lane.INTERACTIVE, 3, 1),
+        (Lane.BULK, 5, 0),
+    ]
+    assert summary.workers == 1
+    # Six in the last minute, nine to go.
+    assert summary.rate == 6 / 60
+    assert summary.eta_seconds == 90
+    scene.assert_consistent(staged)

@@ -1,0 +1,39 @@
+"""Cursors are opaque, and nothing but a cursor is taken for one."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.errors import Invalid
+from services.paging import decode_cursor, encode_cursor, limit_of
+
+_texts = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+
+
+@given(_texts, st.integers(-(2**63), 2**63 - 1))
+def test_a_cursor_gives_its_key_back(text: str, number: int) -> None:
+    cursor = encode_cursor("things", [text, number])
+    assert decode_cursor("things", cursor, (str, int)) == [text, number]
+    assert cursor.replace("-", "").replace("_", "").isalnum()
+
+
+@given(st.text())
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="/cursor"):
+        decode_cursor("things", text, (str,))
+
+
+@pytest.mark.parametrize("key", [["a", 1], [1], [True], ["a\0"], [2**63], [1.5], [None], []])
+def test_keys_of_another_kind_are_refused(key: list[object]) -> None:
+    kinds = {"a\0": (str,)}.get(str(key[0]) if key else "", (int,))
+    with pytest.raises(Invalid):
+        decode_cursor("things", encode_cursor("things", key), kinds if key != [1] else (str,))  # type: ignore[arg-type]
+    with pytest.raises(Invalid):
+        decode_cursor("others", encode_cursor("things", [1]), (int,))
+
+
+def test_a_limit_is_between_1_and_200() -> None:
+    assert [limit_of(1), limit_of(200)] == [1, 200]
+    for wrong in (0, -1, 201):
+        with pytest.raises(Invalid, match="/limit"):
+            limit_of(wrong)

@@ -1,0 +1,69 @@
+"""Recipes: what is left out is settled, what cannot be is named."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.errors import Invalid
+from services.recipes import TECHNIQUES, DgnAm, resolve
+
+
+def test_the_request_goes_before_the_generator_and_that_before_the_technique() -> None:
+    recipe = resolve({"parameters": {"steps": 7}}, {"steps": 20, "learning_rate": 2})
+    assert recipe.technique == "dgn-am"
+    assert recipe.parameters["steps"] == 7
+    assert recipe.parameters["learning_rate"] == 2.0
+    assert recipe.parameters["decay"] == 0.99
+
+
+def test_every_parameter_is_settled() -> None:
+    assert set(resolve({}, {}).parameters) == set(DgnAm.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [({"l2": 0.0}, {"l2": -0.0}), ({"learning_rate": 8}, {"learning_rate": 8.0}), ({}, {"steps": 200})],
+)
+def test_two_spellings_of_one_recipe_have_one_digest(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert resolve({"parameters": first}, {}).digest == resolve({"parameters": second}, {}).digest
+
+
+@given(st.floats(min_value=1e-6, max_value=1000))
+def test_another_value_is_another_digest(rate: float) -> None:
+    recipe = resolve({"parameters": {"learning_rate": rate}}, {})
+    assert (recipe.digest == resolve({}, {}).digest) == (rate == 8.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "pointer"),
+    [
+        ({"steps": 0}, "/recipe/parameters/steps"),
+        ({"steps": True}, "/recipe/parameters/steps"),
+        ({"steps": "7"}, "/recipe/parameters/steps"),
+        ({"learning_rate": float("nan")}, "/recipe/parameters/learning_rate"),
+        ({"decay": 1.1}, "/recipe/parameters/decay"),
+        ({"bounds": "tight"}, "/recipe/parameters/bounds"),
+        ({"input_size": 31}, "/recipe/parameters/input_size"),
+        ({"a/b": 1}, "/recipe/parameters/a~1b"),
+    ],
+)
+def test_a_wrong_parameter_is_named(parameters: dict[str, Any], pointer: str) -> None:
+    with pytest.raises(Invalid) as raised:
+        resolve({"parameters": parameters}, {})
+    assert [error.pointer for error in raised.value.errors] == [pointer]
+
+
+def test_an_unknown_technique_is_named() -> None:
+    with pytest.raises(Invalid, match="/recipe/technique: is one of: dgn-am; got 'fourier'"):
+        resolve({"technique": "fourier"}, {})
+
+
+def test_every_parameter_of_every_technique_says_what_it_is() -> None:
+    for model in TECHNIQUES.values():
+        schema = model.model_json_schema()
+        assert schema["additionalProperties"] is False
+        for name, described in schema["properties"].items():
+            assert described.get("description"), name
+            assert "default" in described, name
