@@ -4,6 +4,7 @@ product.
 
 import importlib.util
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,26 +25,31 @@ PHOTOGRAPH_SIZE = 256
 
 @dataclass(frozen=True)
 class Photographs:
-    """`images` uint8 RGB [N, 3, 256, 256]; `classes` [N], the ImageNet class of each or −1 where it has "
-    "none."""
+    """Pictures of things, a few a synset.
+
+    `images` uint8 RGB [N, 3, 256, 256]; `synsets` [N], which of the set's synsets each shows; `classes` [N],
+    its ImageNet class, −1 where it has none.
+    """
 
     images: Tensor
+    synsets: Tensor
     classes: Tensor
 
-    def every(self, stride: int) -> "Photographs":
-        return Photographs(self.images[::stride], self.classes[::stride])
+    def of_every(self, nth: int) -> "Photographs":
+        """Those of every nth synset."""
+        kept = self.synsets % nth == 0
+        return Photographs(self.images[kept], self.synsets[kept], self.classes[kept])
 
 
 class WithLogits(nn.Module):
-    """A classifier whose logits are the output of a module, `logits`, so that the engine can address them."""
+    """A classifier as a module of its own, `logits`, whose output the engine can then address."""
 
-    def __init__(self, body: nn.Module) -> None:
+    def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
-        self.body = body
-        self.logits = nn.Identity()
+        self.logits = classifier
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.logits(self.body(x))
+        logits: Tensor = self.logits(x)
         return logits
 
 
@@ -84,8 +90,20 @@ class Assets:
         images = photographs(packed, PHOTOGRAPH_SIZE)
         synsets = {synset: index for index, (synset, _) in enumerate(self._synsets)}
         archive = np.load(packed)
-        own = [synsets.get(str(synset), -1) for synset in archive["classes"]]
-        return Photographs(images, torch.tensor([own[label] for label in archive["labels"]]))
+        own = torch.tensor([synsets.get(str(synset), -1) for synset in archive["classes"]])
+        labels = torch.from_numpy(archive["labels"].astype(np.int64))
+        return Photographs(images, labels, own[labels])
+
+    def classes_in(self, packed: Iterable[str]) -> frozenset[int]:
+        """The ImageNet classes that these packed image sets name by synset; sets that are not here have "
+        "none."""
+        found = set()
+        for name in packed:
+            path = self.folder / "images" / name
+            if path.is_file():
+                named = {str(synset) for synset in np.load(path)["classes"]}
+                found |= {index for index, (synset, _) in enumerate(self._synsets) if synset in named}
+        return frozenset(found)
 
     @cached_property
     def _synsets(self) -> list[tuple[str, str]]:

@@ -9,11 +9,12 @@
 - seconds_per_neuron: wall time of making the pictures, in batches, by the number of pictures.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.quality.assets import PHOTOGRAPH_SIZE
 from benchmarks.quality.judges import Judge, Opinions
@@ -24,10 +25,21 @@ from benchmarks.quality.statistics import Array, Gaussian, frechet, mean_pairwis
 from benchmarks.quality.techniques import Technique
 
 Row = dict[str, Any]
+MOST_SAMPLES = 5
 
 
-def row(technique: Technique, pictures: Pictures, plan: Plan, judges: Sequence[Judge], real: Real) -> Row:
-    """The figures of one technique, by the names of `quality.json`."""
+def row(
+    technique: Technique,
+    pictures: Pictures,
+    plan: Plan,
+    judges: Sequence[Judge],
+    real: Real,
+    seen: Collection[int] = (),
+) -> Row:
+    """The figures of one technique, by the names of `quality.json`.
+
+    `seen` are the ImageNet classes of which the technique was trained on pictures, if it was trained.
+    """
     images = pictures.of(plan.classes)
     own = torch.tensor([unit.unit for unit in plan.classes])
     opinions = {judge.id: judge(images) for judge in judges}
@@ -41,6 +53,7 @@ def row(technique: Technique, pictures: Pictures, plan: Plan, judges: Sequence[J
         "activation_percentile": float(np.concatenate(list(standing.values())).mean()),
         "diversity": _diversity(pictures, plan, judges),
         "seconds_per_neuron": pictures.seconds / len(pictures.images),
+        **_by_training(own, np.stack(list(ranks.values())), seen),
         "judges": {name: _agreement(found[None]) for name, found in ranks.items()},
         "activation_percentile_by_layer": {layer: float(found.mean()) for layer, found in standing.items()},
         "steps": technique.steps,
@@ -87,6 +100,20 @@ def _agreement(ranks: Array) -> dict[str, float]:
     return {"agreement_top1": float((ranks < 1).mean()), "agreement_top5": float((ranks < 5).mean())}
 
 
+def _by_training(own: Tensor, ranks: Array, seen: Collection[int]) -> Row:
+    """Agreement on the classes that the generator was trained on, and on the others."""
+    if not seen:
+        return {}
+    was_seen = np.isin(own.numpy(), list(seen))
+    parts = {"trained_on": ranks[:, was_seen], "others": ranks[:, ~was_seen]}
+    return {
+        "agreement_by_training": {
+            name: {"classes": part.shape[1], **(_agreement(part) if part.size else {})}
+            for name, part in parts.items()
+        }
+    }
+
+
 def _features(opinions: Sequence[Opinions]) -> Array:
     """Those of the first judge that has any."""
     found: Array = next(each.features for each in opinions if each.features is not None).numpy()
@@ -99,7 +126,7 @@ def _reference(real: Real) -> Gaussian:
 
 def _real_frechet(seen: Seen, real: Real, reference: Gaussian, count: int) -> float:
     held_out = seen.features[real.held_out]
-    samples = max(1, len(held_out) // count)
+    samples = max(1, min(MOST_SAMPLES, len(held_out) // count))
     # Neighbours in the list show the same class; every n-th keeps each sample as mixed as the whole.
     return _mean([frechet(Gaussian.fit(held_out[i::samples][:count]), reference) for i in range(samples)])
 

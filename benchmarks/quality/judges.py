@@ -15,7 +15,7 @@ from worker.synthesis.truncation import submodule
 
 BATCH = 25
 FEATURES_OF = "mobilenet_v2"
-FEATURE_LAYER = "body.conv51"
+FEATURE_LAYER = "logits.conv51"
 """MobileNetV2's last feature maps, 1280 channels; their means over space are the features of a picture."""
 
 

@@ -25,7 +25,7 @@ class Plan:
     @classmethod
     def full(cls) -> "Plan":
         chosen = classes()
-        return cls(chosen, hidden_units(), chosen[5::10], tuple(range(8)))
+        return cls(chosen, hidden_units(), chosen[5::20], tuple(range(8)))
 
     @classmethod
     def quick(cls) -> "Plan":

@@ -80,7 +80,7 @@ def look(
         str(small_size),
         *(judge.id for judge in judges),
     ]
-    key = sha256("|".join([*parts, str(len(photographs.images))]).encode()).hexdigest()[:16]
+    key = sha256("|".join([*parts, str(photographs.synsets.tolist())]).encode()).hexdigest()[:16]
     path = cache / f"real-{key}.npz"
     classes = photographs.classes.numpy()
     if not path.exists():

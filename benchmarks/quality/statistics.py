@@ -10,6 +10,7 @@ many.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,13 @@ class Gaussian:
 
     mean: Array
     covariance: Array
+
+    @cached_property
+    def root(self) -> Array:
+        """The symmetric square root of the covariance; the reference of many comparisons needs it once."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        found: Array = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+        return found
 
     @classmethod
     def fit(cls, features: Array) -> "Gaussian":
@@ -53,14 +61,12 @@ def _ledoit_wolf(centred: Array) -> Array:
     return shrunk
 
 
-def frechet(a: Gaussian, b: Gaussian) -> float:
-    """The Fréchet distance (squared 2-Wasserstein distance) of two Gaussians, at least 0."""
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-    # tr (ΣₐΣᵦ)^½ = tr (Σₐ^½ Σᵦ Σₐ^½)^½, and the right one is symmetric.
-    cross = np.sqrt(np.linalg.eigvalsh(root @ b.covariance @ root).clip(0)).sum()
-    spread = np.trace(a.covariance) + np.trace(b.covariance) - 2 * cross
-    return float(max(0.0, np.sum((a.mean - b.mean) ** 2) + spread))
+def frechet(a: Gaussian, reference: Gaussian) -> float:
+    """The Fréchet distance (squared 2-Wasserstein distance) of two Gaussians, at least 0. It is symmetric."""
+    # tr (ΣₐΣᵣ)^½ = tr (Σᵣ^½ Σₐ Σᵣ^½)^½, and the right one is symmetric.
+    cross = np.sqrt(np.linalg.eigvalsh(reference.root @ a.covariance @ reference.root).clip(0)).sum()
+    spread = np.trace(a.covariance) + np.trace(reference.covariance) - 2 * cross
+    return float(max(0.0, np.sum((a.mean - reference.mean) ** 2) + spread))
 
 
 def percentiles(values: Array, among: Array) -> Array:

@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> None:
     if not options.generator.is_file():
         raise SystemExit(f"{options.generator}: no such generator; name one with --generator")
     plan = Plan.quick() if options.quick else Plan.full()
-    photographs = assets.photographs().every(5 if options.quick else 1)
+    photographs = assets.photographs().of_every(5 if options.quick else 1)
     network = load_network(NetworkReference.parse(NETWORK))
     panel = judges(assets)
 
@@ -100,7 +100,8 @@ def run(arguments: Sequence[str]) -> None:
     rows: list[Row] = []
     for technique in everyone:
         pictures = made(technique, plan, options.cache)
-        rows.append(row(technique, pictures, plan, panel, photographs_at(technique.input_size)))
+        seen = assets.classes_in(technique.trained_on) if isinstance(technique, Generated) else ()
+        rows.append(row(technique, pictures, plan, panel, photographs_at(technique.input_size), seen))
         if isinstance(technique, Generated):
             stride = max(1, len(photographs.images) // RECONSTRUCTED)
             copies = reconstruction(technique.generator, photographs.images[::stride], panel[-1])

@@ -74,6 +74,11 @@ class Generated:
         }
 
     @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The image sets that the file names."""
+        return tuple(str(source) for source in self.generator.info.training.get("sources", ()))
+
+    @property
     def description(self) -> dict[str, Any]:
         """Which generator, and what it says of itself."""
         info = self.generator.info

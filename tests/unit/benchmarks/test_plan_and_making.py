@@ -48,7 +48,7 @@ def test_the_lists_are_what_they_claim_to_be() -> None:
     assert (names["volcano"], names["lemon"], names["goldfish"], names["school bus"]) == (980, 951, 1, 779)
 
 
-@pytest.mark.parametrize(("plan", "pictures"), [(Plan.full(), 100 + 60 + 70), (Plan.quick(), 10 + 6 + 4)])
+@pytest.mark.parametrize(("plan", "pictures"), [(Plan.full(), 100 + 60 + 35), (Plan.quick(), 10 + 6 + 4)])
 def test_a_plan_asks_for_every_picture_once(plan: Plan, pictures: int) -> None:
     asked = [(layer, item.unit, item.seed) for layer, items in plan.batches() for item in items]
     assert len(asked) == len(set(asked)) == plan.pictures == pictures

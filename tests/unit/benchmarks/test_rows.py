@@ -63,6 +63,16 @@ def test_a_row_has_the_figures_that_its_pictures_and_judges_make(tmp_path: Path)
     assert found["frechet"] > 0
 
 
+def test_classes_of_the_training_are_told_from_the_others(tmp_path: Path) -> None:
+    panel = [Reader("two off", 2, True)]
+    found = row(Painter(), made(Painter(), PLAN, tmp_path), PLAN, panel, reality(), seen={3, 300, 999})
+    parts = found["agreement_by_training"]
+    assert (parts["trained_on"]["classes"], parts["others"]["classes"]) == (2, 2)
+    assert parts["others"]["agreement_top5"] == 1.0
+    untrained = row(Painter(), made(Painter(), PLAN, tmp_path), PLAN, panel, reality())
+    assert "agreement_by_training" not in untrained
+
+
 def test_the_ceiling_compares_held_out_photographs_with_the_others() -> None:
     found = real_row(reality(), 2)
     assert found["agreement_top1"] == pytest.approx(7 / 12)
