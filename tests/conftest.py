@@ -6,6 +6,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,13 +16,18 @@ import pytest
 import redis
 
 from infra.local.endpoints import Endpoints
-from infra.local.servers import Servers, running
+from infra.local.process import Process
+from infra.local.servers import Servers, running, stop
 from services.database import Database, migrate
 from services.settings import Settings
 from services.storage import ObjectStore
 
+_HOME_PREFIX = "imago-tests-"
+
 
 def pytest_configure() -> None:
+    # Otherwise a SIGTERM, as from timeout(1), would end pytest without its fixtures' farewell.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # What a developer's shell says about some other imago must not reach the tests.
     for name in [name for name in os.environ if name.startswith("IMAGO_") and name != "IMAGO_TEST_HOME"]:
         del os.environ[name]
@@ -39,13 +45,28 @@ def servers() -> Iterator[Servers]:
         yield servers
         return
     # Not pytest's own folder: under root PostgreSQL is another user, who may not enter that.
-    home = Path(tempfile.mkdtemp(prefix="imago-tests-"))
+    _end_leftovers()
+    home = Path(tempfile.mkdtemp(prefix=_HOME_PREFIX))
     home.chmod(0o711)
+    _session(home).remember(os.getpid())
     try:
         with running(home, durable=False) as servers:
             yield servers
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _session(home: Path) -> Process:
+    """The pytest to which the servers of a home belong."""
+    return Process("pytest", home / "session.json", home / "session.log")
+
+
+def _end_leftovers() -> None:
+    """End the servers of earlier sessions that were killed before they could."""
+    for record in Path(tempfile.gettempdir()).glob(f"{_HOME_PREFIX}*/session.json"):
+        if not _session(record.parent).running:
+            stop(record.parent)
+            shutil.rmtree(record.parent, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,11 @@ class Process:
                 extra_groups=None if user is None else [],
             )
         self._child = child
-        identity = {"pid": child.pid, "started": psutil.Process(child.pid).create_time()}
-        self.record.write_text(json.dumps(identity))
+        self.remember(child.pid)
+
+    def remember(self, pid: int) -> None:
+        """Write the identity of a running process into the record."""
+        self.record.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}))
 
     def find(self) -> psutil.Process | None:
         """The running process, or None. Reaps it if it was our child and has ended."""
