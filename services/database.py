@@ -76,11 +76,17 @@ class Database:
 
 
 def migrate(url: str) -> None:
-    """Bring the schema to the newest migration, all or nothing. Several processes may call this at once."""
+    """Bring the schema to the newest migration, all or nothing. Several processes may call this at once.
+
+    Raises `Unavailable` when the database does not answer.
+    """
     engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args={"connect_timeout": 5})
-    with engine.begin() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-        alembic.command.upgrade(_configuration(connection), "head")
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            alembic.command.upgrade(_configuration(connection), "head")
+    except OperationalError as error:
+        raise Unavailable("database", str(error.orig).strip().split("\n")[0]) from error
 
 
 def check_migrations(url: str) -> None:

@@ -46,8 +46,7 @@ class Generator:
 def register_generator(
     session: Session, name: str, info: Mapping[str, Any], sha256: str, location: str, default: bool = False
 ) -> Generator:
-    """Add a generator, or note where a known one now lies. With `default`, it is what jobs use that name
-    none.
+    """Add a generator, or note where a known one now lies. Jobs that name none use the `default` one.
 
     Raises `Invalid` when `info` lacks a field or recommends parameters that no recipe could have, `Conflict`
     when the name stands for other weights or the weights have another name. One registration runs at a time.

@@ -40,9 +40,7 @@ class RecipeRequest(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """Every unit of every target, with every seed, by one recipe. The same picture asked for twice is one
-    item.
-    """
+    """Every unit of every target, with every seed, by one recipe. A picture asked for twice is one item."""
 
     model_config = _STRICT
 

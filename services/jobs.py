@@ -38,7 +38,6 @@ __all__ = [
     "submit",
 ]
 
-_LOCK_JOB = text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))")
 _LOCK_ITEMS = text("""
     SELECT v.digest, v.state, jv.ordinal
     FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
@@ -127,7 +126,6 @@ def cancel(session: Session, id: str) -> JobView:
     there are none. Canceling again changes nothing. Raises `NotFound`, or `Conflict` when the job has ended
     otherwise.
     """
-    session.execute(_LOCK_JOB, {"id": id})
     row = _row(session, id)
     open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
     # Whoever would change the job must hold one of these items, so it stays as it is read now.
@@ -145,12 +143,11 @@ def cancel(session: Session, id: str) -> JobView:
 
 
 def retry(session: Session, id: str) -> JobView:
-    """Queue those items again that failed or were canceled, with all their attempts; ring the doorbell after
-    the commit.
+    """Queue those items again that failed or were canceled, with all their attempts.
 
-    Raises `NotFound`, or `Conflict` when there are none or the job is being canceled.
+    In the caller's transaction; ring the doorbell after the commit. Raises `NotFound`, or `Conflict` when
+    there are none or the job is being canceled.
     """
-    session.execute(_LOCK_JOB, {"id": id})
     row = _row(session, id)
     locked = session.execute(_LOCK_ITEMS, {"id": id}).all()
     session.refresh(row)

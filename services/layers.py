@@ -18,9 +18,7 @@ OUTPUT_ALIASES = ("output", "logits")
 
 @dataclass(frozen=True)
 class Layer:
-    """`spatial` is (H, W) of its map or None for a vector; `receptive_field` and `stride` are in input
-    pixels.
-    """
+    """`spatial` is (H, W) of its map, None for a vector; `receptive_field` and `stride` are in pixels."""
 
     network: str
     name: str
@@ -59,9 +57,7 @@ def list_layers(
 
 
 def get_layer(session: Session, network: str, name: str) -> Layer:
-    """The layer of that name, or the output layer for `output` and `logits`. Raises `NotFound` with what is
-    near.
-    """
+    """The layer of that name; `output` and `logits` are the output layer. Raises `NotFound`."""
     row = session.get(LayerRow, (network, name))
     if row is None and name in OUTPUT_ALIASES:
         outputs = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.kind == "output")

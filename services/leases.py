@@ -82,8 +82,9 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture whose objects are in the store. `activation` is finite; `crop_box` is (left, top, right,
-    bottom).
+    """A picture whose objects are in the store. `activation` is finite.
+
+    `crop_box` is (left, top, right, bottom) and `image_bytes` the size of the encoded image.
     """
 
     digest: str
@@ -262,8 +263,7 @@ def heartbeat(session: Session, lease_id: int, *, steps: int, lease_seconds: flo
 
 
 def finish(session: Session, lease_id: int, results: Sequence[Finished]) -> set[str]:
-    """Make items done, and end the jobs and the lease that have nothing left, in the caller's one
-    transaction.
+    """Make items done, and end the jobs and the lease that have nothing left, in the caller's transaction.
 
     Returns the digests that were accepted: those that the lease still held. Put the objects first. When the
     commit is in doubt, call it again: what was accepted once is not accepted twice.
@@ -278,10 +278,10 @@ def unreachable(session: Session, lease_id: int, items: Sequence[tuple[str, Mapp
 
 
 def fail(session: Session, lease_id: int, failures: Sequence[Failure]) -> set[str]:
-    """Charge items an attempt. Retryable ones are queued again, later each time, until `MAX_ATTEMPTS` are
-    used up; the others fail at once. As `finish`.
+    """Charge items an attempt: retryable ones are queued again until `MAX_ATTEMPTS` are used up, others fail.
 
-    For the items' own errors only: what the infrastructure did to them costs no attempt, see `release`.
+    A queued one waits before its next attempt, longer each time. Otherwise as `finish`. For the items' own
+    errors only: what the infrastructure did to them costs no attempt, see `release`.
     """
     return _end_items(session, lease_id, _FAIL, [vars(failure) for failure in failures])
 
@@ -289,8 +289,7 @@ def fail(session: Session, lease_id: int, failures: Sequence[Failure]) -> set[st
 def release(session: Session, lease_id: int, digests: Collection[str] | None = None) -> set[str]:
     """Give items back, or all that the lease holds, without an attempt charged; they keep their turn.
 
-    Returns those that are queued again. Canceled ones are let go, which may end the jobs that waited for
-    that.
+    Returns those that are queued again. Canceled ones are let go, which ends the jobs that waited for that.
     """
     held = _hold(session, lease_id)
     if held is None:

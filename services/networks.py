@@ -27,9 +27,7 @@ _NEVER_INSPECTED = (
 
 @dataclass(frozen=True)
 class Network:
-    """`state` is pending (not yet inspected), ready or failed; the fields of the weights are set once it is
-    ready.
-    """
+    """`state` is pending (not yet inspected), ready or failed; what weights tell is set once it is ready."""
 
     id: str
     source: str
@@ -94,12 +92,12 @@ class LayerRecord:
 
 
 def register_network(session: Session, request: RegisterNetwork) -> Network:
-    """Add a network in state pending, for a worker to inspect. Registering the same again changes nothing,
-    except that a failed network is inspected anew.
+    """Add a network in state pending, for a worker to inspect; commits with the caller.
 
-    Raises `Invalid` when the fields do not fit together, `Conflict` when the id means another network.
+    Registering the same again changes nothing, except that a failed network is inspected anew. Raises
+    `Invalid` when the fields do not fit together, `Conflict` when the id means another network.
     """
-    wanted = _settle(request)
+    wanted = _filled_in(request)
     session.execute(insert(NetworkRow).values(wanted).on_conflict_do_nothing())
     row = session.get_one(NetworkRow, request.id, with_for_update=True, populate_existing=True)
     if row.state == "failed":
@@ -116,7 +114,7 @@ def register_network(session: Session, request: RegisterNetwork) -> Network:
     return _view(row)
 
 
-def _settle(request: RegisterNetwork) -> dict[str, Any]:
+def _filled_in(request: RegisterNetwork) -> dict[str, Any]:
     """The columns of a registration, with what can be told from the id filled in."""
     name, tag = request.id.split(".", 1)
     source = request.source
@@ -159,8 +157,10 @@ def _settle(request: RegisterNetwork) -> dict[str, Any]:
 
 
 def next_pending_network(session: Session, *, seconds: float = 600) -> Network | None:
-    """Take a network to inspect, or None. No other worker gets it for that long after the commit; then it is
-    free again, unless it has been taken three times, which makes it failed.
+    """Take a network to inspect, or None; commit before inspecting it.
+
+    No other worker gets it for that long; then it is free again, unless it has been taken three times, which
+    makes it failed.
     """
     row = session.scalars(
         sa.select(NetworkRow)
@@ -194,8 +194,9 @@ def record_inspection(
     labels: Sequence[str],
     layers: Sequence[LayerRecord],
 ) -> bool:
-    """Make a pending network ready, with its layers in execution order. False, and nothing changes, if it is
-    no longer pending: two workers may have inspected it.
+    """Make a pending network ready, with its layers in execution order; all or nothing.
+
+    False, and nothing changes, if it is no longer pending: two workers may have inspected it.
     """
     row = session.get(NetworkRow, id, with_for_update=True, populate_existing=True)
     if row is None or row.state != "pending":

@@ -33,9 +33,7 @@ def encode_cursor(list_name: str, key: Sequence[str | int]) -> str:
 
 
 def decode_cursor(list_name: str, cursor: str, kinds: tuple[type, ...]) -> list[Any]:
-    """The key in a cursor, of these types. Raises `Invalid` at `/cursor` for what is no cursor of this
-    list.
-    """
+    """The key in a cursor, of these types. Raises `Invalid` at `/cursor` for anything else."""
     key: list[Any] = []
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)

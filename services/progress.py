@@ -52,9 +52,7 @@ class ErrorSummary:
 
 @dataclass(frozen=True)
 class JobView:
-    """`rate` is items a second over the last minute; `eta_seconds` is None where there is nothing to tell it
-    from.
-    """
+    """`rate` is items a second over about the last minute; `eta_seconds` is None where nothing tells it."""
 
     id: str
     state: JobState
@@ -156,9 +154,7 @@ def _errors(row: JobRow) -> tuple[ErrorSummary, ...]:
 
 
 def _place(session: Session, row: JobRow) -> QueuePlace:
-    """Ahead are the items whose turn is before the first of this job, and for bulk all that is
-    interactive.
-    """
+    """Ahead is what has its turn before the first item of this job, and for bulk all that is interactive."""
     ahead = session.execute(_AHEAD, {"lane": row.lane, "turn": row.turn, "cap": COUNT_CAP}).scalar_one()
     if row.lane == Lane.BULK:
         every = {"lane": Lane.INTERACTIVE, "turn": 2**63 - 1, "cap": COUNT_CAP}

@@ -16,9 +16,7 @@ def noted(rate: float | None, at: datetime | None, count: int, now: datetime) ->
 
 
 def current(rate: float | None, at: datetime | None, since: datetime, now: datetime) -> float | None:
-    """Events a second at `now` of something that began at `since`; None if nothing has happened for 5
-    minutes.
-    """
+    """Events a second at `now` of what began at `since`; None if nothing has happened for 5 minutes."""
     if rate is None or at is None or (now - at).total_seconds() > _FORGOTTEN_SECONDS:
         return None
     # Of what began lately only a part of the window has been seen.

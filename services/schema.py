@@ -3,8 +3,8 @@
 Enumerations are text with a named CHECK, which a migration can change. Ids and digests collate as "C": Python
 compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
 
-Locks are taken in one order everywhere, so that no two transactions can wait for each other: a job's advisory
-lock, the lease row, visualizations by digest, jobs by id.
+Locks are taken in one order everywhere, so that no two transactions can wait for each other: the lease, then
+visualizations by digest, then jobs by id.
 """
 
 from datetime import datetime

@@ -46,8 +46,7 @@ class Change:
 
 
 def settle(session: Session, changes: Mapping[str, Change], let_go: Collection[str] = ()) -> list[str]:
-    """Note changes of items, by digest, in the open jobs that want them; returns the ids of jobs that end by
-    it.
+    """Note changes of items, by digest, in the open jobs that want them; returns ids of jobs that so end.
 
     `let_go` are canceled items that a worker has just noticed to be so. Call it once in a transaction, after
     the items are changed: it locks jobs.

@@ -97,9 +97,7 @@ class ObjectStore:
         )
 
     def put(self, kind: Kind, data: bytes, content_type: str) -> str:
-        """Store bytes; returns their key, `objects/ab/ab….png`. Storing the same bytes again changes
-        nothing.
-        """
+        """Store bytes; returns their key, `objects/ab/ab….png`. The same bytes again change nothing."""
         key = key_of(kind, data)
         with _translated(key):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
@@ -123,9 +121,7 @@ class ObjectStore:
         return ObjectHead(key, found["ContentLength"], found["ContentType"])
 
     def presigned_get(self, key: str, seconds: int = 300) -> str:
-        """An address from which anyone can read the object for that long, 900 seconds at most. Asks
-        nobody.
-        """
+        """An address from which anyone can read the object for that long, 900 s at most. Asks nobody."""
         if not 0 < seconds <= _MAX_PRESIGN_SECONDS:
             raise ValueError(f"seconds must be between 1 and {_MAX_PRESIGN_SECONDS}, got {seconds}")
         parameters = {"Bucket": self._bucket, "Key": key}

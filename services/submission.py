@@ -69,9 +69,7 @@ _LINK = text("""
 
 @dataclass(frozen=True)
 class Submission:
-    """`created` is False for a repeated submission. `all_cached`: the job ended at once, nothing was to be
-    computed.
-    """
+    """`created` is False for a repeated submission; `all_cached`: there was nothing to compute."""
 
     job: JobView
     created: bool
@@ -86,13 +84,13 @@ def submit(
     idempotency_key: str | None = None,
     limits: Limits | None = None,
 ) -> Submission:
-    """Insert a job of the key `owner` with all that is missing of its items; ring the doorbell after the
-    commit.
+    """Insert a job of the key `owner` with all that is missing of its items.
 
-    All or nothing, within the caller's transaction, and everything is checked before the first insert. With
-    an idempotency key, the same request again returns the job there is, also if both are submitted at the
-    same moment; another request under the same key raises `IdempotencyKeyReused`. Items that failed or were
-    canceled are queued anew. Otherwise raises as `planning.plan` does.
+    All or nothing, within the caller's transaction, and everything is checked before the first insert; ring
+    the doorbell after the commit. With an idempotency key, the same request again returns the job there is,
+    also if both are submitted at the same moment; another request under the same key raises
+    `IdempotencyKeyReused`. Items that failed or were canceled are queued anew. Otherwise raises as
+    `planning.plan` does.
     """
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
         raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
@@ -181,11 +179,11 @@ def start_if_claimed(row: JobRow, states: Collection[State]) -> None:
 def requeue_ended(
     session: Session, digests: Sequence[str], lane: str, turns: dict[str, int]
 ) -> dict[str, State]:
-    """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane. Locks
-    jobs.
+    """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane.
 
-    `digests` ascend. Returns the states that the items had which are not final; they stay locked to the end
-    of the transaction, so that nobody can cancel them before the job that wants them is seen.
+    `digests` ascend. Locks jobs, so call it once. Returns the states that the items had which are not final;
+    they stay locked to the end of the transaction, so that nobody can cancel them before the job that wants
+    them is seen.
     """
     rows: list[sa.Row[Any]] = []
     for start in range(0, len(digests), _CHUNK):

@@ -270,6 +270,18 @@ def test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared(sta
     scene.assert_consistent(staged)
 
 
+def test_an_item_that_was_in_a_crash_joins_no_batch(staged: Database) -> None:
+    submit(staged, request("0-1"))
+    first = claim(staged)
+    submit(staged, request("2-3"))
+    expire(staged, claim(staged).lease_id)
+    with staged.session() as session:
+        leases.reconcile(session)
+    with staged.session() as session:
+        leases.release(session, first.lease_id)
+    assert [[work.unit for work in claim(staged).items] for _ in range(3)] == [[0, 1], [2], [3]]
+
+
 @pytest.mark.parametrize("company", [3, 0])
 def test_two_crashes_alone_are_final(staged: Database, company: int) -> None:
     job = submit(staged, request([0, *range(1, company + 1)])).job

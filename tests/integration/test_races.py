@@ -105,6 +105,16 @@ def test_jobs_that_share_items_are_canceled_at_once_without_a_deadlock(staged: D
     scene.assert_consistent(staged)
 
 
+def test_cancel_and_retry_of_one_job_at_once_leave_it_whole(staged: Database) -> None:
+    for round in range(6):
+        id = submit(staged, request("0-19", seeds=[round])).job.id
+        scene.fail(staged, claim(staged, limit=10))
+        calls = [lambda: _cancel(staged, id), lambda: _retry(staged, id)] * 2  # noqa: B023
+        _together(*calls)
+        scene.assert_consistent(staged)
+        _cancel(staged, id)
+
+
 class Turmoil:
     """Threads that do for some seconds whatever users and workers do, over few items at a time, so that they
     meet.

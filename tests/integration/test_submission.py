@@ -239,18 +239,18 @@ def test_fifty_identical_submits_at_once_are_one_job(staged: Database) -> None:
 def test_fifty_overlapping_submits_at_once_share_their_items(staged: Database) -> None:
     # Backwards and forwards: whoever inserted in the order of the request would deadlock here.
     def overlapping(index: int) -> Any:
-        units = list(range(index, index + 100))
-        return submit(staged, request(units if index % 2 else units[::-1]))
+        targets = [{"layer": layer, "units": f"{index}-{index + 49}"} for layer in ("classifier", "blocks.4")]
+        return submit(staged, request(targets=targets if index % 2 else targets[::-1]))
 
     submissions = _at_once(50, overlapping)
     assert all(submission.created for submission in submissions)
     assert scene.rows_of(staged) == {
         "jobs": 50,
         "job_visualizations": 5000,
-        "visualizations": 149,
+        "visualizations": 198,
         "recipes": 1,
     }
-    assert work_off(staged) == 149
+    assert work_off(staged) == 198
     for submission in submissions:
         assert scene.job(staged, submission.job.id).state == JobState.SUCCEEDED
     scene.assert_consistent(staged)

@@ -4,6 +4,7 @@ import hashlib
 import io
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load as load_safetensors
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from services import leases
 from services.database import Database
+from services.errors import Unavailable
 from services.settings import Settings
-from services.storage import ObjectStore
+from services.storage import Kind, ObjectStore
 from tests import small_world
 from tests.worker_scene import MAX_BATCH, Scene
 from worker.batch_runner import BatchRunner
@@ -181,22 +184,7 @@ def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) 
         claim = leases.claim(session, "test-worker", limit=2, lease_seconds=60)
     assert claim is not None
     made = [
-        Made(
-            work,
-            Picture(
-                image=np.full((32, 32, 3), 7, np.uint8),
-                code=np.zeros(16, np.float32),
-                activation=activation,
-                trace=np.zeros(10, np.float32),
-                status="done",
-                predictions=None,
-                crop_box=None,
-                skipped_steps=0,
-            ),
-            batch_size=2,
-            group_size=4,
-            seconds=1.0,
-        )
+        Made(work, blank(activation), 2, 4, 1.0)
         for work, activation in zip(claim.items, [float("inf"), 1.0], strict=True)
     ]
     delivery(scene).deliver(claim, Computed(made=made), held(scene, claim))
@@ -215,18 +203,79 @@ def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
     run_everything(runner(scene))
     before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
 
-    blank = Picture(
-        image=np.zeros((32, 32, 3), np.uint8),
-        code=np.zeros(16, np.float32),
-        activation=99.0,
-        trace=np.zeros(10, np.float32),
-        status="done",
-        predictions=None,
-        crop_box=None,
-        skipped_steps=0,
+    delivery(scene).deliver(
+        late, Computed(made=[Made(late.items[0], blank(99.0), 1, 4, 1.0)]), held(scene, late)
     )
-    delivery(scene).deliver(late, Computed(made=[Made(late.items[0], blank, 1, 4, 1.0)]), held(scene, late))
     assert scene.count("SELECT hashtext(v::text) FROM visualizations v") == before
+
+
+class Flaky:
+    """Fails the first so many times, then lets everything through."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def fail(self, what: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable(what, "as the test wants it")
+
+
+class FlakyStore(ObjectStore):
+    def __init__(self, settings: Settings, failures: int) -> None:
+        super().__init__(settings)
+        self.flaky = Flaky(failures)
+
+    def put(self, kind: Kind, data: bytes, content_type: str) -> str:
+        self.flaky.fail("object store")
+        return super().put(kind, data, content_type)
+
+
+class FlakyDatabase(Database):
+    """Loses transactions as they are committed."""
+
+    def __init__(self, url: str, failures: int) -> None:
+        super().__init__(url)
+        self.flaky = Flaky(failures)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with super().session() as session:
+            yield session
+            self.flaky.fail("database")
+
+
+@pytest.mark.parametrize("server", ["store", "database"])
+def test_a_delivery_is_tried_again_while_a_server_is_away(scene: Scene, server: str) -> None:
+    job_id = scene.submit("0-1")
+    store = FlakyStore(scene.settings, 3 if server == "store" else 0)
+    database = FlakyDatabase(scene.settings.database_url, 3 if server == "database" else 0)
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+    assert claim is not None
+    made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
+    provenance = Provenance("test-worker", choose_device("cpu", threads=1))
+    Delivery(database, store, provenance, StopFlag()).deliver(claim, Computed(made=made), held(scene, claim))
+    database.dispose()
+    assert scene.check(job_id) == {"done": 2}
+
+
+def test_a_delivery_that_is_not_possible_gives_the_items_back_free_of_charge(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+    assert claim is not None
+    stop = StopFlag()
+    stop.ask(grace_seconds=0)
+    made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
+    Delivery(
+        scene.database,
+        FlakyStore(scene.settings, 1000),
+        Provenance("test-worker", choose_device("cpu", threads=1)),
+        stop,
+    ).deliver(claim, Computed(made=made), held(scene, claim, stop))
+    assert scene.job(job_id).units.queued == 2
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
 
 
 def test_objects_are_named_by_their_bytes(scene: Scene) -> None:
@@ -236,7 +285,20 @@ def test_objects_are_named_by_their_bytes(scene: Scene) -> None:
     assert hashlib.sha256(scene.store.get(key)).hexdigest() in key
 
 
-def held(scene: Scene, claim: leases.Claim) -> LeaseKeeper:
+def blank(activation: float = 1.0) -> Picture:
+    return Picture(
+        image=np.full((32, 32, 3), 7, np.uint8),
+        code=np.zeros(16, np.float32),
+        activation=activation,
+        trace=np.zeros(10, np.float32),
+        status="done",
+        predictions=None,
+        crop_box=None,
+        skipped_steps=0,
+    )
+
+
+def held(scene: Scene, claim: leases.Claim, stop: StopFlag | None = None) -> LeaseKeeper:
     """A keeper that believes to hold the lease; its heartbeat is not started."""
     return LeaseKeeper(
         lambda steps: leases.Pulse(True, frozenset()),
@@ -244,5 +306,5 @@ def held(scene: Scene, claim: leases.Claim) -> LeaseKeeper:
         lease_seconds=60,
         heartbeat_seconds=10,
         confirmed_at=time.monotonic(),
-        stop=StopFlag(),
+        stop=stop or StopFlag(),
     )
