@@ -33,7 +33,7 @@ from worker.shipped_generator import register_shipped_generator
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = "small.random"
-LEASE_SECONDS = 4.0
+LEASE_SECONDS = 3.0
 MAX_BATCH = 8
 PATIENCE_SECONDS = 300
 """How long a test waits for what must happen; it asserts that it happens, never how soon."""
@@ -285,9 +285,9 @@ class Scene:
         with self.database.session() as session:
             return int(session.execute(text(query)).scalar_one())
 
-    def computing(self) -> bool:
-        """Whether the newest worker is in the middle of an ascent, as its heartbeat says."""
-        open_leases = "SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0"
+    def computing(self, items: int = 1) -> bool:
+        """Whether the newest worker is in mid-ascent with so many items or more, as its heartbeat says."""
+        open_leases = f"SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0 AND items >= {items}"
         return self.count(f"{open_leases} AND id > {self._newest_lease_before}") > 0
 
     def wait_until_ended(self, job_id: str) -> JobView:

@@ -22,13 +22,19 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
     job_id = scene.submit("0-199", steps=STEPS)
     chance = random.Random(1)
     kills = 3
+
+    def in_mid_batch() -> bool:
+        # Of several items: one that was in a batch with a dead worker is tried alone, and whoever kills its
+        # worker then as well, twice, makes it look as if the item did it.
+        return scene.computing(items=2)
+
     for _ in range(kills):
         worker = scene.start_worker()
-        until(scene.computing, "a batch is being computed")
+        until(in_mid_batch, "a batch is being computed")
         with redis.Redis.from_url(servers.valkey.url) as broker:
             broker.flushall()
         servers.postgres.restart_immediately()
-        until(scene.computing, "a batch is being computed after the restart")
+        until(in_mid_batch, "a batch is being computed after the restart")
         time.sleep(chance.uniform(0, 0.5))
         worker.kill()
     scene.start_worker()
@@ -36,19 +42,21 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
 
     assert scene.check(job_id) == {"done": 200}
     assert scene.accepted() == 200  # none twice
+    again = scene.computed_for_nothing()
+    print(f"{again} of 200 items were in a batch that died: at most these were computed twice")
     # A worker holds two batches, one computed and one delivered; a restart of the database may cost a batch.
-    assert scene.computed_for_nothing() <= kills * 3 * MAX_BATCH
+    assert again <= kills * 3 * MAX_BATCH
 
 
 @pytest.mark.parametrize("point", ["after_claim", "mid_batch", "after_put", "before_commit", "after_commit"])
 def test_a_worker_may_die_at_any_point_of_a_batch(scene: Scene, point: str) -> None:
-    job_id = scene.submit("0-11")
+    job_id = scene.submit("0-5")
     assert scene.start_child(IMAGO_CRASH_AT=point).wait() == -signal.SIGKILL
     scene.start_child()
     scene.wait_until_ended(job_id)
 
-    assert scene.check(job_id) == {"done": 12}
-    assert scene.accepted() == 12
+    assert scene.check(job_id) == {"done": 6}
+    assert scene.accepted() == 6
 
 
 def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
