@@ -93,6 +93,10 @@ class BatchRunner:
             self._delivering.result()
             self._delivering = None
 
+    def give_back_owed(self) -> None:
+        """Release what the database did not hear of. Raises `Unavailable` if it still does not answer."""
+        self._delivery.give_back_owed()
+
     def abandon(self) -> None:
         """Give every lease back at once, from any thread: for a process that ends while a step is still
         running."""
@@ -134,9 +138,8 @@ class BatchRunner:
         except Unloadable as error:
             failures = [Failure(work.digest, error.code, str(error), retryable=False) for work in claim.items]
             return Computed(failures=failures)
-        except LeaseLost:
-            log.warning("batch_let_go")
-        except (EverythingCanceled, Stopping) as reason:
+        except (LeaseLost, EverythingCanceled, Stopping) as reason:
+            # Also of a lease that seems lost: out of reach of the database it may not have ended yet.
             log.info("batch_given_back", reason=type(reason).__name__)
             self._delivery.give_back(claim.lease_id)
         except Unavailable as error:

@@ -35,6 +35,7 @@ class Delivery:
         self._store = store
         self._provenance = provenance
         self._stop = stop
+        self._owed: set[int] = set()
         self._uploads = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
 
     def deliver(self, claim: Claim, computed: Computed, keeper: LeaseKeeper) -> None:
@@ -76,13 +77,23 @@ class Delivery:
             keeper.stop()
 
     def give_back(self, lease_id: int) -> None:
-        """Release what the lease still holds, free of charge. If the database is away, the lease lapses by
-        itself."""
+        """Release what the lease still holds, free of charge. Where the database is away it stays owed; if
+        this process ends before, the lease lapses, which counts as a crash.
+        """
         try:
             with self._database.session() as session:
                 leases.release(session, lease_id)
         except Unavailable as error:
+            self._owed.add(lease_id)
             log.warning("release_failed", lease=lease_id, reason=str(error))
+
+    def give_back_owed(self) -> None:
+        """Release what could not be released while the database was away. Raises `Unavailable` if it still
+        is."""
+        for lease_id in sorted(self._owed):
+            with self._database.session() as session:
+                leases.release(session, lease_id)
+            self._owed.discard(lease_id)
 
     def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished:
         encoded = encode(made.picture)

@@ -80,6 +80,7 @@ class Patrol:
     def _look(self) -> bool:
         """One piece of work. False if there is none, or no server that would tell."""
         try:
+            self._runner.give_back_owed()  # before the reconciler takes it for the work of a crash
             if time.monotonic() >= self._next_reconcile:
                 self._reconcile()
             return self._inspector.inspect_one() or self._runner.run_batch()

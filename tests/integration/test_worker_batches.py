@@ -278,6 +278,24 @@ def test_a_delivery_that_is_not_possible_gives_the_items_back_free_of_charge(sce
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
 
 
+def test_a_release_that_the_database_did_not_hear_is_made_up_for(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+    assert claim is not None
+    database = FlakyDatabase(scene.settings.database_url, 2)
+    provenance = Provenance("test-worker", choose_device("cpu", threads=1))
+    delivery = Delivery(database, scene.store, provenance, StopFlag())
+    delivery.give_back(claim.lease_id)
+    with pytest.raises(Unavailable):
+        delivery.give_back_owed()
+    assert scene.job(job_id).units.leased == 2
+    delivery.give_back_owed()
+    database.dispose()
+    assert scene.job(job_id).units.queued == 2
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
 def test_objects_are_named_by_their_bytes(scene: Scene) -> None:
     job_id = scene.submit("0")
     run_everything(runner(scene))
