@@ -33,6 +33,8 @@ def pytest_configure() -> None:
         del os.environ[name]
     # Waiting threads of torch give their core to the servers under test; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # A shell starts background jobs with SIGINT ignored, which all that the tests interrupt would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,11 @@ from worker.training.run import CHECKPOINT, SETTINGS
 from worker.training.training import TrainingOptions
 
 RECOMMENDED: dict[str, Any] = {
-    "learning_rate": 0.5,
+    "learning_rate": 0.25,
     "steps": 80,
     "start": "half-normal",
     "decay": 0.99,
-    "bounds_k": 2.0,
+    "bounds_k": 1.5,
     "input_size": 112,
     "jitter": 4,
 }
