@@ -63,6 +63,15 @@ def test_preprocessing_takes_off_the_mean_once_then_turns_the_channels() -> None
     torch.testing.assert_close(preprocessing(rgb).flatten(), torch.tensor([-1.0, 0.4, 1.0]))
 
 
+def test_preprocessing_first_used_in_inference_mode_still_passes_gradients() -> None:
+    preprocessing = Preprocessing(4, (0.11, 0.22, 0.33), (0.5, 0.6, 0.7))
+    with torch.inference_mode():
+        preprocessing(torch.rand(1, 3, 4, 4))
+    picture = torch.rand(1, 3, 4, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(preprocessing(picture).sum(), picture)
+    assert (gradient > 0).all()
+
+
 def test_a_loaded_network_is_frozen_and_in_evaluation_mode(lite0: Network) -> None:
     assert not any(part.training for part in lite0.module.modules())
     assert not any(parameter.requires_grad for parameter in lite0.module.parameters())

@@ -42,11 +42,13 @@ class Preprocessing:
 def _constants(
     mean: tuple[float, ...], std: tuple[float, ...], device: torch.device, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    # Kept per device and dtype: the ascent asks hundreds of times, and a fresh tensor is a copy to it.
-    return (
-        torch.tensor(mean, device=device, dtype=dtype).view(1, 3, 1, 1),
-        torch.tensor(std, device=device, dtype=dtype).view(1, 3, 1, 1),
-    )
+    # Kept per device and dtype: the ascent asks hundreds of times, and a fresh tensor is a copy to it. The
+    # first to ask may do so in inference mode, whose tensors could not take part in a later ascent.
+    with torch.inference_mode(False):
+        return (
+            torch.tensor(mean, device=device, dtype=dtype).view(1, 3, 1, 1),
+            torch.tensor(std, device=device, dtype=dtype).view(1, 3, 1, 1),
+        )
 
 
 @dataclass(frozen=True)
