@@ -4,7 +4,8 @@
   their own class; mean of the judges EfficientNet-lite1 and MobileNetV2.
 - frechet: of MobileNetV2's features, class pictures against half of the photographs (see `statistics`).
 - activation_percentile: where a picture's activation after 8 bits stands among the photographs' at the same
-  input size; mean over classes and hidden units.
+  input size; mean over classes and hidden units. As every ascent passes all photographs, activation_ratio
+  says how far: the mean of activation / strongest photograph's.
 - diversity: mean cosine distance of MobileNetV2's features between the facets of a class.
 - seconds_per_neuron: wall time of making the pictures, in batches, by the number of pictures.
 """
@@ -51,6 +52,7 @@ def row(
         **_agreement(np.stack(list(ranks.values()))),
         "frechet": frechet(Gaussian.fit(features), _reference(real)),
         "activation_percentile": float(np.concatenate(list(standing.values())).mean()),
+        "activation_ratio": _ratio(pictures, plan, real),
         "diversity": _diversity(pictures, plan, judges),
         "seconds_per_neuron": pictures.seconds / len(pictures.images),
         **_by_training(own, np.stack(list(ranks.values())), seen),
@@ -93,6 +95,14 @@ def _standing(pictures: Pictures, layer: str, plan: Plan, real: Real) -> Array:
     units = [unit for unit in plan.targets if unit.layer == layer]
     among = real.activations[layer][:, [unit.unit for unit in units]]
     return percentiles(pictures.activations_of(units).numpy(), among)
+
+
+def _ratio(pictures: Pictures, plan: Plan, real: Real) -> float:
+    """Mean of activation / strongest photograph's, over the units that any photograph excites at all."""
+    strongest = np.array([real.activations[unit.layer][:, unit.unit].max() for unit in plan.targets])
+    excited = strongest > 0
+    reached = pictures.activations_of(plan.targets).numpy()
+    return float((reached[excited] / strongest[excited]).mean())
 
 
 def _agreement(ranks: Array) -> dict[str, float]:

@@ -58,6 +58,8 @@ def test_a_row_has_the_figures_that_its_pictures_and_judges_make(tmp_path: Path)
     # Units 3 and 4 activate by 3 and 4 among 0…7, 300 and 301 above all; the hidden unit above all zeros.
     assert found["activation_percentile_by_layer"] == {OUTPUT: (43.75 + 56.25 + 200) / 4, "blocks.0": 100.0}
     assert found["activation_percentile"] == pytest.approx((43.75 + 56.25 + 300) / 5)
+    # The strongest photograph has 7; none excites the hidden unit.
+    assert found["activation_ratio"] == pytest.approx((3 + 4 + 300 + 301) / 7 / 4)
     assert found["diversity"] == pytest.approx(1.0)  # the seeds' features are at right angles
     assert found["seconds_per_neuron"] == pytest.approx(0.5 * 3 / 6)
     assert found["frechet"] > 0
