@@ -12,7 +12,7 @@ from celery.apps.worker import Worker
 
 from worker.child import STOP_SIGNAL
 
-WATCH_SECONDS = 10.0
+WATCH_SECONDS = 5.0
 log = structlog.get_logger()
 _stopping = threading.Event()
 
