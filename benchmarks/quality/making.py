@@ -45,7 +45,7 @@ class Pictures:
 
 def made(technique: Technique, plan: Plan, cache: Path) -> Pictures:
     """Make what `cache` does not hold yet; seconds are those of the first making."""
-    folder = cache / f"{technique.name}-{digest(technique)}"
+    folder = cache / digest(technique)
     folder.mkdir(parents=True, exist_ok=True)
     parts: list[Made] = []
     rows: dict[tuple[str, int, int], int] = {}

@@ -17,7 +17,7 @@ from benchmarks.quality.baselines import PARAMETRISATIONS
 from benchmarks.quality.evaluation import Row, real_row, row
 from benchmarks.quality.judges import judges
 from benchmarks.quality.making import made
-from benchmarks.quality.plan import Plan
+from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.real import Real, look
 from benchmarks.quality.reconstruction import reconstruction
 from benchmarks.quality.report import table, write
@@ -122,7 +122,7 @@ def _conditions(plan: Plan, panel: list[str], threads: int) -> dict[str, Any]:
         "hidden_units": len(plan.units),
         "facets": f"{len(plan.seeds)} seeds of {len(plan.faceted)} classes",
         "frechet": "MobileNetV2 features (1280), Ledoit-Wolf covariances, equal numbers of pictures",
-        "device": f"CPU, {threads} threads",
+        "device": f"CPU, {threads} threads, batches of up to {BATCH}",
         "load": round(os.getloadavg()[0], 1),
         "torch": version("torch"),
     }
