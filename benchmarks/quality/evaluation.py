@@ -27,6 +27,11 @@ from benchmarks.quality.techniques import Technique
 
 Row = dict[str, Any]
 MOST_SAMPLES = 5
+FLAT = 2.0
+"""Of 255: a picture whose colours all deviate by less shows nothing.
+
+An ascent that saturates its prior ends so.
+"""
 
 
 def row(
@@ -62,6 +67,7 @@ def row(
         "input_size": technique.input_size,
         "image_size": images.shape[-1],
         "pictures": len(pictures.images),
+        "flat_pictures": int((pictures.images.float().std((2, 3)).amax(1) < FLAT).sum()),
     }
 
 

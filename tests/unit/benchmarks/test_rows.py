@@ -63,6 +63,7 @@ def test_a_row_has_the_figures_that_its_pictures_and_judges_make(tmp_path: Path)
     assert found["diversity"] == pytest.approx(1.0)  # the seeds' features are at right angles
     assert found["seconds_per_neuron"] == pytest.approx(0.5 * 3 / 6)
     assert found["frechet"] > 0
+    assert found["flat_pictures"] == 6  # the painter knows no shapes
 
 
 def test_classes_of_the_training_are_told_from_the_others(tmp_path: Path) -> None:
