@@ -1,30 +1,28 @@
 """Real photographs for measurements, from a packed set: `blob` and `offsets` in one .npz."""
 
-import io
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
+
+from worker.training.preparation import centre_square, decode
+from worker.training.sources import open_source
 
 
 def photographs(packed: Path, size: int) -> Tensor:
-    """All pictures of a packed set, centre-cropped to a square and resized: uint8 RGB [N, 3, size, size]."""
+    """All pictures of a packed set, centre-cropped to a square and resized: uint8 RGB [N, 3, size, size].
+
+    Ends the program with what to do when the set is not there or holds what is no picture.
+    """
     if not packed.is_file():
         raise SystemExit(
             f"{packed}: no such file. Give the folder that holds the packed image sets with --assets."
         )
-    archive = np.load(packed)
-    blob, ends = archive["blob"], archive["offsets"]
-    pictures = (Image.open(io.BytesIO(blob[start:end].tobytes())) for start, end in pairwise(ends))
-    pixels = [_square(picture, size) for picture in pictures]
+    pixels = []
+    for picture in open_source(packed):
+        image = decode(picture)
+        if image is None:
+            raise SystemExit(f"{picture.name} is not a whole picture; the set's figures would be wrong.")
+        pixels.append(centre_square(image, size))
     return torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-
-
-def _square(image: Image.Image, size: int) -> np.ndarray:
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, box=box))

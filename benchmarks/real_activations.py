@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.activations import activations
 from benchmarks.photographs import photographs
 from worker.synthesis import Network, NetworkReference, load_network
-from worker.synthesis.truncation import Prefix
 
 QUANTILES = 101
 BATCH = 32
@@ -38,19 +38,10 @@ def main() -> None:
 
 
 def quantiles(network: Network, layer: str, units: list[int], images: Tensor) -> dict[str, list[float]]:
-    """Evenly spaced quantiles, lowest to highest, of each unit's activation over uint8 images [N, 3, S, S].
-
-    A channel is read at its centre, as the ascent reads it.
-    """
-    prefix = Prefix(network.module, layer)
-    answers = []
-    with torch.inference_mode():
-        for start in tqdm(range(0, len(images), BATCH), desc=layer, unit="batch"):
-            output = prefix(network.preprocessing(images[start : start + BATCH].float() / 255))
-            if output.ndim == 4:
-                output = output[:, :, output.shape[2] // 2, output.shape[3] // 2]
-            answers.append(output[:, units])
-    levels = np.quantile(torch.cat(answers).numpy(), np.linspace(0, 1, QUANTILES), axis=0).round(3)
+    """Evenly spaced quantiles, lowest first, of each unit's activation over uint8 images [N, 3, S, S]."""
+    batches = tqdm(torch.split(images, BATCH), desc=layer, unit="batch")
+    answers = activations(network, layer, (batch.float() / 255 for batch in batches))[:, units]
+    levels = np.quantile(answers.numpy(), np.linspace(0, 1, QUANTILES), axis=0).round(3)
     return {str(unit): levels[:, column].tolist() for column, unit in enumerate(units)}
 
 

@@ -2,7 +2,6 @@
 it was.
 """
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.quality.arrays import write_whole
 from benchmarks.quality.lists import Unit
 from benchmarks.quality.plan import FIRST_SEED, Plan
 from benchmarks.quality.techniques import Made, Technique, digest
@@ -46,7 +46,6 @@ class Pictures:
 def made(technique: Technique, plan: Plan, cache: Path) -> Pictures:
     """Make what `cache` does not hold yet; seconds are those of the first making."""
     folder = cache / digest(technique)
-    folder.mkdir(parents=True, exist_ok=True)
     parts: list[Made] = []
     rows: dict[tuple[str, int, int], int] = {}
     progress = Progress(technique.name, plan.pictures, technique.steps)
@@ -78,10 +77,8 @@ def _read(path: Path) -> Made:
 
 
 def _write(path: Path, part: Made) -> None:
-    unfinished = path.with_suffix(".unfinished")
-    with unfinished.open("wb") as out:
-        np.savez(out, images=part.images.numpy(), activations=part.activations.numpy(), seconds=part.seconds)
-    os.replace(unfinished, path)  # a name that ends in .npz is a whole file
+    images, activations = part.images.numpy(), part.activations.numpy()
+    write_whole(path, images=images, activations=activations, seconds=part.seconds)
 
 
 class Progress:

@@ -1,6 +1,5 @@
 """Real photographs: the ceiling of every figure, and what pictures and activations are compared with."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.activations import activations
+from benchmarks.quality.arrays import write_whole
 from benchmarks.quality.assets import Photographs
 from benchmarks.quality.judges import BATCH, Judge, Opinions, resized
 from benchmarks.quality.lists import OUTPUT
 from benchmarks.quality.statistics import Array, percentiles
 from worker.synthesis.inspection import find_layer
 from worker.synthesis.networks import Network
-from worker.synthesis.truncation import Prefix
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,11 @@ def look(
             _seen(photographs.images, photographs.classes, judges),
             _seen(small, photographs.classes, judges),
         )
-        activations = {
-            layer: _activations(network, layer, photographs.images, input_size) for layer in layers
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        arrays: dict[str, Any] = {f"at {layer}": values for layer, values in activations.items()}
+        at_layers = {layer: _activations(network, layer, photographs.images, input_size) for layer in layers}
+        arrays: dict[str, Any] = {f"at {layer}": values for layer, values in at_layers.items()}
         arrays |= {"features": whole.features, "ranks": whole.ranks}
         arrays |= {"small_features": reduced.features, "small_ranks": reduced.ranks}
-        with unfinished.open("wb") as out:
-            np.savez(out, **arrays)
-        os.replace(unfinished, path)
+        write_whole(path, **arrays)
     with np.load(path) as kept:
         return Real(
             classes,
@@ -124,16 +118,10 @@ def _seen(images: Tensor, classes: Tensor, judges: Sequence[Judge]) -> Seen:
     return Seen(features.numpy(), np.stack(ranks))
 
 
-@torch.inference_mode()
 def _activations(network: Network, layer: str, images: Tensor, input_size: int) -> Array:
-    prefix = Prefix(network.module, find_layer(network, layer, input_size).name)
-    answers = []
-    for part in torch.split(images, BATCH):
-        output = prefix(network.preprocessing(resized(part, input_size)))
-        if output.ndim == 4:
-            output = output[:, :, output.shape[2] // 2, output.shape[3] // 2]
-        answers.append(output.float())
-    found: Array = torch.cat(answers).numpy()
+    name = find_layer(network, layer, input_size).name
+    batches = (resized(part, input_size) for part in torch.split(images, BATCH))
+    found: Array = activations(network, name, batches).numpy()
     return found
 
 
