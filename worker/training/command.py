@@ -114,7 +114,15 @@ def build_parser() -> argparse.ArgumentParser:
     defaults = TrainingOptions()
     for name in ("batch", "seed", "feature_size"):
         sub.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(defaults, name), help=" ")
-    for name in ("learning_rate", "layout_weight", "feature_weight", "code_weight", "average_decay"):
+    floats = (
+        "learning_rate",
+        "layout_weight",
+        "feature_weight",
+        "code_weight",
+        "texture_weight",
+        "average_decay",
+    )
+    for name in floats:
         sub.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name), help=" ")
 
     sub = command(
@@ -200,6 +208,7 @@ def train(options: argparse.Namespace, arguments: list[str]) -> int:
             "layout_weight",
             "feature_weight",
             "code_weight",
+            "texture_weight",
             "average_decay",
         )
         chosen = {name: getattr(options, name) for name in names}

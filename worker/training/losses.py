@@ -20,3 +20,19 @@ def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
 def code_loss(fake: Tensor, real: Tensor) -> Tensor:
     """The same for the encoder's code [N, code]: the picture must mean to the encoder what the code says."""
     return F.mse_loss(fake, real) / real.var(dim=0).mean()
+
+
+def texture_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """L1 distance of the local strength of edges, of RGB in [−1, 1] at full and at half resolution.
+
+    The strength is the mean size of the differences between neighbouring pixels over an eighth of the picture
+    each way. It asks for as much detail as there is in each place, wherever exactly it lies: the feature
+    network hardly sees a regular grain of two to four pixels in a flat region, this does.
+    """
+    distances = []
+    for _ in range(2):
+        for axis in (2, 3):
+            strengths = [F.adaptive_avg_pool2d(x.diff(dim=axis).abs(), 8) for x in (fake, real)]
+            distances.append(F.l1_loss(*strengths))
+        fake, real = F.avg_pool2d(fake, 2), F.avg_pool2d(real, 2)
+    return torch.stack(distances).mean()

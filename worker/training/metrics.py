@@ -4,21 +4,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from worker.training.losses import code_loss, feature_loss, layout_loss
+from worker.training.losses import code_loss, feature_loss, layout_loss, texture_loss
 from worker.training.training import Training
 
 
 @torch.no_grad()
 def held_out_metrics(training: Training, count: int = 256, batch: int = 64) -> dict[str, float]:
-    """Of the averaged generator: `pixels` (mean squared error of RGB in [0, 1]), `layout`, `features` and
-    `code` (see losses).
+    """Of the averaged generator: `pixels` (mean squared error of RGB in [0, 1]), `layout`, `features`,
+    `code` and `texture` (see losses).
 
     Features and codes are those of the feature network at the training's own resolution. NaN when nothing is
     held out.
     """
     index = training.prepared.index
     rows = np.arange(index.train, index.train + min(count, index.held_out))
-    totals = np.zeros(4)
+    totals = np.zeros(5)
     for part in np.split(rows, range(batch, len(rows), batch)):
         if not len(part):
             continue
@@ -35,9 +35,9 @@ def held_out_metrics(training: Training, count: int = 256, batch: int = 64) -> d
             layout_loss(made, real),
             feature_loss(made_taps[2:], real_taps[2:]),
             code_loss(made_code, real_code),
+            texture_loss(made, real),
         )
         totals += len(part) * np.array([float(e) for e in errors])
-    means = totals / len(rows) if len(rows) else np.full(4, np.nan)
-    return dict(
-        zip(("pixels", "layout", "features", "code"), (round(float(m), 5) for m in means), strict=True)
-    )
+    means = totals / len(rows) if len(rows) else np.full(5, np.nan)
+    names = ("pixels", "layout", "features", "code", "texture")
+    return dict(zip(names, (round(float(m), 5) for m in means), strict=True))

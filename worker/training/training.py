@@ -28,7 +28,7 @@ from worker.training.checkpoint import (
 )
 from worker.training.discriminator import Discriminator, adversarial_loss, discriminator_loss
 from worker.training.features import TAPPED_CHANNELS, FeatureNetwork
-from worker.training.losses import code_loss, feature_loss, layout_loss
+from worker.training.losses import code_loss, feature_loss, layout_loss, texture_loss
 from worker.training.preparation import Prepared
 from worker.training.schedule import Schedule
 
@@ -46,6 +46,7 @@ class TrainingOptions:
     layout_weight: float = 2.0
     feature_weight: float = 0.5
     code_weight: float = 0.5
+    texture_weight: float = 4.0
     average_decay: float = 0.999
     widths: tuple[int, ...] = (384, 208, 96, 48)
     depths: tuple[int, ...] = (2, 2, 2, 1)
@@ -162,15 +163,29 @@ class Training:
         layout = layout_loss(fake, real)
         feature = feature_loss(fake_taps[2:], real_taps[2:])
         meaning = code_loss(fake_code, real_code)
-        g_loss = adversarial + o.layout_weight * layout + o.feature_weight * feature + o.code_weight * meaning
+        texture = texture_loss(fake, real)
+        g_loss = (
+            adversarial
+            + o.layout_weight * layout
+            + o.feature_weight * feature
+            + o.code_weight * meaning
+            + o.texture_weight * texture
+        )
         self.generator_optimizer.zero_grad(set_to_none=True)
         g_loss.backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(judged, True)
         self.generator_optimizer.step()
         self.average.update(self.generator, self.step_number)
         self.step_number += 1
-        losses = torch.stack([d_loss, adversarial, layout, feature, meaning]).detach().tolist()
-        return dict(zip(("discriminator", "adversarial", "layout", "feature", "code"), losses, strict=True))
+        losses = {
+            "discriminator": d_loss,
+            "adversarial": adversarial,
+            "layout": layout,
+            "feature": feature,
+            "code": meaning,
+            "texture": texture,
+        }
+        return dict(zip(losses, torch.stack(list(losses.values())).detach().tolist(), strict=True))
 
     @torch.no_grad()
     def reconstructions(self, rows: np.ndarray) -> Tensor:
