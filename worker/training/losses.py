@@ -32,7 +32,7 @@ def texture_loss(fake: Tensor, real: Tensor) -> Tensor:
     distances = []
     for _ in range(2):
         for axis in (2, 3):
-            strengths = [F.adaptive_avg_pool2d(x.diff(dim=axis).abs(), 8) for x in (fake, real)]
-            distances.append(F.l1_loss(*strengths))
+            made, wanted = (F.adaptive_avg_pool2d(x.diff(dim=axis).abs(), 8) for x in (fake, real))
+            distances.append(F.l1_loss(made, wanted))
         fake, real = F.avg_pool2d(fake, 2), F.avg_pool2d(real, 2)
     return torch.stack(distances).mean()
