@@ -41,9 +41,27 @@ class DgnAm(BaseModel):
     bounds_k: Annotated[
         float, Field(ge=0, le=10, description="With sigma bounds: how many σ above μ the upper limit lies")
     ] = 3.0
+    space: Annotated[
+        Literal["plain", "whitened"],
+        Field(
+            description="What a step moves: the code's neurons within bounds, or its coordinates along the"
+            " principal directions of real codes within a radius"
+        ),
+    ] = "plain"
+    radius: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10,
+            description="In the whitened space, how far from the mean code: 1 is usual for real codes",
+        ),
+    ] = 1.2
     start: Annotated[
-        Literal["normal", "half-normal"],
-        Field(description="First code: N(0, 1), or the absolute value of it times the neuron's σ"),
+        Literal["normal", "half-normal", "prototype"],
+        Field(
+            description="First code: N(0, 1), the absolute value of it times the neuron's σ, or the typical"
+            " code whose image excites the unit most (seeds 0 to 15 take the best 16 in turn)"
+        ),
     ] = "normal"
     fit: Annotated[
         Literal["auto", "crop", "resize"],
@@ -59,6 +77,10 @@ class DgnAm(BaseModel):
     jitter: Annotated[
         int, Field(ge=0, le=64, description="Largest random shift of the image at each step, in pixels")
     ] = 0
+    zoom: Annotated[
+        float,
+        Field(ge=1, le=8, description="Largest random magnification of a part of the image at each step"),
+    ] = 1.0
     l2: Annotated[float, Field(ge=0, le=10, description="Weight of the penalty on the code's norm")] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="Share of the last update in the next")] = 0.0
 

@@ -122,7 +122,7 @@ class Child:
         sizer = BatchSizer(
             batch_seconds=settings.batch_seconds,
             max_batch=settings.max_batch,
-            group_size=device.group_size,
+            round_size=device.round_size,
         )
         self._runner = BatchRunner(
             database=database,

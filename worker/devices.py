@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from worker.synthesis.ascent import GROUP_SIZES
+from worker.synthesis.lanes import lane_count
 
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -24,6 +25,11 @@ class Device:
     def group_size(self) -> int:
         """Items that the engine computes at once on it; pictures made with another group size differ."""
         return GROUP_SIZES.get(self.name, GROUP_SIZES["cpu"])
+
+    @property
+    def round_size(self) -> int:
+        """Items of the groups that it computes at the same time."""
+        return self.group_size * lane_count(torch.device(self.name))
 
     def free_cached_memory(self) -> None:
         """Hand unused blocks back. Call it outside an `except` block, whose traceback keeps tensors alive."""

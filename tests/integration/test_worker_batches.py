@@ -60,7 +60,7 @@ def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
     return BatchRunner(
         database=scene.database,
         runtime=Runtime(scene.database, scene.settings, device),
-        sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, group_size=MAX_BATCH),
+        sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
         delivery=delivery(scene),
         settings=scene.settings,
         worker_id="test-worker",
@@ -166,7 +166,7 @@ def test_a_generator_whose_file_is_another_fails_every_item_and_says_why(scene: 
 
 
 def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Scene) -> None:
-    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, group_size=4)
+    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=4)
     sizer.learn("another kind", items=4, steps=10, seconds=0.01)
     assert sizer.size("another kind", steps=10) == MAX_BATCH  # so the claim asks for that many
     job_id = scene.submit("0-9")

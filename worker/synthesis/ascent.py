@@ -3,45 +3,55 @@
 One step of one item, independent of all others in its batch:
 
     lr_i = lr + (lr_end − lr) · i / steps
-    g    = ∂ activation(fit(G(c))) / ∂c
-    c    ← decay · clip(c + lr_i · g / mean|g|)
+    g    = ∂ activation(view_i(fit(G(c)))) / ∂p
+    p    ← decay · limit(p + lr_i · g / mean|g|)
 
-The picture kept is the last one.
+where the point p is the code c itself and limit clips it to its bounds (the paper's), or p are the code's
+coordinates along the principal directions of real codes (`code_spaces`). The picture kept is the last one.
 
 A climb is chaotic: a difference in the last bit of a gradient grows to another picture within tens of steps,
 and a product computed in a batch of another size differs in just that bit. Items are therefore computed in
-groups of one size, the last one filled up: on one machine a picture is then the same, bit for bit on a CPU,
-whatever it was asked with.
+groups of one size, the last one filled up, each in one thread: on one machine a picture is then the same, bit
+for bit on a CPU, whatever it was asked with.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from worker.synthesis.anatomy import TracedLayer, anatomy
-from worker.synthesis.bounds import Bounds
-from worker.synthesis.fitting import Fit, shifted
+from worker.synthesis.code_spaces import code_space
+from worker.synthesis.fitting import Fit
 from worker.synthesis.generators import Generator
 from worker.synthesis.inspection import find_layer
+from worker.synthesis.lanes import Run, lanes
 from worker.synthesis.metrics import as_images, from_bytes, to_bytes, top_predictions
 from worker.synthesis.networks import Network
 from worker.synthesis.objectives import UnitObjective
 from worker.synthesis.pictures import Item, Picture
 from worker.synthesis.receptive_field import Box
+from worker.synthesis.starts import Ranking, starting_points
 from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import Prefix
+from worker.synthesis.views import Views
 
 __all__ = ["GROUP_SIZES", "PATIENCE", "Item", "Picture", "Stop", "synthesize"]
 
 GROUP_SIZES = {"cpu": 4, "cuda": 32}
 """Items computed together, by device type. A larger group costs less per item, a single item costs a whole
-group; batches are best sized in multiples of it.
+group; batches are best sized in multiples of it, on a CPU times its threads.
 """
 
 PATIENCE = 8
 """Steps without any gradient after which an item is given up: nothing moves its code but the decay."""
+
+RETREAT = 0.1
+"""Share of the way back to the mean code that an item goes when its gradient has become zero: a picture that
+is saturated everywhere would stay as it is.
+"""
 
 
 class Stop(Exception):
@@ -65,7 +75,7 @@ def synthesize(
     all items, 1 to `parameters.steps`, and may raise (`Stop`) to end the work. `device` moves the generator
     and the network where they are not yet. `group_size` bounds the memory taken, whatever the number of
     items; None is the device's of `GROUP_SIZES`, and pictures made with another differ. Raises `LayerError`,
-    `ObjectiveError`, `FitError` or `NetworkError` before any work.
+    `ObjectiveError`, `FitError`, `RecipeError` or `NetworkError` before any work.
     """
     if device is not None:
         network.module.to(device)
@@ -73,8 +83,9 @@ def synthesize(
     if not items:
         return []
     size = group_size or GROUP_SIZES.get(network.device.type, 4)
-    with torch.enable_grad():
-        return _Ascent(network, generator, layer, items, parameters, size).run(on_step or (lambda step: None))
+    with torch.enable_grad(), lanes(network.device) as run:
+        ascent = _Ascent(network, generator, layer, items, parameters, size, run)
+        return ascent.climb(on_step or (lambda step: None))
 
 
 @dataclass
@@ -105,9 +116,10 @@ class _Ascent:
         items: Sequence[Item],
         parameters: DgnAm,
         group_size: int,
+        run: Run,
     ) -> None:
         self.network, self.generator, self.parameters = network, generator, parameters
-        self.group_size = group_size
+        self.group_size, self.run = group_size, run
         input_size = parameters.input_size or network.preprocessing.size
         self.layer: TracedLayer = find_layer(network, layer, input_size)
         self.output = anatomy(network.module, input_size).output
@@ -118,30 +130,23 @@ class _Ascent:
         self.objective = UnitObjective(
             self.layer, [i.unit for i in items], [i.position for i in items], network.device
         )
-        self.bounds = Bounds.of(generator, parameters.bounds, parameters.bounds_k)
+        self.space = code_space(generator, parameters)
 
         draws = [torch.Generator().manual_seed(item.seed) for item in items]
-        normal = torch.stack([torch.randn(generator.info.code_shape, generator=draw) for draw in draws])
-        codes = normal.to(self.device)
-        self.codes = codes.abs() * generator.code_std.float() if parameters.start == "half-normal" else codes
-        self.shifts: Tensor | None = None  # [N, steps, 2]
-        if parameters.jitter:
-            shape, limit = (parameters.steps, 2), parameters.jitter
-            self.shifts = torch.stack(
-                [torch.randint(-limit, limit + 1, shape, generator=draw) for draw in draws]
-            ).to(self.device)
+        ranking = Ranking(network, generator, self.layer, self.prefix, self.fit)
+        self.points = starting_points(self.space, generator, items, parameters, draws, ranking, run)
+        self.views = Views(parameters, draws, self.device)
 
         self.count = len(items)
-        self.velocity = torch.zeros_like(self.codes) if parameters.momentum else None
+        self.velocity = torch.zeros_like(self.points) if parameters.momentum else None
         self.moved = torch.zeros(self.count, dtype=torch.bool, device=self.device)  # has had a gradient
         self.skipped = torch.zeros(self.count, dtype=torch.long, device=self.device)
         self.traces = torch.zeros(parameters.steps, self.count, device=self.device)
 
-    def run(self, on_step: Callable[[int], None]) -> list[Picture]:
+    def climb(self, on_step: Callable[[int], None]) -> list[Picture]:
         everything = groups = self._groups(torch.arange(self.count, device=self.device))
         for step in range(self.parameters.steps):
-            for group in groups:
-                self._step(step, group)
+            self.run(partial(self._step, step), groups)
             # The one place after the first step that waits for the device.
             if step + 1 == PATIENCE and not bool(self.moved.all()):
                 groups = self._groups(self.moved.nonzero()[:, 0], climbing=groups)
@@ -172,12 +177,10 @@ class _Ascent:
         self._move(step, group, gradient)
 
     def _gradient(self, step: int, group: _Group) -> tuple[Tensor, Tensor]:
-        """Activations [M] and their gradients [M, *code_shape] by each item's own code."""
-        code = self.codes[group.index].requires_grad_()
-        x = self._input(self.generator(code.to(self.dtype)))
-        if self.shifts is not None:
-            x = shifted(x, self.shifts[group.index, step])
-        x = self.network.preprocessing(x)
+        """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
+        points = self.points[group.index].requires_grad_()
+        x = self._input(self._image(points))
+        x = self.network.preprocessing(self.views(x, group.index, step))
         if group.flat is None:
             goal = activation = group.objective(self.prefix(x))
         else:
@@ -185,9 +188,13 @@ class _Ascent:
             goal = activation = group.objective(output)
             if before is not None:
                 goal = torch.where(group.flat, group.objective(before), activation)
-        # The sum keeps items apart: each code reaches its own activation only.
-        (gradient,) = torch.autograd.grad(goal.sum(), code)
+        # The sum keeps items apart: each point reaches its own activation only.
+        (gradient,) = torch.autograd.grad(goal.sum(), points)
         return activation.detach(), gradient
+
+    def _image(self, points: Tensor) -> Tensor:
+        image: Tensor = self.generator(self.space.code(points).to(self.dtype))
+        return image
 
     def _input(self, image: Tensor) -> Tensor:
         return self.fit(image.to(self.network.dtype))
@@ -201,66 +208,70 @@ class _Ascent:
         if not bool(flat.any()):
             return False
         with torch.no_grad():
-            image = self.generator(self.codes[group.index].to(self.dtype))
-            x = self.network.preprocessing(self._input(image))
+            x = self.network.preprocessing(self._input(self._image(self.points[group.index])))
             if self.prefix.with_preactivation(x).before is None:
                 return False
         group.flat = flat
         return True
 
     def _move(self, step: int, group: _Group, gradient: Tensor) -> None:
-        parameters, codes = self.parameters, self.codes[group.index]
+        parameters, points = self.parameters, self.points[group.index]
         size = gradient.abs().flatten(1).mean(1)
         finite = torch.isfinite(size)
         if parameters.l2:
-            norm = codes.flatten(1).norm(dim=1).clamp_min(1e-12)
-            penalised = gradient - parameters.l2 * codes / _column(norm, codes)
+            norm = points.flatten(1).norm(dim=1).clamp_min(1e-12)
+            penalised = gradient - parameters.l2 * points / _column(norm, points)
         else:
             penalised = gradient
         scale = penalised.abs().flatten(1).mean(1)
         # A zero gradient moves nothing; dividing by its size would.
-        update = penalised / _column(torch.where(scale > 0, scale, 1.0), codes)
-        keep = _column(finite, codes)
+        update = penalised / _column(torch.where(scale > 0, scale, 1.0), points)
+        keep = _column(finite, points)
         if self.velocity is not None:
             before = self.velocity[group.index]
             update = parameters.momentum * before + update
             self.velocity[group.kept] = torch.where(keep, update, before)[: group.count]
         first, last = parameters.learning_rate, parameters.learning_rate_end
         rate = first + (last - first) * step / parameters.steps
-        climbed = self.bounds.clip(codes + rate * update) * parameters.decay
-        self.codes[group.kept] = torch.where(keep, climbed, codes)[: group.count]
+        climbed = self.space.limited(points + rate * update) * parameters.decay
+        stuck = (size == 0) & self.moved[group.index]
+        climbed = torch.where(_column(stuck, points), climbed.lerp(self.space.centre, RETREAT), climbed)
+        self.points[group.kept] = torch.where(keep, climbed, points)[: group.count]
         self.moved[group.kept] |= (finite & (size > 0))[: group.count]
         self.skipped[group.kept] += (~finite)[: group.count]
 
-    @torch.no_grad()
     def _pictures(self, groups: Sequence[_Group]) -> list[Picture]:
-        moved, skipped = self.moved.tolist(), self.skipped.tolist()
-        codes, traces = self.codes.cpu().numpy(), self.traces.T.cpu().numpy()
-        pictures: list[Picture] = []
-        for group in groups:
-            pixels = to_bytes(self.generator(self.codes[group.index].to(self.dtype)))
-            x = self.network.preprocessing(self._input(from_bytes(pixels)))
-            output = self.prefix(x)
-            activations = group.objective(output).tolist()
-            predictions = None
-            if self.output is not None:
-                is_logits = self.layer.name == self.output
-                logits = output if is_logits else Prefix(self.network.module, self.output)(x)
-                predictions = top_predictions(logits)
-            images = as_images(pixels)
-            for m, n in enumerate(group.kept.tolist()):
-                pictures.append(
-                    Picture(
-                        image=images[m],
-                        code=codes[n],
-                        activation=activations[m],
-                        trace=traces[n] if moved[n] else traces[n, :PATIENCE],
-                        status="done" if moved[n] else "unreachable",
-                        predictions=predictions[m] if predictions else None,
-                        crop_box=self._crop_box(self.objective.positions[n]),
-                        skipped_steps=skipped[n],
-                    )
+        return [picture for part in self.run(self._pictures_of, groups) for picture in part]
+
+    @torch.no_grad()
+    def _pictures_of(self, group: _Group) -> list[Picture]:
+        points = self.points[group.index]
+        codes = self.space.code(points)
+        pixels = to_bytes(self.generator(codes.to(self.dtype)))
+        x = self.network.preprocessing(self._input(from_bytes(pixels)))
+        output = self.prefix(x)
+        activations = group.objective(output).tolist()
+        predictions = None
+        if self.output is not None:
+            is_logits = self.layer.name == self.output
+            logits = output if is_logits else Prefix(self.network.module, self.output)(x)
+            predictions = top_predictions(logits)
+        images, kept = as_images(pixels), codes.cpu().numpy()
+        pictures = []
+        for m, n in enumerate(group.kept.tolist()):
+            moved, trace = bool(self.moved[n]), self.traces[:, n].cpu().numpy()
+            pictures.append(
+                Picture(
+                    image=images[m],
+                    code=kept[m],
+                    activation=activations[m],
+                    trace=trace if moved else trace[:PATIENCE],
+                    status="done" if moved else "unreachable",
+                    predictions=predictions[m] if predictions else None,
+                    crop_box=self._crop_box(self.objective.positions[n]),
+                    skipped_steps=int(self.skipped[n]),
                 )
+            )
         return pictures
 
     def _crop_box(self, position: tuple[int, int]) -> Box | None:

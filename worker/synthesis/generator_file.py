@@ -1,9 +1,9 @@
 """The file of a generator: one safetensors file with its weights, its code statistics and, as metadata, its
 description.
 
-Tensors: `network.<parameter or buffer>` (float16 or float32) and `code_mean`, `code_std`, `code_lower`
-(float32). Metadata: the key `imago-generator` holds JSON, {"version": 1, "info": GeneratorInfo}. Weights are
-computed with in float32.
+Tensors: `network.<parameter or buffer>` (float16 or float32), `code_mean`, `code_std`, `code_lower` (float32)
+and, where the prior of the codes is known, `code_axes` and `code_prototypes` (float16 or float32). Metadata:
+the key `imago-generator` holds JSON, {"version": 1, "info": GeneratorInfo}. All is computed with in float32.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from worker.synthesis.generators import ARCHITECTURES, Generator, GeneratorInfo,
 
 KEY, VERSION = "imago-generator", 1
 STATISTICS = ("code_mean", "code_std", "code_lower")
+PRIOR = ("code_axes", "code_prototypes")
 COUNTER = ".num_batches_tracked"  # batch norm's step counter: of no use to a frozen network
 
 
@@ -35,6 +36,8 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
     weights = generator.network.state_dict()
     tensors = {f"network.{k}": _storable(v, dtype) for k, v in weights.items() if not k.endswith(COUNTER)}
     tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in STATISTICS}
+    if generator.prior is not None:
+        tensors |= {name: _storable(getattr(generator, name), dtype) for name in PRIOR}
     description = {"version": VERSION, "info": dataclasses.asdict(generator.info)}
     # One key only: safetensors writes several in any order, and the same generator must give the same file.
     metadata = {KEY: json.dumps(description, sort_keys=True)}
@@ -99,12 +102,15 @@ def load_generator(
         raise GeneratorFileError(
             f"{path}: the arguments {info.arguments} do not build a {info.architecture}: {error}"
         ) from error
-    expected = {
+    expected: dict[str, tuple[int, ...]] = {
         f"network.{k}": tuple(v.shape) for k, v in network.state_dict().items() if not k.endswith(COUNTER)
     }
     expected |= dict.fromkeys(STATISTICS, info.code_shape)
     with safe_open(path, "pt") as handle:
         got = {key: tuple(handle.get_slice(key).get_shape()) for key in handle.keys()}  # noqa: SIM118
+        if got.keys() & set(PRIOR):  # both or none, of any number
+            axes, prototypes = (got.get(name, (0,))[0] for name in PRIOR)
+            expected |= {"code_axes": (axes, *info.code_shape), "code_prototypes": (prototypes, axes)}
         for name in sorted(expected.keys() | got.keys()):
             if expected.get(name) != got.get(name):
                 raise GeneratorFileError(
@@ -121,7 +127,8 @@ def load_generator(
     network.load_state_dict(weights | counters, assign=True)
     if info.architecture == "compact":
         network = network.to(memory_format=torch.channels_last)
-    generator = Generator(info, network, *(tensors[name] for name in STATISTICS))
+    statistics = {name: tensors[name] for name in (*STATISTICS, *PRIOR) if name in tensors}
+    generator = Generator(info, network, **statistics)
     return generator.to(device=device, dtype=dtype)
 
 

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worker.synthesis.code_prior import CodePrior
+
 Pixels = Literal["rgb_unit_tanh", "bgr_mean"]
 CAFFE_MEAN_BGR = (104.0, 117.0, 123.0)
 STANDARD_FLOOR = 0.05
@@ -249,17 +251,27 @@ class Generator(nn.Module):
     a code.
 
     `code_mean` and `code_std` are each code neuron's mean and standard deviation over real pictures,
-    `code_lower` the least value it can take (0 behind a ReLU). DeePSiM's output is linear: its RGB may leave
-    [0, 1] and is not clamped, so that gradients survive.
+    `code_lower` the least value it can take (0 behind a ReLU); `code_axes` and `code_prototypes` are its
+    `prior`, both or none. DeePSiM's output is linear: its RGB may leave [0, 1] and is not clamped, so that
+    gradients survive.
     """
 
     code_mean: Tensor
     code_std: Tensor
     code_lower: Tensor
+    code_axes: Tensor | None
+    code_prototypes: Tensor | None
     caffe_mean: Tensor
 
     def __init__(
-        self, info: GeneratorInfo, network: nn.Module, code_mean: Tensor, code_std: Tensor, code_lower: Tensor
+        self,
+        info: GeneratorInfo,
+        network: nn.Module,
+        code_mean: Tensor,
+        code_std: Tensor,
+        code_lower: Tensor,
+        code_axes: Tensor | None = None,
+        code_prototypes: Tensor | None = None,
     ) -> None:
         super().__init__()
         for name, tensor in (("code_mean", code_mean), ("code_std", code_std), ("code_lower", code_lower)):
@@ -268,10 +280,21 @@ class Generator(nn.Module):
                     f"{name} must have the code's shape {info.code_shape}, got {tuple(tensor.shape)}"
                 )
             self.register_buffer(name, tensor)
+        # None is a buffer too: one that moves nowhere and is not saved.
+        self.register_buffer("code_axes", code_axes)
+        self.register_buffer("code_prototypes", code_prototypes)
+        _ = self.prior  # checks shapes
         self.register_buffer("caffe_mean", torch.tensor(CAFFE_MEAN_BGR).view(3, 1, 1), persistent=False)
         self.info = info
         self.network = network
         self.eval().requires_grad_(False)
+
+    @property
+    def prior(self) -> CodePrior | None:
+        """What real codes are like, where the generator knows it."""
+        if self.code_axes is None or self.code_prototypes is None:
+            return None
+        return CodePrior(self.code_mean, self.code_axes, self.code_prototypes)
 
     def forward(self, code: Tensor) -> Tensor:
         if tuple(code.shape[1:]) != self.info.code_shape:

@@ -7,6 +7,9 @@ from torch import Tensor
 
 from worker.synthesis.anatomy import TracedLayer
 
+Position = tuple[int, int]
+"""(y, x) within a layer's map."""
+
 
 class ObjectiveError(ValueError):
     """A unit or position that the layer does not have."""
@@ -23,7 +26,7 @@ class UnitObjective:
         self,
         layer: TracedLayer,
         units: Sequence[int],
-        positions: Sequence[tuple[int, int] | None],
+        positions: Sequence[Position | None],
         device: torch.device | str = "cpu",
     ) -> None:
         channels, *spatial = layer.shape

@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 BoundsMode = Literal["sigma", "unit", "flat30", "none"]
-StartMode = Literal["normal", "half-normal"]
+SpaceMode = Literal["plain", "whitened"]
+StartMode = Literal["normal", "half-normal", "prototype"]
 FitMode = Literal["auto", "crop", "resize"]
 
 
@@ -23,8 +24,13 @@ class DgnAm:
     the code by that much a neuron on average. `decay` multiplies the code after each clip to its bounds:
     `sigma` is [lower, μ + bounds_k·σ] of each code neuron over real pictures, `unit` [−1, 1], `flat30` [0,
     30]. `start` draws N(0, 1), or |N(0, 1)|·σ (`half-normal`). `fit` and `input_size` say how the picture
-    meets the network (None: its own size), `jitter` moves it by up to so many pixels each step. `l2` is λ of
-    −λ‖c‖; `momentum` is heavy-ball.
+    meets the network (None: its own size). `l2` is λ of −λ‖c‖; `momentum` is heavy-ball.
+
+    Beyond the paper, for generators that know the prior of their codes: in the `whitened` space a step moves
+    the code's coordinates along the principal directions of real codes, in σ, and these stay within `radius`
+    times √(number of directions) of the mean instead of `bounds`; the start `prototype` is the typical code
+    whose picture excites the unit most. Each step may look at a part of the picture, magnified by 1 to `zoom`
+    and moved by up to `jitter` pixels.
     """
 
     steps: int = 200
@@ -33,10 +39,13 @@ class DgnAm:
     decay: float = 0.99
     bounds: BoundsMode = "sigma"
     bounds_k: float = 3.0
+    space: SpaceMode = "plain"
+    radius: float = 1.2
     start: StartMode = "normal"
     fit: FitMode = "auto"
     input_size: int | None = None
     jitter: int = 0
+    zoom: float = 1.0
     l2: float = 0.0
     momentum: float = 0.0
 
@@ -47,11 +56,14 @@ class DgnAm:
         _number("decay", self.decay, above=0, most=1)
         _choice("bounds", self.bounds, get_args(BoundsMode))
         _number("bounds_k", self.bounds_k, above=0)
+        _choice("space", self.space, get_args(SpaceMode))
+        _number("radius", self.radius, above=0)
         _choice("start", self.start, get_args(StartMode))
         _choice("fit", self.fit, get_args(FitMode))
         if self.input_size is not None:
             _whole("input_size", self.input_size, 8, 4096)
         _whole("jitter", self.jitter, 0, 512)
+        _number("zoom", self.zoom, least=1, most=8)
         _number("l2", self.l2, least=0)
         _number("momentum", self.momentum, least=0, below=1)
 

@@ -14,17 +14,19 @@ from worker.synthesis.generators import CompactNetwork, Generator, GeneratorInfo
 from worker.training.bounds import statistics_of
 from worker.training.checkpoint import read_checkpoint, without_prefix
 from worker.training.preparation import load_prepared
+from worker.training.prior import measured_prior
 from worker.training.run import CHECKPOINT, SETTINGS
 from worker.training.training import TrainingOptions
 
 RECOMMENDED: dict[str, Any] = {
-    "learning_rate": 0.25,
-    "steps": 80,
-    "start": "half-normal",
-    "decay": 0.99,
-    "bounds_k": 1.5,
+    "space": "whitened",
+    "start": "prototype",
+    "learning_rate": 0.04,
+    "steps": 60,
+    "decay": 1.0,
     "input_size": 112,
     "jitter": 4,
+    "zoom": 1.35,
 }
 """Recipe parameters for compact generators, found by search on the shipped one."""
 
@@ -67,4 +69,13 @@ def exported_generator(run_folder: Path, recommended: dict[str, Any] | None = No
             else "",
         },
     )
-    return Generator(info, network, statistics.mean, statistics.std, statistics.lower)
+    prior = measured_prior(prepared.codes[: index.train], statistics)
+    return Generator(
+        info,
+        network,
+        statistics.mean,
+        statistics.std,
+        statistics.lower,
+        prior.axes,
+        prior.prototypes,
+    )

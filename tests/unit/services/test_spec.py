@@ -28,10 +28,11 @@ def test_the_digest_of_a_spec_never_changes() -> None:
         '{"engine":"1","generator_sha256":"' + "b" * 64 + '","layer":"layer4.1","network":"resnet18.a1_in1k",'
         '"network_sha256":"' + "a" * 64 + '","position":[2,5],"recipe":{"parameters":{"bounds":"sigma",'
         '"bounds_k":3.0,"decay":0.99,"fit":"auto","input_size":null,"jitter":0,"l2":0.0,"learning_rate":8.0,'
-        '"learning_rate_end":1e-10,"momentum":0.0,"start":"normal","steps":200},"technique":"dgn-am"},'
+        '"learning_rate_end":1e-10,"momentum":0.0,"radius":1.2,"space":"plain","start":"normal","steps":200,'
+        '"zoom":1.0},"technique":"dgn-am"},'
         '"seed":0,"unit":207}'
     )
-    assert SPEC.digest == "718fe8f98a8ce726a705c13caf9d99dfcb91ecb0f0eb16544f98fbd63f17819e"
+    assert SPEC.digest == "e0a91cce5c7bf6f69cc65a167a6bba5aee74d7e9fdb31a433a4a2fa792a9c06c"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,22 @@ def compact() -> Generator:
 
 
 @pytest.fixture(scope="session")
+def knowing(compact: Generator) -> Generator:
+    """The compact generator with a prior: 6 directions of unequal length and 20 prototypes."""
+    random = torch.Generator().manual_seed(5)
+    directions, _ = torch.linalg.qr(torch.randn(24, 6, generator=random))
+    return Generator(
+        compact.info,
+        compact.network,
+        compact.code_mean,
+        compact.code_std,
+        compact.code_lower,
+        directions.T * torch.linspace(2.0, 0.5, 6)[:, None],
+        torch.randn(20, 6, generator=random),
+    )
+
+
+@pytest.fixture(scope="session")
 def hook_count() -> Callable[[nn.Module], int]:
     """Counts the hooks that are registered on a module and all its parts."""
 

@@ -138,3 +138,22 @@ def test_another_file_is_refused_with_what_was_expected(tmp_path: Path) -> None:
         read_info(tmp_path / "plain.safetensors")
     with pytest.raises(GeneratorFileError, match="not a readable safetensors file"):
         read_info(tmp_path / "absent.safetensors")
+
+
+def test_the_prior_of_the_codes_is_kept(generator: Generator, tmp_path: Path) -> None:
+    axes, prototypes = torch.randn(5, 20).half().float(), torch.randn(9, 5).half().float()
+    statistics = (generator.code_mean, generator.code_std, generator.code_lower)
+    save_generator(
+        tmp_path / "p.safetensors",
+        Generator(generator.info, generator.network, *statistics, axes, prototypes),
+    )
+    loaded = load_generator(tmp_path / "p.safetensors")
+    assert loaded.prior is not None
+    assert torch.equal(loaded.prior.axes, axes)
+    assert torch.equal(loaded.prior.prototypes, prototypes)
+
+
+def test_half_a_prior_is_refused(path: Path) -> None:
+    rewrite(path, {**load_file(path), "code_axes": torch.randn(5, 20)})
+    with pytest.raises(GeneratorFileError, match=r"code_prototypes.*got nothing"):
+        load_generator(path)

@@ -2,7 +2,7 @@ from worker.batch_size import BatchSizer
 
 
 def sizer(max_batch: int = 64) -> BatchSizer:
-    return BatchSizer(batch_seconds=20, max_batch=max_batch, group_size=4)
+    return BatchSizer(batch_seconds=20, max_batch=max_batch, round_size=4)
 
 
 def test_a_first_batch_is_one_group_so_that_a_picture_is_seen_soon() -> None:

@@ -1,0 +1,180 @@
+"""Ascents that know what real codes are like: their coordinates, their limits and where they begin."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from worker.synthesis.ascent import Item, synthesize
+from worker.synthesis.code_spaces import code_space
+from worker.synthesis.generators import Generator
+from worker.synthesis.lanes import lanes
+from worker.synthesis.networks import Network
+from worker.synthesis.starts import FACETS
+from worker.synthesis.techniques import DgnAm, RecipeError
+from worker.synthesis.views import magnified
+
+Wrap = Callable[..., Network]
+WHITENED = DgnAm(
+    steps=6, learning_rate=0.1, decay=1.0, space="whitened", start="prototype", input_size=32, zoom=1.5
+)
+RESTING = replace(WHITENED, steps=1, learning_rate=1e-9, learning_rate_end=1e-9)
+"""One step so small that the first code is the last one."""
+
+
+class Colours(nn.Module):
+    """Three units, each the mean of one colour of the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flat = nn.Flatten()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.flat(self.pool(x * self.scale))
+        return result
+
+
+def test_points_and_codes_stand_for_each_other(knowing: Generator) -> None:
+    space = code_space(knowing, WHITENED)
+    points = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(space.point(space.code(points)), points, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(space.code(space.centre[None])[0], knowing.code_mean)
+
+
+def test_a_whitened_code_stays_within_the_radius_of_real_ones(wrap: Wrap, knowing: Generator) -> None:
+    recipe = replace(WHITENED, radius=0.5, learning_rate=5.0, learning_rate_end=5.0)
+    pictures = synthesize(wrap(Colours()), knowing, "flat", [Item(0, 0), Item(2, 1)], recipe)
+    space = code_space(knowing, recipe)
+    points = space.point(torch.from_numpy(np.stack([picture.code for picture in pictures])))
+    torch.testing.assert_close(points.norm(dim=1), torch.full((2,), 0.5 * math.sqrt(6)), atol=1e-3, rtol=1e-3)
+
+
+def test_a_whitened_step_moves_a_code_along_its_principal_directions_only(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    (picture,) = synthesize(wrap(Colours()), knowing, "flat", [Item(1, 3)], WHITENED)
+    away = torch.from_numpy(picture.code) - knowing.code_mean
+    assert knowing.code_axes is not None
+    within = torch.linalg.lstsq(knowing.code_axes.T, away[:, None])
+    assert (knowing.code_axes.T @ within.solution - away[:, None]).norm() < 1e-4 * away.norm()
+
+
+def test_seeds_begin_at_the_prototypes_that_excite_the_unit_most(wrap: Wrap, knowing: Generator) -> None:
+    network, prior = wrap(Colours()), knowing.prior
+    assert prior is not None
+    with torch.no_grad():
+        seen = network.module(knowing(prior.code(prior.prototypes)).clamp(0, 1))
+    for unit in range(3):
+        best = seen[:, unit].argsort(descending=True)
+        for seed in (0, 1, FACETS + 1):
+            (picture,) = synthesize(network, knowing, "flat", [Item(unit, seed)], RESTING)
+            point = prior.point(torch.from_numpy(picture.code)[None])
+            nearest = (prior.prototypes - point).norm(dim=1).argmin()
+            assert nearest == best[seed % FACETS]
+
+
+def test_seeds_of_one_prototype_differ(wrap: Wrap, knowing: Generator) -> None:
+    items = [Item(0, 2), Item(0, 2 + FACETS)]
+    one, other = synthesize(wrap(Colours()), knowing, "flat", items, RESTING)
+    assert np.abs(one.code - other.code).max() > 0.01
+
+
+def test_a_plain_ascent_can_begin_at_a_prototype_too(wrap: Wrap, knowing: Generator) -> None:
+    plain, whitened = (
+        synthesize(
+            wrap(Colours()), knowing, "flat", [Item(1, 0)], replace(RESTING, space=space, bounds="none")
+        )
+        for space in ("plain", "whitened")
+    )
+    np.testing.assert_allclose(plain[0].code, whitened[0].code, atol=1e-4)
+
+
+def test_a_half_normal_start_becomes_the_nearest_point(wrap: Wrap, knowing: Generator) -> None:
+    recipe = replace(RESTING, start="half-normal", radius=10)
+    (picture,) = synthesize(wrap(Colours()), knowing, "flat", [Item(0, 4)], recipe)
+    code = torch.randn(24, generator=torch.Generator().manual_seed(4)).abs() * knowing.code_std
+    space = code_space(knowing, recipe)
+    np.testing.assert_allclose(picture.code, space.code(space.point(code[None]))[0].numpy(), atol=1e-4)
+
+
+def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: Generator) -> None:
+    recipe = replace(WHITENED, steps=12, learning_rate=0.3, jitter=3, momentum=0.5)
+    items = [Item(unit=n, seed=n, position=(n % 4, 1)) for n in range(7)]
+    together = synthesize(lite0, knowing, "blocks.2.0", items, recipe)
+    (alone,) = synthesize(lite0, knowing, "blocks.2.0", [items[5]], recipe)
+    assert np.array_equal(alone.code, together[5].code)
+    assert np.array_equal(alone.image, together[5].image)
+
+
+def test_pictures_do_not_depend_on_the_number_of_threads(lite0: Network, knowing: Generator) -> None:
+    items = [Item(unit=n, seed=n) for n in range(9)]
+    before = torch.get_num_threads()
+    try:
+        pictures = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            pictures.append(synthesize(lite0, knowing, "output", items, replace(WHITENED, steps=8)))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for one, other in zip(*pictures, strict=True):
+        assert np.array_equal(one.code, other.code)
+        assert np.array_equal(one.image, other.image)
+
+
+def test_what_a_group_raises_reaches_the_caller() -> None:
+    def work(group: int) -> int:
+        if group == 2:
+            raise ValueError("two")
+        return group
+
+    with lanes(torch.device("cpu")) as run:
+        assert run(work, [0, 1, 3]) == [0, 1, 3]
+        with pytest.raises(ValueError, match="two"):
+            run(work, [0, 1, 2, 3])
+
+
+def test_a_picture_that_is_white_everywhere_comes_back(wrap: Wrap, compact: Generator) -> None:
+    """So far off that every pixel is saturated: float32 has no gradient left there."""
+
+    class Saturating(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(()))
+
+        def forward(self, code: Tensor) -> Tensor:
+            return torch.tanh(code * self.gain).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+
+    info = replace(compact.info, architecture="bent", code_shape=(1,), image_size=8)
+    size = (1,)
+    bent = Generator(info, Saturating(), torch.zeros(size), torch.ones(size), torch.full(size, -9.0))
+    recipe = replace(RESTING, steps=30, learning_rate=40.0, learning_rate_end=0.0, input_size=8)
+    recipe = replace(recipe, space="plain", start="normal", bounds="none", zoom=1.0)
+    (picture,) = synthesize(wrap(Colours()), bent, "flat", [Item(0, 0)], recipe)
+    assert picture.status == "done"
+    assert abs(picture.code[0]) < 15, "it never came back to where there is a gradient"
+
+
+def test_a_magnified_part_is_what_is_there() -> None:
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    whole, corner = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.5, -0.5, 0.5])
+    seen = magnified(x, torch.stack([whole, corner]))
+    torch.testing.assert_close(seen[0], x[0])
+    # The lower left quarter, twice as large: each of its pixels becomes 2×2 around the same mean.
+    torch.testing.assert_close(seen[1].mean((1, 2)), x[1, :, 4:, :4].mean((1, 2)), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [({"space": "whitened", "start": "normal"}, "space"), ({"space": "plain"}, "start")]
+)
+def test_a_generator_without_a_prior_says_what_is_missing(
+    wrap: Wrap, compact: Generator, change: dict[str, str], field: str
+) -> None:
+    with pytest.raises(RecipeError, match=f"{field}: .*expected"):
+        synthesize(wrap(Colours()), compact, "flat", [Item(0, 0)], replace(WHITENED, **change))  # type: ignore[arg-type]

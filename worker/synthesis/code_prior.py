@@ -1,0 +1,45 @@
+"""What the codes of real pictures are like, beyond the range of each neuron: along which directions they vary
+together, and some typical ones.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CodePrior:
+    """A linear model of real codes, code ≈ mean + point · axes, and examples in its coordinates.
+
+    `mean` is [*code_shape]; `axes` [R, *code_shape] are the R strongest principal directions, each as long as
+    one standard deviation of real codes along it: the coordinates of a real code have mean 0 and variance 1
+    and are uncorrelated.
+    `prototypes` [K, R] are the centres of K clusters of real codes.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    prototypes: Tensor
+
+    def __post_init__(self) -> None:
+        if self.axes.shape[1:] != self.mean.shape:
+            raise ValueError(
+                f"axes must have the shape [R, {', '.join(map(str, self.mean.shape))}], "
+                f"got {list(self.axes.shape)}"
+            )
+        if self.prototypes.ndim != 2 or self.prototypes.shape[1] != len(self.axes):
+            raise ValueError(
+                f"prototypes must have the shape [K, {len(self.axes)}], a coordinate for each axis; "
+                f"got {list(self.prototypes.shape)}"
+            )
+
+    def code(self, points: Tensor) -> Tensor:
+        """Coordinates [N, R] → codes [N, *code_shape] in float32."""
+        flat = points @ self.axes.float().flatten(1)
+        return flat.view(-1, *self.mean.shape) + self.mean.float()
+
+    def point(self, codes: Tensor) -> Tensor:
+        """Codes → coordinates of the nearest points: what lies beyond the R directions is left out."""
+        points: Tensor = (codes - self.mean).flatten(1) @ torch.linalg.pinv(self.axes.float().flatten(1))
+        return points

@@ -1,0 +1,132 @@
+"""Where an ascent begins."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from threading import Lock
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from worker.synthesis.anatomy import TracedLayer
+from worker.synthesis.code_spaces import CodeSpace
+from worker.synthesis.fitting import Fit
+from worker.synthesis.generators import Generator
+from worker.synthesis.lanes import Run
+from worker.synthesis.networks import Network
+from worker.synthesis.objectives import Position, UnitObjective
+from worker.synthesis.pictures import Item
+from worker.synthesis.techniques import DgnAm, RecipeError
+from worker.synthesis.truncation import Prefix
+
+FACETS = 16
+"""Seeds n, n + 16, … begin at the prototype that excites the unit n-th most: other seeds, other facets."""
+SPREAD = 0.1
+"""Standard deviation of what a seed adds to a prototype, in σ of real codes."""
+GROUP = 32
+KEPT = 64
+
+
+def starting_points(
+    space: CodeSpace,
+    generator: Generator,
+    items: Sequence[Item],
+    parameters: DgnAm,
+    draws: Sequence[torch.Generator],
+    ranking: "Ranking",
+    run: Run,
+) -> Tensor:
+    """Each item's first point [N, *space.shape], from its own draw.
+
+    `normal` is N(0, 1) in the space's coordinates, `half-normal` a code of |N(0, 1)|·σ (a ReLU's codes are
+    not negative), `prototype` the centre of those real codes whose picture excites the unit most. Raises
+    `RecipeError` for a generator without prototypes.
+    """
+    device = generator.code_mean.device
+    if parameters.start == "normal":
+        return torch.stack([torch.randn(space.shape, generator=draw) for draw in draws]).to(device)
+    if parameters.start == "half-normal":
+        shape = generator.info.code_shape
+        normal = torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(device)
+        return space.point(normal.abs() * generator.code_std.float())
+    if generator.prior is None:
+        raise RecipeError(
+            "start: 'prototype' needs a generator whose file has prototypes of its codes (code_prototypes); "
+            "expected 'normal' or 'half-normal' for this one"
+        )
+    prior, prototypes = generator.prior, generator.prior.prototypes.float()
+    spread = torch.stack([torch.randn(prototypes.shape[1:], generator=draw) for draw in draws]).to(device)
+    chosen = prototypes[ranking.best(items, run).to(device)]
+    return space.of_coordinates(chosen + SPREAD * spread, prior)
+
+
+class Ranking:
+    """How much the pictures of a generator's prototypes excite the units of a layer.
+
+    They are looked at once for each generator, network, layer and place, and remembered: that costs as much
+    as a few items do.
+    """
+
+    def __init__(
+        self, network: Network, generator: Generator, layer: TracedLayer, prefix: Prefix, fit: Fit
+    ) -> None:
+        self._network, self._generator, self._layer = network, generator, layer
+        self._prefix, self._fit = prefix, fit
+
+    def best(self, items: Sequence[Item], run: Run) -> Tensor:
+        """The number of each item's prototype [N]."""
+        found = {}
+        for position in {item.position for item in items}:
+            found[position] = self._activations(position, run)
+        chosen = []
+        for item in items:
+            activations = found[item.position][:, item.unit]
+            facet = min(item.seed % FACETS, len(activations) - 1)
+            chosen.append(activations.argsort(descending=True, stable=True)[facet])
+        return torch.stack(chosen)
+
+    def _activations(self, position: Position | None, run: Run) -> Tensor:
+        """[K, C], of all units of the layer at one place."""
+        key = (self._layer.name, self._fit, position, self._network.dtype)
+        memory = _memory_of(self._network.module, self._generator)
+        with _LOCK:
+            if key in memory:
+                memory.move_to_end(key)
+                return memory[key]
+        activations = self._measured(position, run)
+        with _LOCK:
+            memory[key] = activations
+            while len(memory) > KEPT:
+                memory.popitem(last=False)
+        return activations
+
+    def _measured(self, position: Position | None, run: Run) -> Tensor:
+        generator, network = self._generator, self._network
+        assert generator.prior is not None
+        codes = generator.prior.code(generator.prior.prototypes.float())
+        channels = self._layer.shape[0]
+        at = UnitObjective(self._layer, [0], [position]).positions[0]
+
+        @torch.no_grad()
+        def look(index: Tensor) -> Tensor:
+            # Filled up to one size, as everywhere: results do not depend on how many there are.
+            filled = torch.cat([index, index[:1].expand(GROUP - len(index))])
+            image = generator(codes[filled].to(next(generator.network.parameters()).dtype)).clamp(0, 1)
+            output = self._prefix(network.preprocessing(self._fit(image.to(network.dtype))))
+            maps = output if output.ndim == 2 else output[:, :, at[0], at[1]]
+            return maps[: len(index), :channels].float().cpu()
+
+        groups = torch.split(torch.arange(len(codes), device=codes.device), GROUP)
+        return torch.cat(run(look, groups)).nan_to_num(-torch.inf)
+
+
+_Key = tuple[object, ...]
+_LOCK = Lock()
+_Memory = OrderedDict[_Key, Tensor]
+_MEMORIES: "WeakKeyDictionary[nn.Module, WeakKeyDictionary[Generator, _Memory]]" = WeakKeyDictionary()
+
+
+def _memory_of(module: nn.Module, generator: Generator) -> _Memory:
+    """Gone with either of the two."""
+    with _LOCK:
+        return _MEMORIES.setdefault(module, WeakKeyDictionary()).setdefault(generator, OrderedDict())

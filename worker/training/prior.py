@@ -1,0 +1,63 @@
+"""What the codes of the training pictures are like: principal directions and typical ones among them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worker.synthesis.code_prior import CodePrior
+from worker.synthesis.generators import STANDARD_FLOOR
+from worker.training.bounds import CodeStatistics
+
+DIRECTIONS = 768
+PROTOTYPES = 512
+SAMPLE = 32_768
+"""Codes looked at, at most: enough for a covariance of a thousand dimensions and clusters of dozens."""
+EXACT = 4096
+"""Up to so many code neurons the directions are eigenvectors of the covariance; above, a randomized estimate
+(Halko et al. 2011), whose memory grows with the neurons and not with their square."""
+ROUNDS = 10
+
+
+def measured_prior(
+    codes: np.ndarray, statistics: CodeStatistics, directions: int = DIRECTIONS, prototypes: int = PROTOTYPES
+) -> CodePrior:
+    """The prior of codes [N, *code_shape], at most `directions` of it and `prototypes` examples.
+
+    Directions and clusters are those of standardised codes, (code − μ) / (σ + a floor), as the generator gets
+    them. The same codes give the same prior.
+    """
+    random = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(codes), generator=random)[:SAMPLE].sort().values.numpy()
+    scale = (statistics.std + STANDARD_FLOOR).flatten()
+    sample = (torch.from_numpy(np.asarray(codes[chosen])).flatten(1) - statistics.mean.flatten()) / scale
+    variances, vectors = _principal(sample, min(directions, *sample.shape))
+    deviations = variances.clamp_min(0).sqrt()
+    known = deviations > 1e-3 * deviations[0]  # below is rounding: no unit to count in
+    deviations, vectors = deviations[known], vectors[:, known]
+    centres = _cluster_centres(sample @ vectors, min(prototypes, len(sample)), random)
+    axes = (vectors * deviations).T * scale
+    return CodePrior(statistics.mean, axes.view(-1, *statistics.mean.shape), centres / deviations)
+
+
+def _principal(sample: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Variances [count], falling, and unit vectors [D, count] of centred samples [N, D]."""
+    if sample.shape[1] <= EXACT:
+        variances, vectors = torch.linalg.eigh((sample.T @ sample / len(sample)).double())
+        return variances.flip(0)[:count].float(), vectors.flip(1)[:, :count].float()
+    torch.manual_seed(0)
+    _, singular, vectors = torch.pca_lowrank(sample, q=count, center=False)
+    return singular**2 / len(sample), vectors
+
+
+def _cluster_centres(points: Tensor, count: int, random: torch.Generator) -> Tensor:
+    """k-means (Lloyd) of points [N, R]: centres [count, R]. A cluster that loses all its points begins anew
+    at one of them.
+    """
+    centres = points[torch.randperm(len(points), generator=random)[:count]].clone()
+    for _ in range(ROUNDS):
+        owner = torch.cat([torch.cdist(part, centres).argmin(1) for part in torch.split(points, 8192)])
+        sums = torch.zeros_like(centres).index_add_(0, owner, points)
+        sizes = torch.bincount(owner, minlength=count)[:, None]
+        anew = points[torch.randint(len(points), (count,), generator=random)]
+        centres = torch.where(sizes > 0, sums / sizes.clamp_min(1), anew)
+    return centres
