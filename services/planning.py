@@ -9,7 +9,7 @@ from services import catalog
 from services.catalog import Generator, Layer, Network
 from services.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.job_request import JobRequest, Target
-from services.recipes import Recipe, resolve
+from services.recipes import Recipe, check_prior, resolve
 from services.spec import Spec, canonical_position
 from services.units import parse_units
 
@@ -55,6 +55,7 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     recipe = None
     try:
         recipe = resolve(request.recipe.model_dump(), generator.recommended)
+        check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
     except Invalid as error:
         errors.extend(error.errors)
     targets: list[tuple[Layer, Target, Sequence[int]]] = []

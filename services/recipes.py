@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from services.canonical import sha256_of
-from services.errors import Invalid, field_errors, pointer
+from services.errors import FieldError, Invalid, field_errors, pointer
 
 
 class DgnAm(BaseModel):
@@ -99,6 +99,24 @@ class Recipe:
     @cached_property
     def digest(self) -> str:
         return sha256_of({"technique": self.technique, "parameters": dict(self.parameters)})
+
+
+def check_prior(recipe: Recipe, generator: str, has_prior: bool) -> None:
+    """Raises `Invalid` for a recipe that needs to know what real codes are like, where the generator does
+    not.
+    """
+    needing = {"space": ("whitened", "plain"), "start": ("prototype", "normal or half-normal")}
+    wrong = [
+        FieldError(
+            pointer("recipe", "parameters", name),
+            f"{value!r} needs the prior of the codes, which the file of generator {generator!r} does not "
+            f"have; expected {accepted}",
+        )
+        for name, (value, accepted) in needing.items()
+        if not has_prior and recipe.parameters.get(name) == value
+    ]
+    if wrong:
+        raise Invalid(wrong)
 
 
 def resolve(requested: Mapping[str, Any], recommended: Mapping[str, Any]) -> Recipe:

@@ -105,6 +105,20 @@ def test_all_wrong_fields_are_named_at_once(staged: Database) -> None:
     assert pointers == ["/recipe/parameters/decay", "/targets/0/layer", "/targets/1/units"]
 
 
+def test_a_recipe_that_needs_the_prior_of_codes_is_refused_where_the_generator_has_none(
+    staged: Database,
+) -> None:
+    recipe = {"parameters": {"space": "whitened", "start": "prototype"}}
+    with pytest.raises(Invalid) as refused:
+        submit(staged, request(recipe=recipe))
+    pointers = [error.pointer for error in refused.value.errors]
+    assert pointers == ["/recipe/parameters/space", "/recipe/parameters/start"]
+    with staged.session() as session:
+        info = scene.INFO | {"prior": {"directions": 8, "prototypes": 4}}
+        catalog.register_generator(session, "knowing", info, "c" * 64, "knowing.safetensors")
+    assert submit(staged, request(recipe=recipe, generator="knowing")).created
+
+
 def test_a_job_beyond_the_limit_is_refused(staged: Database) -> None:
     with (
         pytest.raises(Invalid, match="/targets: asks for 800 pictures; one job may have 799"),

@@ -36,9 +36,12 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
     weights = generator.network.state_dict()
     tensors = {f"network.{k}": _storable(v, dtype) for k, v in weights.items() if not k.endswith(COUNTER)}
     tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in STATISTICS}
+    counts: dict[str, int] = {}
     if generator.prior is not None:
         tensors |= {name: _storable(getattr(generator, name), dtype) for name in PRIOR}
-    description = {"version": VERSION, "info": dataclasses.asdict(generator.info)}
+        counts = {"directions": len(generator.prior.axes), "prototypes": len(generator.prior.prototypes)}
+    info = dataclasses.replace(generator.info, prior=counts)
+    description = {"version": VERSION, "info": dataclasses.asdict(info)}
     # One key only: safetensors writes several in any order, and the same generator must give the same file.
     metadata = {KEY: json.dumps(description, sort_keys=True)}
     unfinished = path.with_name(path.name + ".unfinished")

@@ -35,7 +35,8 @@ class GeneratorInfo:
     `pixels` says what the network puts out: "rgb_unit_tanh" is RGB in [−1, 1]; "bgr_mean" is BGR in [0, 255]
     minus the Caffe mean. `encoder`, `encoder_layer` and `encoder_sha256` name the network and layer whose
     codes it inverts. `recommended` holds recipe parameters that suit it; `training` is free text and figures
-    about how it was made.
+    about how it was made. `prior` counts what the file knows of real codes, {"directions", "prototypes"}, and
+    is empty where it knows nothing; `save_generator` writes it.
     """
 
     architecture: str
@@ -48,6 +49,7 @@ class GeneratorInfo:
     encoder_sha256: str
     recommended: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    prior: dict[str, int] = field(default_factory=dict)
 
 
 class ConditionalNorm(nn.Module):
