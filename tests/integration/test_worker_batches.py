@@ -200,6 +200,7 @@ def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
     with scene.database.session() as session:
         leases.reconcile(session)
+    scene.hurry()
     run_everything(runner(scene))
     before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
 
