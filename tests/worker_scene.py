@@ -360,3 +360,6 @@ class Scene:
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()
+        for thread in threading.enumerate():
+            if thread.name == "heartbeat":  # of a batch in this process, on its way back from the database
+                thread.join(PATIENCE_SECONDS)
