@@ -2,8 +2,9 @@ import io
 
 import numpy as np
 import pytest
-from imago.sheet import contact_sheet
 from PIL import Image
+
+from imago.sheet import contact_sheet
 
 SIDE = 96
 INK = 128
