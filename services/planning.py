@@ -21,7 +21,7 @@ class Limits:
     max_units_per_job: int = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """One item. Items of one `batch_key` can be computed together."""
 
@@ -142,23 +142,20 @@ def _expand(
 ) -> Sequence[Planned]:
     assert network.weights_sha256 is not None  # a CHECK of the table: a ready network has them
     position = canonical_position(target.position, *(layer.spatial or (None, None)))
-    batch_key = None
-    planned = []
-    for unit in units:
-        for seed in seeds:
-            spec = Spec(
-                network.id,
-                network.weights_sha256,
-                layer.name,
-                unit,
-                position,
-                generator.weights_sha256,
-                recipe,
-                seed,
-            )
-            batch_key = batch_key or spec.batch_key
-            planned.append(Planned(spec.digest, batch_key, layer.name, unit, position, seed))
-    return planned
+    spec = Spec(
+        network.id,
+        network.weights_sha256,
+        layer.name,
+        units[0],
+        position,
+        generator.weights_sha256,
+        recipe,
+        seeds[0],
+    )
+    return [
+        Planned(digest, spec.batch_key, layer.name, unit, position, seed)
+        for unit, seed, digest in spec.digests(units, seeds)
+    ]
 
 
 def _lowered(error: NotFound) -> str:
