@@ -22,7 +22,7 @@ def _rows_of_ink(caption: str) -> list[int]:
     sheet = Image.open(io.BytesIO(contact_sheet([(caption, _picture())])))
     ink = np.asarray(sheet.convert("L")) < INK
     assert not ink[:, -4:].any(), "written beyond the tile"
-    return [int(row) for row in ink.any(axis=1).nonzero()[0]]
+    return [row for row, inked in enumerate(ink.any(axis=1)) if inked]
 
 
 @pytest.mark.parametrize(
