@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,14 +39,10 @@ from worker.synthesis.techniques import parameters
 
 
 @pytest.fixture
-def scene(
-    database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
-) -> Iterator[Scene]:
-    scene = Scene.build(database, store, settings, environment, tmp_path)
+def scene(scene: Scene) -> Scene:
     # Nothing dies here, so a lease may be long enough for the busiest machine.
     scene.settings = scene.settings.model_copy(update={"lease_seconds": 600.0})
-    yield scene
-    scene.close()
+    return scene
 
 
 def delivery(scene: Scene) -> Delivery:
