@@ -35,7 +35,7 @@ FORBIDDEN = ProblemType(
     "forbidden",
     HTTPStatus.FORBIDDEN,
     "The key may not do this",
-    "The key is valid but lacks the scope that `detail` names.",
+    "The key is valid but lacks the scope that `detail` names, or the job is another key's.",
 )
 NOT_FOUND = ProblemType(
     "not-found",

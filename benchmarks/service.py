@@ -14,16 +14,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Self
 
 from imago import Client
 from infra.local.stack import Stack
+from infra.local.supervision import interruptible, uninterrupted
 
 NETWORK = "efficientnet_lite0.imagenet"
 UNITS = list(range(0, 960, 15))
 RESULT = Path(__file__).parent / "results" / "service.json"
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=Path(".imago/bench-service"))
     parser.add_argument("--rounds", type=int, default=3)
@@ -32,26 +34,11 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = {"steps": arguments.steps, "input_size": arguments.input_size}
     os.environ.setdefault("IMAGO_LOG_LEVEL", "warning")
-
-    library = _Library(recipe)
-    rounds: list[dict[str, float]] = []
-    with Stack(arguments.home) as stack, Client(stack.api_url, key=stack.key) as client:
-        client.wait_for_network(NETWORK)
-        base = int(time.time())
-        library.seconds(base)
-        _service_seconds(client, recipe, base)
-        print(f"{'round':>5} {'library':>9} {'service':>9} {'ratio':>6}")
-        for number in range(1, arguments.rounds + 1):
-            # Turn about, so that neither always goes first.
-            if number % 2:
-                alone = library.seconds(base + number)
-                served = _service_seconds(client, recipe, base + number)
-            else:
-                served = _service_seconds(client, recipe, base + number)
-                alone = library.seconds(base + number)
-            rounds.append({"library_s": round(alone, 2), "service_s": round(served, 2)})
-            print(f"{number:>5} {alone:>7.1f} s {served:>7.1f} s {served / alone:>6.3f}", flush=True)
-    library.close()
+    try:
+        with interruptible():
+            rounds = _measure(arguments.home, arguments.rounds, recipe)
+    except KeyboardInterrupt:
+        return 130
     summary = {
         "library_s": statistics.median(r["library_s"] for r in rounds),
         "service_s": statistics.median(r["service_s"] for r in rounds),
@@ -63,6 +50,33 @@ def main() -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(summary, indent=2) + "\n")
     print(f"median ratio {summary['ratio']}; written to {RESULT}")
+    return 0
+
+
+def _measure(home: Path, count: int, recipe: dict[str, int]) -> list[dict[str, float]]:
+    """Seconds of both sides, a round each."""
+    rounds: list[dict[str, float]] = []
+    with (
+        _Library(recipe) as library,
+        Stack(home) as stack,
+        Client(stack.api_url, key=stack.key) as client,
+    ):
+        client.wait_for_network(NETWORK)
+        base = int(time.time())
+        library.seconds(base)
+        _service_seconds(client, recipe, base)
+        print(f"{'round':>5} {'library':>9} {'service':>9} {'ratio':>6}")
+        for number in range(1, count + 1):
+            # Turn about, so that neither always goes first.
+            if number % 2:
+                alone = library.seconds(base + number)
+                served = _service_seconds(client, recipe, base + number)
+            else:
+                served = _service_seconds(client, recipe, base + number)
+                alone = library.seconds(base + number)
+            rounds.append({"library_s": round(alone, 2), "service_s": round(served, 2)})
+            print(f"{number:>5} {alone:>7.1f} s {served:>7.1f} s {served / alone:>6.3f}", flush=True)
+    return rounds
 
 
 def _service_seconds(client: Client, recipe: dict[str, int], seed: int) -> float:
@@ -94,11 +108,14 @@ class _Library:
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
 
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=60)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with uninterrupted():
+            self._process.terminate()
+            self._process.communicate()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

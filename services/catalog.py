@@ -4,11 +4,13 @@ from services.generators import Generator, get_generator, list_generators, regis
 from services.layers import (
     OUTPUT_ALIASES,
     Layer,
+    MapBounds,
     Unit,
     get_layer,
     get_unit,
     list_layers,
     list_units,
+    map_at,
     unit_labels,
 )
 from services.networks import (
@@ -28,6 +30,7 @@ __all__ = [
     "Generator",
     "Layer",
     "LayerRecord",
+    "MapBounds",
     "Network",
     "RegisterNetwork",
     "Unit",
@@ -39,6 +42,7 @@ __all__ = [
     "list_layers",
     "list_networks",
     "list_units",
+    "map_at",
     "next_pending_network",
     "record_inspection",
     "record_inspection_failure",

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services import catalog, progress
-from services.errors import Conflict, Invalid, NotFound
+from services.access import Principal
+from services.errors import Conflict, Forbidden, Invalid, NotFound
 from services.job_request import JobRequest, RecipeRequest, Target
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.planning import Limits
@@ -119,14 +120,20 @@ def items(
     return Page(tuple(_item(row, labels[row.network_id, row.layer]) for row in rows[:limit]), following)
 
 
-def cancel(session: Session, id: str) -> JobView:
+def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     """Stop a job. Its items that no other live job wants become canceled; what is done stays done.
 
     The job is `canceling` until the workers that compute some of them have noticed, `canceled` at once where
-    there are none. Canceling again changes nothing. Raises `NotFound`, or `Conflict` when the job has ended
-    otherwise.
+    there are none. Canceling again changes nothing. `by` is who asks, None for the operator of the service.
+    Raises `NotFound`, `Forbidden` when the job is another key's and `by` is no admin, or `Conflict` when the
+    job has ended otherwise.
     """
     row = _row(session, id)
+    if by is not None and not by.owns(row.owner_key_id):
+        raise Forbidden(
+            f"The job {id} was submitted with another key; it is canceled with that one or with one of the "
+            "scope 'admin'."
+        )
     open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
     # Whoever would change the job must hold one of these items, so it stays as it is read now.
     session.refresh(row)

@@ -31,6 +31,16 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class MapBounds:
+    """What is known of the map (H, W) that a layer has at some input size: `least` is there for certain, and
+    beyond `most` nothing is; None where only the network itself could tell.
+    """
+
+    least: tuple[int, int] | None
+    most: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
 class Unit:
     """`pictures` counts its done visualizations; `best` is the digest of the one that excites it most."""
 
@@ -67,6 +77,28 @@ def get_layer(session: Session, network: str, name: str) -> Layer:
         names = sa.select(LayerRow.name).where(LayerRow.network_id == network)
         raise NotFound("layer", name, instead(session, names, name, f"{network} has"))
     return _view(row)
+
+
+def map_at(layer: Layer, own_size: int, input_size: int) -> MapBounds:
+    """The map that `layer` has at `input_size` pixels, from the one that it has at the network's `own_size`.
+
+    A layer that sees a window (it has a stride) gains one place a stride of pixels, whatever its paddings; a
+    size that is not whole strides away is between two that are. A pool may be adaptive, with a map of one
+    size whatever goes in, so none is taken to shrink. Layers without a stride see everything; their map
+    cannot be told.
+    """
+    if layer.spatial is None or input_size == own_size:
+        return MapBounds(layer.spatial, layer.spatial)
+    if layer.stride is None:
+        return MapBounds(None, None)
+    pixels, pool = input_size - own_size, layer.kind == "pool"
+    fewer, more = pixels // layer.stride, -(-pixels // layer.stride)
+    height, width = layer.spatial
+    least = fewer if not pool else min(fewer, 0)
+    most = more if not pool else max(more, 0)
+    return MapBounds(
+        (max(1, height + least), max(1, width + least)), (max(1, height + most), max(1, width + most))
+    )
 
 
 def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:

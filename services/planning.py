@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from services import catalog
-from services.catalog import Generator, Layer, Network
+from services.catalog import Generator, Layer, MapBounds, Network
 from services.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.job_request import JobRequest, Target
 from services.recipes import Recipe, check_prior, resolve
@@ -21,7 +21,7 @@ class Limits:
     max_units_per_job: int = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
     """One item. Items of one `batch_key` can be computed together."""
 
@@ -58,10 +58,11 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
         check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
     except Invalid as error:
         errors.extend(error.errors)
-    targets: list[tuple[Layer, Target, Sequence[int]]] = []
+    targets: list[tuple[Layer, tuple[int, int] | None, Sequence[int]]] = []
+    input_size = recipe.parameters.get("input_size") if recipe else None
     for index, target in enumerate(request.targets):
         try:
-            targets.append(_target(session, network, target, index))
+            targets.append(_target(session, network, target, index, input_size))
         except Invalid as error:
             errors.extend(error.errors)
     seeds = list(dict.fromkeys(request.seeds))
@@ -73,8 +74,8 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     if errors or recipe is None:
         raise Invalid(errors)
     found: dict[str, Planned] = {}
-    for layer, target, units in targets:
-        for item in _expand(network, generator, recipe, layer, target, units, seeds):
+    for layer, position, units in targets:
+        for item in _expand(network, generator, recipe, layer, position, units, seeds):
             found.setdefault(item.digest, item)
     return Plan(network, generator, recipe, tuple(found.values()))
 
@@ -103,32 +104,43 @@ def _generator(session: Session, name: str | None) -> Generator:
 
 
 def _target(
-    session: Session, network: Network, target: Target, index: int
-) -> tuple[Layer, Target, Sequence[int]]:
+    session: Session, network: Network, target: Target, index: int, input_size: int | None
+) -> tuple[Layer, tuple[int, int] | None, Sequence[int]]:
     here = ("targets", index)
     try:
         layer = catalog.get_layer(session, network.id, target.layer)
     except NotFound as error:
         raise Invalid.field(pointer(*here, "layer"), _lowered(error)) from None
-    wrong_position = _wrong_position(layer, target.position)
-    if wrong_position:
-        raise Invalid.field(pointer(*here, "position"), wrong_position)
+    position = None
+    if target.position is not None:
+        assert network.preprocessing is not None  # a ready network has been inspected
+        own_size = network.preprocessing["size"]
+        bounds = catalog.map_at(layer, own_size, input_size or own_size)
+        wrong = _wrong_position(layer, target.position, bounds, input_size or own_size)
+        if wrong:
+            raise Invalid.field(pointer(*here, "position"), wrong)
+        exact = bounds.most if bounds.least == bounds.most else None
+        position = canonical_position(target.position, *(exact or (None, None)))
     units = parse_units(target.units, layer=layer.name, count=layer.units, pointer=pointer(*here, "units"))
-    return layer, target, units
+    return layer, position, units
 
 
-def _wrong_position(layer: Layer, position: tuple[int, int] | None) -> str | None:
-    if position is None:
-        return None
+def _wrong_position(
+    layer: Layer, position: tuple[int, int], bounds: MapBounds, input_size: int
+) -> str | None:
+    """Why no map of the layer has this place, or None if one may: the engine has the last word."""
     if layer.spatial is None:
         return f"layer {layer.name!r} has no map to choose a place of; leave the position out"
-    height, width = layer.spatial
     y, x = position
+    if bounds.most is None:
+        return None if min(y, x) >= 0 else f"[y, x] are counted from 0; got [{y}, {x}]"
+    height, width = bounds.most
     if 0 <= y < height and 0 <= x < width:
         return None
+    at_most = "" if bounds.least == bounds.most else "at most "
     return (
-        f"layer {layer.name!r} has a map of {height}×{width}: [y, x] with y in 0–{height - 1} and x in "
-        f"0–{width - 1}; got [{y}, {x}]"
+        f"layer {layer.name!r} has a map of {at_most}{height}×{width} at {input_size} pixels: [y, x] with y "
+        f"in 0–{height - 1} and x in 0–{width - 1}; got [{y}, {x}]"
     )
 
 
@@ -137,29 +149,25 @@ def _expand(
     generator: Generator,
     recipe: Recipe,
     layer: Layer,
-    target: Target,
+    position: tuple[int, int] | None,
     units: Sequence[int],
     seeds: Sequence[int],
 ) -> Sequence[Planned]:
     assert network.weights_sha256 is not None  # a CHECK of the table: a ready network has them
-    position = canonical_position(target.position, *(layer.spatial or (None, None)))
-    batch_key = None
-    planned = []
-    for unit in units:
-        for seed in seeds:
-            spec = Spec(
-                network.id,
-                network.weights_sha256,
-                layer.name,
-                unit,
-                position,
-                generator.weights_sha256,
-                recipe,
-                seed,
-            )
-            batch_key = batch_key or spec.batch_key
-            planned.append(Planned(spec.digest, batch_key, layer.name, unit, position, seed))
-    return planned
+    spec = Spec(
+        network.id,
+        network.weights_sha256,
+        layer.name,
+        units[0],
+        position,
+        generator.weights_sha256,
+        recipe,
+        seeds[0],
+    )
+    return [
+        Planned(digest, spec.batch_key, layer.name, unit, position, seed)
+        for unit, seed, digest in spec.digests(units, seeds)
+    ]
 
 
 def _lowered(error: NotFound) -> str:

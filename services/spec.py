@@ -1,5 +1,7 @@
 """A spec is everything that determines one picture; its digest is the picture's name."""
 
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,6 +51,22 @@ class Spec:
     def digest(self) -> str:
         """SHA-256 of the canonical JSON, 64 hex digits."""
         return sha256_of(self.as_json())
+
+    def digests(self, units: Iterable[int], seeds: Sequence[int]) -> Iterator[tuple[int, int, str]]:
+        """(unit, seed, digest) of the specs that are as this one but for unit and seed, by unit, then seed.
+
+        The same as making each `Spec`, without spelling out again for each of a million what they share.
+        """
+        shared = self.as_json()
+        del shared["seed"], shared["unit"]
+        # Keys are sorted, so the two that vary come last.
+        assert max(shared) < "seed" < "unit"
+        head = hashlib.sha256(f"{canonical_json(shared)[:-1]},".encode())
+        for unit in units:
+            for seed in seeds:
+                whole = head.copy()
+                whole.update(b'"seed":%d,"unit":%d}' % (seed, unit))
+                yield unit, seed, whole.hexdigest()
 
     @cached_property
     def batch_key(self) -> str:

@@ -24,6 +24,7 @@ from services.spec import ENGINE_VERSION
 from services.turns import next_turn
 
 _CHUNK = 5000
+"""Rows of one statement, so that none comes near the time that a statement may take."""
 
 _INSERT = text("""
     INSERT INTO visualizations (
@@ -62,7 +63,7 @@ _UNREACHABLE = text("""
 """)
 _LINK = text("""
     INSERT INTO job_visualizations (job_id, ordinal, digest)
-    SELECT :job, item.ordinal - 1, item.digest
+    SELECT :job, :start + item.ordinal - 1, item.digest
     FROM unnest(CAST(:digests AS text[])) WITH ORDINALITY AS item (digest, ordinal)
 """)
 
@@ -160,7 +161,9 @@ def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
         inserted = set(session.scalars(_INSERT, _columns(chunk, planned, row.lane, turns)))
         present.extend(item.digest for item in chunk if item.digest not in inserted)
     states = requeue_ended(session, present, row.lane, turns)
-    session.execute(_LINK, {"job": row.id, "digests": [item.digest for item in planned.items]})
+    for start in range(0, len(planned.items), _CHUNK):
+        digests = [item.digest for item in planned.items[start : start + _CHUNK]]
+        session.execute(_LINK, {"job": row.id, "start": start, "digests": digests})
     final = [digest for digest in present if digest not in states]
     row.cached = len(final)
     row.unreachable = session.execute(_UNREACHABLE, {"digests": final}).scalar_one() if final else 0

@@ -11,6 +11,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -21,6 +22,10 @@ from infra.local.servers import Servers, running, stop
 from services.database import Database, migrate
 from services.settings import Settings
 from services.storage import ObjectStore
+from tests.own_settings import own_settings
+
+if TYPE_CHECKING:
+    from tests.worker_scene import Scene
 
 _HOME_PREFIX = "imago-tests-"
 
@@ -92,26 +97,11 @@ def settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
 
     The bucket is made by the fixture `store`.
     """
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    # Killed by the test before, perhaps; does nothing to what runs.
-    servers.start()
-    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+    servers.start()  # killed by the test before, perhaps; does nothing to what runs
     with redis.Redis.from_url(servers.valkey.url) as broker:
         broker.flushall()
-    endpoints = servers.endpoints
-    yield Settings(
-        database_url=servers.postgres.url_of(name),
-        broker_url=endpoints.broker_url,
-        s3_endpoint_url=endpoints.s3_endpoint_url,
-        s3_access_key=endpoints.s3_access_key,
-        s3_secret_key=endpoints.s3_secret_key,
-        s3_bucket=name.replace("_", "-"),
-        log_format="console",
-    )
-    servers.start()
-    # FORCE: a worker that a test has killed may have left its connection.
-    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
-    servers.seaweedfs.drop_bucket(name.replace("_", "-"))
+    with own_settings(servers, migrated_template) as settings:
+        yield settings
 
 
 @pytest.fixture
@@ -138,3 +128,15 @@ def store(settings: Settings) -> ObjectStore:
     store = ObjectStore(settings)
     store.ensure_bucket()
     return store
+
+
+@pytest.fixture
+def scene(
+    database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> Iterator["Scene"]:
+    """The small world of `tests.worker_scene`. Imported here, so that torch is loaded for those who ask."""
+    from tests.worker_scene import Scene
+
+    scene = Scene.build(database, store, settings, environment, tmp_path)
+    yield scene
+    scene.close()

@@ -285,10 +285,16 @@ class Scene:
         with self.database.session() as session:
             return int(session.execute(text(query)).scalar_one())
 
-    def computing(self, items: int = 1) -> bool:
-        """Whether the newest worker is in mid-ascent with so many items or more, as its heartbeat says."""
-        open_leases = f"SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0 AND items >= {items}"
+    def computing(self) -> bool:
+        """Whether the newest worker is in mid-ascent, as its heartbeat says."""
+        open_leases = "SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0"
         return self.count(f"{open_leases} AND id > {self._newest_lease_before}") > 0
+
+    def hurry(self) -> bool:
+        """Let the time pass that items wait after a failure or a crash. False, for use in a condition."""
+        with self.database.session() as session:
+            session.execute(text("UPDATE visualizations SET not_before = NULL WHERE not_before IS NOT NULL"))
+        return False
 
     def wait_until_ended(self, job_id: str) -> JobView:
         def ended() -> bool:
@@ -354,3 +360,6 @@ class Scene:
     def close(self) -> None:
         for worker in self.workers:
             worker.kill()
+        for thread in threading.enumerate():
+            if thread.name == "heartbeat":  # of a batch in this process, on its way back from the database
+                thread.join(PATIENCE_SECONDS)

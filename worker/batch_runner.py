@@ -123,7 +123,6 @@ class BatchRunner:
 
         return LeaseKeeper(
             pulse,
-            [work.digest for work in claim.items],
             lease_seconds=self._settings.lease_seconds,
             heartbeat_seconds=self._settings.heartbeat_seconds,
             confirmed_at=confirmed_at,
@@ -164,8 +163,7 @@ class BatchRunner:
             keeper.step()
 
         def ascend(batch: Sequence[Work], group_size: int) -> list[Picture]:
-            keeper.check()
-            with keeper.computing():
+            with keeper.computing(work.digest for work in batch):
                 return synthesize(
                     network,
                     generator,
@@ -191,7 +189,7 @@ class BatchRunner:
             self._group_sizes[claim.batch_key] = max(group_size, 1)
             self._runtime.let_go()
 
-        return compute(
+        computed = compute(
             items,
             ascend,
             group_size=self._group_sizes.get(claim.batch_key, self._runtime.device.group_size),
@@ -199,6 +197,9 @@ class BatchRunner:
             on_batch=on_batch,
             on_out_of_memory=on_out_of_memory,
         )
+        if not computed.made and not computed.failures:
+            raise EverythingCanceled
+        return computed
 
     def _keep_what_fits(self, claim: Claim, steps: int) -> Sequence[Work]:
         """Give back what would make the batch too long: its kind was not known when it was claimed."""

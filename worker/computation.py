@@ -10,7 +10,7 @@ import structlog
 
 from services.leases import Failure, Work
 from worker.devices import is_device_lost, is_out_of_memory
-from worker.heartbeat import Interrupted
+from worker.heartbeat import EverythingCanceled, Interrupted
 from worker.synthesis.ascent import Picture
 from worker.synthesis.fitting import FitError
 from worker.synthesis.networks import NetworkError
@@ -63,7 +63,8 @@ def compute(
     A batch that does not fit into memory is tried again in smaller groups. One that fails is cut in two, so
     that in the end only the items that cannot be computed alone fail. `on_batch(items, seconds)` reports a
     batch that went well, `on_out_of_memory(group_size)` what to try from now on, 0 when nothing smaller is
-    left. Raises `Interrupted` from `synthesize`, and `DeviceLost`.
+    left. A batch that `synthesize` leaves with `EverythingCanceled` is left out, what was made before stays.
+    Raises any other `Interrupted` from `synthesize`, and `DeviceLost`.
     """
     done = Computed()
     queue = deque([list(items)])
@@ -74,6 +75,9 @@ def compute(
             continue
         began = time.monotonic()
         error = _attempt(batch, synthesize, group_size, done, began)
+        if isinstance(error, EverythingCanceled):
+            log.info("batch_canceled", items=len(batch))
+            continue
         if error is None:
             on_batch(len(batch), time.monotonic() - began)
             continue
@@ -105,6 +109,8 @@ def _attempt(
 ) -> Exception | None:
     try:
         pictures = synthesize(batch, group_size)
+    except EverythingCanceled as canceled:
+        return canceled.with_traceback(None)
     except Interrupted:
         raise
     except Exception as error:

@@ -40,7 +40,7 @@ class LeaseLost(Interrupted):
 
 
 class EverythingCanceled(Interrupted):
-    """Nobody wants any item of the batch any longer."""
+    """Nobody wants any item of the running batch any longer."""
 
 
 class Stopping(Interrupted):
@@ -64,7 +64,6 @@ class LeaseKeeper:
     def __init__(
         self,
         pulse: Callable[[int], Pulse],
-        digests: Iterable[str],
         *,
         lease_seconds: float,
         heartbeat_seconds: float,
@@ -74,7 +73,6 @@ class LeaseKeeper:
         on_hung: Callable[[], None] = exit_hung,
     ) -> None:
         self._pulse = pulse
-        self._wanted = frozenset(digests)
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
         self._confirmed_at = confirmed_at
@@ -83,6 +81,7 @@ class LeaseKeeper:
         self._on_hung = on_hung
         self._gone = False
         self._canceled: frozenset[str] = frozenset()
+        self._running: frozenset[str] = frozenset()
         self._steps = 0
         self._stepped_at: float | None = None  # None while nothing is computed that could hang
         self._ended = threading.Event()
@@ -118,7 +117,7 @@ class LeaseKeeper:
             raise Stopping
         if self.fenced:
             raise LeaseLost
-        if self._canceled >= self._wanted:
+        if self._running and self._canceled >= self._running:
             raise EverythingCanceled
 
     def step(self) -> None:
@@ -129,13 +128,20 @@ class LeaseKeeper:
         self.check()
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
-        """While this is open, a step that takes `hung_seconds` ends the process."""
+    def computing(self, digests: Iterable[str]) -> Iterator[None]:
+        """While this is open, these items are computed: `step` raises once all of them are canceled, and one
+        that takes `hung_seconds` ends the process.
+
+        They may be fewer than the lease's: some were given back, others computed in an earlier part of it.
+        """
+        self._running = frozenset(digests)
         self._stepped_at = time.monotonic()
         try:
+            self.check()
             yield
         finally:
             self._stepped_at = None
+            self._running = frozenset()
 
     def _beat(self) -> None:
         pause = self._heartbeat_seconds

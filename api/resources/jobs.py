@@ -88,11 +88,11 @@ def list_job_visualizations(path: JobPath, query: ItemListQuery) -> Response:
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job.
 
-    Items that no other job wants are dropped; pictures that are done stay. 202 while a worker still
-    computes some.
+    Only the key that submitted it and keys with the scope `admin` may. Items that no other job wants are
+    dropped; pictures that are done stay. 202 while a worker still computes some.
     """
     with context().database.session() as session:
-        job = jobs.cancel(session, path.job)
+        job = jobs.cancel(session, path.job, by=principal())
     return _as_it_stands(job)
 
 

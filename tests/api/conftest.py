@@ -1,6 +1,5 @@
 """The API on the real servers: one application, database and bucket for all tests, emptied before each."""
 
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -16,6 +15,7 @@ from services.schema import Base
 from services.settings import Settings
 from services.storage import ObjectStore
 from tests.api.scene import NETWORK, register, with_key
+from tests.own_settings import own_settings
 
 Start = Callable[..., OpenAPI]
 
@@ -26,20 +26,8 @@ _EMPTY = sa.text(
 
 @pytest.fixture(scope="session")
 def shared_settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
-    name = f"api_{uuid.uuid4().hex[:12]}"
-    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    endpoints = servers.endpoints
-    yield Settings(
-        database_url=servers.postgres.url_of(name),
-        broker_url=endpoints.broker_url,
-        s3_endpoint_url=endpoints.s3_endpoint_url,
-        s3_access_key=endpoints.s3_access_key,
-        s3_secret_key=endpoints.s3_secret_key,
-        s3_bucket=name.replace("_", "-"),
-        log_format="console",
-    )
-    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
-    servers.seaweedfs.drop_bucket(name.replace("_", "-"))
+    with own_settings(servers, migrated_template) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import redis
 
 from infra.local.servers import Servers
 from services.broker import Doorbell
+from services.reconciliation import CRASHES_ALONE
 from tests.worker_scene import LEASE_SECONDS, MAX_BATCH, Scene, until
 
 pytestmark = pytest.mark.chaos
@@ -21,20 +22,15 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
 ) -> None:
     job_id = scene.submit("0-199", steps=STEPS)
     chance = random.Random(1)
-    kills = 3
-
-    def in_mid_batch() -> bool:
-        # Of several items: one that was in a batch with a dead worker is tried alone, and whoever kills its
-        # worker then as well, twice, makes it look as if the item did it.
-        return scene.computing(items=2)
+    kills = 4
 
     for _ in range(kills):
         worker = scene.start_worker()
-        until(in_mid_batch, "a batch is being computed")
+        until(scene.computing, "a batch is being computed")
         with redis.Redis.from_url(servers.valkey.url) as broker:
             broker.flushall()
         servers.postgres.restart_immediately()
-        until(in_mid_batch, "a batch is being computed after the restart")
+        until(scene.computing, "a batch is being computed after the restart")
         time.sleep(chance.uniform(0, 0.5))
         worker.kill()
     scene.start_worker()
@@ -61,8 +57,10 @@ def test_a_worker_may_die_at_any_point_of_a_batch(scene: Scene, point: str) -> N
 
 def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
     job_id = scene.submit("0")
-    for _ in range(2):
-        assert scene.start_child(IMAGO_CRASH_AT="mid_batch").wait() == -signal.SIGKILL
+    for _ in range(CRASHES_ALONE):
+        child = scene.start_child(IMAGO_CRASH_AT="mid_batch")
+        until(lambda: scene.hurry() or not child.running, "the item has killed its worker")  # noqa: B023
+        assert child.wait() == -signal.SIGKILL
     scene.start_child()
     scene.wait_until_ended(job_id)
     assert scene.check(job_id) == {"failed": 1}

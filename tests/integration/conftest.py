@@ -1,6 +1,5 @@
 """One database for the tests of the services, emptied before each: a new one each would take longer."""
 
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -9,17 +8,16 @@ from sqlalchemy import text
 from infra.local.servers import Servers
 from services.database import Database
 from tests.integration import scene
+from tests.own_settings import own_settings
 
 
 @pytest.fixture(scope="session")
 def shared_database(servers: Servers, migrated_template: str) -> Iterator[Database]:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    database = Database(servers.postgres.url_of(name))
-    scene.stage(database)
-    yield database
-    database.dispose()
-    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+    with own_settings(servers, migrated_template) as settings:
+        database = Database(settings.database_url)
+        scene.stage(database)
+        yield database
+        database.dispose()
 
 
 @pytest.fixture

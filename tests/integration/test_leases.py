@@ -11,9 +11,20 @@ from sqlalchemy import text
 from services import jobs, leases, visualizations
 from services.database import Database
 from services.leases import MAX_ATTEMPTS, Failure, lanes_of_turn
+from services.reconciliation import CRASHES_ALONE
 from services.schema import JobState, Lane, State
 from tests.integration import scene
-from tests.integration.scene import claim, claim_if_any, expire, fail, finish, picture, request, submit
+from tests.integration.scene import (
+    claim,
+    claim_if_any,
+    expire,
+    fail,
+    finish,
+    hurry,
+    picture,
+    request,
+    submit,
+)
 
 
 def _digests(claimed: leases.Claim) -> list[str]:
@@ -23,12 +34,6 @@ def _digests(claimed: leases.Claim) -> list[str]:
 def _state(staged: Database, digest: str) -> State:
     with staged.session() as session:
         return visualizations.get(session, digest).state
-
-
-def _hurry(staged: Database) -> None:
-    """Let the time pass that an item waits after a failure."""
-    with staged.session() as session:
-        session.execute(text("UPDATE visualizations SET not_before = now() WHERE not_before IS NOT NULL"))
 
 
 def test_nothing_waits_nothing_is_claimed(staged: Database) -> None:
@@ -151,6 +156,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
     expire(staged, late.lease_id)
     with staged.session() as session:
         leases.reconcile(session)
+    hurry(staged)
     quick = claim(staged, worker="worker-2")
     assert quick.items[0].digest == digest
     assert quick.lease_id > late.lease_id
@@ -210,7 +216,7 @@ def test_an_error_worth_another_try_is_tried_three_times_each_time_later(staged:
         fail(staged, claimed, retryable=True, code="out_of_memory")
         # It waits before it is tried again.
         assert claim_if_any(staged) is None
-        _hurry(staged)
+        hurry(staged)
     ended = scene.job(staged, job.id)
     assert ended.state == JobState.FAILED
     assert [(error.code, error.count, error.message) for error in ended.errors] == [
@@ -259,11 +265,12 @@ def test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared(sta
     with staged.session() as session:
         found = leases.reconcile(session)
     assert (found.expired_leases, found.requeued, found.poisoned) == (1, 4, 0)
-    # What was never in that batch is not held up together with them.
+    # What was never in that batch is not held up by them.
     submit(staged, request("4-9"))
+    assert [work.unit for work in claim(staged).items] == [4, 5, 6, 7, 8, 9]
+    hurry(staged)
     alone = [claim(staged) for _ in range(4)]
     assert [[work.unit for work in batch.items] for batch in alone] == [[0], [1], [2], [3]]
-    assert len(claim(staged).items) == 6
     for batch in alone:
         finish(staged, batch)
     assert scene.job(staged, job.id).state == JobState.SUCCEEDED
@@ -279,26 +286,78 @@ def test_an_item_that_was_in_a_crash_joins_no_batch(staged: Database) -> None:
         leases.reconcile(session)
     with staged.session() as session:
         leases.release(session, first.lease_id)
+    hurry(staged)
     assert [[work.unit for work in claim(staged).items] for _ in range(3)] == [[0, 1], [2], [3]]
 
 
+def _die(staged: Database, *claims: leases.Claim) -> leases.Reconciled:
+    """The worker that holds these leases is killed, and the reconciler comes by."""
+    for claimed in claims:
+        expire(staged, claimed.lease_id)
+    with staged.session() as session:
+        return leases.reconcile(session)
+
+
 @pytest.mark.parametrize("company", [3, 0])
-def test_two_crashes_alone_are_final(staged: Database, company: int) -> None:
+def test_three_crashes_alone_are_final(staged: Database, company: int) -> None:
     job = submit(staged, request([0, *range(1, company + 1)])).job
     crashes = 0
-    while (claimed := claim_if_any(staged)) is not None:
+    while (claimed := claim_if_any(staged, worker=f"worker-{crashes}")) is not None:
         if claimed.items[0].unit == 0:
             crashes += 1
-            expire(staged, claimed.lease_id)
-            with staged.session() as session:
-                leases.reconcile(session)
+            _die(staged, claimed)
+            hurry(staged)
         else:
             finish(staged, claimed)
-    assert crashes == (3 if company else 2)
+    assert crashes == CRASHES_ALONE + (1 if company else 0)
     ended = scene.job(staged, job.id)
     assert (ended.state, ended.units.done, ended.units.failed) == (JobState.FAILED, company, 1)
     assert [error.code for error in ended.errors] == ["poisoned"]
     scene.assert_consistent(staged)
+
+
+def test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first(staged: Database) -> None:
+    submit(staged, request("0"))
+    waits = []
+    for crash in range(CRASHES_ALONE - 1):
+        _die(staged, claim(staged, worker=f"worker-{crash}"))
+        assert claim_if_any(staged) is None
+        with staged.session() as session:
+            wait = text("SELECT extract(epoch FROM not_before - now()) FROM visualizations")
+            waits.append(session.execute(wait).scalar_one())
+        hurry(staged)
+    assert waits == sorted(waits)
+    assert waits[-1] > 2 * waits[0] > 0
+
+
+def test_who_kills_every_worker_from_outside_condemns_no_item_while_others_wait(staged: Database) -> None:
+    job = submit(staged, request("0-7")).job
+    _die(staged, claim(staged, limit=8))
+    hurry(staged)
+    for kill in range(2 * 8):  # whatever a worker computes alone, it is killed then
+        _die(staged, claim(staged, worker=f"worker-{kill}"))
+        if kill == 7:
+            hurry(staged)  # all of them have waited; before that, none was tried twice
+    assert scene.job(staged, job.id).units.failed == 0
+    hurry(staged)
+    assert scene.work_off(staged) == 8
+    assert scene.job(staged, job.id).state == JobState.SUCCEEDED
+
+
+def test_an_item_that_was_only_being_delivered_is_not_to_blame(staged: Database) -> None:
+    job = submit(staged, request("0")).job
+    for death in range(2 * CRASHES_ALONE):
+        delivered = claim(staged, worker=f"worker-{death}")
+        assert [work.unit for work in delivered.items] == [0]
+        # A worker claims again as soon as it has computed a batch. Either lease may lapse first.
+        submit(staged, request([1 + death]))
+        computed = claim(staged, worker=f"worker-{death}")
+        for lapsed in (delivered, computed) if death % 2 else (computed, delivered):
+            _die(staged, lapsed)
+        assert scene.job(staged, job.id).units.failed == 0
+        hurry(staged)
+    scene.work_off(staged)
+    assert scene.job(staged, job.id).state == JobState.SUCCEEDED
 
 
 def test_a_round_of_the_reconciler_excludes_another(staged: Database) -> None:

@@ -9,6 +9,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -19,13 +20,13 @@ from infra.local.supervision import member
 
 
 class Run:
-    """A `python -m infra.local run` in a folder of its own."""
+    """A command that starts the whole stack, with a folder of its own."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *module: str) -> None:
         self.home = home
         self._output = (home / "output").open("w+")
         self.command = subprocess.Popen(
-            [sys.executable, "-m", "infra.local", "run", "--home", str(home)],
+            [sys.executable, "-m", *module, "--home", str(home)],
             stdout=self._output,
             stderr=subprocess.STDOUT,
         )
@@ -57,13 +58,21 @@ class Run:
         self._output.close()
 
 
-@pytest.fixture
-def run() -> Iterator[Run]:
+@contextmanager
+def _running_command(*module: str) -> Iterator[Run]:
     with tempfile.TemporaryDirectory(prefix="imago-run-") as folder:
         Path(folder).chmod(0o711)
-        run = Run(Path(folder))
+        run = Run(Path(folder), *module)
+        try:
+            yield run
+        finally:
+            run.end()
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    with _running_command("infra.local", "run") as run:
         yield run
-        run.end()
 
 
 def _running(process: psutil.Process) -> bool:
@@ -106,3 +115,19 @@ def test_down_ends_what_another_terminal_has_started(run: Run) -> None:
     assert subprocess.run(down, capture_output=True, text=True, check=True).stdout == "Stopped.\n"
     run.command.wait(120)
     assert [process for process in processes if _running(process)] == []
+
+
+def test_a_benchmark_that_is_told_to_end_leaves_nothing_running() -> None:
+    with _running_command("benchmarks.service") as bench:
+        deadline = time.monotonic() + 120
+        while not member(bench.home, "api").running:
+            assert bench.command.poll() is None, bench.output
+            assert time.monotonic() < deadline, bench.output
+            time.sleep(0.1)
+        library = psutil.Process(bench.command.pid).children()
+        processes = [*bench.processes(), *library]
+        assert len(processes) > 4
+
+        bench.command.send_signal(signal.SIGTERM)
+        assert bench.command.wait(120) == 130, bench.output
+        assert [process for process in processes if _running(process)] == []

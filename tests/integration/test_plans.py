@@ -13,6 +13,7 @@ from services.database import Database
 from services.schema import Lane, State
 from tests.integration import scene
 from tests.integration.scene import claim, finish, picture, request, submit
+from tests.own_settings import own_settings
 
 ROWS = 100_000
 LARGE = ("visualizations", "job_visualizations", "jobs", "leases")
@@ -21,23 +22,20 @@ LARGE = ("visualizations", "job_visualizations", "jobs", "leases")
 @pytest.fixture(scope="module")
 def crowded(servers: Servers, migrated_template: str) -> Iterator[Database]:
     """Many items: a fifth waits in each lane, the rest is done; ten jobs want a tenth each."""
-    name = "test_plans"
-    servers.postgres.administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-    servers.postgres.administer(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    database = Database(servers.postgres.url_of(name))
-    scene.stage(database)
-    submit(database, request("0"))
-    with database.session() as session:
-        recipe = session.execute(text("SELECT recipe_digest FROM visualizations")).scalar_one()
-        # Without the triggers of the foreign keys: these rows are known to be right.
-        session.execute(text("SET LOCAL session_replication_role = replica"))
-        for statement in _FILL:
-            session.execute(text(statement), {"rows": ROWS, "recipe": recipe})
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-    yield database
-    database.dispose()
-    servers.postgres.administer(f"DROP DATABASE {name} WITH (FORCE)")
+    with own_settings(servers, migrated_template) as settings:
+        database = Database(settings.database_url)
+        scene.stage(database)
+        submit(database, request("0"))
+        with database.session() as session:
+            recipe = session.execute(text("SELECT recipe_digest FROM visualizations")).scalar_one()
+            # Without the triggers of the foreign keys: these rows are known to be right.
+            session.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in _FILL:
+                session.execute(text(statement), {"rows": ROWS, "recipe": recipe})
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        yield database
+        database.dispose()
 
 
 _FILL = (

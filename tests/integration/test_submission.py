@@ -39,6 +39,27 @@ def test_an_item_asked_for_twice_in_a_request_is_one_item(staged: Database) -> N
     assert job.units.total == 7
 
 
+def at(y: int, x: int, layer: str = "features.0") -> list[dict[str, object]]:
+    return [{"layer": layer, "units": "0", "position": [y, x]}]
+
+
+def test_a_position_is_checked_against_the_map_at_the_size_that_is_asked_for(staged: Database) -> None:
+    # At the network's own 32 pixels the layer has a map of 4 × 6, a place every 2 pixels.
+    larger, odd = ({"parameters": {"input_size": size}} for size in (36, 33))
+    submit(staged, request(targets=at(5, 7), recipe=larger))
+    submit(staged, request(targets=at(4, 6), recipe=odd))  # there may be one more: the engine knows
+    for targets, recipe, told in ((at(6, 0), larger, "6×8 at 36"), (at(0, 7), odd, "at most 5×7 at 33")):
+        with pytest.raises(Invalid, match=told) as refused:
+            submit(staged, request(targets=targets, recipe=recipe))
+        assert [error.pointer for error in refused.value.errors] == ["/targets/0/position"]
+
+
+def test_the_centre_is_that_of_the_map_at_the_size_that_is_asked_for(staged: Database) -> None:
+    larger = {"parameters": {"input_size": 36}}
+    submit(staged, request(targets=[*at(2, 3), *at(3, 4)], recipe=larger))
+    assert [work.position for work in claim(staged).items] == [(2, 3), None]
+
+
 def test_the_centre_asked_for_by_position_is_the_same_item(staged: Database) -> None:
     targets = [
         {"layer": "features.0", "units": "0"},
@@ -72,7 +93,7 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"targets": [{"layer": "features.0", "units": "0", "position": [4, 0]}]},
         "/targets/0/position",
-        "map of 4×6: [y, x] with y in 0–3 and x in 0–5; got [4, 0]",
+        "map of 4×6 at 32 pixels: [y, x] with y in 0–3 and x in 0–5; got [4, 0]",
     ),
     (
         {"targets": [{"layer": "classifier", "units": "0", "position": [0, 0]}]},

@@ -4,8 +4,8 @@ import hashlib
 import io
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,13 @@ from safetensors.numpy import load as load_safetensors
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import leases
+from services import jobs, leases
 from services.database import Database
 from services.errors import Unavailable
 from services.settings import Settings
 from services.storage import Kind, ObjectStore
 from tests import small_world
-from tests.worker_scene import MAX_BATCH, Scene
+from tests.worker_scene import MAX_BATCH, Scene, until
 from worker.batch_runner import BatchRunner
 from worker.batch_size import BatchSizer
 from worker.computation import Computed, Made
@@ -39,14 +39,10 @@ from worker.synthesis.techniques import parameters
 
 
 @pytest.fixture
-def scene(
-    database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
-) -> Iterator[Scene]:
-    scene = Scene.build(database, store, settings, environment, tmp_path)
+def scene(scene: Scene) -> Scene:
     # Nothing dies here, so a lease may be long enough for the busiest machine.
     scene.settings = scene.settings.model_copy(update={"lease_seconds": 600.0})
-    yield scene
-    scene.close()
+    return scene
 
 
 def delivery(scene: Scene) -> Delivery:
@@ -178,6 +174,25 @@ def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Sc
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
 
 
+def test_a_batch_ends_at_once_when_its_job_is_canceled_though_a_part_of_it_was_given_back(
+    scene: Scene,
+) -> None:
+    endless = 2000
+    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, group_size=4)
+    sizer.learn("another kind", items=4, steps=10, seconds=0.01)
+    sizer.size("another kind", steps=10)
+    job_id = scene.submit("0-7", steps=endless)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(runner(scene, sizer).run_batch)
+        until(scene.computing, "a batch is being computed")
+        with scene.database.session() as session:
+            assert jobs.cancel(session, job_id).state == "canceling"
+        assert running.result()
+    assert scene.job(job_id).state == "canceled"
+    assert scene.check(job_id) == {"canceled": 8}
+    assert scene.count("SELECT max(steps) FROM leases") < endless
+
+
 def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) -> None:
     job_id = scene.submit("0-1")
     with scene.database.session() as session:
@@ -200,6 +215,7 @@ def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
     with scene.database.session() as session:
         leases.reconcile(session)
+    scene.hurry()
     run_everything(runner(scene))
     before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
 
@@ -320,7 +336,6 @@ def held(scene: Scene, claim: leases.Claim, stop: StopFlag | None = None) -> Lea
     """A keeper that believes to hold the lease; its heartbeat is not started."""
     return LeaseKeeper(
         lambda steps: leases.Pulse(True, frozenset()),
-        [work.digest for work in claim.items],
         lease_seconds=60,
         heartbeat_seconds=10,
         confirmed_at=time.monotonic(),

@@ -1,28 +1,12 @@
 """Registered networks are looked into by a worker, or refused with a reason."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from safetensors.torch import load_file, save_file
 
 from services import catalog
 from services.catalog import RegisterNetwork
-from services.database import Database
-from services.settings import Settings
-from services.storage import ObjectStore
 from tests import small_world
 from tests.worker_scene import NETWORK, Scene
 from worker.synthesis.generator_file import file_sha256
-
-
-@pytest.fixture
-def scene(
-    database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
-) -> Iterator[Scene]:
-    scene = Scene.build(database, store, settings, environment, tmp_path)
-    yield scene
-    scene.close()
 
 
 def refusal(scene: Scene, network: str) -> str:

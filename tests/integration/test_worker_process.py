@@ -3,24 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from services.database import Database
-from services.settings import Settings
-from services.storage import ObjectStore
 from tests.worker_scene import ROOT, Scene, loaded
-
-
-@pytest.fixture
-def scene(
-    database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
-) -> Iterator[Scene]:
-    scene = Scene.build(database, store, settings, environment, tmp_path)
-    yield scene
-    scene.close()
 
 
 def test_only_the_child_loads_torch(scene: Scene) -> None:

@@ -55,6 +55,12 @@ def test_any_change_changes_the_digest(change: dict[str, object]) -> None:
     assert replace(SPEC, **change).digest != SPEC.digest  # type: ignore[arg-type]
 
 
+def test_the_digests_of_many_are_those_of_each() -> None:
+    units, seeds = [0, 7, 99_999], [0, 5, 2**31 - 1]
+    each = [(u, s, replace(SPEC, unit=u, seed=s).digest) for u in units for s in seeds]
+    assert list(SPEC.digests(units, seeds)) == each
+
+
 @pytest.mark.parametrize(
     ("change", "together"),
     [

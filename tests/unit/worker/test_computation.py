@@ -6,7 +6,7 @@ import torch
 
 from services.leases import Work
 from worker.computation import Computed, DeviceLost, compute
-from worker.heartbeat import Stopping
+from worker.heartbeat import EverythingCanceled, Stopping
 from worker.synthesis.ascent import Picture
 from worker.synthesis.objectives import ObjectiveError
 
@@ -97,6 +97,20 @@ def test_items_that_do_not_fit_alone_fail_and_say_so() -> None:
 def test_canceled_items_are_left_out() -> None:
     done, _ = run(work(4), Engine(), gone=frozenset({f"{2:064d}"}))
     assert [made.work.unit for made in done.made] == [0, 1, 3]
+
+
+def test_a_part_whose_items_are_all_canceled_is_left_out_and_the_rest_is_kept() -> None:
+    class CanceledLater(Engine):
+        """The first call fails, so the batch is cut; nobody wants the second half when it is computed."""
+
+        def __call__(self, items: Sequence[Work], group_size: int) -> list[Picture]:
+            if self.batches == [4, 2]:
+                raise EverythingCanceled
+            return super().__call__(items, group_size)
+
+    done, _ = run(work(4), CanceledLater(faulty=[3]))
+    assert [made.work.unit for made in done.made] == [0, 1]
+    assert not done.failures
 
 
 def test_an_interruption_is_no_fault_of_the_items() -> None:

@@ -15,7 +15,6 @@ ALIVE = Pulse(alive=True, canceled=frozenset())
 def keeper(pulse: Callable[[int], Pulse], **changes: float) -> LeaseKeeper:
     made = LeaseKeeper(
         pulse,
-        ["a", "b"],
         lease_seconds=changes.get("lease_seconds", 60),
         heartbeat_seconds=0.01,
         confirmed_at=changes.get("confirmed_at", time.monotonic()),
@@ -95,12 +94,26 @@ def test_heartbeats_that_succeed_again_lift_the_fence() -> None:
 
 
 def test_a_batch_goes_on_while_someone_wants_one_of_its_items() -> None:
-    answers = iter([frozenset({"a"}), frozenset({"b"})])
-    lease = keeper(lambda steps: Pulse(alive=True, canceled=next(answers, frozenset())))
-    until(lambda: lease.canceled >= {"a"})
-    until(lambda: lease.canceled == {"a", "b"})
-    with pytest.raises(EverythingCanceled):
+    unwanted = {"a"}
+    lease = keeper(lambda steps: Pulse(alive=True, canceled=frozenset(unwanted)))
+    with lease.computing(["a", "b"]):
+        until(lambda: lease.canceled == {"a"})
         lease.step()
+        unwanted.add("b")
+        until(lambda: lease.canceled == {"a", "b"})
+        with pytest.raises(EverythingCanceled):
+            lease.step()
+    lease.stop()
+
+
+def test_a_batch_ends_when_none_of_its_own_items_is_wanted_whatever_else_the_lease_holds() -> None:
+    lease = keeper(lambda steps: Pulse(alive=True, canceled=frozenset({"a"})))
+    until(lambda: lease.canceled == {"a"})
+    lease.check()  # nothing is computed
+    with lease.computing(["b"]):
+        lease.step()
+    with pytest.raises(EverythingCanceled), lease.computing(["a"]):
+        pass
     lease.stop()
 
 
@@ -108,7 +121,6 @@ def test_a_stop_is_noticed_at_the_next_step() -> None:
     stop = StopFlag()
     lease = LeaseKeeper(
         lambda steps: ALIVE,
-        ["a"],
         lease_seconds=60,
         heartbeat_seconds=1,
         confirmed_at=time.monotonic(),
@@ -125,7 +137,6 @@ def test_a_computation_that_hangs_ends_the_process_and_a_slow_load_does_not() ->
     hung = threading.Event()
     lease = LeaseKeeper(
         lambda steps: ALIVE,
-        ["a"],
         lease_seconds=60,
         heartbeat_seconds=0.01,
         confirmed_at=time.monotonic(),
@@ -135,5 +146,5 @@ def test_a_computation_that_hangs_ends_the_process_and_a_slow_load_does_not() ->
     )
     lease.start()
     assert not hung.wait(0.5)
-    with lease.computing():
+    with lease.computing(["a"]):
         assert hung.wait(20)

@@ -1,0 +1,95 @@
+"""One side of `benchmarks.queue`: the queue of whichever checkout is on the path, on a database of its own.
+
+For each seed read: the seconds of submitting a job of so many items, and of claiming and finishing some of
+them, as JSON.
+"""
+
+import json
+import sys
+import time
+
+from services import catalog, jobs, leases
+from services.catalog import LayerRecord, RegisterNetwork
+from services.database import Database, migrate
+from services.jobs import JobRequest, Limits
+from services.leases import Finished
+
+NETWORK, BATCH = "bench.queue", 64
+
+
+def main() -> None:
+    url, items, finished = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    migrate(url)
+    database = Database(url)
+    _stage(database, items)
+    for line in sys.stdin:
+        began = time.monotonic()
+        job_id = _submit(database, int(line), items)
+        submitted = time.monotonic()
+        _work_off(database, finished)
+        worked = time.monotonic()
+        with database.session() as session:
+            jobs.cancel(session, job_id)  # what is left must not be claimed in the next round
+        print(json.dumps({"submit_s": submitted - began, "finish_s": worked - submitted}), flush=True)
+    database.dispose()
+
+
+def _stage(database: Database, units: int) -> None:
+    """A network whose only layer has so many units, never inspected by anyone, and a generator."""
+    info = {
+        "architecture": "compact",
+        "code_shape": [16],
+        "image_size": 32,
+        "encoder": NETWORK,
+        "recommended": {"learning_rate": 0.5, "steps": 20},
+    }
+    with database.session() as session:
+        catalog.register_network(session, RegisterNetwork(id=NETWORK))
+        catalog.record_inspection(
+            session,
+            NETWORK,
+            weights_sha256="a" * 64,
+            preprocessing={"size": 32},
+            labels=[],
+            layers=[LayerRecord("classifier", "output", units, None, None, None)],
+        )
+        catalog.register_generator(session, "bench", info, "b" * 64, "bench.safetensors", default=True)
+
+
+def _submit(database: Database, seed: int, items: int) -> str:
+    targets = [{"layer": "classifier", "units": "all"}]
+    request = JobRequest.model_validate({"network": NETWORK, "targets": targets, "seeds": [seed]})
+    with database.session() as session:
+        return jobs.submit(session, request, limits=Limits(items)).job.id
+
+
+def _work_off(database: Database, items: int) -> None:
+    """Claim and finish as a worker does, with nothing computed in between."""
+    for _ in range(0, items, BATCH):
+        with database.session() as session:
+            claim = leases.claim(session, "bench", limit=BATCH, lease_seconds=600)
+        assert claim is not None
+        results = [_result(work.digest) for work in claim.items]
+        with database.session() as session:
+            assert len(leases.finish(session, claim.lease_id, results)) == len(results)
+
+
+def _result(digest: str) -> Finished:
+    return Finished(
+        digest=digest,
+        activation=1.0,
+        predictions=[[7, 0.5]] * 5,
+        image_object=f"image/{digest}.png",
+        crop_object=None,
+        code_object=f"code/{digest}.safetensors",
+        trace_object=f"trace/{digest}.npy",
+        image_bytes=12_345,
+        width=128,
+        height=128,
+        crop_box=None,
+        provenance={"device": "none", "worker": "bench", "batch_size": BATCH},
+    )
+
+
+if __name__ == "__main__":
+    main()
