@@ -18,7 +18,7 @@ from worker.synthesis.generator_file import file_sha256, load_generator
 from worker.synthesis.networks import Network
 from worker.synthesis.techniques import DgnAm
 
-PICTURES_VERSION = 2
+PICTURES_VERSION = 3
 """Raised when code here changes what pictures look like: stored ones are then made anew."""
 OnStep = Callable[[int], None]
 
@@ -92,16 +92,7 @@ class Generated:
 
     def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:
         start = time.perf_counter()
-        # All at once, as the baselines: seconds compare, and larger groups are quicker.
-        pictures = synthesize(
-            self._network,
-            self.generator,
-            layer,
-            items,
-            self.recipe,
-            on_step=on_step,
-            group_size=len(items),
-        )
+        pictures = synthesize(self._network, self.generator, layer, items, self.recipe, on_step=on_step)
         seconds = time.perf_counter() - start
         images = torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2)
         return Made(images, torch.tensor([picture.activation for picture in pictures]), seconds)
