@@ -158,7 +158,7 @@ class DeepsimTrunk(nn.Module):
 
 class DeepsimVector(DeepsimTrunk):
     """Inverts a fully connected layer: code [N, code_size] → [N, 3, 256, 256]. fc6 and fc7 have 4096 neurons,
-    fc8 has 1000.
+    fc8 has 1000. A code of any other shape is taken as one vector.
     """
 
     image_size = 256
@@ -173,7 +173,7 @@ class DeepsimVector(DeepsimTrunk):
         initialise_deepsim(self)
 
     def forward(self, code: Tensor) -> Tensor:
-        x = code
+        x = code.flatten(1)
         for layer in (self.defc7, self.defc6, self.defc5):
             x = F.leaky_relu(layer(x), 0.3)
         return self.grow(x.view(-1, 256, 4, 4))

@@ -26,7 +26,10 @@ class ArrayFile:
             raise ValueError(
                 f"{self.path.name}: expected rows of shape {self.row_shape}, got {rows.shape[1:]}"
             )
-        self._handle.write(np.ascontiguousarray(rows, self.dtype).tobytes())
+        try:
+            self._handle.write(np.ascontiguousarray(rows, self.dtype).tobytes())
+        except OSError as error:  # which file it was, the kernel does not say
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self.rows += len(rows)
 
     def __exit__(

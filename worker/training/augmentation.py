@@ -35,6 +35,13 @@ class Augmentation:
         colour = uniform[:, 3:, None, None, None]
         return cls(grid, 1 + 0.5 * colour[:, 0], 0.4 * colour[:, 1])
 
+    def part(self, part: slice) -> "Augmentation":
+        """The draws of some of the pictures."""
+        return Augmentation(self.grid[part], self.saturation[part], self.brightness[part])
+
+    def to(self, device: torch.device) -> "Augmentation":
+        return Augmentation(self.grid.to(device), self.saturation.to(device), self.brightness.to(device))
+
     def __call__(self, rgb: Tensor) -> Tensor:
         """RGB in [−1, 1], [N, 3, S, S] → [N, 3, s, s]; values may leave [−1, 1] a little."""
         x = F.grid_sample(rgb, self.grid, mode="bilinear", padding_mode="reflection", align_corners=False)

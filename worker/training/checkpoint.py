@@ -59,7 +59,10 @@ def restore_optimizer(
     for key, tensor in tensors.items():
         if key.startswith(prefix + "."):
             name, _, state = key[len(prefix) + 1 :].rpartition(".")
-            optimizer.state[parameters[name]][state] = tensor.clone()
+            parameter = parameters[name]
+            # Adam counts its steps on the CPU, wherever its parameters are.
+            device = "cpu" if state == "step" else parameter.device
+            optimizer.state[parameter][state] = tensor.to(device, copy=True)
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -73,10 +76,20 @@ def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the facts (step, pictures, configuration) of a checkpoint."""
+    """The tensors and the facts (step, options, schedule) of a checkpoint. Raises CheckpointError."""
+    facts = read_facts(path)
     try:
         with safe_open(path, "pt") as handle:
-            metadata = handle.metadata() or {}
-            return {key: handle.get_tensor(key) for key in handle.keys()}, json.loads(metadata["facts"])  # noqa: SIM118
+            return {key: handle.get_tensor(key) for key in handle.keys()}, facts  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of a training: {error}") from error
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts alone. Raises CheckpointError for a file that is none, or that was cut short."""
+    try:
+        with safe_open(path, "pt") as handle:
+            facts: dict[str, Any] = json.loads((handle.metadata() or {})["facts"])
+            return facts
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of a training: {error}") from error

@@ -1,43 +1,58 @@
-"""The command line of training: parses, calls, and turns errors into one line for people."""
+"""The command line of training: calls, and turns errors into one line for people."""
 
 import argparse
-import datetime
 import itertools
 import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
-from worker.synthesis.generator_file import file_sha256, save_generator
+from worker.synthesis.generator_file import GeneratorFileError, file_sha256
 from worker.synthesis.networks import NetworkError
 from worker.synthesis.truncation import LayerError
+from worker.training.arguments import build_parser, chosen_options
 from worker.training.bounds import StatisticsOfCodes
-from worker.training.checkpoint import CheckpointError, read_checkpoint
-from worker.training.encoding import Encoder
-from worker.training.export import exported_generator
-from worker.training.folder import FolderInUse, occupied
-from worker.training.loading import load_encoder, load_feature_network
-from worker.training.preparation import DataError, Limits, encoded_batches, load_prepared, prepare
-from worker.training.run import CHECKPOINT, SETTINGS, Pace, Run
+from worker.training.checkpoint import CheckpointError, read_facts
+from worker.training.export import write_generator
+from worker.training.folder import CHECKPOINT, PREPARED, SETTINGS, FolderInUse, occupied
+from worker.training.journal import Journal
+from worker.training.loading import load_encoder, new_training
+from worker.training.placement import Placement, PlacementError, place
+from worker.training.preparation import (
+    DataError,
+    Limits,
+    PreparedIndex,
+    encoded_batches,
+    load_prepared,
+    prepare,
+)
+from worker.training.recipes import OptionsError, Recipe, preset_named
+from worker.training.run import Diverged, Pace, Run
 from worker.training.schedule import Schedule
 from worker.training.sources import RawPicture, SourceError, open_source
-from worker.training.training import Training, TrainingOptions
+from worker.training.training import Training
 from worker.training.tuning import restart_tuned
+from worker.training.warm_start import warm_start
+from worker.training.world import World, joined
 
-WIDTHS, DEPTHS = (384, 208, 96, 48, 24), (2, 2, 2, 1, 1)
-SIZES = {4 * 2**n: n for n in (3, 4, 5)}
-ERRORS = (SourceError, DataError, CheckpointError, FolderInUse, NetworkError, LayerError)
+ERRORS = (
+    CheckpointError, DataError, Diverged, FolderInUse, GeneratorFileError, LayerError, NetworkError,
+    OptionsError, OSError, PlacementError, SourceError,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
     """Returns the exit status: 0 done, 1 an error that was explained, 130 stopped by a signal (resume to go
     on).
     """
-    options = build_parser().parse_args(arguments)
+    acts = {"train": train, "resume": resume, "export": export, "bounds": bounds}
+    options = build_parser(acts).parse_args(arguments)
     if options.act in (train, resume):
         restart_tuned(arguments)
     torch.set_num_threads(options.threads)
@@ -45,123 +60,9 @@ def main(arguments: Sequence[str]) -> int:
         return int(options.act(options, list(arguments)))
     except ERRORS as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m worker.training", description="Train a generator that inverts an encoder."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, act: object, help: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=help, description=help, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
-        sub.set_defaults(act=act)
-        sub.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads, at most")
-        return sub
-
-    def add_encoder(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "sources",
-            nargs="+",
-            type=Path,
-            help="image folder, WebDataset .tar (or a folder of them), packed .npz",
-        )
-        sub.add_argument(
-            "--encoder",
-            default="efficientnet_lite0.imagenet",
-            help="id of the network whose codes are inverted",
-        )
-        sub.add_argument("--encoder-layer", default="global_pool", help="its layer, by dotted name")
-        sub.add_argument(
-            "--encoder-size", type=int, default=128, help="pixels of the pictures that it encodes"
-        )
-
-    def add_schedule(sub: argparse.ArgumentParser, pictures: int | None) -> None:
-        sub.add_argument(
-            "--pictures", type=int, default=pictures, help="pictures to see in all, repeats included"
-        )
-        sub.add_argument(
-            "--until",
-            type=_deadline,
-            help="end by then at the latest (ISO 8601 time, UTC): the schedule adapts",
-        )
-        sub.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
-        sub.add_argument(
-            "--sample-every", type=float, default=300, help="seconds between grids with held-out metrics"
-        )
-        sub.add_argument("--log-every", type=float, default=20, help="seconds")
-
-    sub = command("train", train, "Prepare the data (once) and train.")
-    add_encoder(sub)
-    sub.add_argument("--run", type=Path, required=True, help="folder of this training, new or prepared")
-    sub.add_argument(
-        "--image-size", type=int, choices=sorted(SIZES), default=64, help="pixels of the generator's pictures"
-    )
-    add_schedule(sub, 2_000_000)
-    sub.add_argument("--held-out", type=int, default=Limits.held_out, help="pictures kept from training")
-    sub.add_argument(
-        "--minimum", type=int, default=Limits.minimum, help="fewer pictures than this are an error"
-    )
-    sub.add_argument(
-        "--corrupt-share",
-        type=float,
-        default=Limits.corrupt_share,
-        help="more corrupt pictures than this are an error",
-    )
-    defaults = TrainingOptions()
-    for name in ("batch", "seed", "feature_size"):
-        sub.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(defaults, name), help=" ")
-    floats = (
-        "learning_rate",
-        "layout_weight",
-        "feature_weight",
-        "code_weight",
-        "texture_weight",
-        "average_decay",
-    )
-    for name in floats:
-        sub.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(defaults, name), help=" ")
-
-    sub = command(
-        "resume", resume, "Go on from the latest checkpoint, exactly as if the training had not stopped."
-    )
-    sub.add_argument("run", type=Path, help="folder of the training")
-    add_schedule(sub, None)
-
-    sub = command(
-        "export", export, "Write the averaged generator of the latest checkpoint as a generator file."
-    )
-    sub.add_argument("run", type=Path, help="folder of the training (it may be running)")
-    sub.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
-    sub.add_argument(
-        "--recommended",
-        type=json.loads,
-        help="recipe parameters to recommend, a JSON object; default: the compact generator's",
-    )
-    sub.add_argument("--float32", action="store_true", help="store weights as float32 instead of float16")
-
-    sub = command(
-        "bounds", bounds, "Measure mean and standard deviation of an encoder's codes over pictures."
-    )
-    add_encoder(sub)
-    sub.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="the .safetensors file to write: code_mean, code_std, code_lower",
-    )
-    return parser
-
-
-def _deadline(text: str) -> float:
-    try:
-        when = datetime.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 time, such as 2027-01-31T19:25") from error
-    return (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
+    except torch.OutOfMemoryError as error:
+        print(f"error: the device's memory is too small; try a smaller --batch: {error}", file=sys.stderr)
+    return 1
 
 
 def _say(line: str) -> None:
@@ -172,103 +73,142 @@ def _pictures(sources: Sequence[Path]) -> "itertools.chain[RawPicture]":
     return itertools.chain.from_iterable([open_source(source) for source in sources])
 
 
-def _encoder(options: argparse.Namespace) -> Encoder:
-    return load_encoder(options.encoder, options.encoder_layer, options.encoder_size)
-
-
 def train(options: argparse.Namespace, arguments: list[str]) -> int:
     run: Path = options.run
     if (run / CHECKPOINT).exists():
         raise CheckpointError(
             f"{run} already holds a training; go on with `python -m worker.training resume {run}`"
         )
-    pictures = _pictures(options.sources)
-    with occupied(run):
-        if not (run / "prepared" / "index.json").exists():
-            started = time.monotonic()
-            limits = Limits(options.held_out, options.minimum, options.corrupt_share)
-            prepare(
-                run / "prepared",
-                pictures,
-                _encoder(options),
-                image_size=options.image_size,
-                sources=tuple(source.name for source in options.sources),
-                limits=limits,
-                on_progress=lambda rows: (
-                    _say(f"encoded {rows:,}  {rows / (time.monotonic() - started):.0f}/s")
-                    if rows % 6400 == 0
-                    else None
-                ),
-            )
-        names = (
-            "batch",
-            "seed",
-            "feature_size",
-            "learning_rate",
-            "layout_weight",
-            "feature_weight",
-            "code_weight",
-            "texture_weight",
-            "average_decay",
+    recipe = preset_named(options.preset)
+    chosen = chosen_options(recipe, options)
+    placement = place(options.device, getattr(options, "precision", "float32"))
+    with joined() as world, occupied(run) if world.leads else nullcontext():
+        if world.leads:
+            _prepare(options, recipe, placement)
+        world.wait()
+        prepared = load_prepared(run / PREPARED)
+        chosen = recipe.completed(chosen, prepared.index)
+        pictures = getattr(options, "pictures", recipe.pictures)
+        schedule = Schedule(pictures, started=time.time(), deadline=getattr(options, "until", None))
+        training = new_training(prepared, recipe, chosen, schedule, placement, world)
+        source: Path | None = getattr(options, "warm_start", None)
+        started_from = warm_start(training, source) if source is not None else None
+        if world.leads:
+            settings = {"command": arguments, "warm_start": started_from}
+            (run / SETTINGS).write_text(json.dumps(settings, indent=1))
+        return _go(training, options, run)
+
+
+def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Placement) -> None:
+    """Write the run's prepared folder, or see that the one that is there is what was asked for."""
+    folder: Path = options.run / PREPARED
+    image_size = getattr(options, "image_size", recipe.image_sizes[0])
+    if image_size not in recipe.image_sizes:
+        raise OptionsError(
+            f"--image-size {image_size}: preset {options.preset} makes pictures of "
+            f"{' or '.join(map(str, sorted(recipe.image_sizes)))} pixels"
         )
-        chosen = {name: getattr(options, name) for name in names}
-        stages = SIZES[options.image_size]
-        (run / SETTINGS).write_text(json.dumps({"command": arguments}, indent=1))
-        schedule = Schedule(options.pictures, started=time.time(), deadline=options.until)
-        training = Training(
-            load_prepared(run / "prepared"),
-            load_feature_network(),
-            TrainingOptions(**chosen, widths=WIDTHS[:stages], depths=DEPTHS[:stages]),
-            schedule,
-        )  # fmt: skip
-        return _go(training, options)
+    encoder_size = getattr(options, "encoder_size", recipe.encoder_size)
+    if (folder / "index.json").exists():
+        _check_prepared(options, load_prepared(folder).index, image_size, encoder_size)
+        return
+    pictures = _pictures(options.sources)
+    encoder = load_encoder(options.encoder, options.encoder_layer, encoder_size, placement.device)
+    started = time.monotonic()
+
+    def on_progress(rows: int) -> None:
+        if rows % 6400 == 0:
+            _say(f"encoded {rows:,}  {rows / (time.monotonic() - started):.0f}/s")
+
+    prepare(
+        folder,
+        pictures,
+        encoder,
+        image_size=image_size,
+        sources=tuple(source.name for source in options.sources),
+        limits=Limits(options.held_out, options.minimum, options.corrupt_share),
+        on_progress=on_progress,
+    )
+
+
+def _check_prepared(
+    options: argparse.Namespace, index: PreparedIndex, image_size: int, encoder_size: int | None
+) -> None:
+    asked = {
+        "encoder": options.encoder,
+        "encoder_layer": options.encoder_layer,
+        "image_size": image_size,
+        "encoder_input_size": encoder_size or index.encoder_input_size,
+    }
+    found = {name: asdict(index)[name] for name in asked}
+    if asked != found:
+        raise DataError(
+            f"{options.run / PREPARED} was prepared with {found}, not with {asked}; expected the same "
+            "options, or another --run"
+        )
 
 
 def resume(options: argparse.Namespace, arguments: list[str]) -> int:
-    with occupied(options.run):
-        _, facts = read_checkpoint(options.run / CHECKPOINT)
-        planned = facts["schedule"]
-        if options.until is not None:
-            planned |= {"started": time.time(), "deadline": options.until}
-        elif planned["deadline"] is not None and planned["deadline"] <= time.time():
-            planned |= {
-                "started": None,
-                "deadline": None,
-            }  # that time is over: only the plan in pictures counts
-        schedule = Schedule(**planned | ({"pictures": options.pictures} if options.pictures else {}))
-        training = Training(
-            load_prepared(options.run / "prepared"),
-            load_feature_network(),
-            TrainingOptions.from_facts(facts["options"]),
+    run: Path = options.run
+    with joined() as world, occupied(run) if world.leads else nullcontext():
+        facts = read_facts(run / CHECKPOINT)
+        recipe = preset_named(facts.get("preset", "default"))
+        placement = place(options.device, getattr(options, "precision", facts.get("precision", "float32")))
+        schedule = _resumed_schedule(Schedule(**facts["schedule"]), options, world)
+        training = new_training(
+            load_prepared(run / PREPARED),
+            recipe,
+            recipe.Options.from_facts(facts["options"]),
             schedule,
+            placement,
+            world,
         )
-        training.restore(options.run / CHECKPOINT)
-        return _go(training, options)
+        training.restore(run / CHECKPOINT)
+        return _go(training, options, run)
 
 
-def _go(training: Training, options: argparse.Namespace) -> int:
-    index = training.prepared.index
+def _resumed_schedule(planned: Schedule, options: argparse.Namespace, world: World) -> Schedule:
+    (now,) = world.agree([time.time()])
+    changes: dict[str, float | None] = {}
+    if hasattr(options, "until"):
+        changes = {"started": now, "deadline": options.until}
+    elif planned.deadline is not None and planned.deadline <= now:
+        changes = {"started": None, "deadline": None}  # that time is over: only the plan in pictures counts
+    if hasattr(options, "pictures"):
+        changes["pictures"] = options.pictures
+    return Schedule(**{**asdict(planned), **changes})
+
+
+def _go(training: Training, options: argparse.Namespace, run: Path) -> int:
+    index, world = training.prepared.index, training.world
+    pace = Pace(options.checkpoint_every, options.sample_every, options.log_every)
+    if not world.leads:
+        return 0 if Run(training, run, pace, None).go() else 130
     _say(
         f"{index.train:,} pictures to train on, {index.held_out:,} held out, "
-        f"{index.corrupt:,} corrupt ones left out"
+        f"{index.corrupt:,} corrupt ones left out; {training.placement.description(world.size)}"
     )
-    pace = Pace(options.checkpoint_every, options.sample_every, options.log_every)
-    return 0 if Run(training, options.run, pace, _say).go() else 130
+    with closing(Journal(run, _say)) as journal:
+        if not Run(training, run, pace, journal).go():
+            return 130
+    out = run / "generator.safetensors"
+    write_generator(run, out)
+    _say(f"done: {out} and its model card {out.with_suffix('.md').name}")
+    return 0
 
 
 def export(options: argparse.Namespace, arguments: list[str]) -> int:
-    generator = exported_generator(options.run, options.recommended)
-    save_generator(options.out, generator, torch.float32 if options.float32 else torch.float16)
-    size = options.out.stat().st_size / 2**20
-    _say(
-        f"{options.out}  {size:.1f} MiB  sha256 {file_sha256(options.out)}  "
-        f"{json.dumps(generator.info.training)}"
-    )
+    out: Path = options.out
+    dtype = torch.float32 if options.float32 else torch.float16
+    generator = write_generator(options.run, out, getattr(options, "recommended", None), dtype)
+    size = out.stat().st_size / 2**20
+    _say(f"{out}  {size:.1f} MiB  sha256 {file_sha256(out)}  {json.dumps(generator.info.training)}")
     return 0
 
 
 def bounds(options: argparse.Namespace, arguments: list[str]) -> int:
-    encoder = _encoder(options)
+    device = place(options.device).device
+    encoder = load_encoder(options.encoder, options.encoder_layer, options.encoder_size, device)
     gathered = StatisticsOfCodes(encoder.code_shape)
     for codes in encoded_batches(_pictures(options.sources), encoder):
         gathered.add(codes)

@@ -62,11 +62,11 @@ class Discriminator(nn.Module):
         self.register_buffer("tap_scale", torch.ones(len(channels)))
         self.heads = nn.ModuleList(ScaleHead(mixed, s, code_size, width) for s in strides)
 
-    def calibrate(self, taps: list[Tensor]) -> None:
-        """Measure the scale of each tap on real pictures, once, so that every head starts with features of
-        unit size.
+    def calibrate(self, deviations: list[Tensor]) -> None:
+        """Set the scale of each tap from its standard deviation over real pictures, once, so that every head
+        starts with features of unit size.
         """
-        self.tap_scale.copy_(torch.stack([1 / tap.std() for tap in taps]))
+        self.tap_scale.copy_(torch.stack([1 / deviation for deviation in deviations]))
 
     def mix(self, taps: list[Tensor]) -> list[Tensor]:
         mixed = [

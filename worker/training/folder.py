@@ -1,10 +1,15 @@
-"""A run folder belongs to one process at a time."""
+"""The folder of a training: what lies in it beside what its journal writes, and whose it is."""
 
 import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+CHECKPOINT = "checkpoint.safetensors"
+PREPARED = "prepared"
+SETTINGS = "settings.json"
+"""How the training was started: `command` (its arguments) and `warm_start` (a file's sha256, or null)."""
 
 
 class FolderInUse(RuntimeError):

@@ -1,26 +1,21 @@
 """Sample grids: held-out pictures beside what the generator makes of their codes."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 
 def tile(rgb: Tensor, columns: int) -> np.ndarray:
     """RGB in [−1, 1], [N, 3, S, S] → uint8 [rows · S, columns · S, 3]; N is a multiple of `columns`."""
     count, _, size, _ = rgb.shape
-    pixels = rgb.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    pixels = rgb.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     grid = pixels.reshape(count // columns, columns, size, size, 3).swapaxes(1, 2)
     return grid.reshape(count // columns * size, columns * size, 3)
 
 
-def write_grid(path: Path, real: Tensor, made: Tensor, columns: int = 8) -> None:
-    """A PNG whose odd rows are real pictures and whose even rows are their reconstructions, both [N, 3, S,
-    S].
-    """
+def comparison(real: Tensor, made: Tensor, columns: int = 8) -> np.ndarray:
+    """uint8 [H, W, 3]: odd rows are real pictures, even rows their reconstructions, both [N, 3, S, S]."""
     rows = [
         torch.cat([r, m]) for r, m in zip(torch.split(real, columns), torch.split(made, columns), strict=True)
     ]
-    Image.fromarray(tile(torch.cat(rows), columns)).save(path)
+    return tile(torch.cat(rows), columns)

@@ -1,18 +1,49 @@
-"""From ids to the networks that a training needs."""
+"""From ids to the networks that a training needs, and from its parts to a training."""
+
+import torch
 
 from worker.synthesis.networks import NetworkReference, load_network
+from worker.training.bounds import statistics_of
 from worker.training.encoding import Encoder
 from worker.training.features import FeatureNetwork
+from worker.training.placement import Placement
+from worker.training.preparation import Prepared
+from worker.training.recipes import Context, Recipe, RecipeOptions
+from worker.training.schedule import Schedule
+from worker.training.training import Training
+from worker.training.world import ALONE, World
 
 FEATURE_NETWORK = "efficientnet_lite0.imagenet"
 
 
-def load_encoder(network_id: str, layer: str, input_size: int | None) -> Encoder:
+def load_encoder(
+    network_id: str, layer: str, input_size: int | None, device: torch.device | str = "cpu"
+) -> Encoder:
     """The encoder; `input_size` in pixels, None for the network's own. Raises NetworkError or LayerError."""
-    network = load_network(NetworkReference.parse(network_id))
+    network = load_network(NetworkReference.parse(network_id), device)
     return Encoder(network, layer, input_size or network.preprocessing.size)
 
 
 def load_feature_network() -> FeatureNetwork:
-    """The discriminator's feature network. It is a fresh copy: folding changes it."""
+    """The feature network of discriminator and metrics. It is a fresh copy: folding changes it."""
     return FeatureNetwork(load_network(NetworkReference.parse(FEATURE_NETWORK)).module)
+
+
+def new_training(
+    prepared: Prepared,
+    recipe: type[Recipe],
+    options: RecipeOptions,
+    schedule: Schedule,
+    placement: Placement | None = None,
+    world: World = ALONE,
+) -> Training:
+    """A training at its first step. Raises OptionsError, NetworkError or LayerError."""
+    placement = placement or Placement()
+    context = Context(
+        index=prepared.index,
+        statistics=statistics_of(prepared.codes[: prepared.index.train]),
+        features=load_feature_network().to(placement.device),
+        placement=placement,
+        world=world,
+    )
+    return Training(prepared, recipe(options, context), schedule)

@@ -4,22 +4,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worker.training.world import ALONE, World
+
 
 def layout_loss(fake: Tensor, real: Tensor) -> Tensor:
     """Mean squared error of 8×8 averages of RGB in [−1, 1]: colours and layout, no detail."""
     return F.mse_loss(F.adaptive_avg_pool2d(fake, 8), F.adaptive_avg_pool2d(real, 8))
 
 
-def feature_loss(fake: list[Tensor], real: list[Tensor]) -> Tensor:
+def feature_loss(fake: list[Tensor], real: list[Tensor], world: World = ALONE) -> Tensor:
     """Squared error of features relative to their variance over the batch, mean over taps; about 1–2 for
     unrelated pictures.
     """
-    return torch.stack([F.mse_loss(f, r) / r.var() for f, r in zip(fake, real, strict=True)]).mean()
+    ratios = [F.mse_loss(f, r) / world.variance(r) for f, r in zip(fake, real, strict=True)]
+    return torch.stack(ratios).mean()
 
 
-def code_loss(fake: Tensor, real: Tensor) -> Tensor:
+def code_loss(fake: Tensor, real: Tensor, world: World = ALONE) -> Tensor:
     """The same for the encoder's code [N, code]: the picture must mean to the encoder what the code says."""
-    return F.mse_loss(fake, real) / real.var(dim=0).mean()
+    return F.mse_loss(fake, real) / world.variance(real, dim=0).mean()
 
 
 def texture_loss(fake: Tensor, real: Tensor) -> Tensor:

@@ -10,11 +10,11 @@ from worker.training.training import Training
 
 @torch.no_grad()
 def held_out_metrics(training: Training, count: int = 256, batch: int = 64) -> dict[str, float]:
-    """Of the averaged generator: `pixels` (mean squared error of RGB in [0, 1]), `layout`, `features`,
-    `code` and `texture` (see losses).
+    """Of the generator that would be shipped: `pixels` (mean squared error of RGB in [0, 1]), `layout`,
+    `features`, `code` and `texture` (see losses).
 
-    Features and codes are those of the feature network at the training's own resolution. NaN when nothing is
-    held out.
+    Features and codes are those of the feature network at the recipe's `measured_at` pixels. NaN when nothing
+    is held out.
     """
     index = training.prepared.index
     rows = np.arange(index.train, index.train + min(count, index.held_out))
@@ -23,13 +23,9 @@ def held_out_metrics(training: Training, count: int = 256, batch: int = 64) -> d
         if not len(part):
             continue
         real, made = training.pictures_of(part), training.reconstructions(part)
-        size = (training.options.feature_size,) * 2
-        real_taps, real_code = training.features(
-            F.interpolate(real, size, mode="bilinear", align_corners=False)
-        )
-        made_taps, made_code = training.features(
-            F.interpolate(made, size, mode="bilinear", align_corners=False)
-        )
+        size, features = (training.recipe.measured_at,) * 2, training.recipe.context.features
+        real_taps, real_code = features(F.interpolate(real, size, mode="bilinear", align_corners=False))
+        made_taps, made_code = features(F.interpolate(made, size, mode="bilinear", align_corners=False))
         errors = (
             F.mse_loss(made, real) / 4,
             layout_loss(made, real),

@@ -5,11 +5,13 @@ A prepared folder holds `images.npy` uint8 [N, S, S, 3] (RGB), `codes.npy` float
 memory, so data never starves it.
 """
 
+import hashlib
 import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +45,28 @@ class PreparedIndex:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared folder, mapped into memory (read only)."""
+    """A prepared folder, mapped into memory; its files do not change."""
 
     index: PreparedIndex
     images: np.ndarray
     codes: np.ndarray
+
+    def rows(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Copies of pictures, uint8 [n, S, S, 3], and codes, float32 [n, *code_shape]."""
+        # By torch and not by numpy: it lets other threads run while the disk is read.
+        where = torch.from_numpy(rows)
+        images, codes = (
+            torch.from_numpy(array).index_select(0, where) for array in (self.images, self.codes)
+        )
+        return images, codes
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells data apart: a hash of the index and of the first and the last codes."""
+        digest = hashlib.sha256(json.dumps(asdict(self.index), sort_keys=True).encode())
+        for part in (self.codes[:16], self.codes[-16:]):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -212,13 +231,16 @@ def load_prepared(folder: Path) -> Prepared:
     """Open a prepared folder. Raises DataError if it is unfinished or its arrays do not fit its index."""
     if not (folder / "index.json").exists():
         raise DataError(f"{folder} holds no finished preparation (no index.json)")
-    fields = json.loads((folder / "index.json").read_text())
-    fields["code_shape"], fields["sources"] = tuple(fields["code_shape"]), tuple(fields["sources"])
-    index = PreparedIndex(**fields)
-    images, codes = (
-        np.load(folder / "images.npy", mmap_mode="r"),
-        np.load(folder / "codes.npy", mmap_mode="r"),
-    )
+    try:
+        fields = json.loads((folder / "index.json").read_text())
+        fields["code_shape"], fields["sources"] = tuple(fields["code_shape"]), tuple(fields["sources"])
+        index = PreparedIndex(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder}: index.json does not describe prepared pictures: {error!r}") from error
+    try:  # copy on write: torch wants memory that could be written to, the files must stay as they are
+        images, codes = (np.load(folder / name, mmap_mode="c") for name in ("images.npy", "codes.npy"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: its arrays cannot be read: {error}") from error
     rows = index.train + index.held_out
     expected = ((rows, index.image_size, index.image_size, 3), (rows, *index.code_shape))
     if (images.shape, codes.shape) != expected:

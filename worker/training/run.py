@@ -1,26 +1,25 @@
-"""The loop around a training: checkpoints, sample grids, a log, a progress line, and a graceful end on
-SIGTERM or SIGINT.
-"""
+"""The loop around a training: checkpoints, held-out metrics, its journal, and a graceful end."""
 
-import json
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from worker.training.checkpoint import CheckpointError
-from worker.training.grids import write_grid
+from worker.training.folder import CHECKPOINT
+from worker.training.grids import comparison
+from worker.training.interruption import Interruption
+from worker.training.journal import Journal
 from worker.training.metrics import held_out_metrics
 from worker.training.threads import ThreadChoice
 from worker.training.training import Training
 
-CHECKPOINT = "checkpoint.safetensors"
-SETTINGS = "settings.json"
+
+class Diverged(RuntimeError):
+    """Losses are no longer numbers."""
 
 
 @dataclass(frozen=True)
@@ -32,106 +31,129 @@ class Pace:
     log: float = 20
 
 
-class Interruption:
-    """Remembers SIGTERM and SIGINT while it is entered, so that a run ends after a whole step and its
-    checkpoint.
-    """
+@dataclass
+class _Timer:
+    every: float
+    last: float
 
-    def __init__(self) -> None:
-        self.requested = False
-
-    def _request(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-
-    def __enter__(self) -> "Interruption":
-        self._previous = {s: signal.signal(s, self._request) for s in (signal.SIGTERM, signal.SIGINT)}
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+    def due(self, now: float) -> bool:
+        return now - self.last >= self.every
 
 
 class Run:
-    """A training and its folder: `checkpoint.safetensors`, `log.jsonl`, `grids/<pictures>.png`."""
+    """A training and its folder: `checkpoint.safetensors` and the files of the journal.
 
-    def __init__(self, training: Training, folder: Path, pace: Pace, say: Callable[[str], None]) -> None:
-        self.training, self.folder, self.pace, self.say = training, folder, pace, say
+    Of several processes the leader alone has a journal and writes.
+    """
+
+    def __init__(self, training: Training, folder: Path, pace: Pace, journal: Journal | None) -> None:
+        self.training, self.folder, self.journal = training, folder, journal
         index = training.prepared.index
         shown = min(32, index.held_out) // 8 * 8
         self._shown = np.arange(index.train, index.train + shown)
-        (folder / "grids").mkdir(parents=True, exist_ok=True)
+        now = time.monotonic()
+        self._log, self._save, self._sample = (
+            _Timer(every, now) for every in (pace.log, pace.checkpoint, pace.sample)
+        )
+        self._names: tuple[str, ...] = ()
+        self._forget()
 
     def go(self) -> bool:
         """Train until the schedule is done (True) or a signal asks to stop (False); the state is saved in
         both cases.
 
-        A checkpoint that cannot be written (a full disk) is reported and tried again at the next turn;
-        training goes on.
+        A checkpoint that cannot be written (a full disk) is reported and tried again at the next turn; if it
+        still cannot at the end, CheckpointError says so and the one before is as it was. Raises Diverged,
+        without a checkpoint, when the losses are no longer numbers.
         """
-        training, pace = self.training, self.pace
-        threads = ThreadChoice(torch.get_num_threads())
-        sums: dict[str, float] = {}
-        steps, logged = 0, time.monotonic()
-        saved = sampled = before = logged
+        training, world = self.training, self.training.world
+        threads = ThreadChoice(torch.get_num_threads()) if training.placement.device.type == "cpu" else None
+        before = time.monotonic()
         with Interruption() as interruption:
-            while (
-                not interruption.requested and training.schedule.progress(training.pictures, time.time()) < 1
-            ):
-                for name, value in training.step().items():
-                    sums[name] = sums.get(name, 0.0) + value
-                steps += 1
-                now = time.monotonic()
-                threads.after_step(now - before)
-                training.seconds += now - before
-                before = now
-                if now - logged >= pace.log:
-                    rate = steps * training.options.batch / (now - logged)
-                    means = {name: round(total / steps, 4) for name, total in sums.items()}
-                    self._log({"rate": round(rate, 1), **means})
-                    self.say(progress_line(training, rate, means))
-                    sums, steps, logged = {}, 0, now
-                if now - saved >= pace.checkpoint:
-                    self.save()
-                    saved = before = time.monotonic()
-                if now - sampled >= pace.sample:
-                    self.sample()
-                    sampled = before = time.monotonic()
-        self.save()
-        self.sample()
-        return not interruption.requested
+            while True:
+                now, clock = time.time(), time.monotonic()
+                done = training.schedule.progress(training.pictures, now) >= 1
+                turn = [self._log.due(clock), self._save.due(clock), self._sample.due(clock)]
+                # One process decides for all: their clocks differ, and signals reach them one by one.
+                now, *flags = world.agree([now, done, interruption.requested, *turn])
+                done, stop, log, save, sample = map(bool, flags)
+                ends = done or stop
+                if (log or save or ends) and self._steps:
+                    self._report(log or ends, now)
+                if save and not ends:
+                    self._try_to_save()
+                if sample and not ends:
+                    self._measure()
+                if ends:
+                    break
+                if save or sample:
+                    before = time.monotonic()
+                self._count(training.step(now))
+                after = time.monotonic()
+                training.seconds += after - before
+                if threads is not None:
+                    threads.after_step(after - before)
+                before = after
+        if world.leads:
+            training.save(self.folder / CHECKPOINT)
+        self._measure()
+        return done
 
-    def save(self) -> None:
-        try:
-            self.training.save(self.folder / CHECKPOINT)
-        except CheckpointError as error:
-            self.say(f"warning: {error}")
+    def _forget(self) -> None:
+        self._sums: Tensor | float = 0.0
+        self._steps, self._waited = 0, self.training.feed.waited
 
-    def sample(self) -> None:
-        """Measure on held-out pictures and draw a grid of them."""
-        metrics = held_out_metrics(self.training)
-        self._log({"held_out": metrics})
-        self.say("held out: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-        if len(self._shown):
-            path = self.folder / "grids" / f"{self.training.pictures:09d}.png"
-            write_grid(
-                path, self.training.pictures_of(self._shown), self.training.reconstructions(self._shown)
+    def _count(self, losses: dict[str, Tensor]) -> None:
+        # Left on the device: reading a number would make the CPU wait for it at every step.
+        self._names = tuple(losses)
+        self._sums = self._sums + torch.stack(list(losses.values()))
+        self._steps += 1
+
+    def _report(self, log: bool, now: float) -> None:
+        """Check the losses since the last report and, if `log`, write them down."""
+        assert isinstance(self._sums, Tensor)
+        training = self.training
+        means = training.world.mean(self._sums / self._steps).tolist()
+        losses = dict(zip(self._names, means, strict=True))
+        if not np.isfinite(means).all():
+            raise Diverged(
+                f"the losses are no longer numbers after {training.pictures:,} pictures ({losses}); the last "
+                "checkpoint is as it was; try a lower --learning-rate, or --precision float32"
             )
+        if not log:
+            return
+        clock = time.monotonic()
+        seconds = max(clock - self._log.last, 1e-9)
+        rate = self._steps * training.recipe.options.batch / seconds
+        left = (training.schedule.pictures - training.pictures) / rate
+        if training.schedule.deadline is not None:
+            left = min(left, training.schedule.deadline - now)
+        if self.journal is not None:
+            self.journal.losses(
+                training.pictures,
+                losses,
+                rate=rate,
+                waiting=(training.feed.waited - self._waited) / seconds,
+                progress=training.schedule.progress(training.pictures, now),
+                left=left,
+            )
+        self._forget()
+        self._log.last = clock
 
-    def _log(self, entry: dict[str, object]) -> None:
-        line = {"pictures": self.training.pictures, "time": round(time.time(), 1), **entry}
-        with (self.folder / "log.jsonl").open("a") as handle:
-            handle.write(json.dumps(line) + "\n")
+    def _try_to_save(self) -> None:
+        if self.journal is not None:
+            try:
+                self.training.save(self.folder / CHECKPOINT)
+            except CheckpointError as error:
+                self.journal.say(f"warning: {error}")
+        self._save.last = time.monotonic()
 
-
-def progress_line(training: Training, rate: float, means: dict[str, float]) -> str:
-    """E.g. `128,000 pictures  42 %  51.3/s  ETA 1:12:30  discriminator 1.532 …`."""
-    now = time.time()
-    progress = training.schedule.progress(training.pictures, now)
-    left = (training.schedule.pictures - training.pictures) / max(rate, 1e-9)
-    if training.schedule.deadline is not None:
-        left = min(left, training.schedule.deadline - now)
-    minutes, seconds = divmod(int(max(left, 0)), 60)
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in means.items())
-    eta = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
-    return f"{training.pictures:,} pictures  {progress:.0%}  {rate:.1f}/s  ETA {eta}  {losses}"
+    def _measure(self) -> None:
+        """Measure on held-out pictures and draw a grid of them."""
+        training, shown = self.training, self._shown
+        if self.journal is not None:
+            self.journal.held_out(training.pictures, held_out_metrics(training))
+            if len(shown):
+                grid = comparison(training.pictures_of(shown), training.reconstructions(shown))
+                self.journal.grid(training.pictures, grid)
+        self._sample.last = time.monotonic()

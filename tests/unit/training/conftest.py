@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from worker.training.encoding import Encoder
-from worker.training.loading import load_encoder, load_feature_network
+from worker.training.loading import load_encoder, new_training
 from worker.training.preparation import Limits, Prepared, load_prepared, prepare
+from worker.training.recipes.projected import ProjectedOptions, ProjectedRecipe
 from worker.training.schedule import Schedule
 from worker.training.sources import RawPicture
-from worker.training.training import Training, TrainingOptions
+from worker.training.training import Training
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,13 +57,15 @@ def prepared(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Prep
     return load_prepared(folder)
 
 
-OPTIONS = TrainingOptions(batch=8, feature_size=32, widths=(24, 16, 8), depths=(1, 1, 1))
+OPTIONS = ProjectedOptions(batch=8, feature_size=32, widths=(24, 16, 8), depths=(1, 1, 1))
 
 
 @pytest.fixture
-def new_training(prepared: Prepared) -> Callable[..., Training]:
+def small_training(prepared: Prepared) -> Callable[..., Training]:
+    """Builds a training of the default recipe; options may be given."""
+
     def build(**options: Any) -> Training:
         schedule = Schedule(pictures=10_000, warmup=0)
-        return Training(prepared, load_feature_network(), replace(OPTIONS, **options), schedule)
+        return new_training(prepared, ProjectedRecipe, replace(OPTIONS, **options), schedule)
 
     return build

@@ -44,7 +44,7 @@ def test_a_generator_is_trained_resumed_and_exported_from_a_folder(folder: Path,
     assert (training["pictures_seen"], training["train_pictures"]) == (32, 36)
     assert training["command"].startswith("python -m worker.training train ")
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [entry["pictures"] for entry in log if "rate" in entry] == [24, 32]
+    assert [entry["pictures"] for entry in log if "rate" in entry] == [16, 24, 32]
     assert all(np.isfinite(entry["held_out"]["pixels"]) for entry in log if "held_out" in entry)
 
 

@@ -5,30 +5,38 @@ import numpy as np
 import pytest
 import torch
 
+from worker.training.feed import batch_rows
 from worker.training.metrics import held_out_metrics
-from worker.training.training import Training, batch_rows
+from worker.training.recipes.projected import ProjectedRecipe
+from worker.training.training import Training
 
-NewTraining = Callable[..., Training]
+SmallTraining = Callable[..., Training]
+
+
+def numbers(losses: dict[str, torch.Tensor]) -> dict[str, float]:
+    return {name: float(loss) for name, loss in losses.items()}
 
 
 def test_a_training_that_is_killed_and_resumed_has_the_losses_of_an_unbroken_one(
-    new_training: NewTraining, tmp_path: Path
+    small_training: SmallTraining, tmp_path: Path
 ) -> None:
-    unbroken = new_training()
-    expected = [unbroken.step() for _ in range(4)]
+    unbroken = small_training()
+    expected = [numbers(unbroken.step()) for _ in range(4)]
 
-    first = new_training()
-    got = [first.step() for _ in range(2)]
+    first = small_training()
+    got = [numbers(first.step()) for _ in range(2)]
     first.save(tmp_path / "checkpoint.safetensors")
     first.step()  # lost with the process
-    second = new_training()
+    second = small_training()
     second.restore(tmp_path / "checkpoint.safetensors")
-    got += [second.step() for _ in range(2)]
+    got += [numbers(second.step()) for _ in range(2)]
 
     for a, b in zip(expected, got, strict=True):
-        assert b == pytest.approx(a, rel=1e-3, abs=1e-4)
-    for name, tensor in unbroken.average.module.state_dict().items():
-        torch.testing.assert_close(second.average.module.state_dict()[name], tensor, atol=1e-4, rtol=1e-3)
+        assert b == pytest.approx(a, rel=1e-6)
+    for name, tensor in unbroken.recipe.modules["average"].state_dict().items():
+        torch.testing.assert_close(
+            second.recipe.modules["average"].state_dict()[name], tensor, atol=0, rtol=0
+        )
     assert second.pictures == unbroken.pictures == 32
 
 
@@ -38,32 +46,37 @@ def test_every_picture_is_seen_once_an_epoch_in_another_order() -> None:
     assert epochs[0] != epochs[1]
 
 
-def test_only_the_generator_and_the_heads_of_the_discriminator_are_trained(new_training: NewTraining) -> None:
-    training = new_training()
-    fixed = {k: v.clone() for k, v in training.discriminator.state_dict().items() if k.startswith("across")}
-    features = {k: v.clone() for k, v in training.features.state_dict().items()}
-    before = training.generator.to_rgb.weight.clone()
+def test_only_the_generator_and_the_heads_of_the_discriminator_are_trained(
+    small_training: SmallTraining,
+) -> None:
+    training = small_training()
+    recipe = training.recipe
+    assert isinstance(recipe, ProjectedRecipe)
+    features = recipe.context.features
+    fixed = {k: v.clone() for k, v in recipe.discriminator.state_dict().items() if k.startswith("across")}
+    fixed_features = {k: v.clone() for k, v in features.state_dict().items()}
+    before = recipe.network.to_rgb.weight.clone()
     for _ in range(2):
         training.step()
-    assert all(torch.equal(training.discriminator.state_dict()[k], v) for k, v in fixed.items())
-    assert all(torch.equal(training.features.state_dict()[k], v) for k, v in features.items())
-    assert not torch.equal(training.generator.to_rgb.weight, before)
-    assert all(p.requires_grad for p in training.discriminator.heads.parameters())
+    assert all(torch.equal(recipe.discriminator.state_dict()[k], v) for k, v in fixed.items())
+    assert all(torch.equal(features.state_dict()[k], v) for k, v in fixed_features.items())
+    assert not torch.equal(recipe.network.to_rgb.weight, before)
+    assert all(p.requires_grad for p in recipe.discriminator.heads.parameters())
 
 
-def test_the_generator_learns_colours_and_layout(new_training: NewTraining) -> None:
-    training = new_training(learning_rate=2e-3, layout_weight=50.0)
-    losses = [training.step()["layout"] for _ in range(40)]
+def test_the_generator_learns_colours_and_layout(small_training: SmallTraining) -> None:
+    training = small_training(learning_rate=2e-3, layout_weight=50.0)
+    losses = [float(training.step()["layout"]) for _ in range(40)]
     assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
 
 
 def test_held_out_metrics_compare_held_out_pictures_with_what_the_averaged_generator_makes_of_their_codes(
-    new_training: NewTraining,
+    small_training: SmallTraining,
 ) -> None:
-    training = new_training()
+    training = small_training()
     training.step()
     rows = np.arange(54, 60)
     difference = (training.reconstructions(rows) - training.pictures_of(rows)) / 2  # in units of [0, 1]
     metrics = held_out_metrics(training)
-    assert set(metrics) == {"pixels", "layout", "features", "code"}
+    assert set(metrics) == {"pixels", "layout", "features", "code", "texture"}
     assert metrics["pixels"] == pytest.approx(float((difference**2).mean()), abs=1e-4)

@@ -1,0 +1,59 @@
+"""Where a training computes, and in what numbers."""
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+
+DeviceChoice = Literal["auto", "cpu", "cuda"]
+Precision = Literal["float32", "bfloat16"]
+DEVICES, PRECISIONS = get_args(DeviceChoice), get_args(Precision)
+
+
+class PlacementError(ValueError):
+    """The device that was asked for is not there."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """With bfloat16, networks run under autocast; weights, losses and optimizers stay float32."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: Precision = "float32"
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def description(self, processes: int) -> str:
+        """E.g. `2 × NVIDIA H100, bfloat16`."""
+        name = (
+            torch.cuda.get_device_name(self.device)
+            if self.device.type == "cuda"
+            else f"CPU ({os.cpu_count()} cores)"
+        )
+        return f"{f'{processes} × ' if processes > 1 else ''}{name}, {self.precision}"
+
+
+def place(choice: DeviceChoice = "auto", precision: Precision = "float32") -> Placement:
+    """The device of this process; of several processes on one machine each takes the GPU of its local rank.
+
+    Raises PlacementError where CUDA is asked for and is not there, or has fewer devices than processes.
+    """
+    count = torch.cuda.device_count()
+    if choice == "cpu" or (choice == "auto" and count == 0):
+        return Placement(torch.device("cpu"), precision)
+    if count == 0:
+        raise PlacementError(
+            f"--device cuda: torch {torch.__version__} finds no CUDA device; expected auto or cpu"
+        )
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if local_rank >= count:
+        raise PlacementError(
+            f"process {local_rank + 1} of this machine has no device of its own: there are {count}; "
+            f"start at most {count} with torchrun --nproc-per-node"
+        )
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
+    return Placement(device, precision)

@@ -1,0 +1,190 @@
+"""The released DeePSiM recipe (Dosovitskiy & Brox 2016): squared errors of pixels and of a comparator's
+features, and an adversary, in the units of the authors' Caffe solver.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from worker.synthesis.fitting import Fit
+from worker.synthesis.generators import CAFFE_MEAN_BGR, build_network
+from worker.synthesis.networks import NetworkReference, load_network
+from worker.synthesis.truncation import submodule
+from worker.training.feed import Batch
+from worker.training.preparation import PreparedIndex
+from worker.training.recipes.balance import Balance
+from worker.training.recipes.caffe_loss import euclidean_loss, softmax_loss
+from worker.training.recipes.comparator import Comparator, last_layer_with_places
+from worker.training.recipes.contract import (
+    Context,
+    OptionsError,
+    Recipe,
+    RecipeOptions,
+    set_requires_grad,
+    trained,
+)
+from worker.training.recipes.deepsim_discriminator import MADE, REAL, DeepsimDiscriminator, dropout_masks
+from worker.training.schedule import Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepsimOptions(RecipeOptions):
+    """`feature_size` is the central square, in pixels, that comparator and discriminator see; `halve_at` the
+    steps at which the learning rate is halved; `comparator` a network's id and `comparator_layer` a layer.
+    """
+
+    batch: int = 64
+    learning_rate: float = 2e-4
+    feature_size: int = 227
+    pixel_weight: float = 2e-6
+    feature_weight: float = 0.01
+    adversarial_weight: float = 100.0
+    weight_decay: float = 4e-4
+    halve_at: tuple[int, ...] = (300_000, 500_000, 700_000, 900_000, 1_100_000)
+    comparator: str = ""
+    comparator_layer: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 64 <= self.feature_size <= 256:
+            raise OptionsError(f"--feature-size {self.feature_size}: expected 64 to 256 pixels")
+
+
+class DeepsimRecipe(Recipe):
+    Options = DeepsimOptions
+    pictures = 64_000_000  # 1M steps of 64
+    image_sizes = (256,)
+    encoder_size = None
+    shipped = "generator"
+    recommended: ClassVar[dict[str, Any]] = {
+        "learning_rate": 8.0,
+        "learning_rate_end": 1e-10,
+        "steps": 200,
+        "decay": 0.99,
+        "bounds_k": 3.0,
+    }
+    """Published for output neurons of AlexNet-like networks (Nguyen et al. 2016)."""
+
+    options: DeepsimOptions
+
+    def __init__(
+        self, options: DeepsimOptions, context: Context, comparator: Comparator | None = None
+    ) -> None:
+        """The comparator is loaded by its name in `options` unless it is given."""
+        super().__init__(options, context)
+        if context.index.image_size not in self.image_sizes:
+            raise OptionsError(
+                f"preset deepsim makes pictures of 256 pixels; the data were prepared at "
+                f"{context.index.image_size}"
+            )
+        device = context.placement.device
+        torch.manual_seed(options.seed)
+        network = build_network(*self.architecture(options, context.index.code_shape))
+        for layer in network.modules():
+            if isinstance(layer, nn.ConvTranspose2d):  # as published, they stay 0
+                assert layer.bias is not None
+                layer.bias.requires_grad_(False)
+        self.network = network.to(device)
+        self.discriminator = DeepsimDiscriminator(context.code_size).to(device)
+        self.comparator = comparator or Comparator(
+            load_network(NetworkReference.parse(options.comparator), device), options.comparator_layer
+        )
+        self.balance = Balance()
+        self.modules = {"generator": self.network, "discriminator": self.discriminator}
+        self.optimizers = {
+            f"{name}_optimizer": (
+                # Caffe adds the decay to the gradient, as torch's Adam (not AdamW) does.
+                torch.optim.Adam(
+                    trained(module), options.learning_rate, (0.9, 0.999), weight_decay=options.weight_decay
+                ),
+                name,
+            )
+            for name, module in self.modules.items()
+        }
+        self._judged = trained(self.discriminator)
+        self._view = Fit.plan("auto", context.index.image_size, options.feature_size)
+        self._mean = torch.tensor(CAFFE_MEAN_BGR, device=device).view(3, 1, 1)
+
+    @classmethod
+    def architecture(cls, options: DeepsimOptions, code_shape: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
+        """The published convolutional one for codes of pool5's shape, else the one for vectors."""
+        if code_shape == (256, 6, 6):
+            return "deepsim-pool5", {}
+        return "deepsim-fc6", {"code_size": int(np.prod(code_shape))}
+
+    @classmethod
+    def completed(cls, options: DeepsimOptions, index: PreparedIndex) -> DeepsimOptions:
+        comparator = options.comparator or index.encoder
+        network = load_network(NetworkReference.parse(comparator))
+        layer = options.comparator_layer or last_layer_with_places(network)
+        submodule(network.module, layer)  # a name that does not exist is told before anything is trained
+        return replace(options, comparator=comparator, comparator_layer=layer)
+
+    @property
+    def measured_at(self) -> int:
+        return 80  # as the default recipe, so that their figures can be compared
+
+    def learning_rate(self, step: int, schedule: Schedule, now: float) -> float:
+        return self.options.learning_rate * 0.5 ** sum(step >= at for at in self.options.halve_at)
+
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        o, placement, balance = self.options, self.context.placement, self.balance
+        masks = [
+            tuple(mask[batch.part].to(placement.device) for mask in dropout_masks(batch.count, batch.random))
+            for _ in range(3)
+        ]
+        real, code = self._as_bgr(batch.real), batch.code
+        with torch.set_grad_enabled(balance.generator_trains), placement.autocast():
+            made = self.network(code).float()
+        seen, seen_made = self._view(real), self._view(made)
+
+        with torch.set_grad_enabled(balance.discriminator_trains), placement.autocast():
+            judged_real = self.discriminator(seen, code, masks[0])
+            judged_made = self.discriminator(seen_made.detach(), code, masks[1])
+        judging = softmax_loss(judged_real.float(), REAL) + softmax_loss(judged_made.float(), MADE)
+        d_loss = o.adversarial_weight * judging
+        if balance.discriminator_trains:
+            self.update("discriminator_optimizer", d_loss)
+
+        set_requires_grad(self._judged, False)
+        with torch.set_grad_enabled(balance.generator_trains), placement.autocast():
+            fooled = self.discriminator(seen_made, code, masks[2]).float()
+            features = self.comparator(self._as_rgb(seen_made)).float()
+        with torch.no_grad(), placement.autocast():
+            wanted = self.comparator(self._as_rgb(seen)).float()
+        losses = {
+            "discriminator": d_loss,
+            "adversarial": o.adversarial_weight * softmax_loss(fooled, REAL),
+            "pixel": o.pixel_weight * euclidean_loss(made, real),
+            "feature": o.feature_weight * euclidean_loss(features, wanted),
+        }
+        if balance.generator_trains:
+            self.update("generator_optimizer", losses["adversarial"] + losses["pixel"] + losses["feature"])
+        set_requires_grad(self._judged, True)
+        result = {name: loss.detach() for name, loss in losses.items()}
+        for name, trains in asdict(balance).items():
+            result[name] = torch.tensor(float(trains), device=placement.device)
+        opponents = self.context.world.mean(torch.stack([result["discriminator"], result["adversarial"]]))
+        balance.after_step(float(opponents[0] / opponents[1].clamp(min=1e-12)))
+        return result
+
+    @torch.no_grad()
+    def reconstruct(self, codes: Tensor) -> Tensor:
+        return self._as_rgb(self.network(codes)).clamp(0, 1) * 2 - 1
+
+    def remembered(self) -> dict[str, Any]:
+        return {"balance": asdict(self.balance)}
+
+    def recall(self, remembered: dict[str, Any]) -> None:
+        self.balance = Balance(**remembered["balance"])
+
+    def _as_bgr(self, rgb: Tensor) -> Tensor:
+        """RGB in [−1, 1] → BGR in [0, 255] minus the Caffe mean."""
+        return (rgb.flip(1) + 1) * 127.5 - self._mean
+
+    def _as_rgb(self, bgr: Tensor) -> Tensor:
+        """BGR minus the Caffe mean → RGB in [0, 1], not clamped."""
+        return (bgr + self._mean).flip(1) / 255

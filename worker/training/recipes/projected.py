@@ -1,0 +1,189 @@
+"""The default recipe: a projected GAN conditioned on the code, with a compact generator; it learns on two CPU
+cores in hours.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worker.synthesis.generators import STANDARD_FLOOR, CompactNetwork
+from worker.training.augmentation import Augmentation
+from worker.training.average import MovingAverage
+from worker.training.batch_norm import share_batch_norms
+from worker.training.discriminator import Discriminator, adversarial_loss, discriminator_loss
+from worker.training.features import TAPPED_CHANNELS
+from worker.training.feed import Batch
+from worker.training.losses import code_loss, feature_loss, layout_loss, texture_loss
+from worker.training.preparation import PreparedIndex
+from worker.training.recipes.contract import (
+    Context,
+    OptionsError,
+    Recipe,
+    RecipeOptions,
+    set_requires_grad,
+    trained,
+)
+from worker.training.schedule import Schedule
+
+WIDTHS, DEPTHS = (384, 208, 96, 48, 24), (2, 2, 2, 1, 1)
+STAGES = {64: 4, 32: 3, 128: 5}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectedOptions(RecipeOptions):
+    """`feature_size` is the discriminator's input in pixels."""
+
+    feature_size: int = 80
+    layout_weight: float = 2.0
+    feature_weight: float = 0.5
+    code_weight: float = 0.5
+    texture_weight: float = 4.0
+    average_decay: float = 0.999
+    widths: tuple[int, ...] = WIDTHS[:4]
+    depths: tuple[int, ...] = DEPTHS[:4]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feature_size < 32:
+            raise OptionsError(f"--feature-size {self.feature_size}: expected at least 32 pixels")
+
+
+class ProjectedRecipe(Recipe):
+    Options = ProjectedOptions
+    pictures = 2_000_000
+    image_sizes = tuple(STAGES)
+    encoder_size = 128
+    shipped = "average"
+    recommended: ClassVar[dict[str, Any]] = {
+        "space": "whitened",
+        "start": "prototype",
+        "learning_rate": 0.04,
+        "steps": 60,
+        "decay": 1.0,
+        "input_size": 112,
+        "jitter": 4,
+        "zoom": 1.35,
+    }
+    """Found by search on the shipped generator."""
+
+    options: ProjectedOptions
+
+    def __init__(self, options: ProjectedOptions, context: Context) -> None:
+        super().__init__(options, context)
+        placement, statistics = context.placement, context.statistics
+        # On the CPU whatever the device: the same seed then starts from the same weights everywhere.
+        torch.manual_seed(options.seed)
+        _, arguments = self.architecture(options, context.index.code_shape)
+        network = CompactNetwork(**arguments)
+        if network.image_size != context.index.image_size:
+            raise OptionsError(
+                f"{len(options.widths)} widths make pictures of {network.image_size} pixels; "
+                f"the data were prepared at {context.index.image_size}"
+            )
+        device = placement.device
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()
+        judge = Discriminator(TAPPED_CHANNELS, context.code_size)
+        self.discriminator = judge.to(device).to(memory_format=torch.channels_last).train()
+        self.average = MovingAverage(self.network, options.average_decay)
+        share_batch_norms(self.network, context.world)
+        self.modules = {
+            "generator": self.network,
+            "average": self.average.module,
+            "discriminator": self.discriminator,
+        }
+        self._judged = trained(self.discriminator)
+        self.optimizers = {
+            "generator_optimizer": (
+                torch.optim.Adam(self.network.parameters(), options.learning_rate, (0.0, 0.99)),
+                "generator",
+            ),
+            "discriminator_optimizer": (
+                torch.optim.Adam(self._judged, options.learning_rate, (0.0, 0.99)),
+                "discriminator",
+            ),
+        }
+        self._mean = statistics.mean.to(device)
+        self._scale = statistics.std.to(device) + STANDARD_FLOOR
+
+    @classmethod
+    def architecture(
+        cls, options: ProjectedOptions, code_shape: tuple[int, ...]
+    ) -> tuple[str, dict[str, Any]]:
+        sizes = {"code_size": int(np.prod(code_shape)), "widths": options.widths, "depths": options.depths}
+        return "compact", sizes
+
+    @classmethod
+    def completed(cls, options: ProjectedOptions, index: PreparedIndex) -> ProjectedOptions:
+        stages = STAGES[index.image_size]
+        return replace(options, widths=WIDTHS[:stages], depths=DEPTHS[:stages])
+
+    @property
+    def measured_at(self) -> int:
+        return self.options.feature_size
+
+    def learning_rate(self, step: int, schedule: Schedule, now: float) -> float:
+        return self.options.learning_rate * schedule.learning_rate_factor(step * self.options.batch, now)
+
+    def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Discriminator and generator share one pass of the generator."""
+        o, placement, world = self.options, self.context.placement, self.context.world
+        device = placement.device
+        flip = torch.rand(batch.count, 1, 1, 1, generator=batch.random)[batch.part].to(device) < 0.5
+        real = torch.where(flip, batch.real.flip(3), batch.real)
+        augment = Augmentation.draw(batch.count, o.feature_size, batch.random).part(batch.part).to(device)
+        code = (batch.code - self._mean) / self._scale
+
+        with torch.no_grad(), placement.autocast():
+            real_taps, real_code = self.context.features(augment(real))
+            if step == 0:
+                self.discriminator.calibrate([torch.sqrt(world.variance(tap.float())) for tap in real_taps])
+            real_mixed = self.discriminator.mix(real_taps)
+        with placement.autocast():
+            fake = self.network(code).float()
+            fake_taps, fake_code = self.context.features(augment(fake))
+            fake_mixed = self.discriminator.mix(fake_taps)
+            judged_real = self.discriminator(real_mixed, code)
+            judged_fake = self.discriminator([m.detach() for m in fake_mixed], code)
+        d_loss = discriminator_loss(_float(judged_real), _float(judged_fake))
+        self.update("discriminator_optimizer", d_loss)
+
+        set_requires_grad(self._judged, False)  # the generator's step needs no gradient of them
+        with placement.autocast():
+            judged = self.discriminator(fake_mixed, code)
+        losses = {
+            "discriminator": d_loss,
+            "adversarial": adversarial_loss(_float(judged)),
+            "layout": layout_loss(fake, real),
+            "feature": feature_loss(_float(fake_taps[2:]), _float(real_taps[2:]), world),
+            "code": code_loss(fake_code.float(), real_code.float(), world),
+            "texture": texture_loss(fake, real),
+        }
+        g_loss = (
+            losses["adversarial"]
+            + o.layout_weight * losses["layout"]
+            + o.feature_weight * losses["feature"]
+            + o.code_weight * losses["code"]
+            + o.texture_weight * losses["texture"]
+        )
+        self.update("generator_optimizer", g_loss)
+        set_requires_grad(self._judged, True)
+        self.average.update(self.network, step)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    @torch.no_grad()
+    def reconstruct(self, codes: Tensor) -> Tensor:
+        result: Tensor = self.average.module((codes - self._mean) / self._scale)
+        return result
+
+    def remembered(self) -> dict[str, Any]:
+        return {}
+
+    def recall(self, remembered: dict[str, Any]) -> None:
+        """There is nothing to recall."""
+
+
+def _float(tensors: list[Tensor]) -> list[Tensor]:
+    return [tensor.float() for tensor in tensors]

@@ -1,0 +1,104 @@
+"""The processes that train together, one a device: who they are, what they agree on, what they average.
+
+Each process computes its share of every batch. Gradients are averaged after each backward pass, as StyleGAN3
+does, because a generator and a discriminator that share a forward pass do not fit `DistributedDataParallel`'s
+hooks. Statistics over a batch (batch norms, variances) are taken over the whole batch, so that a training has
+the same losses however many processes compute it, up to rounding.
+"""
+
+import datetime
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+PATIENCE = datetime.timedelta(days=1)
+"""How long processes wait for each other: the first one may have to read millions of pictures before."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's `rank` among `size`; rank 0 leads: it alone writes files and reads the clock."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, count: int) -> slice:
+        """This process's part of a batch of `count`, a multiple of `size`."""
+        part = count // self.size
+        return slice(self.rank * part, (self.rank + 1) * part)
+
+    @torch.no_grad()
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean of all processes' tensors (of one shape), without gradient."""
+        if self.size == 1:
+            return tensor
+        total = tensor.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total / self.size
+
+    def mean_with_gradient(self, tensor: Tensor) -> Tensor:
+        """As `mean`, for a tensor of which every process's loss may depend."""
+        total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
+        return total / self.size
+
+    @torch.no_grad()
+    def variance(self, tensor: Tensor, dim: int | None = None) -> Tensor:
+        """The unbiased variance over the whole batch: of all values, or along `dim` 0 only."""
+        if self.size == 1:
+            return tensor.var() if dim is None else tensor.var(dim=dim)
+        mean = self.mean(tensor.mean() if dim is None else tensor.mean(dim=dim))
+        squares = (tensor - mean) ** 2
+        spread = self.mean(squares.mean() if dim is None else squares.mean(dim=dim))
+        count = self.size * (tensor.numel() if dim is None else tensor.shape[dim])
+        return spread * count / (count - 1)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over all processes, in one message."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+        for gradient, averaged in zip(gradients, parts, strict=True):
+            gradient.copy_(averaged.view_as(gradient))
+
+    def agree(self, values: Sequence[float]) -> list[float]:
+        """What the leader says; the others' values are ignored."""
+        if self.size == 1:
+            return list(values)
+        told = torch.tensor(values, dtype=torch.float64)
+        dist.broadcast(told, src=0)
+        return [float(value) for value in told]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        self.agree([0.0])
+
+
+ALONE = World()
+
+
+@contextmanager
+def joined() -> Iterator[World]:
+    """The processes that `torchrun` started together, or this one alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield ALONE
+        return
+    # What is agreed on lies in CPU memory, gradients on the device.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=PATIENCE)
+    try:
+        yield World(dist.get_rank(), size)
+    finally:
+        dist.destroy_process_group()
