@@ -8,7 +8,7 @@ LOCAL = $(BIN)/python -m infra.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down status test test-unit lint format check openapi lock clean
+.PHONY: help venv demo up down status test test-unit lint format check openapi train-default lock clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,21 @@ bench-%: $(INSTALLED) ## run benchmarks/%.py (bench-service, …)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
+TRAINING ?= $(HOME_FOLDER)/training/default
+DATA ?=
+
+# TRAIN passes options to both commands, for instance TRAIN="--until 2027-01-31T19:25 --pictures 4000000".
+train-default: $(INSTALLED) ## go on training the shipped generator; at first DATA="pictures/ set.npz …" (also TRAIN=options)
+	@if [ -e $(TRAINING)/checkpoint.safetensors ]; then \
+		$(BIN)/python -m worker.training resume $(TRAINING) $(TRAIN); \
+	elif [ -n "$(strip $(DATA))" ]; then \
+		$(BIN)/python -m worker.training train $(DATA) --run $(TRAINING) \
+			--warm-start generators/default.safetensors $(TRAIN); \
+	else \
+		echo "$(TRAINING) holds no training yet: name image folders, WebDataset tars or packed sets," >&2; \
+		echo "for instance make train-default DATA=\"photographs/ more.tar\"" >&2; exit 1; \
+	fi
 
 lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml

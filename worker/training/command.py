@@ -89,7 +89,8 @@ def train(options: argparse.Namespace, arguments: list[str]) -> int:
         prepared = load_prepared(run / PREPARED)
         chosen = recipe.completed(chosen, prepared.index)
         pictures = getattr(options, "pictures", recipe.pictures)
-        schedule = Schedule(pictures, started=time.time(), deadline=getattr(options, "until", None))
+        (now,) = world.agree([time.time()])
+        schedule = Schedule(pictures, started=now, deadline=getattr(options, "until", None))
         training = new_training(prepared, recipe, chosen, schedule, placement, world)
         source: Path | None = getattr(options, "warm_start", None)
         started_from = warm_start(training, source) if source is not None else None

@@ -6,6 +6,7 @@ waits for ever for room in its queue. Here an error reaches the caller.
 
 import contextlib
 import os
+import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import RecordWriter
 
 
 class EventFile:
@@ -36,8 +37,10 @@ class EventFile:
         try:
             if self._writer is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                # Two runs in one second must not share a name.
-                self._writer = EventsWriter(str(self._folder / "events"), f".{os.getpid()}.{time.time_ns()}")
+                # The name's shape is TensorBoard's; two runs in one second must not share it.
+                name = f"events.out.tfevents.{time.time_ns()}.{socket.gethostname()}.{os.getpid()}"
+                self._writer = RecordWriter(str(self._folder / name))
+                self._event(0, file_version="brain.Event:2")
                 # Steps that an earlier run computed beyond its last checkpoint are shown no more.
                 self._event(step, session_log=SessionLog(status=SessionLog.START))
             for one in summaries:
@@ -48,7 +51,8 @@ class EventFile:
             raise
 
     def _event(self, step: int, **content: Any) -> None:
-        self._writer.write_event(Event(wall_time=time.time(), step=step, **content))
+        event = Event(wall_time=time.time(), step=step, **content)
+        self._writer.write(event.SerializeToString())
 
     def close(self) -> None:
         writer, self._writer = self._writer, None

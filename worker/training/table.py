@@ -7,14 +7,14 @@ REPEAT = 20
 
 
 class ProgressTable:
-    """Says rows of text; the columns are those of the first row, as wide as their header or 9 characters."""
+    """Says rows of text, every column as wide as its header or 9 characters, the first 12."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say, self._rows = say, 0
 
     def row(self, cells: Mapping[str, str]) -> None:
         """`cells` by header, in the order of the columns."""
-        widths = {name: max(len(name), 9) for name in cells}
+        widths = {name: max(len(name), 9 if i else 12) for i, name in enumerate(cells)}
         if self._rows % REPEAT == 0:
             self._say("  ".join(name.rjust(width) for name, width in widths.items()))
         self._rows += 1

@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 PATIENCE = datetime.timedelta(days=1)
 """How long processes wait for each other: the first one may have to read millions of pictures before."""
@@ -48,8 +48,7 @@ class World:
 
     def mean_with_gradient(self, tensor: Tensor) -> Tensor:
         """As `mean`, for a tensor of which every process's loss may depend."""
-        total: Tensor = all_reduce(tensor)  # type: ignore[no-untyped-call]
-        return total / self.size
+        return cast(Tensor, _SharedMean.apply(tensor, self))
 
     @torch.no_grad()
     def variance(self, tensor: Tensor, dim: int | None = None) -> Tensor:
@@ -86,6 +85,20 @@ class World:
 
 
 ALONE = World()
+
+
+class _SharedMean(torch.autograd.Function):
+    """The mean over processes is its own gradient: every process's loss depends on every tensor alike."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, world: World) -> Tensor:
+        ctx.world = world
+        return world.mean(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        world: World = ctx.world
+        return world.mean(gradients[0]), None
 
 
 @contextmanager

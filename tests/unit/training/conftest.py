@@ -1,7 +1,9 @@
 """A small training on drawn pictures: 32 pixels, a thin generator, and EfficientNet-lite0 as it is."""
 
 import io
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,7 @@ from PIL import Image
 
 from worker.training.encoding import Encoder
 from worker.training.loading import load_encoder, new_training
+from worker.training.placement import Placement
 from worker.training.preparation import Limits, Prepared, load_prepared, prepare
 from worker.training.recipes.projected import ProjectedOptions, ProjectedRecipe
 from worker.training.schedule import Schedule
@@ -64,8 +67,26 @@ OPTIONS = ProjectedOptions(batch=8, feature_size=32, widths=(24, 16, 8), depths=
 def small_training(prepared: Prepared) -> Callable[..., Training]:
     """Builds a training of the default recipe; options may be given."""
 
-    def build(**options: Any) -> Training:
+    def build(placement: Placement | None = None, **options: Any) -> Training:
         schedule = Schedule(pictures=10_000, warmup=0)
-        return new_training(prepared, ProjectedRecipe, replace(OPTIONS, **options), schedule)
+        return new_training(prepared, ProjectedRecipe, replace(OPTIONS, **options), schedule, placement)
 
     return build
+
+
+@pytest.fixture
+def file_size_limit() -> Callable[[int], AbstractContextManager[None]]:
+    """A full disk: inside, the kernel lets no file of this process grow past so many bytes. (Python ignores
+    the signal that comes with it.)
+    """
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

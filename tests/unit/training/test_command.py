@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from worker.synthesis.generator_file import load_generator
+from worker.synthesis.generator_file import file_sha256, load_generator
 from worker.training.command import main
 from worker.training.tuning import SETTINGS
+
+SMALL = [
+    *("--threads", "1", "--minimum", "16", "--held-out", "8", "--batch", "8"),
+    *("--image-size", "32", "--encoder-size", "32", "--feature-size", "32"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +36,7 @@ def folder(tmp_path: Path, picture_bytes: Callable[[int], bytes]) -> Path:
 
 def test_a_generator_is_trained_resumed_and_exported_from_a_folder(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    small = (
-        "--threads 1 --image-size 32 --encoder-size 32 --feature-size 32 --batch 8 --minimum 16 --held-out 8"
-    )
-    assert main(["train", str(folder), "--run", str(run), *small.split(), "--pictures", "16"]) == 0
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--pictures", "16"]) == 0
     assert main(["resume", str(run), "--pictures", "32", "--log-every", "0", "--threads", "1"]) == 0
     assert main(["export", str(run), "--out", str(tmp_path / "g.safetensors")]) == 0
 
@@ -43,9 +46,56 @@ def test_a_generator_is_trained_resumed_and_exported_from_a_folder(folder: Path,
     training = generator.info.training
     assert (training["pictures_seen"], training["train_pictures"]) == (32, 36)
     assert training["command"].startswith("python -m worker.training train ")
+    assert "36 pictures trained on" in (tmp_path / "g.md").read_text()
+    assert load_generator(run / "generator.safetensors").info.training["pictures_seen"] == 32
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [entry["pictures"] for entry in log if "rate" in entry] == [16, 24, 32]
     assert all(np.isfinite(entry["held_out"]["pixels"]) for entry in log if "held_out" in entry)
+
+
+def test_a_training_starts_from_a_generator_of_its_kind_and_from_no_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["train", str(folder), "--run", str(first), *SMALL, "--pictures", "16"]) == 0
+    warm = ["--warm-start", str(first / "generator.safetensors")]
+    # A plan of which nothing is left: what is saved is what it started from.
+    ended = ["--until", "1970-01-01T00:00"]
+    assert main(["train", str(folder), "--run", str(second), *SMALL, *warm, *ended]) == 0
+    weights = load_file(first / "generator.safetensors")
+    saved = load_file(second / "checkpoint.safetensors")
+    for part in ("generator", "average"):
+        own = saved[f"{part}.to_rgb.weight"]
+        torch.testing.assert_close(own, weights["network.to_rgb.weight"].float())
+    card = (second / "generator.md").read_text()
+    assert f"a generator, sha256 `{file_sha256(first / 'generator.safetensors')}`" in card
+
+    other = ["--encoder-layer", "blocks.2"]
+    assert main(["train", str(folder), "--run", str(tmp_path / "third"), *SMALL, *other, *warm]) == 1
+    assert "expected a generator with arguments" in capsys.readouterr().err
+
+
+def test_prepared_data_are_used_again_only_as_they_were_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--until", "1970-01-01T00:00"]) == 0
+    (run / "checkpoint.safetensors").unlink()
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--encoder-size", "48"]) == 1
+    error = capsys.readouterr().err
+    assert "'encoder_input_size': 32" in error
+    assert "expected the same options, or another --run" in error
+
+
+def test_a_full_disk_while_pictures_are_prepared_is_an_error_that_names_the_file(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file_size_limit: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    with file_size_limit(1 << 14):
+        assert main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL]) == 1
+    assert "images.npy" in capsys.readouterr().err
 
 
 def test_bounds_are_measured_over_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:
@@ -77,6 +127,12 @@ def test_a_second_training_does_not_overwrite_the_first(
     [
         (["--encoder-layer", "pool9"], "layer 'pool9' does not exist"),
         (["--encoder", "alexnet.nothing"], "alexnet.nothing"),
+        (
+            ["--preset", "deepsim", "--code-weight", "1"],
+            "--code-weight is no option of preset deepsim; it takes",
+        ),
+        (["--preset", "deepsim", "--image-size", "64"], "preset deepsim makes pictures of 256 pixels"),
+        (["--batch", "0"], "--batch 0: expected at least 2"),
         ([], "36 pictures to train on are too few: at least 256 are needed"),
     ],
 )

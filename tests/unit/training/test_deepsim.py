@@ -1,7 +1,8 @@
 """The released recipe's rules, each with its numbers."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from worker.synthesis.generator_file import load_generator
 from worker.synthesis.generators import CAFFE_MEAN_BGR, DeepsimPool5, DeepsimVector
 from worker.synthesis.networks import Network, NetworkReference, Preprocessing, load_network
 from worker.training.bounds import statistics_of
+from worker.training.export import write_generator
 from worker.training.loading import load_feature_network
 from worker.training.preparation import Prepared, PreparedIndex
 from worker.training.recipes import Context, OptionsError
@@ -183,7 +186,7 @@ def test_biases_of_deconvolutions_stay_zero(training: Training) -> None:
     assert torch.count_nonzero(network.Rconv6.bias) > 0
 
 
-def test_a_killed_training_resumes_with_its_balance_and_the_same_losses(
+def test_a_killed_training_resumes_with_its_balance_and_the_same_losses_and_is_exported(
     pictures: Prepared, comparator: Comparator, tmp_path: Path
 ) -> None:
     unbroken = new_training(pictures, comparator)
@@ -201,6 +204,18 @@ def test_a_killed_training_resumes_with_its_balance_and_the_same_losses(
             {k: float(v) for k, v in losses.items()}, rel=1e-6
         )
     assert recipe_of(second).balance == recipe_of(unbroken).balance
+
+    (tmp_path / "prepared").mkdir()
+    np.save(tmp_path / "prepared" / "images.npy", pictures.images)
+    np.save(tmp_path / "prepared" / "codes.npy", pictures.codes)
+    (tmp_path / "prepared" / "index.json").write_text(json.dumps(asdict(pictures.index)))
+    write_generator(tmp_path, tmp_path / "g.safetensors", dtype=torch.float32)
+    generator = load_generator(tmp_path / "g.safetensors")
+    assert (generator.info.architecture, generator.info.pixels) == ("deepsim-pool5", "bgr_mean")
+    code = torch.from_numpy(pictures.codes[:1])
+    rgb = first.recipe.reconstruct(code)
+    torch.testing.assert_close(generator(code).clamp(0, 1), (rgb + 1) / 2, atol=1e-4, rtol=0)
+    assert "preset `deepsim`" in (tmp_path / "g.md").read_text()
 
 
 def test_reconstructions_are_rgb(training: Training) -> None:

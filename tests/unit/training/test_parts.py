@@ -1,6 +1,5 @@
-import resource
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +19,16 @@ from worker.training.loading import load_feature_network
 from worker.training.schedule import Schedule
 from worker.training.threads import ThreadChoice
 
-
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """The kernel refuses to let any file of this process grow past 64 KiB."""
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
+Limit = Callable[[int], AbstractContextManager[None]]
 
 
-def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path: Path, full_disk: None) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path: Path, file_size_limit: Limit) -> None:
     path = tmp_path / "checkpoint.safetensors"
     write_atomically(path, {"a": torch.ones(10)}, {"facts": '{"step": 1}'})
-    with pytest.raises(CheckpointError, match="the previous file, if any, is untouched"):
+    with (
+        file_size_limit(1 << 16),
+        pytest.raises(CheckpointError, match="the previous file, if any, is untouched"),
+    ):
         write_atomically(path, {"a": torch.ones(100_000)}, {"facts": '{"step": 2}'})
     tensors, facts = read_checkpoint(path)
     assert facts == {"step": 1}
