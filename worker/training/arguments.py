@@ -62,7 +62,9 @@ def build_parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
 
     sub = command("export", "Write the generator of the latest checkpoint and, beside it, its model card.")
     sub.add_argument("run", type=Path, help="folder of the training (it may be running)")
-    sub.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
+    sub.add_argument(
+        "--out", type=Path, required=True, default=argparse.SUPPRESS, help="the .safetensors file to write"
+    )
     sub.add_argument(
         "--recommended",
         type=json.loads,
@@ -75,7 +77,11 @@ def build_parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
     _add_sources(sub)
     sub.add_argument("--encoder-size", type=int, default=128, help="pixels at which pictures are encoded")
     sub.add_argument(
-        "--out", type=Path, required=True, help="the .safetensors file: code_mean, code_std, code_lower"
+        "--out",
+        type=Path,
+        required=True,
+        default=argparse.SUPPRESS,
+        help="the .safetensors file: code_mean, code_std, code_lower",
     )
     _add_device(sub)
     return parser
@@ -83,10 +89,17 @@ def build_parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
 
 def _add_train(sub: argparse.ArgumentParser) -> None:
     def by_preset(value: Callable[[type[Recipe]], object]) -> str:
-        return "default: " + ", ".join(f"{value(recipe)} ({name})" for name, recipe in PRESETS.items())
+        return "default: " + ", ".join(f"{value(recipe)} (preset {name})" for name, recipe in PRESETS.items())
 
     _add_sources(sub)
-    sub.add_argument("--run", type=Path, required=True, help="folder of this training, new or prepared")
+    # Nothing is the default of what is required, and its help should not say None.
+    sub.add_argument(
+        "--run",
+        type=Path,
+        required=True,
+        default=argparse.SUPPRESS,
+        help="folder of this training, new or prepared",
+    )
     sub.add_argument("--preset", choices=PRESETS, default="default", help="the recipe")
     sub.add_argument(
         "--encoder-size",
@@ -100,7 +113,10 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         type=int,
         default=argparse.SUPPRESS,
         help="pixels of the generator's pictures: "
-        + ", ".join(f"{sorted(recipe.image_sizes)} ({name})" for name, recipe in PRESETS.items())
+        + ", ".join(
+            f"{' or '.join(map(str, sorted(recipe.image_sizes)))} (preset {name})"
+            for name, recipe in PRESETS.items()
+        )
         + "; "
         + by_preset(lambda recipe: recipe.image_sizes[0]),
     )
@@ -129,7 +145,7 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         help="more corrupt pictures than this are an error",
     )
     for name, by_recipe in _recipe_options().items():
-        defaults = ", ".join(f"{_shown(option)} ({preset})" for preset, option in by_recipe.items())
+        defaults = ", ".join(f"{_shown(option)} (preset {preset})" for preset, option in by_recipe.items())
         kind = next(iter(by_recipe.values())).type
         sub.add_argument(
             f"--{name.replace('_', '-')}",
