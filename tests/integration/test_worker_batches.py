@@ -178,7 +178,7 @@ def test_a_batch_ends_at_once_when_its_job_is_canceled_though_a_part_of_it_was_g
     scene: Scene,
 ) -> None:
     endless = 2000
-    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, group_size=4)
+    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=4)
     sizer.learn("another kind", items=4, steps=10, seconds=0.01)
     sizer.size("another kind", steps=10)
     job_id = scene.submit("0-7", steps=endless)
