@@ -53,7 +53,7 @@ def _stage(database: Database, units: int) -> None:
             labels=[],
             layers=[LayerRecord("classifier", "output", units, None, None, None)],
         )
-        catalog.register_generator(session, "bench", info, "b" * 64, "bench.safetensors", default=True)
+        catalog.register_generator(session, "bench", info, "b" * 64, default=True)
 
 
 def _submit(database: Database, seed: int, items: int) -> str:

@@ -23,11 +23,12 @@ _NEEDED = {"architecture": str, "code_shape": list, "image_size": int, "encoder"
 
 @dataclass(frozen=True)
 class Generator:
-    """`location` is where workers find the file; `info` is the file's own description of itself."""
+    """Its file lies in the store under `storage.generator_key(weights_sha256)`; `info` is the file's own
+    description of itself.
+    """
 
     id: str
     weights_sha256: str
-    location: str
     architecture: str
     code_shape: tuple[int, ...]
     image_size: int
@@ -44,9 +45,9 @@ class Generator:
 
 
 def register_generator(
-    session: Session, name: str, info: Mapping[str, Any], sha256: str, location: str, default: bool = False
+    session: Session, name: str, info: Mapping[str, Any], sha256: str, *, default: bool = False
 ) -> Generator:
-    """Add a generator, or note where a known one now lies. Jobs that name none use the `default` one.
+    """Add a generator whose file is in the store. Jobs that name none use the `default` one.
 
     Raises `Invalid` when `info` lacks a field or recommends parameters that no recipe could have, `Conflict`
     when the name stands for other weights or the weights have another name. One registration runs at a time.
@@ -61,7 +62,6 @@ def register_generator(
         .values(
             id=name,
             weights_sha256=sha256,
-            location=location,
             info=dict(info),
             **{field: info[field] for field in _NEEDED},
         )
@@ -78,17 +78,20 @@ def register_generator(
                 f"The generator {name!r} has the weights {row.weights_sha256[:12]}…; got {sha256[:12]}…. "
                 "Pictures are named by their generator's weights: choose another name."
             )
-        row.location, row.info, row.is_default = location, dict(info), row.is_default or default
+        row.info, row.is_default = dict(info), row.is_default or default
         session.flush()
     return get_generator(session, name)
 
 
+def check_name(name: str) -> list[FieldError]:
+    """What is wrong with a generator's name, at `/name`."""
+    if _NAME.fullmatch(name):
+        return []
+    return [FieldError("/name", f"must be letters, digits, '.', '_' and '-', 120 at most; got {name!r}")]
+
+
 def _check(name: str, info: Mapping[str, Any], sha256: str) -> None:
-    errors = []
-    if not _NAME.fullmatch(name):
-        errors.append(
-            FieldError("/name", f"must be letters, digits, '.', '_' and '-', 120 at most; got {name!r}")
-        )
+    errors = check_name(name)
     if not re.fullmatch(r"[0-9a-f]{64}", sha256):
         errors.append(FieldError("/sha256", f"must be 64 hex digits; got {sha256!r}"))
     for field, kind in _NEEDED.items():
@@ -134,7 +137,6 @@ def _view(row: GeneratorRow) -> Generator:
     return Generator(
         row.id,
         row.weights_sha256,
-        row.location,
         row.architecture,
         tuple(row.code_shape),
         row.image_size,

@@ -59,6 +59,20 @@ LIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
 """States of a job that still wants its items."""
 
 
+class TrainingState(StrEnum):
+    QUEUED = "queued"
+    """Waits to be claimed: for the first time, or to go on from its checkpoint."""
+    RUNNING = "running"
+    """A worker trains."""
+    CANCELING = "canceling"
+    """Canceled; the worker will stop at its next heartbeat."""
+    SUCCEEDED = "succeeded"
+    """Final: the generator is registered."""
+    FAILED = "failed"
+    """Final; `error` explains it."""
+    CANCELED = "canceled"
+
+
 class Lane(StrEnum):
     INTERACTIVE = "interactive"
     """Someone waits."""
@@ -137,6 +151,8 @@ class LayerRow(Base):
 
 
 class GeneratorRow(Base):
+    """Its file lies in the store, under `storage.generator_key` of its hash."""
+
     __tablename__ = "generators"
     __table_args__ = (
         sa.UniqueConstraint("weights_sha256"),
@@ -145,7 +161,6 @@ class GeneratorRow(Base):
 
     id: Mapped[str] = mapped_column(_Id, primary_key=True)
     weights_sha256: Mapped[str]
-    location: Mapped[str]
     architecture: Mapped[str]
     code_shape: Mapped[list[Any]]
     image_size: Mapped[int]
@@ -351,6 +366,90 @@ class JobVisualizationRow(Base):
     job_id: Mapped[str] = mapped_column(_Id, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[str] = mapped_column(_Id, sa.ForeignKey("visualizations.digest"))
+
+
+class TrainingRow(Base):
+    """A generator that is to be trained. The increasing `fence` counts its claims: whatever a worker reports
+    changes the row only as long as its own fence stands here.
+
+    `crashes` counts ends of the training's process, `deaths` those of its workers since the last checkpoint.
+    `cleared`: nothing is left in the store but what the row points to.
+    """
+
+    __tablename__ = "trainings"
+    __table_args__ = (
+        _one_of("state", TrainingState),
+        sa.CheckConstraint(
+            "(state IN ('running', 'canceling')) = (worker_id IS NOT NULL)"
+            " AND (worker_id IS NULL) = (expires_at IS NULL)",
+            name="held",
+        ),
+        sa.CheckConstraint(
+            "state <> 'succeeded' OR generator_id IS NOT NULL", name="succeeded_has_generator"
+        ),
+        sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+        sa.CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="finished"
+        ),
+        # The name is taken from the submission on, not only when the generator is there.
+        sa.Index(
+            "uq_trainings_name",
+            "name",
+            unique=True,
+            postgresql_where=sa.text("state IN ('queued', 'running', 'canceling')"),
+        ),
+        sa.Index(
+            "uq_trainings_idempotency_key",
+            "owner_key_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+        ),
+        sa.Index(
+            "ix_trainings_open",
+            "id",
+            postgresql_where=sa.text("state IN ('queued', 'running', 'canceling') OR NOT cleared"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    name: Mapped[str] = mapped_column(_Id)
+    state: Mapped[str] = mapped_column(server_default="queued")
+    request: Mapped[_Json]
+    owner_key_id: Mapped[str | None] = mapped_column(_Id, sa.ForeignKey("api_keys.id"))
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[str]
+    fence: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
+    worker_id: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    crashes: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    deaths: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    progress: Mapped[_Json] = mapped_column(server_default="{}")
+    error: Mapped[_Json | None]
+    checkpoint_object: Mapped[str | None]
+    log_object: Mapped[str | None]
+    card_object: Mapped[str | None]
+    generator_id: Mapped[str | None] = mapped_column(_Id, sa.ForeignKey("generators.id"))
+    cleared: Mapped[bool] = mapped_column(server_default=sa.false())
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class TrainingSampleRow(Base):
+    """What a training could do after so many pictures: held-out metrics, and a grid of pictures if one was
+    drawn."""
+
+    __tablename__ = "training_samples"
+
+    training_id: Mapped[str] = mapped_column(
+        _Id, sa.ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True
+    )
+    pictures: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
+    held_out: Mapped[_Json]
+    image_object: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
 
 
 class WorkerRow(Base):

@@ -49,7 +49,11 @@ class Settings(BaseSettings):
         None, ge=1, description="Threads of a worker's CPU computation; by default all cores"
     )
 
-    weights_folder: Path | None = Field(None, description="Where files of networks and generators lie")
+    weights_folder: Path | None = Field(None, description="Where files of networks lie")
+    cache_folder: Path = Field(
+        Path("~/.cache/imago"), description="Where a worker keeps what it can fetch or make again"
+    )
+    data_root: Path | None = Field(None, description="Where the pictures lie that generators are trained on")
     generator_path: Path = Field(_SHIPPED_GENERATOR, description="The generator that is the default")
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -59,6 +63,11 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             raise SettingsError(_readable(error)) from None
+
+    @field_validator("cache_folder", "data_root")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return path if path is None else path.expanduser()
 
     @field_validator("database_url")
     @classmethod

@@ -1,19 +1,23 @@
 """The object store: what is large. An object is named by the SHA-256 of its bytes, so it never changes."""
 
 import hashlib
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import boto3
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
-from services.errors import NotFound, Unavailable
+from services.errors import ImagoError, NotFound, Unavailable
 from services.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,10 +26,14 @@ if TYPE_CHECKING:
 
 Kind = Literal["image", "crop", "code", "trace"]
 _SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensors", "trace": "npy"}
-_KEY = re.compile(r"objects/[0-9a-f]{2}/([0-9a-f]{64})\.[a-z]+")
+_KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
 _CHUNK = 64 * 1024
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _MAX_PRESIGN_SECONDS = 900
+
+
+class Corrupt(ImagoError):
+    """An object's bytes are not those that its key names."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,48 @@ class ObjectStore:
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
         return key
 
+    def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> None:
+        """Store a file, in parts where it is large. `key` must end in the SHA-256 of its bytes: see
+        `generator_key`."""
+        with _translated(key):
+            self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
+
+    def fetch(self, key: str, path: Path) -> None:
+        """Write an object to `path`, all of it or nothing. Raises `NotFound`, or `Corrupt` when its bytes are
+        not those that the key names."""
+        hashed = hashlib.sha256()
+        with self.stream(key) as stream:
+            handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    for chunk in stream:
+                        hashed.update(chunk)
+                        file.write(chunk)
+                if hashed.hexdigest() != sha256_of_key(key):
+                    raise Corrupt(f"The object {key} has the sha256 {hashed.hexdigest()}.")
+                os.replace(unfinished, path)
+            finally:
+                Path(unfinished).unlink(missing_ok=True)
+
+    def delete(self, key: str) -> None:
+        """Remove an object. One that is not there is no error."""
+        with _translated(key):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys that begin so."""
+        with _translated(prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
+    def has(self, key: str) -> bool:
+        """Whether there is such an object."""
+        try:
+            self.head(key)
+        except NotFound:
+            return False
+        return True
+
     def get(self, key: str) -> bytes:
         """All bytes of an object. Raises `NotFound`."""
         with self.stream(key) as stream:
@@ -159,6 +209,11 @@ def key_of(kind: Kind, data: bytes) -> str:
     return f"objects/{name[:2]}/{name}.{_SUFFIXES[kind]}"
 
 
+def generator_key(sha256: str) -> str:
+    """Where the file of a generator lies, by the SHA-256 of its bytes."""
+    return f"generators/{sha256}.safetensors"
+
+
 def sha256_of_key(key: str) -> str:
     """The SHA-256 that the object's bytes must have. Raises `ValueError` for what is no key."""
     match = _KEY.fullmatch(key)
@@ -176,5 +231,5 @@ def _translated(key: str) -> Iterator[None]:
         if code in _ABSENT:
             raise NotFound("object", key) from error
         raise Unavailable("object store", f"It says {code or error}.") from error
-    except (BotoCoreError, HTTPClientError, HTTPError, OSError) as error:
+    except (BotoCoreError, Boto3Error, HTTPClientError, HTTPError, OSError) as error:
         raise Unavailable("object store", str(error)) from error

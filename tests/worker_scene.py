@@ -24,12 +24,12 @@ from services.catalog import RegisterNetwork
 from services.database import Database
 from services.jobs import JobRequest, JobView, Limits
 from services.settings import Settings
+from services.shipped_generator import register_shipped_generator
 from services.storage import ObjectStore
 from tests import small_world
 from worker.devices import choose_device
 from worker.inspector import Inspector
 from worker.runtime import Runtime
-from worker.shipped_generator import register_shipped_generator
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = "small.random"
@@ -155,7 +155,7 @@ class BareChild:
 def _forkserver() -> ForkServerContext:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `python -m worker` has it
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["worker.batch_runner", "worker.shipped_generator", "worker.patrol"])
+    context.set_forkserver_preload(["worker.batch_runner", "worker.patrol"])
     return context
 
 
@@ -219,12 +219,13 @@ class Scene:
             "max_batch": MAX_BATCH,
             "threads": 1,  # two would fight over the cores with the servers
             "weights_folder": folder,
+            "cache_folder": folder / "cache",
             "generator_path": generator,
         }
         settings = settings.model_copy(update=changes)
         variables = {f"IMAGO_{name.upper()}": str(value) for name, value in changes.items()}
         scene = cls(database, store, settings, {**environment, **variables}, folder)
-        register_shipped_generator(database, generator)
+        register_shipped_generator(database, store, generator)
         scene.register(NETWORK)
         assert scene.inspector().inspect_one()
         return scene
@@ -241,11 +242,17 @@ class Scene:
             catalog.register_network(session, request)
 
     def inspector(self) -> Inspector:
-        return Inspector(self.database, Runtime(self.database, self.settings, choose_device("cpu")))
+        return Inspector(
+            self.database, Runtime(self.database, self.store, self.settings, choose_device("cpu"))
+        )
 
     def network(self, id: str = NETWORK) -> catalog.Network:
         with self.database.session() as session:
             return catalog.get_network(session, id)
+
+    def default_generator(self) -> catalog.Generator:
+        with self.database.session() as session:
+            return catalog.get_generator(session)
 
     def start_worker(self, **variables: str) -> WorkerProcess:
         """The whole thing, as people run it."""

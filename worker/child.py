@@ -84,6 +84,7 @@ class Child:
         from services.database import Database
         from services.errors import Unavailable
         from services.schema import Lane
+        from services.shipped_generator import register_shipped_generator
         from services.storage import ObjectStore
         from worker.batch_runner import BatchRunner
         from worker.batch_size import BatchSizer
@@ -94,7 +95,6 @@ class Child:
         from worker.persistence import persist
         from worker.provenance import Provenance
         from worker.runtime import Runtime
-        from worker.shipped_generator import register_shipped_generator
 
         settings, stop = self._settings, self._stop
         device = choose_device(settings.device, settings.threads)
@@ -103,15 +103,14 @@ class Child:
         structlog.contextvars.bind_contextvars(worker=worker_id)
         self._database = database = Database(settings.database_url)
         self._worker_id = worker_id
-        runtime = Runtime(database, settings, device)
-
         store = ObjectStore(settings)
+        runtime = Runtime(database, store, settings, device)
 
         def introduce() -> None:
             store.ensure_bucket()
             with database.session() as session:
                 workers.register(session, worker_id, host=host, device=device.description)
-            register_shipped_generator(database, settings.generator_path)
+            register_shipped_generator(database, store, settings.generator_path)
 
         try:
             persist(introduce, what="introduce", may_go_on=lambda: not stop.asked, wait=stop.wait)

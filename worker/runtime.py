@@ -2,17 +2,16 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from services import catalog
 from services.database import Database
 from services.errors import NotFound
 from services.settings import Settings
+from services.storage import ObjectStore
 from worker.devices import Device
-from worker.shipped_generator import SHIPPED
-from worker.synthesis.generator_file import GeneratorFileError, file_sha256, load_generator
+from worker.generator_cache import GeneratorCache, GeneratorFileAbsent
+from worker.synthesis.generator_file import GeneratorFileError, load_generator
 from worker.synthesis.generators import Generator
 from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
 from worker.synthesis.sources.contract import SourceName
@@ -60,21 +59,14 @@ class LeastRecentlyUsed(Generic[K, V]):
         self._values.clear()
 
 
-@dataclass(frozen=True)
-class GeneratorFile:
-    """Where the weights of a registered generator are, and what they must hash to."""
-
-    path: Path
-    sha256: str
-
-
 class Runtime:
     """Networks and generators by their ids in the catalog, loaded on first use. Owned by the computing
     thread."""
 
-    def __init__(self, database: Database, settings: Settings, device: Device) -> None:
+    def __init__(self, database: Database, store: ObjectStore, settings: Settings, device: Device) -> None:
         self.device = device
         self._database = database
+        self._files = GeneratorCache(store, settings.cache_folder / "generators")
         self._settings = settings
         self._networks: LeastRecentlyUsed[tuple[str, str], Network] = LeastRecentlyUsed(NETWORKS_KEPT)
         self._generators: LeastRecentlyUsed[str, Generator] = LeastRecentlyUsed(GENERATORS_KEPT)
@@ -104,21 +96,20 @@ class Runtime:
         return self._networks.get((network_id, sha256), load)
 
     def generator(self, generator_id: str) -> Generator:
-        """The generator, on the device. Raises `Unloadable`, or `Unavailable` when the database is away."""
-        file = self._generator_file(generator_id)
+        """The generator, on the device. Raises `Unloadable`, or `Unavailable` when the database or the store
+        is away."""
+        sha256 = self._generator_sha256(generator_id)
 
         def load() -> Generator:
             try:
-                found = file_sha256(file.path)
-                if found != file.sha256:
-                    raise GeneratorFileError(f"expected the sha256 {file.sha256}, got {found}")
-                return load_generator(file.path, device=self.device.name, dtype=self.device.dtype)
-            except (GeneratorFileError, OSError) as error:
+                path = self._files.locate(sha256)
+                return load_generator(path, device=self.device.name, dtype=self.device.dtype)
+            except (GeneratorFileAbsent, GeneratorFileError, OSError) as error:
                 raise Unloadable(
                     "generator_unloadable", f"The generator {generator_id} cannot be loaded: {error}"
                 ) from error
 
-        return self._generators.get(file.sha256, load)
+        return self._generators.get(sha256, load)
 
     def locate_weights(self, reference: NetworkReference) -> NetworkReference:
         """The same reference with the path of its file, if it has one. Raises `WeightFileError`."""
@@ -142,18 +133,9 @@ class Runtime:
         except NotFound as error:
             raise Unloadable("network_unknown", str(error)) from error
 
-    def _generator_file(self, generator_id: str) -> GeneratorFile:
+    def _generator_sha256(self, generator_id: str) -> str:
         try:
             with self._database.session() as session:
-                row = catalog.get_generator(session, generator_id)
-                location, sha256 = row.location, row.weights_sha256
+                return catalog.get_generator(session, generator_id).weights_sha256
         except NotFound as error:
             raise Unloadable("generator_unknown", str(error)) from error
-        if location == SHIPPED:
-            return GeneratorFile(self._settings.generator_path, sha256)
-        try:
-            return GeneratorFile(locate(location, self._settings.weights_folder), sha256)
-        except WeightFileError as error:
-            raise Unloadable(
-                "generator_unloadable", f"The generator {generator_id} cannot be loaded: {error}"
-            ) from error

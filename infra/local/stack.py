@@ -19,6 +19,7 @@ from services import access, catalog
 from services.database import Database, migrate
 from services.errors import Unauthenticated
 from services.settings import Settings
+from services.shipped_generator import register_shipped_generator
 from services.storage import ObjectStore
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,6 @@ class Stack:
         self._servers.start()
         settings = settings_of(self._servers)
         migrate(settings.database_url)
-        ObjectStore(settings).ensure_bucket()
         self._prepare(settings)
 
         self._api_port = self._choose_port()
@@ -103,9 +103,16 @@ class Stack:
             self._exit.close()
 
     def _prepare(self, settings: Settings) -> None:
-        """Register the first network and make sure of a key. Generators are registered by the worker."""
+        """Register what comes with the code and make sure of a key.
+
+        The worker registers the shipped generator too, but takes longer to start than the API: until then the
+        first jobs would be made with the default one of an earlier release.
+        """
+        store = ObjectStore(settings)
+        store.ensure_bucket()
         database = Database(settings.database_url)
         try:
+            register_shipped_generator(database, store, settings.generator_path)
             with database.session() as session:
                 catalog.register_network(session, catalog.RegisterNetwork(id=_FIRST_NETWORK))
                 self.key = self._known_key(session) or self._new_key(session)
@@ -152,11 +159,19 @@ class Stack:
 
 def environment_of(servers: Servers) -> dict[str, str]:
     """The variables for processes of ours; what the shell says about anything but addresses is kept."""
-    weights = Path(os.environ.get("IMAGO_WEIGHTS_FOLDER", servers.home / "weights"))
-    weights.mkdir(parents=True, exist_ok=True)
+    folders = {
+        name: Path(os.environ.get(name, servers.home / folder))
+        for name, folder in (
+            ("IMAGO_WEIGHTS_FOLDER", "weights"),
+            ("IMAGO_CACHE_FOLDER", "cache"),
+            ("IMAGO_DATA_ROOT", "data"),
+        )
+    }
+    for folder in folders.values():
+        folder.mkdir(parents=True, exist_ok=True)
     return {
         "IMAGO_LOG_FORMAT": os.environ.get("IMAGO_LOG_FORMAT", "console"),
-        "IMAGO_WEIGHTS_FOLDER": str(weights),
+        **{name: str(folder) for name, folder in folders.items()},
         **servers.endpoints.environment(),
     }
 

@@ -59,7 +59,7 @@ def register(database: Database) -> None:
             "recommended": {"steps": 20, "learning_rate": 0.5},
             "training": {"pictures": 1000},
         }
-        catalog.register_generator(session, "small", info, "b" * 64, "small.safetensors", default=True)
+        catalog.register_generator(session, "small", info, "b" * 64, default=True)
 
 
 def job_body(units: object = "0-3", layer: str = "output", **more: object) -> dict[str, object]:

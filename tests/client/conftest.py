@@ -109,7 +109,6 @@ def service(settings: Settings, database: Database, store: ObjectStore) -> Itera
             "small",
             {"architecture": "compact", "code_shape": [16], "image_size": 24, "encoder": NETWORK},
             "b" * 64,
-            "small.safetensors",
             default=True,
         )
         _, key = access.create_key(session, "a test", ["read", "jobs:write"])

@@ -177,31 +177,30 @@ def test_a_unit_shows_its_pictures_and_the_best_of_them(staged: Database) -> Non
 
 def test_a_generator_stands_for_one_file(staged: Database) -> None:
     with staged.session() as session:
-        moved = catalog.register_generator(session, GENERATOR, INFO, "b" * 64, "elsewhere.safetensors")
-        assert moved.location == "elsewhere.safetensors"
-        assert moved.is_default
+        again = catalog.register_generator(session, GENERATOR, INFO, "b" * 64)
+        assert again.is_default
     with pytest.raises(Conflict, match="choose another name"), staged.session() as session:
-        catalog.register_generator(session, GENERATOR, INFO, "c" * 64, "x")
+        catalog.register_generator(session, GENERATOR, INFO, "c" * 64)
     with pytest.raises(Conflict, match=GENERATOR), staged.session() as session:
-        catalog.register_generator(session, "other", INFO, "b" * 64, "x")
+        catalog.register_generator(session, "other", INFO, "b" * 64)
 
 
 def test_one_generator_is_the_default(staged: Database) -> None:
     with staged.session() as session:
-        catalog.register_generator(session, "newer", INFO, "c" * 64, "x", default=True)
+        catalog.register_generator(session, "newer", INFO, "c" * 64, default=True)
         assert catalog.get_generator(session).id == "newer"
         assert not catalog.get_generator(session, GENERATOR).is_default
-        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, "tiny.safetensors", default=True)
+        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
         assert catalog.get_generator(session).id == GENERATOR
         assert [generator.id for generator in catalog.list_generators(session).data] == ["newer", GENERATOR]
 
 
 def test_a_generator_must_describe_itself_and_recommend_what_a_recipe_can_have(staged: Database) -> None:
     with pytest.raises(Invalid, match="/info/encoder"), staged.session() as session:
-        catalog.register_generator(session, "bad", {**INFO, "encoder": None}, "c" * 64, "x")
+        catalog.register_generator(session, "bad", {**INFO, "encoder": None}, "c" * 64)
     wrong = {**INFO, "recommended": {"steps": 0}}
     with pytest.raises(Invalid, match="/info/recommended/steps"), staged.session() as session:
-        catalog.register_generator(session, "bad", wrong, "c" * 64, "x")
+        catalog.register_generator(session, "bad", wrong, "c" * 64)
 
 
 def test_a_ready_network_without_its_weights_is_refused_by_the_table(staged: Database) -> None:

@@ -1,5 +1,6 @@
 """`make up` as a person has it: one command that starts everything and leaves nothing behind."""
 
+import hashlib
 import json
 import re
 import signal
@@ -17,6 +18,10 @@ import pytest
 
 from infra.local.servers import Servers
 from infra.local.supervision import member
+from services.settings import Settings
+from services.storage import ObjectStore, generator_key
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Run:
@@ -106,6 +111,17 @@ def test_one_command_starts_everything_and_takes_everything_down(
     assert [process for process in processes if _running(process)] == []
     if code:
         assert "api ended" in run.output
+
+
+def test_the_first_jobs_are_made_with_the_generator_that_is_shipped_now(run: Run) -> None:
+    url, _ = run.wait_until_up()
+    with urllib.request.urlopen(f"{url}/v1/generators", timeout=10) as answer:
+        [default] = [found for found in json.load(answer)["data"] if found["is_default"]]
+    with (ROOT / "generators" / "default.safetensors").open("rb") as shipped:
+        assert default["weights_sha256"] == hashlib.file_digest(shipped, "sha256").hexdigest()
+    endpoints = Servers(run.home).endpoints.environment()
+    settings = Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in endpoints.items()})
+    assert ObjectStore(settings).has(generator_key(default["weights_sha256"]))
 
 
 def test_down_ends_what_another_terminal_has_started(run: Run) -> None:

@@ -20,7 +20,8 @@ from services import jobs, leases
 from services.database import Database
 from services.errors import Unavailable
 from services.settings import Settings
-from services.storage import Kind, ObjectStore
+from services.shipped_generator import register_shipped_generator
+from services.storage import Kind, ObjectStore, generator_key
 from tests import small_world
 from tests.worker_scene import MAX_BATCH, Scene, until
 from worker.batch_runner import BatchRunner
@@ -55,7 +56,7 @@ def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
     device = choose_device("cpu", threads=1)
     return BatchRunner(
         database=scene.database,
-        runtime=Runtime(scene.database, scene.settings, device),
+        runtime=Runtime(scene.database, scene.store, scene.settings, device),
         sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
         delivery=delivery(scene),
         settings=scene.settings,
@@ -152,13 +153,45 @@ def test_weights_that_changed_since_the_inspection_fail_every_item_and_say_why(s
     assert "another id" in error.message
 
 
-def test_a_generator_whose_file_is_another_fails_every_item_and_says_why(scene: Scene) -> None:
+def test_a_job_keeps_its_generator_though_another_file_is_shipped_meanwhile(scene: Scene) -> None:
+    before, job_id = scene.default_generator(), scene.submit("0-3")
+    shipped = small_world.write_generator(scene.folder, seed=1)
+    register_shipped_generator(scene.database, scene.store, shipped)
+    assert scene.default_generator() != before
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 4}
+
+
+def test_a_damaged_copy_of_a_generator_is_fetched_anew(scene: Scene) -> None:
     job_id = scene.submit("0-3")
-    small_world.write_generator(scene.folder, seed=1)
+    copy = (
+        scene.settings.cache_folder / "generators" / f"{scene.default_generator().weights_sha256}.safetensors"
+    )
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"half of a gen")
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 4}
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() == copy.stem
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [(b"other bytes", "has the sha256"), (None, "There is no object")]
+)
+def test_a_generator_that_is_not_whole_in_the_store_fails_every_item_and_says_why(
+    scene: Scene, tmp_path: Path, damage: bytes | None, message: str
+) -> None:
+    job_id = scene.submit("0-3")
+    key = generator_key(scene.default_generator().weights_sha256)
+    if damage is None:
+        scene.store.delete(key)
+    else:
+        (tmp_path / "damaged").write_bytes(damage)
+        scene.store.put_file(key, tmp_path / "damaged")
     run_everything(runner(scene))
     [error] = scene.job(job_id).errors
     assert (error.code, error.count) == ("generator_unloadable", 4)
-    assert "sha256" in error.message
+    assert message in error.message
+    assert not list(scene.settings.cache_folder.glob("generators/*"))
 
 
 def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Scene) -> None:

@@ -1,0 +1,39 @@
+"""Making the generator that comes with the code known to the catalog, so that a first job needs no
+preparation."""
+
+import hashlib
+from pathlib import Path
+
+import structlog
+
+from services.database import Database
+from services.errors import Conflict, Invalid
+from services.generator_header import GeneratorHeaderError, read_description
+from services.generators import register_generator
+from services.storage import ObjectStore, generator_key
+
+log = structlog.get_logger()
+
+
+def register_shipped_generator(database: Database, store: ObjectStore, path: Path) -> None:
+    """Bring the file at `path` into the store and register it as the default generator.
+
+    A file that cannot be used is reported, not fatal: jobs may name other generators. Raises `Unavailable`
+    when the database or the store is away.
+    """
+    if not path.is_file():
+        log.warning("no_shipped_generator", path=str(path))
+        return
+    try:
+        info = read_description(path)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        # First the object, then the row that points to it.
+        if not store.has(generator_key(sha256)):
+            store.put_file(generator_key(sha256), path)
+        # A release may ship better weights. Names stand for one file for ever, so the name says which.
+        name = f"imago-{info.get('image_size')}-{sha256[:8]}"
+        with database.session() as session:
+            register_generator(session, name, info, sha256, default=True)
+    except (GeneratorHeaderError, OSError, Invalid, Conflict) as error:
+        log.error("shipped_generator_refused", path=str(path), error=str(error))

@@ -1,0 +1,92 @@
+"""What a generator's training is asked for with. What is left out is as the training's own defaults say."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
+
+
+def _below_the_root(source: str) -> str:
+    """No path from a user leads out of the folder that the workers offer."""
+    path = PurePosixPath(source)
+    if path.is_absolute() or ".." in path.parts or not path.parts or _UNPRINTABLE.search(source):
+        raise ValueError(
+            "must be a name below the data root of the workers, such as birds or sets/birds.tar: "
+            f"neither absolute nor with '..'; got {source!r:.80}"
+        )
+    return str(path)
+
+
+class EncoderRequest(BaseModel):
+    """The layer whose codes the generator learns to turn back into pictures."""
+
+    model_config = _STRICT
+
+    network: Annotated[
+        str, Field(min_length=1, max_length=200, description="Id of a network of the catalog")
+    ] = "efficientnet_lite0.imagenet"
+    layer: Annotated[str, Field(min_length=1, max_length=200, description="Its layer, by dotted name")] = (
+        "global_pool"
+    )
+    input_size: Annotated[
+        StrictInt, Field(ge=32, le=1024, description="Side in pixels of the pictures that it encodes")
+    ] = 128
+
+
+class TrainingRequest(BaseModel):
+    """Pictures to learn from, the encoder to invert, and for how long."""
+
+    model_config = _STRICT
+
+    sources: Annotated[
+        list[
+            Annotated[
+                str,
+                Field(min_length=1, max_length=500),
+                AfterValidator(_below_the_root),
+            ]
+        ],
+        Field(
+            min_length=1,
+            max_length=64,
+            description="Image folders, WebDataset tars (or folders of them) or packed .npz files, by their "
+            "names below the data root of the workers",
+        ),
+    ]
+    encoder: Annotated[EncoderRequest, Field(default_factory=EncoderRequest)]
+    pictures: Annotated[
+        StrictInt | None, Field(ge=1, le=10**11, description="Pictures to see in all, repeats included")
+    ] = None
+    until: Annotated[
+        AwareDatetime | None, Field(description="End by then at the latest: the learning rate adapts")
+    ] = None
+    preset: Annotated[
+        str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Name of a set of options")
+    ] = None
+    image_size: Annotated[
+        Literal[32, 64, 128] | None, Field(description="Side of the generator's pictures in pixels")
+    ] = None
+    batch: Annotated[StrictInt | None, Field(ge=2, le=65_536, description="Pictures a step")] = None
+    learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    feature_size: Annotated[
+        StrictInt | None,
+        Field(ge=32, le=1024, description="Side in pixels at which pictures are compared and judged"),
+    ] = None
+    seed: Annotated[StrictInt | None, Field(ge=0, le=2**31 - 1)] = None
+    held_out: Annotated[
+        StrictInt | None, Field(ge=8, le=100_000, description="Pictures kept from training, to measure with")
+    ] = None
+    minimum: Annotated[
+        StrictInt | None, Field(ge=8, description="Fewer pictures to train on than this are an error")
+    ] = None
+    sample_seconds: Annotated[
+        StrictInt, Field(ge=1, le=86_400, description="Time between sample grids with held-out metrics")
+    ] = 300
+    checkpoint_seconds: Annotated[
+        StrictInt,
+        Field(ge=1, le=86_400, description="Time between checkpoints: what may be lost with a worker"),
+    ] = 300

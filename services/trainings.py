@@ -1,0 +1,172 @@
+"""Trainings of generators as their owners see them: submit, read, cancel. What workers do with them stands
+in `training_leases`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from services.errors import Conflict, Invalid, NotFound
+from services.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.schema import TrainingRow, TrainingSampleRow, TrainingState
+from services.training_leases import Sample
+from services.training_request import EncoderRequest, TrainingRequest
+from services.training_submission import Submitted, submit
+
+__all__ = [
+    "EncoderRequest",
+    "Sample",
+    "Submitted",
+    "TrainingRequest",
+    "TrainingView",
+    "cancel",
+    "get",
+    "list",
+    "sample",
+    "submit",
+]
+
+SAMPLES_SHOWN = 20
+_ENDED = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
+
+
+@dataclass(frozen=True)
+class TrainingView:
+    """A training as it stands. `samples` are the latest, the newest first.
+
+    `phase` is preparing, training or exporting while a worker has it; `rate` is in pictures a second.
+    """
+
+    id: str
+    name: str
+    state: TrainingState
+    request: Mapping[str, Any]
+    phase: str | None
+    pictures: int
+    total: int | None
+    rate: float | None
+    eta_seconds: float | None
+    losses: Mapping[str, float]
+    samples: tuple[Sample, ...]
+    log_object: str | None
+    card_object: str | None
+    error: Mapping[str, Any] | None
+    generator_id: str | None
+    crashes: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _ENDED
+
+
+def get(session: Session, id: str) -> TrainingView:
+    """Raises `NotFound`."""
+    return _views(session, [_row(session, id)])[0]
+
+
+def list(
+    session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+) -> Page[TrainingView]:
+    """Trainings, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
+    query = sa.select(TrainingRow).order_by(TrainingRow.id.desc()).limit(limit_of(limit) + 1)
+    if cursor is not None:
+        query = query.where(TrainingRow.id < decode_cursor("trainings", cursor, (str,))[0])
+    if state is not None:
+        if state not in tuple(TrainingState):
+            raise Invalid.field("/state", f"must be one of {', '.join(TrainingState)}; got {state!r}")
+        query = query.where(TrainingRow.state == state)
+    rows = session.scalars(query).all()
+    following = encode_cursor("trainings", [rows[limit - 1].id]) if len(rows) > limit else None
+    return Page(tuple(_views(session, rows[:limit])), following)
+
+
+def cancel(session: Session, id: str) -> TrainingView:
+    """Stop a training; nothing of it is kept but its log and samples.
+
+    It is `canceling` until its worker has noticed, `canceled` at once where there is none. Canceling again
+    changes nothing. Raises `NotFound`, or `Conflict` when it has ended otherwise.
+    """
+    row = _row(session, id, lock=True)
+    if row.state == TrainingState.QUEUED:
+        row.state = TrainingState.CANCELED
+        row.finished_at = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    elif row.state == TrainingState.RUNNING:
+        row.state = TrainingState.CANCELING
+    elif row.state not in (TrainingState.CANCELING, TrainingState.CANCELED):
+        raise Conflict(f"The training {id} has {row.state} already; there is nothing to cancel.")
+    session.flush()
+    return get(session, id)
+
+
+def sample(session: Session, id: str, pictures: int) -> Sample:
+    """What the training could do after so many pictures. Raises `NotFound`."""
+    _row(session, id)
+    row = session.get(TrainingSampleRow, (id, pictures))
+    if row is None:
+        raise NotFound("sample", str(pictures), f"The training {id} lists those that it has.")
+    return _sample(row)
+
+
+def _row(session: Session, id: str, *, lock: bool = False) -> TrainingRow:
+    row = session.get(TrainingRow, id, populate_existing=True, with_for_update=lock)
+    if row is None:
+        raise NotFound("training", id, "Ids look like trn_01j9… and are given by POST /v1/generators.")
+    return row
+
+
+def _views(session: Session, rows: Sequence[TrainingRow]) -> Sequence[TrainingView]:
+    now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return [_view(row, _latest(session, row.id), now) for row in rows]
+
+
+def _latest(session: Session, id: str) -> tuple[Sample, ...]:
+    rows = session.scalars(
+        sa.select(TrainingSampleRow)
+        .where(TrainingSampleRow.training_id == id)
+        .order_by(TrainingSampleRow.pictures.desc())
+        .limit(SAMPLES_SHOWN)
+    )
+    return tuple(_sample(row) for row in rows)
+
+
+def _sample(row: TrainingSampleRow) -> Sample:
+    return Sample(row.pictures, row.held_out, row.image_object, row.created_at)
+
+
+def _view(row: TrainingRow, samples: tuple[Sample, ...], now: datetime) -> TrainingView:
+    progress, request = row.progress, TrainingRequest.model_validate(row.request)
+    running = row.state == TrainingState.RUNNING
+    rate = progress.get("rate") if running else None
+    pictures = int(progress.get("pictures") or 0)
+    left = []
+    if rate and request.pictures is not None:
+        left.append(max(request.pictures - pictures, 0) / rate)
+    if running and request.until is not None:
+        left.append(max((request.until - now).total_seconds(), 0.0))
+    return TrainingView(
+        row.id,
+        row.name,
+        TrainingState(row.state),
+        row.request,
+        progress.get("phase") if running else None,
+        pictures,
+        request.pictures,
+        rate,
+        min(left) if left else None,
+        progress.get("losses") or {},
+        samples,
+        row.log_object,
+        row.card_object,
+        row.error,
+        row.generator_id,
+        row.crashes,
+        row.created_at,
+        row.started_at,
+        row.finished_at,
+    )

@@ -1,0 +1,31 @@
+"""Generators' files on this machine: fetched from the store once, each checked against its hash."""
+
+from pathlib import Path
+
+from services.errors import NotFound
+from services.storage import Corrupt, ObjectStore, generator_key
+from worker.synthesis.generator_file import file_sha256
+
+
+class GeneratorFileAbsent(Exception):
+    """The file is neither here nor, whole, in the store; the message is for people."""
+
+
+class GeneratorCache:
+    """Files named by their hash. Several workers may share the folder; a damaged file is fetched anew."""
+
+    def __init__(self, store: ObjectStore, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+
+    def locate(self, sha256: str) -> Path:
+        """The file of these weights. Raises `GeneratorFileAbsent`, `Unavailable`, or OSError."""
+        path = self._folder / f"{sha256}.safetensors"
+        if path.is_file() and file_sha256(path) == sha256:
+            return path
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._store.fetch(generator_key(sha256), path)
+        except (NotFound, Corrupt) as error:
+            raise GeneratorFileAbsent(f"Its file cannot be had from the store. {error}") from error
+        return path
