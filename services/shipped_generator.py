@@ -1,7 +1,6 @@
 """Making the generator that comes with the code known to the catalog, so that a first job needs no
 preparation."""
 
-import hashlib
 from pathlib import Path
 
 import structlog
@@ -10,7 +9,7 @@ from services.database import Database
 from services.errors import Conflict, Invalid
 from services.generator_header import GeneratorHeaderError, read_description
 from services.generators import register_generator
-from services.storage import ObjectStore, generator_key
+from services.storage import ObjectStore, generator_key, sha256_of_file
 
 log = structlog.get_logger()
 
@@ -26,8 +25,7 @@ def register_shipped_generator(database: Database, store: ObjectStore, path: Pat
         return
     try:
         info = read_description(path)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = sha256_of_file(path)
         # First the object, then the row that points to it.
         if not store.has(generator_key(sha256)):
             store.put_file(generator_key(sha256), path)

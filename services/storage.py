@@ -214,6 +214,17 @@ def generator_key(sha256: str) -> str:
     return f"generators/{sha256}.safetensors"
 
 
+def training_key(id: str, fence: int, sha256: str, suffix: str) -> str:
+    """Where a file of a training lies. No two leases share a key, so a late worker can spoil nothing."""
+    return f"trainings/{id}/{fence}/{sha256}.{suffix}"
+
+
+def sha256_of_file(path: Path) -> str:
+    """64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def sha256_of_key(key: str) -> str:
     """The SHA-256 that the object's bytes must have. Raises `ValueError` for what is no key."""
     match = _KEY.fullmatch(key)

@@ -4,7 +4,7 @@ in `training_leases`."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -29,6 +29,7 @@ __all__ = [
     "submit",
 ]
 
+Phase = Literal["preparing", "training", "exporting"]
 SAMPLES_SHOWN = 20
 _ENDED = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
 
@@ -44,7 +45,7 @@ class TrainingView:
     name: str
     state: TrainingState
     request: Mapping[str, Any]
-    phase: str | None
+    phase: Phase | None
     pictures: int
     total: int | None
     rate: float | None
@@ -93,9 +94,9 @@ def cancel(session: Session, id: str) -> TrainingView:
     changes nothing. Raises `NotFound`, or `Conflict` when it has ended otherwise.
     """
     row = _row(session, id, lock=True)
+    now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     if row.state == TrainingState.QUEUED:
-        row.state = TrainingState.CANCELED
-        row.finished_at = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        row.state, row.finished_at = TrainingState.CANCELED, now
     elif row.state == TrainingState.RUNNING:
         row.state = TrainingState.CANCELING
     elif row.state not in (TrainingState.CANCELING, TrainingState.CANCELED):

@@ -69,8 +69,9 @@ _WORKERS = text("""
     SELECT id, host, device, started_at, seen_at,
         CASE WHEN state = 'stopped' THEN 'stopped'
             WHEN seen_at < now() - make_interval(secs => :lost) THEN 'lost'
-            WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL) THEN
-            'working' ELSE 'idle' END AS state
+            WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL)
+                OR EXISTS (SELECT 1 FROM trainings WHERE worker_id = workers.id) THEN 'working'
+            ELSE 'idle' END AS state
     FROM workers WHERE seen_at > now() - make_interval(hours => :hours)
     ORDER BY state = 'stopped', id
 """)

@@ -21,7 +21,11 @@ from worker.stopping import StopFlag
 if TYPE_CHECKING:
     from worker.batch_runner import BatchRunner
     from worker.patrol import Patrol
+    from worker.trainer import Trainer
 
+TRAINING_GRACE_SECONDS = 30.0
+"""Time to save a training: a step of it, its checkpoint and the upload. Where the process is killed earlier,
+the training goes on from its last checkpoint elsewhere."""
 GRACE_SECONDS = 8.0
 """Time to bring the last batch home after a stop; container engines send SIGKILL 10 s after SIGTERM."""
 STOP_SIGNAL = signal.SIGURG
@@ -41,12 +45,13 @@ class Child:
         self._ready = threading.Event()
         self._patrol: Patrol | None = None
         self._runner: BatchRunner | None = None
+        self._trainer: Trainer | None = None
         # Torch takes seconds to import: in the thread, so that the parent soon hears that its child is up.
         self._thread = threading.Thread(target=self._work, name="patrol", daemon=True)
 
     def start(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent decides, see STOP_SIGNAL
-        signal.signal(STOP_SIGNAL, lambda signum, frame: self._stop.ask(GRACE_SECONDS))
+        signal.signal(STOP_SIGNAL, lambda signum, frame: self._stop.ask(self._grace_seconds))
         self._thread.start()
 
     def answer(self) -> None:
@@ -58,11 +63,18 @@ class Child:
 
     def shut_down(self) -> None:
         """Called on the way out. Gives the leases back even if a step of the computation does not end."""
-        self._stop.ask(GRACE_SECONDS)
-        self._thread.join(GRACE_SECONDS)
-        if self._thread.is_alive() and self._runner is not None:
+        grace = self._grace_seconds
+        self._stop.ask(grace)
+        self._thread.join(grace)
+        if self._thread.is_alive() and self._runner is not None and self._trainer is not None:
             log.warning("stopped_in_mid_step")
             self._runner.abandon()
+            self._trainer.abandon()
+
+    @property
+    def _grace_seconds(self) -> float:
+        trains = self._trainer is not None and self._trainer.busy
+        return TRAINING_GRACE_SECONDS if trains else GRACE_SECONDS
 
     def _work(self) -> None:
         try:
@@ -95,6 +107,7 @@ class Child:
         from worker.persistence import persist
         from worker.provenance import Provenance
         from worker.runtime import Runtime
+        from worker.trainer import Trainer
 
         settings, stop = self._settings, self._stop
         device = choose_device(settings.device, settings.threads)
@@ -132,10 +145,19 @@ class Child:
             worker_id=worker_id,
             stop=stop,
         )
+        self._trainer = Trainer(
+            database=database,
+            store=store,
+            settings=settings,
+            worker_id=worker_id,
+            stop=stop,
+            let_go=runtime.let_go,
+        )
         self._patrol = Patrol(
             database=database,
             runner=self._runner,
             inspector=Inspector(database, runtime),
+            trainer=self._trainer,
             poll_seconds=settings.poll_seconds,
             ring=lambda: doorbell.ring(Lane.INTERACTIVE),
             stop=stop,

@@ -10,7 +10,16 @@ import signal
 from pathlib import Path
 from typing import Literal
 
-CrashPoint = Literal["after_claim", "mid_batch", "after_put", "before_commit", "after_commit"]
+CrashPoint = Literal[
+    "after_claim",
+    "mid_batch",
+    "after_put",
+    "before_commit",
+    "after_commit",
+    "training_claimed",
+    "training_stored",
+    "training_finished",
+]
 
 
 def crash_point(name: CrashPoint) -> None:

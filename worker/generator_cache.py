@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from services.errors import NotFound
-from services.storage import Corrupt, ObjectStore, generator_key
-from worker.synthesis.generator_file import file_sha256
+from services.storage import Corrupt, ObjectStore, generator_key, sha256_of_file
 
 
 class GeneratorFileAbsent(Exception):
@@ -21,7 +20,7 @@ class GeneratorCache:
     def locate(self, sha256: str) -> Path:
         """The file of these weights. Raises `GeneratorFileAbsent`, `Unavailable`, or OSError."""
         path = self._folder / f"{sha256}.safetensors"
-        if path.is_file() and file_sha256(path) == sha256:
+        if path.is_file() and sha256_of_file(path) == sha256:
             return path
         self._folder.mkdir(parents=True, exist_ok=True)
         try:

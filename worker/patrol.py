@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import structlog
 
-from services import leases
+from services import leases, training_leases
 from services.database import Database
 from services.errors import Unavailable
 from worker.batch_runner import BatchRunner
 from worker.inspector import Inspector
 from worker.stopping import StopFlag
+from worker.trainer import Trainer
 
 NOTICE_SECONDS = 0.5
 """A stop may be asked for by a signal handler, which must not take the lock of a condition: waits look this
@@ -32,6 +33,7 @@ class Patrol:
         database: Database,
         runner: BatchRunner,
         inspector: Inspector,
+        trainer: Trainer,
         poll_seconds: float,
         ring: Callable[[], object],
         stop: StopFlag,
@@ -40,6 +42,7 @@ class Patrol:
         self._database = database
         self._runner = runner
         self._inspector = inspector
+        self._trainer = trainer
         self._poll_seconds = poll_seconds
         self._ring = ring
         self._stop = stop
@@ -81,9 +84,8 @@ class Patrol:
         """One piece of work. False if there is none, or no server that would tell."""
         try:
             self._runner.give_back_owed()  # before the reconciler takes it for the work of a crash
-            if time.monotonic() >= self._next_reconcile:
-                self._reconcile()
-            return self._inspector.inspect_one() or self._runner.run_batch()
+            self._tend()
+            return self._inspector.inspect_one() or self._runner.run_batch() or self._train()
         except Unavailable as error:
             log.warning("server_away", what="look", reason=str(error))
         except Exception:
@@ -91,12 +93,32 @@ class Patrol:
             log.exception("look_failed")
         return False
 
+    def _train(self) -> bool:
+        """A slice of a training, once nothing else waits and what was computed is delivered."""
+        self._runner.settle()
+        return self._trainer.train_one(serve=self._serve, tend=self._tend)
+
+    def _serve(self) -> None:
+        """All the work that goes before a training."""
+        while not self._stop.asked and (self._inspector.inspect_one() or self._runner.run_batch()):
+            self._tend()
+        self._runner.settle()
+
+    def _tend(self) -> None:
+        if time.monotonic() >= self._next_reconcile:
+            self._reconcile()
+
     def _reconcile(self) -> None:
-        """Free what dead workers held. Also between batches: when all workers are busy nobody is ever
-        idle."""
+        """Free what dead workers held. Also between batches and during a training: when all workers are busy
+        nobody is ever idle."""
         self._next_reconcile = time.monotonic() + self._poll_seconds
         with self._database.session() as session:
             done = leases.reconcile(session)
+            freed = training_leases.reclaim(session)
+        self._trainer.tidy()
+        if freed:
+            log.info("trainings_reclaimed", trainings=freed)
+            self._ring()
         if done.expired_leases or done.poisoned or done.finished_jobs:
             log.info(
                 "reconciled",

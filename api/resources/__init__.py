@@ -1,10 +1,11 @@
 """The resources under /v1, one module each: parse, call one function of a service, render."""
 
-from api.resources import generators, jobs, keys, networks, queue, techniques, visualizations
+from api.resources import generators, jobs, keys, networks, queue, techniques, trainings, visualizations
 
 ALL = (
     networks.blueprint,
     generators.blueprint,
+    trainings.blueprint,
     techniques.blueprint,
     jobs.blueprint,
     visualizations.blueprint,

@@ -1,17 +1,20 @@
-"""Generators."""
+"""Generators: what there is, and new ones by training."""
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.auth import requires
+from api.auth import principal, requires
 from api.caching import BRIEF, conditional
 from api.context import context
 from api.pagination import page_response
 from api.rendering import json_response
+from api.resources.trainings import as_it_stands
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.generators import Generator, GeneratorPage, GeneratorPath
-from services import catalog
+from api.schemas.trainings import TrainGenerator, TrainHeaders, Training
+from services import catalog, trainings
+from services.schema import Lane
 
 TAG = Tag(name="Generators", description="The networks that turn codes into images.")
 
@@ -25,6 +28,32 @@ def list_generators(query: PageQuery) -> Response:
     with context().database.session() as session:
         page = catalog.list_generators(session, cursor=query.cursor, limit=query.limit)
     return conditional(page_response(GeneratorPage, page, Generator.of), BRIEF)
+
+
+@blueprint.post("", responses={200: Training, 202: Training})
+@requires("jobs:write")
+def train_generator(header: TrainHeaders, body: TrainGenerator) -> Response:
+    """Have a generator trained.
+
+    A worker takes the training when nobody waits for pictures, and makes way when somebody does. The answer
+    is the training; the generator can be used once that has succeeded.
+    """
+    with context().database.session() as session:
+        submitted = trainings.submit(
+            session,
+            body.name,
+            body.training,
+            owner=principal().key_id,
+            idempotency_key=header.idempotency_key,
+            data_root=context().settings.data_root,
+        )
+        view = trainings.get(session, submitted.id)
+    context().doorbell.ring(Lane.BULK)
+    response = as_it_stands(view)
+    response.headers["Location"] = Training.of(view).links.self
+    if not submitted.created:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
 
 
 @blueprint.get("/<generator>", responses={200: Generator})

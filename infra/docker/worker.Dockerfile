@@ -12,7 +12,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 FROM python:3.11-slim AS worker
 RUN useradd --uid 10001 --user-group --create-home imago \
-    && install -d -o imago -g imago /weights /home/imago/.cache
+    && install -d -o imago -g imago /weights /data /home/imago/.cache
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY services services
@@ -21,7 +21,8 @@ COPY generators generators
 COPY infra/docker/worker_health.py infra/docker/
 RUN /opt/venv/bin/python -m compileall -q /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    IMAGO_WEIGHTS_FOLDER=/weights TORCH_HOME=/home/imago/.cache/torch HF_HOME=/home/imago/.cache/huggingface
+    IMAGO_WEIGHTS_FOLDER=/weights IMAGO_DATA_ROOT=/data IMAGO_CACHE_FOLDER=/home/imago/.cache/imago \
+    TORCH_HOME=/home/imago/.cache/torch HF_HOME=/home/imago/.cache/huggingface
 USER 10001:10001
 # The first minutes may go into loading a network.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=120s \

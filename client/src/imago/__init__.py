@@ -26,6 +26,7 @@ from imago.errors import (
 from imago.jobs import Job, Units
 from imago.records import Generator, Layer, Network, Prediction, Queue, Technique
 from imago.targets import Target
+from imago.trainings import Training, TrainingSample
 from imago.version import __version__
 from imago.visualizations import Unit, Visualization
 
@@ -45,6 +46,8 @@ __all__ = [
     "Queue",
     "Target",
     "Technique",
+    "Training",
+    "TrainingSample",
     "Unavailable",
     "Unit",
     "Units",

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from imago.errors import ImagoError, WaitTimeout
 from imago.jobs import Job
 from imago.records import Generator, Layer, Network, Queue, Technique
 from imago.targets import Targets, collect, parse_unit
+from imago.trainings import Training
 from imago.transport import Json, Parameters, Transport, path_to
 from imago.visualizations import Unit, Visualization
 
@@ -169,6 +171,50 @@ class Client:
         """The latest jobs, newest first; only those in one state if it is given."""
         return [Job(raw, self._transport) for raw in self._list(path_to("jobs"), {"state": state}, limit)]
 
+    def train_generator(
+        self,
+        sources: Sequence[str],
+        *,
+        name: str,
+        encoder: str | None = None,
+        layer: str | None = None,
+        encoder_size: int | None = None,
+        pictures: int | None = None,
+        until: datetime | None = None,
+        idempotency_key: str | None = None,
+        **options: Any,
+    ) -> Training:
+        """Have a generator trained that inverts a layer of a network, on pictures that the workers can see.
+
+        sources: image folders, WebDataset tars or packed .npz files, by their names below the workers' data
+        root. pictures: how many to see in all; until: when to end (with a time zone); one of them, or a
+        `preset`, is needed. options: further fields of the request, such as image_size or batch; None is as
+        left out.
+        """
+        inverted = {"network": encoder, "layer": layer, "input_size": encoder_size}
+        training: Json = {
+            "sources": list(sources),
+            "encoder": _given(inverted),
+            "pictures": pictures,
+            "until": None if until is None else until.isoformat(),
+            **options,
+        }
+        answer = self._transport.post(
+            path_to("generators"),
+            {"name": name, "training": _given(training)},
+            idempotency_key=idempotency_key or str(uuid.uuid4()),
+        )
+        return Training(answer.body, self._transport)
+
+    def training(self, id: str) -> Training:
+        """A training by its id."""
+        return Training(self._transport.get(path_to("trainings", id)), self._transport)
+
+    def trainings(self, *, state: str | None = None, limit: int = 50) -> list[Training]:
+        """The latest trainings, newest first; only those in one state if it is given."""
+        found = self._list(path_to("trainings"), {"state": state}, limit)
+        return [Training(raw, self._transport) for raw in found]
+
     def queue(self) -> Queue:
         """What waits, and who works."""
         return Queue.read(self._transport.get(path_to("queue")))
@@ -205,3 +251,8 @@ class Client:
             cursor = page.get("next_cursor")
             if cursor is None:
                 return
+
+
+def _given(fields: Json) -> Json:
+    """Those that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}

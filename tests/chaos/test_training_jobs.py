@@ -1,0 +1,174 @@
+"""Generators trained as jobs, with real workers, whatever happens to these meanwhile."""
+
+import hashlib
+import shutil
+import signal
+from typing import Any
+
+import pytest
+
+from services import catalog, training_leases, trainings
+from services.storage import generator_key
+from tests.training_scene import BATCH, TrainingScene
+from tests.worker_scene import Scene, until
+from worker.synthesis.generator_file import load_generator
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.fixture
+def training(scene: Scene) -> TrainingScene:
+    return TrainingScene.build(scene)
+
+
+def check_generator(training: TrainingScene, id: str) -> catalog.Generator:
+    """What must hold of every training that succeeded."""
+    scene, view = training.scene, training.get(id)
+    assert view.state == "succeeded"
+    with scene.database.session() as session:
+        generator = catalog.get_generator(session, view.generator_id)
+        assert len(catalog.list_generators(session).data) == 2  # the shipped one, and this one once
+    path = scene.folder / "fetched.safetensors"
+    scene.store.fetch(generator_key(generator.weights_sha256), path)
+    assert load_generator(path).info.encoder == "efficientnet_lite0.imagenet"
+    assert view.samples
+    for sample in view.samples:
+        assert set(sample.held_out) >= {"pixels", "layout"}
+        if sample.image_object:
+            assert hashlib.sha256(scene.store.get(sample.image_object)).hexdigest() in sample.image_object
+    assert view.samples[0].image_object
+    assert view.log_object
+    assert b'"held_out"' in scene.store.get(view.log_object)
+    return generator
+
+
+def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingScene) -> None:
+    scene = training.scene
+    id = training.submit(pictures=4 * BATCH)
+    scene.start_child()
+    view = training.wait_until(id, "succeeded")
+    generator = check_generator(training, id)
+    assert generator.id == "discs-32"
+    assert not generator.is_default
+    assert generator.info["training"]["pictures_seen"] == view.pictures == 4 * BATCH
+    assert str(scene.folder) not in str(generator.info)
+    # Nothing is left of it but what the row points to.
+    until(lambda: bool(training.column(id, "cleared")), "the store is cleared")
+    assert scene.store.keys(f"trainings/{id}/") == [view.log_object]
+    assert not list((scene.folder / "cache" / "trainings").iterdir())
+
+
+def test_a_training_goes_on_elsewhere_when_its_worker_is_killed(training: TrainingScene) -> None:
+    scene = training.scene
+    id = training.submit()
+    first = scene.start_worker()
+    saved = training.wait_until_saved(id)
+    process = training.process()
+    first.kill()
+    until(lambda: not process.is_running(), "the process has ended with its worker")
+    shutil.rmtree(scene.folder / "cache")  # as on another machine
+
+    with scene.database.session() as session:  # so that the continuation comes to an end
+        session.connection().exec_driver_sql(
+            f"UPDATE trainings SET request = jsonb_set(request, '{{pictures}}', '{saved + 8 * BATCH}')"
+        )
+    scene.start_child()
+    view = training.wait_until(id, "succeeded")
+    check_generator(training, id)
+    assert view.pictures >= saved + 8 * BATCH
+    assert "checkpoint_lost" not in scene.workers[-1].tail()
+    assert training.column(id, "fence") == 2
+
+
+@pytest.mark.parametrize("point", ["training_claimed", "training_stored", "training_finished"])
+def test_a_worker_that_dies_at_the_end_of_a_training_loses_and_repeats_nothing(
+    training: TrainingScene, point: str
+) -> None:
+    scene = training.scene
+    id = training.submit(pictures=2 * BATCH)
+    crashing = scene.start_child(IMAGO_CRASH_AT=point)
+    assert crashing.wait() == -signal.SIGKILL
+    scene.start_child()
+    training.wait_until(id, "succeeded")
+    assert check_generator(training, id).id == "discs-32"
+
+
+def test_pictures_are_made_before_a_training_ends_which_then_goes_on(training: TrainingScene) -> None:
+    scene = training.scene
+    id = training.submit()
+    scene.start_child()
+    saved = training.wait_until_saved(id)
+    job = scene.submit("0-3")
+    scene.wait_until_ended(job)
+    assert scene.check(job) == {"done": 4}
+    assert not training.get(id).ended
+    training.wait_until(id, "running")
+    assert training.column(id, "fence") == 2
+    assert training.wait_until_saved(id, after=saved) > saved
+    assert training.column(id, "crashes + deaths") == 0
+
+
+def test_a_worker_told_to_end_saves_its_training(training: TrainingScene) -> None:
+    scene = training.scene
+    id = training.submit(checkpoint_seconds=3600)
+    worker = scene.start_worker()
+    until(lambda: training.get(id).pictures > 0, "the training has begun")
+    assert worker.end() == 0
+    assert training.get(id).state == "queued"
+    assert training.column(id, "checkpoint_object") is not None
+    assert training.column(id, "crashes + deaths") == 0
+
+
+def test_canceling_ends_the_process_and_leaves_nothing_behind(training: TrainingScene) -> None:
+    scene = training.scene
+    id = training.submit()
+    scene.start_child()
+    training.wait_until_saved(id)
+    process = training.process()
+    with scene.database.session() as session:
+        assert trainings.cancel(session, id).state == "canceling"
+    training.wait_until(id, "canceled")
+    until(lambda: not process.is_running(), "the process has ended")
+    until(lambda: bool(training.column(id, "cleared")), "the store is cleared")
+    assert set(scene.store.keys(f"trainings/{id}/")) == {training.get(id).log_object}
+    with scene.database.session() as session:
+        assert len(catalog.list_generators(session).data) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"sources": ["discs", "lost"]}, "source_refused", "'lost' does not exist below the data root"),
+        (
+            {"minimum": 1000},
+            "training_failed",
+            "32 pictures to train on are too few: at least 1000 are needed",
+        ),
+    ],
+)
+def test_what_cannot_be_trained_fails_with_the_reason(
+    training: TrainingScene, changes: dict[str, Any], code: str, message: str
+) -> None:
+    id = training.submit(**changes)
+    training.scene.start_child()
+    view = training.wait_until(id, "failed")
+    assert view.error is not None
+    assert view.error["code"] == code
+    assert message in view.error["message"]
+    assert str(training.scene.folder) not in view.error["message"]
+
+
+def test_a_training_whose_process_crashes_three_times_fails_with_its_last_words(
+    training: TrainingScene,
+) -> None:
+    scene = training.scene
+    id = training.submit()
+    scene.start_child()
+    for crash in range(1, training_leases.MAX_CRASHES + 1):
+        training.process().send_signal(signal.SIGSEGV)
+        training.wait_until_column(id, "crashes", crash)
+    view = training.wait_until(id, "failed")
+    assert view.error == {
+        "code": "crashed",
+        "message": "The training's process was ended by SIGSEGV.",
+    }

@@ -1,0 +1,171 @@
+"""What a worker may do with a training: only what its lease still allows, and each thing once."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from services import catalog, training_leases, trainings
+from services.database import Database
+from services.errors import Conflict, Invalid, NotFound
+from services.training_leases import MAX_CRASHES, MAX_DEATHS, TrainingClaim
+from services.training_request import TrainingRequest
+from services.trainings import TrainingView
+from tests.training_scene import ENCODER, register_encoder
+
+INFO = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": ENCODER}
+
+
+@pytest.fixture
+def world(database: Database) -> Database:
+    register_encoder(database)
+    return database
+
+
+def submit(world: Database, name: str = "birds") -> str:
+    request = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
+    with world.session() as session:
+        return trainings.submit(session, name, request).id
+
+
+def claim(world: Database, seconds: float = 60) -> TrainingClaim | None:
+    with world.session() as session:
+        return training_leases.claim(session, "tester", lease_seconds=seconds)
+
+
+def claimed(world: Database, seconds: float = 60) -> TrainingClaim:
+    found = claim(world, seconds)
+    assert found is not None
+    return found
+
+
+def get(world: Database, id: str) -> TrainingView:
+    with world.session() as session:
+        return trainings.get(session, id)
+
+
+def reclaim(world: Database) -> int:
+    with world.session() as session:
+        return training_leases.reclaim(session)
+
+
+def test_a_training_is_claimed_once_and_in_its_turn(world: Database) -> None:
+    ids = [submit(world, f"birds-{n}") for n in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        found = [c.id for c in pool.map(lambda _: claim(world), range(4)) if c]
+    assert sorted(found) == ids
+    assert claim(world) is None
+
+
+def test_of_parallel_submissions_of_one_name_one_is_accepted(world: Database) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            submit(world)
+        except Invalid:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(8))) == 1
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
+    id = submit(world)
+    late = claimed(world, seconds=-1)
+    assert reclaim(world) == 1
+    now = claimed(world)
+    assert now.fence > late.fence
+    with world.session() as session:
+        assert not training_leases.heartbeat(session, id, late.fence, lease_seconds=60).alive
+        assert not training_leases.report(session, id, late.fence, {"pictures": 7})
+        assert training_leases.save(session, id, late.fence, "c", "l", {}) is None
+        assert not training_leases.release(session, id, late.fence)
+        assert not training_leases.crashed(session, id, late.fence, "x")
+        assert not training_leases.fail(session, id, late.fence, "x", "x")
+        args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
+        assert training_leases.finish(session, late, **args) is None  # type: ignore[arg-type]
+        with pytest.raises(NotFound):
+            catalog.get_generator(session, "birds")
+    assert (get(world, id).state, get(world, id).pictures) == ("running", 0)
+
+
+def test_it_goes_on_from_what_was_saved_last(world: Database) -> None:
+    id = submit(world)
+    first = claimed(world)
+    with world.session() as session:
+        assert training_leases.save(session, id, first.fence, "c1", "l1", {"pictures": 10}) == ()
+        assert training_leases.save(session, id, first.fence, "c2", "l1", {"pictures": 20}) == ("c1",)
+        assert training_leases.release(session, id, first.fence)
+    second = claimed(world)
+    assert (second.checkpoint_object, second.log_object, second.pictures) == ("c2", "l1", 20)
+
+
+def test_three_crashes_are_too_many(world: Database) -> None:
+    id = submit(world)
+    for crash in range(1, MAX_CRASHES + 1):
+        assert get(world, id).state == "queued"
+        with world.session() as session:
+            assert training_leases.crashed(session, id, claimed(world).fence, f"crash {crash}")
+    view = get(world, id)
+    assert (view.state, view.error) == ("failed", {"code": "crashed", "message": f"crash {MAX_CRASHES}"})
+
+
+def test_workers_may_die_as_long_as_checkpoints_come(world: Database) -> None:
+    id = submit(world)
+    for _ in range(2 * MAX_DEATHS):
+        current = claimed(world, seconds=-1)
+        with world.session() as session:
+            training_leases.save(session, id, current.fence, "c", "l", {})
+        assert reclaim(world) == 1
+        assert get(world, id).state == "queued"
+    for _ in range(MAX_DEATHS - 1):  # and one death since the last checkpoint
+        claimed(world, seconds=-1)
+        reclaim(world)
+    view = get(world, id)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["code"] == "poisoned"
+
+
+def test_what_is_canceled_ends_however_its_worker_ends(world: Database) -> None:
+    released, failed, dead = (submit(world, name) for name in ("a", "b", "c"))
+    claims = [claimed(world), claimed(world), claimed(world, seconds=-1)]
+    with world.session() as session:
+        for id in (released, failed, dead):
+            trainings.cancel(session, id)
+        pulse = training_leases.heartbeat(session, released, claims[0].fence, lease_seconds=60)
+        assert pulse.canceled == {released}
+        training_leases.release(session, released, claims[0].fence)
+        training_leases.fail(session, failed, claims[1].fence, "x", "x")
+        training_leases.reclaim(session)
+    assert {get(world, id).state for id in (released, failed, dead)} == {"canceled"}
+
+
+def test_a_finished_training_registers_its_generator_once(world: Database) -> None:
+    id = submit(world)
+    current = claimed(world)
+    args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": "m", "progress": {}, "samples": ()}
+    with world.session() as session:
+        assert training_leases.finish(session, current, **args) == "birds"  # type: ignore[arg-type]
+    with world.session() as session:
+        assert training_leases.finish(session, current, **args) is None  # type: ignore[arg-type]
+        assert len(catalog.list_generators(session).data) == 1
+        with pytest.raises(Conflict):
+            trainings.cancel(session, id)
+    assert get(world, id).generator_id == "birds"
+
+
+def test_a_name_lost_to_another_registration_does_not_lose_the_result(world: Database) -> None:
+    submit(world)
+    current = claimed(world)
+    with world.session() as session:
+        catalog.register_generator(session, "birds", INFO, "a" * 64)
+    args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
+    with world.session() as session:
+        assert training_leases.finish(session, current, **args) == "birds-dddddddd"  # type: ignore[arg-type]
+
+
+def test_other_work_goes_first(world: Database) -> None:
+    with world.session() as session:
+        assert not training_leases.others_wait(session)
+        catalog.register_network(session, catalog.RegisterNetwork(id="resnet18.a1_in1k"))
+        assert training_leases.others_wait(session)
