@@ -293,6 +293,8 @@ def _held(session: Session, id: str, fence: int) -> Any:
 
 
 def _add_samples(session: Session, id: str, samples: Sequence[Sample]) -> None:
-    if samples:
-        rows = [{**vars(sample), "at": sample.at.isoformat()} for sample in samples]
+    # A training that goes on from its checkpoint passes some numbers of pictures again: the last one counts.
+    latest = {sample.pictures: sample for sample in samples}
+    if latest:
+        rows = [{**vars(sample), "at": sample.at.isoformat()} for sample in latest.values()]
         session.execute(_SAMPLES, {"id": id, "samples": json.dumps(rows, allow_nan=False)})

@@ -33,8 +33,8 @@ class EncoderRequest(BaseModel):
         "global_pool"
     )
     input_size: Annotated[
-        StrictInt, Field(ge=32, le=1024, description="Side in pixels of the pictures that it encodes")
-    ] = 128
+        StrictInt | None, Field(ge=32, le=1024, description="Side in pixels of the pictures that it encodes")
+    ] = None
 
 
 class TrainingRequest(BaseModel):
@@ -68,7 +68,7 @@ class TrainingRequest(BaseModel):
         str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Name of a set of options")
     ] = None
     image_size: Annotated[
-        Literal[32, 64, 128] | None, Field(description="Side of the generator's pictures in pixels")
+        Literal[32, 64, 128, 256] | None, Field(description="Side of the generator's pictures in pixels")
     ] = None
     batch: Annotated[StrictInt | None, Field(ge=2, le=65_536, description="Pictures a step")] = None
     learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None

@@ -11,14 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 CrashPoint = Literal[
-    "after_claim",
-    "mid_batch",
-    "after_put",
-    "before_commit",
-    "after_commit",
-    "training_claimed",
-    "training_stored",
-    "training_finished",
+    "after_claim", "mid_batch", "after_put", "before_commit", "after_commit", "training_stored"
 ]
 
 

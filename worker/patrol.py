@@ -115,7 +115,10 @@ class Patrol:
         with self._database.session() as session:
             done = leases.reconcile(session)
             freed = training_leases.reclaim(session)
-        self._trainer.tidy()
+        try:
+            self._trainer.tidy()
+        except Unavailable as error:  # no reason to leave the work that there is
+            log.warning("server_away", what="tidy", reason=str(error))
         if freed:
             log.info("trainings_reclaimed", trainings=freed)
             self._ring()

@@ -12,7 +12,6 @@ from services.leases import Pulse
 from services.settings import Settings
 from services.storage import ObjectStore
 from services.training_leases import TrainingClaim
-from worker.crash_points import crash_point
 from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.persistence import persist
 from worker.stopping import StopFlag
@@ -63,7 +62,6 @@ class Trainer:
             )
         if claim is None:
             return False
-        crash_point("training_claimed")
         self._let_go()
         keeper = self._keeper(claim, confirmed_at)
         with structlog.contextvars.bound_contextvars(training=claim.id, fence=claim.fence):
@@ -123,6 +121,7 @@ class Trainer:
         log.info("training_slice", name=claim.name, pictures=claim.pictures)
         try:
             generator = slice_.run()
+            keeper.stop()
             log.info("training_succeeded", generator=generator)
             slice_.folder.clear()
         except (MadeWay, Stopping, EverythingCanceled, Unavailable) as reason:

@@ -68,7 +68,9 @@ class TrainingFolder:
 
     def write_settings(self, command: list[str]) -> None:
         """The command that the generator's description will name: without the paths of this machine."""
-        (self.path / "settings.json").write_text(json.dumps({"command": command}, indent=1))
+        file = self.path / "settings.json"
+        settings = json.loads(file.read_text()) if file.exists() else {}
+        file.write_text(json.dumps({**settings, "command": command}, indent=1))
 
     def progress(self) -> dict[str, Any]:
         """`pictures`, `rate` (pictures a second) and `losses`, as the log said last."""
@@ -82,12 +84,11 @@ class TrainingFolder:
         return found
 
     def measured(self) -> Iterator[Measured]:
-        """All measurements of the log, in its order."""
-        for entry in self._entries():
-            if isinstance(entry.get("held_out"), dict):
-                at = datetime.fromtimestamp(float(entry["time"]), UTC)
-                pictures = int(entry["pictures"])
-                yield Measured(pictures, _finite(entry["held_out"]), self._grid(pictures), at)
+        """All measurements of the log; what was measured again after a checkpoint counts once."""
+        entries = {int(entry["pictures"]): entry for entry in self._entries() if "held_out" in entry}
+        for pictures, entry in entries.items():
+            at = datetime.fromtimestamp(float(entry["time"]), UTC)
+            yield Measured(pictures, _finite(entry["held_out"]), self._grid(pictures), at)
 
     def clear(self) -> None:
         """Remove all that is left of the training on this machine."""

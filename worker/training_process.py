@@ -30,7 +30,8 @@ def train_arguments(request: TrainingRequest, sources: Sequence[str], run: str) 
     encoder = request.encoder
     arguments = ["train", *sources, "--run", run]
     arguments += ["--encoder", encoder.network, "--encoder-layer", encoder.layer]
-    arguments += ["--encoder-size", str(encoder.input_size)]
+    if encoder.input_size is not None:
+        arguments += ["--encoder-size", str(encoder.input_size)]
     for name in _OPTIONS:
         value = getattr(request, name)
         if value is not None:
@@ -67,17 +68,23 @@ def _pace(request: TrainingRequest) -> list[str]:
 class TrainingProcess:
     """`python -m worker.training` in a session of its own, tied to this process."""
 
-    def __init__(self, arguments: Sequence[str], folder: Path, *, threads: int | None) -> None:
+    def __init__(self, arguments: Sequence[str], folder: Path, *, threads: int | None, device: str) -> None:
         """What it says goes to files in `folder`. Make it in a thread that lives as long as it should: the
         kernel ends it with that thread."""
         self._errors = folder / "stderr"  # of this process alone: its last words are no earlier one's
         # Nothing of ours: it needs no servers, so it gets no keys to them.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("IMAGO_")}
+        if device == "cpu":
+            environment["CUDA_VISIBLE_DEVICES"] = ""
         command = [sys.executable, "-m", "worker.tether", *arguments]
         if threads is not None:
             command += ["--threads", str(threads)]
         with (folder / "stdout").open("ab") as output, self._errors.open("wb") as errors:
             self._process = _popen(command, {**environment, "IMAGO_PARENT": str(os.getpid())}, output, errors)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:

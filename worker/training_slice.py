@@ -134,7 +134,9 @@ class TrainingSlice:
 
     def _run(self, arguments: list[str], *, makes_way: bool = True) -> None:
         """Run the process to its end."""
-        process = TrainingProcess(arguments, self.folder.path, threads=self._settings.threads)
+        process = TrainingProcess(
+            arguments, self.folder.path, threads=self._settings.threads, device=self._settings.device
+        )
         self._process = process
         try:
             self._watch(process, makes_way=makes_way)
@@ -277,7 +279,6 @@ class TrainingSlice:
                 )
 
         registered = self._insist(store, "finish")
-        crash_point("training_finished")
         if registered is None:
             raise LeaseLost
         return registered

@@ -41,7 +41,7 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
     assert answer.headers["Location"] == answer.get_json()["links"]["self"]
     shown = client.get(answer.headers["Location"]).get_json()
     assert shown == answer.get_json()
-    assert shown["request"]["encoder"] == {"network": ENCODER, "layer": LAYER, "input_size": 128}
+    assert shown["request"]["encoder"] == {"network": ENCODER, "layer": LAYER, "input_size": None}
     assert shown["progress"] == {
         "phase": None,
         "pictures": 0,
@@ -67,7 +67,7 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"encoder": {"network": "small.random"}}, "/training/encoder/network", "is a file of weights"),
         ({"encoder": {"layer": "global_pol"}}, "/training/encoder/layer", f"{ENCODER} has: {LAYER}"),
         ({"encoder": {"input_size": 8}}, "/training/encoder/input_size", "at least 32"),
-        ({"image_size": 48}, "/training/image_size", "32, 64 or 128"),
+        ({"image_size": 48}, "/training/image_size", "32, 64, 128 or 256"),
         ({"pictures": 0}, "/training/pictures", "at least 1"),
         ({"pictures": None}, "/training/pictures", "is required unless until or a preset"),
         ({"until": "2020-01-01T00:00:00Z"}, "/training/until", "must be in the future"),

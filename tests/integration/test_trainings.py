@@ -1,13 +1,14 @@
 """What a worker may do with a training: only what its lease still allows, and each thing once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
 from services import catalog, training_leases, trainings
 from services.database import Database
 from services.errors import Conflict, Invalid, NotFound
-from services.training_leases import MAX_CRASHES, MAX_DEATHS, TrainingClaim
+from services.training_leases import MAX_CRASHES, MAX_DEATHS, Sample, TrainingClaim
 from services.training_request import TrainingRequest
 from services.trainings import TrainingView
 from tests.training_scene import ENCODER, register_encoder
@@ -97,6 +98,17 @@ def test_it_goes_on_from_what_was_saved_last(world: Database) -> None:
         assert training_leases.release(session, id, first.fence)
     second = claimed(world)
     assert (second.checkpoint_object, second.log_object, second.pictures) == ("c2", "l1", 20)
+
+
+def test_a_sample_that_is_made_again_replaces_the_first_but_keeps_its_grid(world: Database) -> None:
+    id = submit(world)
+    fence, now = claimed(world).fence, datetime.now(UTC)
+    again = [Sample(10, {"pixels": 0.5}, "grid", now), Sample(10, {"pixels": 0.25}, "grid", now)]
+    for samples in (again, [Sample(10, {"pixels": 0.125}, None, now)]):
+        with world.session() as session:
+            assert training_leases.report(session, id, fence, {}, samples)
+    [sample] = get(world, id).samples
+    assert (sample.held_out, sample.image_object) == ({"pixels": 0.125}, "grid")
 
 
 def test_three_crashes_are_too_many(world: Database) -> None:

@@ -51,7 +51,7 @@ def train_generator(
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="A set of options by its name.")] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Pixels of its pictures: 32, 64 or 128.")
+        int | None, typer.Option("--image-size", help="Pixels of its pictures: 32, 64, 128, …")
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,

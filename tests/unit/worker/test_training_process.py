@@ -1,0 +1,109 @@
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services.training_request import TrainingRequest
+from worker.training_process import (
+    TrainingProcess,
+    prepare_arguments,
+    resume_arguments,
+    train_arguments,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def request(**fields: object) -> TrainingRequest:
+    return TrainingRequest.model_validate({"sources": ["birds"], "pictures": 1000, **fields})
+
+
+def ended(process: TrainingProcess) -> int:
+    deadline = time.monotonic() + 120
+    while (code := process.exit_code) is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return code
+
+
+def test_a_request_becomes_the_commands_own_options(tmp_path: Path) -> None:
+    asked = request(
+        encoder={"network": "resnet18.a1_in1k", "layer": "layer2", "input_size": 96},
+        image_size=32,
+        batch=16,
+        learning_rate=0.001,
+        feature_size=48,
+        seed=3,
+        held_out=64,
+        minimum=128,
+        until="2040-01-01T00:00:00+00:00",
+        checkpoint_seconds=7,
+    )
+    arguments = train_arguments(asked, [str(tmp_path / "a")], str(tmp_path / "run"))
+    given = dict(itertools.pairwise(arguments))
+    assert (given["--encoder"], given["--encoder-layer"]) == ("resnet18.a1_in1k", "layer2")
+    assert (given["--encoder-size"], given["--image-size"], given["--batch"]) == ("96", "32", "16")
+    assert (given["--learning-rate"], given["--feature-size"], given["--seed"]) == ("0.001", "48", "3")
+    assert (given["--held-out"], given["--minimum"], given["--pictures"]) == ("64", "128", "1000")
+    assert (given["--until"], given["--checkpoint-every"]) == ("2040-01-01T00:00:00+00:00", "7")
+    # It gets as far as its sources only if it has taken all the options.
+    process = TrainingProcess(arguments, tmp_path, threads=1, device="cpu")
+    assert ended(process) == 1
+    assert "does not exist; expected an image folder" in process.last_words()
+
+
+def test_preparing_alone_ends_before_the_first_step_and_resuming_keeps_the_deadline() -> None:
+    asked = request(until="2040-01-01T00:00:00+00:00")
+    assert prepare_arguments(asked, ["a"], "run")[-2:] == ["--until", "1970-01-01T00:00"]
+    resumed = resume_arguments(asked, "run")
+    assert resumed[:4] == ["resume", "run", "--pictures", "1000"]
+    assert "--until" not in resumed
+
+
+def test_what_was_not_asked_for_is_left_to_the_command() -> None:
+    arguments = train_arguments(request(), ["a"], "run")
+    for option in ("--image-size", "--encoder-size", "--batch", "--preset", "--until", "--seed"):
+        assert option not in arguments
+
+
+def test_its_last_words_are_the_reason(tmp_path: Path) -> None:
+    absent = str(tmp_path / "nowhere")
+    process = TrainingProcess(["train", absent, "--run", str(tmp_path)], tmp_path, threads=1, device="cpu")
+    assert ended(process) == 1
+    assert process.last_words().startswith(f"error: {absent} does not exist")
+
+
+def test_it_gets_no_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGO_S3_SECRET_KEY", "secret")
+    process = TrainingProcess(["bounds", "x", "--out", "y"], tmp_path, threads=1, device="cpu")
+    process.pause()
+    assert "IMAGO_S3_SECRET_KEY" not in psutil.Process(process.pid).environ()
+    process.kill()
+    assert process.last_words().startswith("The training's process was ended by SIGKILL")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+def test_it_does_not_outlive_its_worker(tmp_path: Path) -> None:
+    worker = f"""
+import time
+from pathlib import Path
+from worker.training_process import TrainingProcess
+process = TrainingProcess(["bounds", "--help"], Path({str(tmp_path)!r}), threads=None, device="cpu")
+process.pause()
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", worker], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        training = psutil.Process(int(run.stdout.readline()))
+        os.kill(run.pid, signal.SIGKILL)
+        run.wait()
+    # It was stopped before it could ask the kernel; now it finds its worker gone, or is ended.
+    training.send_signal(signal.SIGCONT)
+    training.wait(60)
