@@ -15,7 +15,17 @@ from api.web import pages
 
 blueprint = Blueprint("discovery", __name__)
 
-COLLECTIONS = ("networks", "generators", "techniques", "jobs", "visualizations", "queue", "me", "keys")
+COLLECTIONS = (
+    "networks",
+    "generators",
+    "trainings",
+    "techniques",
+    "jobs",
+    "visualizations",
+    "queue",
+    "me",
+    "keys",
+)
 
 
 @blueprint.get("/")

@@ -62,11 +62,11 @@ class Trainer:
             )
         if claim is None:
             return False
-        self._let_go()
         keeper = self._keeper(claim, confirmed_at)
         with structlog.contextvars.bound_contextvars(training=claim.id, fence=claim.fence):
             keeper.start()
             try:
+                self._let_go()
                 self._run(claim, keeper, serve, tend)
             finally:
                 self._current = None

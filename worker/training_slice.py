@@ -17,7 +17,7 @@ from services.settings import Settings
 from services.storage import Corrupt, ObjectStore, generator_key, sha256_of_file, training_key
 from services.training_leases import Sample, TrainingClaim
 from worker.crash_points import crash_point
-from worker.heartbeat import LeaseKeeper, LeaseLost, Stopping
+from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.persistence import persist
 from worker.stopping import StopFlag
 from worker.training_data import locate_sources
@@ -158,6 +158,8 @@ class TrainingSlice:
         waited, next_look = False, time.monotonic()
         while process.exit_code is None:
             self._keeper.check()
+            if self._claim.id in self._keeper.canceled:
+                raise EverythingCanceled
             if time.monotonic() >= next_look:
                 waited = self._look(process, waited, makes_way=makes_way)
                 next_look = time.monotonic() + LOOK_SECONDS
