@@ -75,6 +75,8 @@ class TrainingScene:
         root = scene.folder / "data"
         draw_pictures(root / "discs")
         scene.environment["IMAGO_DATA_ROOT"] = str(root)
+        # What is computed here is heavier than a small batch: a busy machine must not look like a dead one.
+        scene.environment["IMAGO_LEASE_SECONDS"] = "10"
         register_encoder(scene.database)
         return cls(scene)
 
