@@ -1,4 +1,4 @@
-"""The tables. What each state means stands here; who may change it, in `submission`, `leases` and `jobs`.
+"""The tables. What each state means stands in `states`.
 
 Enumerations are text with a named CHECK, which a migration can change. Ids and digests collate as "C": Python
 compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
@@ -8,99 +8,37 @@ visualizations by digest, then jobs by id.
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING = {
-    "pk": "pk_%(table_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-}
+from services.schema_base import CREATED, Base, Id, Json, one_of
+from services.states import LIVE_JOBS, JobState, Lane, State, TrainingState
+from services.training_schema import TrainingRow, TrainingSampleRow
 
-
-class State(StrEnum):
-    """Of a visualization."""
-
-    QUEUED = "queued"
-    """Waits to be claimed."""
-    LEASED = "leased"
-    """A worker computes it under `lease_id`."""
-    DONE = "done"
-    """Final: its objects are in the store."""
-    FAILED = "failed"
-    """Ended without a picture; `error` explains it. Asked for again, it is queued anew."""
-    UNREACHABLE = "unreachable"
-    """Final: no gradient reaches the code, so no picture of this unit can exist."""
-    CANCELED = "canceled"
-    """No live job wants it. With a `lease_id`, a worker has not yet noticed."""
-
-
-class JobState(StrEnum):
-    QUEUED = "queued"
-    """Nothing of it has been claimed."""
-    RUNNING = "running"
-    """A worker has claimed some of it."""
-    CANCELING = "canceling"
-    """Canceled; a worker still computes some of it and will stop at its next heartbeat."""
-    SUCCEEDED = "succeeded"
-    """Every item is done or unreachable, at least one done."""
-    FAILED = "failed"
-    """Everything has ended, and an item failed or none is done."""
-    CANCELED = "canceled"
-
-
-LIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
-"""States of a job that still wants its items."""
-
-
-class TrainingState(StrEnum):
-    QUEUED = "queued"
-    """Waits to be claimed: for the first time, or to go on from its checkpoint."""
-    RUNNING = "running"
-    """A worker trains."""
-    CANCELING = "canceling"
-    """Canceled; the worker will stop at its next heartbeat."""
-    SUCCEEDED = "succeeded"
-    """Final: the generator is registered."""
-    FAILED = "failed"
-    """Final; `error` explains it."""
-    CANCELED = "canceled"
-
-
-class Lane(StrEnum):
-    INTERACTIVE = "interactive"
-    """Someone waits."""
-    BULK = "bulk"
-    """Overnight."""
-
-
-def _one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> sa.CheckConstraint:
-    listed = ", ".join(f"'{value}'" for value in values)
-    return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
-_Json = dict[str, Any]
-_Id = sa.Text(collation="C")
-
-
-class Base(DeclarativeBase):
-    metadata = sa.MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own protocol)
-        str: sa.Text(),
-        datetime: sa.DateTime(timezone=True),
-        float: sa.Double(),
-        _Json: JSONB(none_as_null=True),
-        list[Any]: JSONB(none_as_null=True),
-    }
-
-
-_CREATED = sa.func.now()
+__all__ = [
+    "LIVE_JOBS",
+    "QUEUE_TURNS",
+    "ApiKeyRow",
+    "Base",
+    "GeneratorRow",
+    "JobRow",
+    "JobState",
+    "JobVisualizationRow",
+    "Lane",
+    "LayerRow",
+    "LeaseRow",
+    "NetworkRow",
+    "RecipeRow",
+    "State",
+    "TrainingRow",
+    "TrainingSampleRow",
+    "TrainingState",
+    "VisualizationRow",
+    "WorkerRow",
+]
 
 
 class NetworkRow(Base):
@@ -108,13 +46,13 @@ class NetworkRow(Base):
 
     __tablename__ = "networks"
     __table_args__ = (
-        _one_of("source", ("efficientnet-lite", "torchvision", "timm", "file")),
-        _one_of("state", ("pending", "ready", "failed")),
+        one_of("source", ("efficientnet-lite", "torchvision", "timm", "file")),
+        one_of("state", ("pending", "ready", "failed")),
         sa.CheckConstraint("state <> 'ready' OR weights_sha256 IS NOT NULL", name="ready_has_weights"),
         sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
     )
 
-    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
     source: Mapped[str]
     architecture: Mapped[str]
     weights: Mapped[str | None]
@@ -122,11 +60,11 @@ class NetworkRow(Base):
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
     weights_sha256: Mapped[str | None]
-    preprocessing: Mapped[_Json | None]
+    preprocessing: Mapped[Json | None]
     labels: Mapped[list[Any]] = mapped_column(server_default="[]")
     inspection_tries: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     inspection_until: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     inspected_at: Mapped[datetime | None]
 
 
@@ -138,9 +76,9 @@ class LayerRow(Base):
     )
 
     network_id: Mapped[str] = mapped_column(
-        _Id, sa.ForeignKey("networks.id", ondelete="CASCADE"), primary_key=True
+        Id, sa.ForeignKey("networks.id", ondelete="CASCADE"), primary_key=True
     )
-    name: Mapped[str] = mapped_column(_Id, primary_key=True)
+    name: Mapped[str] = mapped_column(Id, primary_key=True)
     ordinal: Mapped[int]
     kind: Mapped[str]
     units: Mapped[int]
@@ -159,23 +97,23 @@ class GeneratorRow(Base):
         sa.Index("uq_generators_default", "is_default", unique=True, postgresql_where=sa.text("is_default")),
     )
 
-    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
     weights_sha256: Mapped[str]
     architecture: Mapped[str]
     code_shape: Mapped[list[Any]]
     image_size: Mapped[int]
     encoder: Mapped[str]
-    info: Mapped[_Json]
+    info: Mapped[Json]
     is_default: Mapped[bool] = mapped_column(server_default=sa.false())
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
 
 
 class RecipeRow(Base):
     __tablename__ = "recipes"
 
-    digest: Mapped[str] = mapped_column(_Id, primary_key=True)
+    digest: Mapped[str] = mapped_column(Id, primary_key=True)
     technique: Mapped[str]
-    parameters: Mapped[_Json]
+    parameters: Mapped[Json]
 
 
 class LeaseRow(Base):
@@ -183,7 +121,7 @@ class LeaseRow(Base):
 
     __tablename__ = "leases"
     __table_args__ = (
-        _one_of("outcome", ("finished", "released", "expired")),
+        one_of("outcome", ("finished", "released", "expired")),
         sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ended_has_outcome"),
         sa.Index("ix_leases_open", "expires_at", postgresql_where=sa.text("ended_at IS NULL")),
         sa.Index("ix_leases_ended", "ended_at", postgresql_where=sa.text("ended_at IS NOT NULL")),
@@ -195,7 +133,7 @@ class LeaseRow(Base):
     settled: Mapped[int] = mapped_column(server_default="0")
     steps: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
     expires_at: Mapped[datetime]
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     ended_at: Mapped[datetime | None]
     outcome: Mapped[str | None]
 
@@ -205,8 +143,8 @@ class VisualizationRow(Base):
 
     __tablename__ = "visualizations"
     __table_args__ = (
-        _one_of("state", State),
-        _one_of("lane", Lane),
+        one_of("state", State),
+        one_of("lane", Lane),
         sa.ForeignKeyConstraint(["network_id", "layer"], ["layers.network_id", "layers.name"]),
         sa.CheckConstraint("length(digest) = 64", name="digest"),
         sa.CheckConstraint("(position_y IS NULL) = (position_x IS NULL)", name="position"),
@@ -246,17 +184,17 @@ class VisualizationRow(Base):
         ),
     )
 
-    digest: Mapped[str] = mapped_column(_Id, primary_key=True)
-    network_id: Mapped[str] = mapped_column(_Id)
-    layer: Mapped[str] = mapped_column(_Id)
+    digest: Mapped[str] = mapped_column(Id, primary_key=True)
+    network_id: Mapped[str] = mapped_column(Id)
+    layer: Mapped[str] = mapped_column(Id)
     unit: Mapped[int]
     position_y: Mapped[int | None]
     position_x: Mapped[int | None]
-    generator_id: Mapped[str] = mapped_column(_Id, sa.ForeignKey("generators.id"))
-    recipe_digest: Mapped[str] = mapped_column(_Id, sa.ForeignKey("recipes.digest"))
+    generator_id: Mapped[str] = mapped_column(Id, sa.ForeignKey("generators.id"))
+    recipe_digest: Mapped[str] = mapped_column(Id, sa.ForeignKey("recipes.digest"))
     seed: Mapped[int]
     engine: Mapped[str]
-    batch_key: Mapped[str] = mapped_column(_Id)
+    batch_key: Mapped[str] = mapped_column(Id)
 
     state: Mapped[str] = mapped_column(server_default="queued")
     lane: Mapped[str]
@@ -265,7 +203,7 @@ class VisualizationRow(Base):
     attempt: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     crash_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     not_before: Mapped[datetime | None]
-    error: Mapped[_Json | None]
+    error: Mapped[Json | None]
 
     activation: Mapped[float | None]
     predictions: Mapped[list[Any] | None]
@@ -277,8 +215,8 @@ class VisualizationRow(Base):
     width: Mapped[int | None]
     height: Mapped[int | None]
     crop_box: Mapped[list[Any] | None]
-    provenance: Mapped[_Json | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    provenance: Mapped[Json | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     finished_at: Mapped[datetime | None]
 
 
@@ -291,12 +229,12 @@ class ApiKeyRow(Base):
 
     __tablename__ = "api_keys"
 
-    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
     name: Mapped[str]
     prefix: Mapped[str]
     secret_sha256: Mapped[str]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(sa.Text))
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
@@ -309,8 +247,8 @@ class JobRow(Base):
 
     __tablename__ = "jobs"
     __table_args__ = (
-        _one_of("state", JobState),
-        _one_of("lane", Lane),
+        one_of("state", JobState),
+        one_of("lane", Lane),
         sa.CheckConstraint("total > 0 AND cached BETWEEN 0 AND total", name="total"),
         sa.CheckConstraint("least(done, failed, unreachable, canceled) >= 0", name="counts"),
         sa.CheckConstraint(
@@ -335,11 +273,11 @@ class JobRow(Base):
         ),
     )
 
-    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
     state: Mapped[str]
     lane: Mapped[str]
-    request: Mapped[_Json]
-    owner_key_id: Mapped[str | None] = mapped_column(_Id, sa.ForeignKey("api_keys.id"))
+    request: Mapped[Json]
+    owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey("api_keys.id"))
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str]
     total: Mapped[int]
@@ -348,11 +286,11 @@ class JobRow(Base):
     failed: Mapped[int] = mapped_column(server_default="0")
     unreachable: Mapped[int] = mapped_column(server_default="0")
     canceled: Mapped[int] = mapped_column(server_default="0")
-    errors: Mapped[_Json] = mapped_column(server_default="{}")
+    errors: Mapped[Json] = mapped_column(server_default="{}")
     turn: Mapped[int] = mapped_column(sa.BigInteger)
     rate: Mapped[float | None]
     rate_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
@@ -363,102 +301,18 @@ class JobVisualizationRow(Base):
     __tablename__ = "job_visualizations"
     __table_args__ = (sa.UniqueConstraint("digest", "job_id"),)
 
-    job_id: Mapped[str] = mapped_column(_Id, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(Id, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True)
-    digest: Mapped[str] = mapped_column(_Id, sa.ForeignKey("visualizations.digest"))
-
-
-class TrainingRow(Base):
-    """A generator that is to be trained. The increasing `fence` counts its claims: whatever a worker reports
-    changes the row only as long as its own fence stands here.
-
-    `crashes` counts ends of the training's process, `deaths` those of its workers since the last checkpoint.
-    `cleared`: nothing is left in the store but what the row points to.
-    """
-
-    __tablename__ = "trainings"
-    __table_args__ = (
-        _one_of("state", TrainingState),
-        sa.CheckConstraint(
-            "(state IN ('running', 'canceling')) = (worker_id IS NOT NULL)"
-            " AND (worker_id IS NULL) = (expires_at IS NULL)",
-            name="held",
-        ),
-        sa.CheckConstraint(
-            "state <> 'succeeded' OR generator_id IS NOT NULL", name="succeeded_has_generator"
-        ),
-        sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
-        sa.CheckConstraint(
-            "(state IN ('succeeded', 'failed', 'canceled')) = (finished_at IS NOT NULL)", name="finished"
-        ),
-        # The name is taken from the submission on, not only when the generator is there.
-        sa.Index(
-            "uq_trainings_name",
-            "name",
-            unique=True,
-            postgresql_where=sa.text("state IN ('queued', 'running', 'canceling')"),
-        ),
-        sa.Index(
-            "uq_trainings_idempotency_key",
-            "owner_key_id",
-            "idempotency_key",
-            unique=True,
-            postgresql_nulls_not_distinct=True,
-            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
-        ),
-        sa.Index(
-            "ix_trainings_open",
-            "id",
-            postgresql_where=sa.text("state IN ('queued', 'running', 'canceling') OR NOT cleared"),
-        ),
-    )
-
-    id: Mapped[str] = mapped_column(_Id, primary_key=True)
-    name: Mapped[str] = mapped_column(_Id)
-    state: Mapped[str] = mapped_column(server_default="queued")
-    request: Mapped[_Json]
-    owner_key_id: Mapped[str | None] = mapped_column(_Id, sa.ForeignKey("api_keys.id"))
-    idempotency_key: Mapped[str | None]
-    request_hash: Mapped[str]
-    fence: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
-    worker_id: Mapped[str | None]
-    expires_at: Mapped[datetime | None]
-    crashes: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    deaths: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    progress: Mapped[_Json] = mapped_column(server_default="{}")
-    error: Mapped[_Json | None]
-    checkpoint_object: Mapped[str | None]
-    log_object: Mapped[str | None]
-    card_object: Mapped[str | None]
-    generator_id: Mapped[str | None] = mapped_column(_Id, sa.ForeignKey("generators.id"))
-    cleared: Mapped[bool] = mapped_column(server_default=sa.false())
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]
-
-
-class TrainingSampleRow(Base):
-    """What a training could do after so many pictures: held-out metrics, and a grid of pictures if one was
-    drawn."""
-
-    __tablename__ = "training_samples"
-
-    training_id: Mapped[str] = mapped_column(
-        _Id, sa.ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True
-    )
-    pictures: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
-    held_out: Mapped[_Json]
-    image_object: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    digest: Mapped[str] = mapped_column(Id, sa.ForeignKey("visualizations.digest"))
 
 
 class WorkerRow(Base):
     __tablename__ = "workers"
-    __table_args__ = (_one_of("state", ("running", "stopped")),)
+    __table_args__ = (one_of("state", ("running", "stopped")),)
 
-    id: Mapped[str] = mapped_column(_Id, primary_key=True)
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
     host: Mapped[str]
     device: Mapped[str]
     state: Mapped[str]
-    started_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
-    seen_at: Mapped[datetime] = mapped_column(server_default=_CREATED)
+    started_at: Mapped[datetime] = mapped_column(server_default=CREATED)
+    seen_at: Mapped[datetime] = mapped_column(server_default=CREATED)
