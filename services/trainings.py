@@ -9,7 +9,8 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services.errors import Conflict, Invalid, NotFound
+from services.access import Principal
+from services.errors import Conflict, Forbidden, Invalid, NotFound
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.schema import TrainingRow, TrainingSampleRow, TrainingState
 from services.training_leases import Sample
@@ -87,13 +88,19 @@ def list(
     return Page(tuple(_views(session, rows[:limit])), following)
 
 
-def cancel(session: Session, id: str) -> TrainingView:
+def cancel(session: Session, id: str, *, by: Principal | None = None) -> TrainingView:
     """Stop a training; nothing of it is kept but its log and samples.
 
     It is `canceling` until its worker has noticed, `canceled` at once where there is none. Canceling again
-    changes nothing. Raises `NotFound`, or `Conflict` when it has ended otherwise.
+    changes nothing. `by` is who asks, None for the operator of the service. Raises `NotFound`, `Forbidden`
+    when the training is another key's and `by` is no admin, or `Conflict` when it has ended otherwise.
     """
     row = _row(session, id, lock=True)
+    if by is not None and not by.owns(row.owner_key_id):
+        raise Forbidden(
+            f"The training {id} was submitted with another key; it is canceled with that one or with one of "
+            "the scope 'admin'."
+        )
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     if row.state == TrainingState.QUEUED:
         row.state, row.finished_at = TrainingState.CANCELED, now

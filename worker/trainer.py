@@ -167,7 +167,6 @@ class Trainer:
 
         return LeaseKeeper(
             pulse,
-            [claim.id],
             lease_seconds=settings.lease_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             confirmed_at=confirmed_at,

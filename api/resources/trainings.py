@@ -6,7 +6,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.auth import requires
+from api.auth import principal, requires
 from api.caching import FOREVER, REVALIDATE, conditional
 from api.context import context
 from api.objects import object_response
@@ -59,9 +59,13 @@ def get_training(path: TrainingPath, query: NoQuery) -> Response:
 @blueprint.post("/<training>/cancel", responses={200: Training, 202: Training})
 @requires("jobs:write")
 def cancel_training(path: TrainingPath) -> Response:
-    """Cancel a training. Its log and samples stay. 202 while its worker has not noticed yet."""
+    """Cancel a training.
+
+    Only the key that submitted it and keys with the scope `admin` may. Its log and samples stay. 202 while
+    its worker has not noticed yet.
+    """
     with context().database.session() as session:
-        view = trainings.cancel(session, path.training)
+        view = trainings.cancel(session, path.training, by=principal())
     return as_it_stands(view)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from flask_openapi3.openapi import OpenAPI
 
 from services import training_leases
 from services.database import Database
@@ -168,6 +169,15 @@ def test_canceling_is_for_what_has_not_ended(client: FlaskClient, database: Data
     with database.session() as session:
         assert training_leases.release(session, claimed.id, claimed.fence)
     assert client.get(running).get_json()["state"] == "canceled"
+
+
+def test_a_training_is_canceled_by_the_key_that_submitted_it_or_by_an_admin(
+    app: OpenAPI, client: FlaskClient, database: Database
+) -> None:
+    path = client.post("/v1/generators", json=body()).headers["Location"]
+    assert with_key(app, database, "jobs:write").post(f"{path}/cancel").status_code == 403
+    assert client.get(path).get_json()["state"] == "queued"
+    assert with_key(app, database, "admin").post(f"{path}/cancel").get_json()["state"] == "canceled"
 
 
 def test_a_finished_training_leads_to_its_generator_and_cannot_be_canceled(

@@ -136,7 +136,7 @@ def test_a_recipe_that_needs_the_prior_of_codes_is_refused_where_the_generator_h
     assert pointers == ["/recipe/parameters/space", "/recipe/parameters/start"]
     with staged.session() as session:
         info = scene.INFO | {"prior": {"directions": 8, "prototypes": 4}}
-        catalog.register_generator(session, "knowing", info, "c" * 64, "knowing.safetensors")
+        catalog.register_generator(session, "knowing", info, "c" * 64)
     assert submit(staged, request(recipe=recipe, generator="knowing")).created
 
 
