@@ -113,24 +113,20 @@ class TrainingSlice:
 
     def _restore(self, sources: list[str]) -> bool:
         """Bring back the last checkpoint with its data and log. False if the training begins."""
-        claim = self._claim
-        if claim.checkpoint_object is None or claim.log_object is None:
+        folder, checkpoint, logged = self.folder, self._claim.checkpoint_object, self._claim.log_object
+        if checkpoint is None or logged is None:
             return False
-        if not self.folder.prepared:
-            self._run(prepare_arguments(claim.request, sources, str(self.folder.path)))
+        if not folder.prepared:
+            self._run(prepare_arguments(self._claim.request, sources, str(folder.path)))
         try:
-            self._insist(lambda: self._fetch(claim.checkpoint_object, self.folder.checkpoint), "fetch")
-            self._insist(lambda: self._fetch(claim.log_object, self.folder.log), "fetch")
+            self._insist(lambda: self._store.fetch(checkpoint, folder.checkpoint), "fetch")
+            self._insist(lambda: self._store.fetch(logged, folder.log), "fetch")
         except (NotFound, Corrupt) as error:
             log.error("checkpoint_lost", error=str(error))
-            self.folder.checkpoint.unlink(missing_ok=True)
-        self._saved = self.folder.checkpoint_time()
+            folder.checkpoint.unlink(missing_ok=True)
+        self._saved = folder.checkpoint_time()
         self._trains = True
         return self._saved is not None
-
-    def _fetch(self, key: str | None, path: Path) -> None:
-        assert key is not None
-        self._store.fetch(key, path)
 
     def _run(self, arguments: list[str], *, makes_way: bool = True) -> None:
         """Run the process to its end."""
