@@ -39,6 +39,8 @@ def check_generator(training: TrainingScene, id: str) -> catalog.Generator:
     assert view.samples[0].image_object
     assert view.log_object
     assert b'"held_out"' in scene.store.get(view.log_object)
+    assert view.card_object
+    assert b"efficientnet_lite0" in scene.store.get(view.card_object)
     return generator
 
 
@@ -54,7 +56,7 @@ def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingSce
     assert str(scene.folder) not in str(generator.info)
     # Nothing is left of it but what the row points to.
     until(lambda: bool(training.column(id, "cleared")), "the store is cleared")
-    assert scene.store.keys(f"trainings/{id}/") == [view.log_object]
+    assert set(scene.store.keys(f"trainings/{id}/")) == {view.log_object, view.card_object}
     assert not list((scene.folder / "cache" / "trainings").iterdir())
 
 
