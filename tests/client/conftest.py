@@ -96,7 +96,12 @@ class Service:
             assert pending is not None
             assert pending.id == network
             networks.record_inspection(
-                session, network, weights_sha256="a" * 64, preprocessing={}, labels=LABELS, layers=LAYERS
+                session,
+                network,
+                weights_sha256="a" * 64,
+                preprocessing={"size": 224},
+                labels=LABELS,
+                layers=LAYERS,
             )
 
 

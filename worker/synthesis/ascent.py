@@ -49,8 +49,9 @@ PATIENCE = 8
 """Steps without any gradient after which an item is given up: nothing moves its code but the decay."""
 
 RETREAT = 0.1
-"""Share of the way back to the mean code that an item goes when its gradient has become zero: a picture that
-is saturated everywhere would stay as it is.
+"""Share of the way back that an item goes at each step at which it is lost: to the mean code when its gradient
+has become zero (a picture that is saturated everywhere would stay as it is), and in the whitened space to where
+it began while it excites the unit less than there.
 """
 
 
@@ -135,6 +136,7 @@ class _Ascent:
         draws = [torch.Generator().manual_seed(item.seed) for item in items]
         ranking = Ranking(network, generator, self.layer, self.prefix, self.fit)
         self.points = starting_points(self.space, generator, items, parameters, draws, ranking, run)
+        self.home = self.space.limited(self.points) if parameters.space == "whitened" else None
         self.views = Views(parameters, draws, self.device)
 
         self.count = len(items)
@@ -174,7 +176,7 @@ class _Ascent:
         if step == 0 and self._climbs_before_activation(group, gradient):
             activation, gradient = self._gradient(step, group)
         self.traces[step, group.kept] = activation[: group.count]
-        self._move(step, group, gradient)
+        self._move(step, group, activation, gradient)
 
     def _gradient(self, step: int, group: _Group) -> tuple[Tensor, Tensor]:
         """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
@@ -214,7 +216,7 @@ class _Ascent:
         group.flat = flat
         return True
 
-    def _move(self, step: int, group: _Group, gradient: Tensor) -> None:
+    def _move(self, step: int, group: _Group, activation: Tensor, gradient: Tensor) -> None:
         parameters, points = self.parameters, self.points[group.index]
         size = gradient.abs().flatten(1).mean(1)
         finite = torch.isfinite(size)
@@ -236,6 +238,9 @@ class _Ascent:
         climbed = self.space.limited(points + rate * update) * parameters.decay
         stuck = (size == 0) & self.moved[group.index]
         climbed = torch.where(_column(stuck, points), climbed.lerp(self.space.centre, RETREAT), climbed)
+        if self.home is not None:
+            lost = _column(activation < self.traces[0, group.index], points)
+            climbed = torch.where(lost, climbed.lerp(self.home[group.index], RETREAT), climbed)
         self.points[group.kept] = torch.where(keep, climbed, points)[: group.count]
         self.moved[group.kept] |= (finite & (size > 0))[: group.count]
         self.skipped[group.kept] += (~finite)[: group.count]

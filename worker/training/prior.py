@@ -16,6 +16,9 @@ EXACT = 4096
 """Up to so many code neurons the directions are eigenvectors of the covariance; above, a randomized estimate
 (Halko et al. 2011), whose memory grows with the neurons and not with their square."""
 ROUNDS = 10
+LEAST_SHARE = 0.25
+"""Of the mean number of codes in a cluster: the centre of a smaller one is an outlier's and not typical, and
+generators draw it badly."""
 
 
 def measured_prior(
@@ -50,14 +53,15 @@ def _principal(sample: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _cluster_centres(points: Tensor, count: int, random: torch.Generator) -> Tensor:
-    """k-means (Lloyd) of points [N, R]: centres [count, R]. A cluster that loses all its points begins anew
-    at one of them.
+    """k-means (Lloyd) of points [N, R]: the centres [at most `count`, R] of clusters of more than a few. A
+    cluster that loses all its points begins anew at one of them.
     """
     centres = points[torch.randperm(len(points), generator=random)[:count]].clone()
+    sizes = torch.ones(count)
     for _ in range(ROUNDS):
         owner = torch.cat([torch.cdist(part, centres).argmin(1) for part in torch.split(points, 8192)])
         sums = torch.zeros_like(centres).index_add_(0, owner, points)
-        sizes = torch.bincount(owner, minlength=count)[:, None]
+        sizes = torch.bincount(owner, minlength=count)
         anew = points[torch.randint(len(points), (count,), generator=random)]
-        centres = torch.where(sizes > 0, sums / sizes.clamp_min(1), anew)
-    return centres
+        centres = torch.where(sizes[:, None] > 0, sums / sizes[:, None].clamp_min(1), anew)
+    return centres[sizes >= LEAST_SHARE * len(points) / count]
