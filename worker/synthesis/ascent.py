@@ -49,9 +49,9 @@ PATIENCE = 8
 """Steps without any gradient after which an item is given up: nothing moves its code but the decay."""
 
 RETREAT = 0.1
-"""Share of the way back that an item goes at each step at which it is lost: to the mean code when its gradient
-has become zero (a picture that is saturated everywhere would stay as it is), and in the whitened space to where
-it began while it excites the unit less than there.
+"""Share of the way back that an item goes at each step at which it is lost: to the mean code when its
+gradient has become zero (a picture that is saturated everywhere would stay as it is), and in the whitened
+space to where it began while it excites the unit less than there.
 """
 
 

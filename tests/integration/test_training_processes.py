@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.unit.training.conftest import drawn
 from worker.training.checkpoint import read_facts
 from worker.training.command import main
 from worker.training.tuning import SETTINGS
@@ -31,10 +32,10 @@ def _tuned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory, picture_bytes: Callable[[int], bytes]) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     for i in range(40):
-        (folder / f"{i:02d}.png").write_bytes(picture_bytes(i))
+        (folder / f"{i:02d}.png").write_bytes(drawn(i))
     return folder
 
 
