@@ -13,6 +13,7 @@ from worker.synthesis.code_spaces import CodeSpace
 from worker.synthesis.fitting import Fit
 from worker.synthesis.generators import Generator
 from worker.synthesis.lanes import Run
+from worker.synthesis.metrics import from_bytes, to_bytes
 from worker.synthesis.networks import Network
 from worker.synthesis.objectives import Position, UnitObjective
 from worker.synthesis.pictures import Item
@@ -101,28 +102,47 @@ class Ranking:
         return activations
 
     def _measured(self, position: Position | None, run: Run) -> Tensor:
-        generator, network = self._generator, self._network
-        assert generator.prior is not None
-        codes = generator.prior.code(generator.prior.prototypes.float())
-        channels = self._layer.shape[0]
-        at = UnitObjective(self._layer, [0], [position]).positions[0]
+        network, pictures = self._network, prototype_pictures(self._generator, run)
+        (at,) = UnitObjective(self._layer, [0], [position]).positions
 
         @torch.no_grad()
-        def look(index: Tensor) -> Tensor:
-            # Filled up to one size, as everywhere: results do not depend on how many there are.
-            filled = torch.cat([index, index[:1].expand(GROUP - len(index))])
-            image = generator(codes[filled].to(next(generator.network.parameters()).dtype)).clamp(0, 1)
-            output = self._prefix(network.preprocessing(self._fit(image.to(network.dtype))))
-            maps = output if output.ndim == 2 else output[:, :, at[0], at[1]]
-            return maps[: len(index), :channels].float().cpu()
+        def look(group: Tensor) -> Tensor:
+            x = self._fit(from_bytes(_filled(group)).to(network.device, network.dtype))
+            output = self._prefix(network.preprocessing(x))
+            seen = output if output.ndim == 2 else output[:, :, at[0], at[1]]
+            return seen[: len(group)].float().cpu()
 
-        groups = torch.split(torch.arange(len(codes), device=codes.device), GROUP)
-        return torch.cat(run(look, groups)).nan_to_num(-torch.inf)
+        return torch.cat(run(look, torch.split(pictures, GROUP))).nan_to_num(-torch.inf)
+
+
+def prototype_pictures(generator: Generator, run: Run) -> Tensor:
+    """The pictures of all prototypes, uint8 RGB [K, 3, S, S] on the CPU; drawn once for each generator."""
+    with _LOCK:
+        known = _PICTURES.get(generator)
+    if known is not None:
+        return known
+    assert generator.prior is not None
+    codes = generator.prior.code(generator.prior.prototypes.float())
+    dtype = next(generator.network.parameters()).dtype
+
+    @torch.no_grad()
+    def draw(group: Tensor) -> Tensor:
+        return to_bytes(generator(_filled(group).to(dtype)))[: len(group)].cpu()
+
+    pictures = torch.cat(run(draw, torch.split(codes, GROUP)))
+    with _LOCK:
+        return _PICTURES.setdefault(generator, pictures)
+
+
+def _filled(group: Tensor) -> Tensor:
+    """Up to one size, as everywhere: what is computed does not depend on how much of it there is."""
+    return torch.cat([group, group[:1].expand(GROUP - len(group), *group.shape[1:])])
 
 
 _Key = tuple[object, ...]
 _LOCK = Lock()
 _Memory = OrderedDict[_Key, Tensor]
+_PICTURES: "WeakKeyDictionary[Generator, Tensor]" = WeakKeyDictionary()
 _MEMORIES: "WeakKeyDictionary[nn.Module, WeakKeyDictionary[Generator, _Memory]]" = WeakKeyDictionary()
 
 

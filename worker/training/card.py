@@ -93,7 +93,7 @@ def facts_of(generator_file: Path, info: GeneratorInfo, record: TrainingRecord) 
         chosen = [entries[p] for p in _spread(sorted(entries))]
         names = list(chosen[-1]["held_out"])
         cells = [
-            (f"{e['pictures']:,}", *(f"{e['held_out'].get(n, np.nan):.4f}" for n in names)) for e in chosen
+            (f"{e['pictures']:,}", *(_figure(e["held_out"].get(name)) for name in names)) for e in chosen
         ]
         parts += [
             "## Figures over the training\n",
@@ -112,6 +112,11 @@ def facts_of(generator_file: Path, info: GeneratorInfo, record: TrainingRecord) 
     settings = ", ".join(f"{name} {value}" for name, value in record.options.items() if value != "")
     parts += ["## Settings\n", settings + "\n"]
     return "\n".join(parts)
+
+
+def _figure(value: float | None) -> str:
+    """A figure that was not measured yet at the time is a dash."""
+    return "–" if value is None else f"{value:.4f}"
 
 
 def _spread(values: Sequence[int]) -> list[int]:
