@@ -17,7 +17,7 @@ from worker.training_process import (
     train_arguments,
 )
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def request(**fields: object) -> TrainingRequest:
