@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services import catalog, progress
 from services.access import Principal
-from services.errors import Conflict, Forbidden, Invalid, NotFound
+from services.errors import Conflict, NotFound
 from services.job_request import JobRequest, RecipeRequest, Target
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.planning import Limits
 from services.progress import ErrorSummary, JobView, QueuePlace, Units
+from services.requested import check_may_cancel, known_state, newest_first
 from services.schema import LIVE_JOBS, JobRow, JobState, State
 from services.settlement import end_complete
 from services.submission import Submission, requeue_ended, start_if_claimed, submit
@@ -109,7 +109,7 @@ def items(
     if state is None:
         rows = session.execute(_PAGE, given).all()
     else:
-        rows = session.execute(_PAGE_OF_STATE, {**given, "state": _known(State, state)}).all()
+        rows = session.execute(_PAGE_OF_STATE, {**given, "state": known_state(State, state)}).all()
     following = encode_cursor("items", [rows[limit - 1].ordinal]) if len(rows) > limit else None
     labels = {
         (row.network_id, row.layer): catalog.unit_labels(
@@ -129,11 +129,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView
     job has ended otherwise.
     """
     row = _row(session, id)
-    if by is not None and not by.owns(row.owner_key_id):
-        raise Forbidden(
-            f"The job {id} was submitted with another key; it is canceled with that one or with one of the "
-            "scope 'admin'."
-        )
+    check_may_cancel(row, "job", by)
     open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
     # Whoever would change the job must hold one of these items, so it stays as it is read now.
     session.refresh(row)
@@ -188,12 +184,6 @@ def _is_open(state: str) -> bool:
     return state in (State.QUEUED, State.LEASED)
 
 
-def _known(kind: type[State] | type[JobState], state: str) -> str:
-    if state not in tuple(kind):
-        raise Invalid.field("/state", f"must be one of {', '.join(tuple(kind))}; got {state!r}")
-    return state
-
-
 def _item(row: Any, labels: Any) -> JobItem:
     position = None if row.position_y is None else (row.position_y, row.position_x)
     return JobItem(
@@ -215,11 +205,5 @@ def list(
     session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
 ) -> Page[JobView]:
     """Jobs, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
-    query = sa.select(JobRow).order_by(JobRow.id.desc()).limit(limit_of(limit) + 1)
-    if cursor is not None:
-        query = query.where(JobRow.id < decode_cursor("jobs", cursor, (str,))[0])
-    if state is not None:
-        query = query.where(JobRow.state == _known(JobState, state))
-    rows = session.scalars(query).all()
-    following = encode_cursor("jobs", [rows[limit - 1].id]) if len(rows) > limit else None
-    return Page(tuple(progress.views(session, rows[:limit])), following)
+    rows, following = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state)
+    return Page(tuple(progress.views(session, rows)), following)

@@ -52,6 +52,9 @@ class TrainingState(StrEnum):
     CANCELED = "canceled"
 
 
+ENDED_TRAININGS = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
+
+
 class Lane(StrEnum):
     INTERACTIVE = "interactive"
     """Someone waits."""

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from services import progress
 from services.canonical import sha256_of
-from services.errors import IdempotencyKeyReused, Invalid
+from services.errors import Invalid
 from services.ids import new_id
 from services.job_request import JobRequest
 from services.planning import Limits, Plan, Planned, plan
 from services.progress import JobView
+from services.requested import replayed
 from services.schema import JobRow, JobState, Lane, RecipeRow, State
 from services.settlement import Change, end_complete, settle
 from services.spec import ENGINE_VERSION
@@ -97,9 +98,9 @@ def submit(
         raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
     request_hash = sha256_of(request.model_dump(mode="json"))
     if idempotency_key is not None:
-        known = _replay(session, owner, idempotency_key, request_hash)
+        known = replayed(session, JobRow, owner, idempotency_key, request_hash)
         if known is not None:
-            return known
+            return _repeated(session, known)
     planned = plan(session, request, limits or Limits())
     job_id = session.scalar(
         insert(JobRow)
@@ -121,27 +122,16 @@ def submit(
     if job_id is None:
         # The same key was submitted at the same moment: the insert has waited for that one to commit.
         assert idempotency_key is not None
-        known = _replay(session, owner, idempotency_key, request_hash)
+        known = replayed(session, JobRow, owner, idempotency_key, request_hash)
         assert known is not None
-        return known
+        return _repeated(session, known)
     row = session.get_one(JobRow, job_id)
     _insert_items(session, row, planned)
     job = progress.views(session, [row])[0]
     return Submission(job, created=True, all_cached=job.ended)
 
 
-def _replay(session: Session, owner: str | None, key: str, request_hash: str) -> Submission | None:
-    row = session.scalars(
-        sa.select(JobRow).where(
-            JobRow.owner_key_id.is_not_distinct_from(owner), JobRow.idempotency_key == key
-        )
-    ).first()
-    if row is None:
-        return None
-    if row.request_hash != request_hash:
-        raise IdempotencyKeyReused(
-            f"The idempotency key {key!r} was used for another request, which became {row.id}."
-        )
+def _repeated(session: Session, row: JobRow) -> Submission:
     return Submission(progress.views(session, [row])[0], created=False, all_cached=row.cached == row.total)
 
 

@@ -10,14 +10,13 @@ from sqlalchemy.orm import Session
 
 from services import catalog
 from services.canonical import sha256_of
-from services.errors import FieldError, IdempotencyKeyReused, Invalid, NotFound
+from services.errors import FieldError, Invalid, NotFound
 from services.generators import check_name
 from services.ids import new_id
+from services.requested import replayed
 from services.schema import GeneratorRow, TrainingRow
+from services.states import ENDED_TRAININGS
 from services.training_request import TrainingRequest
-
-LIVE = ("queued", "running", "canceling")
-"""States of a training that has not ended."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +45,9 @@ def submit(
     asked = request.model_dump(mode="json")
     request_hash = sha256_of({"name": name, **asked})
     if idempotency_key is not None:
-        known = _replay(session, owner, idempotency_key, request_hash)
+        known = replayed(session, TrainingRow, owner, idempotency_key, request_hash)
         if known is not None:
-            return known
+            return Submitted(known.id, created=False)
     layer = _checked(session, name, request, data_root)
     asked["encoder"]["layer"] = layer
     training_id = session.scalar(
@@ -69,25 +68,10 @@ def submit(
     # Submitted at the same moment: the insert has waited for that one to commit.
     known = None
     if idempotency_key is not None:
-        known = _replay(session, owner, idempotency_key, request_hash)
+        known = replayed(session, TrainingRow, owner, idempotency_key, request_hash)
     if known is None:
         raise Invalid.field("/name", _taken(name, "a training"))
-    return known
-
-
-def _replay(session: Session, owner: str | None, key: str, request_hash: str) -> Submitted | None:
-    row = session.scalars(
-        sa.select(TrainingRow).where(
-            TrainingRow.owner_key_id.is_not_distinct_from(owner), TrainingRow.idempotency_key == key
-        )
-    ).first()
-    if row is None:
-        return None
-    if row.request_hash != request_hash:
-        raise IdempotencyKeyReused(
-            f"The idempotency key {key!r} was used for another request, which became {row.id}."
-        )
-    return Submitted(row.id, created=False)
+    return Submitted(known.id, created=False)
 
 
 def _checked(session: Session, name: str, request: TrainingRequest, data_root: Path | None) -> str:
@@ -96,7 +80,7 @@ def _checked(session: Session, name: str, request: TrainingRequest, data_root: P
     if session.get(GeneratorRow, name) is not None:
         errors.append(FieldError("/name", _taken(name, "a generator")))
     elif session.scalar(
-        sa.select(TrainingRow.id).where(TrainingRow.name == name, TrainingRow.state.in_(LIVE))
+        sa.select(TrainingRow.id).where(TrainingRow.name == name, TrainingRow.state.not_in(ENDED_TRAININGS))
     ):
         errors.append(FieldError("/name", _taken(name, "a training that has not ended")))
     layer, wrong = _encoder(session, request)

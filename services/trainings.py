@@ -10,9 +10,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services.access import Principal
-from services.errors import Conflict, Forbidden, Invalid, NotFound
-from services.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.errors import Conflict, NotFound
+from services.paging import Page
+from services.requested import check_may_cancel, newest_first
 from services.schema import TrainingRow, TrainingSampleRow, TrainingState
+from services.states import ENDED_TRAININGS
 from services.training_leases import Sample
 from services.training_request import EncoderRequest, TrainingRequest
 from services.training_submission import Submitted, submit
@@ -32,7 +34,6 @@ __all__ = [
 
 Phase = Literal["preparing", "training", "exporting"]
 SAMPLES_SHOWN = 20
-_ENDED = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class TrainingView:
 
     @property
     def ended(self) -> bool:
-        return self.state in _ENDED
+        return self.state in ENDED_TRAININGS
 
 
 def get(session: Session, id: str) -> TrainingView:
@@ -76,16 +77,10 @@ def list(
     session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
 ) -> Page[TrainingView]:
     """Trainings, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
-    query = sa.select(TrainingRow).order_by(TrainingRow.id.desc()).limit(limit_of(limit) + 1)
-    if cursor is not None:
-        query = query.where(TrainingRow.id < decode_cursor("trainings", cursor, (str,))[0])
-    if state is not None:
-        if state not in tuple(TrainingState):
-            raise Invalid.field("/state", f"must be one of {', '.join(TrainingState)}; got {state!r}")
-        query = query.where(TrainingRow.state == state)
-    rows = session.scalars(query).all()
-    following = encode_cursor("trainings", [rows[limit - 1].id]) if len(rows) > limit else None
-    return Page(tuple(_views(session, rows[:limit])), following)
+    rows, following = newest_first(
+        session, TrainingRow, TrainingState, cursor=cursor, limit=limit, state=state
+    )
+    return Page(tuple(_views(session, rows)), following)
 
 
 def cancel(session: Session, id: str, *, by: Principal | None = None) -> TrainingView:
@@ -96,11 +91,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> Trainin
     when the training is another key's and `by` is no admin, or `Conflict` when it has ended otherwise.
     """
     row = _row(session, id, lock=True)
-    if by is not None and not by.owns(row.owner_key_id):
-        raise Forbidden(
-            f"The training {id} was submitted with another key; it is canceled with that one or with one of "
-            "the scope 'admin'."
-        )
+    check_may_cancel(row, "training", by)
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     if row.state == TrainingState.QUEUED:
         row.state, row.finished_at = TrainingState.CANCELED, now

@@ -166,7 +166,7 @@ class TrainingSlice:
         try:
             self._tend()
             self._report(exports=not makes_way)
-            if self.folder.checkpoint_time() not in (None, self._saved) and self._trains:
+            if self._has_unsaved:
                 self._save()
             with self._database.session() as session:
                 waits = training_leases.others_wait(session)
@@ -197,8 +197,13 @@ class TrainingSlice:
         ):
             time.sleep(NOTICE_SECONDS / 2)
         process.kill()
-        if self.folder.checkpoint_time() not in (None, self._saved) and self._trains:
+        if self._has_unsaved:
             self._insist(self._save, "save")
+
+    @property
+    def _has_unsaved(self) -> bool:
+        """Whether the folder has a checkpoint that the store does not have."""
+        return self._trains and self.folder.checkpoint_time() not in (None, self._saved)
 
     def _report(self, *, exports: bool) -> None:
         phase = "exporting" if exports else "training" if self.folder.prepared else "preparing"
