@@ -1,23 +1,15 @@
 """A job as its submitter sees it: progress, the wait for its end, and its pictures as they come."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TypeAlias
 
-from imago.errors import WaitTimeout
-from imago.records import Raw, when
-from imago.transport import Json, Patience, Transport, path_to
 from imago.visualizations import Visualization
+from imago.watched import WATCHING, Watched
 
-TERMINAL = frozenset({"succeeded", "failed", "canceled"})
-"""States that a job never leaves by itself (only `retry` reopens one)."""
 _SETTLED = frozenset({"done", "failed", "unreachable", "canceled"})
 _PAGE = 200
-# A server that restarts in the middle of a long job should not end the watching of it.
-_WATCHING = Patience(seconds=120.0, refused=120.0)
 
 OnProgress: TypeAlias = Callable[["Job"], object]
 
@@ -49,29 +41,14 @@ class Place:
     ahead_units: int
 
 
-class Job:
+class Job(Watched):
     """A submitted job. Its attributes are what the server said last; `refresh` asks again."""
 
-    def __init__(self, raw: Json, transport: Transport) -> None:
-        self._raw = raw
-        self._transport = transport
+    _collection = "jobs"
+    _pauses = (0.2, 2.0)
 
     def __repr__(self) -> str:
         return f"<Job {self.id}: {self.state}, {self.units.done} of {self.units.total} done>"
-
-    @property
-    def raw(self) -> Raw:
-        """The job as the server's JSON."""
-        return self._raw
-
-    @property
-    def id(self) -> str:
-        return str(self._raw["id"])
-
-    @property
-    def state(self) -> str:
-        """`queued`, `running`, `canceling`, `succeeded`, `failed` or `canceled`."""
-        return str(self._raw["state"])
 
     @property
     def network(self) -> str:
@@ -79,26 +56,9 @@ class Job:
         return str(self._raw["network"])
 
     @property
-    def finished(self) -> bool:
-        """Whether it has come to an end, good or bad."""
-        return self.state in TERMINAL
-
-    @property
     def units(self) -> Units:
         counts = self._raw["progress"]["units"]
         return Units(**{name: counts[name] for name in Units.__dataclass_fields__})
-
-    @property
-    def rate(self) -> float | None:
-        """Items a second over the last minute."""
-        rate: float | None = self._raw["progress"]["rate"]
-        return rate
-
-    @property
-    def eta_seconds(self) -> float | None:
-        """The server's guess of the seconds to the end."""
-        seconds: float | None = self._raw["progress"]["eta_seconds"]
-        return seconds
 
     @property
     def place(self) -> Place | None:
@@ -106,50 +66,18 @@ class Job:
         queue = self._raw["queue"]
         return Place(queue["position"], queue["ahead_units"]) if queue else None
 
-    @property
-    def created_at(self) -> datetime | None:
-        return when(self._raw.get("created_at"))
-
-    @property
-    def finished_at(self) -> datetime | None:
-        return when(self._raw.get("finished_at"))
-
-    def refresh(self) -> "Job":
-        """Ask the server how it is."""
-        self._raw = self._transport.get(path_to("jobs", self.id), patience=_WATCHING)
-        return self
-
     def cancel(self) -> "Job":
         """Ask for its end. Items that another job wants are still made; those in the making stop soon."""
-        self._raw = self._transport.post(f"{path_to('jobs', self.id)}/cancel").body
-        return self
+        return self._ask("cancel")
 
     def retry(self) -> "Job":
         """Queue its failed and canceled items anew."""
-        self._raw = self._transport.post(f"{path_to('jobs', self.id)}/retry").body
-        return self
+        return self._ask("retry")
 
     def items(self, state: str | None = None) -> Iterator[Visualization]:
         """Its items as they are now, in the order of the request; only those in one state if it is given."""
         for _, page in self._pages(None, state):
             yield from page
-
-    def polls(self, timeout: float | None = None) -> Iterator["Job"]:
-        """This job, refreshed again and again, until it is finished.
-
-        Asks often at first and every two seconds later. Raises WaitTimeout after `timeout` seconds.
-        """
-        began = time.monotonic()
-        while True:
-            self.refresh()
-            yield self
-            if self.finished:
-                return
-            elapsed = time.monotonic() - began
-            if timeout is not None and elapsed >= timeout:
-                raise WaitTimeout(f"{self.id} is still {self.state} after {timeout:g} s.")
-            pause = min(2.0, 0.2 + elapsed / 20)
-            time.sleep(pause if timeout is None else min(pause, timeout - elapsed))
 
     def wait(self, on_progress: OnProgress | None = None, *, timeout: float | None = None) -> "Job":
         """Block until it is finished; calls on_progress(job) after every look. Look at `state` afterwards."""
@@ -198,11 +126,11 @@ class Job:
         self, start: str | None, state: str | None = None
     ) -> Iterator[tuple[str | None, list[Visualization]]]:
         """Pages of items from a cursor on, each with the cursor of the page after it."""
-        path = f"{path_to('jobs', self.id)}/visualizations"
+        path = f"{self._path}/visualizations"
         cursor = start
         while True:
             page = self._transport.get(
-                path, {"limit": _PAGE, "cursor": cursor, "state": state}, patience=_WATCHING
+                path, {"limit": _PAGE, "cursor": cursor, "state": state}, patience=WATCHING
             )
             cursor = page.get("next_cursor")
             yield cursor, [Visualization.read(raw, self._transport) for raw in page["data"]]

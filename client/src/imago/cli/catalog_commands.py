@@ -19,14 +19,12 @@ def list_networks(context: typer.Context, as_json: JsonFlag = False) -> None:
     if context.invoked_subcommand is not None:
         return
     found = session.client.networks()
-    if session.as_json:
-        session.emit({"data": [network.raw for network in found]})
-        return
-    session.table(
+    session.listing(
+        found,
         ["NETWORK", "STATE", "ARCHITECTURE", "ERROR"],
-        [(network.id, network.state, network.architecture, network.error) for network in found],
+        lambda network: (network.id, network.state, network.architecture, network.error),
     )
-    if not found:
+    if not found and not session.as_json:
         session.remark("None yet: imago networks add efficientnet_lite0.imagenet --wait")
 
 
@@ -76,40 +74,32 @@ def layers(
 ) -> None:
     """List the layers of a network, in execution order."""
     session = session_of(context, as_json)
-    found = session.client.layers(network)
-    if session.as_json:
-        session.emit({"data": [layer.raw for layer in found]})
-        return
-    rows = [
-        (
+    session.listing(
+        session.client.layers(network),
+        ["LAYER", "KIND", "UNITS", "MAP", "SEES"],
+        lambda layer: (
             layer.name,
             layer.kind,
             layer.units,
             f"{layer.height}×{layer.width}" if layer.height else "",
             f"{layer.receptive_field} px" if layer.receptive_field else "",
-        )
-        for layer in found
-    ]
-    session.table(["LAYER", "KIND", "UNITS", "MAP", "SEES"], rows)
+        ),
+    )
 
 
 def generators(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the generators that pictures can be made with."""
     session = session_of(context, as_json)
-    found = session.client.generators()
-    if session.as_json:
-        session.emit({"data": [generator.raw for generator in found]})
-        return
-    rows = [
-        (
+    session.listing(
+        session.client.generators(),
+        ["GENERATOR", "ARCHITECTURE", "SIZE", ""],
+        lambda generator: (
             generator.id,
             generator.architecture,
             f"{generator.image_size} px",
             "default" if generator.is_default else "",
-        )
-        for generator in found
-    ]
-    session.table(["GENERATOR", "ARCHITECTURE", "SIZE", ""], rows)
+        ),
+    )
 
 
 def techniques(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imago.cli.durations import duration
+from imago.cli.durations import duration, moment
 from imago.cli.session import JsonFlag, Session, session_of, state_style
 from imago.cli.watching import show_failures, status_line, watch
 from imago.errors import FieldError, InvalidRequest
@@ -103,22 +103,18 @@ def list_jobs(
 ) -> None:
     """List jobs, newest first."""
     session = session_of(context, as_json)
-    jobs = session.client.jobs(state=state, limit=limit)
-    if session.as_json:
-        session.emit({"data": [job.raw for job in jobs]})
-        return
-    rows = [
-        (
+    session.listing(
+        session.client.jobs(state=state, limit=limit),
+        ["JOB", "STATE", "SETTLED", "FAILED", "NETWORK", "CREATED"],
+        lambda job: (
             job.id,
             job.state,
             f"{job.units.settled}/{job.units.total}",
             job.units.failed or "",
             job.network,
-            job.created_at.astimezone().strftime("%Y-%m-%d %H:%M") if job.created_at else "",
-        )
-        for job in jobs
-    ]
-    session.table(["JOB", "STATE", "SETTLED", "FAILED", "NETWORK", "CREATED"], rows)
+            moment(job.created_at),
+        ),
+    )
 
 
 def cancel(context: typer.Context, id: JobId, as_json: JsonFlag = False) -> None:

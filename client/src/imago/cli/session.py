@@ -7,9 +7,9 @@ and nothing else.
 import functools
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -18,8 +18,17 @@ from rich.text import Text
 
 from imago.client import Client
 from imago.errors import ImagoError
+from imago.records import Raw
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", show_default=False)]
+
+
+class HasRaw(Protocol):
+    @property
+    def raw(self) -> Raw: ...
+
+
+Listed = TypeVar("Listed", bound=HasRaw)
 
 
 @dataclass
@@ -59,6 +68,15 @@ class Session:
     def remark(self, text: str, style: str = "dim") -> None:
         """A line beside the result, on stderr."""
         self.err.print(Text(text, style=style), soft_wrap=True)
+
+    def listing(
+        self, found: Sequence[Listed], columns: Sequence[str], row: Callable[[Listed], Sequence[object]]
+    ) -> None:
+        """What was found: for programs whole, for people a row of a table each."""
+        if self.as_json:
+            self.emit({"data": [each.raw for each in found]})
+        else:
+            self.table(columns, map(row, found))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Rows under headings; outside a terminal aligned by blanks and never cut."""

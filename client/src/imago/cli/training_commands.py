@@ -12,9 +12,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from imago.cli.durations import duration, rate
+from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.session import JsonFlag, Session, session_of, state_style
+from imago.cli.watching import detached
 from imago.errors import InvalidRequest
 from imago.trainings import Training
 
@@ -91,22 +92,18 @@ def list_trainings(
 ) -> None:
     """List trainings, newest first."""
     session = session_of(context, as_json)
-    found = session.client.trainings(state=state, limit=limit)
-    if session.as_json:
-        session.emit({"data": [training.raw for training in found]})
-        return
-    rows = [
-        (
+    session.listing(
+        session.client.trainings(state=state, limit=limit),
+        ["TRAINING", "NAME", "STATE", "PICTURES", "LEFT", "CREATED"],
+        lambda training: (
             training.id,
             training.name,
             training.state,
             _pictures(training),
             duration(training.eta_seconds) if training.eta_seconds is not None else "",
-            training.created_at.astimezone().strftime("%Y-%m-%d %H:%M") if training.created_at else "",
-        )
-        for training in found
-    ]
-    session.table(["TRAINING", "NAME", "STATE", "PICTURES", "LEFT", "CREATED"], rows)
+            moment(training.created_at),
+        ),
+    )
 
 
 def show_training(
@@ -163,13 +160,12 @@ def _watch(session: Session, training: Training) -> None:
                     session.say(f"{time.strftime('%H:%M:%S')} {seen.id} {line}")
                     last = line
     except KeyboardInterrupt:
-        session.remark(f"\nDetached; {training.id} goes on.", "yellow")
-        session.remark(
-            f"Re-attach: imago training {training.id} --watch\n"
-            f"Stop it:   imago training {training.id} --cancel",
-            "",
-        )
-        raise typer.Exit(ExitCode.DETACHED) from None
+        raise detached(
+            session,
+            training.id,
+            attach=f"imago training {training.id} --watch",
+            stop=f"imago training {training.id} --cancel",
+        ) from None
     if not session.as_json:
         session.say(f"{training.id} {_status(training)}", state_style(training.state))
         _explain_end(session, training)

@@ -31,12 +31,19 @@ def watch(session: Session, job: Job, folder: Path | None = None) -> None:
         else:
             _show(session, job, folder)
     except KeyboardInterrupt:
-        session.remark(f"\nDetached; {job.id} goes on.", "yellow")
         again = f" --out {folder}" if folder else ""
-        session.remark(f"Re-attach: imago job {job.id} --watch{again}\nStop it:   imago cancel {job.id}", "")
-        raise typer.Exit(ExitCode.DETACHED) from None
+        raise detached(
+            session, job.id, attach=f"imago job {job.id} --watch{again}", stop=f"imago cancel {job.id}"
+        ) from None
     if job.state != "succeeded":
         raise typer.Exit(ExitCode.FAILED)
+
+
+def detached(session: Session, id: str, *, attach: str, stop: str) -> typer.Exit:
+    """The end of a command whose watching was interrupted; says that what was watched goes on."""
+    session.remark(f"\nDetached; {id} goes on.", "yellow")
+    session.remark(f"Re-attach: {attach}\nStop it:   {stop}", "")
+    return typer.Exit(ExitCode.DETACHED)
 
 
 def status_line(job: Job) -> str:

@@ -1,0 +1,98 @@
+"""What jobs and trainings have in common for the person who waits for them."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import ClassVar, Self
+
+from imago.errors import WaitTimeout
+from imago.records import Raw, when
+from imago.transport import Json, Patience, Transport, path_to
+
+TERMINAL = frozenset({"succeeded", "failed", "canceled"})
+"""States that nothing leaves by itself (only `Job.retry` reopens a job)."""
+# A server that restarts in the middle of something long should not end the watching of it.
+WATCHING = Patience(seconds=120.0, refused=120.0)
+
+
+class Watched:
+    """Its attributes are what the server said last; `refresh` asks again."""
+
+    _collection: ClassVar[str]
+    """Its place in the API, below /v1."""
+    _pauses: ClassVar[tuple[float, float]]
+    """Seconds between two looks: the first, and the longest, to which they grow."""
+
+    def __init__(self, raw: Json, transport: Transport) -> None:
+        self._raw = raw
+        self._transport = transport
+
+    @property
+    def raw(self) -> Raw:
+        """All of it as the server's JSON."""
+        return self._raw
+
+    @property
+    def id(self) -> str:
+        return str(self._raw["id"])
+
+    @property
+    def state(self) -> str:
+        """`queued`, `running`, `canceling`, `succeeded`, `failed` or `canceled`."""
+        return str(self._raw["state"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has come to an end, good or bad."""
+        return self.state in TERMINAL
+
+    @property
+    def rate(self) -> float | None:
+        """What it gets done a second: items of a job, pictures of a training."""
+        rate: float | None = self._raw["progress"]["rate"]
+        return rate
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """The server's guess of the seconds to the end."""
+        seconds: float | None = self._raw["progress"]["eta_seconds"]
+        return seconds
+
+    @property
+    def created_at(self) -> datetime | None:
+        return when(self._raw.get("created_at"))
+
+    @property
+    def finished_at(self) -> datetime | None:
+        return when(self._raw.get("finished_at"))
+
+    def refresh(self) -> Self:
+        """Ask the server how it is."""
+        self._raw = self._transport.get(self._path, patience=WATCHING)
+        return self
+
+    def polls(self, timeout: float | None = None) -> Iterator[Self]:
+        """This, refreshed again and again, until it is finished.
+
+        Asks often at first and every few seconds later. Raises WaitTimeout after `timeout` seconds.
+        """
+        first, longest = self._pauses
+        began = time.monotonic()
+        while True:
+            self.refresh()
+            yield self
+            if self.finished:
+                return
+            elapsed = time.monotonic() - began
+            if timeout is not None and elapsed >= timeout:
+                raise WaitTimeout(f"{self.id} is still {self.state} after {timeout:g} s.")
+            pause = min(longest, first + elapsed / 20)
+            time.sleep(pause if timeout is None else min(pause, timeout - elapsed))
+
+    @property
+    def _path(self) -> str:
+        return path_to(self._collection, self.id)
+
+    def _ask(self, action: str) -> Self:
+        self._raw = self._transport.post(f"{self._path}/{action}").body
+        return self
