@@ -18,8 +18,11 @@ for bit on a CPU, whatever it was asked with.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from worker.synthesis.anatomy import TracedLayer, anatomy
@@ -27,7 +30,7 @@ from worker.synthesis.code_spaces import code_space
 from worker.synthesis.fitting import Fit
 from worker.synthesis.generators import Generator
 from worker.synthesis.inspection import find_layer
-from worker.synthesis.lanes import Run, lanes
+from worker.synthesis.lanes import Run, filled, lanes
 from worker.synthesis.metrics import as_images, from_bytes, to_bytes, top_predictions
 from worker.synthesis.networks import Network
 from worker.synthesis.objectives import UnitObjective
@@ -106,6 +109,14 @@ class _Group:
         return self.index[: self.count]
 
 
+class _Ends(NamedTuple):
+    """How the climbs of all N items went, in memory of the host; `traces` is [N, steps]."""
+
+    moved: list[bool]
+    skipped: list[int]
+    traces: NDArray[np.float32]
+
+
 class _Ascent:
     """The state of N items, on the generator's device."""
 
@@ -165,7 +176,7 @@ class _Ascent:
                 flat[group.index] = group.flat
         groups = []
         for part in torch.split(items, self.group_size) if len(items) else ():
-            index = torch.cat([part, part[:1].expand(self.group_size - len(part))])
+            index = filled(part, self.group_size)
             groups.append(_Group(index, len(part), self.objective.only(index)))
             if climbing and bool(flat[index].any()):
                 groups[-1].flat = flat[index]
@@ -246,10 +257,12 @@ class _Ascent:
         self.skipped[group.kept] += (~finite)[: group.count]
 
     def _pictures(self, groups: Sequence[_Group]) -> list[Picture]:
-        return [picture for part in self.run(self._pictures_of, groups) for picture in part]
+        # Read once for all: on a GPU every reading waits for the device.
+        ends = _Ends(self.moved.tolist(), self.skipped.tolist(), self.traces.T.cpu().numpy())
+        return [picture for part in self.run(partial(self._pictures_of, ends), groups) for picture in part]
 
     @torch.no_grad()
-    def _pictures_of(self, group: _Group) -> list[Picture]:
+    def _pictures_of(self, ends: _Ends, group: _Group) -> list[Picture]:
         points = self.points[group.index]
         codes = self.space.code(points)
         pixels = to_bytes(self.generator(codes.to(self.dtype)))
@@ -264,7 +277,7 @@ class _Ascent:
         images, kept = as_images(pixels), codes.cpu().numpy()
         pictures = []
         for m, n in enumerate(group.kept.tolist()):
-            moved, trace = bool(self.moved[n]), self.traces[:, n].cpu().numpy()
+            moved, trace = ends.moved[n], ends.traces[n]
             pictures.append(
                 Picture(
                     image=images[m],
@@ -274,7 +287,7 @@ class _Ascent:
                     status="done" if moved else "unreachable",
                     predictions=predictions[m] if predictions else None,
                     crop_box=self._crop_box(self.objective.positions[n]),
-                    skipped_steps=int(self.skipped[n]),
+                    skipped_steps=ends.skipped[n],
                 )
             )
         return pictures

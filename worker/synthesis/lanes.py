@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 Group = TypeVar("Group")
 Result = TypeVar("Result")
@@ -39,6 +40,13 @@ def lanes(device: torch.device) -> Iterator[Run]:
     finally:
         # The lanes' own choice is also what torch would give to threads that start later.
         torch.set_num_threads(threads)
+
+
+def filled(group: Tensor, size: int) -> Tensor:
+    """The group [M, …] filled up to `size` by repeating its first member: computed in a group of another
+    size, a result would differ in its last bits.
+    """
+    return torch.cat([group, group[:1].expand(size - len(group), *group.shape[1:])])
 
 
 def _alone() -> None:

@@ -12,7 +12,7 @@ from worker.synthesis.anatomy import TracedLayer
 from worker.synthesis.code_spaces import CodeSpace
 from worker.synthesis.fitting import Fit
 from worker.synthesis.generators import Generator
-from worker.synthesis.lanes import Run
+from worker.synthesis.lanes import Run, filled
 from worker.synthesis.metrics import from_bytes, to_bytes
 from worker.synthesis.networks import Network
 from worker.synthesis.objectives import Position, UnitObjective
@@ -107,7 +107,7 @@ class Ranking:
 
         @torch.no_grad()
         def look(group: Tensor) -> Tensor:
-            x = self._fit(from_bytes(_filled(group)).to(network.device, network.dtype))
+            x = self._fit(from_bytes(filled(group, GROUP)).to(network.device, network.dtype))
             output = self._prefix(network.preprocessing(x))
             seen = output if output.ndim == 2 else output[:, :, at[0], at[1]]
             return seen[: len(group)].float().cpu()
@@ -127,16 +127,11 @@ def prototype_pictures(generator: Generator, run: Run) -> Tensor:
 
     @torch.no_grad()
     def draw(group: Tensor) -> Tensor:
-        return to_bytes(generator(_filled(group).to(dtype)))[: len(group)].cpu()
+        return to_bytes(generator(filled(group, GROUP).to(dtype)))[: len(group)].cpu()
 
     pictures = torch.cat(run(draw, torch.split(codes, GROUP)))
     with _LOCK:
         return _PICTURES.setdefault(generator, pictures)
-
-
-def _filled(group: Tensor) -> Tensor:
-    """Up to one size, as everywhere: what is computed does not depend on how much of it there is."""
-    return torch.cat([group, group[:1].expand(GROUP - len(group), *group.shape[1:])])
 
 
 _Key = tuple[object, ...]
