@@ -68,7 +68,8 @@ def test_two_starts_at_once_make_one_set_of_servers(home: Path) -> None:
         assert [server.process.pid for server in first.all] == [server.process.pid for server in second.all]
     finally:
         first.stop()
-    assert not second.running
+    # Each is asked: whoever started them has to bury all three.
+    assert not any(server.running for server in second.all)
 
 
 def test_a_port_taken_since_the_last_start_is_replaced(home: Path) -> None:
