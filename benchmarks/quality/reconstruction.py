@@ -32,7 +32,7 @@ def reconstruction(generator: Generator, photographs: Tensor, judge: Judge) -> R
     except UnknownNetwork:
         return None
     size = int(info.training.get("encoder_input_size", encoder_network.preprocessing.size))
-    encoder = Encoder(encoder_network, info.encoder_layer, size)
+    encoder = Encoder(encoder_network, info.encoder_layer, size, info.training.get("encoder_grid"))
     made = []
     with torch.inference_mode():
         for part in torch.split(photographs, BATCH):

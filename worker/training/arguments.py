@@ -166,6 +166,12 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         "--encoder", default="efficientnet_lite0.imagenet", help="id of the network whose codes are inverted"
     )
     sub.add_argument("--encoder-layer", default="global_pool", help="its layer, by dotted name")
+    sub.add_argument(
+        "--encoder-grid",
+        type=int,
+        help="average the layer's map to so many places each way, so that a code also says where; "
+        "default: take it as it is",
+    )
 
 
 def _add_pace(sub: argparse.ArgumentParser) -> None:

@@ -75,7 +75,9 @@ def facts_of(generator_file: Path, info: GeneratorInfo, record: TrainingRecord) 
     sources = ", ".join(f"`{name}`" for name in t["sources"]) or "unnamed"
     rows = {
         "architecture": f"`{info.architecture}` {json.dumps(info.arguments)}",
-        "inverts": f"`{info.encoder}`, layer `{info.encoder_layer}`, of pictures encoded at "
+        "inverts": f"`{info.encoder}`, layer `{info.encoder_layer}`"
+        + (f" averaged to {grid}×{grid} places" if (grid := t.get("encoder_grid")) else "")
+        + ", of pictures encoded at "
         f"{t['encoder_input_size']} pixels; weights sha256 `{info.encoder_sha256}`",
         "file": f"sha256 `{file_sha256(generator_file)}`, {generator_file.stat().st_size / 2**20:.1f} MiB",
         "data": f"{sources}: {trained:,} pictures trained on, {t['held_out_pictures']:,} held out, "

@@ -95,7 +95,9 @@ def train(options: argparse.Namespace, arguments: list[str]) -> int:
         source: Path | None = getattr(options, "warm_start", None)
         started_from = warm_start(training, source) if source is not None else None
         if world.leads:
-            settings = {"command": arguments, "warm_start": started_from}
+            if started_from is not None and started_from.anew:
+                _say(f"{source} has no fitting weights for {', '.join(started_from.anew)}: they start anew")
+            settings = {"command": arguments, "warm_start": started_from and started_from.sha256}
             (run / SETTINGS).write_text(json.dumps(settings, indent=1))
         return _go(training, options, run)
 
@@ -114,7 +116,9 @@ def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Place
         _check_prepared(options, load_prepared(folder).index, image_size, encoder_size)
         return
     pictures = _pictures(options.sources)
-    encoder = load_encoder(options.encoder, options.encoder_layer, encoder_size, placement.device)
+    encoder = load_encoder(
+        options.encoder, options.encoder_layer, encoder_size, placement.device, options.encoder_grid
+    )
     started = time.monotonic()
 
     def on_progress(rows: int) -> None:
@@ -138,6 +142,7 @@ def _check_prepared(
     asked = {
         "encoder": options.encoder,
         "encoder_layer": options.encoder_layer,
+        "encoder_grid": options.encoder_grid,
         "image_size": image_size,
         "encoder_input_size": encoder_size or index.encoder_input_size,
     }
@@ -209,7 +214,9 @@ def export(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def bounds(options: argparse.Namespace, arguments: list[str]) -> int:
     device = place(options.device).device
-    encoder = load_encoder(options.encoder, options.encoder_layer, options.encoder_size, device)
+    encoder = load_encoder(
+        options.encoder, options.encoder_layer, options.encoder_size, device, options.encoder_grid
+    )
     gathered = StatisticsOfCodes(encoder.code_shape)
     for codes in encoded_batches(_pictures(options.sources), encoder):
         gathered.add(codes)

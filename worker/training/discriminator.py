@@ -3,7 +3,8 @@ encoder's code.
 
 Features of a fixed network are mixed by fixed random convolutions, across channels and then top-down across
 scales, so that no head can look at one prominent feature alone; one small trained head a scale judges the
-mixture.
+mixture. One more head judges the pixels themselves, patch by patch (Isola et al. 2017, arXiv 1611.07004): the
+feature network was trained to overlook grain and blur.
 """
 
 import math
@@ -37,9 +38,29 @@ class ScaleHead(nn.Module):
         return logits
 
 
+class PixelHead(nn.Module):
+    """RGB in [−1, 1], [N, 3, S, S] → one logit for each patch of 22 pixels, [N, 1, S/4, S/4]."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            spectral_norm(nn.Conv2d(3, width, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(2 * width, 2 * width, 3, padding=1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(2 * width, 1, 1)),
+        )
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        logits: Tensor = self.body(rgb.contiguous(memory_format=torch.channels_last))
+        return logits
+
+
 class Discriminator(nn.Module):
-    """`mix` (fixed) turns tapped features into one mixture a scale; `forward` judges mixtures: a list of
-    logits, one a scale.
+    """`mix` (fixed) turns tapped features into one mixture a scale; `forward` judges mixtures and the
+    pictures themselves: a list of logits, one a scale and one for the pixels.
     """
 
     def __init__(
@@ -49,6 +70,7 @@ class Discriminator(nn.Module):
         mixed: int = 64,
         width: int = 128,
         strides: tuple[int, ...] = (2, 2, 1, 0),
+        pixel_width: int = 24,
     ) -> None:
         super().__init__()
         self.across_channels = nn.ModuleList(nn.Conv2d(c, mixed, 1, bias=False) for c in channels)
@@ -61,6 +83,7 @@ class Discriminator(nn.Module):
         self.tap_scale: Tensor
         self.register_buffer("tap_scale", torch.ones(len(channels)))
         self.heads = nn.ModuleList(ScaleHead(mixed, s, code_size, width) for s in strides)
+        self.pixels = PixelHead(pixel_width)
 
     def calibrate(self, deviations: list[Tensor]) -> None:
         """Set the scale of each tap from its standard deviation over real pictures, once, so that every head
@@ -80,8 +103,9 @@ class Discriminator(nn.Module):
             result.append(below)
         return result[::-1]
 
-    def forward(self, mixtures: list[Tensor], code: Tensor) -> list[Tensor]:
-        return [head(x, code) for head, x in zip(self.heads, mixtures, strict=True)]
+    def forward(self, mixtures: list[Tensor], code: Tensor, pictures: Tensor) -> list[Tensor]:
+        scales = [head(x, code) for head, x in zip(self.heads, mixtures, strict=True)]
+        return [*scales, self.pixels(pictures)]
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:

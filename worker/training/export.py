@@ -93,6 +93,7 @@ class _Exported:
                 "train_pictures": index.train,
                 "held_out_pictures": index.held_out,
                 "encoder_input_size": index.encoder_input_size,
+                **({} if index.encoder_grid is None else {"encoder_grid": index.encoder_grid}),
                 "pictures_seen": int(facts["step"]) * options.batch,
                 "steps": int(facts["step"]),
                 "hours": round(float(facts.get("seconds", 0.0)) / 3600, 2),

@@ -17,11 +17,15 @@ FEATURE_NETWORK = "efficientnet_lite0.imagenet"
 
 
 def load_encoder(
-    network_id: str, layer: str, input_size: int | None, device: torch.device | str = "cpu"
+    network_id: str,
+    layer: str,
+    input_size: int | None,
+    device: torch.device | str = "cpu",
+    grid: int | None = None,
 ) -> Encoder:
     """The encoder; `input_size` in pixels, None for the network's own. Raises NetworkError or LayerError."""
     network = load_network(NetworkReference.parse(network_id), device)
-    return Encoder(network, layer, input_size or network.preprocessing.size)
+    return Encoder(network, layer, input_size or network.preprocessing.size, grid)
 
 
 def load_feature_network() -> FeatureNetwork:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +42,12 @@ class PreparedIndex:
     encoder_sha256: str
     encoder_input_size: int
     sources: tuple[str, ...]
+    encoder_grid: int | None = None
+    """The layer's map was averaged to so many places each way; None: its activations are the code."""
+
+    def facts(self) -> dict[str, Any]:
+        """As they are written: without what is at its default, so that older folders keep their hash."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class Prepared:
     @cached_property
     def fingerprint(self) -> str:
         """Tells data apart: a hash of the index and of the first and the last codes."""
-        digest = hashlib.sha256(json.dumps(asdict(self.index), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.index.facts(), sort_keys=True).encode())
         for part in (self.codes[:16], self.codes[-16:]):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
@@ -193,9 +200,10 @@ def prepare(
         encoder_sha256=encoder.weights_sha256,
         encoder_input_size=encoder.input_size,
         sources=sources,
+        encoder_grid=encoder.grid,
     )
     unfinished = folder / "index.json.unfinished"
-    unfinished.write_text(json.dumps(asdict(index), indent=1))
+    unfinished.write_text(json.dumps(index.facts(), indent=1))
     os.replace(unfinished, folder / "index.json")  # its presence says that the arrays are whole
     return index
 

@@ -1,6 +1,6 @@
 """Starting from a generator that was trained before, without the rest of its training."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.synthesis.generator_file import file_sha256, load_generator
@@ -8,27 +8,42 @@ from worker.training.recipes import OptionsError
 from worker.training.training import Training
 
 
-def warm_start(training: Training, file: Path) -> str:
-    """Put the weights of a generator file into a new training; returns the file's sha256. The discriminator
-    starts anew.
+@dataclass(frozen=True)
+class WarmStart:
+    """The file that a training started from, by its sha256; `anew` are the parts that it did not have."""
+
+    sha256: str
+    anew: tuple[str, ...]
+
+
+def warm_start(training: Training, file: Path) -> WarmStart:
+    """Put the weights of a generator file into a new training, as far as they fit: a generator of larger
+    pictures takes over all but its last stages. The discriminator starts anew.
 
     Raises GeneratorFileError for a file that is none, OptionsError for a generator of another kind.
     """
     generator, index = load_generator(file), training.prepared.index
     recipe = training.recipe
-    architecture, arguments = recipe.architecture(recipe.options, index.code_shape)
+    architecture, _ = recipe.architecture(recipe.options, index.code_shape)
     wanted = {
         "architecture": architecture,
-        "arguments": arguments,
         "encoder": index.encoder,
-        "encoder_layer": index.encoder_layer,
         "encoder_sha256": index.encoder_sha256,
     }
     for name, value in wanted.items():
         found = getattr(generator.info, name)
-        if json.dumps(found, sort_keys=True) != json.dumps(value, sort_keys=True):  # JSON has no tuples
+        if found != value:
             raise OptionsError(f"--warm-start {file}: expected a generator with {name} {value}, got {found}")
-    weights = generator.network.state_dict()
+    weights, own = generator.network.state_dict(), recipe.modules[recipe.shipped].state_dict()
+    fitting = {n: tensor for n, tensor in weights.items() if n in own and own[n].shape == tensor.shape}
+    reads_code = next(iter(own))
+    if reads_code not in fitting:
+        raise OptionsError(
+            f"--warm-start {file}: expected a generator of codes like {list(index.code_shape)} from layer "
+            f"{index.encoder_layer}, got one of {list(generator.info.code_shape)} from "
+            f"{generator.info.encoder_layer}"
+        )
     for name in {"generator", recipe.shipped}:
-        recipe.modules[name].load_state_dict(weights)
-    return file_sha256(file)
+        recipe.modules[name].load_state_dict(fitting, strict=False)
+    anew = dict.fromkeys(n.rpartition(".")[0] for n in own if n not in fitting)
+    return WarmStart(file_sha256(file), tuple(anew))

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
+from worker.synthesis.compact import CompactNetwork, blurred
 from worker.synthesis.generators import (
     CAFFE_MEAN_BGR,
-    CompactNetwork,
     Generator,
     GeneratorInfo,
     Pixels,
@@ -112,6 +112,25 @@ def test_a_code_gives_the_same_picture_alone_and_among_others_also_after_a_call_
 def test_a_code_of_any_shape_can_be_inverted_by_a_compact_generator() -> None:
     network = CompactNetwork(4 * 2 * 2, widths=(16, 8), depths=(1, 1))
     assert network(torch.randn(2, 4, 2, 2)).shape == (2, 3, 16, 16)
+
+
+def test_a_code_with_places_sets_the_style_by_its_mean_and_each_part_by_its_place() -> None:
+    network = CompactNetwork(8, widths=(16, 8), depths=(1, 1), places=2).eval()
+    code = torch.randn(1, 8, 2, 2)
+    turned = code.flip(2, 3)
+    # It begins as a generator of codes without places.
+    torch.testing.assert_close(network(code), network(turned))
+    assert network.place is not None
+    torch.nn.init.normal_(network.place.weight)
+    assert not torch.allclose(network(code), network(turned), atol=1e-2)
+
+
+def test_what_alternates_from_pixel_to_pixel_is_smoothed_away_and_nothing_else() -> None:
+    rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+    grain = ((rows + columns) % 2).float().expand(1, 2, 8, 8)
+    torch.testing.assert_close(blurred(grain)[..., 1:-1, 1:-1], torch.full((1, 2, 6, 6), 0.5))
+    slope = rows.float().expand(1, 2, 8, 8)
+    torch.testing.assert_close(blurred(slope)[..., 1:-1, 1:-1], slope[..., 1:-1, 1:-1])
 
 
 def test_gradients_reach_the_code() -> None:

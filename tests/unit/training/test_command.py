@@ -72,7 +72,33 @@ def test_a_training_starts_from_a_generator_of_its_kind_and_from_no_other(
 
     other = ["--encoder-layer", "blocks.2"]
     assert main(["train", str(folder), "--run", str(tmp_path / "third"), *SMALL, *other, *warm]) == 1
-    assert "expected a generator with arguments" in capsys.readouterr().err
+    assert "expected a generator of codes like [40, 4, 4] from layer blocks.2" in capsys.readouterr().err
+
+
+def test_a_generator_of_larger_pictures_takes_over_all_but_the_last_stages(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, large = tmp_path / "small", tmp_path / "large"
+    assert main(["train", str(folder), "--run", str(small), *SMALL, "--pictures", "16"]) == 0
+    capsys.readouterr()
+    grown = [*SMALL, "--image-size", "64", "--until", "1970-01-01T00:00"]
+    warm = ["--warm-start", str(small / "generator.safetensors")]
+    assert main(["train", str(folder), "--run", str(large), *grown, *warm]) == 0
+    said = capsys.readouterr().out
+    assert "has no fitting weights for ups.2, blocks.3" in said
+    before, after = (load_file(run / "generator.safetensors") for run in (small, large))
+    for name in ("style.linear.weight", "start.weight", "blocks.2.convs.0.weight", "ups.1.weight"):
+        torch.testing.assert_close(after[f"network.{name}"], before[f"network.{name}"])
+
+
+def test_codes_that_keep_their_layout_are_inverted_place_by_place(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    layout = ["--encoder-layer", "bn2", "--encoder-size", "64", "--encoder-grid", "2"]
+    assert main(["train", str(folder), "--run", str(run), *SMALL, *layout, "--pictures", "16"]) == 0
+    info = load_generator(run / "generator.safetensors").info
+    assert info.code_shape == (1280, 2, 2)
+    assert (info.arguments["code_size"], info.arguments["places"]) == (1280, 2)
+    assert "layer `bn2` averaged to 2×2 places" in (run / "generator.md").read_text()
 
 
 def test_prepared_data_are_used_again_only_as_they_were_asked_for(
@@ -133,6 +159,8 @@ def test_a_second_training_does_not_overwrite_the_first(
         ),
         (["--preset", "deepsim", "--image-size", "64"], "preset deepsim makes pictures of 256 pixels"),
         (["--batch", "0"], "--batch 0: expected at least 2"),
+        (["--encoder-grid", "2"], "--encoder-grid 2: layer 'global_pool' has no places"),
+        (["--encoder-layer", "bn2", "--encoder-grid", "2"], "expected a grid of 1 to 1"),
         ([], "36 pictures to train on are too few: at least 256 are needed"),
     ],
 )

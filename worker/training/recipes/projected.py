@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.synthesis.generators import STANDARD_FLOOR, CompactNetwork
+from worker.synthesis.compact import CompactNetwork
+from worker.synthesis.generators import STANDARD_FLOOR
 from worker.training.augmentation import Augmentation
 from worker.training.average import MovingAverage
 from worker.training.batch_norm import share_batch_norms
@@ -29,7 +30,10 @@ from worker.training.recipes.contract import (
 from worker.training.schedule import Schedule
 
 WIDTHS, DEPTHS = (384, 208, 96, 48, 24), (2, 2, 2, 1, 1)
-STAGES = {64: 4, 32: 3, 128: 5}
+STAGES = {128: 5, 64: 4, 32: 3}
+FINISH = 16
+GRIDS = (1, 2, 4)
+"""Places each way of codes whose layout is kept; other maps are taken as one vector."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +46,8 @@ class ProjectedOptions(RecipeOptions):
     code_weight: float = 0.5
     texture_weight: float = 4.0
     average_decay: float = 0.999
-    widths: tuple[int, ...] = WIDTHS[:4]
-    depths: tuple[int, ...] = DEPTHS[:4]
+    widths: tuple[int, ...] = WIDTHS
+    depths: tuple[int, ...] = DEPTHS
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,8 +116,11 @@ class ProjectedRecipe(Recipe):
     def architecture(
         cls, options: ProjectedOptions, code_shape: tuple[int, ...]
     ) -> tuple[str, dict[str, Any]]:
-        sizes = {"code_size": int(np.prod(code_shape)), "widths": options.widths, "depths": options.depths}
-        return "compact", sizes
+        sizes = {"widths": options.widths, "depths": options.depths, "finish": FINISH, "smooth": True}
+        channels, *places = code_shape
+        if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
+            return "compact", {"code_size": channels, "places": places[0], **sizes}
+        return "compact", {"code_size": int(np.prod(code_shape)), **sizes}
 
     @classmethod
     def completed(cls, options: ProjectedOptions, index: PreparedIndex) -> ProjectedOptions:
@@ -135,6 +142,7 @@ class ProjectedRecipe(Recipe):
         real = torch.where(flip, batch.real.flip(3), batch.real)
         augment = Augmentation.draw(batch.count, o.feature_size, batch.random).part(batch.part).to(device)
         code = (batch.code - self._mean) / self._scale
+        condition = code.flatten(1)
 
         with torch.no_grad(), placement.autocast():
             real_taps, real_code = self.context.features(augment(real))
@@ -145,14 +153,14 @@ class ProjectedRecipe(Recipe):
             fake = self.network(code).float()
             fake_taps, fake_code = self.context.features(augment(fake))
             fake_mixed = self.discriminator.mix(fake_taps)
-            judged_real = self.discriminator(real_mixed, code)
-            judged_fake = self.discriminator([m.detach() for m in fake_mixed], code)
+            judged_real = self.discriminator(real_mixed, condition, real)
+            judged_fake = self.discriminator([m.detach() for m in fake_mixed], condition, fake.detach())
         d_loss = discriminator_loss(_float(judged_real), _float(judged_fake))
         self.update("discriminator_optimizer", d_loss)
 
         set_requires_grad(self._judged, False)  # the generator's step needs no gradient of them
         with placement.autocast():
-            judged = self.discriminator(fake_mixed, code)
+            judged = self.discriminator(fake_mixed, condition, fake)
         losses = {
             "discriminator": d_loss,
             "adversarial": adversarial_loss(_float(judged)),
