@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality [grid] …`"""
+"""`python -m benchmarks.quality [grid | candidates] …`"""
 
 import os
 import sys
@@ -15,10 +15,12 @@ def main(arguments: list[str]) -> None:
             [sys.executable, "-m", "benchmarks.quality", *arguments],
             {**os.environ, **missing},
         )
-    from benchmarks.quality import grid, table_command
+    from benchmarks.quality import candidates_command, grid, table_command
 
     if arguments[:1] == ["grid"]:
         grid.run(arguments[1:], table_command.DEFAULT_GENERATOR)
+    elif arguments[:1] == ["candidates"]:
+        candidates_command.run(arguments[1:])
     else:
         table_command.run(arguments)
 

@@ -46,25 +46,34 @@ def row(
 
     `seen` are the ImageNet classes of which the technique was trained on pictures, if it was trained.
     """
+    standing = {layer: _standing(pictures, layer, plan, real) for layer in plan.layers}
+    return {
+        "technique": technique.name,
+        **of_classes(pictures, plan, judges, real, seen),
+        "activation_percentile": float(np.concatenate(list(standing.values())).mean()),
+        "activation_ratio": _ratio(pictures, plan, real),
+        "diversity": _diversity(pictures, plan, judges),
+        "activation_percentile_by_layer": {layer: float(found.mean()) for layer, found in standing.items()},
+        "steps": technique.steps,
+        "input_size": technique.input_size,
+    }
+
+
+def of_classes(
+    pictures: Pictures, plan: Plan, judges: Sequence[Judge], real: Real, seen: Collection[int] = ()
+) -> Row:
+    """What the judges say of the classes' pictures, and what holds of all."""
     images = pictures.of(plan.classes)
     own = torch.tensor([unit.unit for unit in plan.classes])
     opinions = {judge.id: judge(images) for judge in judges}
     ranks = {name: opinion.ranks_of(own).numpy() for name, opinion in opinions.items()}
     features = _features(list(opinions.values()))
-    standing = {layer: _standing(pictures, layer, plan, real) for layer in plan.layers}
     return {
-        "technique": technique.name,
         **_agreement(np.stack(list(ranks.values()))),
         "frechet": frechet(Gaussian.fit(features), _reference(real)),
-        "activation_percentile": float(np.concatenate(list(standing.values())).mean()),
-        "activation_ratio": _ratio(pictures, plan, real),
-        "diversity": _diversity(pictures, plan, judges),
         "seconds_per_neuron": pictures.seconds / len(pictures.images),
         **_by_training(own, np.stack(list(ranks.values())), seen),
         "judges": {name: _agreement(found[None]) for name, found in ranks.items()},
-        "activation_percentile_by_layer": {layer: float(found.mean()) for layer, found in standing.items()},
-        "steps": technique.steps,
-        "input_size": technique.input_size,
         "image_size": images.shape[-1],
         "pictures": len(pictures.images),
         "flat_pictures": int((pictures.images.float().std((2, 3)).amax(1) < FLAT).sum()),

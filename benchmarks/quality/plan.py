@@ -33,6 +33,11 @@ class Plan:
         chosen = classes()[5::10]
         return cls(chosen, hidden_units()[::10], chosen[:2], tuple(range(3)))
 
+    @classmethod
+    def of_classes(cls) -> "Plan":
+        """One picture of each class: what candidates are told apart by."""
+        return cls(classes(), (), (), (FIRST_SEED,))
+
     @property
     def targets(self) -> tuple[Unit, ...]:
         return self.classes + self.units

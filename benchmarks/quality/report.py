@@ -35,11 +35,15 @@ def table(rows: list[Row]) -> str:
 
 
 def write(path: Path, techniques: list[Row], real: Row, conditions: dict[str, Any]) -> None:
-    """`{"techniques": […], "real": {…}, "conditions": {…}}`, floats to four places, NaN as null."""
+    """`{"techniques": […], "real": {…}, "conditions": {…}}`."""
+    write_rows(path, {"techniques": techniques, "real": real, "conditions": conditions})
+
+
+def write_rows(path: Path, content: dict[str, Any]) -> None:
+    """As JSON, whole or not at all; floats to four places, NaN as null."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = _plain({"techniques": techniques, "real": real, "conditions": conditions})
     unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    unfinished.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n", "utf-8")
     os.replace(unfinished, path)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.quality.assets import Assets
+from benchmarks.quality.assets import Assets, Photographs
 from benchmarks.quality.baselines import PARAMETRISATIONS
 from benchmarks.quality.evaluation import Row, real_row, row
-from benchmarks.quality.judges import judges
+from benchmarks.quality.judges import Judge, judges
 from benchmarks.quality.making import made
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.real import Real, look
@@ -103,15 +103,22 @@ def run(arguments: Sequence[str]) -> None:
         seen = assets.classes_in(technique.trained_on) if isinstance(technique, Generated) else ()
         rows.append(row(technique, pictures, plan, panel, photographs_at(technique.input_size), seen))
         if isinstance(technique, Generated):
-            stride = max(1, len(photographs.images) // RECONSTRUCTED)
-            copies = reconstruction(technique.generator, photographs.images[::stride], panel[-1])
-            rows[-1]["reconstruction"] = asdict(copies) if copies is not None else None
-            rows[-1]["generator"] = technique.description
+            rows[-1] |= about(technique, photographs, panel)
     ceiling = real_row(photographs_at(shipped.input_size), len(plan.classes))
     print(table([*rows, ceiling]))
     out = options.out or (options.cache / "quality-quick.json" if options.quick else RESULT)
     write(out, rows, ceiling, _conditions(plan, [judge.id for judge in panel], options.threads))
     print(f"{out} ({(time.monotonic() - start) / 60:.1f} min)", file=sys.stderr)
+
+
+def about(technique: Generated, photographs: Photographs, panel: Sequence[Judge]) -> Row:
+    """Which generator it is, and how well it inverts its encoder."""
+    stride = max(1, len(photographs.images) // RECONSTRUCTED)
+    copies = reconstruction(technique.generator, photographs.images[::stride], panel[-1])
+    return {
+        "reconstruction": asdict(copies) if copies is not None else None,
+        "generator": technique.description,
+    }
 
 
 def _conditions(plan: Plan, panel: list[str], threads: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A generator for small machines: residual blocks whose norms follow the code, half a GFLOP a picture."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
@@ -44,9 +45,11 @@ class CompactNetwork(nn.Module):
     A code is [N, code_size], or with `places` = g a grid [N, code_size, g, g] (g divides 4): its mean sets
     the style of all blocks, each place also the part of the picture that it stands for. `widths` are the
     channels at 4, 8, 16, … pixels; `depths` the convolutions of each residual block; `finish` the channels at
-    full resolution, kept few because they cost most and carry only edges. With `smooth`, every doubling is
-    followed by a small blur (Zhang 2019, arXiv 1904.11486; Karras et al. 2020, arXiv 1912.04958): four pixels
-    that come from one place else differ by a regular grain.
+    full resolution, kept few because they cost most and carry only edges.
+
+    With `smooth` there are none: features double by interpolation, the last ones are shuffled into pixels,
+    and these pass a small blur. Four neighbours that come from one place differ by a regular grain otherwise
+    (Odena et al. 2016, "Deconvolution and Checkerboard Artifacts").
     """
 
     def __init__(
@@ -74,17 +77,15 @@ class CompactNetwork(nn.Module):
         self.start = nn.Linear(style, widths[0] * 16)
         self.place = nn.Conv2d(code_size, widths[0], 1, bias=False) if places else None
         self.blocks = nn.ModuleList(StyledResidual(w, style, d) for w, d in zip(widths, depths, strict=True))
-        self.ups = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(widths))
+        wider = 1 if smooth else 4
+        self.ups = nn.ModuleList(nn.Conv2d(a, wider * b, 1) for a, b in pairwise(widths))
         self.last_norm = ConditionalNorm(widths[-1], style)
-        self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
-        self.to_rgb = nn.Conv2d(finish, 3, 3, padding=1)
+        self.last_up = None if smooth else nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
+        self.to_rgb = nn.Conv2d(widths[-1] if smooth else finish, 12 if smooth else 3, 3, padding=1)
         if self.place is not None:
             nn.init.zeros_(self.place.weight)  # begins as a generator of codes without places
-        for up in [*self.ups, self.last_up]:  # the four pixels of a shuffle start equal: no grain at first
-            assert isinstance(up, nn.Conv2d)
-            assert up.bias is not None
-            up.weight.data.copy_(up.weight.data[::4].repeat_interleave(4, dim=0))
-            up.bias.data.zero_()
+        for shuffled in [self.to_rgb] if smooth else [*self.ups, self.last_up]:
+            _start_without_grain(shuffled)
 
     def forward(self, code: Tensor) -> Tensor:
         style = self.style(code.flatten(1) if self.place is None else code.mean((2, 3)))
@@ -96,19 +97,34 @@ class CompactNetwork(nn.Module):
             if i < len(self.ups):
                 x = self._doubled(self.ups[i](x))
         x = F.leaky_relu(self.last_norm(x, style), 0.2)
+        if self.last_up is None:
+            return torch.tanh(blurred(F.pixel_shuffle(self.to_rgb(x), 2)))
         x = F.leaky_relu(self._doubled(self.last_up(x)), 0.2)
         return torch.tanh(self.to_rgb(x))
 
     def _doubled(self, x: Tensor) -> Tensor:
-        """[N, 4C, h, w] → [N, C, 2h, 2w]."""
-        x = F.pixel_shuffle(x, 2)
-        return blurred(x) if self.smooth else x
+        """[N, C or 4C, h, w] → [N, C, 2h, 2w]."""
+        if self.smooth:
+            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return F.pixel_shuffle(x, 2)
+
+
+def as_smooth(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network that shuffles for one that is `smooth`: the mean of each four."""
+    return {
+        name: tensor.reshape(-1, 4, *tensor.shape[1:]).mean(1) if name.startswith("ups.") else tensor
+        for name, tensor in weights.items()
+    }
+
+
+def _start_without_grain(shuffled: nn.Module | None) -> None:
+    """Let the four pixels that a shuffle lays beside each other start equal."""
+    assert isinstance(shuffled, nn.Conv2d)
+    assert shuffled.bias is not None
+    shuffled.weight.data.copy_(shuffled.weight.data[::4].repeat_interleave(4, dim=0))
+    shuffled.bias.data.zero_()
 
 
 def blurred(x: Tensor) -> Tensor:
     """[N, C, h, w] by the kernel (1, 2, 1)/4 each way: what alternates from pixel to pixel is gone."""
-    x = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    x = x[:, :, 1:] + x[:, :, :-1]
-    x = x[:, :, 1:] + x[:, :, :-1]
-    x = x[:, :, :, 1:] + x[:, :, :, :-1]
-    return (x[:, :, :, 1:] + x[:, :, :, :-1]) / 16
+    return F.avg_pool2d(F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)

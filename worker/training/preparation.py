@@ -21,6 +21,7 @@ from PIL import Image, UnidentifiedImageError
 
 from worker.training.array_file import ArrayFile
 from worker.training.encoding import Encoder
+from worker.training.read_ahead import ahead
 from worker.training.sources import RawPicture
 
 
@@ -174,21 +175,25 @@ def prepare(
         ArrayFile(folder / "codes.npy", encoder.code_shape, np.float32) as codes,
     ):
 
-        def write(batch: list[Image.Image]) -> None:
-            images.append(np.stack([centre_square(image, image_size) for image in batch]))
-            codes.append(encode(batch, encoder))
-            if on_progress is not None:
-                on_progress(images.rows)
+        def write(pictures: Iterable[Image.Image]) -> None:
+            batches = (
+                (_squares(batch, image_size), _squares(batch, encoder.input_size))
+                for batch in _batches(pictures)
+            )
+            # The next batch is decoded while this one is encoded.
+            for kept, seen_by_encoder in ahead(batches):
+                images.append(kept)
+                codes.append(encode(seen_by_encoder, encoder))
+                if on_progress is not None:
+                    on_progress(images.rows)
 
-        for batch in _batches(training_pictures()):
-            write(batch)
+        write(training_pictures())
         train = images.rows
         if corrupt > limits.corrupt_share * seen:
             raise DataError(_corrupt_message(corrupt, seen, limits))
         if train < limits.minimum:
             raise DataError(f"{train} pictures to train on are too few: at least {limits.minimum} are needed")
-        for batch in _batches(selection.finish()[1]):
-            write(batch)
+        write(selection.finish()[1])
     index = PreparedIndex(
         train=train,
         held_out=images.rows - train,
@@ -212,16 +217,20 @@ def _corrupt_message(corrupt: int, seen: int, limits: Limits) -> str:
     return f"{corrupt} of {seen} pictures could not be decoded; at most {limits.corrupt_share:.0%} may be so"
 
 
-def encode(images: list[Image.Image], encoder: Encoder) -> np.ndarray:
-    """Codes float32 [N, *code_shape] of the pictures' central squares."""
-    squares = np.stack([centre_square(image, encoder.input_size) for image in images])
+def _squares(images: list[Image.Image], size: int) -> np.ndarray:
+    return np.stack([centre_square(image, size) for image in images])
+
+
+def encode(squares: np.ndarray, encoder: Encoder) -> np.ndarray:
+    """Codes float32 [N, *code_shape] of pictures uint8 [N, s, s, 3] of the encoder's size."""
     return encoder(torch.from_numpy(squares).permute(0, 3, 1, 2).float().div_(255)).numpy()
 
 
 def encoded_batches(pictures: Iterable[RawPicture], encoder: Encoder) -> Iterator[np.ndarray]:
     """The codes of all pictures that can be decoded, batch by batch."""
     images = (image for image in map(decode, pictures) if image is not None)
-    return (encode(batch, encoder) for batch in _batches(images))
+    squares = (_squares(batch, encoder.input_size) for batch in _batches(images))
+    return (encode(batch, encoder) for batch in ahead(squares))
 
 
 def _batches(images: Iterable[Image.Image], size: int = 64) -> Iterator[list[Image.Image]]:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor, nn
+
+from worker.synthesis.compact import CompactNetwork, as_smooth
 from worker.synthesis.generator_file import file_sha256, load_generator
 from worker.training.recipes import OptionsError
 from worker.training.training import Training
@@ -34,7 +37,8 @@ def warm_start(training: Training, file: Path) -> WarmStart:
         found = getattr(generator.info, name)
         if found != value:
             raise OptionsError(f"--warm-start {file}: expected a generator with {name} {value}, got {found}")
-    weights, own = generator.network.state_dict(), recipe.modules[recipe.shipped].state_dict()
+    shipped = recipe.modules[recipe.shipped]
+    weights, own = _weights_for(shipped, generator.network), shipped.state_dict()
     fitting = {n: tensor for n, tensor in weights.items() if n in own and own[n].shape == tensor.shape}
     reads_code = next(iter(own))
     if reads_code not in fitting:
@@ -47,3 +51,15 @@ def warm_start(training: Training, file: Path) -> WarmStart:
         recipe.modules[name].load_state_dict(fitting, strict=False)
     anew = dict.fromkeys(n.rpartition(".")[0] for n in own if n not in fitting)
     return WarmStart(file_sha256(file), tuple(anew))
+
+
+def _weights_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = source.state_dict()
+    if (
+        isinstance(network, CompactNetwork)
+        and network.smooth
+        and isinstance(source, CompactNetwork)
+        and not source.smooth
+    ):
+        return as_smooth(weights)
+    return weights

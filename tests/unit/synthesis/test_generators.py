@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from worker.synthesis.compact import CompactNetwork, blurred
+from worker.synthesis.compact import CompactNetwork, as_smooth, blurred
 from worker.synthesis.generators import (
     CAFFE_MEAN_BGR,
     Generator,
@@ -123,6 +123,18 @@ def test_a_code_with_places_sets_the_style_by_its_mean_and_each_part_by_its_plac
     assert network.place is not None
     torch.nn.init.normal_(network.place.weight)
     assert not torch.allclose(network(code), network(turned), atol=1e-2)
+
+
+def test_a_smooth_network_begins_with_the_mean_of_what_a_shuffling_one_lays_side_by_side() -> None:
+    shuffling = CompactNetwork(8, widths=(16, 8), depths=(1, 1))
+    smooth = CompactNetwork(8, widths=(16, 8), depths=(1, 1), smooth=True)
+    x = torch.randn(1, 16, 4, 4)
+    four = torch.nn.functional.pixel_shuffle(shuffling.ups[0](x), 2)
+    smooth.ups[0].load_state_dict(
+        {n.removeprefix("ups.0."): t for n, t in as_smooth(shuffling.state_dict()).items() if "ups.0" in n}
+    )
+    torch.testing.assert_close(smooth.ups[0](x), torch.nn.functional.avg_pool2d(four, 2))
+    assert smooth(torch.randn(2, 8)).shape == (2, 3, 16, 16)
 
 
 def test_what_alternates_from_pixel_to_pixel_is_smoothed_away_and_nothing_else() -> None:

@@ -29,9 +29,9 @@ from worker.training.recipes.contract import (
 )
 from worker.training.schedule import Schedule
 
-WIDTHS, DEPTHS = (384, 208, 96, 48, 24), (2, 2, 2, 1, 1)
+WIDTHS, DEPTHS = (384, 208, 96, 48, 32), (2, 2, 2, 1, 1)
 STAGES = {128: 5, 64: 4, 32: 3}
-FINISH = 16
+PATCH = 64
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
 
@@ -116,7 +116,7 @@ class ProjectedRecipe(Recipe):
     def architecture(
         cls, options: ProjectedOptions, code_shape: tuple[int, ...]
     ) -> tuple[str, dict[str, Any]]:
-        sizes = {"widths": options.widths, "depths": options.depths, "finish": FINISH, "smooth": True}
+        sizes = {"widths": options.widths, "depths": options.depths, "smooth": True}
         channels, *places = code_shape
         if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
             return "compact", {"code_size": channels, "places": places[0], **sizes}
@@ -153,14 +153,16 @@ class ProjectedRecipe(Recipe):
             fake = self.network(code).float()
             fake_taps, fake_code = self.context.features(augment(fake))
             fake_mixed = self.discriminator.mix(fake_taps)
-            judged_real = self.discriminator(real_mixed, condition, real)
-            judged_fake = self.discriminator([m.detach() for m in fake_mixed], condition, fake.detach())
+            patch = _patch(real.shape[-1], batch.random)
+            judged_real = self.discriminator(real_mixed, condition, real[patch])
+            detached = [mixture.detach() for mixture in fake_mixed]
+            judged_fake = self.discriminator(detached, condition, fake.detach()[patch])
         d_loss = discriminator_loss(_float(judged_real), _float(judged_fake))
         self.update("discriminator_optimizer", d_loss)
 
         set_requires_grad(self._judged, False)  # the generator's step needs no gradient of them
         with placement.autocast():
-            judged = self.discriminator(fake_mixed, condition, fake)
+            judged = self.discriminator(fake_mixed, condition, fake[patch])
         losses = {
             "discriminator": d_loss,
             "adversarial": adversarial_loss(_float(judged)),
@@ -191,6 +193,15 @@ class ProjectedRecipe(Recipe):
 
     def recall(self, remembered: dict[str, Any]) -> None:
         """There is nothing to recall."""
+
+
+def _patch(size: int, random: torch.Generator) -> tuple[slice, ...]:
+    """Index of a part of all pictures of a batch, at most PATCH pixels wide: whoever looks at pixels has no
+    need of all of them.
+    """
+    edge = min(size, PATCH)
+    top, left = torch.randint(size - edge + 1, (2,), generator=random).tolist()
+    return (slice(None), slice(None), slice(top, top + edge), slice(left, left + edge))
 
 
 def _float(tensors: list[Tensor]) -> list[Tensor]:
