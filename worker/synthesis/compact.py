@@ -45,11 +45,11 @@ class CompactNetwork(nn.Module):
     A code is [N, code_size], or with `places` = g a grid [N, code_size, g, g] (g divides 4): its mean sets
     the style of all blocks, each place also the part of the picture that it stands for. `widths` are the
     channels at 4, 8, 16, … pixels; `depths` the convolutions of each residual block; `finish` the channels at
-    full resolution, kept few because they cost most and carry only edges.
+    S pixels, kept few because they cost most and carry only edges.
 
-    With `smooth` there are none: features double by interpolation, the last ones are shuffled into pixels,
-    and these pass a small blur. Four neighbours that come from one place differ by a regular grain otherwise
-    (Odena et al. 2016, "Deconvolution and Checkerboard Artifacts").
+    With `subpixel` pictures are twice as large, and nothing but their colours is computed at that size: each
+    place of the last features gives four pixels (Shi et al. 2016, arXiv 1609.05158), which pass a small blur,
+    as four that come from one place differ by a regular grain otherwise.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class CompactNetwork(nn.Module):
         style: int = 512,
         finish: int = 12,
         places: int = 0,
-        smooth: bool = False,
+        subpixel: bool = False,
     ) -> None:
         super().__init__()
         if len(widths) != len(depths):
@@ -69,23 +69,26 @@ class CompactNetwork(nn.Module):
             )
         if places not in (0, 1, 2, 4):
             raise ValueError(f"places must divide 4 (or be 0 for a code without places), got {places}")
-        self.first, self.smooth = widths[0], smooth
-        self.image_size = 4 * 2 ** len(widths)
+        self.first, self.subpixel = widths[0], subpixel
+        self.image_size = 4 * 2 ** len(widths) * (2 if subpixel else 1)
         self.style = nn.Sequential(
             OrderedDict(linear=nn.Linear(code_size, style), norm=nn.BatchNorm1d(style), act=nn.LeakyReLU(0.2))
         )
         self.start = nn.Linear(style, widths[0] * 16)
         self.place = nn.Conv2d(code_size, widths[0], 1, bias=False) if places else None
         self.blocks = nn.ModuleList(StyledResidual(w, style, d) for w, d in zip(widths, depths, strict=True))
-        wider = 1 if smooth else 4
-        self.ups = nn.ModuleList(nn.Conv2d(a, wider * b, 1) for a, b in pairwise(widths))
+        self.ups = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(widths))
         self.last_norm = ConditionalNorm(widths[-1], style)
-        self.last_up = None if smooth else nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
-        self.to_rgb = nn.Conv2d(widths[-1] if smooth else finish, 12 if smooth else 3, 3, padding=1)
+        self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
+        self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
         if self.place is not None:
             nn.init.zeros_(self.place.weight)  # begins as a generator of codes without places
-        for shuffled in [self.to_rgb] if smooth else [*self.ups, self.last_up]:
-            _start_without_grain(shuffled)
+        for up in [*self.ups, self.last_up, *([self.to_rgb] if subpixel else [])]:
+            assert isinstance(up, nn.Conv2d)
+            assert up.bias is not None
+            # The four pixels of a shuffle start equal: no grain at first.
+            up.weight.data.copy_(up.weight.data[::4].repeat_interleave(4, dim=0))
+            up.bias.data.zero_()
 
     def forward(self, code: Tensor) -> Tensor:
         style = self.style(code.flatten(1) if self.place is None else code.mean((2, 3)))
@@ -95,34 +98,27 @@ class CompactNetwork(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(x, style)
             if i < len(self.ups):
-                x = self._doubled(self.ups[i](x))
+                x = F.pixel_shuffle(self.ups[i](x), 2)
         x = F.leaky_relu(self.last_norm(x, style), 0.2)
-        if self.last_up is None:
-            return torch.tanh(blurred(F.pixel_shuffle(self.to_rgb(x), 2)))
-        x = F.leaky_relu(self._doubled(self.last_up(x)), 0.2)
-        return torch.tanh(self.to_rgb(x))
-
-    def _doubled(self, x: Tensor) -> Tensor:
-        """[N, C or 4C, h, w] → [N, C, 2h, 2w]."""
-        if self.smooth:
-            return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
-        return F.pixel_shuffle(x, 2)
+        x = F.leaky_relu(F.pixel_shuffle(self.last_up(x), 2), 0.2)
+        colours = self.to_rgb(x)
+        return torch.tanh(blurred(F.pixel_shuffle(colours, 2)) if self.subpixel else colours)
 
 
-def as_smooth(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a network that shuffles for one that is `smooth`: the mean of each four."""
-    return {
-        name: tensor.reshape(-1, 4, *tensor.shape[1:]).mean(1) if name.startswith("ups.") else tensor
-        for name, tensor in weights.items()
-    }
-
-
-def _start_without_grain(shuffled: nn.Module | None) -> None:
-    """Let the four pixels that a shuffle lays beside each other start equal."""
-    assert isinstance(shuffled, nn.Conv2d)
-    assert shuffled.bias is not None
-    shuffled.weight.data.copy_(shuffled.weight.data[::4].repeat_interleave(4, dim=0))
-    shuffled.bias.data.zero_()
+def grown(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Tensor]:
+    """The weights of a compact network for one of twice the size and perhaps more channels at the end: with
+    them it draws the same pictures, enlarged.
+    """
+    own = into.state_dict()
+    result = dict(weights)
+    for name in ("last_up.weight", "last_up.bias"):
+        result[name] = own[name].clone()
+        result[name][: len(weights[name])] = weights[name]
+    kernel = weights["to_rgb.weight"].repeat_interleave(4, dim=0)
+    result["to_rgb.weight"] = torch.zeros_like(own["to_rgb.weight"])
+    result["to_rgb.weight"][:, : kernel.shape[1]] = kernel
+    result["to_rgb.bias"] = weights["to_rgb.bias"].repeat_interleave(4)
+    return result
 
 
 def blurred(x: Tensor) -> Tensor:

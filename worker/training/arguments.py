@@ -14,7 +14,7 @@ from worker.training.placement import DEVICES, PRECISIONS
 from worker.training.preparation import Limits
 from worker.training.recipes import PRESETS, OptionsError, Recipe, RecipeOptions
 
-DERIVED = {"widths", "depths"}  # follow from the size of the pictures
+DERIVED = {"widths", "depths", "finish", "subpixel"}  # follow from the size of the pictures
 HELP = {
     "batch": "pictures of a step, over all processes",
     "seed": "of weights, order and augmentation",
@@ -24,6 +24,7 @@ HELP = {
     "feature_weight": "of the error of features",
     "code_weight": "of the error of the feature network's code",
     "texture_weight": "of the distance of the local strength of edges",
+    "head_start": "pictures during which the discriminator learns alone; of use with --warm-start",
     "average_decay": "of the averaged weights, a step",
     "pixel_weight": "of Σ(error)²/2N of BGR in [0, 255]",
     "adversarial_weight": "of both adversaries' cross entropy",

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from worker.synthesis.compact import CompactNetwork, as_smooth
+from worker.synthesis.compact import CompactNetwork, grown
 from worker.synthesis.generator_file import file_sha256, load_generator
+from worker.synthesis.generators import STANDARD_FLOOR, Generator
+from worker.training.bounds import CodeStatistics
 from worker.training.recipes import OptionsError
 from worker.training.training import Training
 
@@ -37,8 +39,8 @@ def warm_start(training: Training, file: Path) -> WarmStart:
         found = getattr(generator.info, name)
         if found != value:
             raise OptionsError(f"--warm-start {file}: expected a generator with {name} {value}, got {found}")
-    shipped = recipe.modules[recipe.shipped]
-    weights, own = _weights_for(shipped, generator.network), shipped.state_dict()
+    network = recipe.modules[recipe.shipped]
+    own, weights = network.state_dict(), _weights_for(network, generator, recipe.context.statistics)
     fitting = {n: tensor for n, tensor in weights.items() if n in own and own[n].shape == tensor.shape}
     reads_code = next(iter(own))
     if reads_code not in fitting:
@@ -53,13 +55,17 @@ def warm_start(training: Training, file: Path) -> WarmStart:
     return WarmStart(file_sha256(file), tuple(anew))
 
 
-def _weights_for(network: nn.Module, source: nn.Module) -> dict[str, Tensor]:
-    weights: dict[str, Tensor] = source.state_dict()
-    if (
-        isinstance(network, CompactNetwork)
-        and network.smooth
-        and isinstance(source, CompactNetwork)
-        and not source.smooth
-    ):
-        return as_smooth(weights)
+def _weights_for(network: nn.Module, generator: Generator, statistics: CodeStatistics) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = generator.network.state_dict()
+    source = generator.network
+    if not (isinstance(network, CompactNetwork) and isinstance(source, CompactNetwork)):
+        return weights
+    if network.subpixel and not source.subpixel:
+        weights = grown(weights, network)
+    if network.place is not None and source.place is None and generator.code_std.ndim == 1:
+        # Both read a mean over places in units of a deviation: there of the mean, here of single places.
+        here, there = statistics.std.mean((1, 2)), generator.code_std
+        if here.shape == there.shape:
+            ratio = (here + STANDARD_FLOOR) / (there + STANDARD_FLOOR)
+            weights |= {"style.linear.weight": weights["style.linear.weight"] * ratio}
     return weights

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from worker.synthesis.compact import CompactNetwork, as_smooth, blurred
+from worker.synthesis.compact import CompactNetwork, blurred, grown
 from worker.synthesis.generators import (
     CAFFE_MEAN_BGR,
     Generator,
@@ -125,16 +125,15 @@ def test_a_code_with_places_sets_the_style_by_its_mean_and_each_part_by_its_plac
     assert not torch.allclose(network(code), network(turned), atol=1e-2)
 
 
-def test_a_smooth_network_begins_with_the_mean_of_what_a_shuffling_one_lays_side_by_side() -> None:
-    shuffling = CompactNetwork(8, widths=(16, 8), depths=(1, 1))
-    smooth = CompactNetwork(8, widths=(16, 8), depths=(1, 1), smooth=True)
-    x = torch.randn(1, 16, 4, 4)
-    four = torch.nn.functional.pixel_shuffle(shuffling.ups[0](x), 2)
-    smooth.ups[0].load_state_dict(
-        {n.removeprefix("ups.0."): t for n, t in as_smooth(shuffling.state_dict()).items() if "ups.0" in n}
-    )
-    torch.testing.assert_close(smooth.ups[0](x), torch.nn.functional.avg_pool2d(four, 2))
-    assert smooth(torch.randn(2, 8)).shape == (2, 3, 16, 16)
+def test_a_grown_network_draws_the_same_pictures_enlarged() -> None:
+    small = CompactNetwork(8, widths=(16, 8), depths=(1, 1), finish=4).eval()
+    large = CompactNetwork(8, widths=(16, 8), depths=(1, 1), finish=6, subpixel=True).eval()
+    large.load_state_dict(grown(small.state_dict(), large))
+    code = torch.randn(2, 8)
+    colours = torch.atanh(small(code))
+    enlarged = torch.nn.functional.interpolate(colours, scale_factor=2, mode="nearest")
+    assert large(code).shape == (2, 3, 32, 32)
+    torch.testing.assert_close(large(code), torch.tanh(blurred(enlarged)), atol=1e-4, rtol=1e-4)
 
 
 def test_what_alternates_from_pixel_to_pixel_is_smoothed_away_and_nothing_else() -> None:

@@ -75,22 +75,6 @@ def test_a_training_starts_from_a_generator_of_its_kind_and_from_no_other(
     assert "expected a generator of codes like [40, 4, 4] from layer blocks.2" in capsys.readouterr().err
 
 
-def test_a_generator_of_larger_pictures_takes_over_all_but_the_last_stages(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    small, large = tmp_path / "small", tmp_path / "large"
-    assert main(["train", str(folder), "--run", str(small), *SMALL, "--pictures", "16"]) == 0
-    capsys.readouterr()
-    grown = [*SMALL, "--image-size", "64", "--until", "1970-01-01T00:00"]
-    warm = ["--warm-start", str(small / "generator.safetensors")]
-    assert main(["train", str(folder), "--run", str(large), *grown, *warm]) == 0
-    said = capsys.readouterr().out
-    assert "has no fitting weights for ups.2, blocks.3" in said
-    before, after = (load_file(run / "generator.safetensors") for run in (small, large))
-    for name in ("style.linear.weight", "start.weight", "blocks.2.convs.0.weight", "ups.1.weight"):
-        torch.testing.assert_close(after[f"network.{name}"], before[f"network.{name}"])
-
-
 def test_codes_that_keep_their_layout_are_inverted_place_by_place(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     layout = ["--encoder-layer", "bn2", "--encoder-size", "64", "--encoder-grid", "2"]

@@ -29,8 +29,9 @@ from worker.training.recipes.contract import (
 )
 from worker.training.schedule import Schedule
 
-WIDTHS, DEPTHS = (384, 208, 96, 48, 32), (2, 2, 2, 1, 1)
-STAGES = {128: 5, 64: 4, 32: 3}
+WIDTHS, DEPTHS = (384, 208, 96, 48), (2, 2, 2, 1)
+STAGES = {128: 4, 64: 4, 32: 3}
+FINISH = {128: 24, 64: 12, 32: 12}
 PATCH = 64
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
@@ -38,7 +39,9 @@ GRIDS = (1, 2, 4)
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectedOptions(RecipeOptions):
-    """`feature_size` is the discriminator's input in pixels."""
+    """`feature_size` is the discriminator's input in pixels; the generator stays as it is for the first
+    `head_start` pictures, so that a new discriminator does not spoil what a warm start brought.
+    """
 
     feature_size: int = 80
     layout_weight: float = 2.0
@@ -46,8 +49,11 @@ class ProjectedOptions(RecipeOptions):
     code_weight: float = 0.5
     texture_weight: float = 4.0
     average_decay: float = 0.999
+    head_start: int = 0
     widths: tuple[int, ...] = WIDTHS
     depths: tuple[int, ...] = DEPTHS
+    finish: int = FINISH[64]
+    subpixel: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,7 +122,9 @@ class ProjectedRecipe(Recipe):
     def architecture(
         cls, options: ProjectedOptions, code_shape: tuple[int, ...]
     ) -> tuple[str, dict[str, Any]]:
-        sizes = {"widths": options.widths, "depths": options.depths, "smooth": True}
+        sizes: dict[str, Any] = {"widths": options.widths, "depths": options.depths}
+        if options.subpixel:
+            sizes |= {"finish": options.finish, "subpixel": True}
         channels, *places = code_shape
         if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
             return "compact", {"code_size": channels, "places": places[0], **sizes}
@@ -125,7 +133,13 @@ class ProjectedRecipe(Recipe):
     @classmethod
     def completed(cls, options: ProjectedOptions, index: PreparedIndex) -> ProjectedOptions:
         stages = STAGES[index.image_size]
-        return replace(options, widths=WIDTHS[:stages], depths=DEPTHS[:stages])
+        return replace(
+            options,
+            widths=WIDTHS[:stages],
+            depths=DEPTHS[:stages],
+            finish=FINISH[index.image_size],
+            subpixel=index.image_size == 128,
+        )
 
     @property
     def measured_at(self) -> int:
@@ -178,7 +192,8 @@ class ProjectedRecipe(Recipe):
             + o.code_weight * losses["code"]
             + o.texture_weight * losses["texture"]
         )
-        self.update("generator_optimizer", g_loss)
+        if step * o.batch >= o.head_start:
+            self.update("generator_optimizer", g_loss)
         set_requires_grad(self._judged, True)
         self.average.update(self.network, step)
         return {name: loss.detach() for name, loss in losses.items()}
