@@ -48,8 +48,9 @@ class CompactNetwork(nn.Module):
     S pixels, kept few because they cost most and carry only edges.
 
     With `subpixel` pictures are twice as large, and nothing but their colours is computed at that size: each
-    place of the last features gives four pixels (Shi et al. 2016, arXiv 1609.05158), which pass a small blur,
-    as four that come from one place differ by a regular grain otherwise.
+    place of the last features gives four pixels (Shi et al. 2016, arXiv 1609.05158). Four that come from one
+    place differ by a regular grain, so they pass a small blur, as do the features of a half and of a quarter
+    of the size, whose grain is the one that eyes see.
     """
 
     def __init__(
@@ -99,15 +100,19 @@ class CompactNetwork(nn.Module):
             x = block(x, style)
             if i < len(self.ups):
                 x = F.pixel_shuffle(self.ups[i](x), 2)
+                if self.subpixel and i == len(self.ups) - 1:
+                    x = blurred(x)
         x = F.leaky_relu(self.last_norm(x, style), 0.2)
-        x = F.leaky_relu(F.pixel_shuffle(self.last_up(x), 2), 0.2)
-        colours = self.to_rgb(x)
-        return torch.tanh(blurred(F.pixel_shuffle(colours, 2)) if self.subpixel else colours)
+        x = F.pixel_shuffle(self.last_up(x), 2)
+        if not self.subpixel:
+            return torch.tanh(self.to_rgb(F.leaky_relu(x, 0.2)))
+        colours = self.to_rgb(F.leaky_relu(blurred(x), 0.2))
+        return torch.tanh(blurred(F.pixel_shuffle(colours, 2)))
 
 
 def grown(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Tensor]:
     """The weights of a compact network for one of twice the size and perhaps more channels at the end: with
-    them it draws the same pictures, enlarged.
+    them it draws the same pictures, enlarged and without their grain.
     """
     own = into.state_dict()
     result = dict(weights)
