@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worker.synthesis.generator_file import load_generator
 from worker.synthesis.deepsim import DeepsimPool5, DeepsimVector
+from worker.synthesis.generator_file import load_generator
 from worker.synthesis.generators import CAFFE_MEAN_BGR
 from worker.synthesis.networks import Network, NetworkReference, Preprocessing, load_network
 from worker.training.bounds import statistics_of
