@@ -9,6 +9,8 @@ from worker.synthesis.generators import STANDARD_FLOOR
 from worker.training.bounds import CodeStatistics
 
 DIRECTIONS = 768
+LARGEST = 320 * 5120
+"""Numbers of all directions together: those of long codes would else be most of a generator's file."""
 PROTOTYPES = 512
 SAMPLE = 32_768
 """Codes looked at, at most: enough for a covariance of a thousand dimensions and clusters of dozens."""
@@ -33,7 +35,8 @@ def measured_prior(
     chosen = torch.randperm(len(codes), generator=random)[:SAMPLE].sort().values.numpy()
     scale = (statistics.std + STANDARD_FLOOR).flatten()
     sample = (torch.from_numpy(np.asarray(codes[chosen])).flatten(1) - statistics.mean.flatten()) / scale
-    variances, vectors = _principal(sample, min(directions, *sample.shape))
+    directions = min(directions, LARGEST // sample.shape[1] + 1, *sample.shape)
+    variances, vectors = _principal(sample, directions)
     deviations = variances.clamp_min(0).sqrt()
     known = deviations > 1e-3 * deviations[0]  # below is rounding: no unit to count in
     deviations, vectors = deviations[known], vectors[:, known]
