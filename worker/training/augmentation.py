@@ -47,3 +47,11 @@ class Augmentation:
         x = F.grid_sample(rgb, self.grid, mode="bilinear", padding_mode="reflection", align_corners=False)
         grey = x.mean(1, keepdim=True)
         return (x - grey) * self.saturation + grey + self.brightness
+
+
+def mirrored(pictures: Tensor, codes: Tensor, flip: Tensor) -> tuple[Tensor, Tensor]:
+    """Pictures [N, 3, S, S] and their codes, turned left to right where `flip` [N, 1, 1, 1] says so. A code
+    with places [N, C, h, w] says what is where, and is turned with its picture.
+    """
+    turned = torch.where(flip, pictures.flip(3), pictures)
+    return turned, torch.where(flip, codes.flip(3), codes) if codes.ndim == 4 else codes

@@ -26,7 +26,8 @@ generators draw it badly."""
 def measured_prior(
     codes: np.ndarray, statistics: CodeStatistics, directions: int = DIRECTIONS, prototypes: int = PROTOTYPES
 ) -> CodePrior:
-    """The prior of codes [N, *code_shape], at most `directions` of it and `prototypes` examples.
+    """The prior of codes [N, *code_shape], at most `directions` of it (fewer for long codes) and `prototypes`
+    examples.
 
     Directions and clusters are those of standardised codes, (code − μ) / (σ + a floor), as the generator gets
     them. The same codes give the same prior.
@@ -35,7 +36,7 @@ def measured_prior(
     chosen = torch.randperm(len(codes), generator=random)[:SAMPLE].sort().values.numpy()
     scale = (statistics.std + STANDARD_FLOOR).flatten()
     sample = (torch.from_numpy(np.asarray(codes[chosen])).flatten(1) - statistics.mean.flatten()) / scale
-    directions = min(directions, LARGEST // sample.shape[1] + 1, *sample.shape)
+    directions = min(directions, max(LARGEST // sample.shape[1], 1), *sample.shape)
     variances, vectors = _principal(sample, directions)
     deviations = variances.clamp_min(0).sqrt()
     known = deviations > 1e-3 * deviations[0]  # below is rounding: no unit to count in

@@ -8,7 +8,7 @@ import torch
 
 from worker.synthesis.networks import NetworkReference, load_network
 from worker.training.array_file import ArrayFile
-from worker.training.augmentation import Augmentation
+from worker.training.augmentation import Augmentation, mirrored
 from worker.training.average import MovingAverage
 from worker.training.bounds import statistics_of
 from worker.training.checkpoint import CheckpointError, read_checkpoint, write_atomically
@@ -75,6 +75,16 @@ def test_folding_the_batch_norms_does_not_change_the_features() -> None:
         expected = module.global_pool(features)  # type: ignore[operator]
     assert [tap.shape[1] for tap in taps] == list(TAPPED_CHANNELS)
     torch.testing.assert_close(code, expected, atol=1e-4, rtol=1e-3)
+
+
+def test_a_code_with_places_is_mirrored_with_its_picture() -> None:
+    pictures, codes = torch.randn(2, 3, 4, 4), torch.randn(2, 5, 2, 2)
+    flip = torch.tensor([True, False]).view(2, 1, 1, 1)
+    turned, code = mirrored(pictures, codes, flip)
+    assert torch.equal(turned, torch.stack([pictures[0].flip(2), pictures[1]]))
+    assert torch.equal(code, torch.stack([codes[0].flip(2), codes[1]]))
+    vectors = torch.randn(2, 5)
+    assert torch.equal(mirrored(pictures, vectors, flip)[1], vectors)
 
 
 def test_an_augmentation_is_the_same_for_a_picture_and_its_reconstruction() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from worker.training import prior
 from worker.training.bounds import statistics_of
 from worker.training.prior import EXACT, measured_prior
 
@@ -30,6 +31,12 @@ def test_directions_in_which_nothing_varies_are_left_out() -> None:
     assert prior.axes.shape == (4, 40)
     rebuilt = prior.code(prior.point(torch.from_numpy(codes)))
     np.testing.assert_allclose(rebuilt.numpy(), codes, atol=0.05)
+
+
+def test_long_codes_have_fewer_directions_so_that_a_file_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prior, "LARGEST", 130)
+    codes = correlated(500, 40, 8)
+    assert measured_prior(codes, statistics_of(codes), directions=8, prototypes=5).axes.shape == (3, 40)
 
 
 def test_prototypes_are_the_centres_of_what_lies_together() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.synthesis.compact import CompactNetwork
 from worker.synthesis.generators import STANDARD_FLOOR
-from worker.training.augmentation import Augmentation
+from worker.training.augmentation import Augmentation, mirrored
 from worker.training.average import MovingAverage
 from worker.training.batch_norm import share_batch_norms
 from worker.training.discriminator import Discriminator, adversarial_loss, discriminator_loss
@@ -153,9 +153,9 @@ class ProjectedRecipe(Recipe):
         o, placement, world = self.options, self.context.placement, self.context.world
         device = placement.device
         flip = torch.rand(batch.count, 1, 1, 1, generator=batch.random)[batch.part].to(device) < 0.5
-        real = torch.where(flip, batch.real.flip(3), batch.real)
+        real, given = mirrored(batch.real, batch.code, flip)
         augment = Augmentation.draw(batch.count, o.feature_size, batch.random).part(batch.part).to(device)
-        code = (batch.code - self._mean) / self._scale
+        code = (given - self._mean) / self._scale
         condition = code.flatten(1)
 
         with torch.no_grad(), placement.autocast():
