@@ -65,7 +65,7 @@ train-default: $(INSTALLED) ## go on training the shipped generator; at first DA
 		$(BIN)/python -m worker.training resume $(TRAINING) $(TRAIN); \
 	elif [ -n "$(strip $(DATA))" ]; then \
 		$(BIN)/python -m worker.training train $(DATA) --run $(TRAINING) \
-			--warm-start generators/default.safetensors $(TRAIN); \
+			--warm-start generators/default.safetensors --head-start 5000 --learning-rate 2e-4 $(TRAIN); \
 	else \
 		echo "$(TRAINING) holds no training yet: name image folders, WebDataset tars or packed sets," >&2; \
 		echo "for instance make train-default DATA=\"photographs/ more.tar\"" >&2; exit 1; \

@@ -33,6 +33,9 @@ HELP = {
     "comparator": "id of the network whose features are compared; default: the encoder's",
     "comparator_layer": "its layer; default: the last one whose channels have places",
 }
+DEFAULT_ENCODER = "efficientnet_lite0.imagenet"
+DEFAULT_CODE = ("bn2", 2)
+"""Layer and grid that measured best with it: its last map, averaged to 2×2 places."""
 Act = Callable[[argparse.Namespace, list[str]], int]
 
 
@@ -163,15 +166,19 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         type=Path,
         help="image folder, WebDataset .tar (or a folder of them), packed .npz",
     )
+    sub.add_argument("--encoder", default=DEFAULT_ENCODER, help="id of the network whose codes are inverted")
+    layer, grid = DEFAULT_CODE
     sub.add_argument(
-        "--encoder", default="efficientnet_lite0.imagenet", help="id of the network whose codes are inverted"
+        "--encoder-layer",
+        default=argparse.SUPPRESS,
+        help=f"its layer, by dotted name; default: {layer} with --encoder-grid {grid}, global_pool of others",
     )
-    sub.add_argument("--encoder-layer", default="global_pool", help="its layer, by dotted name")
     sub.add_argument(
         "--encoder-grid",
         type=int,
+        default=argparse.SUPPRESS,
         help="average the layer's map to so many places each way, so that a code also says where; "
-        "default: take it as it is",
+        "default with --encoder-layer: take it as it is",
     )
 
 
@@ -224,6 +231,14 @@ def _recipe_options() -> dict[str, dict[str, "Field[Any]"]]:
 def _shown(option: "Field[Any]") -> str:
     assert option.default is not MISSING
     return " ".join(map(str, option.default)) if isinstance(option.default, tuple) else f"{option.default}"
+
+
+def chosen_code(arguments: argparse.Namespace) -> tuple[str, int | None]:
+    """Layer and grid of the codes: those that were given, or those that measured best."""
+    layer, grid = DEFAULT_CODE if arguments.encoder == DEFAULT_ENCODER else ("global_pool", None)
+    if hasattr(arguments, "encoder_layer"):
+        layer, grid = arguments.encoder_layer, None
+    return layer, getattr(arguments, "encoder_grid", grid)
 
 
 def chosen_options(recipe: type[Recipe], arguments: argparse.Namespace) -> RecipeOptions:

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from worker.synthesis.generator_file import GeneratorFileError, file_sha256
 from worker.synthesis.networks import NetworkError
 from worker.synthesis.truncation import LayerError
-from worker.training.arguments import build_parser, chosen_options
+from worker.training.arguments import build_parser, chosen_code, chosen_options
 from worker.training.bounds import StatisticsOfCodes
 from worker.training.checkpoint import CheckpointError, read_facts
 from worker.training.export import write_generator
@@ -116,9 +116,8 @@ def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Place
         _check_prepared(options, load_prepared(folder).index, image_size, encoder_size)
         return
     pictures = _pictures(options.sources)
-    encoder = load_encoder(
-        options.encoder, options.encoder_layer, encoder_size, placement.device, options.encoder_grid
-    )
+    layer, grid = chosen_code(options)
+    encoder = load_encoder(options.encoder, layer, encoder_size, placement.device, grid)
     started = time.monotonic()
 
     def on_progress(rows: int) -> None:
@@ -139,10 +138,11 @@ def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Place
 def _check_prepared(
     options: argparse.Namespace, index: PreparedIndex, image_size: int, encoder_size: int | None
 ) -> None:
+    layer, grid = chosen_code(options)
     asked = {
         "encoder": options.encoder,
-        "encoder_layer": options.encoder_layer,
-        "encoder_grid": options.encoder_grid,
+        "encoder_layer": layer,
+        "encoder_grid": grid,
         "image_size": image_size,
         "encoder_input_size": encoder_size or index.encoder_input_size,
     }
@@ -214,9 +214,8 @@ def export(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def bounds(options: argparse.Namespace, arguments: list[str]) -> int:
     device = place(options.device).device
-    encoder = load_encoder(
-        options.encoder, options.encoder_layer, options.encoder_size, device, options.encoder_grid
-    )
+    layer, grid = chosen_code(options)
+    encoder = load_encoder(options.encoder, layer, options.encoder_size, device, grid)
     gathered = StatisticsOfCodes(encoder.code_shape)
     for codes in encoded_batches(_pictures(options.sources), encoder):
         gathered.add(codes)

@@ -9,12 +9,14 @@ import torch
 from safetensors.torch import load_file
 
 from worker.synthesis.generator_file import file_sha256, load_generator
-from worker.training.command import main
+from worker.training.arguments import build_parser, chosen_code
+from worker.training.command import main, train
 from worker.training.tuning import SETTINGS
 
+ACTS = ("train", "resume", "export", "bounds")
 SMALL = [
     *("--threads", "1", "--minimum", "16", "--held-out", "8", "--batch", "8"),
-    *("--image-size", "32", "--encoder-size", "32", "--feature-size", "32"),
+    *("--image-size", "32", "--encoder-size", "32", "--encoder-layer", "global_pool", "--feature-size", "32"),
 ]
 
 
@@ -36,7 +38,8 @@ def folder(tmp_path: Path, picture_bytes: Callable[[int], bytes]) -> Path:
 
 def test_a_generator_is_trained_resumed_and_exported_from_a_folder(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert main(["train", str(folder), "--run", str(run), *SMALL, "--pictures", "16"]) == 0
+    at_the_end = ["--log-every", "3600"]  # however slow the machine is
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--pictures", "16", *at_the_end]) == 0
     assert main(["resume", str(run), "--pictures", "32", "--log-every", "0", "--threads", "1"]) == 0
     assert main(["export", str(run), "--out", str(tmp_path / "g.safetensors")]) == 0
 
@@ -73,6 +76,22 @@ def test_a_training_starts_from_a_generator_of_its_kind_and_from_no_other(
     other = ["--encoder-layer", "blocks.2"]
     assert main(["train", str(folder), "--run", str(tmp_path / "third"), *SMALL, *other, *warm]) == 1
     assert "expected a generator of codes like [40, 4, 4] from layer blocks.2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ([], ("bn2", 2)),
+        (["--encoder-grid", "4"], ("bn2", 4)),
+        (["--encoder-layer", "blocks.6"], ("blocks.6", None)),
+        (["--encoder", "resnet18.IMAGENET1K_V1"], ("global_pool", None)),
+    ],
+)
+def test_the_code_that_measured_best_is_taken_where_none_is_named(
+    given: list[str], code: tuple[str, int | None]
+) -> None:
+    arguments = ["train", "pictures", "--run", "run", *given]
+    assert chosen_code(build_parser(dict.fromkeys(ACTS, train)).parse_args(arguments)) == code
 
 
 def test_codes_that_keep_their_layout_are_inverted_place_by_place(folder: Path, tmp_path: Path) -> None:
@@ -143,9 +162,12 @@ def test_a_second_training_does_not_overwrite_the_first(
         ),
         (["--preset", "deepsim", "--image-size", "64"], "preset deepsim makes pictures of 256 pixels"),
         (["--batch", "0"], "--batch 0: expected at least 2"),
-        (["--encoder-grid", "2"], "--encoder-grid 2: layer 'global_pool' has no places"),
+        (
+            ["--encoder-layer", "global_pool", "--encoder-grid", "2"],
+            "--encoder-grid 2: layer 'global_pool' has no places",
+        ),
         (["--encoder-layer", "bn2", "--encoder-grid", "2"], "expected a grid of 1 to 1"),
-        ([], "36 pictures to train on are too few: at least 256 are needed"),
+        (["--encoder-grid", "1"], "36 pictures to train on are too few: at least 256 are needed"),
     ],
 )
 def test_an_error_is_one_line_for_people(

@@ -43,7 +43,7 @@ class ProjectedOptions(RecipeOptions):
     `head_start` pictures, so that a new discriminator does not spoil what a warm start brought.
     """
 
-    feature_size: int = 80
+    feature_size: int = 96
     layout_weight: float = 2.0
     feature_weight: float = 0.5
     code_weight: float = 0.5
