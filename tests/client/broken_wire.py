@@ -38,7 +38,8 @@ class BrokenWire:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection:
+            # Who has gone away needs no answer.
+            with connection, suppress(ConnectionError):
                 self._relay(connection)
 
     def _relay(self, connection: socket.socket) -> None:

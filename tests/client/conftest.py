@@ -1,4 +1,6 @@
-"""The client against the API itself, over HTTP. A worker's part is played by the calls that workers make."""
+"""The client against the API itself, over HTTP: one server, database and bucket for all tests, emptied before
+each. A worker's part is played by the calls that workers make.
+"""
 
 import io
 import os
@@ -8,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from flask_openapi3.openapi import OpenAPI
 from PIL import Image
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
@@ -17,12 +21,14 @@ import imago
 from api import create_app
 from api.context import context
 from imago.cli import app
+from infra.local.servers import Servers
 from services import access, generators, leases, networks
 from services.database import Database
 from services.leases import Claim, Failure, Finished
 from services.networks import LayerRecord, RegisterNetwork
-from services.settings import Settings
+from services.schema import Base
 from services.storage import ObjectStore
+from tests.own_settings import own_settings
 
 NETWORK = "efficientnet_lite0.imagenet"
 LABELS = ["tench", "goldfish", "great white shark", *(f"class {index}" for index in range(3, 1000))]
@@ -46,7 +52,6 @@ class Service:
 
     url: str
     key: str
-    settings: Settings
     database: Database
     store: ObjectStore
 
@@ -105,9 +110,33 @@ class Service:
             )
 
 
+@pytest.fixture(scope="session")
+def served(servers: Servers, migrated_template: str) -> Iterator[OpenAPI]:
+    with own_settings(servers, migrated_template) as settings:
+        served = create_app(settings)
+        context(served).store.ensure_bucket()
+        yield served
+        context(served).close()
+
+
+@pytest.fixture(scope="session")
+def url(served: OpenAPI) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, served, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
 @pytest.fixture
-def service(settings: Settings, database: Database, store: ObjectStore) -> Iterator[Service]:
+def service(served: OpenAPI, url: str) -> Iterator[Service]:
+    database, store = context(served).database, context(served).store
     with database.session() as session:
+        # TRUNCATE and the looks of requests that an earlier test left waiting would lock each other out.
+        for table in reversed(Base.metadata.sorted_tables):
+            session.execute(sa.delete(table))
         networks.register_network(session, RegisterNetwork(id=NETWORK))
         generators.register_generator(
             session,
@@ -117,20 +146,11 @@ def service(settings: Settings, database: Database, store: ObjectStore) -> Itera
             default=True,
         )
         _, key = access.create_key(session, "a test", ["read", "jobs:write"])
-    served = create_app(settings)
-    server = make_server("127.0.0.1", 0, served, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    service = Service(f"http://127.0.0.1:{server.server_port}", key, settings, database, store)
+    service = Service(url, key, database, store)
     service.inspect(NETWORK)
     # The commands run in this process and own its output: the server's log must not get into it.
     with capture_logs():
         yield service
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    with served.app_context():
-        context().database.dispose()
 
 
 @pytest.fixture

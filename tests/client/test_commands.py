@@ -189,18 +189,21 @@ def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: ima
 def test_a_network_is_added_and_waited_for(
     run: Run, service: Service, command_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    added = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "imago", "networks", "add", "resnet18.IMAGENET1K_V1", "--wait"],
         env=command_environment,
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert added.stderr is not None
-    assert "Waiting for a worker" in added.stderr.readline()
-    service.inspect("resnet18.IMAGENET1K_V1")
-    out, _ = added.communicate(timeout=60)
+    ) as added:
+        try:
+            assert added.stderr is not None
+            assert "Waiting for a worker" in added.stderr.readline()
+            service.inspect("resnet18.IMAGENET1K_V1")
+            out, _ = added.communicate(timeout=60)
+        finally:
+            added.kill()
     assert added.returncode == 0
     assert out == "resnet18.IMAGENET1K_V1 is ready\n"
 
@@ -304,7 +307,7 @@ def _watch_in_a_terminal(
             if interrupt_at is not None and interrupt_at in shown:
                 interrupt_at = None
                 process.send_signal(signal.SIGINT)
-        return process.wait(timeout=10), shown
+        return process.wait(timeout=60), shown
     finally:
         process.kill()
         process.wait()

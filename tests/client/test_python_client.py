@@ -33,7 +33,7 @@ def test_results_come_while_the_rest_is_still_waiting(client: imago.Client, serv
     assert (job.state, job.units.total, job.units.queued) == ("queued", 3, 3)
     assert job.place is not None
     service.work(limit=1)
-    results = job.results(timeout=30)
+    results = job.results(timeout=300)
     first = next(results)
     assert (first.unit, first.label, first.state) == (0, "tench", "done")
     assert job.state == "running"
@@ -47,7 +47,7 @@ def test_results_of_many_pages_are_complete_and_each_comes_once(
 ) -> None:
     job = client.submit(NETWORK, {"output": range(450)})
     seen: list[int] = []
-    for event in job.follow(timeout=60):
+    for event in job.follow(timeout=300):
         if isinstance(event, imago.Visualization):
             seen.append(event.unit)
         elif not event.finished:
@@ -59,7 +59,7 @@ def test_results_go_on_when_an_item_that_failed_is_retried(client: imago.Client,
     job = client.submit(NETWORK, ["output/0-1"])
     service.fail(service.claim(limit=1), "the lamp went out")
     states = []
-    for event in job.follow(timeout=30):
+    for event in job.follow(timeout=300):
         if isinstance(event, imago.Visualization):
             states.append((event.unit, event.state))
             if event.state == "failed":
@@ -87,7 +87,7 @@ def test_waiting_reports_progress_and_can_be_limited(client: imago.Client, servi
 def test_a_picture_tells_what_it_is(client: imago.Client, service: Service, tmp_path: Path) -> None:
     job = client.submit(NETWORK, ["output/1"], seeds=[7])
     service.work()
-    (picture,) = job.results(timeout=30)
+    (picture,) = job.results(timeout=300)
     assert picture.image_bytes() == picture_of(1)
     assert picture.image().size == (24, 24)
     assert picture.title == f"{NETWORK}/classifier/1 (goldfish)"
@@ -114,7 +114,7 @@ def test_a_notebook_shows_pictures_and_says_why_there_is_none(client: imago.Clie
     with pytest.raises(imago.ImagoError, match="has no picture: it is queued"):
         waiting.image_bytes()
     service.work()
-    (done,) = job.results(timeout=30)
+    (done,) = job.results(timeout=300)
     assert done._repr_png_() == picture_of(1)
     assert "data:image/png;base64," in done._repr_html_()
 
@@ -182,7 +182,7 @@ def test_a_job_is_watched_across_lost_answers(service: Service, client: imago.Cl
     id = client.submit(NETWORK, ["output/0-3"]).id
     service.work()
     with BrokenWire(service.url, lose=3).carrying() as wire, imago.Client(wire.url) as shaky:
-        assert len(list(shaky.job(id).results(timeout=60))) == 4
+        assert len(list(shaky.job(id).results(timeout=300))) == 4
 
 
 def test_a_server_that_is_down_is_given_some_time_and_then_named() -> None:
@@ -208,7 +208,7 @@ def test_a_server_that_comes_up_meanwhile_is_found(service: Service) -> None:
             target=lambda: answers.append(len(transport.get(path_to("networks"))["data"]))
         )
         asking.start()
-        time.sleep(0.5)
+        time.sleep(0.2)
         wire._listener = socket.create_server(("127.0.0.1", port))
         with wire.carrying():
             asking.join()

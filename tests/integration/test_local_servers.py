@@ -101,11 +101,9 @@ def test_a_wrong_password_opens_nothing(servers: Servers) -> None:
         broker.ping()
 
 
-def test_only_their_owner_can_read_the_keys(home: Path) -> None:
-    with running(home, durable=False) as servers:
-        pass
+def test_only_their_owner_can_read_the_keys(servers: Servers) -> None:
     for secret in (
-        home / "servers.json",
+        servers.home / "servers.json",
         servers.seaweedfs.folder / "s3.json",
         servers.valkey.folder / "valkey.conf",
     ):

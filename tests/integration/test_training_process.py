@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -25,11 +26,14 @@ def request(**fields: object) -> TrainingRequest:
 
 
 def ended(process: TrainingProcess) -> int:
-    deadline = time.monotonic() + 120
-    while (code := process.exit_code) is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return code
+    deadline = time.monotonic() + 300
+    try:
+        while (code := process.exit_code) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return code
+    finally:
+        process.kill()
 
 
 def test_a_request_becomes_the_commands_own_options(tmp_path: Path) -> None:
@@ -104,6 +108,7 @@ time.sleep(600)
         training = psutil.Process(int(run.stdout.readline()))
         os.kill(run.pid, signal.SIGKILL)
         run.wait()
-    # It was stopped before it could ask the kernel; now it finds its worker gone, or is ended.
-    training.send_signal(signal.SIGCONT)
+    # Stopped before it could ask the kernel it now finds its worker gone; later, the kernel has ended it.
+    with suppress(psutil.NoSuchProcess):
+        training.send_signal(signal.SIGCONT)
     training.wait(60)

@@ -79,7 +79,7 @@ def test_climbing_raises_the_activation_of_what_is_stored(network: Network, kind
     images, few = climb(network, kind, "output", items, steps=1, input_size=SIZE)
     assert images.dtype == torch.uint8
     assert images.shape == (2, 3, SIZE, SIZE)
-    _, many = climb(network, kind, "output", items, steps=20, input_size=SIZE)
+    _, many = climb(network, kind, "output", items, steps=12, input_size=SIZE)
     assert (many > few + 2).all()
 
 

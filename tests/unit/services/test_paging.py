@@ -7,17 +7,19 @@ from hypothesis import strategies as st
 from services.errors import Invalid
 from services.paging import decode_cursor, encode_cursor, limit_of
 
-_texts = st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+_POINTS = (*range(0x100), 0x3B1, 0x202E, 0x6F22, 0xD7FF, 0xE000, 0xFFFF, 0x1F642, 0x10FFFF)
+"""Of every length in UTF-8. Named, because whoever asks for any character waits for a table of them all."""
+_texts = st.text(alphabet=[chr(point) for point in _POINTS])
 
 
-@given(_texts, st.integers(-(2**63), 2**63 - 1))
+@given(_texts.filter(lambda text: "\0" not in text), st.integers(-(2**63), 2**63 - 1))
 def test_a_cursor_gives_its_key_back(text: str, number: int) -> None:
     cursor = encode_cursor("things", [text, number])
     assert decode_cursor("things", cursor, (str, int)) == [text, number]
     assert cursor.replace("-", "").replace("_", "").isalnum()
 
 
-@given(st.text())
+@given(_texts)
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(Invalid, match="/cursor"):
         decode_cursor("things", text, (str,))

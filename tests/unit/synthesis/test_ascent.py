@@ -139,10 +139,11 @@ def test_the_picture_kept_is_the_last_one(wrap: Wrap, compact: Generator) -> Non
 
 
 def test_a_units_picture_is_the_same_alone_or_among_63_others(lite0: Network, compact: Generator) -> None:
+    recipe = replace(LITE0, input_size=48)
     items = [Item(unit=(13 * n) % 1000, seed=n) for n in range(64)]
-    together = synthesize(lite0, compact, "output", items, LITE0)
+    together = synthesize(lite0, compact, "output", items, recipe)
     for n in (0, 31, 63):
-        (alone,) = synthesize(lite0, compact, "output", [items[n]], LITE0)
+        (alone,) = synthesize(lite0, compact, "output", [items[n]], recipe)
         np.testing.assert_allclose(alone.code, together[n].code, atol=1e-5)
         assert np.abs(alone.image.astype(int) - together[n].image.astype(int)).mean() < 0.01
         assert alone.activation == pytest.approx(together[n].activation, abs=1e-4)

@@ -120,7 +120,7 @@ def test_pictures_do_not_depend_on_the_number_of_threads(lite0: Network, knowing
         pictures = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            pictures.append(synthesize(lite0, knowing, "output", items, replace(WHITENED, steps=8)))
+            pictures.append(synthesize(lite0, knowing, "output", items, replace(WHITENED, steps=4)))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

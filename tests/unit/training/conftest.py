@@ -1,5 +1,7 @@
 """A small training on drawn pictures: 32 pixels, a thin generator, and EfficientNet-lite0 as it is."""
 
+import copy
+import functools
 import io
 import resource
 from collections.abc import Callable, Iterator
@@ -12,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from worker.synthesis.sources.contract import LoadedNetwork, NetworkReference
+from worker.synthesis.sources.efficientnet_lite import EfficientNetLite
 from worker.training.encoding import Encoder
 from worker.training.loading import load_encoder, new_training
 from worker.training.placement import Placement
@@ -25,6 +29,20 @@ from worker.training.training import Training
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # so small a training gains nothing by more, and loses much on a busy machine
+
+
+_loaded = functools.cache(EfficientNetLite().load)
+
+
+def _copied(_: EfficientNetLite, reference: NetworkReference) -> LoadedNetwork:
+    loaded = _loaded(reference)
+    return replace(loaded, module=copy.deepcopy(loaded.module))
+
+
+@pytest.fixture(autouse=True)
+def _read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EfficientNet-lite0 is read from its file once; whoever loads it gets a copy, for folding changes it."""
+    monkeypatch.setattr(EfficientNetLite, "load", _copied)
 
 
 def drawn(seed: int, size: tuple[int, int] = (48, 40)) -> bytes:

@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from worker.synthesis.generator_file import file_sha256, load_generator
+from worker.training import prior
 from worker.training.arguments import build_parser, chosen_code
 from worker.training.command import main, train
+from worker.training.recipes import projected
 from worker.training.tuning import SETTINGS
 
 ACTS = ("train", "resume", "export", "bounds")
@@ -25,6 +27,15 @@ def _tuned(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the process had been started with the settings: it must not replace itself by another."""
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thin generators, and directions by the estimate, which test_prior.py measures: exact ones of 1280
+    dimensions take a second a generator.
+    """
+    monkeypatch.setattr(projected, "WIDTHS", (24, 16, 8, 8, 8))
+    monkeypatch.setattr(prior, "EXACT", 256)
 
 
 @pytest.fixture

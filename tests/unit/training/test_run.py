@@ -38,8 +38,8 @@ def test_a_full_disk_loses_neither_the_last_checkpoint_nor_the_run(
     training = small_training()
     run_until(training, tmp_path, 16)
     with file_size_limit(1 << 12), pytest.raises(CheckpointError, match=r"cannot write .*/checkpoint"):
-        run_until(training, tmp_path, 48)
-    assert training.pictures == 48  # it went on training: there could have been room again
+        run_until(training, tmp_path, 32)
+    assert training.pictures == 32  # it went on training: there could have been room again
     assert read_facts(tmp_path / "checkpoint.safetensors")["step"] == 2
     again = small_training()
     again.restore(tmp_path / "checkpoint.safetensors")

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from worker.synthesis.generators import STANDARD_FLOOR
 from worker.training.feed import batch_rows
+from worker.training.losses import layout_loss
 from worker.training.metrics import held_out_metrics
 from worker.training.recipes.projected import ProjectedRecipe
 from worker.training.training import Training
@@ -21,10 +23,10 @@ def test_a_training_that_is_killed_and_resumed_has_the_losses_of_an_unbroken_one
     small_training: SmallTraining, tmp_path: Path
 ) -> None:
     unbroken = small_training()
-    expected = [numbers(unbroken.step()) for _ in range(4)]
+    expected = [numbers(unbroken.step()) for _ in range(3)]
 
     first = small_training()
-    got = [numbers(first.step()) for _ in range(2)]
+    got = [numbers(first.step())]
     first.save(tmp_path / "checkpoint.safetensors")
     first.step()  # lost with the process
     second = small_training()
@@ -37,7 +39,7 @@ def test_a_training_that_is_killed_and_resumed_has_the_losses_of_an_unbroken_one
         torch.testing.assert_close(
             second.recipe.modules["average"].state_dict()[name], tensor, atol=0, rtol=0
         )
-    assert second.pictures == unbroken.pictures == 32
+    assert second.pictures == unbroken.pictures == 24
 
 
 def test_every_picture_is_seen_once_an_epoch_in_another_order() -> None:
@@ -65,9 +67,21 @@ def test_only_the_generator_and_the_heads_of_the_discriminator_are_trained(
 
 
 def test_the_generator_learns_colours_and_layout(small_training: SmallTraining) -> None:
-    training = small_training(learning_rate=2e-3, layout_weight=50.0)
-    losses = [float(training.step()["layout"]) for _ in range(40)]
-    assert sum(losses[-8:]) < 0.7 * sum(losses[:8])
+    training = small_training(learning_rate=1e-3, layout_weight=50.0, batch=16)
+    recipe, rows = training.recipe, np.arange(54)
+    assert isinstance(recipe, ProjectedRecipe)
+    statistics, codes = recipe.context.statistics, training.prepared.rows(rows)[1]
+    standardised = (codes - statistics.mean) / (statistics.std + STANDARD_FLOOR)
+
+    def layout() -> float:
+        """Over all pictures: from batch to batch it varies more than a few steps change it."""
+        with torch.no_grad():
+            return float(layout_loss(recipe.network(standardised), training.pictures_of(rows)))
+
+    before = layout()
+    for _ in range(14):
+        training.step()
+    assert layout() < 0.7 * before
 
 
 def test_held_out_metrics_compare_held_out_pictures_with_what_the_averaged_generator_makes_of_their_codes(
