@@ -43,15 +43,16 @@ def write_rows(path: Path, content: dict[str, Any]) -> None:
     """As JSON, whole or not at all; floats to four places, NaN as null."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".unfinished")
-    unfinished.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    unfinished.write_text(json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n", "utf-8")
     os.replace(unfinished, path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """As it is written: floats to four places, NaN as null."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: plain(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None
     return value

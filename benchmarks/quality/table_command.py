@@ -16,6 +16,7 @@ from benchmarks.quality.assets import Assets, Photographs
 from benchmarks.quality.baselines import PARAMETRISATIONS
 from benchmarks.quality.evaluation import Row, real_row, row
 from benchmarks.quality.judges import Judge, judges
+from benchmarks.quality.kept_rows import KeptRows
 from benchmarks.quality.making import made
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.real import Real, look
@@ -48,6 +49,12 @@ def parser() -> argparse.ArgumentParser:
     )
     accepted.add_argument(
         "--quick", action="store_true", help="10 classes, 6 units: checks that it works, measures little"
+    )
+    accepted.add_argument(
+        "--keep",
+        action="store_true",
+        help="take from the result file that is there what it has under the same conditions: the baselines, "
+        "or the generator before this one",
     )
     accepted.add_argument(
         "--out",
@@ -97,8 +104,14 @@ def run(arguments: Sequence[str]) -> None:
             cache=options.cache,
         )
 
+    out = options.out or (options.cache / "quality-quick.json" if options.quick else RESULT)
+    conditions = _conditions(plan, [judge.id for judge in panel], options.threads)
+    earlier = KeptRows(out, conditions) if options.keep else None
     rows: list[Row] = []
     for technique in everyone:
+        if earlier is not None and (kept := earlier.of(technique)) is not None:
+            rows.append(kept)
+            continue
         pictures = made(technique, plan, options.cache)
         seen = assets.classes_in(technique.trained_on) if isinstance(technique, Generated) else ()
         rows.append(row(technique, pictures, plan, panel, photographs_at(technique.input_size), seen))
@@ -106,8 +119,7 @@ def run(arguments: Sequence[str]) -> None:
             rows[-1] |= about(technique, photographs, panel)
     ceiling = real_row(photographs_at(shipped.input_size), len(plan.classes))
     print(table([*rows, ceiling]))
-    out = options.out or (options.cache / "quality-quick.json" if options.quick else RESULT)
-    write(out, rows, ceiling, _conditions(plan, [judge.id for judge in panel], options.threads))
+    write(out, rows, ceiling, conditions)
     print(f"{out} ({(time.monotonic() - start) / 60:.1f} min)", file=sys.stderr)
 
 
