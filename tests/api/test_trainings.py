@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
 from jsonschema import Draft202012Validator
 
-from services import catalog, training_leases
+from services import catalog, training_leases, workers
 from services.database import Database
 from services.storage import ObjectStore, generator_key, training_key
 from services.training_leases import Sample, TrainingClaim
@@ -249,6 +249,21 @@ def test_progress_samples_and_log_are_shown(
     assert shown["samples"][1]["links"]["image"] is None
     assert client.get(shown["samples"][0]["links"]["image"]).data == png(9)
     assert client.get(shown["links"]["log"]).data == log
+
+
+def test_the_queue_tells_how_many_trainings_wait_and_who_could_take_them(
+    client: FlaskClient, database: Database
+) -> None:
+    none = {"queued": 0, "running": 0, "workers": 0}
+    assert client.get("/v1/queue").get_json()["trainings"] == none
+    for name in ("a", "b"):
+        client.post("/v1/generators", json={**body(), "name": name})
+    claim(database)
+    with database.session() as session:
+        workers.register(session, "w", host="here", device="cpu", has_data_root=True)
+    expected = {"queued": 1, "running": 1, "workers": 1}
+    assert client.get("/v1/queue").get_json()["trainings"] == expected
+    assert 'imago_trainings{state="queued"} 1.0' in client.get("/metrics").text
 
 
 def test_canceling_is_for_what_has_not_ended(client: FlaskClient, database: Database) -> None:

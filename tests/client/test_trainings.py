@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import imago
-from services import training_leases
+from services import training_leases, workers
 from services.schema import LayerRow
 from services.training_leases import Sample, TrainingClaim
 from tests.client.conftest import NETWORK, Run, Service, picture_of
@@ -128,6 +128,23 @@ def test_the_presets_are_shown_with_their_options(run: Run, client: imago.Client
     assert "texture_weight" not in shown.stdout
     assert json.loads(run("presets", "deepsim", "--json").stdout)["id"] == "deepsim"
     assert "There is no preset" in run("presets", "fast", expect=3).stderr
+
+
+def test_the_queue_shows_trainings_and_says_when_nobody_could_take_them(
+    run: Run, client: imago.Client, service: Service
+) -> None:
+    assert "trainings" not in run("queue").stdout
+    client.train_generator(["birds"], name="birds-64", pictures=1600)
+    assert client.queue().trainings.queued == 1
+    shown = run("queue")
+    assert "trainings: 1 queued, 0 in the making" in shown.stdout
+    assert "No worker that is alive has a data root" in shown.stderr
+    with service.database.session() as session:
+        workers.register(session, "test-worker", host="here", device="cpu", has_data_root=True)
+    train(service)
+    shown = run("queue")
+    assert "trainings: 0 queued, 1 in the making" in shown.stdout
+    assert "data root" not in shown.stderr
 
 
 def test_wrong_values_end_with_2_and_say_what_is_wanted(run: Run) -> None:

@@ -167,10 +167,20 @@ class QueueLane:
 
 
 @dataclass(frozen=True)
+class QueueTrainings:
+    """Trainings that wait, those that a worker has, and how many workers see pictures to train on."""
+
+    queued: int
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True)
 class Queue:
     """What waits on the server, and who works. rate: items a second over the last minute, of all workers."""
 
     lanes: tuple[QueueLane, ...]
+    trainings: QueueTrainings
     workers: int
     rate: float
     eta_seconds: float | None
@@ -180,6 +190,7 @@ class Queue:
     def read(cls, raw: Raw) -> "Queue":
         return cls(
             lanes=tuple(QueueLane(lane["name"], lane["queued"], lane["leased"]) for lane in raw["lanes"]),
+            trainings=QueueTrainings(**raw["trainings"]),
             workers=raw["workers"],
             rate=raw["rate"],
             eta_seconds=raw["eta_seconds"],

@@ -157,6 +157,11 @@ def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
         ["LANE", "QUEUED", "IN THE MAKING"],
         [(lane.name, lane.queued, lane.leased) for lane in found.lanes],
     )
+    trainings = found.trainings
+    if trainings.queued or trainings.running:
+        session.say(f"trainings: {trainings.queued} queued, {trainings.running} in the making")
+    if trainings.queued and not trainings.workers:
+        session.remark("No worker that is alive has a data root (IMAGO_DATA_ROOT): trainings wait for one.")
     left = "" if found.eta_seconds is None else f", {duration(found.eta_seconds)} left"
     session.say(f"{found.workers} worker{'' if found.workers == 1 else 's'}, {rate(found.rate)}{left}")
 
