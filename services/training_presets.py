@@ -36,6 +36,14 @@ class DefaultOptions(BaseModel):
         float,
         Field(ge=0, lt=1, description="Of the averaged weights, which are what is exported, a step"),
     ] = 0.999
+    head_start: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=10**11,
+            description="Pictures during which the discriminator learns alone; of use with a warm start",
+        ),
+    ] = 0
 
 
 class DeepsimOptions(BaseModel):
