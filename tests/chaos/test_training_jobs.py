@@ -52,6 +52,8 @@ def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingSce
     scene.start_child()
     view = training.wait_until(id, "succeeded")
     generator = check_generator(training, id)
+    with scene.database.session() as session:
+        assert workers.queue(session).trainings.workers == 1
     assert generator.id == "discs-32"
     assert not generator.is_default
     assert generator.info["training"]["pictures_seen"] == view.pictures == 4 * BATCH
@@ -177,25 +179,6 @@ def test_canceling_ends_the_process_and_leaves_nothing_behind(training: Training
     assert set(scene.store.keys(f"trainings/{id}/")) == {training.get(id).log_object}
     with scene.database.session() as session:
         assert len(catalog.list_generators(session).data) == 1
-
-
-def test_a_training_is_left_to_a_worker_that_sees_its_pictures(training: TrainingScene) -> None:
-    scene = training.scene
-    (scene.folder / "other").mkdir()
-    with scene.database.session() as session:  # so that there is somebody to leave it to
-        workers.register(session, "elsewhere", host="elsewhere", device="cpu", has_data_root=True)
-        session.connection().exec_driver_sql("UPDATE workers SET seen_at = now() + interval '1 hour'")
-    id = training.submit(pictures=2 * BATCH)
-    scene.start_child(IMAGO_DATA_ROOT=str(scene.folder / "not-mounted"))
-    scene.start_child(IMAGO_DATA_ROOT=str(scene.folder / "other"))
-    until(lambda: bool(training.column(id, "refused_by")), "a worker has looked for the pictures")
-    training.wait_until(id, "queued")
-    with scene.database.session() as session:
-        assert workers.queue(session).trainings.workers == 2
-    scene.start_child()
-    training.wait_until(id, "succeeded")
-    assert training.column(id, "fence") == 2
-    assert training.column(id, "crashes + deaths") == 0
 
 
 @pytest.mark.parametrize(
