@@ -19,6 +19,7 @@ COLLECTIONS = (
     "networks",
     "generators",
     "trainings",
+    "presets",
     "techniques",
     "jobs",
     "visualizations",

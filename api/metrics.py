@@ -23,7 +23,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
 
 class QueueCollector(Collector):
-    """Queue depth by lane and workers seen, one query each scrape."""
+    """Depth of the queue and workers seen, read at each scrape."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,6 +33,9 @@ class QueueCollector(Collector):
             "imago_queue_items", "Visualizations waiting to be claimed.", labels=["lane"]
         )
         leased = GaugeMetricFamily("imago_leased_items", "Visualizations being computed.", labels=["lane"])
+        trainings = GaugeMetricFamily(
+            "imago_trainings", "Trainings that wait or that a worker has.", labels=["state"]
+        )
         seen = GaugeMetricFamily("imago_workers", "Workers whose heartbeat is recent.")
         up = GaugeMetricFamily("imago_database_up", "Whether the queue could be read for this scrape.")
         try:
@@ -45,9 +48,11 @@ class QueueCollector(Collector):
         for lane in summary.lanes:
             depth.add_metric([lane.lane], lane.queued)
             leased.add_metric([lane.lane], lane.leased)
+        trainings.add_metric(["queued"], summary.trainings.queued)
+        trainings.add_metric(["running"], summary.trainings.running)
         seen.add_metric([], summary.workers)
         up.add_metric([], 1)
-        return [depth, leased, seen, up]
+        return [depth, leased, trainings, seen, up]
 
 
 class Metrics:

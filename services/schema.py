@@ -307,6 +307,8 @@ class JobVisualizationRow(Base):
 
 
 class WorkerRow(Base):
+    """`has_data_root`: whether it sees pictures, and so whether it takes trainings."""
+
     __tablename__ = "workers"
     __table_args__ = (one_of("state", ("running", "stopped")),)
 
@@ -316,3 +318,4 @@ class WorkerRow(Base):
     state: Mapped[str]
     started_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     seen_at: Mapped[datetime] = mapped_column(server_default=CREATED)
+    has_data_root: Mapped[bool] = mapped_column(server_default=sa.false())

@@ -18,6 +18,7 @@ from services.errors import Conflict
 from services.generators import register_generator
 from services.leases import Pulse
 from services.training_request import TrainingRequest
+from services.workers import LOST_AFTER_SECONDS
 
 MAX_CRASHES = 3
 """Times that a training's process may crash."""
@@ -48,12 +49,20 @@ class Sample:
     at: datetime
 
 
-_CLAIM = text("""
+# Workers that could still try a training whose pictures others lack.
+_COULD_TRY = """
+    SELECT 1 FROM workers WHERE has_data_root AND state = 'running'
+    AND seen_at >= now() - make_interval(secs => :lost)
+    AND id <> :worker AND id <> ALL (trainings.refused_by)
+"""
+_CLAIM = text(f"""
     UPDATE trainings SET state = 'running', fence = fence + 1, worker_id = :worker,
         expires_at = clock_timestamp() + make_interval(secs => :seconds),
         started_at = coalesce(started_at, clock_timestamp())
     WHERE id = (
-        SELECT id FROM trainings WHERE state = 'queued' ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+        SELECT id FROM trainings WHERE state = 'queued'
+        AND (:worker <> ALL (refused_by) OR NOT EXISTS ({_COULD_TRY}))
+        ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     )
     RETURNING id, fence, name, request, checkpoint_object, log_object, progress
 """)
@@ -95,6 +104,10 @@ _LET_GO = text("""
         finished_at = CASE state WHEN 'canceling' THEN clock_timestamp() END
     WHERE id = :id
 """)
+_REFUSED = text(f"""
+    UPDATE trainings SET refused_by = array_append(array_remove(refused_by, :worker), :worker)
+    WHERE id = :id RETURNING EXISTS ({_COULD_TRY}) AS others, cardinality(refused_by) AS refusals
+""")
 _CRASHED = text("UPDATE trainings SET crashes = crashes + 1 WHERE id = :id RETURNING crashes")
 _FAIL = text("""
     UPDATE trainings SET state = 'failed', worker_id = NULL, expires_at = NULL,
@@ -135,8 +148,12 @@ _ENDED = text("""
 
 
 def claim(session: Session, worker_id: str, *, lease_seconds: float) -> TrainingClaim | None:
-    """Take the training that has waited longest, or None. Nobody is waited for."""
-    row = session.execute(_CLAIM, {"worker": worker_id, "seconds": lease_seconds}).first()
+    """Take the training that has waited longest, or None. Nobody is waited for.
+
+    One that this worker has refused is left to those that could still try.
+    """
+    asked = {"worker": worker_id, "seconds": lease_seconds, "lost": LOST_AFTER_SECONDS}
+    row = session.execute(_CLAIM, asked).first()
     if row is None:
         return None
     return TrainingClaim(
@@ -216,6 +233,19 @@ def fail(session: Session, id: str, fence: int, code: str, message: str) -> bool
         return release(session, id, fence)
     session.execute(_FAIL, {"id": id, "code": code, "message": message})
     return True
+
+
+def refuse(session: Session, id: str, fence: int, worker_id: str, message: str) -> bool:
+    """Its pictures are not where this worker sees them: it is left to the others, and fails when the last of
+    them has said so too. False if the lease is lost.
+    """
+    if _held(session, id, fence) is None:
+        return False
+    row = session.execute(_REFUSED, {"id": id, "worker": worker_id, "lost": LOST_AFTER_SECONDS}).one()
+    if row.others:
+        return release(session, id, fence)
+    others = " The other workers lack it too." if row.refusals > 1 else ""
+    return fail(session, id, fence, "source_refused", message + others)
 
 
 def finish(

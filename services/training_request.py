@@ -1,8 +1,9 @@
-"""What a generator's training is asked for with. What is left out is as the training's own defaults say."""
+"""What a generator's training is asked for with. What is left out is as the preset's own defaults say."""
 
+import json
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
 
@@ -21,6 +22,15 @@ def _below_the_root(source: str) -> str:
     return str(path)
 
 
+def _finite(options: dict[str, Any]) -> dict[str, Any]:
+    """JSON's 1e999 is read as infinity, which could not be written again."""
+    try:
+        json.dumps(options, allow_nan=False)
+    except ValueError:
+        raise ValueError("must hold no number that is too large to be one") from None
+    return options
+
+
 class EncoderRequest(BaseModel):
     """The layer whose codes the generator learns to turn back into pictures."""
 
@@ -34,6 +44,15 @@ class EncoderRequest(BaseModel):
     )
     input_size: Annotated[
         StrictInt | None, Field(ge=32, le=1024, description="Side in pixels of the pictures that it encodes")
+    ] = None
+    grid: Annotated[
+        StrictInt | None,
+        Field(
+            ge=1,
+            le=64,
+            description="Average its map to so many places each way, so that a code also says where; null "
+            "for the map as it is",
+        ),
     ] = None
 
 
@@ -65,23 +84,51 @@ class TrainingRequest(BaseModel):
         AwareDatetime | None, Field(description="End by then at the latest: the learning rate adapts")
     ] = None
     preset: Annotated[
-        str | None, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="Name of a set of options")
+        str | None,
+        Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$", description="How it is trained: id of a preset"),
+    ] = None
+    options: Annotated[
+        dict[str, Any],
+        AfterValidator(_finite),
+        Field(
+            default_factory=dict,
+            description="What the preset alone takes, such as the weights of its losses, as its JSON "
+            "Schema has it",
+        ),
+    ]
+    warm_start: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Id of a generator whose weights it starts from, as far as they fit; it must invert "
+            "the same network",
+        ),
     ] = None
     image_size: Annotated[
         Literal[32, 64, 128, 256] | None, Field(description="Side of the generator's pictures in pixels")
     ] = None
     batch: Annotated[StrictInt | None, Field(ge=2, le=65_536, description="Pictures a step")] = None
-    learning_rate: Annotated[float | None, Field(gt=0, le=1)] = None
+    learning_rate: Annotated[float | None, Field(gt=0, le=1, description="At its highest")] = None
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        Field(description="Of the networks' arithmetic; losses and weights are float32 all the same"),
+    ] = None
     feature_size: Annotated[
         StrictInt | None,
         Field(ge=32, le=1024, description="Side in pixels at which pictures are compared and judged"),
     ] = None
-    seed: Annotated[StrictInt | None, Field(ge=0, le=2**31 - 1)] = None
+    seed: Annotated[
+        StrictInt | None, Field(ge=0, le=2**31 - 1, description="Of weights, order and augmentation")
+    ] = None
     held_out: Annotated[
         StrictInt | None, Field(ge=8, le=100_000, description="Pictures kept from training, to measure with")
     ] = None
     minimum: Annotated[
         StrictInt | None, Field(ge=8, description="Fewer pictures to train on than this are an error")
+    ] = None
+    corrupt_share: Annotated[
+        float | None, Field(ge=0, le=1, description="More corrupt pictures than this are an error")
     ] = None
     sample_seconds: Annotated[
         StrictInt, Field(ge=1, le=86_400, description="Time between sample grids with held-out metrics")

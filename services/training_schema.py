@@ -3,6 +3,7 @@
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.schema_base import CREATED, Base, Id, Json, one_of
@@ -13,6 +14,7 @@ class TrainingRow(Base):
     """A generator that is to be trained. The increasing `fence` counts its claims: whatever a worker reports
     changes the row only as long as its own fence stands here.
 
+    `refused_by` are the workers that lack its pictures.
     `crashes` counts ends of the training's process, `deaths` those of its workers since the last checkpoint.
     `cleared`: nothing is left in the store but what the row points to.
     """
@@ -63,6 +65,7 @@ class TrainingRow(Base):
     request_hash: Mapped[str]
     fence: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
     worker_id: Mapped[str | None]
+    refused_by: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
     expires_at: Mapped[datetime | None]
     crashes: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     deaths: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")

@@ -44,6 +44,15 @@ class LaneDepth:
 
 
 @dataclass(frozen=True)
+class TrainingsDepth:
+    """Trainings that wait, those that a worker has, and how many of the workers have a data root."""
+
+    queued: int
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True)
 class QueueSummary:
     """`workers` are those idle or working; `rate` is items a second over the last minute, by all of them.
 
@@ -51,6 +60,7 @@ class QueueSummary:
     """
 
     lanes: tuple[LaneDepth, ...]
+    trainings: TrainingsDepth
     workers: int
     rate: float
     eta_seconds: float | None
@@ -76,13 +86,21 @@ _WORKERS = text("""
     ORDER BY state = 'stopped', id
 """)
 _ALIVE = text("""
-    SELECT count(*) FROM workers WHERE state = 'running' AND seen_at >= now() - make_interval(secs => :lost)
+    SELECT count(*) AS workers, count(*) FILTER (WHERE has_data_root) AS trainers
+    FROM workers WHERE state = 'running' AND seen_at >= now() - make_interval(secs => :lost)
+""")
+_TRAININGS = text("""
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state <> 'queued') AS running
+    FROM trainings WHERE state IN ('queued', 'running', 'canceling')
 """)
 
 
-def register(session: Session, worker_id: str, *, host: str, device: str) -> None:
+def register(
+    session: Session, worker_id: str, *, host: str, device: str, has_data_root: bool = False
+) -> None:
     """Note that a worker has started. The same id again is the same worker, started again."""
-    values = {"host": host, "device": device, "state": "running"}
+    values = {"host": host, "device": device, "state": "running", "has_data_root": has_data_root}
     now = {"started_at": sa.func.now(), "seen_at": sa.func.now()}
     session.execute(
         insert(WorkerRow)
@@ -91,9 +109,9 @@ def register(session: Session, worker_id: str, *, host: str, device: str) -> Non
     )
 
 
-def seen(session: Session, worker_id: str) -> None:
-    """Note that a registered worker is alive."""
-    _update(session, worker_id, seen_at=sa.func.now())
+def seen(session: Session, worker_id: str, *, has_data_root: bool = False) -> None:
+    """Note that a registered worker is alive, and whether it sees pictures now: folders are mounted late."""
+    _update(session, worker_id, seen_at=sa.func.now(), has_data_root=has_data_root)
 
 
 def stopped(session: Session, worker_id: str) -> None:
@@ -123,8 +141,15 @@ def queue(session: Session) -> QueueSummary:
     )
     rate = service_rate(session)
     left = sum(lane.queued + lane.leased for lane in lanes)
-    alive = session.execute(_ALIVE, {"lost": LOST_AFTER_SECONDS}).scalar_one()
-    return QueueSummary(lanes, alive, rate, left / rate if rate > 0 else None)
+    alive = session.execute(_ALIVE, {"lost": LOST_AFTER_SECONDS}).one()
+    depth = session.execute(_TRAININGS).one()
+    return QueueSummary(
+        lanes,
+        TrainingsDepth(depth.queued, depth.running, alive.trainers),
+        alive.workers,
+        rate,
+        left / rate if rate > 0 else None,
+    )
 
 
 def list(session: Session, *, hours: int = 24) -> Sequence[Worker]:

@@ -18,7 +18,10 @@ from services.trainings import TrainingRequest, TrainingView
 from tests.worker_scene import Scene, until
 
 ENCODER = "efficientnet_lite0.imagenet"
+ENCODER_SHA256 = "0d45b9665bd5196c71427843e1f112980c1d29002297955250dcead85fd393b9"
 LAYER = "global_pool"
+MAP = "blocks.6"
+"""A layer whose channels have places: 4 each way at 128 pixels."""
 BATCH = 8
 PICTURES, HELD_OUT = 40, 8
 SMALL: dict[str, Any] = {
@@ -43,10 +46,13 @@ def register_encoder(database: Database) -> None:
         catalog.record_inspection(
             session,
             ENCODER,
-            weights_sha256="e" * 64,
-            preprocessing={},
+            weights_sha256=ENCODER_SHA256,
+            preprocessing={"size": 224},
             labels=(),
-            layers=[LayerRecord(LAYER, "pool", 1280, None, None, None)],
+            layers=[
+                LayerRecord(MAP, "block", 320, (7, 7), 299, 32),
+                LayerRecord(LAYER, "pool", 1280, None, None, None),
+            ],
         )
 
 
@@ -104,6 +110,17 @@ class TrainingScene:
 
         self._until(id, saved, "a checkpoint is stored")
         return self.get(id).pictures
+
+    def plan(self, id: str, pictures: int) -> None:
+        """Have a training that was to be endless come to an end after so many."""
+        with self.scene.database.session() as session:
+            session.execute(
+                text(
+                    "UPDATE trainings SET request = jsonb_set(request, '{pictures}', to_jsonb(:n)) "
+                    "WHERE id = :id"
+                ),
+                {"n": pictures, "id": id},
+            )
 
     def column(self, id: str, name: str) -> Any:
         with self.scene.database.session() as session:

@@ -108,6 +108,7 @@ class Child:
         from worker.provenance import Provenance
         from worker.runtime import Runtime
         from worker.trainer import Trainer
+        from worker.training_data import has_data_root
 
         settings, stop = self._settings, self._stop
         device = choose_device(settings.device, settings.threads)
@@ -122,7 +123,13 @@ class Child:
         def introduce() -> None:
             store.ensure_bucket()
             with database.session() as session:
-                workers.register(session, worker_id, host=host, device=device.description)
+                workers.register(
+                    session,
+                    worker_id,
+                    host=host,
+                    device=device.description,
+                    has_data_root=has_data_root(settings.data_root),
+                )
             register_shipped_generator(database, store, settings.generator_path)
 
         try:
@@ -162,17 +169,22 @@ class Child:
             ring=lambda: doorbell.ring(Lane.INTERACTIVE),
             stop=stop,
         )
-        log.info("worker_ready", device=device.description)
+        log.info("worker_ready", device=device.description, trains=has_data_root(settings.data_root))
 
     def _stay_seen(self) -> None:
         """Tell the database that this worker lives, also while it downloads a network for minutes."""
         from services import workers
         from services.errors import Unavailable
+        from worker.training_data import has_data_root
 
         while not self._stop.wait(self._settings.heartbeat_seconds):
             try:
                 with self._database.session() as session:
-                    workers.seen(session, self._worker_id)
+                    workers.seen(
+                        session,
+                        self._worker_id,
+                        has_data_root=has_data_root(self._settings.data_root),
+                    )
             except Unavailable as error:
                 log.warning("server_away", what="presence", reason=str(error))
 

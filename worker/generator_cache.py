@@ -17,9 +17,13 @@ class GeneratorCache:
         self._store = store
         self._folder = folder
 
+    def path_of(self, sha256: str) -> Path:
+        """Where the file of these weights lies once it is here."""
+        return self._folder / f"{sha256}.safetensors"
+
     def locate(self, sha256: str) -> Path:
         """The file of these weights. Raises `GeneratorFileAbsent`, `Unavailable`, or OSError."""
-        path = self._folder / f"{sha256}.safetensors"
+        path = self.path_of(sha256)
         if path.is_file() and sha256_of_file(path) == sha256:
             return path
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from sqlalchemy.orm import Session
 
 from services import training_leases
 from services.database import Database
@@ -15,7 +16,7 @@ from services.training_leases import TrainingClaim
 from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.persistence import persist
 from worker.stopping import StopFlag
-from worker.training_data import SourceRefused
+from worker.training_data import SourceRefused, has_data_root
 from worker.training_folder import drop_training, kept_trainings
 from worker.training_slice import MadeWay, TrainingFailed, TrainingSlice
 
@@ -52,9 +53,11 @@ class Trainer:
     def train_one(self, *, serve: Callable[[], object], tend: Callable[[], object]) -> bool:
         """Claim a training and run a slice of it; False if there was none.
 
-        `serve` does other work that waits, `tend` is called every few seconds. Raises `Unavailable` when the
-        database is away.
+        A worker that sees no pictures leaves trainings to those that do. `serve` does other work that waits,
+        `tend` is called every few seconds. Raises `Unavailable` when the database is away.
         """
+        if not has_data_root(self._settings.data_root):
+            return False
         confirmed_at = time.monotonic()
         with self._database.session() as session:
             claim = training_leases.claim(
@@ -126,30 +129,40 @@ class Trainer:
             slice_.folder.clear()
         except (MadeWay, Stopping, EverythingCanceled, Unavailable) as reason:
             log.info("training_given_back", reason=str(reason) or type(reason).__name__)
-            self._end(claim, keeper, None)
+            self._end(keeper, lambda s: training_leases.release(s, claim.id, claim.fence))
         except LeaseLost:
             log.warning("training_lost")
         except SourceRefused as error:
-            self._end(claim, keeper, ("source_refused", str(error)))
+            message = str(error)
+            log.warning("training_refused", message=message)
+            self._end(
+                keeper,
+                lambda s: training_leases.refuse(s, claim.id, claim.fence, self._worker_id, message),
+            )
         except TrainingFailed as error:
             log.warning("training_failed", message=str(error), explained=error.explained)
-            self._end(claim, keeper, ("training_failed" if error.explained else None, str(error)))
+            self._fail(claim, keeper, str(error), explained=error.explained)
         except Exception as error:
             # A defect must not end the patrol, nor keep one training for ever.
             log.exception("training_slice_failed")
-            self._end(claim, keeper, (None, f"{type(error).__name__}: {error}"[:500]))
+            self._fail(claim, keeper, f"{type(error).__name__}: {error}"[:500], explained=False)
 
-    def _end(self, claim: TrainingClaim, keeper: LeaseKeeper, failure: tuple[str | None, str] | None) -> None:
-        """Give the lease back, for a failure or none; without a code it is a crash, which is tried again."""
+    def _fail(self, claim: TrainingClaim, keeper: LeaseKeeper, message: str, *, explained: bool) -> None:
+        """What is not explained is a crash, which is tried again."""
+
+        def end(session: Session) -> bool:
+            if explained:
+                return training_leases.fail(session, claim.id, claim.fence, "training_failed", message)
+            return training_leases.crashed(session, claim.id, claim.fence, message)
+
+        self._end(keeper, end)
+
+    def _end(self, keeper: LeaseKeeper, end: Callable[[Session], bool]) -> None:
+        """Give the lease back."""
 
         def commit() -> bool:
             with self._database.session() as session:
-                if failure is None:
-                    return training_leases.release(session, claim.id, claim.fence)
-                code, message = failure
-                if code is None:
-                    return training_leases.crashed(session, claim.id, claim.fence, message)
-                return training_leases.fail(session, claim.id, claim.fence, code, message)
+                return end(session)
 
         try:
             persist(commit, what="release", may_go_on=lambda: keeper.may_finish, wait=self._stop.wait)

@@ -66,11 +66,12 @@ class TrainingFolder:
         kept.write_bytes(text[: text.rfind(b"\n") + 1])
         return kept
 
-    def write_settings(self, command: list[str]) -> None:
-        """The command that the generator's description will name: without the paths of this machine."""
+    def write_settings(self, command: list[str], warm_start: str | None) -> None:
+        """What the generator's description will name: the command without the paths of this machine, and the
+        sha256 of the file that the training started from, wherever it began."""
         file = self.path / "settings.json"
         settings = json.loads(file.read_text()) if file.exists() else {}
-        file.write_text(json.dumps({**settings, "command": command}, indent=1))
+        file.write_text(json.dumps({**settings, "command": command, "warm_start": warm_start}, indent=1))
 
     def progress(self) -> dict[str, Any]:
         """`pictures`, `rate` (pictures a second) and `losses`, as the log said last."""

@@ -17,25 +17,34 @@ _OPTIONS = (
     "image_size",
     "batch",
     "learning_rate",
+    "precision",
     "feature_size",
     "seed",
     "held_out",
     "minimum",
+    "corrupt_share",
 )
 """Fields of a request that are options of the command, passed on where they were given."""
 
 
-def train_arguments(request: TrainingRequest, sources: Sequence[str], run: str) -> list[str]:
-    """`train` with all that was asked for; `sources` and `run` are paths as the command is to see them."""
+def train_arguments(
+    request: TrainingRequest, sources: Sequence[str], run: str, warm_start: str | None = None
+) -> list[str]:
+    """`train` with all that was asked for; `sources`, `run` and the generator file to start from are paths as
+    the command is to see them."""
     encoder = request.encoder
     arguments = ["train", *sources, "--run", run]
     arguments += ["--encoder", encoder.network, "--encoder-layer", encoder.layer]
     if encoder.input_size is not None:
         arguments += ["--encoder-size", str(encoder.input_size)]
-    for name in _OPTIONS:
-        value = getattr(request, name)
+    if encoder.grid is not None:
+        arguments += ["--encoder-grid", str(encoder.grid)]
+    if warm_start is not None:
+        arguments += ["--warm-start", warm_start]
+    for name, value in {**{name: getattr(request, name) for name in _OPTIONS}, **request.options}.items():
         if value is not None:
-            arguments += [f"--{name.replace('_', '-')}", str(value)]
+            values = value if isinstance(value, list) else [value]
+            arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
     return arguments + _schedule(request)
 
 

@@ -28,6 +28,7 @@ from worker.training_process import (
     resume_arguments,
     train_arguments,
 )
+from worker.training_start import StartRefused, TrainingStart
 
 NOTICE_SECONDS = 0.25
 """How often the process, the lease and the wish to stop are looked at."""
@@ -78,6 +79,7 @@ class TrainingSlice:
         self._serve = serve
         self._tend = tend
         self.folder = TrainingFolder(settings.cache_folder, claim.id, claim.fence)
+        self._start: TrainingStart | None = None  # the generator that the training starts from, if any
         self._process: TrainingProcess | None = None
         # Preparing again leaves a checkpoint of no step, which must not take the place of the stored one.
         self._trains = claim.checkpoint_object is None
@@ -93,6 +95,7 @@ class TrainingSlice:
         """
         request = self._claim.request
         sources = [str(path) for path in locate_sources(request.sources, self._settings.data_root)]
+        self._start = self._starting_point()
         resumes = self._restore(sources)
         time_is_up = request.until is not None and request.until <= datetime.now(UTC)
         if not resumes and time_is_up:
@@ -100,8 +103,10 @@ class TrainingSlice:
                 f"Its time, until {request.until}, was over before it could begin.", explained=True
             )
         run = str(self.folder.path)
-        if not time_is_up:
-            self._run(resume_arguments(request, run) if resumes else train_arguments(request, sources, run))
+        if resumes and not time_is_up:
+            self._run(resume_arguments(request, run))
+        elif not time_is_up:
+            self._run(train_arguments(request, sources, run, self._fetched_start()))
         # From here on nothing is lost but the export, which can be done again.
         self._insist(self._save, "save")
         return self._bring_home()
@@ -110,6 +115,24 @@ class TrainingSlice:
         """End the process at once."""
         if self._process is not None:
             self._process.kill()
+
+    def _starting_point(self) -> TrainingStart | None:
+        generator = self._claim.request.warm_start
+        if generator is None:
+            return None
+        return self._start_or_fail(
+            lambda: TrainingStart(generator, self._database, self._store, self._settings.cache_folder)
+        )
+
+    def _fetched_start(self) -> str | None:
+        start = self._start
+        return None if start is None else str(self._start_or_fail(start.fetch).resolve())
+
+    def _start_or_fail(self, action: Callable[[], T]) -> T:
+        try:
+            return self._insist(action, "start")
+        except StartRefused as error:
+            raise TrainingFailed(str(error), explained=True) from error
 
     def _restore(self, sources: list[str]) -> bool:
         """Bring back the last checkpoint with its data and log. False if the training begins."""
@@ -258,7 +281,12 @@ class TrainingSlice:
         """Export, store, register. Until the last step nothing points to anything, so all can be repeated."""
         claim = self._claim
         generator = self.folder.path / "generator.safetensors"
-        self.folder.write_settings(train_arguments(claim.request, claim.request.sources, "RUN"))
+        start = self._start
+        named = None if start is None else f"{start.generator}.safetensors"
+        self.folder.write_settings(
+            train_arguments(claim.request, claim.request.sources, "RUN", named),
+            None if start is None else start.sha256,
+        )
         self._run(["export", str(self.folder.path), "--out", str(generator)], makes_way=False)
         info, sha256 = read_description(generator), sha256_of_file(generator)
         written_card = generator.with_suffix(".md")
@@ -294,6 +322,10 @@ class TrainingSlice:
         for path, name in (
             (self.folder.path, "the run folder"),
             (self._settings.data_root, "the data root"),
+            (
+                None if self._start is None else self._start.path,
+                f"the generator {self._claim.request.warm_start}",
+            ),
         ):
             if path is not None:
                 message = message.replace(f"{path.resolve()}/", "").replace(str(path.resolve()), name)

@@ -1,11 +1,22 @@
 """The resources under /v1, one module each: parse, call one function of a service, render."""
 
-from api.resources import generators, jobs, keys, networks, queue, techniques, trainings, visualizations
+from api.resources import (
+    generators,
+    jobs,
+    keys,
+    networks,
+    presets,
+    queue,
+    techniques,
+    trainings,
+    visualizations,
+)
 
 ALL = (
     networks.blueprint,
     generators.blueprint,
     trainings.blueprint,
+    presets.blueprint,
     techniques.blueprint,
     jobs.blueprint,
     visualizations.blueprint,

@@ -20,7 +20,7 @@ blueprint = APIBlueprint("queue", __name__, url_prefix="/v1/queue", abp_tags=[TA
 @blueprint.get("", responses={200: Queue})
 @requires("read")
 def get_queue(query: NoQuery) -> Response:
-    """Get the depth of each lane, the number of workers and their rate."""
+    """Get the depth of each lane, of the trainings, the number of workers and their rate."""
     with context().database.session() as session:
         summary = workers.queue(session)
     return conditional(json_response(Queue.of(summary)), REVALIDATE)

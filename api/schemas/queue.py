@@ -16,10 +16,19 @@ class LaneShown(Representation):
     leased: int = Field(description="Items that are being computed.")
 
 
+class TrainingsShown(Representation):
+    queued: int = Field(description="Trainings that wait.")
+    running: int = Field(description="Trainings that a worker has.")
+    workers: int = Field(
+        description="Workers that are alive and see pictures: those without a data root take no training."
+    )
+
+
 class Queue(Representation):
     id: Literal["queue"] = "queue"
     object: Literal["queue"] = "queue"
     lanes: list[LaneShown]
+    trainings: TrainingsShown
     workers: int = Field(description="Workers that are alive.")
     rate: float = Field(description="Items a second that all of them ended over the last minute.")
     eta_seconds: float | None = Field(description="Until all of it is done at this rate.")
@@ -31,6 +40,11 @@ class Queue(Representation):
             lanes=[
                 LaneShown(name=lane.lane, queued=lane.queued, leased=lane.leased) for lane in summary.lanes
             ],
+            trainings=TrainingsShown(
+                queued=summary.trainings.queued,
+                running=summary.trainings.running,
+                workers=summary.trainings.workers,
+            ),
             workers=summary.workers,
             rate=summary.rate,
             eta_seconds=summary.eta_seconds,

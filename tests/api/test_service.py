@@ -149,6 +149,7 @@ def test_every_reference_in_the_contract_leads_somewhere() -> None:
         ("/v1/networks/small.random/layers/output/units/1", "UnitDetail"),
         ("/v1/generators", "GeneratorPage"),
         ("/v1/techniques", "TechniquePage"),
+        ("/v1/presets", "PresetPage"),
         ("/v1/jobs", "JobPage"),
         ("/v1/visualizations", "ItemPage"),
         ("/v1/queue", "Queue"),

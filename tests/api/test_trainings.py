@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
+from jsonschema import Draft202012Validator
 
-from services import training_leases
+from services import catalog, training_leases, workers
 from services.database import Database
 from services.storage import ObjectStore, generator_key, training_key
 from services.training_leases import Sample, TrainingClaim
 from tests.api.conftest import Start
 from tests.api.scene import png, row_counts, with_key
-from tests.training_scene import ENCODER, LAYER, register_encoder
+from tests.training_scene import ENCODER, ENCODER_SHA256, LAYER, MAP, register_encoder
 
 
 def body(**training: Any) -> dict[str, Any]:
@@ -42,7 +43,12 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
     assert answer.headers["Location"] == answer.get_json()["links"]["self"]
     shown = client.get(answer.headers["Location"]).get_json()
     assert shown == answer.get_json()
-    assert shown["request"]["encoder"] == {"network": ENCODER, "layer": LAYER, "input_size": None}
+    assert shown["request"]["encoder"] == {
+        "network": ENCODER,
+        "layer": LAYER,
+        "input_size": None,
+        "grid": None,
+    }
     assert shown["progress"] == {
         "phase": None,
         "pictures": 0,
@@ -67,6 +73,9 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"encoder": {"network": "resnet1.nope"}}, "/training/encoder/network", "There is no network"),
         ({"encoder": {"network": "small.random"}}, "/training/encoder/network", "is a file of weights"),
         ({"encoder": {"layer": "global_pol"}}, "/training/encoder/layer", f"{ENCODER} has: {LAYER}"),
+        ({"encoder": {"grid": 0}}, "/training/encoder/grid", "at least 1"),
+        ({"encoder": {"grid": 2}}, "/training/encoder/grid", f"layer {LAYER!r} has no places"),
+        ({"encoder": {"layer": MAP, "grid": 5}}, "/training/encoder/grid", "at most 4, the places of"),
         ({"encoder": {"input_size": 8}}, "/training/encoder/input_size", "at least 32"),
         ({"image_size": 48}, "/training/image_size", "32, 64, 128 or 256"),
         ({"pictures": 0}, "/training/pictures", "at least 1"),
@@ -76,6 +85,28 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"batch": 1}, "/training/batch", "at least 2"),
         ({"minimum": 1}, "/training/minimum", "at least 8"),
         ({"preset": "--run"}, "/training/preset", "must match"),
+        ({"preset": "fast"}, "/training/preset", "must be one of default, deepsim"),
+        ({"preset": "deepsim", "image_size": 64}, "/training/image_size", "must be 256 with preset deepsim"),
+        ({"preset": "deepsim", "feature_size": 48}, "/training/feature_size", "must be 64 to 256"),
+        ({"options": [1]}, "/training/options", "must be an object"),
+        ({"options": {"speed": 1}}, "/training/options/speed", "accepted: layout_weight"),
+        ({"options": {"layout_weight": "x"}}, "/training/options/layout_weight", "a valid number"),
+        ({"options": {"layout_weight": -1}}, "/training/options/layout_weight", "greater than or equal to 0"),
+        (
+            {"preset": "deepsim", "options": {"comparator": "resnet1.nope"}},
+            "/training/options/comparator",
+            "There is no network",
+        ),
+        (
+            {"preset": "deepsim", "options": {"comparator_layer": "layer9"}},
+            "/training/options/comparator_layer",
+            "There is no layer",
+        ),
+        ({"precision": "float16"}, "/training/precision", "'float32' or 'bfloat16'"),
+        ({"learning_rate": 2}, "/training/learning_rate", "at most 1"),
+        ({"corrupt_share": 1.5}, "/training/corrupt_share", "at most 1"),
+        ({"warm_start": "smal"}, "/training/warm_start", "There is no generator 'smal'"),
+        ({"warm_start": "small"}, "/training/warm_start", f"must invert {ENCODER}"),
         ({"pictuers": 5}, "/training/pictuers", "did you mean 'pictures'?"),
     ],
 )
@@ -89,6 +120,70 @@ def test_a_wrong_field_is_named_and_nothing_is_written(
     assert (error["in"], error["pointer"]) == ("body", pointer)
     assert detail in error["detail"]
     assert row_counts(database) == before
+
+
+def test_what_the_preset_takes_is_kept_as_it_was_asked_for(client: FlaskClient) -> None:
+    asked: dict[str, Any] = {
+        "encoder": {"network": ENCODER, "layer": MAP, "input_size": None, "grid": 4},
+        "preset": "deepsim",
+        "options": {"halve_at": [100, 200], "comparator": ENCODER, "comparator_layer": MAP},
+        "precision": "bfloat16",
+        "image_size": 256,
+        "corrupt_share": 0.5,
+    }
+    answer = client.post("/v1/generators", json=body(**asked))
+    assert answer.status_code == 202
+    assert asked.items() <= answer.get_json()["request"].items()
+
+
+def test_a_number_that_is_too_large_is_refused(client: FlaskClient) -> None:
+    text = json.dumps(body(options={"layout_weight": 0.5})).replace("0.5", "1e999")
+    answer = client.post("/v1/generators", data=text, content_type="application/json")
+    assert answer.status_code == 422
+    assert [error["pointer"] for error in answer.get_json()["errors"]] == ["/training/options"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "detail"),
+    [
+        ({}, None),
+        ({"encoder_sha256": "f" * 64}, "'older' inverts other weights"),
+        ({"architecture": "deepsim-fc6"}, "must be of architecture compact"),
+        ({"code_shape": [320, 4, 4]}, f"must have codes of 1280 units, as layer {LAYER!r}"),
+    ],
+)
+def test_a_training_starts_from_a_generator_of_its_kind(
+    client: FlaskClient, database: Database, changes: dict[str, Any], detail: str | None
+) -> None:
+    info = {
+        "architecture": "compact",
+        "code_shape": [1280],
+        "image_size": 64,
+        "encoder": ENCODER,
+        "encoder_sha256": ENCODER_SHA256,
+        **changes,
+    }
+    with database.session() as session:
+        catalog.register_generator(session, "older", info, "c" * 64)
+    answer = client.post("/v1/generators", json=body(warm_start="older"))
+    if detail is None:
+        assert (answer.status_code, answer.get_json()["request"]["warm_start"]) == (202, "older")
+    else:
+        [error] = answer.get_json()["errors"]
+        assert error["pointer"] == "/training/warm_start"
+        assert detail in error["detail"]
+
+
+def test_a_preset_publishes_the_schema_of_its_options(client: FlaskClient) -> None:
+    listed = client.get("/v1/presets").get_json()["data"]
+    assert [preset["id"] for preset in listed if preset["is_default"]] == ["default"]
+    shown = client.get("/v1/presets/deepsim").get_json()
+    assert shown in listed
+    validator = Draft202012Validator(shown["schema"])
+    assert validator.is_valid({"halve_at": [100], "comparator": None})
+    assert not validator.is_valid({"layout_weight": 1})
+    assert (shown["image_sizes"], shown["defaults"]["batch"]) == ([256], 64)
+    assert client.get("/v1/presets/fast").status_code == 404
 
 
 def test_a_name_that_is_taken_is_refused(client: FlaskClient) -> None:
@@ -154,6 +249,21 @@ def test_progress_samples_and_log_are_shown(
     assert shown["samples"][1]["links"]["image"] is None
     assert client.get(shown["samples"][0]["links"]["image"]).data == png(9)
     assert client.get(shown["links"]["log"]).data == log
+
+
+def test_the_queue_tells_how_many_trainings_wait_and_who_could_take_them(
+    client: FlaskClient, database: Database
+) -> None:
+    none = {"queued": 0, "running": 0, "workers": 0}
+    assert client.get("/v1/queue").get_json()["trainings"] == none
+    for name in ("a", "b"):
+        client.post("/v1/generators", json={**body(), "name": name})
+    claim(database)
+    with database.session() as session:
+        workers.register(session, "w", host="here", device="cpu", has_data_root=True)
+    expected = {"queued": 1, "running": 1, "workers": 1}
+    assert client.get("/v1/queue").get_json()["trainings"] == expected
+    assert 'imago_trainings{state="queued"} 1.0' in client.get("/metrics").text
 
 
 def test_canceling_is_for_what_has_not_ended(client: FlaskClient, database: Database) -> None:

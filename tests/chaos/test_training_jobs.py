@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from services import catalog, training_leases, trainings
-from services.storage import generator_key
-from tests.training_scene import BATCH, TrainingScene
+from services import catalog, training_leases, trainings, workers
+from services.generator_header import read_description
+from services.settings import Settings
+from services.storage import generator_key, sha256_of_file
+from tests.training_scene import BATCH, ENCODER, TrainingScene
 from tests.worker_scene import Scene, until
 from worker.synthesis.generator_file import load_generator
 
@@ -50,6 +52,8 @@ def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingSce
     scene.start_child()
     view = training.wait_until(id, "succeeded")
     generator = check_generator(training, id)
+    with scene.database.session() as session:
+        assert workers.queue(session).trainings.workers == 1
     assert generator.id == "discs-32"
     assert not generator.is_default
     assert generator.info["training"]["pictures_seen"] == view.pictures == 4 * BATCH
@@ -58,6 +62,49 @@ def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingSce
     until(lambda: bool(training.column(id, "cleared")), "the store is cleared")
     assert set(scene.store.keys(f"trainings/{id}/")) == {view.log_object, view.card_object}
     assert not list((scene.folder / "cache" / "trainings").iterdir())
+
+
+def test_a_training_starts_from_a_generator_and_is_as_it_was_asked_for(training: TrainingScene) -> None:
+    scene = training.scene
+    older = Settings.model_fields["generator_path"].default
+    sha256 = sha256_of_file(older)
+    scene.store.put_file(generator_key(sha256), older)
+    with scene.database.session() as session:
+        catalog.register_generator(session, "older", read_description(older), sha256)
+    options = {"texture_weight": 2.0, "average_decay": 0.9}
+    id = training.submit(warm_start="older", options=options, precision="bfloat16", seed=5)
+    first = scene.start_child()
+    saved = training.wait_until_saved(id)
+    first.kill()
+    shutil.rmtree(scene.folder / "cache")  # as on another machine: it goes on from its own checkpoint
+    training.plan(id, saved + 2 * BATCH)
+    scene.start_child()
+    view = training.wait_until(id, "succeeded")
+    with scene.database.session() as session:
+        generator = catalog.get_generator(session, view.generator_id)
+    assert generator.info["training"]["warm_start"] == sha256
+    assert "bfloat16" in generator.info["training"]["computed_on"]
+    for part in (
+        "--warm-start older.safetensors",
+        "--texture-weight 2.0",
+        "--precision bfloat16",
+        "--seed 5",
+    ):
+        assert part in generator.info["training"]["command"]
+    assert view.card_object
+    assert b"texture_weight 2.0, average_decay 0.9" in scene.store.get(view.card_object)
+
+
+def test_a_generator_that_the_store_has_lost_cannot_be_started_from(training: TrainingScene) -> None:
+    scene = training.scene
+    info = {"architecture": "compact", "code_shape": [1280], "image_size": 64, "encoder": ENCODER}
+    with scene.database.session() as session:
+        catalog.register_generator(session, "lost", info, "f" * 64)
+    id = training.submit(warm_start="lost")
+    scene.start_child()
+    view = training.wait_until(id, "failed")
+    assert view.error is not None
+    assert "cannot start from the generator 'lost'" in view.error["message"]
 
 
 def test_a_training_goes_on_elsewhere_when_its_worker_is_killed(training: TrainingScene) -> None:
@@ -70,10 +117,7 @@ def test_a_training_goes_on_elsewhere_when_its_worker_is_killed(training: Traini
     until(lambda: not process.is_running(), "the process has ended with its worker")
     shutil.rmtree(scene.folder / "cache")  # as on another machine
 
-    with scene.database.session() as session:  # so that the continuation comes to an end
-        session.connection().exec_driver_sql(
-            f"UPDATE trainings SET request = jsonb_set(request, '{{pictures}}', '{saved + 8 * BATCH}')"
-        )
+    training.plan(id, saved + 8 * BATCH)
     scene.start_child()
     view = training.wait_until(id, "succeeded")
     check_generator(training, id)

@@ -7,20 +7,19 @@ from pathlib import Path
 import pytest
 
 import imago
-from services import training_leases
-from services.networks import LayerRecord
+from services import training_leases, workers
 from services.schema import LayerRow
 from services.training_leases import Sample, TrainingClaim
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 
+UNITS = 16
+"""As many as the codes of the generator `small` have, so that a training could start from it."""
+
 
 @pytest.fixture(autouse=True)
 def _layer(service: Service) -> None:
-    pooled = LayerRecord("global_pool", "pool", 1280, None, None, None)
     with service.database.session() as session:
-        session.add(
-            LayerRow(network_id=NETWORK, name=pooled.name, ordinal=99, kind=pooled.kind, units=pooled.units)
-        )
+        session.add(LayerRow(network_id=NETWORK, name="global_pool", ordinal=99, kind="pool", units=UNITS))
 
 
 def train(service: Service) -> TrainingClaim:
@@ -66,6 +65,8 @@ def test_a_training_is_submitted_watched_and_used(client: imago.Client, service:
 def test_a_wrong_field_is_named(client: imago.Client) -> None:
     with pytest.raises(imago.InvalidRequest, match=r"training\.sources\[0\]: must be a name below"):
         client.train_generator(["/etc"], name="birds", pictures=5)
+    with pytest.raises(imago.InvalidRequest, match=r"training\.options\.pace: is not a known field"):
+        client.train_generator(["birds"], name="birds", pictures=5, options={"pace": 2})
     with pytest.raises(imago.InvalidRequest, match="'small' is the name of a generator"):
         client.train_generator(["birds"], name="small", pictures=5)
 
@@ -85,6 +86,65 @@ def test_the_command_submits_and_says_how_to_watch(run: Run, client: imago.Clien
     )
     assert training.id in run("trainings").stdout
     assert json.loads(run("trainings", "--json").stdout)["data"][0]["id"] == training.id
+
+
+def test_the_command_asks_for_all_that_a_training_takes(run: Run, client: imago.Client) -> None:
+    run(
+        *("train-generator", "birds", "--name", "birds-64", "--encoder", NETWORK, "--layer", "global_pool"),
+        *("--preset", "default", "-o", "layout_weight=3", "--option", "average_decay=0.99"),
+        *("--warm-start", "small", "--precision", "bfloat16", "--feature-size", "64", "--held-out", "64"),
+        *("--minimum", "100", "--corrupt-share", "0.25", "--sample-every", "60", "--checkpoint-every", "90"),
+    )
+    (training,) = client.trainings()
+    asked = {
+        "preset": "default",
+        "options": {"layout_weight": 3, "average_decay": 0.99},
+        "warm_start": "small",
+        "precision": "bfloat16",
+        "feature_size": 64,
+        "held_out": 64,
+        "minimum": 100,
+        "corrupt_share": 0.25,
+        "sample_seconds": 60,
+        "checkpoint_seconds": 90,
+    }
+    assert asked.items() <= training.raw["request"].items()
+    wrong = run(
+        *("train-generator", "x", "--name", "y", "--encoder", NETWORK, "--layer", "global_pool"),
+        *("--preset", "default", "--encoder-grid", "2", "-o", "layout_weight=-1", "--warm-start", "smal"),
+        expect=2,
+    )
+    for field in ("training.encoder.grid", "training.options.layout_weight", "training.warm_start"):
+        assert field in wrong.stderr
+    assert "layout_weight=3" in run("train-generator", "x", "--name", "y", "-o", "fast", expect=2).stderr
+
+
+def test_the_presets_are_shown_with_their_options(run: Run, client: imago.Client) -> None:
+    assert [preset.id for preset in client.presets() if preset.is_default] == ["default"]
+    assert client.preset("deepsim").image_sizes == (256,)
+    assert "texture_weight" in run("presets").stdout
+    shown = run("presets", "deepsim")
+    assert "halve_at" in shown.stdout
+    assert "texture_weight" not in shown.stdout
+    assert json.loads(run("presets", "deepsim", "--json").stdout)["id"] == "deepsim"
+    assert "There is no preset" in run("presets", "fast", expect=3).stderr
+
+
+def test_the_queue_shows_trainings_and_says_when_nobody_could_take_them(
+    run: Run, client: imago.Client, service: Service
+) -> None:
+    assert "trainings" not in run("queue").stdout
+    client.train_generator(["birds"], name="birds-64", pictures=1600)
+    assert client.queue().trainings.queued == 1
+    shown = run("queue")
+    assert "trainings: 1 queued, 0 in the making" in shown.stdout
+    assert "No worker that is alive has a data root" in shown.stderr
+    with service.database.session() as session:
+        workers.register(session, "test-worker", host="here", device="cpu", has_data_root=True)
+    train(service)
+    shown = run("queue")
+    assert "trainings: 0 queued, 1 in the making" in shown.stdout
+    assert "data root" not in shown.stderr
 
 
 def test_wrong_values_end_with_2_and_say_what_is_wanted(run: Run) -> None:

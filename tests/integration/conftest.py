@@ -30,6 +30,7 @@ def staged(shared_database: Database) -> Database:
             "recipes",
             "leases",
             "jobs",
+            "trainings",
             "api_keys",
             "workers",
         ):

@@ -2,11 +2,14 @@
 
 from sqlalchemy import text
 
-from services import workers
+from services import training_leases, trainings, workers
 from services.database import Database
 from services.schema import Lane
+from services.training_request import TrainingRequest
+from services.workers import TrainingsDepth
 from tests.integration import scene
 from tests.integration.scene import claim, finish, request, submit
+from tests.training_scene import register_encoder
 
 
 def _list(staged: Database) -> dict[str, str]:
@@ -29,6 +32,26 @@ def test_a_worker_is_idle_working_lost_or_stopped(staged: Database) -> None:
         workers.seen(session, "c")
         workers.register(session, "d", host="here", device="cuda")
     assert _list(staged) == dict.fromkeys("abcd", "idle")
+
+
+def test_the_summary_counts_trainings_and_the_workers_that_would_take_them(staged: Database) -> None:
+    register_encoder(staged)
+    with staged.session() as session:
+        for id, has_data_root in (("a", True), ("b", False), ("c", False), ("d", True)):
+            workers.register(session, id, host="here", device="cpu", has_data_root=has_data_root)
+        workers.seen(session, "c", has_data_root=True)  # mounted since it started
+        workers.stopped(session, "d")
+        asked = {"sources": ["birds"], "pictures": 100}
+        for name in ("one", "two", "three"):
+            trainings.submit(session, name, TrainingRequest.model_validate(asked))
+    with staged.session() as session:
+        claimed = training_leases.claim(session, "a", lease_seconds=60)
+        assert claimed is not None
+        trainings.cancel(session, claimed.id)  # its worker has not noticed yet
+    with staged.session() as session:
+        assert workers.queue(session).trainings == TrainingsDepth(queued=2, running=1, workers=2)
+        assert training_leases.release(session, claimed.id, claimed.fence)
+        assert workers.queue(session).trainings == TrainingsDepth(queued=2, running=0, workers=2)
 
 
 def test_the_summary_counts_what_waits_and_tells_when_it_will_be_done(staged: Database) -> None:

@@ -38,7 +38,7 @@ def ended(process: TrainingProcess) -> int:
 
 def test_a_request_becomes_the_commands_own_options(tmp_path: Path) -> None:
     asked = request(
-        encoder={"network": "resnet18.a1_in1k", "layer": "layer2", "input_size": 96},
+        encoder={"network": "resnet18.a1_in1k", "layer": "layer2", "input_size": 96, "grid": 4},
         image_size=32,
         batch=16,
         learning_rate=0.001,
@@ -48,15 +48,38 @@ def test_a_request_becomes_the_commands_own_options(tmp_path: Path) -> None:
         minimum=128,
         until="2040-01-01T00:00:00+00:00",
         checkpoint_seconds=7,
+        precision="bfloat16",
+        corrupt_share=0.5,
+        options={"layout_weight": 3, "average_decay": 0.99},
     )
-    arguments = train_arguments(asked, [str(tmp_path / "a")], str(tmp_path / "run"))
+    arguments = train_arguments(asked, [str(tmp_path / "a")], str(tmp_path / "run"), "start.safetensors")
     given = dict(itertools.pairwise(arguments))
     assert (given["--encoder"], given["--encoder-layer"]) == ("resnet18.a1_in1k", "layer2")
     assert (given["--encoder-size"], given["--image-size"], given["--batch"]) == ("96", "32", "16")
     assert (given["--learning-rate"], given["--feature-size"], given["--seed"]) == ("0.001", "48", "3")
     assert (given["--held-out"], given["--minimum"], given["--pictures"]) == ("64", "128", "1000")
+    assert (given["--encoder-grid"], given["--precision"], given["--corrupt-share"]) == (
+        "4",
+        "bfloat16",
+        "0.5",
+    )
+    assert (given["--layout-weight"], given["--average-decay"]) == ("3", "0.99")
+    assert given["--warm-start"] == "start.safetensors"
     assert (given["--until"], given["--checkpoint-every"]) == ("2040-01-01T00:00:00+00:00", "7")
     # It gets as far as its sources only if it has taken all the options.
+    process = TrainingProcess(arguments, tmp_path, threads=1, device="cpu")
+    assert ended(process) == 1
+    assert "does not exist; expected an image folder" in process.last_words()
+
+
+def test_an_option_of_several_values_becomes_several_arguments(tmp_path: Path) -> None:
+    options = {"halve_at": [100, 200], "comparator": "resnet18.a1_in1k", "comparator_layer": None}
+    arguments = train_arguments(
+        request(preset="deepsim", options=options), ["nowhere"], str(tmp_path / "run")
+    )
+    at = arguments.index("--halve-at")
+    assert arguments[at : at + 4] == ["--halve-at", "100", "200", "--comparator"]
+    assert "--comparator-layer" not in arguments
     process = TrainingProcess(arguments, tmp_path, threads=1, device="cpu")
     assert ended(process) == 1
     assert "does not exist; expected an image folder" in process.last_words()
@@ -72,7 +95,15 @@ def test_preparing_alone_ends_before_the_first_step_and_resuming_keeps_the_deadl
 
 def test_what_was_not_asked_for_is_left_to_the_command() -> None:
     arguments = train_arguments(request(), ["a"], "run")
-    for option in ("--image-size", "--encoder-size", "--batch", "--preset", "--until", "--seed"):
+    for option in (
+        "--image-size",
+        "--encoder-size",
+        "--batch",
+        "--preset",
+        "--until",
+        "--seed",
+        "--warm-start",
+    ):
         assert option not in arguments
 
 

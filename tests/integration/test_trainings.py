@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services import catalog, training_leases, trainings
+from services import catalog, training_leases, trainings, workers
 from services.database import Database
 from services.errors import Conflict, Invalid, NotFound
 from services.training_leases import MAX_CRASHES, MAX_DEATHS, Sample, TrainingClaim
@@ -28,15 +28,29 @@ def submit(world: Database, name: str = "birds") -> str:
         return trainings.submit(session, name, request).id
 
 
-def claim(world: Database, seconds: float = 60) -> TrainingClaim | None:
+def claim(world: Database, seconds: float = 60, worker: str = "tester") -> TrainingClaim | None:
     with world.session() as session:
-        return training_leases.claim(session, "tester", lease_seconds=seconds)
+        return training_leases.claim(session, worker, lease_seconds=seconds)
 
 
-def claimed(world: Database, seconds: float = 60) -> TrainingClaim:
-    found = claim(world, seconds)
+def claimed(world: Database, seconds: float = 60, worker: str = "tester") -> TrainingClaim:
+    found = claim(world, seconds, worker)
     assert found is not None
     return found
+
+
+def register_workers(world: Database, **has_data_root: bool) -> None:
+    with world.session() as session:
+        for id, has in has_data_root.items():
+            workers.register(session, id, host="here", device="cpu", has_data_root=has)
+
+
+def refuse(world: Database, worker: str) -> None:
+    """Claim the training, and find that its pictures are not there."""
+    current = claimed(world, worker=worker)
+    message = f"'birds' is not here, says {worker}."
+    with world.session() as session:
+        assert training_leases.refuse(session, current.id, current.fence, worker, message)
 
 
 def get(world: Database, id: str) -> TrainingView:
@@ -82,6 +96,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
         assert not training_leases.release(session, id, late.fence)
         assert not training_leases.crashed(session, id, late.fence, "x")
         assert not training_leases.fail(session, id, late.fence, "x", "x")
+        assert not training_leases.refuse(session, id, late.fence, "tester", "x")
         args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
         assert training_leases.finish(session, late, **args) is None  # type: ignore[arg-type]
         with pytest.raises(NotFound):
@@ -109,6 +124,50 @@ def test_a_sample_that_is_made_again_replaces_the_first_but_keeps_its_grid(world
             assert training_leases.report(session, id, fence, {}, samples)
     [sample] = get(world, id).samples
     assert (sample.held_out, sample.image_object) == ({"pixels": 0.125}, "grid")
+
+
+def test_what_one_worker_cannot_see_is_left_to_the_others_until_none_can(world: Database) -> None:
+    id = submit(world)
+    register_workers(world, a=True, b=True, c=False)
+    refuse(world, "a")
+    assert get(world, id).state == "queued"
+    assert claim(world, worker="a") is None
+    refuse(world, "b")
+    view = get(world, id)
+    assert view.state == "failed"
+    message = "'birds' is not here, says b. The other workers lack it too."
+    assert view.error == {"code": "source_refused", "message": message}
+
+
+def test_a_worker_that_refused_does_not_keep_another_training_waiting(world: Database) -> None:
+    refused, other = submit(world, "birds-1"), submit(world, "birds-2")
+    register_workers(world, a=True, b=True)
+    refuse(world, "a")
+    assert claimed(world, worker="a").id == other
+    assert claimed(world, worker="b").id == refused
+
+
+def test_the_last_worker_that_is_left_says_why_nobody_can_train(world: Database) -> None:
+    id = submit(world)
+    register_workers(world, a=True, b=True)
+    refuse(world, "a")
+    with world.session() as session:
+        workers.stopped(session, "b")
+    refuse(world, "a")
+    view = get(world, id)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["message"] == "'birds' is not here, says a."
+
+
+def test_a_canceled_training_that_is_refused_ends_as_canceled(world: Database) -> None:
+    id = submit(world)
+    register_workers(world, a=True, b=True)
+    current = claimed(world, worker="a")
+    with world.session() as session:
+        trainings.cancel(session, id)
+        assert training_leases.refuse(session, id, current.fence, "a", "It is not here.")
+    assert get(world, id).state == "canceled"
 
 
 def test_three_crashes_are_too_many(world: Database) -> None:

@@ -24,7 +24,7 @@ from imago.errors import (
     WaitTimeout,
 )
 from imago.jobs import Job, Units
-from imago.records import Generator, Layer, Network, Prediction, Queue, Technique
+from imago.records import Generator, Layer, Network, Prediction, Preset, Queue, Technique
 from imago.targets import Target
 from imago.trainings import Training, TrainingSample
 from imago.version import __version__
@@ -43,6 +43,7 @@ __all__ = [
     "NotAuthorized",
     "NotFound",
     "Prediction",
+    "Preset",
     "Queue",
     "Target",
     "Technique",

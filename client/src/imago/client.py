@@ -10,7 +10,7 @@ from typing import Any, Self
 from imago.connection import resolve
 from imago.errors import ImagoError, WaitTimeout
 from imago.jobs import Job
-from imago.records import Generator, Layer, Network, Queue, Technique
+from imago.records import Generator, Layer, Network, Preset, Queue, Technique
 from imago.targets import Targets, collect, parse_unit
 from imago.trainings import Training
 from imago.transport import Json, Parameters, Transport, path_to
@@ -121,6 +121,14 @@ class Client:
         """One technique with the JSON Schema of its parameters."""
         return Technique.read(self._transport.get(path_to("techniques", id)))
 
+    def presets(self) -> list[Preset]:
+        """The ways to train a generator, each with the JSON Schema of its options."""
+        return [Preset.read(raw) for raw in self._list(path_to("presets"))]
+
+    def preset(self, id: str) -> Preset:
+        """One preset with the JSON Schema of its options."""
+        return Preset.read(self._transport.get(path_to("presets", id)))
+
     # Work
 
     def submit(
@@ -179,25 +187,39 @@ class Client:
         encoder: str | None = None,
         layer: str | None = None,
         encoder_size: int | None = None,
+        encoder_grid: int | None = None,
         pictures: int | None = None,
         until: datetime | None = None,
+        preset: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        warm_start: str | None = None,
         idempotency_key: str | None = None,
-        **options: Any,
+        **fields: Any,
     ) -> Training:
         """Have a generator trained that inverts a layer of a network, on pictures that the workers can see.
 
         sources: image folders, WebDataset tars or packed .npz files, by their names below the workers' data
-        root. pictures: how many to see in all; until: when to end (with a time zone); one of them, or a
-        `preset`, is needed. options: further fields of the request, such as image_size or batch; None is as
-        left out.
+        root. encoder_grid: average the layer's map to so many places each way. pictures: how many to see in
+        all; until: when to end (with a time zone); one of them, or a `preset`, is needed. options: what the
+        preset alone takes, as `preset(id).schema` has it. warm_start: id of a generator whose weights it
+        starts from. fields: further fields of the request, such as image_size, batch or precision. None is
+        as left out.
         """
-        inverted = {"network": encoder, "layer": layer, "input_size": encoder_size}
+        inverted = {
+            "network": encoder,
+            "layer": layer,
+            "input_size": encoder_size,
+            "grid": encoder_grid,
+        }
         training: Json = {
             "sources": list(sources),
             "encoder": _given(inverted),
             "pictures": pictures,
             "until": None if until is None else until.isoformat(),
-            **options,
+            "preset": preset,
+            "options": None if options is None else dict(options),
+            "warm_start": warm_start,
+            **fields,
         }
         answer = self._transport.post(
             path_to("generators"),

@@ -108,6 +108,32 @@ class Technique:
 
 
 @dataclass(frozen=True)
+class Preset:
+    """A way to train generators. schema: the JSON Schema of the options that it alone takes; defaults: what
+    the other fields of a training are that are left out."""
+
+    id: str
+    description: str
+    is_default: bool
+    image_sizes: tuple[int, ...]
+    defaults: Raw
+    schema: Raw
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "Preset":
+        return cls(
+            id=raw["id"],
+            description=raw["description"],
+            is_default=raw["is_default"],
+            image_sizes=tuple(raw["image_sizes"]),
+            defaults=raw["defaults"],
+            schema=raw["schema"],
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a network says of a picture: a class, its name if known, and its probability in [0, 1]."""
 
@@ -141,10 +167,20 @@ class QueueLane:
 
 
 @dataclass(frozen=True)
+class QueueTrainings:
+    """Trainings that wait, those that a worker has, and how many workers see pictures to train on."""
+
+    queued: int
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True)
 class Queue:
     """What waits on the server, and who works. rate: items a second over the last minute, of all workers."""
 
     lanes: tuple[QueueLane, ...]
+    trainings: QueueTrainings
     workers: int
     rate: float
     eta_seconds: float | None
@@ -154,6 +190,7 @@ class Queue:
     def read(cls, raw: Raw) -> "Queue":
         return cls(
             lanes=tuple(QueueLane(lane["name"], lane["queued"], lane["leased"]) for lane in raw["lanes"]),
+            trainings=QueueTrainings(**raw["trainings"]),
             workers=raw["workers"],
             rate=raw["rate"],
             eta_seconds=raw["eta_seconds"],

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.training_data import SourceRefused, locate_sources
+from worker.training_data import SourceRefused, has_data_root, locate_sources
 
 
 @pytest.fixture
@@ -13,6 +13,13 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "secret").mkdir()
     (root / "link").symlink_to(tmp_path / "secret")
     return root
+
+
+def test_a_data_root_is_a_folder_that_is_there(root: Path) -> None:
+    assert has_data_root(root)
+    assert not has_data_root(root / "not-mounted")
+    assert not has_data_root(root / "cats.tar")
+    assert not has_data_root(None)
 
 
 def test_sources_are_found_below_the_root(root: Path) -> None:

@@ -83,11 +83,11 @@ def test_the_stored_log_has_whole_lines_only(folder: TrainingFolder) -> None:
 
 
 def test_settings_keep_what_else_is_in_them(folder: TrainingFolder) -> None:
-    folder.write_settings(["train", "a"])
+    folder.write_settings(["train", "a"], None)
     settings = folder.path / "settings.json"
-    settings.write_text(json.dumps({"command": ["x"], "warm_start": "abc"}))
-    folder.write_settings(["train", "b"])
-    assert json.loads(settings.read_text()) == {"command": ["train", "b"], "warm_start": "abc"}
+    settings.write_text(json.dumps({"command": ["x"], "warm_start": None, "other": 1}))
+    folder.write_settings(["train", "b"], "abc")
+    assert json.loads(settings.read_text()) == {"command": ["train", "b"], "warm_start": "abc", "other": 1}
 
 
 def test_what_is_kept_can_be_listed_and_dropped(tmp_path: Path) -> None:

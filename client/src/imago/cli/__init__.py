@@ -40,6 +40,7 @@ app.add_typer(catalog_commands.networks, name="networks", rich_help_panel=_CATAL
 app.command("layers", rich_help_panel=_CATALOG)(catalog_commands.layers)
 app.command("generators", rich_help_panel=_CATALOG)(catalog_commands.generators)
 app.command("techniques", rich_help_panel=_CATALOG)(catalog_commands.techniques)
+app.command("presets", rich_help_panel=_CATALOG)(catalog_commands.presets)
 app.command("queue", rich_help_panel=_SERVER)(catalog_commands.queue)
 app.command("login", rich_help_panel=_SERVER)(connection_commands.login)
 app.command("logout", rich_help_panel=_SERVER)(connection_commands.logout)

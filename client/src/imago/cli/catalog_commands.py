@@ -1,4 +1,4 @@
-"""`imago networks`, `layers`, `generators`, `techniques`, `queue`."""
+"""`imago networks`, `layers`, `generators`, `techniques`, `presets`, `queue`."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from imago.cli.durations import duration, rate
-from imago.cli.session import JsonFlag, session_of
+from imago.cli.session import JsonFlag, Session, session_of
 
 networks = typer.Typer(help="List the networks that can be explained, or add one.")
 
@@ -115,13 +115,35 @@ def techniques(
         return
     for technique in found:
         session.say(technique.id, "bold")
-        properties = technique.schema.get("properties", {})
-        rows = [
-            (f"  {name}", json.dumps(field.get("default")), _accepted(field), field.get("description", ""))
-            for name, field in properties.items()
-            if name != "technique"
-        ]
-        session.table(["  PARAMETER", "DEFAULT", "ACCEPTED", "MEANING"], rows)
+        _show_fields(session, "PARAMETER", technique.schema)
+
+
+def presets(
+    context: typer.Context,
+    id: Annotated[str | None, typer.Argument(metavar="PRESET", help="Only this one.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the presets of trainings with their options, for `imago train-generator --option`."""
+    session = session_of(context, as_json)
+    found = [session.client.preset(id)] if id else session.client.presets()
+    if session.as_json:
+        session.emit(found[0].raw if id else {"data": [preset.raw for preset in found]})
+        return
+    for preset in found:
+        session.say(preset.id, "bold")
+        session.remark(f"  {preset.description}")
+        given = ", ".join(f"{name} {value}" for name, value in preset.defaults.items() if value is not None)
+        session.remark(f"  Where nothing else is asked for: {given}.")
+        _show_fields(session, "OPTION", preset.schema)
+
+
+def _show_fields(session: Session, head: str, schema: Mapping[str, Any]) -> None:
+    """What a JSON Schema takes, a line each."""
+    rows = [
+        (f"  {name}", json.dumps(field.get("default")), _accepted(field), field.get("description", ""))
+        for name, field in schema.get("properties", {}).items()
+    ]
+    session.table([f"  {head}", "DEFAULT", "ACCEPTED", "MEANING"], rows)
 
 
 def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
@@ -135,6 +157,11 @@ def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
         ["LANE", "QUEUED", "IN THE MAKING"],
         [(lane.name, lane.queued, lane.leased) for lane in found.lanes],
     )
+    trainings = found.trainings
+    if trainings.queued or trainings.running:
+        session.say(f"trainings: {trainings.queued} queued, {trainings.running} in the making")
+    if trainings.queued and not trainings.workers:
+        session.remark("No worker that is alive has a data root (IMAGO_DATA_ROOT): trainings wait for one.")
     left = "" if found.eta_seconds is None else f", {duration(found.eta_seconds)} left"
     session.say(f"{found.workers} worker{'' if found.workers == 1 else 's'}, {rate(found.rate)}{left}")
 

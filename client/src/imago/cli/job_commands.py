@@ -1,13 +1,13 @@
 """`imago submit`, `job`, `jobs`, `cancel`, `retry`."""
 
-import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from imago.cli.durations import duration, moment
+from imago.cli.named_values import named_value
 from imago.cli.session import JsonFlag, Session, session_of, state_style
 from imago.cli.watching import show_failures, status_line, watch
 from imago.errors import FieldError, InvalidRequest
@@ -69,7 +69,7 @@ def submit(
     """
     session = session_of(context, as_json)
     network, wanted = _one_network(targets)
-    parameters = dict(_parameter(text) for text in param or [])
+    parameters = dict(named_value("--param", text, "learning_rate=4") for text in param or [])
     if steps is not None:
         parameters["steps"] = steps
     try:
@@ -170,17 +170,6 @@ def _one_network(texts: list[str]) -> tuple[str, list[Target]]:
 def _seeds(single: list[int], listed: str | None) -> list[int]:
     several = expand_units(parse_units(listed, where=f"--seeds {listed}")) if listed else []
     return list(dict.fromkeys([*single, *several])) or [0]
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    """`name=value`; the value is read as JSON where it is JSON and is a text otherwise."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise InvalidRequest(f"--param {text!r}: write NAME=VALUE, for example learning_rate=4.")
-    try:
-        return name.strip(), json.loads(value)
-    except ValueError:
-        return name.strip(), value
 
 
 def _named(error: InvalidRequest, targets: list[str]) -> InvalidRequest:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
+from imago.cli.named_values import named_value
 from imago.cli.session import JsonFlag, Session, session_of, state_style
 from imago.cli.watching import detached
 from imago.errors import InvalidRequest
@@ -43,6 +44,10 @@ def train_generator(
     encoder_size: Annotated[
         int | None, typer.Option("--encoder-size", help="Pixels of the pictures that it encodes.")
     ] = None,
+    encoder_grid: Annotated[
+        int | None,
+        typer.Option("--encoder-grid", help="Average its map to so many places each way: what, and where."),
+    ] = None,
     pictures: Annotated[
         int | None, typer.Option("--pictures", help="Pictures to see in all, repeats included.")
     ] = None,
@@ -50,13 +55,46 @@ def train_generator(
         str | None,
         typer.Option("--until", metavar="TIME", help="End by then: 2027-01-31T19:25, here, or with a zone."),
     ] = None,
-    preset: Annotated[str | None, typer.Option("--preset", help="A set of options by its name.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="How it is trained; see `imago presets`.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-o", metavar="NAME=VALUE", help="An option of the preset, such as layout_weight=3."
+        ),
+    ] = None,
+    warm_start: Annotated[
+        str | None,
+        typer.Option("--warm-start", metavar="GENERATOR", help="Start from this generator's weights."),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option("--image-size", help="Pixels of its pictures: 32, 64, 128, …")
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Pictures a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate")] = None,
-    seed: Annotated[int | None, typer.Option("--seed")] = None,
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="At its highest.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="Of the networks' arithmetic: float32 or bfloat16.")
+    ] = None,
+    feature_size: Annotated[
+        int | None, typer.Option("--feature-size", help="Pixels at which pictures are compared and judged.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
+    held_out: Annotated[
+        int | None, typer.Option("--held-out", help="Pictures kept from training, to measure with.")
+    ] = None,
+    minimum: Annotated[
+        int | None, typer.Option("--minimum", help="Fewer pictures to train on than this are an error.")
+    ] = None,
+    corrupt_share: Annotated[
+        float | None, typer.Option("--corrupt-share", help="More corrupt pictures than this are an error.")
+    ] = None,
+    sample_seconds: Annotated[
+        int | None, typer.Option("--sample-every", help="Seconds between sample grids with held-out metrics.")
+    ] = None,
+    checkpoint_seconds: Annotated[
+        int | None, typer.Option("--checkpoint-every", help="Seconds between checkpoints.")
+    ] = None,
     watching: Watch = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -65,19 +103,30 @@ def train_generator(
     imago train-generator birds --name birds-64 --pictures 500000 --watch
     """
     session = session_of(context, as_json)
+    options = dict(named_value("--option", text, "layout_weight=3") for text in option or [])
     training = session.client.train_generator(
         sources,
         name=name,
         encoder=encoder,
         layer=layer,
         encoder_size=encoder_size,
+        encoder_grid=encoder_grid,
         pictures=pictures,
         until=None if until is None else _time(until),
         preset=preset,
+        options=options or None,
+        warm_start=warm_start,
         image_size=image_size,
         batch=batch,
         learning_rate=learning_rate,
+        precision=precision,
+        feature_size=feature_size,
         seed=seed,
+        held_out=held_out,
+        minimum=minimum,
+        corrupt_share=corrupt_share,
+        sample_seconds=sample_seconds,
+        checkpoint_seconds=checkpoint_seconds,
     )
     if watching and not session.as_json:
         session.remark(f"Submitted {training.id}.")

@@ -1,0 +1,35 @@
+"""Presets, each with the JSON Schema of the options that it alone takes, so that clients can build forms."""
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api.auth import requires
+from api.caching import BRIEF, conditional
+from api.rendering import json_response
+from api.schemas.base import NoQuery, PageQuery
+from api.schemas.presets import Preset, PresetPage, PresetPath
+from services.errors import NotFound
+from services.training_presets import PRESETS
+
+TAG = Tag(name="Presets", description="How generators can be trained.")
+
+blueprint = APIBlueprint("presets", __name__, url_prefix="/v1/presets", abp_tags=[TAG])
+
+
+@blueprint.get("", responses={200: PresetPage})
+@requires("read")
+def list_presets(query: PageQuery) -> Response:
+    """List the presets. There are few: all are on one page."""
+    page = PresetPage(data=[Preset.of(id, preset) for id, preset in PRESETS.items()], next_cursor=None)
+    return conditional(json_response(page), BRIEF)
+
+
+@blueprint.get("/<preset>", responses={200: Preset})
+@requires("read")
+def get_preset(path: PresetPath, query: NoQuery) -> Response:
+    """Get a preset with the JSON Schema of its options."""
+    preset = PRESETS.get(path.preset)
+    if preset is None:
+        raise NotFound("preset", path.preset, f"There are: {', '.join(PRESETS)}.")
+    return conditional(json_response(Preset.of(path.preset, preset)), BRIEF)

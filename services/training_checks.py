@@ -1,0 +1,158 @@
+"""What can be known of a training before it begins. Reads the catalog, writes nothing."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from services import catalog
+from services.catalog import Layer, Network
+from services.errors import FieldError, Invalid, NotFound
+from services.training_presets import check_preset, preset_of
+from services.training_request import TrainingRequest
+
+
+def settled(
+    session: Session, request: TrainingRequest, data_root: Path | None, wrong: list[FieldError]
+) -> dict[str, Any]:
+    """The request as JSON, with layers as the catalog calls them.
+
+    `data_root`: where this process sees the workers' pictures, if it does. Raises `Invalid` with everything
+    that is wrong, `wrong` first.
+    """
+    found = request.model_dump(mode="json")
+    not_taken = check_preset(request)
+    errors = [*wrong, *not_taken, *_schedule(request), *_sources(request, data_root)]
+    encoder = request.encoder
+    network, unusable = _network(session, encoder.network, "/training/encoder/network")
+    errors += unusable
+    if network is not None:
+        layer, unknown = _layer(session, network, encoder.layer, "/training/encoder/layer")
+        errors += unknown
+        if layer is not None:
+            found["encoder"]["layer"] = layer.name
+            errors += _grid(request, network, layer)
+            errors += _warm_start(session, request, network, layer)
+        if not not_taken:
+            errors += _comparator(session, request, network, found)
+    if errors:
+        raise Invalid(errors)
+    return found
+
+
+def _schedule(request: TrainingRequest) -> list[FieldError]:
+    errors = []
+    if request.pictures is None and request.until is None and request.preset is None:
+        errors.append(
+            FieldError("/training/pictures", "is required unless until or a preset says when to end")
+        )
+    if request.until is not None and request.until <= datetime.now(UTC):
+        errors.append(
+            FieldError("/training/until", f"must be in the future; got {request.until.isoformat()}")
+        )
+    return errors
+
+
+def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldError]:
+    # A process that does not see the folder leaves it to the worker.
+    if data_root is None or not data_root.is_dir():
+        return []
+    return [
+        FieldError(f"/training/sources/{index}", f"{source!r} does not exist below the data root")
+        for index, source in enumerate(request.sources)
+        if not (data_root / source).exists()
+    ]
+
+
+def _network(session: Session, id: str, where: str) -> tuple[Network | None, list[FieldError]]:
+    """A network that the training can load by its id."""
+    try:
+        network = catalog.get_network(session, id)
+    except NotFound as error:
+        return None, [FieldError(where, str(error))]
+    if network.state != "ready":
+        detail = f"{network.id!r} is {network.state}" + (f": {network.error}" if network.error else "")
+        return None, [FieldError(where, f"{detail}; it can be used once it is ready")]
+    if network.source == "file":
+        detail = f"{network.id!r} is a file of weights; only networks known by their id can be used"
+        return None, [FieldError(where, detail)]
+    return network, []
+
+
+def _layer(
+    session: Session, network: Network, name: str, where: str
+) -> tuple[Layer | None, list[FieldError]]:
+    try:
+        return catalog.get_layer(session, network.id, name), []
+    except NotFound as error:
+        return None, [FieldError(where, str(error))]
+
+
+def _grid(request: TrainingRequest, network: Network, layer: Layer) -> list[FieldError]:
+    """A grid has at most as many places as the layer's map, where the catalog can tell how many these are."""
+    grid, where = request.encoder.grid, "/training/encoder/grid"
+    if grid is None:
+        return []
+    if layer.spatial is None:
+        return [FieldError(where, f"must be null: layer {layer.name!r} has no places to average")]
+    preset, own_size = preset_of(request), (network.preprocessing or {}).get("size")
+    if preset is None or own_size is None:
+        return []
+    input_size = request.encoder.input_size or preset.defaults["input_size"] or own_size
+    most = catalog.map_at(layer, own_size, input_size).most
+    if most is None or grid <= min(most):
+        return []
+    return [
+        FieldError(
+            where,
+            f"must be at most {min(most)}, the places of layer {layer.name!r} at {input_size} pixels; "
+            f"got {grid}",
+        )
+    ]
+
+
+def _warm_start(
+    session: Session, request: TrainingRequest, network: Network, layer: Layer
+) -> list[FieldError]:
+    """Whether the generator could be trained on as this one. How much of it fits is for the worker to see."""
+    if request.warm_start is None:
+        return []
+    where, preset = "/training/warm_start", preset_of(request)
+    try:
+        generator = catalog.get_generator(session, request.warm_start)
+    except NotFound as error:
+        return [FieldError(where, str(error))]
+    named = f"generator {generator.id!r}"
+    if generator.encoder != network.id:
+        return [FieldError(where, f"must invert {network.id}; {named} inverts {generator.encoder}")]
+    weights = generator.info.get("encoder_sha256", network.weights_sha256)
+    if weights != network.weights_sha256:
+        return [FieldError(where, f"must invert {network.id} as it is now; {named} inverts other weights")]
+    if preset is not None and generator.architecture not in preset.architectures:
+        kinds = " or ".join(preset.architectures)
+        detail = f"must be of architecture {kinds}, as the preset trains; {named} is {generator.architecture}"
+        return [FieldError(where, detail)]
+    if generator.code_shape[0] != layer.units:
+        detail = f"must have codes of {layer.units} units, as layer {layer.name!r}; {named} has codes of "
+        return [FieldError(where, f"{detail}{generator.code_shape[0]}")]
+    return []
+
+
+def _comparator(
+    session: Session, request: TrainingRequest, encoder: Network, found: dict[str, Any]
+) -> list[FieldError]:
+    """The network in whose features pictures are compared, and its layer, which `found` gets by its name."""
+    options, where = request.options, "/training/options/comparator"
+    network = encoder
+    if options.get("comparator") is not None:
+        named, errors = _network(session, options["comparator"], where)
+        if named is None:
+            return errors
+        network = named
+    if options.get("comparator_layer") is None:
+        return []
+    layer, errors = _layer(session, network, options["comparator_layer"], f"{where}_layer")
+    if layer is not None:
+        found["options"]["comparator_layer"] = layer.name
+    return errors
