@@ -111,7 +111,7 @@ PRESETS: Mapping[str, Preset] = {
             "pictures": 2_000_000,
             "image_size": 128,
             "input_size": 128,
-            "feature_size": 80,
+            "feature_size": 96,
             "batch": 32,
             "learning_rate": 3e-4,
             "seed": 0,

@@ -7,7 +7,7 @@ import pytest
 
 from services.training_presets import DEFAULT_PRESET, PRESETS, check_preset
 from services.training_request import TrainingRequest
-from worker.training.arguments import DERIVED
+from worker.training.arguments import DEFAULT_CODE, DERIVED
 from worker.training.recipes import PRESETS as RECIPES
 
 COMMON = {"batch", "seed", "learning_rate", "feature_size"}
@@ -41,6 +41,24 @@ def test_a_preset_has_the_options_and_defaults_of_its_recipe(name: str) -> None:
     assert preset.defaults["input_size"] == recipe.encoder_size
     assert preset.defaults["image_size"] == recipe.image_sizes[0]
     assert set(preset.image_sizes) == set(recipe.image_sizes)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({}, DEFAULT_CODE),
+        ({"grid": 4}, ("bn2", 4)),
+        ({"layer": "blocks.6"}, ("blocks.6", None)),
+        ({"network": "resnet18.IMAGENET1K_V1"}, ("global_pool", None)),
+    ],
+)
+def test_the_code_is_that_of_the_command_line_where_none_is_named(
+    given: dict[str, Any], code: tuple[str, int | None]
+) -> None:
+    encoder = TrainingRequest.model_validate({"sources": ["birds"], "encoder": given}).encoder
+    assert (encoder.layer, encoder.grid) == code
+    if not given:
+        assert TrainingRequest.model_validate({"sources": ["birds"]}).encoder == encoder
 
 
 @pytest.mark.parametrize("name", PRESETS)
