@@ -20,7 +20,18 @@ from worker.training.tuning import SETTINGS
 
 SMALL = [
     *("--threads", "1", "--device", "cpu", "--log-every", "0", "--minimum", "16", "--held-out", "8"),
-    *("--image-size", "32", "--encoder-size", "32", "--feature-size", "32", "--batch", "8"),
+    *(
+        "--image-size",
+        "32",
+        "--encoder-size",
+        "32",
+        "--encoder-layer",
+        "global_pool",
+        "--feature-size",
+        "32",
+        "--batch",
+        "8",
+    ),
 ]
 AGAIN = ["--log-every", "0", "--threads", "1", "--device", "cpu"]
 
