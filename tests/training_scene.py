@@ -51,6 +51,7 @@ def register_encoder(database: Database) -> None:
             labels=(),
             layers=[
                 LayerRecord(MAP, "block", 320, (7, 7), 299, 32),
+                LayerRecord("bn2", "norm", 1280, (7, 7), None, None),
                 LayerRecord(LAYER, "pool", 1280, None, None, None),
             ],
         )

@@ -45,9 +45,9 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
     assert shown == answer.get_json()
     assert shown["request"]["encoder"] == {
         "network": ENCODER,
-        "layer": LAYER,
+        "layer": "bn2",
         "input_size": None,
-        "grid": None,
+        "grid": 2,
     }
     assert shown["progress"] == {
         "phase": None,
@@ -74,7 +74,11 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"encoder": {"network": "small.random"}}, "/training/encoder/network", "is a file of weights"),
         ({"encoder": {"layer": "global_pol"}}, "/training/encoder/layer", f"{ENCODER} has: {LAYER}"),
         ({"encoder": {"grid": 0}}, "/training/encoder/grid", "at least 1"),
-        ({"encoder": {"grid": 2}}, "/training/encoder/grid", f"layer {LAYER!r} has no places"),
+        (
+            {"encoder": {"layer": LAYER, "grid": 2}},
+            "/training/encoder/grid",
+            f"layer {LAYER!r} has no places",
+        ),
         ({"encoder": {"layer": MAP, "grid": 5}}, "/training/encoder/grid", "at most 4, the places of"),
         ({"encoder": {"input_size": 8}}, "/training/encoder/input_size", "at least 32"),
         ({"image_size": 48}, "/training/image_size", "32, 64, 128 or 256"),
@@ -149,7 +153,7 @@ def test_a_number_that_is_too_large_is_refused(client: FlaskClient) -> None:
         ({}, None),
         ({"encoder_sha256": "f" * 64}, "'older' inverts other weights"),
         ({"architecture": "deepsim-fc6"}, "must be of architecture compact"),
-        ({"code_shape": [320, 4, 4]}, f"must have codes of 1280 units, as layer {LAYER!r}"),
+        ({"code_shape": [320, 4, 4]}, "must have codes of 1280 units, as layer 'bn2'"),
     ],
 )
 def test_a_training_starts_from_a_generator_of_its_kind(

@@ -19,6 +19,9 @@ UNITS = 16
 @pytest.fixture(autouse=True)
 def _layer(service: Service) -> None:
     with service.database.session() as session:
+        session.add(
+            LayerRow(network_id=NETWORK, name="bn2", ordinal=98, kind="norm", units=UNITS, height=7, width=7)
+        )
         session.add(LayerRow(network_id=NETWORK, name="global_pool", ordinal=99, kind="pool", units=UNITS))
 
 

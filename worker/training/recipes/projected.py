@@ -70,7 +70,7 @@ class ProjectedRecipe(Recipe):
     recommended: ClassVar[dict[str, Any]] = {
         "space": "whitened",
         "start": "prototype",
-        "learning_rate": 0.04,
+        "learning_rate": 0.08,
         "steps": 60,
         "decay": 1.0,
         "input_size": 112,
