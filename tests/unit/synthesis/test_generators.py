@@ -163,6 +163,8 @@ def test_what_alternates_from_pixel_to_pixel_is_smoothed_away_and_nothing_else()
     torch.testing.assert_close(blurred(grain)[..., 1:-1, 1:-1], torch.full((1, 2, 6, 6), 0.5))
     slope = rows.float().expand(1, 2, 8, 8)
     torch.testing.assert_close(blurred(slope)[..., 1:-1, 1:-1], slope[..., 1:-1, 1:-1])
+    plain = torch.tensor([0.3, -0.7]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
+    torch.testing.assert_close(blurred(plain), plain)  # up to its borders
 
 
 def test_gradients_reach_the_code() -> None:

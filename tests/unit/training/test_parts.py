@@ -12,7 +12,7 @@ from worker.training.augmentation import Augmentation, mirrored
 from worker.training.average import MovingAverage
 from worker.training.bounds import statistics_of
 from worker.training.checkpoint import CheckpointError, read_checkpoint, write_atomically
-from worker.training.features import TAPPED_CHANNELS
+from worker.training.features import TAPPED_CHANNELS, InFloat32
 from worker.training.folder import FolderInUse, occupied
 from worker.training.grids import tile
 from worker.training.loading import load_feature_network
@@ -143,3 +143,17 @@ def test_the_number_of_threads_that_was_fastest_is_kept() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_features_and_their_gradient_in_bfloat16_are_those_in_float32_up_to_rounding() -> None:
+    network = load_feature_network()
+    strided = [module for module in network.modules() if isinstance(module, InFloat32)]
+    assert len(strided) == 4
+    rgb = (torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1).requires_grad_()
+    found = []
+    for bfloat16 in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            taps, code = network(rgb)
+        found.append([code.float(), *torch.autograd.grad(taps[2].float().square().sum(), rgb)])
+    for exact, rounded, least in zip(*found, (0.99, 0.9), strict=True):
+        assert torch.cosine_similarity(exact.flatten(), rounded.flatten(), dim=0) > least
