@@ -57,10 +57,11 @@ class DgnAm(BaseModel):
         ),
     ] = 1.2
     start: Annotated[
-        Literal["normal", "half-normal", "prototype"],
+        Literal["normal", "half-normal", "prototype", "prototypes"],
         Field(
-            description="First code: N(0, 1), the absolute value of it times the neuron's σ, or the typical"
-            " code whose image excites the unit most (seeds 0 to 15 take the best 16 in turn)"
+            description="First code: N(0, 1), the absolute value of it times the neuron's σ, the typical"
+            " code whose image excites the unit most (seeds 0 to 15 take the best 16 in turn), or the mean of"
+            " the best 16, weighted by how much (prototypes; seeds 1 to 15 lean to one of them)"
         ),
     ] = "normal"
     fit: Annotated[
@@ -105,15 +106,18 @@ def check_prior(recipe: Recipe, generator: str, has_prior: bool) -> None:
     """Raises `Invalid` for a recipe that needs to know what real codes are like, where the generator does
     not.
     """
-    needing = {"space": ("whitened", "plain"), "start": ("prototype", "normal or half-normal")}
+    needing = {
+        "space": (("whitened",), "plain"),
+        "start": (("prototype", "prototypes"), "normal or half-normal"),
+    }
     wrong = [
         FieldError(
             pointer("recipe", "parameters", name),
-            f"{value!r} needs the prior of the codes, which the file of generator {generator!r} does not "
-            f"have; expected {accepted}",
+            f"{recipe.parameters[name]!r} needs the prior of the codes, which the file of generator "
+            f"{generator!r} does not have; expected {accepted}",
         )
-        for name, (value, accepted) in needing.items()
-        if not has_prior and recipe.parameters.get(name) == value
+        for name, (values, accepted) in needing.items()
+        if not has_prior and recipe.parameters.get(name) in values
     ]
     if wrong:
         raise Invalid(wrong)

@@ -21,7 +21,12 @@ from worker.synthesis.techniques import DgnAm, RecipeError
 from worker.synthesis.truncation import Prefix
 
 FACETS = 16
-"""Seeds n, n + 16, … begin at the prototype that excites the unit n-th most: other seeds, other facets."""
+"""Seeds n, n + 16, … of the start `prototype` begin at the one that excites the unit n-th most: other seeds,
+other facets. Those of `prototypes` begin at the mean of so many, all but seeds 0, 16, … halfway from there to
+one of them in turn.
+"""
+SHARPNESS = 2.0
+"""Weights in the mean are as exp(SHARPNESS · activation / σ), σ being the unit's over all prototypes."""
 SPREAD = 0.1
 """Standard deviation of what a seed adds to a prototype, in σ of real codes."""
 GROUP = 32
@@ -40,8 +45,9 @@ def starting_points(
     """Each item's first point [N, *space.shape], from its own draw.
 
     `normal` is N(0, 1) in the space's coordinates, `half-normal` a code of |N(0, 1)|·σ (a ReLU's codes are
-    not negative), `prototype` the centre of those real codes whose picture excites the unit most. Raises
-    `RecipeError` for a generator without prototypes.
+    not negative), `prototype` the centre of those real codes whose picture excites the unit most,
+    `prototypes` the weighted mean of the best of them. Raises `RecipeError` for a generator without
+    prototypes.
     """
     device = generator.code_mean.device
     if parameters.start == "normal":
@@ -52,13 +58,15 @@ def starting_points(
         return space.point(normal.abs() * generator.code_std.float())
     if generator.prior is None:
         raise RecipeError(
-            "start: 'prototype' needs a generator whose file has prototypes of its codes (code_prototypes); "
-            "expected 'normal' or 'half-normal' for this one"
+            f"start: {parameters.start!r} needs a generator whose file has prototypes of its codes "
+            "(code_prototypes); expected 'normal' or 'half-normal' for this one"
         )
     prior, prototypes = generator.prior, generator.prior.prototypes.float()
     spread = torch.stack([torch.randn(prototypes.shape[1:], generator=draw) for draw in draws]).to(device)
-    chosen = prototypes[ranking.best(items, run).to(device)]
-    return space.of_coordinates(chosen + SPREAD * spread, prior)
+    ranked = ranking.best(items, parameters.start == "prototypes", run)
+    # Item by item: a product over all would round each one's differently in other company.
+    means = [(weights.to(device)[:, None] * prototypes[best.to(device)]).sum(0) for best, weights in ranked]
+    return space.of_coordinates(torch.stack(means) + SPREAD * spread, prior)
 
 
 class Ranking:
@@ -74,17 +82,23 @@ class Ranking:
         self._network, self._generator, self._layer = network, generator, layer
         self._prefix, self._fit = prefix, fit
 
-    def best(self, items: Sequence[Item], run: Run) -> Tensor:
-        """The number of each item's prototype [N]."""
+    def best(self, items: Sequence[Item], blended: bool, run: Run) -> list[tuple[Tensor, Tensor]]:
+        """For each item, the numbers of the prototypes where it begins, and their weights: of all that excite
+        its unit most if they are to be `blended`, else of the one that is its facet's.
+        """
         found = {}
         for position in {item.position for item in items}:
             found[position] = self._activations(position, run)
         chosen = []
         for item in items:
             activations = found[item.position][:, item.unit]
-            facet = min(item.seed % FACETS, len(activations) - 1)
-            chosen.append(activations.argsort(descending=True, stable=True)[facet])
-        return torch.stack(chosen)
+            best = activations.argsort(descending=True, stable=True)[:FACETS]
+            facet = item.seed % FACETS
+            if blended:
+                chosen.append((best, _weights(activations, best, facet)))
+            else:
+                chosen.append((best[facet : facet + 1] if facet < len(best) else best[-1:], torch.ones(1)))
+        return chosen
 
     def _activations(self, position: Position | None, run: Run) -> Tensor:
         """[K, C], of all units of the layer at one place."""
@@ -113,6 +127,24 @@ class Ranking:
             return seen[: len(group)].float().cpu()
 
         return torch.cat(run(look, torch.split(pictures, GROUP))).nan_to_num(-torch.inf)
+
+
+def _weights(activations: Tensor, best: Tensor, facet: int) -> Tensor:
+    """The weights of the best [≤ K] by their activations among all [K]; equal for a unit that none excites
+    more than another. What is not finite has none.
+
+    One prototype alone may excite a unit by its background or by chance; what the best have in common is what
+    the unit wants.
+    """
+    finite = activations[activations.isfinite()]
+    sigma = finite.std(correction=0) if len(finite) else torch.zeros(())
+    weights = torch.softmax(SHARPNESS * activations[best] / sigma.clamp_min(1e-12), 0)
+    if not bool(weights.isfinite().all()):
+        weights = torch.full_like(weights, 1 / len(weights))
+    if facet:
+        weights = weights / 2
+        weights[min(facet, len(best)) - 1] += 0.5
+    return weights
 
 
 def prototype_pictures(generator: Generator, run: Run) -> Tensor:

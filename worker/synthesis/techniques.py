@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 BoundsMode = Literal["sigma", "unit", "flat30", "none"]
 SpaceMode = Literal["plain", "whitened"]
-StartMode = Literal["normal", "half-normal", "prototype"]
+StartMode = Literal["normal", "half-normal", "prototype", "prototypes"]
 FitMode = Literal["auto", "crop", "resize"]
 
 
@@ -29,8 +29,8 @@ class DgnAm:
     Beyond the paper, for generators that know the prior of their codes: in the `whitened` space a step moves
     the code's coordinates along the principal directions of real codes, in σ, and these stay within `radius`
     times √(number of directions) of the mean instead of `bounds`; the start `prototype` is the typical code
-    whose picture excites the unit most. Each step may look at a part of the picture, magnified by 1 to `zoom`
-    and moved by up to `jitter` pixels.
+    whose picture excites the unit most, `prototypes` the weighted mean of the best 16. Each step may look at
+    a part of the picture, magnified by 1 to `zoom` and moved by up to `jitter` pixels.
     """
 
     steps: int = 200

@@ -14,7 +14,7 @@ from worker.synthesis.code_spaces import code_space
 from worker.synthesis.generators import Generator
 from worker.synthesis.lanes import lanes
 from worker.synthesis.networks import Network
-from worker.synthesis.starts import FACETS
+from worker.synthesis.starts import FACETS, SHARPNESS, SPREAD
 from worker.synthesis.techniques import DgnAm, RecipeError
 from worker.synthesis.views import magnified
 
@@ -86,6 +86,34 @@ def test_seeds_of_one_prototype_differ(wrap: Wrap, knowing: Generator) -> None:
     assert np.abs(one.code - other.code).max() > 0.01
 
 
+def test_seeds_begin_at_the_weighted_mean_of_the_best_prototypes_or_halfway_to_one(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    network, prior = wrap(Colours()), knowing.prior
+    assert prior is not None
+    with torch.no_grad():
+        seen = network.module(knowing(prior.code(prior.prototypes)).clamp(0, 1))[:, 1].double()
+    best = seen.argsort(descending=True)[:FACETS]
+    weights = torch.exp(SHARPNESS * (seen[best] - seen[best[0]]) / seen.std(correction=0))
+    mean = (weights[:, None] * prior.prototypes[best]).sum(0) / weights.sum()
+    for seed, expected in ((0, mean), (3, (mean + prior.prototypes[best[2]]) / 2)):
+        seeds = [seed + FACETS * n for n in range(40)]  # what each adds to the mean averages out
+        recipe = replace(RESTING, start="prototypes", radius=10)
+        pictures = synthesize(network, knowing, "flat", [Item(1, s) for s in seeds], recipe)
+        points = prior.point(torch.from_numpy(np.stack([picture.code for picture in pictures])))
+        torch.testing.assert_close(points.mean(0).double(), expected, atol=4 * SPREAD / math.sqrt(40), rtol=0)
+
+
+def test_a_unit_that_no_prototype_excites_begins_at_their_plain_mean(wrap: Wrap, knowing: Generator) -> None:
+    dark, prior = Colours(), knowing.prior
+    nn.init.zeros_(dark.scale)
+    assert prior is not None
+    recipe = replace(RESTING, start="prototypes", radius=10)
+    (picture,) = synthesize(wrap(dark), knowing, "flat", [Item(0, 0)], recipe)
+    point = prior.point(torch.from_numpy(picture.code)[None])[0]
+    torch.testing.assert_close(point, prior.prototypes[:FACETS].mean(0), atol=5 * SPREAD, rtol=0)
+
+
 def test_a_plain_ascent_can_begin_at_a_prototype_too(wrap: Wrap, knowing: Generator) -> None:
     plain, whitened = (
         synthesize(
@@ -105,7 +133,7 @@ def test_a_half_normal_start_becomes_the_nearest_point(wrap: Wrap, knowing: Gene
 
 
 def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: Generator) -> None:
-    recipe = replace(WHITENED, steps=12, learning_rate=0.3, jitter=3, momentum=0.5)
+    recipe = replace(WHITENED, start="prototypes", steps=12, learning_rate=0.3, jitter=3, momentum=0.5)
     items = [Item(unit=n, seed=n, position=(n % 4, 1)) for n in range(7)]
     together = synthesize(lite0, knowing, "blocks.2.0", items, recipe)
     (alone,) = synthesize(lite0, knowing, "blocks.2.0", [items[5]], recipe)
@@ -120,7 +148,8 @@ def test_pictures_do_not_depend_on_the_number_of_threads(lite0: Network, knowing
         pictures = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            pictures.append(synthesize(lite0, knowing, "output", items, replace(WHITENED, steps=4)))
+            recipe = replace(WHITENED, start="prototypes", steps=4)
+            pictures.append(synthesize(lite0, knowing, "output", items, recipe))
             assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)

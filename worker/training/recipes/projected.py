@@ -69,7 +69,7 @@ class ProjectedRecipe(Recipe):
     shipped = "average"
     recommended: ClassVar[dict[str, Any]] = {
         "space": "whitened",
-        "start": "prototype",
+        "start": "prototypes",
         "learning_rate": 0.08,
         "steps": 60,
         "decay": 1.0,
