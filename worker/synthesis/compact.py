@@ -49,8 +49,8 @@ class CompactNetwork(nn.Module):
 
     With `subpixel` pictures are twice as large, and nothing but their colours is computed at that size: each
     place of the last features gives four pixels (Shi et al. 2016, arXiv 1609.05158). Four that come from one
-    place differ by a regular grain, so they pass a small blur, as do the features of half the size and those
-    that the last `smooth` upsamplings between blocks give: each leaves a grain of its own in the picture.
+    place differ by a regular grain, so they pass a small blur, as do the features of a half and of a quarter
+    of the size, whose grain is the one that eyes see.
     """
 
     def __init__(
@@ -62,7 +62,6 @@ class CompactNetwork(nn.Module):
         finish: int = 12,
         places: int = 0,
         subpixel: bool = False,
-        smooth: int = 1,
     ) -> None:
         super().__init__()
         if len(widths) != len(depths):
@@ -80,7 +79,6 @@ class CompactNetwork(nn.Module):
         self.place = nn.Conv2d(code_size, widths[0], 1, bias=False) if places else None
         self.blocks = nn.ModuleList(StyledResidual(w, style, d) for w, d in zip(widths, depths, strict=True))
         self.ups = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(widths))
-        self.first_blurred = len(self.ups) - smooth if subpixel else len(self.ups)
         self.last_norm = ConditionalNorm(widths[-1], style)
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
         self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
@@ -102,7 +100,7 @@ class CompactNetwork(nn.Module):
             x = block(x, style)
             if i < len(self.ups):
                 x = F.pixel_shuffle(self.ups[i](x), 2)
-                if i >= self.first_blurred:
+                if self.subpixel and i == len(self.ups) - 1:
                     x = blurred(x)
         x = F.leaky_relu(self.last_norm(x, style), 0.2)
         x = F.pixel_shuffle(self.last_up(x), 2)

@@ -32,7 +32,6 @@ from worker.training.schedule import Schedule
 WIDTHS, DEPTHS = (384, 208, 96, 48), (2, 2, 2, 1)
 STAGES = {128: 4, 64: 4, 32: 3}
 FINISH = {128: 24, 64: 12, 32: 12}
-SMOOTH = 2
 PATCH = 64
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
@@ -55,7 +54,6 @@ class ProjectedOptions(RecipeOptions):
     depths: tuple[int, ...] = DEPTHS
     finish: int = FINISH[64]
     subpixel: bool = False
-    smooth: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -126,7 +124,7 @@ class ProjectedRecipe(Recipe):
     ) -> tuple[str, dict[str, Any]]:
         sizes: dict[str, Any] = {"widths": options.widths, "depths": options.depths}
         if options.subpixel:
-            sizes |= {"finish": options.finish, "subpixel": True, "smooth": options.smooth}
+            sizes |= {"finish": options.finish, "subpixel": True}
         channels, *places = code_shape
         if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
             return "compact", {"code_size": channels, "places": places[0], **sizes}
@@ -141,7 +139,6 @@ class ProjectedRecipe(Recipe):
             depths=DEPTHS[:stages],
             finish=FINISH[index.image_size],
             subpixel=index.image_size == 128,
-            smooth=SMOOTH,
         )
 
     @property
