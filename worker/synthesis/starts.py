@@ -97,7 +97,8 @@ class Ranking:
             if blended:
                 chosen.append((best, _weights(activations, best, facet)))
             else:
-                chosen.append((best[facet : facet + 1] if facet < len(best) else best[-1:], torch.ones(1)))
+                own = min(facet, len(best) - 1)
+                chosen.append((best[own : own + 1], torch.ones(1)))
         return chosen
 
     def _activations(self, position: Position | None, run: Run) -> Tensor:
