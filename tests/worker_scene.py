@@ -30,6 +30,7 @@ from tests import small_world
 from worker.devices import choose_device
 from worker.inspector import Inspector
 from worker.runtime import Runtime
+from worker.stopping import StopFlag
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = "small.random"
@@ -168,16 +169,17 @@ def _be_a_child(environment: dict[str, str], log: str) -> None:
     from worker import child
 
     child.start()
-    stopped = threading.Event()
+    stopped = StopFlag()
     ask = signal.getsignal(child.STOP_SIGNAL)
     assert callable(ask)
 
     def stop(number: int, frame: object) -> None:
         ask(number, None)
-        stopped.set()
+        stopped.ask(0)
 
     signal.signal(child.STOP_SIGNAL, stop)
-    stopped.wait()
+    while not stopped.wait(60):
+        pass
     child.shut_down()
 
 
