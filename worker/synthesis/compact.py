@@ -39,6 +39,26 @@ class StyledResidual(nn.Module):
         return x + y
 
 
+class StyledNoise(nn.Module):
+    """x [N, C, S, S] + one fixed map of noise, in each channel as strong as the style says; at first not at
+    all.
+
+    A texture needs something irregular to be made of (Karras et al. 2019, arXiv 1812.04948, section 3.2). The
+    noise is part of the weights, so the same code always gives the same picture.
+    """
+
+    def __init__(self, channels: int, style: int, size: int) -> None:
+        super().__init__()
+        self.strength = nn.Linear(style, channels)
+        nn.init.zeros_(self.strength.weight)
+        nn.init.zeros_(self.strength.bias)
+        self.map: Tensor
+        self.register_buffer("map", torch.randn(size, size))
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        return torch.addcmul(x, self.strength(style)[:, :, None, None], self.map.to(x.dtype))
+
+
 class CompactNetwork(nn.Module):
     """Standardised code → RGB [N, 3, S, S] in [−1, 1], S = 4 · 2^(number of widths).
 
@@ -51,6 +71,9 @@ class CompactNetwork(nn.Module):
     place of the last features gives four pixels (Shi et al. 2016, arXiv 1609.05158). Four that come from one
     place differ by a regular grain, so they pass a small blur, as do the features of a half and of a quarter
     of the size, whose grain is the one that eyes see.
+
+    With `noise`, which goes with `subpixel`, those of an eighth of the size are blurred too; from them on
+    noise stands in for the grain, out of which the network would weave all its textures.
     """
 
     def __init__(
@@ -62,6 +85,7 @@ class CompactNetwork(nn.Module):
         finish: int = 12,
         places: int = 0,
         subpixel: bool = False,
+        noise: bool = False,
     ) -> None:
         super().__init__()
         if len(widths) != len(depths):
@@ -70,6 +94,8 @@ class CompactNetwork(nn.Module):
             )
         if places not in (0, 1, 2, 4):
             raise ValueError(f"places must divide 4 (or be 0 for a code without places), got {places}")
+        if noise and not (subpixel and len(widths) > 2):
+            raise ValueError("noise goes with subpixel and at least three widths")
         self.first, self.subpixel = widths[0], subpixel
         self.image_size = 4 * 2 ** len(widths) * (2 if subpixel else 1)
         self.style = nn.Sequential(
@@ -82,6 +108,9 @@ class CompactNetwork(nn.Module):
         self.last_norm = ConditionalNorm(widths[-1], style)
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
         self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
+        self.first_blurred = len(self.ups) - (int(subpixel) + int(noise))
+        noisy = {len(widths) - 2: widths[-2], len(widths) - 1: widths[-1], len(widths): finish} if noise else {}
+        self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i) for i, c in noisy.items()})
         if self.place is not None:
             nn.init.zeros_(self.place.weight)  # begins as a generator of codes without places
         for up in [*self.ups, self.last_up, *([self.to_rgb] if subpixel else [])]:
@@ -100,14 +129,20 @@ class CompactNetwork(nn.Module):
             x = block(x, style)
             if i < len(self.ups):
                 x = F.pixel_shuffle(self.ups[i](x), 2)
-                if self.subpixel and i == len(self.ups) - 1:
+                if i >= self.first_blurred:
                     x = blurred(x)
+                x = self._with_noise(i + 1, x, style)
         x = F.leaky_relu(self.last_norm(x, style), 0.2)
         x = F.pixel_shuffle(self.last_up(x), 2)
         if not self.subpixel:
             return torch.tanh(self.to_rgb(F.leaky_relu(x, 0.2)))
-        colours = self.to_rgb(F.leaky_relu(blurred(x), 0.2))
-        return torch.tanh(blurred(F.pixel_shuffle(colours, 2)))
+        x = self._with_noise(len(self.blocks), blurred(x), style)
+        return torch.tanh(blurred(F.pixel_shuffle(self.to_rgb(F.leaky_relu(x, 0.2)), 2)))
+
+    def _with_noise(self, stage: int, x: Tensor, style: Tensor) -> Tensor:
+        """`stage` counts the doublings of the size since 4 pixels."""
+        name = str(stage)
+        return self.noises[name](x, style) if name in self.noises else x
 
 
 def grown(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Tensor]:

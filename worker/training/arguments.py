@@ -14,7 +14,7 @@ from worker.training.placement import DEVICES, PRECISIONS
 from worker.training.preparation import Limits
 from worker.training.recipes import PRESETS, OptionsError, Recipe, RecipeOptions
 
-DERIVED = {"widths", "depths", "finish", "subpixel"}  # follow from the size of the pictures
+DERIVED = {"widths", "depths", "finish", "subpixel", "noise"}  # follow from the size of the pictures
 HELP = {
     "batch": "pictures of a step, over all processes",
     "seed": "of weights, order and augmentation",

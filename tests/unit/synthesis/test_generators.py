@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from worker.synthesis.compact import CompactNetwork, blurred, grown
+from worker.synthesis.compact import CompactNetwork, StyledNoise, StyledResidual, blurred, grown
 from worker.synthesis.generators import (
     CAFFE_MEAN_BGR,
     Generator,
@@ -126,6 +126,11 @@ def test_a_code_with_places_sets_the_style_by_its_mean_and_each_part_by_its_plac
     assert not torch.allclose(network(code), network(turned), atol=1e-2)
 
 
+def test_noise_needs_blurred_upsamplings_to_stand_in_for() -> None:
+    with pytest.raises(ValueError, match="subpixel"):
+        CompactNetwork(8, widths=(16, 8, 8), depths=(1, 1, 1), noise=True)
+
+
 def test_a_grown_network_draws_the_same_pictures_enlarged_and_softer() -> None:
     torch.manual_seed(0)
     small = CompactNetwork(8, widths=(16, 8), depths=(1, 1), finish=4).eval()
@@ -165,6 +170,50 @@ def test_what_alternates_from_pixel_to_pixel_is_smoothed_away_and_nothing_else()
     torch.testing.assert_close(blurred(slope)[..., 1:-1, 1:-1], slope[..., 1:-1, 1:-1])
     plain = torch.tensor([0.3, -0.7]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
     torch.testing.assert_close(blurred(plain), plain)  # up to its borders
+
+
+def flat(noise: bool) -> CompactNetwork:
+    """A network whose pictures have one colour, until a test adds something."""
+    torch.manual_seed(0)
+    network = CompactNetwork(8, (16, 8, 8), (1, 1, 1), finish=4, subpixel=True, noise=noise).eval()
+    network.start.weight.data.zero_()
+    network.start.bias.data.copy_(torch.randn(16).repeat_interleave(16))
+    for block in network.blocks:
+        assert isinstance(block, StyledResidual)
+        for conv in block.convs:
+            assert isinstance(conv, torch.nn.Conv2d)
+            conv.weight.data.zero_()
+    return network.requires_grad_(False)
+
+
+def inner(picture: torch.Tensor) -> torch.Tensor:
+    """Away from the borders, where convolutions see zeros."""
+    return picture[..., 20:-20, 20:-20]
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_with_noise_what_the_upsampling_of_an_eighth_makes_of_one_place_leaves_no_grain(noise: bool) -> None:
+    network, code = flat(noise), torch.zeros(1, 8)
+    assert inner(network(code)).std((2, 3)).amax() < 1e-6
+    assert isinstance(network.ups[0], torch.nn.Conv2d)
+    network.ups[0].weight.normal_()
+    assert (inner(network(code)).std((2, 3)).amax() < 1e-3) == noise
+
+
+@pytest.mark.parametrize("stage", ["1", "2", "3"])
+def test_noise_is_irregular_follows_the_style_and_is_the_same_every_time(stage: str) -> None:
+    network, codes = flat(noise=True), torch.randn(2, 8)
+    noise = network.noises[stage]
+    assert isinstance(noise, StyledNoise)
+    noise.strength.weight.normal_()
+    first, second = inner(network(codes))
+    torch.testing.assert_close(inner(network(codes[:1]))[0], first)
+    grains = [(picture - picture.mean((1, 2), keepdim=True)).flatten() for picture in (first, second)]
+    assert min(grain.abs().amax() for grain in grains) > 1e-3
+    assert not torch.allclose(*grains, rtol=0.1)
+    for period in (4, 8, 16):  # of the grains that upsamplings leave
+        moved = first.roll(period, -1)[..., period:]
+        assert torch.corrcoef(torch.stack([moved.flatten(), first[..., period:].flatten()]))[0, 1] < 0.9
 
 
 def test_gradients_reach_the_code() -> None:

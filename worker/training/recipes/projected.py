@@ -54,6 +54,7 @@ class ProjectedOptions(RecipeOptions):
     depths: tuple[int, ...] = DEPTHS
     finish: int = FINISH[64]
     subpixel: bool = False
+    noise: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,7 +125,7 @@ class ProjectedRecipe(Recipe):
     ) -> tuple[str, dict[str, Any]]:
         sizes: dict[str, Any] = {"widths": options.widths, "depths": options.depths}
         if options.subpixel:
-            sizes |= {"finish": options.finish, "subpixel": True}
+            sizes |= {"finish": options.finish, "subpixel": True, "noise": options.noise}
         channels, *places = code_shape
         if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
             return "compact", {"code_size": channels, "places": places[0], **sizes}
@@ -139,6 +140,7 @@ class ProjectedRecipe(Recipe):
             depths=DEPTHS[:stages],
             finish=FINISH[index.image_size],
             subpixel=index.image_size == 128,
+            noise=index.image_size == 128,
         )
 
     @property
