@@ -216,7 +216,7 @@ class Scene:
         generator = small_world.write_generator(folder)
         changes = {
             "lease_seconds": LEASE_SECONDS,
-            "heartbeat_seconds": 0.25,  # so that a test soon sees how far a batch is
+            "heartbeat_seconds": 0.1,  # so that a test soon sees how far a batch is
             "poll_seconds": 0.25,
             "max_batch": MAX_BATCH,
             "threads": 1,  # two would fight over the cores with the servers

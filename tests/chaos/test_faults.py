@@ -15,6 +15,8 @@ from tests.worker_scene import LEASE_SECONDS, MAX_BATCH, Scene, until
 pytestmark = pytest.mark.chaos
 STEPS = 30
 """Enough that a batch is in its ascent for most of its time."""
+LONG = 150
+"""Enough that one of two or three batches is seen in its ascent, also on a fast machine."""
 
 
 def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_restarted_at_once(
@@ -69,7 +71,7 @@ def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
 
 
 def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> None:
-    job_id = scene.submit("0-23", steps=STEPS)
+    job_id = scene.submit("0-23", steps=LONG)
     sleeper = scene.start_child()
     until(scene.computing, "a batch is being computed")
     sleeper.send(signal.SIGSTOP)
@@ -89,7 +91,7 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> 
 
 
 def test_a_dead_child_is_replaced_and_a_dead_parent_takes_its_child_along(scene: Scene) -> None:
-    job_id = scene.submit("0-23", steps=STEPS)
+    job_id = scene.submit("0-23", steps=LONG)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
     first = worker.child()
@@ -107,7 +109,7 @@ def test_without_any_broker_the_work_is_done_and_a_dead_child_is_replaced(
     scene: Scene, servers: Servers
 ) -> None:
     servers.valkey.kill()
-    job_id = scene.submit("0-23", steps=STEPS)
+    job_id = scene.submit("0-23", steps=LONG)
     worker = scene.start_worker()
     until(scene.computing, "a batch is being computed")
     worker.child().kill()
@@ -138,7 +140,7 @@ def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, se
 
 
 def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
-    job_id = scene.submit("0-11", steps=STEPS)
+    job_id = scene.submit("0-11", steps=LONG)
     scene.start_child()
     until(scene.computing, "a batch is being computed")
     servers.seaweedfs.kill()
@@ -150,7 +152,7 @@ def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Se
 
 
 def test_the_database_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
-    job_id = scene.submit("0-23", steps=STEPS)
+    job_id = scene.submit("0-23", steps=LONG)
     scene.start_child()
     until(scene.computing, "a batch is being computed")
     servers.postgres.kill()
