@@ -76,7 +76,7 @@ class ProjectedRecipe(Recipe):
         "decay": 1.0,
         "input_size": 112,
         "jitter": 4,
-        "zoom": 1.35,
+        "zoom": 1.6,
     }
     """Found by search on the shipped generator."""
 
