@@ -109,8 +109,8 @@ class CompactNetwork(nn.Module):
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
         self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
         self.first_blurred = len(self.ups) - (int(subpixel) + int(noise))
-        noisy = {len(widths) - 2: widths[-2], len(widths) - 1: widths[-1], len(widths): finish} if noise else {}
-        self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i) for i, c in noisy.items()})
+        noisy = list(enumerate([*widths, finish]))[-3:] if noise else []
+        self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i) for i, c in noisy})
         if self.place is not None:
             nn.init.zeros_(self.place.weight)  # begins as a generator of codes without places
         for up in [*self.ups, self.last_up, *([self.to_rgb] if subpixel else [])]:
