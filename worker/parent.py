@@ -4,7 +4,6 @@ would."""
 import os
 import sys
 import threading
-import time
 from contextlib import suppress
 
 import structlog
@@ -12,6 +11,7 @@ from celery import signals
 from celery.apps.worker import Worker
 
 from worker.child import STOP_SIGNAL
+from worker.stopping import StopFlag
 
 WATCH_SECONDS = 5.0
 log = structlog.get_logger()
@@ -19,51 +19,46 @@ log = structlog.get_logger()
 
 def watch_over(worker: Worker) -> None:
     """Follow this worker's pool from its start to its end. Call it before the pool is started."""
-    _Watch(worker).begin()
+    stop = StopFlag()
 
-
-class _Watch:
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._stopping = False
-
-    def begin(self) -> None:
-        signals.worker_shutting_down.connect(self._pass_the_stop_on, weak=False)
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
-
-    def _pass_the_stop_on(self, **_: object) -> None:
+    def pass_the_stop_on(**_: object) -> None:
         """A warm shutdown waits for the running task, but tells it nothing. The child stops between two
         steps.
 
         This runs in a signal handler, which a second SIGTERM may interrupt at any place: it must take no
         lock.
         """
-        self._stopping = True
-        for pid in self._children():
+        stop.ask(grace_seconds=0)
+        for pid in _children(worker):
             with suppress(ProcessLookupError):
                 os.kill(pid, STOP_SIGNAL)
 
-    def _watch(self) -> None:
-        """Start anew when a dead child is not replaced.
+    signals.worker_shutting_down.connect(pass_the_stop_on, weak=False)
+    threading.Thread(target=_watch, args=(worker, stop), name="watch", daemon=True).start()
 
-        Celery replaces it from its event loop, which stands still while the broker cannot be reached: a child
-        lost then would be missed until the broker is back, though the work is in SQL. The same process id
-        goes on with a new program.
-        """
-        missed: set[int] = set()
-        while not self._stopping:
-            time.sleep(WATCH_SECONDS)
-            dead = {pid for pid in self._children() if _is_dead(pid)}
-            if dead & missed and not self._stopping:
-                log.warning("child_not_replaced", pids=sorted(dead))
-                sys.stderr.flush()
-                os.execv(sys.executable, [sys.executable, "-m", "worker"])
-            missed = dead
 
-    def _children(self) -> list[int]:
-        # Celery's pool and billiard's inside it; either is None before its start and after its end.
-        pool = getattr(getattr(self._worker, "pool", None), "_pool", None)
-        return [process.pid for process in list(pool._pool)] if pool is not None else []
+def _watch(worker: Worker, stop: StopFlag) -> None:
+    """Start anew when a dead child is not replaced.
+
+    Celery replaces it from its event loop, which stands still while the broker cannot be reached: a child
+    lost then would be missed until the broker is back, though the work is in SQL. The same process id goes
+    on with a new program.
+    """
+    missed: set[int] = set()
+    while not stop.wait(WATCH_SECONDS):
+        dead = {pid for pid in _children(worker) if _is_dead(pid)}
+        if dead & missed:
+            log.warning("child_not_replaced", pids=sorted(dead))
+            sys.stderr.flush()
+            os.execv(sys.executable, [sys.executable, "-m", "worker"])
+        missed = dead
+
+
+def _children(worker: Worker) -> list[int]:
+    # Celery's pool and billiard's inside it; either is None before its start and after its end.
+    pool = getattr(getattr(worker, "pool", None), "_pool", None)
+    # The pool lists a child before it is started, when it has no id yet.
+    return [process.pid for process in list(pool._pool) if process.pid] if pool is not None else []
 
 
 def _is_dead(pid: int) -> bool:

@@ -108,7 +108,7 @@ class CompactNetwork(nn.Module):
         self.last_norm = ConditionalNorm(widths[-1], style)
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
         self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
-        self.first_blurred = len(self.ups) - (int(subpixel) + int(noise))
+        self.first_blurred = len(self.ups) - subpixel - noise
         noisy = list(enumerate([*widths, finish]))[-3:] if noise else []
         self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i) for i, c in noisy})
         if self.place is not None:
