@@ -9,13 +9,16 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from rich.progress_bar import ProgressBar
 
 import imago
+from imago.cli.watching import bar
 from services import access
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 
@@ -56,6 +59,53 @@ def test_watching_prints_one_line_a_change_and_writes_the_pictures(
     assert sorted(path.read_bytes() for path in (tmp_path / "pictures").iterdir()) == sorted(
         map(picture_of, range(3))
     )
+
+
+def test_watching_is_silent_while_nothing_but_the_time_left_changes(
+    run: Run, client: imago.Client, service: Service
+) -> None:
+    job = client.submit(NETWORK, ["output/0-2"])
+
+    def go_on() -> None:
+        time.sleep(3)  # several looks at a job that stands still, whose estimates do not
+        service.work()
+
+    worker = threading.Thread(target=go_on)
+    worker.start()
+    shown = run("job", job.id, "--watch").stdout.splitlines()
+    worker.join()
+    done_of = [line.split(", ")[1] for line in shown[:-1]]
+    assert len(done_of) == len(set(done_of)), shown
+
+
+def test_a_bar_is_as_full_as_what_is_done(client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0-3"])
+    service.finish(service.claim(limit=1))
+    service.fail(service.claim(), "broken")
+    (drawn,) = (
+        cell
+        for column in bar(client.job(job.id), 80).columns
+        for cell in column.cells
+        if isinstance(cell, ProgressBar)
+    )
+    assert (drawn.completed, drawn.total) == (1, 4)
+
+
+def test_a_network_that_is_not_inspected_yet_is_waited_for(
+    run: Run, client: imago.Client, service: Service
+) -> None:
+    client.add_network("resnet18.IMAGENET1K_V1")
+
+    def inspect() -> None:
+        time.sleep(1)
+        service.inspect("resnet18.IMAGENET1K_V1")
+
+    worker = threading.Thread(target=inspect)
+    worker.start()
+    done = run("submit", "resnet18.IMAGENET1K_V1/output/0")
+    worker.join()
+    assert "still to be inspected by a worker" in done.stderr
+    assert " queued, 0 of 1" in done.stdout
 
 
 def test_watching_for_programs_is_one_object_a_line(run: Run, client: imago.Client, service: Service) -> None:
@@ -132,7 +182,7 @@ def test_get_takes_a_job_a_digest_and_units(
         (0, picture_of(0)),
         (2, picture_of(2)),
     ]
-    assert len(run("get", f"{NETWORK}/output/all", "-o", "all").stdout.splitlines()) == 3
+    assert len(run("get", f"{NETWORK}/output/all", "-o", "all", expect=1).stdout.splitlines()) == 3
 
 
 def test_get_makes_a_contact_sheet(run: Run, client: imago.Client, service: Service, tmp_path: Path) -> None:
@@ -148,7 +198,13 @@ def test_get_makes_a_contact_sheet(run: Run, client: imago.Client, service: Serv
 def test_get_says_what_is_missing(run: Run, client: imago.Client, service: Service) -> None:
     job = client.submit(NETWORK, ["output/0-2"])
     service.work(limit=1)
-    assert "2 without a picture" in run("get", job.id, expect=1).stderr
+    left = run("get", job.id, expect=1).stderr
+    assert f"Without a picture: {NETWORK}/output/1 (goldfish) (queued), " in left
+    some = run("get", f"{NETWORK}/output/all", "--out", "some", expect=1)
+    assert f"Without a picture: {NETWORK}/output/1-999" in some.stderr
+    assert read(run("get", f"{NETWORK}/output/all", "--json", expect=1).stdout)["without"] == [
+        f"{NETWORK}/output/1-999"
+    ]
     assert "imago submit" in run("get", f"{NETWORK}/output/7", expect=3).stderr
     assert "neither a job" in run("get", "something", expect=2).stderr
 
@@ -229,6 +285,7 @@ def test_errors_for_programs_are_json_on_stderr(run: Run) -> None:
 
 def test_a_login_is_kept_for_its_owner_alone(run: Run, service: Service, tmp_path: Path) -> None:
     bare = {"IMAGO_URL": "", "IMAGO_API_KEY": ""}
+    assert "as a test" in run("login", service.url, "--key", service.key, **bare).stdout
     assert "as a test" in run("--key", service.key, "login", service.url, **bare).stdout
     (kept,) = (tmp_path / "config").iterdir()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

@@ -64,6 +64,17 @@ def expand_units(units: str) -> list[int]:
     return sorted(numbers)
 
 
+def ranges(units: Iterable[int]) -> str:
+    """Ascending unit numbers as people write them, `0-11,207`: what `expand_units` takes apart."""
+    runs: list[list[int]] = []
+    for unit in units:
+        if runs and unit == runs[-1][1] + 1:
+            runs[-1][1] = unit
+        else:
+            runs.append([unit, unit])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in runs)
+
+
 def parse_layer_target(text: str) -> Target:
     """`LAYER/UNITS[@Y,X]` as a target.
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from imago.cli.durations import duration, rate
+from imago.cli.pending import wait_until_inspected
 from imago.cli.session import JsonFlag, Session, session_of
 
 networks = typer.Typer(help="List the networks that can be explained, or add one.")
@@ -74,8 +75,12 @@ def layers(
 ) -> None:
     """List the layers of a network, in execution order."""
     session = session_of(context, as_json)
+    found = session.client.layers(network)
+    if not found:  # so only until it is inspected
+        wait_until_inspected(session, network)
+        found = session.client.layers(network)
     session.listing(
-        session.client.layers(network),
+        found,
         ["LAYER", "KIND", "UNITS", "MAP", "SEES"],
         lambda layer: (
             layer.name,

@@ -20,6 +20,10 @@ from imago.version import __version__
 def login(
     context: typer.Context,
     url: Annotated[str | None, typer.Argument(metavar="URL", help="The server's address.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="The key; without this and --key-stdin you are asked."),
+    ] = None,
     key_from_stdin: Annotated[
         bool, typer.Option("--key-stdin", help="Read the key from stdin instead of asking.")
     ] = False,
@@ -28,7 +32,7 @@ def login(
     """Check an address and key with the server, and store them for later."""
     session = session_of(context, as_json)
     address = resolve(url or session.url).url
-    key = session.key
+    key = key or session.key
     if key is None and key_from_stdin:
         key = sys.stdin.readline().strip()
     elif key is None:

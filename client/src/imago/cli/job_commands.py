@@ -1,5 +1,7 @@
 """`imago submit`, `job`, `jobs`, `cancel`, `retry`."""
 
+import functools
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +10,10 @@ import typer
 
 from imago.cli.durations import duration, moment
 from imago.cli.named_values import named_value
+from imago.cli.pending import wait_until_inspected
 from imago.cli.session import JsonFlag, Session, session_of, state_style
 from imago.cli.watching import show_failures, status_line, watch
-from imago.errors import FieldError, InvalidRequest
+from imago.errors import Conflict, FieldError, InvalidRequest
 from imago.jobs import Job
 from imago.targets import Target, expand_units, parse_target, parse_units
 
@@ -72,19 +75,32 @@ def submit(
     parameters = dict(named_value("--param", text, "learning_rate=4") for text in param or [])
     if steps is not None:
         parameters["steps"] = steps
+    asked = functools.partial(
+        session.client.submit,
+        network,
+        wanted,
+        seeds=_seeds(seed or [], seeds),
+        generator=generator,
+        technique=technique,
+        parameters=parameters,
+        lane=lane,
+    )
     try:
-        job = session.client.submit(
-            network,
-            wanted,
-            seeds=_seeds(seed or [], seeds),
-            generator=generator,
-            technique=technique,
-            parameters=parameters,
-            lane=lane,
-        )
+        job = _submitted(session, network, asked)
     except InvalidRequest as error:
         raise _named(error, targets) from error
     _show_or_watch(session, job, watching, out, submitted=True)
+
+
+def _submitted(session: Session, network: str, ask: Callable[[], Job]) -> Job:
+    """Ask for the job; again once the network is inspected, where it was not yet."""
+    try:
+        return ask()
+    except Conflict:
+        if session.client.network(network).state != "pending":
+            raise
+        wait_until_inspected(session, network)
+        return ask()
 
 
 def show_job(

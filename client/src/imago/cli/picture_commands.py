@@ -1,6 +1,7 @@
 """`imago get`: pictures as files, or as one contact sheet."""
 
 import re
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +14,10 @@ from imago.client import Client
 from imago.errors import InvalidRequest, NotFound
 from imago.files import write_whole
 from imago.saving import Saved, save_all
-from imago.targets import expand_units, parse_target
+from imago.targets import expand_units, parse_target, ranges
 from imago.visualizations import Visualization
 
+_WITHOUT_SHOWN = 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,35 +53,53 @@ def get(
 ) -> None:
     """Download pictures. Files that are there already are not fetched again."""
     session = session_of(context, as_json)
-    found = [picture for name in what for picture in pictures_of(session.client, name)]
-    pictures = [picture for picture in found if picture.state == "done"]
+    found = Found()
+    for name in what:
+        found.extend(pictures_of(session.client, name))
+    pictures = [picture for picture in found.pictures if picture.state == "done"]
+    without = found.without + [
+        f"{picture.title} ({picture.state})" for picture in found.pictures if picture.state != "done"
+    ]
+    if not pictures and found.without:
+        raise NotFound(
+            f"{_shortened(without)} has no picture yet; ask for some: imago submit {what[0]} --watch"
+        )
     saved = _save(pictures, out, view) if out is not None or grid is None else []
     if grid is not None and pictures:
         write_whole(grid, _sheet(pictures, view))
     if session.as_json:
-        session.emit(
-            {"data": [{"path": str(each.path), **each.raw} for each in saved], "grid": grid and str(grid)}
-        )
+        files = [{"path": str(each.path), **each.raw} for each in saved]
+        session.emit({"data": files, "grid": grid and str(grid), "without": without})
     else:
         _tell(session, saved, grid if pictures else None)
-    missing = len(found) - len(pictures)
-    if missing or not pictures:
-        if not session.as_json:
-            session.remark(
-                f"{missing} without a picture (not finished, failed or unreachable)."
-                if missing
-                else "There is no picture.",
-                "yellow",
-            )
+        if without:
+            session.remark(f"Without a picture: {_shortened(without)}", "yellow")
+        elif not pictures:
+            session.remark("There is no picture.", "yellow")
+    if without or not pictures:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def pictures_of(client: Client, name: str) -> list[Visualization]:
+@dataclass
+class Found:
+    """What names on the command line stand for: `without` has those units of which nothing was ever made,
+    as `network/layer/units`.
+    """
+
+    pictures: list[Visualization] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+
+    def extend(self, other: "Found") -> None:
+        self.pictures += other.pictures
+        self.without += other.without
+
+
+def pictures_of(client: Client, name: str) -> Found:
     """What a name on the command line stands for: a job's items, one digest, or the best of units."""
     if name.startswith("job_"):
-        return list(client.job(name).items())
+        return Found(list(client.job(name).items()))
     if _DIGEST.fullmatch(name):
-        return [client.visualization(name)]
+        return Found([client.visualization(name)])
     if "/" not in name:
         raise InvalidRequest(
             f"{name!r} is neither a job (job_…), a digest (64 hex digits) nor NETWORK/LAYER/UNITS."
@@ -90,10 +110,18 @@ def pictures_of(client: Client, name: str) -> list[Visualization]:
         units = list(client.units(network, target.layer))
     else:
         units = [client.unit(f"{network}/{target.layer}/{unit}") for unit in expand_units(target.units)]
-    found = [picture for unit in units if (picture := unit.best()) is not None]
-    if not found:
-        raise NotFound(f"{name} has no picture yet; ask for some: imago submit {name} --watch")
-    return found
+    best = [(unit.number, unit.best()) for unit in units]
+    without = [number for number, picture in best if picture is None]
+    return Found(
+        [picture for _, picture in best if picture is not None],
+        [f"{network}/{target.layer}/{ranges(without)}"] if without else [],
+    )
+
+
+def _shortened(without: list[str]) -> str:
+    shown = ", ".join(without[:_WITHOUT_SHOWN])
+    more = len(without) - _WITHOUT_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _save(pictures: list[Visualization], out: Path | None, view: View | None) -> list[Saved]:

@@ -71,6 +71,11 @@ def status_line(job: Job) -> str:
     return ", ".join(parts)
 
 
+def _seen_of(job: Job) -> object:
+    """What makes a line of its own when it changes. Not the speed and the time left: they always change."""
+    return job.state, job.units, job.place
+
+
 def _stream(session: Session, job: Job, folder: Path | None) -> None:
     last: object = None
     with PictureSaver(folder) as saver:
@@ -82,8 +87,8 @@ def _stream(session: Session, job: Job, folder: Path | None) -> None:
                     saver.add(event)
                 else:
                     session.emit_line({"event": "visualization", "visualization": event.raw, "path": None})
-            elif (event.state, event.units) != last:
-                last = (event.state, event.units)
+            elif (now := _seen_of(event)) != last:
+                last = now
                 session.emit_line({"event": "progress", "job": event.raw})
             _emit_saved(session, saver.ready())
         _emit_saved(session, saver.finish())
@@ -101,22 +106,22 @@ def _show(session: Session, job: Job, folder: Path | None) -> None:
     with PictureSaver(folder) as saver:
         if session.out.is_terminal:
             with Live(
-                _bar(job, session.out.width), console=session.out, transient=True, refresh_per_second=8
+                bar(job, session.out.width), console=session.out, transient=True, refresh_per_second=8
             ) as live:
                 for event in job.follow() if folder else job.polls():
                     if isinstance(event, Visualization):
                         saver.add(event)
                     else:
-                        live.update(_bar(event, session.out.width))
+                        live.update(bar(event, session.out.width))
                     written += len(saver.ready())
         else:
-            last = ""
+            last: object = None
             for event in job.follow() if folder else job.polls():
                 if isinstance(event, Visualization):
                     saver.add(event)
-                elif (line := status_line(event)) != last:
-                    last = line
-                    session.say(f"{time.strftime('%H:%M:%S')} {job.id} {line}")
+                elif (now := _seen_of(event)) != last:
+                    last = now
+                    session.say(f"{time.strftime('%H:%M:%S')} {job.id} {status_line(event)}")
                 written += len(saver.ready())
         written += len(saver.finish())
     summarize(session, job, time.monotonic() - began)
@@ -158,11 +163,11 @@ def show_failures(session: Session, job: Job) -> None:
         session.remark(f"  … and {job.units.failed - _FAILURES_SHOWN} more.", "red")
 
 
-def _bar(job: Job, columns: int) -> Table:
-    """A bar and what the job does now, on one line of a terminal that is so wide."""
+def bar(job: Job, columns: int) -> Table:
+    """A bar of what is done, and what the job does now, on one line of a terminal that is so wide."""
     units, text = job.units, status_line(job)
     grid = Table.grid(padding=(0, 1))
     width = min(40, max(8, columns - len(text) - 2))
-    bar = ProgressBar(total=max(units.total, 1), completed=units.settled, width=width)
+    bar = ProgressBar(total=max(units.total, 1), completed=units.done, width=width)
     grid.add_row(bar, Text(text, style=state_style(job.state), no_wrap=True, overflow="ellipsis"))
     return grid

@@ -1,0 +1,130 @@
+"""What the documentation tells people to type works as it is printed, against a whole imago of its own."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+from infra.local.stack import Stack
+from tests import small_world
+from tests.docs.blocks import COMMANDS, ROOT, Block, blocks_of, pages
+
+BLOCKS = [block for page in pages() for block in blocks_of(page)]
+RUN = [block for block in BLOCKS if block.runs]
+SECONDS = 300
+"""For one block, on a busy machine."""
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_every_block_says_whether_it_is_run_and_if_not_why(block: Block) -> None:
+    if block.language in COMMANDS:
+        assert block.runs or block.reason, (
+            f"{block}: put <!-- runs --> or <!-- does not run: the reason --> on the line before this block"
+        )
+    else:
+        assert block.language in ("text", "json", "mermaid"), (
+            f"{block}: what is this? {', '.join(COMMANDS)} if people are to type it, else text"
+        )
+        assert block.mark is None
+
+
+def test_readme_and_the_client_s_readme_are_run() -> None:
+    assert {"README.md", "client/README.md"} <= {block.page for block in RUN}
+
+
+@dataclass
+class Reader:
+    """Someone who types what a page says, block after block, in one folder."""
+
+    url: str
+    key: str
+    folder: Path
+    environment: dict[str, str]
+
+    def types(self, block: Block) -> None:
+        """Run a block; fails with all that it printed unless it ends with 0."""
+        script = self._filled_in(block.script)
+        command = [sys.executable, "-c", script] if block.language == "python" else ["bash", "-euc", script]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, f"{block} ended with {done.returncode}:\n{script}\n{done.stdout}"
+        if job := re.findall(r"\bjob_[0-9a-z]{8,}", done.stdout):
+            self._last_job = job[-1]
+
+    _last_job = "job_…"
+
+    def _filled_in(self, script: str) -> str:
+        """With this server's address and key, and the last job, where the page has those of an example."""
+        script = script.replace("http://127.0.0.1:8000", self.url).replace("imago_…", self.key)
+        return script.replace("job_…", self._last_job)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """What `make up` starts, with a generator whose pictures take milliseconds."""
+    with tempfile.TemporaryDirectory(prefix="imago-docs-") as name, pytest.MonkeyPatch.context() as patch:
+        folder = Path(name)
+        folder.chmod(0o711)
+        patch.setenv("IMAGO_GENERATOR_PATH", str(small_world.write_generator(folder)))
+        patch.setenv("TORCH_HOME", str(folder / "torch"))
+        _put_downloaded_weights(folder / "torch")
+        with Stack(folder / "home") as stack:
+            yield stack
+
+
+def _put_downloaded_weights(hub: Path) -> None:
+    """As if the network that the pages register had been downloaded before: its file, with random weights."""
+    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
+    file = hub / "hub" / "checkpoints" / Path(weights.url).name
+    file.parent.mkdir(parents=True)
+    torch.manual_seed(0)
+    torch.save(torchvision.models.resnet18().state_dict(), file)
+
+
+@pytest.fixture
+def reader(stack: Stack, tmp_path: Path) -> Reader:
+    """Someone with an empty folder, in which the files lie that a checkout has, and `imago` on the path."""
+    (tmp_path / "generators").mkdir()
+    shutil.copy(os.environ["IMAGO_GENERATOR_PATH"], tmp_path / "generators" / "default.safetensors")
+    commands = tmp_path / ".venv" / "bin"
+    commands.mkdir(parents=True)
+    (commands / "activate").write_text(f'export PATH="{commands}:$PATH"\n')
+    _write_command(commands / "imago", "-m", "imago")
+    _write_command(commands / "python")
+    environment = {
+        "PATH": f"{commands}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'client' / 'src'}",
+        "PYTHONUTF8": "1",
+        "IMAGO_CONFIG_DIR": str(tmp_path / "config"),
+    }
+    return Reader(stack.api_url, stack.key, tmp_path, environment)
+
+
+def _write_command(path: Path, *arguments: str) -> None:
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {" ".join(arguments)} "$@"\n')
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("page", sorted({block.page for block in RUN}))
+def test_what_a_page_says_to_type_works_as_it_is_printed(page: str, reader: Reader) -> None:
+    for block in RUN:
+        if block.page == page:
+            reader.types(block)
