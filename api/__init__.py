@@ -5,12 +5,12 @@ torch.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from flask_openapi3.openapi import OpenAPI
+    from flask import Flask
 
     from services.settings import Settings
 
 
-def create_app(settings: "Settings") -> "OpenAPI":
+def create_app(settings: "Settings") -> "Flask":
     """The application, for any WSGI server."""
     # Not at the top: prometheus_client decides when it is imported whether processes count together, and
     # `python -m api` imports this package before it has read how many there will be.

@@ -2,12 +2,11 @@
 
 import threading
 
-from flask_openapi3.openapi import OpenAPI
+from flask import Flask
 
-from api import auth, bodies, contract, discovery, health, problems, request_log, resources, response_headers
+from api import auth, bodies, discovery, health, problems, request_log, resources, response_headers
 from api.context import Context, install
 from api.metrics import Metrics
-from api.schemas.problem import ProblemDocument
 from api.web import pages
 from services.broker import Doorbell
 from services.database import Database
@@ -15,32 +14,22 @@ from services.settings import Settings
 from services.storage import ObjectStore
 
 
-def build() -> OpenAPI:
+def build() -> Flask:
     """The application without the servers that it needs: enough to describe it, not to answer."""
-    app = OpenAPI(
-        __name__,
-        info=contract.INFO,
-        security_schemes=contract.SECURITY_SCHEMES,
-        validation_error_callback=problems.validation_problem,
-        validation_error_model=ProblemDocument,
-        doc_ui=False,
-        static_folder=None,
-    )
+    app = Flask(__name__, static_folder=None)
     # The order is that of the checks: name the request, know who asks, see that its body can be read.
     request_log.register(app)
     auth.register(app)
     bodies.register(app)
     response_headers.register(app)
     problems.register(app)
-    for blueprint in resources.ALL:
-        app.register_api(blueprint)
-    for page in (discovery.blueprint, health.blueprint, pages.blueprint):
-        app.register_blueprint(page)
+    for blueprint in (*resources.ALL, discovery.blueprint, health.blueprint, pages.blueprint):
+        app.register_blueprint(blueprint)
     auth.assert_every_resource_declares(app)
     return app
 
 
-def create_app(settings: Settings, *, threads: int = 16) -> OpenAPI:
+def create_app(settings: Settings, *, threads: int = 16) -> Flask:
     """The application. Connects when first asked, so that it starts while the servers do.
 
     `threads`: how many requests the server handles at the same time. Each may need a connection, and half of

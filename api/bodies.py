@@ -2,12 +2,11 @@
 that a database can hold. What they say is for the models.
 """
 
-import inspect
 import json
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, request
 
 from api import problem_types
 from api.problems import Problem, fields_problem
@@ -22,12 +21,8 @@ def _check_path() -> None:
         raise Problem(problem_types.NOT_FOUND, "No name contains U+0000.")
 
 
-def _check_body() -> None:
-    view = current_app.view_functions.get(request.endpoint or "")
-    if view is None or request.method not in ("POST", "PUT", "PATCH"):
-        return
-    if "body" not in get_type_hints(inspect.unwrap(view)):
-        return
+def read() -> tuple[bytes, Any]:
+    """The body of the request, as it was sent and as the JSON value that it is. Raises `Problem`."""
     if request.mimetype != "application/json":
         sent = repr(request.mimetype) if request.mimetype else "no type"
         raise Problem(
@@ -35,8 +30,9 @@ def _check_body() -> None:
             f"The body must be sent as application/json, not as {sent}.",
             headers={"Accept-Post": "application/json"},
         )
+    text = request.get_data()
     try:
-        body = json.loads(request.get_data(), parse_constant=_refuse_constant)
+        body = json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError:
         raise Problem(problem_types.MALFORMED, "The body is not UTF-8.") from None
     except json.JSONDecodeError as error:
@@ -52,6 +48,7 @@ def _check_body() -> None:
     ]
     if errors:
         raise fields_problem("body", errors)
+    return text, body
 
 
 def _refuse_constant(name: str) -> None:
@@ -75,4 +72,3 @@ def _unstorable(value: Any, *place: str | int) -> Iterator[str]:
 def register(app: Flask) -> None:
     app.config["MAX_CONTENT_LENGTH"] = LIMIT
     app.before_request(_check_path)
-    app.before_request(_check_body)

@@ -2,10 +2,7 @@
 (`/metrics`).
 """
 
-from typing import cast
-
 from flask import Blueprint, Response, current_app, jsonify, request
-from flask_openapi3.openapi import OpenAPI
 
 from api import contract
 from api.caching import BRIEF, conditional
@@ -57,13 +54,13 @@ def entrance() -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    text = contract.canonical(contract.document(cast(OpenAPI, current_app)))
+    text = contract.canonical(contract.document(current_app))
     return conditional(Response(text, mimetype="application/json"), BRIEF)
 
 
 @blueprint.get("/docs")
 def reference() -> Response:
-    return conditional(pages.reference(contract.document(cast(OpenAPI, current_app))), BRIEF)
+    return conditional(pages.reference(contract.document(current_app)), BRIEF)
 
 
 @blueprint.get("/metrics")

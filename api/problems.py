@@ -5,19 +5,17 @@ the domain becomes which.
 `detail` what would be accepted. `request_id` is in the log too.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, get_type_hints
+from typing import Any
 
 import structlog
 from flask import Flask, Response, current_app, g, json, render_template, request
-from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from api import problem_types
-from api.field_errors import Part, explain
+from api.field_errors import Part
 from api.problem_types import ProblemType
 from services.errors import (
     Conflict,
@@ -92,29 +90,6 @@ def _reads_pages() -> bool:
     if request.path.startswith("/v1/") or request.path == "/v1":
         return False
     return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-
-
-def validation_problem(error: ValidationError) -> Response:
-    """The callback of flask-openapi3 for a request that does not fit the models of its view."""
-    part, model, sent = _what_was_validated(error)
-    return render_problem(fields_problem(part, explain(error, model, sent)))
-
-
-def _what_was_validated(error: ValidationError) -> tuple[Part, type[BaseModel], object]:
-    """Which parameter of the view the error is about: the library tells the model's title only."""
-    assert request.endpoint is not None
-    models = get_type_hints(inspect.unwrap(current_app.view_functions[request.endpoint]))
-    parts: tuple[tuple[Part, object], ...] = (
-        ("path", request.view_args or {}),
-        ("query", request.args.to_dict()),
-        ("header", dict(request.headers)),
-        ("body", request.get_json(silent=True)),
-    )
-    for part, sent in parts:
-        model = models.get(part)
-        if model and error.title == (model.model_config.get("title") or model.__name__):
-            return part, model, sent
-    raise LookupError(f"no parameter of {request.endpoint} has the model {error.title}") from error
 
 
 def _invalid(error: Invalid) -> Problem:

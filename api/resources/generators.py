@@ -1,12 +1,11 @@
 """Generators: what there is, and new ones by training."""
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import principal, requires
 from api.caching import BRIEF, conditional
 from api.context import context
+from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.rendering import json_response
 from api.resources.trainings import as_it_stands
@@ -18,7 +17,7 @@ from services.schema import Lane
 
 TAG = Tag(name="Generators", description="The networks that turn codes into images.")
 
-blueprint = APIBlueprint("generators", __name__, url_prefix="/v1/generators", abp_tags=[TAG])
+blueprint = ApiBlueprint("generators", __name__, url_prefix="/v1/generators", tag=TAG)
 
 
 @blueprint.get("", responses={200: GeneratorPage})

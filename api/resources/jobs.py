@@ -3,12 +3,11 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import principal, requires
 from api.caching import REVALIDATE, conditional
 from api.context import context
+from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.rendering import json_response
 from api.schemas.base import NoQuery
@@ -28,7 +27,7 @@ from services.jobs import JobRequest, JobView, Limits
 
 TAG = Tag(name="Jobs", description="What is asked for: submit it, watch it, cancel it, retry what failed.")
 
-blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[TAG])
+blueprint = ApiBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag=TAG)
 
 
 @blueprint.post("", responses={200: Job, 202: Job})

@@ -3,11 +3,10 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import principal, requires
 from api.context import context
+from api.operation import ApiBlueprint, Tag
 from api.rendering import json_response
 from api.schemas.base import NoQuery
 from api.schemas.keys import CreateKey, Key, KeyPage, KeyPath, Me, NewKey
@@ -15,7 +14,7 @@ from services import access
 
 TAG = Tag(name="Keys", description="Who may do what.")
 
-blueprint = APIBlueprint("keys", __name__, url_prefix="/v1", abp_tags=[TAG])
+blueprint = ApiBlueprint("keys", __name__, url_prefix="/v1", tag=TAG)
 
 
 @blueprint.get("/me", responses={200: Me})

@@ -3,12 +3,11 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import requires
 from api.caching import BRIEF, REVALIDATE, conditional
 from api.context import context
+from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.paths import network_path
 from api.rendering import json_response
@@ -30,7 +29,7 @@ TAG = Tag(name="Networks", description="What can be explained: networks, their l
 INSPECTION_SECONDS = 5
 """About how long a worker takes to inspect a network whose weights it has."""
 
-blueprint = APIBlueprint("networks", __name__, url_prefix="/v1/networks", abp_tags=[TAG])
+blueprint = ApiBlueprint("networks", __name__, url_prefix="/v1/networks", tag=TAG)
 
 
 @blueprint.get("", responses={200: NetworkPage})

@@ -1,11 +1,10 @@
 """Presets, each with the JSON Schema of the options that it alone takes, so that clients can build forms."""
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import requires
 from api.caching import BRIEF, conditional
+from api.operation import ApiBlueprint, Tag
 from api.rendering import json_response
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.presets import Preset, PresetPage, PresetPath
@@ -14,7 +13,7 @@ from services.training_presets import PRESETS
 
 TAG = Tag(name="Presets", description="How generators can be trained.")
 
-blueprint = APIBlueprint("presets", __name__, url_prefix="/v1/presets", abp_tags=[TAG])
+blueprint = ApiBlueprint("presets", __name__, url_prefix="/v1/presets", tag=TAG)
 
 
 @blueprint.get("", responses={200: PresetPage})

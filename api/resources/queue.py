@@ -1,12 +1,11 @@
 """The queue: what waits, and who works."""
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import requires
 from api.caching import REVALIDATE, conditional
 from api.context import context
+from api.operation import ApiBlueprint, Tag
 from api.rendering import json_response
 from api.schemas.base import NoQuery
 from api.schemas.queue import Queue
@@ -14,7 +13,7 @@ from services import workers
 
 TAG = Tag(name="Queue", description="What waits, and who works.")
 
-blueprint = APIBlueprint("queue", __name__, url_prefix="/v1/queue", abp_tags=[TAG])
+blueprint = ApiBlueprint("queue", __name__, url_prefix="/v1/queue", tag=TAG)
 
 
 @blueprint.get("", responses={200: Queue})

@@ -1,11 +1,10 @@
 """Techniques, each with the JSON Schema of its parameters, so that clients can build forms."""
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import requires
 from api.caching import BRIEF, conditional
+from api.operation import ApiBlueprint, Tag
 from api.rendering import json_response
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.techniques import Technique, TechniquePage, TechniquePath
@@ -14,7 +13,7 @@ from services.recipes import TECHNIQUES
 
 TAG = Tag(name="Techniques", description="How pictures can be made.")
 
-blueprint = APIBlueprint("techniques", __name__, url_prefix="/v1/techniques", abp_tags=[TAG])
+blueprint = ApiBlueprint("techniques", __name__, url_prefix="/v1/techniques", tag=TAG)
 
 
 @blueprint.get("", responses={200: TechniquePage})

@@ -3,13 +3,12 @@
 from http import HTTPStatus
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api.auth import principal, requires
 from api.caching import FOREVER, REVALIDATE, conditional
 from api.context import context
 from api.objects import object_response
+from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.rendering import json_response
 from api.schemas.base import NoQuery
@@ -27,7 +26,7 @@ from services.trainings import TrainingView
 
 TAG = Tag(name="Trainings", description="Generators in the making.")
 
-blueprint = APIBlueprint("trainings", __name__, url_prefix="/v1/trainings", abp_tags=[TAG])
+blueprint = ApiBlueprint("trainings", __name__, url_prefix="/v1/trainings", tag=TAG)
 
 _ELSEWHERE = {"description": "The bytes are at `Location`, for some minutes."}
 _UNCHANGED = {"description": "What the client has is what there is."}

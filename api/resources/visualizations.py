@@ -1,14 +1,13 @@
 """Visualizations: search, one in full, and its bytes. And units, which are seen through theirs."""
 
 from flask import Response
-from flask_openapi3.blueprint import APIBlueprint
-from flask_openapi3.models.tag import Tag
 
 from api import problem_types
 from api.auth import requires
 from api.caching import BRIEF, FOREVER, REVALIDATE, conditional
 from api.context import context
 from api.objects import object_response
+from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.paths import visualization_path
 from api.problems import Problem
@@ -43,10 +42,10 @@ _BYTES = {
 _ELSEWHERE = {"description": "They are at `Location`, for some minutes."}
 _UNCHANGED = {"description": "What the client has is what there is."}
 
-blueprint = APIBlueprint("visualizations", __name__, url_prefix="/v1", abp_tags=[])
+blueprint = ApiBlueprint("visualizations", __name__, url_prefix="/v1", tag=TAG)
 
 
-@blueprint.get("/visualizations", tags=[TAG], responses={200: ItemPage})
+@blueprint.get("/visualizations", responses={200: ItemPage})
 @requires("read")
 def search_visualizations(query: SearchQuery) -> Response:
     """Search by network, layer, unit and state."""
@@ -63,7 +62,7 @@ def search_visualizations(query: SearchQuery) -> Response:
     return conditional(page_response(ItemPage, page, Item.in_short), REVALIDATE)
 
 
-@blueprint.get("/visualizations/<digest>", tags=[TAG], responses={200: Visualization})
+@blueprint.get("/visualizations/<digest>", responses={200: Visualization})
 @requires("read")
 def get_visualization(path: DigestPath, query: NoQuery) -> Response:
     """Get a visualization with its recipe, predictions and provenance."""
@@ -76,9 +75,7 @@ def get_visualization(path: DigestPath, query: NoQuery) -> Response:
     return conditional(response, BRIEF if found.state == State.DONE else REVALIDATE)
 
 
-@blueprint.get(
-    "/visualizations/<digest>/image", tags=[TAG], responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED}
-)
+@blueprint.get("/visualizations/<digest>/image", responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED})
 @requires("read")
 def get_image(path: DigestPath, query: ImageQuery) -> Response:
     """Get the picture. The bytes behind a digest never change."""
@@ -89,9 +86,7 @@ def get_image(path: DigestPath, query: ImageQuery) -> Response:
     return object_response(key, PNG, f"{found.digest[:16]}.png", FOREVER)
 
 
-@blueprint.get(
-    "/visualizations/<digest>/code", tags=[TAG], responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED}
-)
+@blueprint.get("/visualizations/<digest>/code", responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED})
 @requires("read")
 def get_code(path: DigestPath, query: NoQuery) -> Response:
     """Get the code that the generator made the picture of: safetensors with one float32 tensor, `code`."""
@@ -99,9 +94,7 @@ def get_code(path: DigestPath, query: NoQuery) -> Response:
     return _attachment(found.code_object, "code", f"{found.digest[:16]}.safetensors")
 
 
-@blueprint.get(
-    "/visualizations/<digest>/trace", tags=[TAG], responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED}
-)
+@blueprint.get("/visualizations/<digest>/trace", responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED})
 @requires("read")
 def get_trace(path: DigestPath, query: NoQuery) -> Response:
     """Get the unit's activation at each step of the ascent: NumPy's .npy, float32."""
@@ -110,7 +103,7 @@ def get_trace(path: DigestPath, query: NoQuery) -> Response:
 
 
 @blueprint.get(
-    "/networks/<network>/layers/<layer>/units/<unit>", tags=[NETWORKS_TAG], responses={200: UnitDetail}
+    "/networks/<network>/layers/<layer>/units/<unit>", tag=NETWORKS_TAG, responses={200: UnitDetail}
 )
 @requires("read")
 def get_unit(path: UnitPath, query: NoQuery) -> Response:
@@ -125,7 +118,7 @@ def get_unit(path: UnitPath, query: NoQuery) -> Response:
 
 @blueprint.get(
     "/networks/<network>/layers/<layer>/units/<unit>/image",
-    tags=[NETWORKS_TAG],
+    tag=NETWORKS_TAG,
     responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED},
 )
 @requires("read")

@@ -23,9 +23,9 @@ class HeaderModel(BaseModel):
 
 
 class Representation(BaseModel):
-    """What the API answers with."""
+    """What the API answers with: every field, those with a default too."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class NoQuery(RequestModel):

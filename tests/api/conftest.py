@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_openapi3.openapi import OpenAPI
 
 from api import create_app
 from api.context import context
@@ -17,7 +17,7 @@ from services.storage import ObjectStore
 from tests.api.scene import NETWORK, register, with_key
 from tests.own_settings import own_settings
 
-Start = Callable[..., OpenAPI]
+Start = Callable[..., Flask]
 
 _EMPTY = sa.text(
     "TRUNCATE " + ", ".join(table.name for table in Base.metadata.sorted_tables) + " RESTART IDENTITY CASCADE"
@@ -31,7 +31,7 @@ def shared_settings(servers: Servers, migrated_template: str) -> Iterator[Settin
 
 
 @pytest.fixture(scope="session")
-def shared_app(shared_settings: Settings) -> Iterator[OpenAPI]:
+def shared_app(shared_settings: Settings) -> Iterator[Flask]:
     app = create_app(shared_settings)
     context(app).store.ensure_bucket()
     yield app
@@ -39,7 +39,7 @@ def shared_app(shared_settings: Settings) -> Iterator[OpenAPI]:
 
 
 @pytest.fixture
-def database(shared_app: OpenAPI) -> Database:
+def database(shared_app: Flask) -> Database:
     """Empty. Objects stay: they are named by their bytes."""
     database = context(shared_app).database
     with database.session() as session:
@@ -53,21 +53,21 @@ def settings(shared_settings: Settings, database: Database) -> Settings:
 
 
 @pytest.fixture
-def store(shared_app: OpenAPI) -> ObjectStore:
+def store(shared_app: Flask) -> ObjectStore:
     return context(shared_app).store
 
 
 @pytest.fixture
-def app(shared_app: OpenAPI, database: Database) -> OpenAPI:
+def app(shared_app: Flask, database: Database) -> Flask:
     return shared_app
 
 
 @pytest.fixture
 def start(settings: Settings) -> Iterator[Start]:
     """Makes another application, with settings changed as told."""
-    started: list[OpenAPI] = []
+    started: list[Flask] = []
 
-    def make(**changes: object) -> OpenAPI:
+    def make(**changes: object) -> Flask:
         started.append(create_app(settings.model_copy(update=changes)))
         return started[-1]
 
@@ -77,12 +77,12 @@ def start(settings: Settings) -> Iterator[Start]:
 
 
 @pytest.fixture
-def anonymous(app: OpenAPI) -> FlaskClient:
+def anonymous(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
 @pytest.fixture
-def client(app: OpenAPI, database: Database) -> FlaskClient:
+def client(app: Flask, database: Database) -> FlaskClient:
     """With a key that may submit."""
     return with_key(app, database, "read", "jobs:write")
 

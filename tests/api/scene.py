@@ -7,8 +7,8 @@ import struct
 import zlib
 
 import sqlalchemy as sa
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_openapi3.openapi import OpenAPI
 
 from services import access, catalog, leases
 from services.catalog import LayerRecord, RegisterNetwork
@@ -26,7 +26,7 @@ LAYERS = (
 )
 
 
-def with_key(app: OpenAPI, database: Database, *scopes: str) -> FlaskClient:
+def with_key(app: Flask, database: Database, *scopes: str) -> FlaskClient:
     with database.session() as session:
         _, token = access.create_key(session, "test", scopes)
     client = app.test_client()

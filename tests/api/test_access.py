@@ -1,8 +1,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_openapi3.openapi import OpenAPI
 
 from services import jobs
 from services.database import Database
@@ -28,7 +28,7 @@ def test_writing_without_a_key_is_refused_before_anything_is_read(
 
 
 @pytest.mark.parametrize("path", WRITES)
-def test_a_key_without_the_scope_is_told_which_it_lacks(app: OpenAPI, database: Database, path: str) -> None:
+def test_a_key_without_the_scope_is_told_which_it_lacks(app: Flask, database: Database, path: str) -> None:
     answer = with_key(app, database, "read").post(path, json={})
     assert answer.status_code == 403
     assert ("admin" if path == "/v1/keys" else "jobs:write") in answer.get_json()["detail"]
@@ -54,7 +54,7 @@ def test_reading_needs_a_key_where_the_settings_say_so(start: Start, database: D
     assert with_key(private, database, "jobs:write").get("/v1/networks").status_code == 403
 
 
-def test_an_admin_creates_lists_and_revokes_keys(app: OpenAPI, database: Database) -> None:
+def test_an_admin_creates_lists_and_revokes_keys(app: Flask, database: Database) -> None:
     admin = with_key(app, database, "admin")
     created = admin.post("/v1/keys", json={"name": "notebook", "scopes": ["jobs:write"]})
     assert created.status_code == 201
@@ -77,7 +77,7 @@ def test_an_admin_creates_lists_and_revokes_keys(app: OpenAPI, database: Databas
     assert "revoked" in refused.get_json()["detail"]
 
 
-def test_an_expired_key_is_refused(app: OpenAPI, database: Database) -> None:
+def test_an_expired_key_is_refused(app: Flask, database: Database) -> None:
     admin = with_key(app, database, "admin")
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     body = {"name": "old", "scopes": ["read"], "expires_at": yesterday}
@@ -100,7 +100,7 @@ def test_an_expired_key_is_refused(app: OpenAPI, database: Database) -> None:
     ],
 )
 def test_a_key_that_cannot_be_is_refused_by_field(
-    app: OpenAPI, database: Database, body: dict[str, object], pointer: str
+    app: Flask, database: Database, body: dict[str, object], pointer: str
 ) -> None:
     admin = with_key(app, database, "admin")
     counts = row_counts(database)
@@ -115,7 +115,7 @@ def test_me_needs_a_key_but_no_scope(anonymous: FlaskClient, client: FlaskClient
     assert client.get("/v1/me").get_json()["name"] == "test"
 
 
-def test_revoking_a_key_that_is_not_there_is_a_404(app: OpenAPI, database: Database) -> None:
+def test_revoking_a_key_that_is_not_there_is_a_404(app: Flask, database: Database) -> None:
     assert with_key(app, database, "admin").delete("/v1/keys/nobody").status_code == 404
 
 
@@ -126,7 +126,7 @@ def test_preflights_need_no_key(anonymous: FlaskClient) -> None:
 
 
 def test_a_job_is_canceled_by_the_key_that_submitted_it_or_by_an_admin(
-    app: OpenAPI, database: Database
+    app: Flask, database: Database
 ) -> None:
     owner, other, admin = (
         with_key(app, database, *scopes) for scopes in (["jobs:write"], ["read", "jobs:write"], ["admin"])
@@ -143,7 +143,7 @@ def test_a_job_is_canceled_by_the_key_that_submitted_it_or_by_an_admin(
 
 
 def test_a_job_that_no_key_owns_may_be_canceled_by_any_key_that_may_submit(
-    app: OpenAPI, database: Database
+    app: Flask, database: Database
 ) -> None:
     with database.session() as session:
         job = jobs.submit(session, JobRequest.model_validate(job_body())).job

@@ -2,8 +2,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_openapi3.openapi import OpenAPI
 
 from services import leases
 from services.database import Database
@@ -88,7 +88,7 @@ def test_an_idempotency_key_used_for_another_request_is_refused(
 
 
 def test_an_idempotency_key_belongs_to_the_key_that_used_it(
-    app: OpenAPI, client: FlaskClient, database: Database
+    app: Flask, client: FlaskClient, database: Database
 ) -> None:
     other = with_key(app, database, "jobs:write")
     headers = {"Idempotency-Key": "monday"}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
-from flask_openapi3.openapi import OpenAPI
 from jsonschema import Draft202012Validator
 
 from services import catalog, training_leases, workers
@@ -286,7 +286,7 @@ def test_canceling_is_for_what_has_not_ended(client: FlaskClient, database: Data
 
 
 def test_a_training_is_canceled_by_the_key_that_submitted_it_or_by_an_admin(
-    app: OpenAPI, client: FlaskClient, database: Database
+    app: Flask, client: FlaskClient, database: Database
 ) -> None:
     path = client.post("/v1/generators", json=body()).headers["Location"]
     assert with_key(app, database, "jobs:write").post(f"{path}/cancel").status_code == 403

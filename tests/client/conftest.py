@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from flask_openapi3.openapi import OpenAPI
+from flask import Flask
 from PIL import Image
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
@@ -111,7 +111,7 @@ class Service:
 
 
 @pytest.fixture(scope="session")
-def served(servers: Servers, migrated_template: str) -> Iterator[OpenAPI]:
+def served(servers: Servers, migrated_template: str) -> Iterator[Flask]:
     with own_settings(servers, migrated_template) as settings:
         served = create_app(settings)
         context(served).store.ensure_bucket()
@@ -120,7 +120,7 @@ def served(servers: Servers, migrated_template: str) -> Iterator[OpenAPI]:
 
 
 @pytest.fixture(scope="session")
-def url(served: OpenAPI) -> Iterator[str]:
+def url(served: Flask) -> Iterator[str]:
     server = make_server("127.0.0.1", 0, served, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -131,7 +131,7 @@ def url(served: OpenAPI) -> Iterator[str]:
 
 
 @pytest.fixture
-def service(served: OpenAPI, url: str) -> Iterator[Service]:
+def service(served: Flask, url: str) -> Iterator[Service]:
     database, store = context(served).database, context(served).store
     with database.session() as session:
         # TRUNCATE and the looks of requests that an earlier test left waiting would lock each other out.
