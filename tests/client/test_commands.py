@@ -199,7 +199,7 @@ def test_get_says_what_is_missing(run: Run, client: imago.Client, service: Servi
     job = client.submit(NETWORK, ["output/0-2"])
     service.work(limit=1)
     left = run("get", job.id, expect=1).stderr
-    assert f"Without a picture: {NETWORK}/output/1 (goldfish) (queued), " in left
+    assert f"Without a picture: {NETWORK}/classifier/1 (goldfish) (queued), " in left
     some = run("get", f"{NETWORK}/output/all", "--out", "some", expect=1)
     assert f"Without a picture: {NETWORK}/output/1-999" in some.stderr
     assert read(run("get", f"{NETWORK}/output/all", "--json", expect=1).stdout)["without"] == [
