@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services.plain_text import storable
 from services.recipes import Recipe
 from services.reconciliation import Reconciled, reconcile
 from services.schema import Lane, State
@@ -113,6 +114,9 @@ class Failure:
     code: str
     message: str
     retryable: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", storable(self.message))
 
 
 _HEAD = text("""

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from services.errors import Conflict, FieldError, Invalid, NotFound
 from services.nearest import instead
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.plain_text import storable
 from services.schema import LayerRow, NetworkRow
 
 _LITE = re.compile(r"efficientnet_lite\d\.imagenet")
@@ -230,7 +231,7 @@ def record_inspection_failure(session: Session, id: str, message: str) -> bool:
     changed = session.execute(
         sa.update(NetworkRow)
         .where(NetworkRow.id == id, NetworkRow.state == "pending")
-        .values(state="failed", error=message, inspection_until=None, inspected_at=sa.func.now())
+        .values(state="failed", error=storable(message), inspection_until=None, inspected_at=sa.func.now())
         .returning(NetworkRow.id)
     )
     return changed.first() is not None

@@ -39,7 +39,7 @@ class DgnAm(BaseModel):
         ),
     ] = "sigma"
     bounds_k: Annotated[
-        float, Field(ge=0, le=10, description="With sigma bounds: how many σ above μ the upper limit lies")
+        float, Field(gt=0, le=10, description="With sigma bounds: how many σ above μ the upper limit lies")
     ] = 3.0
     space: Annotated[
         Literal["plain", "whitened"],
@@ -73,7 +73,7 @@ class DgnAm(BaseModel):
     ] = "auto"
     input_size: Annotated[
         int | None,
-        Field(ge=32, le=1024, description="Side of the network's input in pixels; null for its own"),
+        Field(ge=8, le=1024, description="Side of the network's input in pixels; null for its own"),
     ] = None
     jitter: Annotated[
         int, Field(ge=0, le=64, description="Largest random shift of the image at each step, in pixels")
@@ -82,7 +82,7 @@ class DgnAm(BaseModel):
         float,
         Field(ge=1, le=8, description="Largest random magnification of a part of the image at each step"),
     ] = 1.0
-    l2: Annotated[float, Field(ge=0, le=10, description="Weight of the penalty on the code's norm")] = 0.0
+    l2: Annotated[float, Field(ge=0, le=1000, description="Weight of the penalty on the code's norm")] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="Share of the last update in the next")] = 0.0
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from services.errors import Conflict
 from services.generators import register_generator
 from services.leases import Pulse
+from services.plain_text import storable
 from services.training_request import TrainingRequest
 from services.workers import LOST_AFTER_SECONDS
 
@@ -231,7 +232,7 @@ def fail(session: Session, id: str, fence: int, code: str, message: str) -> bool
         return False
     if row.state == "canceling":
         return release(session, id, fence)
-    session.execute(_FAIL, {"id": id, "code": code, "message": message})
+    session.execute(_FAIL, {"id": id, "code": code, "message": storable(message)})
     return True
 
 

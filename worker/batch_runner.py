@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import structlog
 
@@ -16,9 +16,10 @@ from services.errors import Unavailable
 from services.leases import Claim, Failure, Pulse, Work
 from services.settings import Settings
 from worker.batch_size import BatchSizer
-from worker.computation import Computed, DeviceLost, compute
+from worker.computation import Computed, DeviceLost, compute, failure_of
 from worker.crash_points import crash_point
 from worker.delivery import Delivery
+from worker.devices import is_device_lost, is_out_of_memory
 from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.persistence import persist
 from worker.runtime import Runtime, Unloadable
@@ -145,11 +146,27 @@ class BatchRunner:
             log.warning("batch_given_back", reason=str(error))
             self._delivery.give_back(claim.lease_id)
         except DeviceLost as error:
-            # Not given back: if one of the items did this, the crash count finds it out.
-            log.critical("device_lost", error=str(error))
-            sys.stderr.flush()
-            os._exit(DEVICE_LOST_EXIT_CODE)
+            self._end_without_device(error)
+        except BaseException as error:
+            # Networks and what loads them are third-party code, which may raise anything, SystemExit too.
+            # What would leave here would leave a lease to lapse, and its items without an end.
+            log.exception("batch_failed")
+            return Computed(failures=self._failures(claim, error.with_traceback(None)))
         return None
+
+    def _failures(self, claim: Claim, error: BaseException) -> list[Failure]:
+        """What to tell of a batch that failed before any of its items could be tried alone."""
+        if is_device_lost(error):
+            self._end_without_device(error)
+        if is_out_of_memory(error):
+            self._runtime.let_go()
+        return [failure_of(work, error) for work in claim.items]
+
+    def _end_without_device(self, error: BaseException) -> NoReturn:
+        """Its lease is not given back: if one of the items did this, the crash count finds it out."""
+        log.critical("device_lost", error=str(error))
+        sys.stderr.flush()
+        os._exit(DEVICE_LOST_EXIT_CODE)
 
     def _ascend(self, claim: Claim, keeper: LeaseKeeper) -> Computed:
         parameters = technique_parameters(claim.recipe.technique, claim.recipe.parameters)

@@ -91,29 +91,36 @@ def compute(
                 group_size //= 2
                 queue.appendleft(batch)
             else:
-                message = "One item alone does not fit into the device's memory."
-                done.failures.extend(
-                    Failure(work.digest, "out_of_memory", message, retryable=True) for work in batch
-                )
+                done.failures.extend(failure_of(work, error) for work in batch)
         elif len(batch) > 1:
             log.warning("batch_cut", items=len(batch), error=_summary(error))
             middle = len(batch) // 2
             queue.extendleft([batch[middle:], batch[:middle]])
         else:
-            done.failures.append(_failed(batch[0], error))
+            done.failures.append(failure_of(batch[0], error))
     return done
+
+
+def failure_of(work: Work, error: BaseException) -> Failure:
+    """What to tell whoever wanted this item, which the error kept from being computed."""
+    if is_out_of_memory(error):
+        message = "One item alone does not fit into the device's memory."
+        return Failure(work.digest, "out_of_memory", message, retryable=True)
+    if isinstance(error, IMPOSSIBLE):
+        return Failure(work.digest, "impossible", str(error)[:500], retryable=False)
+    return Failure(work.digest, "synthesis_error", _summary(error), retryable=True)
 
 
 def _attempt(
     batch: Sequence[Work], synthesize: Synthesize, group_size: int, done: Computed, began: float
-) -> Exception | None:
+) -> BaseException | None:
     try:
         pictures = synthesize(batch, group_size)
     except EverythingCanceled as canceled:
         return canceled.with_traceback(None)
     except Interrupted:
         raise
-    except Exception as error:
+    except BaseException as error:  # of third-party code, which may raise SystemExit as well
         return error.with_traceback(None)
     seconds = time.monotonic() - began
     done.made.extend(
@@ -123,11 +130,9 @@ def _attempt(
     return None
 
 
-def _failed(work: Work, error: Exception) -> Failure:
-    if isinstance(error, IMPOSSIBLE):
-        return Failure(work.digest, "impossible", str(error)[:500], retryable=False)
-    return Failure(work.digest, "synthesis_error", _summary(error), retryable=True)
-
-
-def _summary(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+def _summary(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception:  # of third-party code, whose errors may be faulty themselves
+        message = "(its message cannot be shown)"
+    return f"{type(error).__name__}: {message}"[:500]

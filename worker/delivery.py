@@ -45,24 +45,21 @@ class Delivery:
         failures = [*computed.failures, *(failure for made in seen if (failure := _not_finite(made)))]
         faulty = {failure.digest for failure in failures}
         try:
-            finished = list(
+            stored = list(
                 self._uploads.map(
                     lambda made: self._put(claim, made, keeper),
                     [made for made in seen if made.work.digest not in faulty],
                 )
             )
+            finished = [one for one in stored if isinstance(one, Finished)]
+            failures += [one for one in stored if isinstance(one, Failure)]
             crash_point("after_put")
-            accepted = persist(
-                lambda: self._commit(claim, finished, unseen, failures),
-                what="finish",
-                may_go_on=lambda: keeper.may_finish,
-                wait=self._pause,
-            )
+            accepted = self._report(claim, finished, unseen, failures, keeper)
             crash_point("after_commit")
             log.info(
                 "batch_delivered",
-                accepted=len(accepted),
-                late=len(finished) - len(accepted),
+                accepted=accepted,
+                late=len(finished) - accepted,
                 unreachable=len(unseen),
                 failed=len(failures),
             )
@@ -70,9 +67,9 @@ class Delivery:
             log.error("batch_not_delivered", reason=str(error))
             self.give_back(claim.lease_id)
         except Exception as error:
-            # A defect of ours or of an item's data. Tried again without end it would block the queue.
+            # A defect of ours. Tried again without end it would block the queue.
             log.exception("delivery_failed")
-            self._fail_all(claim, f"The result could not be stored: {type(error).__name__}: {error}"[:500])
+            self._fail_all(claim, error, keeper)
         finally:
             keeper.stop()
 
@@ -95,14 +92,21 @@ class Delivery:
                 leases.release(session, lease_id)
             self._owed.discard(lease_id)
 
-    def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished:
-        encoded = encode(made.picture)
-        return persist(
-            lambda: self._finished(claim, made, encoded),
-            what="put",
-            may_go_on=lambda: keeper.may_finish,
-            wait=self._pause,
-        )
+    def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished | Failure:
+        """What became of one picture; one that cannot be stored is no reason to lose the others."""
+        try:
+            encoded = encode(made.picture)
+            return persist(
+                lambda: self._finished(claim, made, encoded),
+                what="put",
+                may_go_on=lambda: keeper.may_finish,
+                wait=self._pause,
+            )
+        except Unavailable:
+            raise
+        except Exception as error:
+            log.exception("picture_not_stored", digest=made.work.digest)
+            return _unstorable(made.work.digest, error)
 
     def _finished(self, claim: Claim, made: Made, encoded: EncodedPicture) -> Finished:
         picture = made.picture
@@ -122,6 +126,55 @@ class Delivery:
             provenance=self._provenance_of(claim, made),
         )
 
+    def _report(
+        self,
+        claim: Claim,
+        finished: list[Finished],
+        unseen: list[Made],
+        failures: list[Failure],
+        keeper: LeaseKeeper,
+    ) -> int:
+        """Tell the database what became of the items; returns how many pictures it accepted.
+
+        What it refuses to write, such as numbers that JSON does not know, is found by telling it one by one.
+        """
+
+        try:
+            return self._insist(claim, finished, unseen, failures, keeper)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("batch_not_written", items=len(finished) + len(unseen))
+        accepted, unwritten = 0, list(failures)
+        for digest, picture, without in (
+            *((one.digest, [one], list[Made]()) for one in finished),
+            *((made.work.digest, list[Finished](), [made]) for made in unseen),
+        ):
+            try:
+                accepted += self._insist(claim, picture, without, [], keeper)
+            except Unavailable:
+                raise
+            except Exception as error:
+                unwritten.append(_unstorable(digest, error))
+        self._insist(claim, [], [], unwritten, keeper)
+        return accepted
+
+    def _insist(
+        self,
+        claim: Claim,
+        finished: list[Finished],
+        unseen: list[Made],
+        failures: list[Failure],
+        keeper: LeaseKeeper,
+    ) -> int:
+        accepted = persist(
+            lambda: self._commit(claim, finished, unseen, failures),
+            what="finish",
+            may_go_on=lambda: keeper.may_finish,
+            wait=self._pause,
+        )
+        return len(accepted)
+
     def _commit(
         self, claim: Claim, finished: list[Finished], unseen: list[Made], failures: list[Failure]
     ) -> set[str]:
@@ -138,16 +191,13 @@ class Delivery:
             crash_point("before_commit")
         return accepted
 
-    def _fail_all(self, claim: Claim, message: str) -> None:
+    def _fail_all(self, claim: Claim, error: Exception, keeper: LeaseKeeper) -> None:
+        failures = [_unstorable(work.digest, error) for work in claim.items]
         try:
-            with self._database.session() as session:
-                leases.fail(
-                    session,
-                    claim.lease_id,
-                    [Failure(work.digest, "internal", message, retryable=True) for work in claim.items],
-                )
-        except Unavailable as error:
-            log.warning("fail_failed", reason=str(error))
+            self._insist(claim, [], [], failures, keeper)
+        except Exception as reason:
+            log.warning("fail_failed", reason=str(reason))
+            self.give_back(claim.lease_id)
 
     def _provenance_of(self, claim: Claim, made: Made) -> dict[str, object]:
         return self._provenance.of(
@@ -177,3 +227,8 @@ def _not_finite(made: Made) -> Failure | None:
         return None
     message = f"The activation is {made.picture.activation}: this recipe drives the network out of its range."
     return Failure(made.work.digest, "not_finite", message, retryable=False)
+
+
+def _unstorable(digest: str, error: Exception) -> Failure:
+    message = f"The result could not be stored: {type(error).__name__}: {error}"
+    return Failure(digest, "internal", message[:500], retryable=True)

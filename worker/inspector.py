@@ -1,15 +1,17 @@
 """Looking into networks that were registered, so that jobs can name their layers and units."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import structlog
 
 from services import catalog
 from services.catalog import LayerRecord
 from services.database import Database
+from services.errors import Unavailable
 from worker.runtime import Runtime, reference_of
-from worker.synthesis.inspection import inspect
-from worker.synthesis.networks import NetworkError, load_network
+from worker.synthesis.inspection import LayerInfo, inspect
+from worker.synthesis.networks import Network, NetworkError, load_network
 from worker.weight_files import WeightFileError
 
 log = structlog.get_logger()
@@ -34,26 +36,31 @@ class Inspector:
             # On the CPU: one forward pass, and the device may be full of what is being computed.
             network = load_network(self._runtime.locate_weights(reference))
             layers = inspect(network)
+            self._record(network, layers)
+        except Unavailable:
+            raise
         except (NetworkError, WeightFileError) as error:
             self._fail(reference.id, str(error))
             return True
-        except Exception as error:
-            # Architectures and downloads are third-party code; whatever they raise, the registrant wants to
-            # know.
+        except (Exception, SystemExit) as error:
+            # Architectures and downloads are third-party code; whatever they raise, and whatever they hold
+            # that cannot be stored, the registrant wants to know.
             log.exception("inspection_failed", network=reference.id)
             self._fail(reference.id, f"The inspection failed: {type(error).__name__}: {error}"[:500])
             return True
+        log.info("network_inspected", network=reference.id, layers=len(layers))
+        return True
+
+    def _record(self, network: Network, layers: Sequence[LayerInfo]) -> None:
         with self._database.session() as session:
             catalog.record_inspection(
                 session,
-                reference.id,
+                network.id,
                 weights_sha256=network.weights_sha256,
                 preprocessing=dataclasses.asdict(network.preprocessing),
                 labels=network.labels,
                 layers=[LayerRecord(**dataclasses.asdict(layer)) for layer in layers],
             )
-        log.info("network_inspected", network=reference.id, layers=len(layers))
-        return True
 
     def _fail(self, network_id: str, message: str) -> None:
         with self._database.session() as session:

@@ -50,21 +50,21 @@ class DgnAm:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        _whole("steps", self.steps, 1, 100_000)
-        _number("learning_rate", self.learning_rate, above=0)
-        _number("learning_rate_end", self.learning_rate_end, least=0)
+        _whole("steps", self.steps, 1, 2000)
+        _number("learning_rate", self.learning_rate, above=0, most=1000)
+        _number("learning_rate_end", self.learning_rate_end, least=0, most=1000)
         _number("decay", self.decay, above=0, most=1)
         _choice("bounds", self.bounds, get_args(BoundsMode))
-        _number("bounds_k", self.bounds_k, above=0)
+        _number("bounds_k", self.bounds_k, above=0, most=10)
         _choice("space", self.space, get_args(SpaceMode))
-        _number("radius", self.radius, above=0)
+        _number("radius", self.radius, above=0, most=10)
         _choice("start", self.start, get_args(StartMode))
         _choice("fit", self.fit, get_args(FitMode))
         if self.input_size is not None:
-            _whole("input_size", self.input_size, 8, 4096)
-        _whole("jitter", self.jitter, 0, 512)
+            _whole("input_size", self.input_size, 8, 1024)
+        _whole("jitter", self.jitter, 0, 64)
         _number("zoom", self.zoom, least=1, most=8)
-        _number("l2", self.l2, least=0)
+        _number("l2", self.l2, least=0, most=1000)
         _number("momentum", self.momentum, least=0, below=1)
 
 
@@ -98,7 +98,8 @@ def _number(
     below: float = math.inf,
     most: float = math.inf,
 ) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Infinity lies below and at no limit that is given; what is not a number compares false with any.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
     if is_number and isinstance(value, int | float) and above < value < below and least <= value <= most:
         return
     limits = [

@@ -45,7 +45,8 @@ def test_another_value_is_another_digest(rate: float) -> None:
         ({"learning_rate": float("nan")}, "/recipe/parameters/learning_rate"),
         ({"decay": 1.1}, "/recipe/parameters/decay"),
         ({"bounds": "tight"}, "/recipe/parameters/bounds"),
-        ({"input_size": 31}, "/recipe/parameters/input_size"),
+        ({"bounds_k": 0}, "/recipe/parameters/bounds_k"),
+        ({"input_size": 7}, "/recipe/parameters/input_size"),
         ({"a/b": 1}, "/recipe/parameters/a~1b"),
     ],
 )

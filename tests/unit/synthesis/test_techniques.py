@@ -25,7 +25,7 @@ def test_the_defaults_are_the_published_settings() -> None:
     [
         ({"steps": 0}, "steps: expected a whole number from 1 to"),
         ({"steps": True}, "steps: expected a whole number"),
-        ({"learning_rate": 0}, "learning_rate: expected a number above 0, got 0"),
+        ({"learning_rate": 0}, "learning_rate: expected a number above 0 and of at most 1000, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a number"),
         ({"decay": 1.5}, "decay: expected a number above 0 and of at most 1, got 1.5"),
         ({"bounds": "box"}, "bounds: expected one of sigma, unit, flat30, none, got 'box'"),

@@ -31,7 +31,9 @@ def picture(of: Work) -> Picture:
 class Engine:
     """Refuses units in `faulty`, and groups larger than `room`."""
 
-    def __init__(self, faulty: Sequence[int] = (), room: int = 1000, error: Exception | None = None) -> None:
+    def __init__(
+        self, faulty: Sequence[int] = (), room: int = 1000, error: BaseException | None = None
+    ) -> None:
         self.faulty, self.room, self.error = set(faulty), room, error
         self.batches: list[int] = []
 
@@ -124,3 +126,20 @@ def test_a_lost_device_is_not_blamed_on_single_items() -> None:
             work(4),
             Engine(faulty=[1], error=torch.AcceleratorError("CUDA error: unspecified launch failure")),
         )
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("this error has no words")
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), StopIteration(), Unspeakable()], ids=lambda e: type(e).__name__
+)
+def test_whatever_the_engine_raises_is_told_of_the_item_that_it_was_raised_for(error: BaseException) -> None:
+    items = work(4)
+    done, _ = run(items, Engine(faulty=[2], error=error))
+    assert [made.work.unit for made in done.made] == [0, 1, 3]
+    [failure] = done.failures
+    assert failure.digest == items[2].digest
+    assert type(error).__name__ in failure.message
