@@ -15,8 +15,9 @@ from torch import Tensor
 
 from worker.importing.errors import GeneratorImportError
 
-PREFIXES = ("module.", "generator.", "model.", "G.")
-"""What wrappers put before a layer's name: DataParallel, and models that hold the generator as a part."""
+PREFIXES = ("module.", "_orig_mod.", "generator.", "model.", "G.")
+"""What wrappers put before a layer's name: DataParallel, torch.compile, and models that hold the generator as
+a part."""
 CONTAINERS = ("state_dict", "generator", "model", "G")
 
 

@@ -8,9 +8,23 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from worker.synthesis.sources import source_named
-from worker.synthesis.sources.contract import NetworkError, NetworkReference, Preprocessing, UnknownNetwork
+from worker.synthesis.sources.contract import (
+    NetworkError,
+    NetworkReference,
+    Preprocessing,
+    Stated,
+    UnknownNetwork,
+)
 
-__all__ = ["Network", "NetworkError", "NetworkReference", "Preprocessing", "UnknownNetwork", "load_network"]
+__all__ = [
+    "Network",
+    "NetworkError",
+    "NetworkReference",
+    "Preprocessing",
+    "Stated",
+    "UnknownNetwork",
+    "load_network",
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,8 @@ def load_network(
                 part.float()
     if channels_last:
         module = module.to(memory_format=torch.channels_last)
-    return Network(reference.id, module, loaded.preprocessing, loaded.labels, digest)
+    labels = loaded.labels if reference.stated.labels is None else reference.stated.labels
+    return Network(reference.id, module, reference.stated.over(loaded.preprocessing), labels, digest)
 
 
 def state_sha256(module: nn.Module) -> str:

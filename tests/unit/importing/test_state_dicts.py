@@ -36,6 +36,8 @@ def test_a_state_dict_comes_back_bit_for_bit_alone_or_in_a_container(
         "defc7.weight",
         "defc7.1.weight",
         "module.defc7.weight",
+        "_orig_mod.defc7.weight",
+        "_orig_mod.module.generator.defc7.weight",
         "generator.defc7.weight",
         "module.generator.defc7.1.weight",
         "G.defc7.weight",

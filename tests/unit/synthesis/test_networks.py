@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.hub_cache import hub_cache
 from worker.synthesis.networks import (
     Network,
     NetworkError,
@@ -36,6 +37,8 @@ def test_an_id_leads_to_its_source(id: str, source: str) -> None:
         ("resnet18.IMAGENET1K_V9", r"Close to it:.*resnet18\.IMAGENET1K_V1"),
         ("resnet18", r"Expected ARCHITECTURE\.TAG.*Close to it:.*resnet18\.a1_in1k"),
         ("eficientnet_lite0.imagenet", r"Close to it: efficientnet_lite0\.imagenet"),
+        ("fasterrcnn_resnet50_fpn.COCO_V1", "for detection, .* expected a classification network"),
+        ("raft_small.C_T_V2", "for optical flow, .* expected a classification network"),
         ("../etc/passwd", r"Expected ARCHITECTURE\.TAG"),
     ],
 )
@@ -100,7 +103,28 @@ def test_a_download_that_fails_says_so_and_what_to_do(
 
 
 def test_auxiliary_heads_follow_the_weights() -> None:
-    with_heads = torchvision_hub.build("googlenet", {"aux1.conv.conv.weight": torch.zeros(1)}, classes=3)
-    without = torchvision_hub.build("googlenet", {}, classes=3)
+    with_heads = torchvision_hub.build("googlenet", {"aux1.conv.conv.weight": torch.zeros(1)}, 3)
+    without = torchvision_hub.build("googlenet", {}, 3)
     assert "aux1.conv.conv.weight" in with_heads.state_dict()
     assert "aux1.conv.conv.weight" not in without.state_dict()
+
+
+def test_published_weights_that_need_it_get_their_input_transformed_and_others_do_not() -> None:
+    assert torchvision_hub.build("googlenet", {}, 3, published=True).transform_input
+    assert not torchvision_hub.build("googlenet", {}, 3).transform_input
+
+
+@pytest.mark.parametrize("weights", ["lamb_in1k", None], ids=["told apart", "only in the id"])
+def test_a_timm_network_comes_out_of_the_hubs_cache_under_its_tag(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: str | None
+) -> None:
+    made = hub_cache(monkeypatch, tmp_path, "mobilenetv3_small_050.lamb_in1k")
+    id = "mobilenetv3_small_050.lamb_in1k"
+    network = load_network(NetworkReference(id, "timm", "mobilenetv3_small_050", weights))
+    assert torch.equal(network.module.get_parameter("conv_stem.weight"), made["conv_stem.weight"])
+    assert len(network.labels) == 1000
+
+
+def test_a_tag_that_timm_does_not_have_is_answered_with_those_that_it_has() -> None:
+    with pytest.raises(NetworkError, match=r"no pretrained network 'resnet18\.a7_in1k'; .*resnet18\.a1_in1k"):
+        load_network(NetworkReference("resnet18.a7_in1k", "timm", "resnet18"))

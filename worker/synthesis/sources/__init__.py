@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from worker.synthesis.sources.contract import NetworkReference, Source, UnknownNetwork
 from worker.synthesis.sources.efficientnet_lite import EfficientNetLite
 from worker.synthesis.sources.timm_hub import Timm
-from worker.synthesis.sources.torchvision_hub import Torchvision
+from worker.synthesis.sources.torchvision_hub import Torchvision, not_classification, other_kind
 from worker.synthesis.sources.weights_file import WeightsFile
 
 SOURCES: tuple[Source, ...] = (EfficientNetLite(), Torchvision(), Timm(), WeightsFile())
@@ -25,6 +25,9 @@ def reference_by_id(id: str) -> NetworkReference:
         reference = source.reference(id)
         if reference is not None:
             return reference
+    kind = other_kind(id.partition(".")[0])
+    if kind is not None:
+        raise UnknownNetwork(f"network {id!r}: {not_classification(id.partition('.')[0], kind)}")
     known = [known for source in SOURCES for known in source.ids()]
     # Other tags of the same architecture are the likeliest thing meant; then names that look alike.
     same_architecture = [other for other in known if other.split(".", 1)[0] == id.split(".", 1)[0]]

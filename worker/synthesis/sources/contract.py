@@ -52,13 +52,36 @@ def _constants(
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What the caller knows better than a network's source; None where the source is right.
+
+    The fields are those of `Preprocessing`; `labels` names the classes in index order.
+    """
+
+    size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    bgr: bool | None = None
+    labels: tuple[str, ...] | None = None
+
+    def over(self, found: Preprocessing) -> Preprocessing:
+        """`found` with what is stated in its place."""
+        return Preprocessing(
+            found.size if self.size is None else self.size,
+            found.mean if self.mean is None else self.mean,
+            found.std if self.std is None else self.std,
+            found.bgr if self.bgr is None else self.bgr,
+        )
+
+
+@dataclass(frozen=True)
 class NetworkReference:
     """Which network to load.
 
     `id` is `architecture.tag`: `efficientnet_lite0.imagenet`, `resnet18.IMAGENET1K_V1` (torchvision),
-    `resnet18.a1_in1k` (timm). For source `file`, `id` is the caller's own name, `architecture` is
-    `torchvision:NAME` or `timm:NAME`, `weights` the path of a safetensors file, and `classes` (optional) its
-    number of outputs.
+    `resnet18.a1_in1k` (timm); `weights` is the tag, and may be left out. For source `file`, `id` is the
+    caller's own name, `architecture` is `torchvision:NAME` or `timm:NAME`, `weights` the path of a
+    safetensors file, and `classes` (optional) its number of outputs.
     """
 
     id: str
@@ -66,6 +89,12 @@ class NetworkReference:
     architecture: str
     weights: str | None = None
     classes: int | None = None
+    stated: Stated = Stated()
+
+    @property
+    def tag(self) -> str:
+        """The name of published weights, the part of the id after its first dot."""
+        return self.weights or self.id.partition(".")[2]
 
     @classmethod
     def parse(cls, id: str) -> "NetworkReference":

@@ -29,7 +29,8 @@ class EfficientNetLite:
     def reference(self, id: str) -> NetworkReference | None:
         if id not in self.ids():
             return None
-        return NetworkReference(id=id, source=self.name, architecture=id.split(".")[0])
+        architecture, _, tag = id.partition(".")
+        return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag)
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
         size = INPUT_SIZES.get(reference.architecture)

@@ -31,11 +31,17 @@ class Timm:
         return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag or None)
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
-        name = (
-            f"{reference.architecture}.{reference.weights}" if reference.weights else reference.architecture
-        )
+        name = ".".join(filter(None, (reference.architecture, reference.tag)))
         if name not in _pretrained_ids():
-            raise NetworkError(f"timm has no pretrained network {name!r}; timm.list_pretrained() lists them")
+            tags = [id for id in _pretrained_ids() if id.partition(".")[0] == reference.architecture]
+            raise NetworkError(
+                f"timm has no pretrained network {name!r}; "
+                + (
+                    f"there are {', '.join(sorted(tags)[:8])}"
+                    if tags
+                    else "timm.list_pretrained() lists them"
+                )
+            )
         try:
             module = timm.create_model(name, pretrained=True)
         except (
@@ -51,15 +57,29 @@ def _pretrained_ids() -> frozenset[str]:
     return frozenset(timm.list_pretrained())
 
 
-def build(architecture: str, classes: int) -> nn.Module:
-    """Make a timm network with `classes` outputs, its weights not yet loaded."""
-    return timm.create_model(architecture, pretrained=False, num_classes=classes)
+def build(architecture: str, state: Mapping[str, Tensor], classes: int, image_size: int) -> nn.Module:
+    """Make the module that `state` was saved from, its weights not yet loaded. Raises `NetworkError`.
+
+    A network with a place for each patch of the picture is made for `image_size` pixels; the others take any.
+    """
+    own_size = default_preprocessing(architecture).size
+    sizes: list[dict[str, Any]] = [{}] if image_size == own_size else [{"img_size": image_size}, {}]
+    for arguments in sizes:
+        try:
+            return timm.create_model(architecture, pretrained=False, num_classes=classes, **arguments)
+        except Exception as error:  # architectures are third-party code
+            if arguments == sizes[-1]:
+                raise NetworkError(
+                    f"architecture {architecture!r} cannot be made: {type(error).__name__}: {error}"
+                ) from error
+    raise AssertionError("unreachable")
 
 
 def output_tensor_name(architecture: str, state: Mapping[str, Tensor]) -> str:
     """Name of the classifier's weight, whose first dimension is the number of classes."""
     classifier = _config(architecture).classifier
-    return f"{classifier if isinstance(classifier, str) else classifier[0]}.weight"
+    named = classifier if isinstance(classifier, str) else next(iter(classifier or ()), "head")
+    return f"{named}.weight"
 
 
 def default_preprocessing(architecture: str) -> Preprocessing:

@@ -18,6 +18,10 @@ from worker.synthesis.sources.contract import (
 from worker.synthesis.sources.downloads import download_failed
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+TRANSFORMED = ("googlenet", "inception_v3")
+"""Their published weights were converted from TensorFlow, whose inputs are in [-1, 1]: the module turns the
+input that torchvision's transforms give into that."""
+_OTHER_KINDS = ("detection", "segmentation", "video", "optical_flow", "quantization")
 _HEAD = re.compile(r"(fc|head|heads\.head|classifier(\.\d+)?)\.weight")
 
 
@@ -34,7 +38,7 @@ class Torchvision:
         return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag)
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
-        tag = reference.weights or reference.id.partition(".")[2]
+        tag = reference.tag
         weights = _weights_by_tag(reference.architecture).get(tag)
         if weights is None:
             tags = ", ".join(_weights_by_tag(reference.architecture))
@@ -45,7 +49,7 @@ class Torchvision:
             raise download_failed(reference.id, weights.url, error) from error
         labels = tuple(weights.meta.get("categories") or ())
         side = (weights.meta.get("min_size") or (None,))[0]
-        module = build(reference.architecture, state, classes=len(labels) or 1000, image_size=side)
+        module = build(reference.architecture, state, len(labels) or 1000, side, published=True)
         module.load_state_dict(state)
         transforms = weights.transforms()
         size = transforms.crop_size[0]
@@ -60,31 +64,60 @@ def architectures() -> tuple[str, ...]:
     return tuple(torchvision.models.list_models(module=torchvision.models))
 
 
+def other_kind(architecture: str) -> str | None:
+    """What a network of torchvision is for that is none for classification, such as detection."""
+    for kind in _OTHER_KINDS:
+        if architecture in torchvision.models.list_models(module=getattr(torchvision.models, kind)):
+            return kind.replace("_", " ")
+    return None
+
+
+def not_classification(architecture: str, kind: str) -> str:
+    """The sentence for whoever asks for such a network."""
+    return (
+        f"{architecture} is a network of torchvision for {kind}, which does not give one number a class; "
+        "expected a classification network of torchvision.models, such as resnet18"
+    )
+
+
 @lru_cache(maxsize=256)
 def _weights_by_tag(architecture: str) -> dict[str, Any]:
     if architecture not in architectures():
+        kind = other_kind(architecture)
         raise NetworkError(
             f"architecture {architecture!r}: expected a name of torchvision.models, such as resnet18"
+            if kind is None
+            else not_classification(architecture, kind)
         )
     return {weights.name: weights for weights in torchvision.models.get_model_weights(architecture)}
 
 
 def build(
-    architecture: str, state: Mapping[str, Tensor], classes: int, image_size: int | None = None
+    architecture: str,
+    state: Mapping[str, Tensor],
+    classes: int,
+    image_size: int | None = None,
+    *,
+    published: bool = False,
 ) -> nn.Module:
-    """Make the module that `state` was saved from, its weights not yet loaded.
+    """Make the module that `state` was saved from, its weights not yet loaded. Raises `NetworkError`.
 
-    torchvision's own constructors load pickles; here they only build, so what they would set for published
-    weights (auxiliary heads, input transform, a transformer's image size) is set here.
+    torchvision's own constructors load pickles; here they only build, so what they would set for `published`
+    weights (auxiliary heads, input transform, a transformer's image size) is set here. Weights of one's own
+    were trained without such a transform, which is torchvision's own default.
     """
     arguments: dict[str, Any] = {"num_classes": classes}
-    if architecture in ("googlenet", "inception_v3"):
+    if architecture in TRANSFORMED:
         has_auxiliary = any(key.startswith(("aux1.", "AuxLogits.")) for key in state)
-        # The published weights were converted from TensorFlow, whose inputs are in [-1, 1].
-        arguments |= {"aux_logits": has_auxiliary, "transform_input": True, "init_weights": False}
+        arguments |= {"aux_logits": has_auxiliary, "transform_input": published, "init_weights": False}
     if architecture.startswith("vit_") and image_size is not None:
         arguments["image_size"] = image_size
-    module: nn.Module = torchvision.models.get_model(architecture, weights=None, **arguments)
+    try:
+        module: nn.Module = torchvision.models.get_model(architecture, weights=None, **arguments)
+    except Exception as error:  # architectures are third-party code
+        raise NetworkError(
+            f"architecture {architecture!r} cannot be made: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 
