@@ -1,4 +1,13 @@
-"""Bytes from the object store: conditional, and streamed or redirected as the settings say."""
+"""Bytes from the object store: conditional, and streamed or redirected as the settings say.
+
+All bytes that pass through here are checked against the hash that their key names, before the first of them
+leaves. What is missing or wrong is noted as lost (`services.losses`), and nothing else is done about it here:
+reading needs no key, so it must not order work.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import IO
 
 import structlog
 from flask import Response, request
@@ -7,28 +16,41 @@ from api import problem_types
 from api.caching import Freshness, conditional, is_held_by_client
 from api.context import context
 from api.problems import Problem
+from services import losses
 from services.errors import NotFound
-from services.storage import sha256_of_key
+from services.losses import Loss, Reason, Subject
+from services.storage import Corrupt, sha256_of_key
 
 log = structlog.get_logger(__name__)
 
 PRESIGNED_SECONDS = 600
+REPAIR_SECONDS = 30
+"""After how long it makes sense to ask again for what is lost."""
+_AT_ONCE = 1024 * 1024
+_CHUNK = 64 * 1024
 
 
-def object_response(key: str, media_type: str, filename: str, freshness: Freshness) -> Response:
-    """The object, or a 304 without asking the store, since its key tells its ETag."""
+def object_response(
+    key: str, media_type: str, filename: str, freshness: Freshness, subject: Subject
+) -> Response:
+    """The object, or a 304 without asking the store, since its key tells its ETag. `subject` is what points
+    to it. A 404 problem if it is lost."""
     etag = sha256_of_key(key)
     if is_held_by_client(etag):
         response = Response()
     elif context().settings.image_delivery == "redirect":
-        return _redirected(key)
+        return _redirected(key, subject)
     else:
-        response = _streamed(key, media_type)
+        response = _streamed(key, media_type, subject)
         response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
     return conditional(response, freshness, etag=etag)
 
 
-def _redirected(key: str) -> Response:
+def _redirected(key: str, subject: Subject) -> Response:
+    with context().database.session() as session:
+        loss = losses.noted_loss(session, subject)
+    if loss is not None:
+        raise _lost(loss)
     response = Response(status=302)
     response.headers["Location"] = context().store.presigned_get(key, PRESIGNED_SECONDS)
     # The redirect must be forgotten before the address it leads to expires.
@@ -36,21 +58,46 @@ def _redirected(key: str) -> Response:
     return response
 
 
-def _streamed(key: str, media_type: str) -> Response:
-    store = context().store
-    try:
-        if request.method == "HEAD":
-            response = Response(mimetype=media_type)
-            response.content_length = store.head(key).size
-            return response
-        stream = store.stream(key)
-    except NotFound:
-        # An object is stored before a row points to it and never removed while one does.
-        log.exception("object_missing", key=key)
-        raise Problem(
-            problem_types.INTERNAL, "The picture was made, but its object is missing in the store."
-        ) from None
-    response = Response(iter(stream), mimetype=media_type)
-    response.content_length = stream.head.size
-    response.call_on_close(stream.close)
+def _streamed(key: str, media_type: str, subject: Subject) -> Response:
+    file = verified(key, subject)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= _AT_ONCE or request.method == "HEAD":
+        with file:
+            response = Response(file.read(_AT_ONCE), mimetype=media_type)
+    else:
+        response = Response(_chunks(file), mimetype=media_type)
+        response.call_on_close(file.close)
+    response.content_length = size
     return response
+
+
+def verified(key: str, subject: Subject) -> IO[bytes]:
+    """An open file with the object's bytes, which are those that its key names. Raises the 404 problem if the
+    object is lost."""
+    try:
+        return context().store.verified(key)
+    except (NotFound, Corrupt) as error:
+        reason: Reason = "missing" if isinstance(error, NotFound) else "damaged"
+    with context().database.session() as session:
+        loss = losses.note(session, subject, key, reason, "read")
+    log.error("object_lost", key=key, subject=str(subject), reason=reason)
+    raise _lost(loss)
+
+
+def _lost(loss: Loss | None) -> Problem:
+    if loss is None:
+        detail = "The store had lost the bytes; they were replaced a moment ago. Ask again."
+        return Problem(problem_types.LOST, detail, headers={"Retry-After": "1"})
+    if loss.given_up:
+        why = (loss.error or {}).get("message", "no reason is recorded")
+        return Problem(
+            problem_types.LOST, f"The store has lost the bytes, and they cannot be made again: {why}"
+        )
+    detail = "The store has lost the bytes. They are made again when their turn comes."
+    return Problem(problem_types.LOST, detail, headers={"Retry-After": str(REPAIR_SECONDS)})
+
+
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(_CHUNK):
+        yield chunk

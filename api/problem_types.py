@@ -50,6 +50,13 @@ NO_PICTURE = ProblemType(
     "The visualization is known but has no picture. `state` says whether one is coming (then `Retry-After` "
     "is set) or why none will.",
 )
+LOST = ProblemType(
+    "object-lost",
+    HTTPStatus.NOT_FOUND,
+    "The bytes are lost at present",
+    "They were made, but the store has lost or damaged them. `Retry-After` is set while they can still be "
+    "made again, which has its turn beside other work; the new bytes have another ETag.",
+)
 METHOD_NOT_ALLOWED = ProblemType(
     "method-not-allowed",
     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -105,6 +112,7 @@ PROBLEM_TYPES = (
     FORBIDDEN,
     NOT_FOUND,
     NO_PICTURE,
+    LOST,
     METHOD_NOT_ALLOWED,
     CONFLICT,
     TOO_LARGE,

@@ -36,7 +36,9 @@ RETRY_SECONDS = 5
 """After how long it makes sense to ask an absent server again."""
 
 _BY_STATUS = {
-    kind.status: kind for kind in problem_types.PROBLEM_TYPES if kind is not problem_types.NO_PICTURE
+    kind.status: kind
+    for kind in problem_types.PROBLEM_TYPES
+    if kind not in (problem_types.NO_PICTURE, problem_types.LOST)
 }
 
 

@@ -4,7 +4,7 @@ Enumerations are text with a named CHECK, which a migration can change. Ids and 
 compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
 
 Locks are taken in one order everywhere, so that no two transactions can wait for each other: the lease, then
-visualizations by digest, then jobs by id.
+visualizations by digest, then jobs by id, then work by subject, then tallies by name.
 """
 
 from datetime import datetime
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from services.schema_base import CREATED, Base, Id, Json, one_of
 from services.states import LIVE_JOBS, JobState, Lane, State, TrainingState
 from services.training_schema import TrainingRow, TrainingSampleRow
+from services.work_schema import TallyRow, WorkRow
 
 __all__ = [
     "LIVE_JOBS",
@@ -33,10 +34,12 @@ __all__ = [
     "NetworkRow",
     "RecipeRow",
     "State",
+    "TallyRow",
     "TrainingRow",
     "TrainingSampleRow",
     "TrainingState",
     "VisualizationRow",
+    "WorkRow",
     "WorkerRow",
 ]
 

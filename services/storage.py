@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import boto3
 from boto3.exceptions import Boto3Error
@@ -28,6 +28,7 @@ Kind = Literal["image", "crop", "code", "trace"]
 _SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensors", "trace": "npy"}
 _KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
 _CHUNK = 64 * 1024
+_HELD_IN_MEMORY = 1024 * 1024
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _MAX_PRESIGN_SECONDS = 900
 
@@ -133,6 +134,33 @@ class ObjectStore:
                 os.replace(unfinished, path)
             finally:
                 Path(unfinished).unlink(missing_ok=True)
+
+    def verified(self, key: str) -> IO[bytes]:
+        """An open file that holds all bytes of an object, checked against its key; close it.
+
+        It lies in memory up to 1 MiB, beyond that in a temporary file. What is missing or wrong is read once
+        more before that is believed. Raises `NotFound` or `Corrupt`.
+        """
+        try:
+            return self._read_and_check(key)
+        except (NotFound, Corrupt):
+            return self._read_and_check(key)
+
+    def _read_and_check(self, key: str) -> IO[bytes]:
+        wanted, hashed = sha256_of_key(key), hashlib.sha256()
+        file = tempfile.SpooledTemporaryFile(_HELD_IN_MEMORY)  # noqa: SIM115 (the caller closes it)
+        try:
+            with self.stream(key) as stream:
+                for chunk in stream:
+                    hashed.update(chunk)
+                    file.write(chunk)
+            if hashed.hexdigest() != wanted:
+                raise Corrupt(f"The object {key} has the sha256 {hashed.hexdigest()}.")
+        except BaseException:
+            file.close()
+            raise
+        file.seek(0)
+        return file
 
     def delete(self, key: str) -> None:
         """Remove an object. One that is not there is no error."""

@@ -22,6 +22,7 @@ from api.schemas.trainings import (
 )
 from services import trainings
 from services.errors import NotFound
+from services.losses import Subject
 from services.trainings import TrainingView
 
 TAG = Tag(name="Trainings", description="Generators in the making.")
@@ -79,7 +80,8 @@ def get_sample_image(path: SamplePath, query: NoQuery) -> Response:
     if sample.image_object is None:
         raise NotFound("grid", str(path.pictures), "Only its metrics were kept.")
     name = f"{path.training}-{path.pictures}.png"
-    return object_response(sample.image_object, "image/png", name, REVALIDATE)
+    subject = Subject("sample", f"{path.training}/{path.pictures}")
+    return object_response(sample.image_object, "image/png", name, REVALIDATE, subject)
 
 
 @blueprint.get("/<training>/log", responses={200: _LOG, 302: _ELSEWHERE, 304: _UNCHANGED})
@@ -89,7 +91,8 @@ def get_log(path: TrainingPath, query: NoQuery) -> Response:
     view = _get(path.training)
     if view.log_object is None:
         raise NotFound("log", path.training, "It is stored with the first checkpoint.")
-    return object_response(view.log_object, "application/x-ndjson", f"{view.id}.jsonl", REVALIDATE)
+    subject = Subject("log", view.id)
+    return object_response(view.log_object, "application/x-ndjson", f"{view.id}.jsonl", REVALIDATE, subject)
 
 
 @blueprint.get("/<training>/card", responses={200: _CARD, 302: _ELSEWHERE, 304: _UNCHANGED})
@@ -99,7 +102,8 @@ def get_card(path: TrainingPath, query: NoQuery) -> Response:
     view = _get(path.training)
     if view.card_object is None:
         raise NotFound("model card", path.training, "It is written when the training has succeeded.")
-    return object_response(view.card_object, "text/markdown", f"{view.name}.md", FOREVER)
+    subject = Subject("card", view.id)
+    return object_response(view.card_object, "text/markdown", f"{view.name}.md", FOREVER, subject)
 
 
 def as_it_stands(view: TrainingView) -> Response:

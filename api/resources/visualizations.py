@@ -28,6 +28,7 @@ from api.schemas.visualizations import (
 )
 from services import catalog, visualizations
 from services.errors import NotFound
+from services.losses import Subject
 from services.schema import State
 
 TAG = Tag(name="Visualizations", description="Pictures and all that is known of them, by digest.")
@@ -78,12 +79,12 @@ def get_visualization(path: DigestPath, query: NoQuery) -> Response:
 @blueprint.get("/visualizations/<digest>/image", responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED})
 @requires("read")
 def get_image(path: DigestPath, query: ImageQuery) -> Response:
-    """Get the picture. The bytes behind a digest never change."""
+    """Get the picture. Its bytes never change, unless the store has lost them and they were made again."""
     found = _with_picture(path.digest)
     key = found.crop_object if query.view == "crop" else None
     key = key or found.image_object
     assert key is not None  # a CHECK of the table: what is done has its image
-    return object_response(key, PNG, f"{found.digest[:16]}.png", FOREVER)
+    return object_response(key, PNG, f"{found.digest[:16]}.png", FOREVER, _subject(found.digest))
 
 
 @blueprint.get("/visualizations/<digest>/code", responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED})
@@ -91,7 +92,7 @@ def get_image(path: DigestPath, query: ImageQuery) -> Response:
 def get_code(path: DigestPath, query: NoQuery) -> Response:
     """Get the code that the generator made the picture of: safetensors with one float32 tensor, `code`."""
     found = _with_picture(path.digest)
-    return _attachment(found.code_object, "code", f"{found.digest[:16]}.safetensors")
+    return _attachment(found.digest, found.code_object, "code", "safetensors")
 
 
 @blueprint.get("/visualizations/<digest>/trace", responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED})
@@ -99,7 +100,7 @@ def get_code(path: DigestPath, query: NoQuery) -> Response:
 def get_trace(path: DigestPath, query: NoQuery) -> Response:
     """Get the unit's activation at each step of the ascent: NumPy's .npy, float32."""
     found = _with_picture(path.digest)
-    return _attachment(found.trace_object, "trace", f"{found.digest[:16]}.npy")
+    return _attachment(found.digest, found.trace_object, "trace", "npy")
 
 
 @blueprint.get(
@@ -134,7 +135,7 @@ def get_unit_image(path: UnitPath, query: ImageQuery) -> Response:
     key = found.crop_object if query.view == "crop" else None
     key = key or found.image_object
     assert key is not None
-    response = object_response(key, PNG, f"{found.digest[:16]}.png", BRIEF)
+    response = object_response(key, PNG, f"{found.digest[:16]}.png", BRIEF, _subject(found.digest))
     response.headers["Content-Location"] = f"{visualization_path(found.digest)}/image"
     return response
 
@@ -179,7 +180,12 @@ def _no_picture_of(path: UnitPath, states: list[State]) -> Problem:
     return Problem(problem_types.NO_PICTURE, detail, headers=headers)
 
 
-def _attachment(key: str | None, what: str, filename: str) -> Response:
+def _attachment(digest: str, key: str | None, what: str, suffix: str) -> Response:
+    filename = f"{digest[:16]}.{suffix}"
     if key is None:
         raise NotFound(what, filename, "It was not kept.")
-    return object_response(key, BINARY, filename, FOREVER)
+    return object_response(key, BINARY, filename, FOREVER, _subject(digest))
+
+
+def _subject(digest: str) -> Subject:
+    return Subject("visualization", digest)

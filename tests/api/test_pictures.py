@@ -199,17 +199,3 @@ def test_where_reading_needs_a_key_no_shared_cache_keeps_the_picture(
     assert private.test_client().get(item["links"]["image"]).status_code == 401
     answer = with_key(private, database, "read").get(item["links"]["image"])
     assert answer.headers["Cache-Control"].startswith("private, ")
-
-
-def test_a_picture_whose_object_is_lost_is_our_fault_and_not_the_clients(
-    client: FlaskClient, database: Database, store: ObjectStore, item: Any
-) -> None:
-    lost = "objects/00/" + "0" * 64 + ".png"
-    with database.session() as session:
-        session.connection().exec_driver_sql(
-            "UPDATE visualizations SET image_object = %s WHERE digest = %s", (lost, item["digest"])
-        )
-    for method in (client.get, client.head):
-        answer = method(item["links"]["image"])
-        assert answer.status_code == 500
-        assert "immutable" not in answer.headers["Cache-Control"]
