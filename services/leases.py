@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from services.plain_text import storable
@@ -29,6 +29,7 @@ __all__ = [
     "Reconciled",
     "Work",
     "claim",
+    "conclude",
     "fail",
     "finish",
     "heartbeat",
@@ -42,7 +43,7 @@ MAX_ATTEMPTS = 3
 """Times that an item may fail by its own fault."""
 BULK_TURN = 4
 """Every so many claims, bulk goes first, so that it proceeds however busy the interactive lane is."""
-_BACKOFF_SECONDS = 5
+_RETRIES = {"attempts": MAX_ATTEMPTS, "backoff": 5}
 
 
 @dataclass(frozen=True)
@@ -227,8 +228,9 @@ def claim(
     """Take the item whose turn it is in the first lane that has one, and up to `limit` - 1 that fit to it.
 
     None when nothing waits. Items are taken when the transaction commits; nobody else gets them until the
-    lease expires, and nobody is waited for. An item that was in a batch when a worker died is taken alone, so
-    that it can only harm itself. Jobs that get their first item taken become `running`.
+    lease expires, and nobody who takes or holds items is waited for. An item that was in a batch when a
+    worker died is taken alone, so that it can only harm itself. Jobs that get their first item taken become
+    `running`.
     """
     for lane in lanes:
         head = session.execute(_HEAD, {"lane": lane}).first()
@@ -266,28 +268,67 @@ def heartbeat(session: Session, lease_id: int, *, steps: int, lease_seconds: flo
     return Pulse(True, frozenset(session.scalars(_CANCELED, {"lease": lease_id})))
 
 
-def finish(session: Session, lease_id: int, results: Sequence[Finished]) -> set[str]:
-    """Make items done, and end the jobs and the lease that have nothing left, in the caller's transaction.
+def conclude(
+    session: Session,
+    lease_id: int,
+    *,
+    finished: Sequence[Finished] = (),
+    unreachable: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    failures: Sequence[Failure] = (),
+) -> set[str]:
+    """End items, each in its way, and the jobs and the lease that have nothing left, in the caller's
+    transaction.
 
-    Returns the digests that were accepted: those that the lease still held. Put the objects first. When the
-    commit is in doubt, call it again: what was accepted once is not accepted twice.
+    Call it once in a transaction, with all there is to say: it locks jobs, and a second time would lock them
+    out of their order. An item in several lists counts in the first. `unreachable` are (digest, provenance):
+    no gradient reaches the code. Returns the digests that were accepted: those that the lease still held. Put
+    the objects first. When the commit is in doubt, call it again: what was accepted once is not accepted
+    twice.
     """
-    return _end_items(session, lease_id, _FINISH, [vars(result) for result in results])
+    held = _hold(session, lease_id)
+    if held is None:
+        return set()
+    unseen = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in unreachable]
+    ways: list[tuple[TextClause, list[dict[str, Any]], dict[str, int]]] = [
+        (_FINISH, [vars(result) for result in finished], {}),
+        (_UNREACHABLE, unseen, {}),
+        (_FAIL, [vars(failure) for failure in failures], _RETRIES),
+    ]
+    accepted: set[str] = set()
+    changes: dict[str, Change] = {}
+    for statement, results, rule in ways:
+        # Per digest, so that a result given twice is one.
+        new = {
+            result["digest"]: result
+            for result in results
+            if held.get(result["digest"]) == State.LEASED and result["digest"] not in accepted
+        }
+        if new:
+            given: dict[str, Any] = {"results": json.dumps(list(new.values()), allow_nan=False), **rule}
+            for row in session.execute(statement, given):
+                changes[row.digest] = Change(State.LEASED, State(row.state), row.error)
+            accepted |= new.keys()
+    _close(session, lease_id, held, accepted, changes, set(), outcome="finished")
+    return accepted
+
+
+def finish(session: Session, lease_id: int, results: Sequence[Finished]) -> set[str]:
+    """Make items done. As `conclude`, where there is nothing else to say."""
+    return conclude(session, lease_id, finished=results)
 
 
 def unreachable(session: Session, lease_id: int, items: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
-    """Make items, given as (digest, provenance), unreachable: no gradient reaches the code. As `finish`."""
-    results = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in items]
-    return _end_items(session, lease_id, _UNREACHABLE, results)
+    """Make items, given as (digest, provenance), unreachable: no gradient reaches the code. As `conclude`."""
+    return conclude(session, lease_id, unreachable=items)
 
 
 def fail(session: Session, lease_id: int, failures: Sequence[Failure]) -> set[str]:
     """Charge items an attempt: retryable ones are queued again until `MAX_ATTEMPTS` are used up, others fail.
 
-    A queued one waits before its next attempt, longer each time. Otherwise as `finish`. For the items' own
+    A queued one waits before its next attempt, longer each time. Otherwise as `conclude`. For the items' own
     errors only: what the infrastructure did to them costs no attempt, see `release`.
     """
-    return _end_items(session, lease_id, _FAIL, [vars(failure) for failure in failures])
+    return conclude(session, lease_id, failures=failures)
 
 
 def release(session: Session, lease_id: int, digests: Collection[str] | None = None) -> set[str]:
@@ -303,25 +344,6 @@ def release(session: Session, lease_id: int, digests: Collection[str] | None = N
     let_go = {digest for digest in chosen if held[digest] == State.CANCELED}
     _close(session, lease_id, held, chosen, {}, let_go, outcome="released")
     return set(chosen) - let_go
-
-
-def _end_items(
-    session: Session, lease_id: int, statement: Any, results: Sequence[dict[str, Any]]
-) -> set[str]:
-    held = _hold(session, lease_id)
-    if held is None:
-        return set()
-    # Per digest, so that a result given twice is one.
-    accepted = {r["digest"]: r for r in results if held.get(r["digest"]) == State.LEASED}
-    given: dict[str, Any] = {"results": json.dumps(list(accepted.values()), allow_nan=False)}
-    if statement is _FAIL:
-        given |= {"backoff": _BACKOFF_SECONDS, "attempts": MAX_ATTEMPTS}
-    changes = {
-        row.digest: Change(State.LEASED, State(row.state), row.error)
-        for row in session.execute(statement, given)
-    }
-    _close(session, lease_id, held, accepted, changes, set(), outcome="finished")
-    return set(accepted)
 
 
 def _hold(session: Session, lease_id: int) -> dict[str, State] | None:

@@ -32,7 +32,7 @@ _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # A lease that someone just renews or finishes is locked and not expired any more by the next round.
 _EXPIRED = text("""
     SELECT id FROM leases WHERE ended_at IS NULL AND expires_at < clock_timestamp()
-    ORDER BY id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+    LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
 _LOCK_HELD = text("""
     SELECT digest FROM visualizations WHERE lease_id = ANY(CAST(:leases AS bigint[]))

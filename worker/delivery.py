@@ -179,17 +179,15 @@ class Delivery:
         self, claim: Claim, finished: list[Finished], unseen: list[Made], failures: list[Failure]
     ) -> set[str]:
         with self._database.session() as session:
-            accepted = leases.finish(session, claim.lease_id, finished)
-            if unseen:
-                leases.unreachable(
-                    session,
-                    claim.lease_id,
-                    [(made.work.digest, self._provenance_of(claim, made)) for made in unseen],
-                )
-            if failures:
-                leases.fail(session, claim.lease_id, failures)
+            accepted = leases.conclude(
+                session,
+                claim.lease_id,
+                finished=finished,
+                unreachable=[(made.work.digest, self._provenance_of(claim, made)) for made in unseen],
+                failures=failures,
+            )
             crash_point("before_commit")
-        return accepted
+        return accepted & {result.digest for result in finished}
 
     def _fail_all(self, claim: Claim, error: Exception, keeper: LeaseKeeper) -> None:
         failures = [_unstorable(work.digest, error) for work in claim.items]

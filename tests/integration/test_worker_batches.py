@@ -30,7 +30,7 @@ from worker.batch_size import BatchSizer
 from worker.computation import Computed, Made
 from worker.delivery import Delivery
 from worker.devices import choose_device
-from worker.heartbeat import LeaseKeeper
+from worker.heartbeat import FENCE_SHARE, LeaseKeeper
 from worker.provenance import Provenance
 from worker.runtime import Runtime
 from worker.stopping import StopFlag
@@ -142,6 +142,25 @@ def test_a_unit_that_nothing_reaches_has_no_picture_and_says_so(scene: Scene) ->
     row = rows(scene, job_id)[small_world.UNREACHABLE_UNIT]
     assert row["image_object"] is None
     assert row["provenance"] is not None
+
+
+def test_a_lease_is_counted_from_before_the_claim_was_sent(scene: Scene) -> None:
+    """Its answer may take long; the lease runs meanwhile."""
+    scene.settings = scene.settings.model_copy(update={"lease_seconds": 3.0, "heartbeat_seconds": 600.0})
+    job_id = scene.submit("0-4")
+    slow = runner(scene)
+    with scene.database.session() as other, ThreadPoolExecutor(1) as pool:
+        hold = text("SELECT pg_backend_pid() FROM jobs WHERE id = :id FOR NO KEY UPDATE")
+        other.execute(hold, {"id": job_id})  # the claim wants it last, when its lease is made
+        batch = pool.submit(slow.run_batch)
+        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname ="
+        until(lambda: scene.count(f"{blocked} current_database()") > 0, "the claim waits")
+        time.sleep(3.0 * FENCE_SHARE)
+        other.commit()
+        assert batch.result()
+    slow.settle()
+    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released' AND settled = 0") == 1
+    assert scene.job(job_id).units.queued == 5
 
 
 def test_weights_that_changed_since_the_inspection_fail_every_item_and_say_why(scene: Scene) -> None:

@@ -64,6 +64,15 @@ def test_a_worker_without_a_heartbeat_fences_itself_before_its_lease_ends() -> N
     lease.stop()
 
 
+def test_nothing_is_delivered_once_the_lease_is_over_though_nobody_could_say_so() -> None:
+    def dead(steps: int) -> Pulse:
+        raise Unavailable("database")
+
+    lease = keeper(dead, lease_seconds=1000, confirmed_at=time.monotonic() - 1001)
+    assert not lease.may_finish
+    lease.stop()
+
+
 def test_a_heartbeat_that_hangs_does_not_keep_the_worker_from_fencing_itself() -> None:
     release = threading.Event()
 
