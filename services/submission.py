@@ -108,7 +108,7 @@ def submit(
             id=new_id("job"),
             state="queued",
             lane=request.lane,
-            request=request.model_dump(mode="json"),
+            request=_as_resolved(request, planned),
             owner_key_id=owner,
             idempotency_key=idempotency_key,
             request_hash=request_hash,
@@ -129,6 +129,15 @@ def submit(
     _insert_items(session, row, planned)
     job = progress.views(session, [row])[0]
     return Submission(job, created=True, all_cached=job.ended)
+
+
+def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
+    """The request as it is carried out: what it left open is what the plan has settled.
+
+    Its hash is made from what was sent: the same words are the same request whatever they come to later.
+    """
+    recipe = {"technique": planned.recipe.technique, "parameters": dict(planned.recipe.parameters)}
+    return {**request.model_dump(mode="json"), "generator": planned.generator.id, "recipe": recipe}
 
 
 def _repeated(session: Session, row: JobRow) -> Submission:

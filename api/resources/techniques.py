@@ -3,11 +3,18 @@
 from flask import Response
 
 from api.auth import requires
-from api.caching import BRIEF, conditional
+from api.caching import REVALIDATE, conditional
+from api.context import context
 from api.operation import ApiBlueprint, Tag
 from api.rendering import json_response
-from api.schemas.base import NoQuery, PageQuery
-from api.schemas.techniques import Technique, TechniquePage, TechniquePath
+from api.schemas.techniques import (
+    Technique,
+    TechniqueListQuery,
+    TechniquePage,
+    TechniquePath,
+    TechniqueQuery,
+)
+from services import catalog
 from services.errors import NotFound
 from services.recipes import TECHNIQUES
 
@@ -18,17 +25,31 @@ blueprint = ApiBlueprint("techniques", __name__, url_prefix="/v1/techniques", ta
 
 @blueprint.get("", responses={200: TechniquePage})
 @requires("read")
-def list_techniques(query: PageQuery) -> Response:
+def list_techniques(query: TechniqueListQuery) -> Response:
     """List the techniques. There are few: all are on one page."""
-    page = TechniquePage(data=[Technique.of(id, model) for id, model in TECHNIQUES.items()], next_cursor=None)
-    return conditional(json_response(page), BRIEF)
+    generator = _generator(query.generator)
+    shown = [Technique.of(id, model, generator) for id, model in TECHNIQUES.items()]
+    return conditional(json_response(TechniquePage(data=shown, next_cursor=None)), REVALIDATE)
 
 
 @blueprint.get("/<technique>", responses={200: Technique})
 @requires("read")
-def get_technique(path: TechniquePath, query: NoQuery) -> Response:
-    """Get a technique with the JSON Schema of its parameters."""
+def get_technique(path: TechniquePath, query: TechniqueQuery) -> Response:
+    """Get a technique with the JSON Schema of its parameters and the values that they have by default."""
     model = TECHNIQUES.get(path.technique)
     if model is None:
         raise NotFound("technique", path.technique, f"There are: {', '.join(TECHNIQUES)}.")
-    return conditional(json_response(Technique.of(path.technique, model)), BRIEF)
+    return conditional(
+        json_response(Technique.of(path.technique, model, _generator(query.generator))), REVALIDATE
+    )
+
+
+def _generator(id: str | None) -> catalog.Generator | None:
+    """The one asked for, else the default one if there is one. Raises `NotFound` for an unknown name."""
+    with context().database.session() as session:
+        try:
+            return catalog.get_generator(session, id)
+        except NotFound:
+            if id is not None:
+                raise
+            return None

@@ -82,7 +82,9 @@ class Job(Representation):
     state: JobState
     lane: Lane
     network: str
-    request: dict[str, Any] = Field(description="As submitted, defaults filled in.")
+    request: dict[str, Any] = Field(
+        description="As submitted, with what it left open settled: generator and recipe as they are used."
+    )
     progress: Progress
     queue: QueuePlace | None = Field(description="While nothing of it has been claimed.")
     errors: list[ErrorSummary] = Field(description="Why items failed, the commonest first.")

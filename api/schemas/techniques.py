@@ -5,11 +5,23 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field
 
 from api.paths import path_to
-from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink
+from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink
+from services.catalog import Generator
+from services.recipes import resolve
 
 
 class TechniquePath(RequestModel):
     technique: Name = Field(description="Id of a technique.")
+
+
+class TechniqueQuery(RequestModel):
+    generator: Name | None = Field(
+        None, description="Id of the generator whose values are shown; by default the default one."
+    )
+
+
+class TechniqueListQuery(PageQuery, TechniqueQuery):
+    pass
 
 
 class Technique(Representation):
@@ -20,14 +32,23 @@ class Technique(Representation):
     parameters: dict[str, Any] = Field(
         alias="schema", description="JSON Schema of `recipe.parameters`, with defaults and ranges."
     )
+    values: dict[str, Any] = Field(
+        description="What each parameter is where a job does not name it: as the generator recommends, else"
+        " the technique's default. Where a network cannot take that `input_size`, jobs use its own."
+    )
+    generator: str | None = Field(
+        description="The generator of `values`; null while there is none: then they are the technique's own."
+    )
     links: SelfLink
 
     @classmethod
-    def of(cls, id: str, model: type[BaseModel]) -> Self:
+    def of(cls, id: str, model: type[BaseModel], generator: Generator | None) -> Self:
         return cls(
             id=id,
             description=(model.__doc__ or "").strip(),
             schema=model.model_json_schema(),
+            values=dict(resolve({"technique": id}, generator.recommended if generator else {}).parameters),
+            generator=generator.id if generator else None,
             links=SelfLink(self=path_to("techniques", id)),
         )
 

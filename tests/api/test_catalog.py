@@ -123,6 +123,18 @@ def test_a_technique_publishes_the_schema_of_its_parameters(client: FlaskClient)
 
 
 @pytest.mark.usefixtures("network")
+def test_a_technique_shows_the_values_that_a_job_would_use(client: FlaskClient) -> None:
+    """And a job's request shows them as it uses them."""
+    for asked in ("/v1/techniques/dgn-am", "/v1/techniques/dgn-am?generator=small"):
+        shown = get(client, asked)
+        assert shown["generator"] == "small"
+        job = client.post("/v1/jobs", json=job_body("0", recipe={"parameters": {"steps": 7}})).get_json()
+        assert job["request"]["generator"] == "small"
+        assert job["request"]["recipe"]["parameters"] == shown["values"] | {"steps": 7}
+    assert client.get("/v1/techniques/dgn-am?generator=none").status_code == 404
+
+
+@pytest.mark.usefixtures("network")
 def test_the_queue_counts_what_waits_by_lane(client: FlaskClient) -> None:
     client.post("/v1/jobs", json=job_body("0-3"))
     client.post("/v1/jobs", json=job_body("4-5", lane="bulk"))

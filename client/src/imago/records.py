@@ -96,15 +96,17 @@ class Generator:
 
 @dataclass(frozen=True)
 class Technique:
-    """A way to make pictures. schema: the JSON Schema of its parameters."""
+    """A way to make pictures. schema: the JSON Schema of its parameters; values: what each of them is where a
+    job does not name it, with the server's default generator."""
 
     id: str
     schema: Raw
+    values: Raw
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
     def read(cls, raw: Raw) -> "Technique":
-        return cls(id=raw["id"], schema=raw["schema"], raw=raw)
+        return cls(id=raw["id"], schema=raw["schema"], values=raw["values"], raw=raw)
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ def techniques(
         return
     for technique in found:
         session.say(technique.id, "bold")
-        _show_fields(session, "PARAMETER", technique.schema)
+        _show_fields(session, "PARAMETER", technique.schema, technique.values)
+        if generator := technique.raw["generator"]:
+            session.remark(f"  The defaults are those with generator {generator}.")
 
 
 def presets(
@@ -142,10 +144,14 @@ def presets(
         _show_fields(session, "OPTION", preset.schema)
 
 
-def _show_fields(session: Session, head: str, schema: Mapping[str, Any]) -> None:
-    """What a JSON Schema takes, a line each."""
+def _show_fields(
+    session: Session, head: str, schema: Mapping[str, Any], values: Mapping[str, Any] | None = None
+) -> None:
+    """What a JSON Schema takes, a line each. values: the defaults, where they are not the schema's."""
+    defaults = {name: field.get("default") for name, field in schema.get("properties", {}).items()}
+    defaults |= values or {}
     rows = [
-        (f"  {name}", json.dumps(field.get("default")), _accepted(field), field.get("description", ""))
+        (f"  {name}", json.dumps(defaults[name]), _accepted(field), field.get("description", ""))
         for name, field in schema.get("properties", {}).items()
     ]
     session.table([f"  {head}", "DEFAULT", "ACCEPTED", "MEANING"], rows)
