@@ -35,7 +35,9 @@ FORBIDDEN = ProblemType(
     "forbidden",
     HTTPStatus.FORBIDDEN,
     "The key may not do this",
-    "The key is valid but lacks the scope that `detail` names, or the job is another key's.",
+    "The key is valid but lacks the scope that `detail` names, or what it would change is another key's: a "
+    "job, training, network or generator is changed by the key that submitted or registered it, or by one "
+    "with the scope `admin`.",
 )
 NOT_FOUND = ProblemType(
     "not-found",

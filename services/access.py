@@ -29,10 +29,6 @@ class Principal:
     name: str
     scopes: frozenset[str]
 
-    def owns(self, owner_key_id: str | None) -> bool:
-        """Whether it may undo what that key made: its own, what nobody owns, and anything for an admin."""
-        return owner_key_id in (None, self.key_id) or "admin" in self.scopes
-
 
 @dataclass(frozen=True)
 class KeyView:

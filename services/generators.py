@@ -45,9 +45,16 @@ class Generator:
 
 
 def register_generator(
-    session: Session, name: str, info: Mapping[str, Any], sha256: str, *, default: bool = False
+    session: Session,
+    name: str,
+    info: Mapping[str, Any],
+    sha256: str,
+    *,
+    default: bool = False,
+    owner: str | None = None,
 ) -> Generator:
-    """Add a generator whose file is in the store. Jobs that name none use the `default` one.
+    """Add a generator whose file is in the store. Jobs that name none use the `default` one. `owner` is the
+    id of the key that had it made, None for the operator of the service.
 
     Raises `Invalid` when `info` lacks a field or recommends parameters that no recipe could have, `Conflict`
     when the name stands for other weights or the weights have another name. One registration runs at a time.
@@ -63,6 +70,7 @@ def register_generator(
             id=name,
             weights_sha256=sha256,
             info=dict(info),
+            owner_key_id=owner,
             **{field: info[field] for field in _NEEDED},
         )
         .on_conflict_do_nothing()

@@ -11,10 +11,11 @@ from services import catalog, progress
 from services.access import Principal
 from services.errors import Conflict, NotFound
 from services.job_request import JobRequest, RecipeRequest, Target
+from services.ownership import check_may_change
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.planning import Limits
 from services.progress import ErrorSummary, JobView, QueuePlace, Units
-from services.requested import check_may_cancel, known_state, newest_first
+from services.requested import known_state, newest_first
 from services.schema import LIVE_JOBS, JobRow, JobState, State
 from services.settlement import end_complete
 from services.submission import Submission, requeue_ended, start_if_claimed, submit
@@ -129,7 +130,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView
     job has ended otherwise.
     """
     row = _row(session, id)
-    check_may_cancel(row, "job", by)
+    check_may_change(row, by)
     open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
     # Whoever would change the job must hold one of these items, so it stays as it is read now.
     session.refresh(row)
@@ -145,13 +146,15 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView
     return get(session, id)
 
 
-def retry(session: Session, id: str) -> JobView:
+def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     """Queue those items again that failed or were canceled, with all their attempts.
 
-    In the caller's transaction; ring the doorbell after the commit. Raises `NotFound`, or `Conflict` when
-    there are none or the job is being canceled.
+    In the caller's transaction; ring the doorbell after the commit. `by` is who asks, None for the operator
+    of the service. Raises `NotFound`, `Forbidden` when the job is another key's and `by` is no admin, or
+    `Conflict` when there are none or the job is being canceled.
     """
     row = _row(session, id)
+    check_may_change(row, by)
     locked = session.execute(_LOCK_ITEMS, {"id": id}).all()
     session.refresh(row)
     if row.state == JobState.CANCELING:

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from services.access import Principal
 from services.errors import Conflict, FieldError, Invalid, NotFound
 from services.nearest import instead
+from services.ownership import check_may_change, owner_of
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.plain_text import storable
 from services.schema import LayerRow, NetworkRow
@@ -92,16 +94,20 @@ class LayerRecord:
     stride: int | None
 
 
-def register_network(session: Session, request: RegisterNetwork) -> Network:
+def register_network(session: Session, request: RegisterNetwork, *, by: Principal | None = None) -> Network:
     """Add a network in state pending, for a worker to inspect; commits with the caller.
 
-    Registering the same again changes nothing, except that a failed network is inspected anew. Raises
-    `Invalid` when the fields do not fit together, `Conflict` when the id means another network.
+    Registering the same again changes nothing, except that a failed network is inspected anew. `by` is who
+    registers it and then owns it, None the operator of the service. Raises `Invalid` when the fields do not
+    fit together, `Conflict` when the id means another network, `Forbidden` for a failed one that is not
+    theirs.
     """
     wanted = _filled_in(request)
-    session.execute(insert(NetworkRow).values(wanted).on_conflict_do_nothing())
+    added = insert(NetworkRow).values(**wanted, owner_key_id=owner_of(by)).on_conflict_do_nothing()
+    session.execute(added)
     row = session.get_one(NetworkRow, request.id, with_for_update=True, populate_existing=True)
     if row.state == "failed":
+        check_may_change(row, by)
         for name, value in wanted.items():
             setattr(row, name, value)
         row.state, row.error, row.inspection_tries, row.inspection_until = "pending", None, 0, None

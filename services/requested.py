@@ -7,8 +7,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services.access import Principal
-from services.errors import Forbidden, IdempotencyKeyReused, Invalid
+from services.errors import IdempotencyKeyReused, Invalid
 from services.paging import decode_cursor, encode_cursor, limit_of
 from services.schema import JobRow, TrainingRow
 
@@ -32,18 +31,6 @@ def replayed(
             f"The idempotency key {idempotency_key!r} was used for another request, which became {row.id}."
         )
     return row
-
-
-def check_may_cancel(row: JobRow | TrainingRow, what: str, by: Principal | None) -> None:
-    """Raises `Forbidden` when `what`, such as "job", is another key's and `by` is no admin.
-
-    None is the operator of the service, who may do anything.
-    """
-    if by is not None and not by.owns(row.owner_key_id):
-        raise Forbidden(
-            f"The {what} {row.id} was submitted with another key; it is canceled with that one or with one "
-            "of the scope 'admin'."
-        )
 
 
 def newest_first(

@@ -65,6 +65,7 @@ class NetworkRow(Base):
     weights_sha256: Mapped[str | None]
     preprocessing: Mapped[Json | None]
     labels: Mapped[list[Any]] = mapped_column(server_default="[]")
+    owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey("api_keys.id"))
     inspection_tries: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     inspection_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
@@ -108,6 +109,7 @@ class GeneratorRow(Base):
     encoder: Mapped[str]
     info: Mapped[Json]
     is_default: Mapped[bool] = mapped_column(server_default=sa.false())
+    owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey("api_keys.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
 
 

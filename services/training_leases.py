@@ -80,7 +80,7 @@ _RENEW = text("""
     WHERE id = :id AND fence = :fence AND state IN ('running', 'canceling') RETURNING state
 """)
 _HOLD = text("""
-    SELECT state, checkpoint_object, log_object, crashes FROM trainings
+    SELECT state, checkpoint_object, log_object, crashes, owner_key_id FROM trainings
     WHERE id = :id AND fence = :fence AND state IN ('running', 'canceling') FOR NO KEY UPDATE
 """)
 _REPORT = text("UPDATE trainings SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
@@ -265,13 +265,14 @@ def finish(
     Returns the generator's id; None if the lease is lost. The name is the training's own since it was
     submitted; should another registration have got it all the same, the weights' hash is added to it.
     """
-    if _held(session, training.id, training.fence) is None:
+    row = _held(session, training.id, training.fence)
+    if row is None:
         return None
     generator = None
     for name in (training.name, f"{training.name}-{sha256[:8]}"):
         try:
             with session.begin_nested():
-                generator = register_generator(session, name, info, sha256)
+                generator = register_generator(session, name, info, sha256, owner=row.owner_key_id)
             break
         except Conflict:
             continue

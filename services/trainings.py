@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from services.access import Principal
 from services.errors import Conflict, NotFound
+from services.ownership import check_may_change
 from services.paging import Page
-from services.requested import check_may_cancel, newest_first
+from services.requested import newest_first
 from services.schema import TrainingRow, TrainingSampleRow, TrainingState
 from services.states import ENDED_TRAININGS
 from services.training_leases import Sample
@@ -91,7 +92,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> Trainin
     when the training is another key's and `by` is no admin, or `Conflict` when it has ended otherwise.
     """
     row = _row(session, id, lock=True)
-    check_may_cancel(row, "training", by)
+    check_may_change(row, by)
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     if row.state == TrainingState.QUEUED:
         row.state, row.finished_at = TrainingState.CANCELED, now

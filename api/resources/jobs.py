@@ -98,9 +98,12 @@ def cancel_job(path: JobPath) -> Response:
 @blueprint.post("/<job>/retry", responses={200: Job, 202: Job})
 @requires("jobs:write")
 def retry_job(path: JobPath) -> Response:
-    """Queue a job's failed and canceled items again."""
+    """Queue a job's failed and canceled items again.
+
+    Only the key that submitted it and keys with the scope `admin` may.
+    """
     with context().database.session() as session:
-        job = jobs.retry(session, path.job)
+        job = jobs.retry(session, path.job, by=principal())
     if not job.ended:
         context().doorbell.ring(job.lane)
     return _as_it_stands(job)

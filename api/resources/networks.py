@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from flask import Response
 
-from api.auth import requires
+from api.auth import principal, requires
 from api.caching import BRIEF, REVALIDATE, conditional
 from api.context import context
 from api.operation import ApiBlueprint, Tag
@@ -49,10 +49,11 @@ def register_network(body: RegisterNetwork) -> Response:
     """Register a network.
 
     A worker inspects it: `state` goes from pending to ready or failed. Registering the same again changes
-    nothing, except that a failed network is inspected anew.
+    nothing, except that a failed network is inspected anew; that is for the key that registered it and for
+    keys with the scope `admin`.
     """
     with context().database.session() as session:
-        network = catalog.register_network(session, body)
+        network = catalog.register_network(session, body, by=principal())
     path = network_path(network.id)
     if network.state == "pending":
         context().doorbell.ring("interactive")

@@ -4,9 +4,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from services import jobs
 from services.database import Database
-from services.jobs import JobRequest
 from tests.api.conftest import Start
 from tests.api.scene import job_body, row_counts, with_key
 
@@ -123,29 +121,3 @@ def test_preflights_need_no_key(anonymous: FlaskClient) -> None:
     answer = anonymous.options("/v1/jobs")
     assert answer.status_code == 200
     assert "POST" in answer.headers["Allow"]
-
-
-def test_a_job_is_canceled_by_the_key_that_submitted_it_or_by_an_admin(
-    app: Flask, database: Database
-) -> None:
-    owner, other, admin = (
-        with_key(app, database, *scopes) for scopes in (["jobs:write"], ["read", "jobs:write"], ["admin"])
-    )
-    first, second = (
-        owner.post("/v1/jobs", json=job_body(units)).get_json()["links"]["self"] for units in ("0-3", "4-7")
-    )
-    refused = other.post(f"{first}/cancel")
-    assert (refused.status_code, refused.mimetype) == (403, "application/problem+json")
-    assert "admin" in refused.get_json()["detail"]
-    assert other.get(first).get_json()["state"] == "queued"
-    for asker, job in ((owner, first), (admin, second)):
-        assert asker.post(f"{job}/cancel").get_json()["state"] == "canceled"
-
-
-def test_a_job_that_no_key_owns_may_be_canceled_by_any_key_that_may_submit(
-    app: Flask, database: Database
-) -> None:
-    with database.session() as session:
-        job = jobs.submit(session, JobRequest.model_validate(job_body())).job
-    answer = with_key(app, database, "jobs:write").post(f"/v1/jobs/{job.id}/cancel")
-    assert answer.get_json()["state"] == "canceled"
