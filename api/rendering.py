@@ -12,3 +12,11 @@ def json_response(
 ) -> Response:
     body = representation.model_dump_json(by_alias=True)
     return Response(body, status=status, mimetype="application/json", headers=dict(headers or {}))
+
+
+REMOVED = {"description": "It is removed."}
+
+
+def removed() -> Response:
+    """The answer to a DELETE: there is nothing left to show."""
+    return Response(status=HTTPStatus.NO_CONTENT)

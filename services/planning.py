@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services import catalog
@@ -10,6 +11,7 @@ from services.catalog import Generator, Layer, MapBounds, Network
 from services.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.job_request import JobRequest, Target
 from services.recipes import Recipe, check_prior, resolve
+from services.schema import GeneratorRow, NetworkRow
 from services.spec import Spec, canonical_position
 from services.units import parse_units
 
@@ -80,7 +82,13 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     return Plan(network, generator, recipe, tuple(found.values()))
 
 
+def _keep(session: Session, row: type[NetworkRow] | type[GeneratorRow], id: str) -> None:
+    """Nobody can remove it before the caller's transaction ends: what is planned may be inserted."""
+    session.execute(sa.select(row.id).where(row.id == id).with_for_update(read=True, key_share=True))
+
+
 def _network(session: Session, id: str) -> Network:
+    _keep(session, NetworkRow, id)
     try:
         network = catalog.get_network(session, id)
     except NotFound as error:
@@ -94,7 +102,9 @@ def _network(session: Session, id: str) -> Network:
 
 def _generator(session: Session, name: str | None) -> Generator:
     try:
-        return catalog.get_generator(session, name)
+        generator = catalog.get_generator(session, name)
+        _keep(session, GeneratorRow, generator.id)
+        return catalog.get_generator(session, generator.id)
     except NotFound as error:
         if name is None:
             raise Conflict(

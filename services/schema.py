@@ -177,6 +177,8 @@ class VisualizationRow(Base):
             postgresql_where=sa.text("state = 'queued'"),
         ),
         sa.Index("ix_visualizations_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
+        # Whether a generator can be removed, which the foreign key asks too.
+        sa.Index("ix_visualizations_generator", "generator_id"),
         # What readers page through.
         sa.Index("ix_visualizations_unit", "network_id", "layer", "unit", "digest"),
         sa.Index(

@@ -7,12 +7,12 @@ from api.caching import BRIEF, conditional
 from api.context import context
 from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
-from api.rendering import json_response
+from api.rendering import REMOVED, json_response, removed
 from api.resources.trainings import as_it_stands
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.generators import Generator, GeneratorPage, GeneratorPath
 from api.schemas.trainings import TrainGenerator, TrainHeaders, Training
-from services import catalog, trainings
+from services import catalog, removal, trainings
 from services.schema import Lane
 
 TAG = Tag(name="Generators", description="The networks that turn codes into images.")
@@ -62,3 +62,16 @@ def get_generator(path: GeneratorPath, query: NoQuery) -> Response:
     with context().database.session() as session:
         generator = catalog.get_generator(session, path.generator)
     return conditional(json_response(Generator.of(generator)), BRIEF)
+
+
+@blueprint.delete("/<generator>", responses={204: REMOVED})
+@requires("jobs:write")
+def remove_generator(path: GeneratorPath, query: NoQuery) -> Response:
+    """Remove a generator that nothing needs.
+
+    Only the key that had it trained and keys with the scope `admin` may. 409 says what needs it: pictures, a
+    training, or that it is the default one.
+    """
+    with context().database.session() as session:
+        removal.remove_generator(session, path.generator, by=principal())
+    return removed()

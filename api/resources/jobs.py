@@ -9,7 +9,7 @@ from api.caching import REVALIDATE, conditional
 from api.context import context
 from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
-from api.rendering import json_response
+from api.rendering import REMOVED, json_response, removed
 from api.schemas.base import NoQuery
 from api.schemas.jobs import (
     RETRY_SECONDS,
@@ -22,7 +22,7 @@ from api.schemas.jobs import (
 )
 from api.schemas.visualizations import Item, ItemListQuery, ItemPage
 from api.waiting import preferred_wait, wait_for
-from services import jobs
+from services import jobs, removal
 from services.jobs import JobRequest, JobView, Limits
 
 TAG = Tag(name="Jobs", description="What is asked for: submit it, watch it, cancel it, retry what failed.")
@@ -107,6 +107,19 @@ def retry_job(path: JobPath) -> Response:
     if not job.ended:
         context().doorbell.ring(job.lane)
     return _as_it_stands(job)
+
+
+@blueprint.delete("/<job>", responses={204: REMOVED})
+@requires("jobs:write")
+def remove_job(path: JobPath, query: NoQuery) -> Response:
+    """Remove a job that has ended.
+
+    Only the key that submitted it and keys with the scope `admin` may. Its pictures stay, under their
+    own addresses.
+    """
+    with context().database.session() as session:
+        removal.remove_job(session, path.job, by=principal())
+    return removed()
 
 
 def _get(id: str) -> JobView:

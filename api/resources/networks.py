@@ -10,7 +10,7 @@ from api.context import context
 from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.paths import network_path
-from api.rendering import json_response
+from api.rendering import REMOVED, json_response, removed
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.networks import (
     Layer,
@@ -22,7 +22,7 @@ from api.schemas.networks import (
     Unit,
     UnitPage,
 )
-from services import catalog
+from services import catalog, removal
 from services.catalog import RegisterNetwork
 
 TAG = Tag(name="Networks", description="What can be explained: networks, their layers, the layers' units.")
@@ -99,3 +99,16 @@ def list_units(path: LayerPath, query: PageQuery) -> Response:
     with context().database.session() as session:
         page = catalog.list_units(session, path.network, path.layer, cursor=query.cursor, limit=query.limit)
     return conditional(page_response(UnitPage, page, Unit.of), REVALIDATE)
+
+
+@blueprint.delete("/<network>", responses={204: REMOVED})
+@requires("jobs:write")
+def remove_network(path: NetworkPath, query: NoQuery) -> Response:
+    """Remove a network that nothing needs.
+
+    Only the key that registered it and keys with the scope `admin` may. 409 says what needs it: pictures,
+    jobs, or a training.
+    """
+    with context().database.session() as session:
+        removal.remove_network(session, path.network, by=principal())
+    return removed()

@@ -10,7 +10,7 @@ from api.context import context
 from api.objects import object_response
 from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
-from api.rendering import json_response
+from api.rendering import REMOVED, json_response, removed
 from api.schemas.base import NoQuery
 from api.schemas.trainings import (
     RETRY_SECONDS,
@@ -20,7 +20,7 @@ from api.schemas.trainings import (
     TrainingPage,
     TrainingPath,
 )
-from services import trainings
+from services import removal, trainings
 from services.errors import NotFound
 from services.losses import Subject
 from services.trainings import TrainingView
@@ -116,3 +116,16 @@ def as_it_stands(view: TrainingView) -> Response:
 def _get(id: str) -> TrainingView:
     with context().database.session() as session:
         return trainings.get(session, id)
+
+
+@blueprint.delete("/<training>", responses={204: REMOVED})
+@requires("jobs:write")
+def remove_training(path: TrainingPath, query: NoQuery) -> Response:
+    """Remove a training that has ended, with its log and samples.
+
+    Only the key that submitted it and keys with the scope `admin` may. The generator that it made
+    stays.
+    """
+    with context().database.session() as session:
+        removal.remove_training(session, path.training, by=principal())
+    return removed()

@@ -79,6 +79,10 @@ class Client:
         body = {"id": id, **{name: value for name, value in given.items() if value is not None}}
         return Network.read(self._transport.post(path_to("networks"), body).body)
 
+    def remove_network(self, id: str) -> None:
+        """Remove a network that nothing needs. Conflict says what needs it: pictures, jobs, a training."""
+        self._transport.delete(path_to("networks", id))
+
     def wait_for_network(self, id: str, *, timeout: float = 600.0) -> Network:
         """Block until a network is inspected; ImagoError if it failed, WaitTimeout if no worker came."""
         deadline = time.monotonic() + timeout
@@ -112,6 +116,10 @@ class Client:
     def generators(self) -> list[Generator]:
         """The generators that pictures can be made with."""
         return [Generator.read(raw) for raw in self._list(path_to("generators"))]
+
+    def remove_generator(self, id: str) -> None:
+        """Remove a generator that nothing needs. Conflict says what needs it: pictures, or a training."""
+        self._transport.delete(path_to("generators", id))
 
     def techniques(self) -> list[Technique]:
         """The techniques, each with the JSON Schema of its parameters."""
@@ -178,6 +186,14 @@ class Client:
     def jobs(self, *, state: str | None = None, limit: int = 50) -> list[Job]:
         """The latest jobs, newest first; only those in one state if it is given."""
         return [Job(raw, self._transport) for raw in self._list(path_to("jobs"), {"state": state}, limit)]
+
+    def remove_job(self, id: str) -> None:
+        """Forget a job that has ended; its pictures stay. Conflict while it goes on."""
+        self._transport.delete(path_to("jobs", id))
+
+    def remove_training(self, id: str) -> None:
+        """Forget a training that has ended, with its log and samples; its generator stays."""
+        self._transport.delete(path_to("trainings", id))
 
     def train_generator(
         self,

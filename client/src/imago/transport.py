@@ -109,6 +109,10 @@ class Transport:
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         return self._json(self._send("POST", path, body=body, headers=headers))
 
+    def delete(self, path: str) -> None:
+        """DELETE what is there. NotFound, too, where an earlier try was carried out and its answer lost."""
+        self._send("DELETE", path)
+
     def get_bytes(self, path: str, parameters: Parameters | None = None) -> bytes:
         """GET bytes, wherever the server redirects to. The key stays with the server's own address."""
         return self._send("GET", path, parameters).content

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from imago.cli import catalog_commands, connection_commands, job_commands, picture_commands, training_commands
+from imago.cli import (
+    catalog_commands,
+    connection_commands,
+    job_commands,
+    picture_commands,
+    removal_commands,
+    training_commands,
+)
 from imago.cli.session import JsonFlag, Session
 from imago.cli.shell import Commands
 from imago.version import __version__
@@ -32,6 +39,7 @@ app.command("job", rich_help_panel=_WORK)(job_commands.show_job)
 app.command("jobs", rich_help_panel=_WORK)(job_commands.list_jobs)
 app.command("cancel", rich_help_panel=_WORK)(job_commands.cancel)
 app.command("retry", rich_help_panel=_WORK)(job_commands.retry)
+app.command("delete", rich_help_panel=_WORK)(removal_commands.delete)
 app.command("train-generator", rich_help_panel=_WORK)(training_commands.train_generator)
 app.command("training", rich_help_panel=_WORK)(training_commands.show_training)
 app.command("trainings", rich_help_panel=_WORK)(training_commands.list_trainings)

@@ -8,14 +8,16 @@ import typer
 
 from imago.cli.durations import duration, rate
 from imago.cli.pending import wait_until_inspected
+from imago.cli.removal_commands import remove_network
 from imago.cli.session import JsonFlag, Session, session_of
 
-networks = typer.Typer(help="List the networks that can be explained, or add one.")
+networks = typer.Typer(help="List the networks that can be explained, add one, or remove one.")
+networks.command("remove")(remove_network)
 
 
 @networks.callback(invoke_without_command=True)
 def list_networks(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List the networks that can be explained, or add one."""
+    """List the networks that can be explained, add one, or remove one."""
     session = session_of(context, as_json)
     if context.invoked_subcommand is not None:
         return
