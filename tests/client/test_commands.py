@@ -265,6 +265,17 @@ def test_a_network_is_added_and_waited_for(
     assert out == "resnet18.IMAGENET1K_V1 is ready\n"
 
 
+def test_what_nothing_needs_is_removed(run: Run, client: imago.Client, service: Service) -> None:
+    job = client.submit(NETWORK, ["output/0"])
+    assert "cancel it first" in run("delete", job.id, expect=1).stderr
+    job.cancel()
+    assert run("delete", job.id).stdout == f"{job.id} is removed.\n"
+    assert "imago" not in run("networks", "remove", NETWORK).stdout.replace(NETWORK, "")
+    assert client.networks() == []
+    assert "default one" in run("delete", "small", expect=1).stderr
+    assert "There is no job" in run("delete", job.id, "--json", expect=3).stderr
+
+
 def test_each_kind_of_error_has_its_exit_status_and_a_sentence(run: Run, service: Service) -> None:
     assert "NETWORK/LAYER/UNITS" in run("submit", "output/3", expect=2).stderr
     assert f"{NETWORK}/output/999-1000: " in run("submit", f"{NETWORK}/output/999-1000", expect=2).stderr
