@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         Path("~/.cache/imago"), description="Where a worker keeps what it can fetch or make again"
     )
     data_root: Path | None = Field(None, description="Where the pictures lie that generators are trained on")
+    largest_picture_mib: int = Field(
+        256, ge=1, description="An encoded picture of more is left out of a training"
+    )
+    largest_archive_gib: int = Field(
+        64, ge=1, description="A compressed archive of pictures that unpacks to more is refused"
+    )
     generator_path: Path = Field(_SHIPPED_GENERATOR, description="The generator that is the default")
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

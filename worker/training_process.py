@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from services.settings import Settings
 from services.training_request import TrainingRequest
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,17 @@ _OPTIONS = (
     "corrupt_share",
 )
 """Fields of a request that are options of the command, passed on where they were given."""
+
+
+def reading_arguments(settings: Settings) -> list[str]:
+    """What this worker allows its trainings to read; appended to `train`, and not part of the request."""
+    limits = [
+        "--largest-picture", str(settings.largest_picture_mib),
+        "--largest-archive", str(settings.largest_archive_gib),
+    ]  # fmt: skip
+    return (
+        limits if settings.data_root is None else ["--data-root", str(settings.data_root.resolve()), *limits]
+    )
 
 
 def train_arguments(

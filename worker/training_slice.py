@@ -25,6 +25,7 @@ from worker.training_folder import TrainingFolder
 from worker.training_process import (
     TrainingProcess,
     prepare_arguments,
+    reading_arguments,
     resume_arguments,
     train_arguments,
 )
@@ -106,7 +107,8 @@ class TrainingSlice:
         if resumes and not time_is_up:
             self._run(resume_arguments(request, run))
         elif not time_is_up:
-            self._run(train_arguments(request, sources, run, self._fetched_start()))
+            arguments = train_arguments(request, sources, run, self._fetched_start())
+            self._run([*arguments, *reading_arguments(self._settings)])
         # From here on nothing is lost but the export, which can be done again.
         self._insist(self._save, "save")
         return self._bring_home()
@@ -140,7 +142,8 @@ class TrainingSlice:
         if checkpoint is None or logged is None:
             return False
         if not folder.prepared:
-            self._run(prepare_arguments(self._claim.request, sources, str(folder.path)))
+            arguments = prepare_arguments(self._claim.request, sources, str(folder.path))
+            self._run([*arguments, *reading_arguments(self._settings)])
         try:
             self._insist(lambda: self._store.fetch(checkpoint, folder.checkpoint), "fetch")
             self._insist(lambda: self._store.fetch(logged, folder.log), "fetch")

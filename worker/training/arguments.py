@@ -13,6 +13,7 @@ import torch
 from worker.training.placement import DEVICES, PRECISIONS
 from worker.training.preparation import Limits
 from worker.training.recipes import PRESETS, OptionsError, Recipe, RecipeOptions
+from worker.training.sources import SourceLimits
 
 DERIVED = {"widths", "depths", "finish", "subpixel", "noise"}  # follow from the size of the pictures
 HELP = {
@@ -165,6 +166,27 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         help="image folder, WebDataset .tar (or a folder of them), packed .npz",
+    )
+    sub.add_argument(
+        "--data-root",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help="symbolic links among the sources are followed to files below it; default: below each source",
+    )
+    limits = SourceLimits()
+    sub.add_argument(
+        "--largest-picture",
+        type=int,
+        default=limits.picture // 2**20,
+        metavar="MIB",
+        help="an encoded picture of more is left out",
+    )
+    sub.add_argument(
+        "--largest-archive",
+        type=int,
+        default=limits.unpacked // 2**30,
+        metavar="GIB",
+        help="a compressed archive that unpacks to more is an error",
     )
     sub.add_argument("--encoder", default=DEFAULT_ENCODER, help="id of the network whose codes are inverted")
     layer, grid = DEFAULT_CODE

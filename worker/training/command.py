@@ -22,9 +22,11 @@ from worker.training.checkpoint import CheckpointError, read_facts
 from worker.training.export import write_generator
 from worker.training.folder import CHECKPOINT, PREPARED, SETTINGS, FolderInUse, occupied
 from worker.training.journal import Journal
+from worker.training.left_out import LeftOut
 from worker.training.loading import load_encoder, new_training
 from worker.training.placement import Placement, PlacementError, place
 from worker.training.preparation import (
+    LEFT_OUT,
     DataError,
     Limits,
     PreparedIndex,
@@ -35,7 +37,7 @@ from worker.training.preparation import (
 from worker.training.recipes import OptionsError, Recipe, preset_named
 from worker.training.run import Diverged, Pace, Run
 from worker.training.schedule import Schedule
-from worker.training.sources import RawPicture, SourceError, open_source
+from worker.training.sources import RawPicture, SourceError, SourceLimits, open_source
 from worker.training.training import Training
 from worker.training.tuning import restart_tuned
 from worker.training.warm_start import warm_start
@@ -69,8 +71,17 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _pictures(sources: Sequence[Path]) -> "itertools.chain[RawPicture]":
-    return itertools.chain.from_iterable([open_source(source) for source in sources])
+def _pictures(options: argparse.Namespace, left_out: LeftOut) -> "itertools.chain[RawPicture]":
+    limits = SourceLimits(options.largest_picture * 2**20, options.largest_archive * 2**30)
+    root: Path | None = getattr(options, "data_root", None)
+    return itertools.chain.from_iterable(
+        [open_source(path, root=root, limits=limits, on_loss=left_out.add) for path in options.sources]
+    )
+
+
+def _say_left_out(left_out: LeftOut, listed: str = "") -> None:
+    if left_out.count:
+        _say(f"{left_out.count:,} pictures left out: {left_out.named}{listed}")
 
 
 def train(options: argparse.Namespace, arguments: list[str]) -> int:
@@ -115,7 +126,8 @@ def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Place
     if (folder / "index.json").exists():
         _check_prepared(options, load_prepared(folder).index, image_size, encoder_size)
         return
-    pictures = _pictures(options.sources)
+    left_out = LeftOut()
+    pictures = _pictures(options, left_out)
     layer, grid = chosen_code(options)
     encoder = load_encoder(options.encoder, layer, encoder_size, placement.device, grid)
     started = time.monotonic()
@@ -132,7 +144,9 @@ def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Place
         sources=tuple(source.name for source in options.sources),
         limits=Limits(options.held_out, options.minimum, options.corrupt_share),
         on_progress=on_progress,
+        left_out=left_out,
     )
+    _say_left_out(left_out, f"; all are listed in {folder / LEFT_OUT}")
 
 
 def _check_prepared(
@@ -217,8 +231,10 @@ def bounds(options: argparse.Namespace, arguments: list[str]) -> int:
     layer, grid = chosen_code(options)
     encoder = load_encoder(options.encoder, layer, options.encoder_size, device, grid)
     gathered = StatisticsOfCodes(encoder.code_shape)
-    for codes in encoded_batches(_pictures(options.sources), encoder):
+    left_out = LeftOut()
+    for codes in encoded_batches(_pictures(options, left_out), encoder, left_out):
         gathered.add(codes)
+    _say_left_out(left_out)
     try:
         statistics = gathered.result()
     except ValueError as error:

@@ -1,12 +1,11 @@
 """Read every picture once: squares of the generator's size on disk, and the encoder's code of each.
 
 A prepared folder holds `images.npy` uint8 [N, S, S, 3] (RGB), `codes.npy` float32 [N, *code_shape] and
-`index.json`. Rows `0 … train − 1` are trained on, the rest is held out. Training maps both arrays into
-memory, so data never starves it.
+`index.json`; where pictures were left out, `left_out.txt` names them. Rows `0 … train − 1` are trained on,
+the rest is held out. Training maps both arrays into memory, so data never starves it.
 """
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -17,12 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from worker.training.array_file import ArrayFile
+from worker.training.decoding import UndecodableError, decode, decoded
 from worker.training.encoding import Encoder
+from worker.training.left_out import LeftOut
 from worker.training.read_ahead import ahead
 from worker.training.sources import RawPicture
+
+LEFT_OUT = "left_out.txt"
+
+
+__all__ = ["DataError", "Limits", "Prepared", "PreparedIndex", "centre_square", "decode", "encode"]
+__all__ += ["encoded_batches", "load_prepared", "prepare"]
 
 
 class DataError(ValueError):
@@ -96,12 +103,12 @@ def centre_square(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(square, dtype=np.uint8)
 
 
-def decode(picture: RawPicture) -> Image.Image | None:
-    """The decoded RGB picture, or None where its bytes are not a whole image."""
-    try:
-        return Image.open(io.BytesIO(picture.content)).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
+@dataclass(frozen=True)
+class _Squares:
+    """What is kept of a picture: its squares, uint8 [s, s, 3], of the generator's and the encoder's size."""
+
+    kept: np.ndarray
+    encoded: np.ndarray
 
 
 class _Selection:
@@ -111,11 +118,11 @@ class _Selection:
 
     def __init__(self, size: int, seed: int) -> None:
         self._size, self._random = size, np.random.default_rng(seed)
-        self._wished: list[Image.Image] = []
-        self._others: list[Image.Image] = []
+        self._wished: list[_Squares] = []
+        self._others: list[_Squares] = []
         self._seen = {True: 0, False: 0}
 
-    def offer(self, image: Image.Image, held_out: bool) -> Image.Image | None:
+    def offer(self, image: _Squares, held_out: bool) -> _Squares | None:
         """Reservoir sampling: returns a picture that is now to be trained on, if any."""
         reservoir = self._wished if held_out else self._others
         self._seen[held_out] += 1
@@ -127,7 +134,7 @@ class _Selection:
             image, reservoir[place] = reservoir[place], image
         return None if held_out else image
 
-    def finish(self) -> tuple[list[Image.Image], list[Image.Image]]:
+    def finish(self) -> tuple[list[_Squares], list[_Squares]]:
         """The remaining pictures to train on, and the held-out ones (at most a tenth of all, where no source
         named any).
         """
@@ -146,27 +153,38 @@ def prepare(
     sources: tuple[str, ...],
     limits: Limits | None = None,
     on_progress: Callable[[int], None] | None = None,
+    left_out: LeftOut | None = None,
 ) -> PreparedIndex:
-    """Write `folder` from `pictures`; `on_progress` is told the number of rows written so far.
+    """Write `folder` from `pictures`; `on_progress` is told the number of rows written so far. `left_out`
+    gets what cannot be decoded, and may hold what the sources lost.
 
     Raises DataError when too few pictures remain to train on or too many are corrupt.
     """
-    limits = limits or Limits()
+    limits, left_out = limits or Limits(), left_out or LeftOut()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.json").unlink(missing_ok=True)
     selection = _Selection(limits.held_out, seed=0)
-    seen = corrupt = 0
+    whole = 0
 
-    def training_pictures() -> Iterator[Image.Image]:
-        nonlocal seen, corrupt
+    def check(least: int = 0) -> None:
+        seen = whole + left_out.count
+        if left_out.count > limits.corrupt_share * max(seen, least):
+            left_out.write(folder / LEFT_OUT)
+            raise DataError(
+                f"{left_out.count} of {seen} pictures could not be decoded; at most "
+                f"{limits.corrupt_share:.0%} may be so: {left_out.named}"
+            )
+
+    def training_pictures() -> Iterator[_Squares]:
+        nonlocal whole
         for picture in pictures:
-            seen += 1
-            image = decode(picture)
-            if image is None:
-                corrupt += 1
-                if corrupt > limits.corrupt_share * max(seen, 1000):  # no need to read the rest
-                    raise DataError(_corrupt_message(corrupt, seen, limits))
-            elif (chosen := selection.offer(image, picture.held_out)) is not None:
+            # Shrunk on arrival: hundreds of them are held, and decoded they may have any size.
+            squares = _squares(picture, image_size, encoder.input_size, left_out)
+            if squares is None:
+                check(least=1000)  # no need to read the rest
+                continue
+            whole += 1
+            if (chosen := selection.offer(squares, picture.held_out)) is not None:
                 yield chosen
         yield from selection.finish()[0]
 
@@ -175,10 +193,10 @@ def prepare(
         ArrayFile(folder / "codes.npy", encoder.code_shape, np.float32) as codes,
     ):
 
-        def write(pictures: Iterable[Image.Image]) -> None:
+        def write(squares: Iterable[_Squares]) -> None:
             batches = (
-                (_squares(batch, image_size), _squares(batch, encoder.input_size))
-                for batch in _batches(pictures)
+                (np.stack([s.kept for s in batch]), np.stack([s.encoded for s in batch]))
+                for batch in _batches(squares)
             )
             # The next batch is decoded while this one is encoded.
             for kept, seen_by_encoder in ahead(batches):
@@ -189,15 +207,15 @@ def prepare(
 
         write(training_pictures())
         train = images.rows
-        if corrupt > limits.corrupt_share * seen:
-            raise DataError(_corrupt_message(corrupt, seen, limits))
+        check()
         if train < limits.minimum:
             raise DataError(f"{train} pictures to train on are too few: at least {limits.minimum} are needed")
         write(selection.finish()[1])
+    left_out.write(folder / LEFT_OUT)
     index = PreparedIndex(
         train=train,
         held_out=images.rows - train,
-        corrupt=corrupt,
+        corrupt=left_out.count,
         image_size=image_size,
         code_shape=encoder.code_shape,
         encoder=encoder.network_id,
@@ -213,12 +231,14 @@ def prepare(
     return index
 
 
-def _corrupt_message(corrupt: int, seen: int, limits: Limits) -> str:
-    return f"{corrupt} of {seen} pictures could not be decoded; at most {limits.corrupt_share:.0%} may be so"
-
-
-def _squares(images: list[Image.Image], size: int) -> np.ndarray:
-    return np.stack([centre_square(image, size) for image in images])
+def _squares(picture: RawPicture, image_size: int, encoder_size: int, left_out: LeftOut) -> _Squares | None:
+    try:
+        image = decoded(picture.content)
+    except UndecodableError as error:
+        left_out.add(picture.name, str(error))
+        return None
+    kept = centre_square(image, image_size)
+    return _Squares(kept, kept if encoder_size == image_size else centre_square(image, encoder_size))
 
 
 def encode(squares: np.ndarray, encoder: Encoder) -> np.ndarray:
@@ -226,17 +246,21 @@ def encode(squares: np.ndarray, encoder: Encoder) -> np.ndarray:
     return encoder(torch.from_numpy(squares).permute(0, 3, 1, 2).float().div_(255)).numpy()
 
 
-def encoded_batches(pictures: Iterable[RawPicture], encoder: Encoder) -> Iterator[np.ndarray]:
-    """The codes of all pictures that can be decoded, batch by batch."""
-    images = (image for image in map(decode, pictures) if image is not None)
-    squares = (_squares(batch, encoder.input_size) for batch in _batches(images))
-    return (encode(batch, encoder) for batch in ahead(squares))
+def encoded_batches(
+    pictures: Iterable[RawPicture], encoder: Encoder, left_out: LeftOut
+) -> Iterator[np.ndarray]:
+    """The codes of all pictures that can be decoded, batch by batch; `left_out` gets the others."""
+    size = encoder.input_size
+    squares = (_squares(picture, size, size, left_out) for picture in pictures)
+    batches = _batches(square for square in squares if square is not None)
+    stacked = (np.stack([square.encoded for square in batch]) for batch in batches)
+    return (encode(batch, encoder) for batch in ahead(stacked))
 
 
-def _batches(images: Iterable[Image.Image], size: int = 64) -> Iterator[list[Image.Image]]:
-    batch: list[Image.Image] = []
-    for image in images:
-        batch.append(image)
+def _batches(squares: Iterable[_Squares], size: int = 64) -> Iterator[list[_Squares]]:
+    batch: list[_Squares] = []
+    for square in squares:
+        batch.append(square)
         if len(batch) == size:
             yield batch
             batch = []

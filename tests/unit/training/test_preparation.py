@@ -1,12 +1,15 @@
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from worker.synthesis.truncation import LayerError
 from worker.training.encoding import Encoder
+from worker.training.left_out import LeftOut
 from worker.training.loading import load_encoder
 from worker.training.preparation import (
     DataError,
@@ -97,3 +100,42 @@ def test_codes_of_a_convolutional_layer_keep_their_shape(tmp_path: Path, picture
 def test_an_encoder_layer_that_does_not_exist_is_an_error_that_names_close_ones() -> None:
     with pytest.raises(LayerError, match=r"'global_pol' does not exist.*global_pool"):
         load_encoder("efficientnet_lite0.imagenet", "global_pol", 32)
+
+
+def test_pictures_that_are_left_out_are_named_with_the_reason(
+    tmp_path: Path, encoder: Encoder, picture_bytes: Bytes
+) -> None:
+    left_out = LeftOut()
+    left_out.add("lost.png", "a link that leads out")  # by its source
+    pictures = [RawPicture(f"{i}.png", picture_bytes(i) if i else b"no picture") for i in range(40)]
+    limits = Limits(held_out=0, minimum=8, corrupt_share=0.1)
+    index = prepare(tmp_path, pictures, encoder, image_size=16, sources=(), limits=limits, left_out=left_out)
+    assert (index.train, index.corrupt) == (39, 2)
+    lines = (tmp_path / "left_out.txt").read_text().splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["lost.png", "0.png"]
+    strict = Limits(held_out=0, minimum=8, corrupt_share=0.01)
+    left_out = LeftOut()
+    left_out.add("lost.png", "a link that leads out")
+    with pytest.raises(DataError, match=r"2 of 41 .*lost\.png \(a link that leads out\); 0\.png \(none of"):
+        prepare(tmp_path, pictures, encoder, image_size=16, sources=(), limits=strict, left_out=left_out)
+
+
+def _peak_memory() -> int:
+    """Bytes; since the last time that the kernel was told to forget the peak."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(line.split()[1]) * 1024
+
+
+def test_memory_does_not_grow_with_the_number_of_large_pictures(tmp_path: Path, encoder: Encoder) -> None:
+    file = io.BytesIO()
+    Image.new("L", (2500, 2000), 90).save(file, "JPEG")
+
+    def grown(count: int) -> int:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is now what is held now
+        before = _peak_memory()
+        pictures = [RawPicture(str(i), file.getvalue()) for i in range(count)]
+        prepare(tmp_path, pictures, encoder, image_size=16, sources=(), limits=Limits(minimum=1))
+        return _peak_memory() - before
+
+    grown(2)  # whatever the first time takes
+    assert grown(24) < 200e6  # as they were decoded, they would take 480 MB

@@ -1,0 +1,64 @@
+"""Pictures of a folder, with its subfolders."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from worker.training.sources.contract import OnLoss, RawPicture, SourceLimits
+from worker.training.sources.names import (
+    HELD_OUT_FOLDERS,
+    is_image_name,
+    is_left_over,
+    is_map,
+    sample_of,
+)
+
+
+def folder_pictures(folder: Path, root: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
+    """Yield the pictures below `folder`, by name; links are followed to files below `root` alone."""
+    root = root.resolve()
+    for path, relative in _images(folder, PurePosixPath()):
+        reason = _why_not(path, root, limits)
+        if reason is None:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                reason = f"cannot be read: {error.strerror}"
+            else:
+                yield RawPicture(str(relative), content, relative.parts[0].lower() in HELD_OUT_FOLDERS)
+        if reason:
+            on_loss(str(relative), reason)
+
+
+def _images(folder: Path, relative: PurePosixPath) -> Iterator[tuple[Path, PurePosixPath]]:
+    """What has a picture's name, depth first, by name. Links to folders are not entered; a map (`7.mask.png`)
+    is left out where its picture (`7.jpg`) lies beside it.
+    """
+    with os.scandir(folder) as entries:
+        listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    images = [
+        relative / name for name, is_folder in listed if not is_folder and is_image_name(PurePosixPath(name))
+    ]
+    samples = {name: sample_of(name) for name in images}
+    plain = {key for key, field in samples.values() if not field}
+    for name, is_folder in listed:
+        if is_folder and not is_left_over(name):
+            yield from _images(folder / name, relative / name)
+        elif (sample := samples.get(relative / name)) and not (is_map(sample[1]) and sample[0] in plain):
+            yield folder / name, relative / name
+
+
+def _why_not(path: Path, root: Path, limits: SourceLimits) -> str | None:
+    """Why a file is not read, "" where it is nothing that could be: a pipe, a link to a folder."""
+    try:
+        target = path.resolve(strict=True) if path.is_symlink() else path
+        if target is not path and not target.is_relative_to(root):
+            return "a symbolic link that leads out of the data, which is not followed"
+        if not target.is_file():
+            return ""
+        size = target.stat().st_size
+    except (OSError, RuntimeError) as error:  # a link to nothing, or a circle of links
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    if size > limits.picture:
+        return f"{size:,} bytes are more than a picture may have ({limits.picture:,})"
+    return None

@@ -1,0 +1,65 @@
+"""Pictures of WebDataset tars: of each sample its picture, without masks and other maps."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path, PurePosixPath
+
+from worker.training.sources.contract import OnLoss, RawPicture, SourceError, SourceLimits
+from worker.training.sources.names import is_image_name, pictures_of_sample, sample_of
+from worker.training.sources.tar_reader import CutOff, Member, NoTar, TarReader, TooMuch
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
+_SAMPLE = 16
+"""Images of one sample that are held in memory, at most."""
+
+
+def tar_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
+    """Yield the pictures in the order of the tar. Links in it are passed over.
+
+    Where a header is damaged, reading goes on at the next whole one, and `on_loss` is told. Raises
+    SourceError for what is no tar, is cut off, or unpacks to too much.
+    """
+    last = "its beginning"
+    try:
+        reader = TarReader(
+            path, limits.unpacked, lambda where, what: on_loss(f"{path.name}: {where}", f"damaged: {what}")
+        )
+        with closing(reader):
+            for picture in _of_samples(reader, path.name, limits, on_loss):
+                last = picture.name
+                yield picture
+    except NoTar as error:
+        raise SourceError(f"{path} is not a readable tar archive: {error}") from error
+    except (CutOff, TooMuch) as error:
+        raise SourceError(f"{path} cannot be read to its end: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path} cannot be read to its end: after {last}, {error}") from error
+
+
+def _of_samples(reader: TarReader, tar: str, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
+    key, sample = "", dict[PurePosixPath, bytes]()
+    for member in reader:
+        name = PurePosixPath(member.name)
+        if not is_image_name(name):
+            continue
+        own = sample_of(name)[0]
+        if own != key or len(sample) == _SAMPLE:
+            yield from _chosen(tar, sample)
+            key, sample = own, {}
+        content = _content(member, f"{tar}/{name}", limits, on_loss)
+        if content is not None:
+            sample[name] = content
+    yield from _chosen(tar, sample)
+
+
+def _chosen(tar: str, sample: dict[PurePosixPath, bytes]) -> Iterator[RawPicture]:
+    for name in pictures_of_sample(list(sample)):
+        yield RawPicture(f"{tar}/{name}", sample[name])
+
+
+def _content(member: Member, name: str, limits: SourceLimits, on_loss: OnLoss) -> bytes | None:
+    if member.size <= limits.picture:
+        return member.read()
+    on_loss(name, f"{member.size:,} bytes are more than a picture may have ({limits.picture:,})")
+    return None
