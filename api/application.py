@@ -4,7 +4,7 @@ import threading
 
 from flask import Flask
 
-from api import auth, bodies, discovery, health, problems, request_log, resources, response_headers
+from api import addresses, auth, bodies, discovery, health, problems, request_log, resources, response_headers
 from api.context import Context, install
 from api.metrics import Metrics
 from api.web import pages
@@ -20,6 +20,7 @@ def build() -> Flask:
     # The order is that of the checks: name the request, know who asks, see that its body can be read.
     request_log.register(app)
     auth.register(app)
+    addresses.register(app)
     bodies.register(app)
     response_headers.register(app)
     problems.register(app)

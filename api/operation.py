@@ -15,6 +15,7 @@ from flask import Blueprint, Response
 from pydantic import BaseModel
 
 from api.field_errors import Part
+from api.negotiation import check_acceptable
 from api.reading import PARTS, read
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -51,6 +52,15 @@ class Operation:
         return self.view.__name__
 
     @property
+    def media_types(self) -> frozenset[str]:
+        """What a success is answered with."""
+        served: set[str] = set()
+        for status, answer in self.responses.items():
+            if 200 <= status < 300:
+                served.update(["application/json"] if isinstance(answer, type) else answer.get("content", ()))
+        return frozenset(served)
+
+    @property
     def texts(self) -> tuple[str, str]:
         """Summary and description."""
         first, _, rest = (inspect.getdoc(self.view) or "").partition("\n")
@@ -82,9 +92,11 @@ class ApiBlueprint(Blueprint):
             hints = get_type_hints(inspect.unwrap(view))
             models = {part: hints[part] for part in PARTS if part in hints}
             operation = Operation(view, tag or self._tag, responses or {}, models, example)
+            offered = operation.media_types
 
             @wraps(view)
             def answer(**segments: Any) -> Response:
+                check_acceptable(offered)
                 return cast(Response, view(**read(models, segments)))
 
             setattr(answer, _ATTRIBUTE, operation)

@@ -65,6 +65,12 @@ METHOD_NOT_ALLOWED = ProblemType(
     "The method is not allowed here",
     "The `Allow` header lists the methods that are.",
 )
+NOT_ACCEPTABLE = ProblemType(
+    "not-acceptable",
+    HTTPStatus.NOT_ACCEPTABLE,
+    "There is no answer of the wanted type",
+    "`Accept` takes none of the media types that are served here; `detail` names them.",
+)
 CONFLICT = ProblemType(
     "conflict",
     HTTPStatus.CONFLICT,
@@ -116,6 +122,7 @@ PROBLEM_TYPES = (
     NO_PICTURE,
     LOST,
     METHOD_NOT_ALLOWED,
+    NOT_ACCEPTABLE,
     CONFLICT,
     TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,

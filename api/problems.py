@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 """After how long it makes sense to ask an absent server again."""
+ERRORS_SHOWN = 50
+"""A body can be wrong in a hundred thousand places."""
 
 _BY_STATUS = {
     kind.status: kind
@@ -55,10 +57,13 @@ class Problem(Exception):
 
 
 def fields_problem(part: Part, errors: Sequence[FieldError]) -> Problem:
-    named = [{"in": part, "pointer": error.pointer, "detail": error.detail} for error in errors]
+    """`errors` of one part of the request; the first of them are named."""
+    named = [
+        {"in": part, "pointer": error.pointer, "detail": error.detail} for error in errors[:ERRORS_SHOWN]
+    ]
     detail = "; ".join(f"{error['pointer'].lstrip('/') or part}: {error['detail']}" for error in named[:3])
-    if len(named) > 3:
-        detail += f"; and {len(named) - 3} more"
+    if len(errors) > 3:
+        detail += f"; and {len(errors) - 3} more" if len(errors) <= ERRORS_SHOWN else "; and many more"
     return Problem(problem_types.INVALID, detail, errors=named)
 
 

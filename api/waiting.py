@@ -5,7 +5,6 @@ hold only some of the server's threads; beyond that the preference is ignored, a
 client polls.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,15 +14,26 @@ T = TypeVar("T")
 
 MAXIMUM_SECONDS = 60
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
-_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})\"?(?=$|[,;\s])", re.IGNORECASE)
+
+
+def readable(prefer: str | None) -> str | None:
+    """The header itself. Raises `ValueError` for a `wait` that is no number of seconds: other preferences may
+    be ignored (RFC 7240 §2), but whoever wrote that one means something by it.
+    """
+    preferred_wait(prefer)
+    return prefer
 
 
 def preferred_wait(prefer: str | None) -> int:
-    """Seconds that the client is ready to wait, 0 to 60. What the header cannot say is ignored, as RFC 7240
-    §2 wants.
-    """
-    found = _WAIT.search(prefer or "")
-    return min(int(found[1]), MAXIMUM_SECONDS) if found else 0
+    """Seconds that the client is ready to wait, 0 to 60; 0 if it does not say."""
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            digits = value.strip().strip('"')
+            if not (digits.isascii() and digits.isdecimal()):
+                raise ValueError(f"has a wait that must be whole seconds, as in wait=30; got {digits!r:.40}")
+            return min(int(digits[:10]), MAXIMUM_SECONDS)
+    return 0
 
 
 def wait_for(

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from services.errors import Invalid, NotFound, Unauthenticated
 from services.schema import ApiKeyRow
+from services.times import not_in_the_future
 
 SCOPES = ("read", "jobs:write", "admin")
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -49,8 +50,8 @@ def create_key(
 ) -> tuple[KeyView, str]:
     """Add a key; returns it and its token, `imago_<8-character id>_<secret>`, which cannot be had again.
 
-    Raises `Invalid` for an empty name, an unknown scope, or an expiry without time zone. Takes effect when
-    the transaction commits.
+    Raises `Invalid` for an empty name, an unknown scope, or an expiry that is past or has no
+    time zone. Takes effect when the transaction commits.
     """
     if not name.strip() or len(name) > 100:
         raise Invalid.field("/name", "must have 1 to 100 characters")
@@ -60,6 +61,8 @@ def create_key(
         raise Invalid.field("/scopes", f"must be one or more of {', '.join(SCOPES)}; got {got}")
     if expires_at is not None and expires_at.tzinfo is None:
         raise Invalid.field("/expires_at", "must have a time zone, as in 2030-01-01T00:00:00Z")
+    if expires_at is not None and (past := not_in_the_future(expires_at)):
+        raise Invalid.field("/expires_at", past)
     id = "".join(secrets.choice(_ALPHABET) for _ in range(8))
     secret = secrets.token_urlsafe(32)
     row = ApiKeyRow(

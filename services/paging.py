@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -10,6 +11,7 @@ from services.errors import Invalid
 
 T = TypeVar("T")
 _LARGEST = 200
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -47,5 +49,7 @@ def decode_cursor(list_name: str, cursor: str, kinds: tuple[type, ...]) -> list[
 
 
 def _storable(key: Sequence[str | int]) -> bool:
-    """Whether the database could compare with it: no NUL in a text, 64 bits at most in a number."""
-    return all("\0" not in part if isinstance(part, str) else -(2**63) <= part < 2**63 for part in key)
+    """Whether it can be the key of a row: no NUL or half a surrogate pair in a text, numbers of 31 bits."""
+    return all(
+        not _UNSTORABLE.search(part) if isinstance(part, str) else 0 <= part < 2**31 - 1 for part in key
+    )

@@ -1,6 +1,5 @@
 """What can be known of a training before it begins. Reads the catalog, writes nothing."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from sqlalchemy.orm import Session
 from services import catalog
 from services.catalog import Layer, Network
 from services.errors import FieldError, Invalid, NotFound
+from services.times import not_in_the_future
 from services.training_presets import check_preset, preset_of
 from services.training_request import TrainingRequest
 
@@ -47,10 +47,8 @@ def _schedule(request: TrainingRequest) -> list[FieldError]:
         errors.append(
             FieldError("/training/pictures", "is required unless until or a preset says when to end")
         )
-    if request.until is not None and request.until <= datetime.now(UTC):
-        errors.append(
-            FieldError("/training/until", f"must be in the future; got {request.until.isoformat()}")
-        )
+    if request.until is not None and (past := not_in_the_future(request.until)):
+        errors.append(FieldError("/training/until", past))
     return errors
 
 
@@ -61,8 +59,16 @@ def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldErro
     return [
         FieldError(f"/training/sources/{index}", f"{source!r} does not exist below the data root")
         for index, source in enumerate(request.sources)
-        if not (data_root / source).exists()
+        if not _exists(data_root / source)
     ]
+
+
+def _exists(path: Path) -> bool:
+    """Whether the operating system finds it; a name that it cannot even look for is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _network(session: Session, id: str, where: str) -> tuple[Network | None, list[FieldError]]:

@@ -5,9 +5,13 @@ import re
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
+
+from services.times import Moment
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+LONGEST_NAME = 255
+"""Bytes of the name of a file or folder: what file systems take."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -19,6 +23,9 @@ def _below_the_root(source: str) -> str:
             "must be a name below the data root of the workers, such as birds or sets/birds.tar: "
             f"neither absolute nor with '..'; got {source!r:.80}"
         )
+    longest = max(len(part.encode(errors="replace")) for part in path.parts)
+    if longest > LONGEST_NAME:
+        raise ValueError(f"must have names of at most {LONGEST_NAME} bytes each, got one of {longest}")
     return str(path)
 
 
@@ -100,7 +107,7 @@ class TrainingRequest(BaseModel):
         StrictInt | None, Field(ge=1, le=10**11, description="Pictures to see in all, repeats included")
     ] = None
     until: Annotated[
-        AwareDatetime | None, Field(description="End by then at the latest: the learning rate adapts")
+        Moment | None, Field(description="End by then at the latest: the learning rate adapts")
     ] = None
     preset: Annotated[
         str | None,

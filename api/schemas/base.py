@@ -1,13 +1,28 @@
 """What all requests and all representations share."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
 
 T = TypeVar("T")
+
+
+def _digits(sent: object) -> object:
+    """Pydantic reads ` 7`, `+7`, `7.0` and `1_000` as numbers, which other readers do not."""
+    if isinstance(sent, str) and not re.fullmatch(r"-?[0-9]{1,19}", sent):
+        raise PydanticCustomError("int_parsing", "must be a whole number")
+    return sent
+
+
+Whole = Annotated[int, BeforeValidator(_digits)]
+"""A whole number in an address."""
+PRINTABLE = r"^[\x20-\x7e]+$"
+"""What may stand in a header everywhere."""
 
 
 class RequestModel(BaseModel):
@@ -33,7 +48,7 @@ class NoQuery(RequestModel):
 
 
 class PageQuery(RequestModel):
-    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAXIMUM_LIMIT, description="How many to return at most.")
+    limit: Whole = Field(DEFAULT_LIMIT, ge=1, le=MAXIMUM_LIMIT, description="How many to return at most.")
     cursor: str | None = Field(None, max_length=1000, description="`next_cursor` of the page before.")
 
 

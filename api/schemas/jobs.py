@@ -1,11 +1,22 @@
 """Jobs: what is submitted, how far it is, what came of it."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.paths import job_page, job_path
-from api.schemas.base import HeaderModel, Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time
+from api.schemas.base import (
+    PRINTABLE,
+    HeaderModel,
+    Name,
+    Page,
+    PageQuery,
+    Representation,
+    RequestModel,
+    SelfLink,
+    Time,
+)
+from api.waiting import readable
 from services import jobs
 from services.schema import JobState, Lane
 
@@ -22,9 +33,10 @@ class JobListQuery(PageQuery):
 
 
 class PreferHeaders(HeaderModel):
-    prefer: str | None = Field(
+    prefer: Annotated[str | None, AfterValidator(readable)] = Field(
         None,
         alias="Prefer",
+        max_length=1000,
         description="`wait=N` holds the answer back until the job has ended, at most N (≤ 60) seconds.",
     )
 
@@ -35,6 +47,7 @@ class SubmitHeaders(PreferHeaders):
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
+        pattern=PRINTABLE,
         description="The same request under the same key answers with the job that it made the first time.",
     )
 

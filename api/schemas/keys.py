@@ -2,11 +2,12 @@
 
 from typing import Literal, Self
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from api.paths import path_to
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time
 from services import access
+from services.times import Moment
 
 ScopeName = Literal["read", "jobs:write", "admin"]
 
@@ -16,9 +17,14 @@ class KeyPath(RequestModel):
 
 
 class CreateKey(RequestModel):
-    name: str = Field(min_length=1, max_length=100, description="Whose it is or what for.")
-    scopes: list[ScopeName] = Field(min_length=1, description="`admin` includes the others.")
-    expires_at: AwareDatetime | None = Field(None, description="With time zone; null for never.")
+    name: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
+        description="Whose it is or what for.",
+    )
+    scopes: list[ScopeName] = Field(min_length=1, max_length=10, description="`admin` includes the others.")
+    expires_at: Moment | None = Field(None, description="In the future, with time zone; null for never.")
 
 
 class Me(Representation):

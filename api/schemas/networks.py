@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.paths import layer_path, network_path, path_to, unit_path, visualization_path
-from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time
+from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time, Whole
 from services import catalog
 
 
@@ -18,7 +18,7 @@ class LayerPath(NetworkPath):
 
 
 class UnitPath(LayerPath):
-    unit: int = Field(ge=0, le=2**31 - 1, description="Number of a neuron or channel, from 0.")
+    unit: Whole = Field(ge=0, le=2**31 - 1, description="Number of a neuron or channel, from 0.")
 
 
 class NetworkLinks(SelfLink):

@@ -5,7 +5,18 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.paths import path_to
-from api.schemas.base import HeaderModel, Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time
+from api.schemas.base import (
+    PRINTABLE,
+    HeaderModel,
+    Name,
+    Page,
+    PageQuery,
+    Representation,
+    RequestModel,
+    SelfLink,
+    Time,
+    Whole,
+)
 from services.schema import TrainingState
 from services.trainings import Sample, TrainingRequest, TrainingView
 
@@ -29,6 +40,7 @@ class TrainHeaders(HeaderModel):
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
+        pattern=PRINTABLE,
         description="The same request under the same key answers with the training that it made first.",
     )
 
@@ -38,7 +50,7 @@ class TrainingPath(RequestModel):
 
 
 class SamplePath(TrainingPath):
-    pictures: int = Field(ge=0, le=2**62, description="Pictures that it had seen.")
+    pictures: Whole = Field(ge=0, le=2**62, description="Pictures that it had seen.")
 
 
 class TrainingListQuery(PageQuery):

@@ -6,7 +6,17 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.paths import layer_path, network_path, unit_path, visualization_path
-from api.schemas.base import Name, NoQuery, Page, PageQuery, Representation, RequestModel, SelfLink, Time
+from api.schemas.base import (
+    Name,
+    NoQuery,
+    Page,
+    PageQuery,
+    Representation,
+    RequestModel,
+    SelfLink,
+    Time,
+    Whole,
+)
 from api.schemas.networks import Unit
 from services import catalog
 from services.jobs import JobItem
@@ -26,7 +36,7 @@ class ItemListQuery(PageQuery):
 class SearchQuery(ItemListQuery):
     network: Name | None = Field(None, description="Id of a network.")
     layer: Name | None = Field(None, description="Name of a layer; needs `network`.")
-    unit: int | None = Field(None, ge=0, le=2**31 - 1, description="Number of a unit; needs `layer`.")
+    unit: Whole | None = Field(None, ge=0, le=2**31 - 1, description="Number of a unit; needs `layer`.")
 
 
 class ImageQuery(NoQuery):

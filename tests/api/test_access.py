@@ -5,6 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from services.database import Database
+from services.schema import ApiKeyRow
 from tests.api.conftest import Start
 from tests.api.scene import job_body, row_counts, with_key
 
@@ -77,9 +78,12 @@ def test_an_admin_creates_lists_and_revokes_keys(app: Flask, database: Database)
 
 def test_an_expired_key_is_refused(app: Flask, database: Database) -> None:
     admin = with_key(app, database, "admin")
-    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
-    body = {"name": "old", "scopes": ["read"], "expires_at": yesterday}
-    token = admin.post("/v1/keys", json=body).get_json()["token"]
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    body = {"name": "old", "scopes": ["read"], "expires_at": tomorrow}
+    created = admin.post("/v1/keys", json=body).get_json()
+    token = created["token"]
+    with database.session() as session:
+        session.get_one(ApiKeyRow, created["id"]).expires_at = datetime.now(UTC) - timedelta(seconds=1)
     answer = app.test_client().get("/v1/me", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 401
     assert "expired" in answer.get_json()["detail"]
@@ -93,7 +97,22 @@ def test_an_expired_key_is_refused(app: Flask, database: Database) -> None:
         ({"name": "  ", "scopes": ["read"]}, "/name"),
         ({"name": "a", "scopes": []}, "/scopes"),
         ({"name": "a", "scopes": ["root"]}, "/scopes/0"),
-        ({"name": "a", "scopes": ["read"], "expires_at": "2030-01-01T00:00:00"}, "/expires_at"),
+        ({"name": "a\nb", "scopes": ["read"]}, "/name"),
+        *(
+            ({"name": "a", "scopes": ["read"], "expires_at": moment}, "/expires_at")
+            for moment in (
+                "2030-01-01T00:00:00",  # of which zone?
+                "2001-01-01T00:00:00Z",  # past
+                "9999-12-31T23:59:59-12:00",  # no database could hold it
+                "2999-01-01T00:00:00Z",
+                "2030-01-01",
+                "1e10",
+                "0",
+                0,
+                10**12,
+                True,
+            )
+        ),
         ({"name": "a", "scopes": ["read"], "token": "mine"}, "/token"),
     ],
 )

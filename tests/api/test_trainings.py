@@ -70,6 +70,14 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"sources": ["/etc"]}, "/training/sources/0", "below the data root"),
         ({"sources": ["a", "b/../../c"]}, "/training/sources/1", "neither absolute nor with '..'"),
         ({"sources": ["a\\b"]}, "/training/sources/0", "below the data root"),
+        ({"sources": ["a/" + "n" * 256]}, "/training/sources/0", "at most 255 bytes"),
+        ({"sources": ["ä" * 128]}, "/training/sources/0", "at most 255 bytes"),
+        ({"until": "9999-12-31T23:59:59-12:00"}, "/training/until", "a hundred years"),
+        ({"until": 4_000_000_000}, "/training/until", "4000000000"),
+        ({"until": "4e9"}, "/training/until", "2030-01-31T12:00:00Z"),
+        ({"learning_rate": "0.1"}, "/training/learning_rate", "must be a number"),
+        ({"learning_rate": True}, "/training/learning_rate", "must be a number"),
+        ({"options": {"a": {"b": 2**64}}}, "/training/options/a/b", "64 bits"),
         ({"encoder": {"network": "resnet1.nope"}}, "/training/encoder/network", "There is no network"),
         ({"encoder": {"network": "small.random"}}, "/training/encoder/network", "is a file of weights"),
         ({"encoder": {"layer": "global_pol"}}, "/training/encoder/layer", f"{ENCODER} has: {LAYER}"),
@@ -85,7 +93,7 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"pictures": 0}, "/training/pictures", "at least 1"),
         ({"pictures": None}, "/training/pictures", "is required unless until or a preset"),
         ({"until": "2020-01-01T00:00:00Z"}, "/training/until", "must be in the future"),
-        ({"until": "2040-01-01T00:00:00"}, "/training/until", "timezone"),
+        ({"until": "2040-01-01T00:00:00"}, "/training/until", "zone"),
         ({"batch": 1}, "/training/batch", "at least 2"),
         ({"minimum": 1}, "/training/minimum", "at least 8"),
         ({"preset": "--run"}, "/training/preset", "must match"),
@@ -144,7 +152,7 @@ def test_a_number_that_is_too_large_is_refused(client: FlaskClient) -> None:
     text = json.dumps(body(options={"layout_weight": 0.5})).replace("0.5", "1e999")
     answer = client.post("/v1/generators", data=text, content_type="application/json")
     assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.get_json()["errors"]] == ["/training/options"]
+    assert [error["pointer"] for error in answer.get_json()["errors"]] == ["/training/options/layout_weight"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from services import access
 from services.database import Database
 from services.errors import Invalid, NotFound, Unauthenticated
+from services.schema import ApiKeyRow
 
 
 def test_a_key_is_known_by_its_token_and_kept_as_a_hash(staged: Database) -> None:
@@ -42,9 +43,10 @@ def test_what_is_not_a_known_key_is_refused(staged: Database) -> None:
 
 def test_an_expired_and_a_revoked_key_are_refused(staged: Database) -> None:
     with staged.session() as session:
-        _, late = access.create_key(
-            session, "late", ["read"], expires_at=datetime.now(UTC) - timedelta(seconds=1)
+        late_key, late = access.create_key(
+            session, "late", ["read"], expires_at=datetime.now(UTC) + timedelta(hours=1)
         )
+        session.get_one(ApiKeyRow, late_key.id).expires_at = datetime.now(UTC) - timedelta(seconds=1)
         _, valid = access.create_key(
             session, "valid", ["read"], expires_at=datetime.now(UTC) + timedelta(hours=1)
         )
@@ -91,3 +93,5 @@ def test_a_key_needs_a_name_and_known_scopes(
         access.create_key(session, name, scopes)
     with pytest.raises(Invalid, match="/expires_at"), staged.session() as session:
         access.create_key(session, "k", ["read"], expires_at=datetime(2030, 1, 1))
+    with pytest.raises(Invalid, match="future"), staged.session() as session:
+        access.create_key(session, "k", ["read"], expires_at=datetime(2001, 1, 1, tzinfo=UTC))
