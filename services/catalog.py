@@ -1,29 +1,28 @@
 """The catalog, whole: networks, layers and units, generators. Callers need to know this module only."""
 
 from services.generators import Generator, get_generator, list_generators, register_generator
+from services.inspections import (
+    LayerRecord,
+    next_pending_network,
+    record_inspection,
+    record_inspection_failure,
+)
 from services.layers import (
     OUTPUT_ALIASES,
     Layer,
     MapBounds,
     Unit,
+    current_sha256,
     get_layer,
     get_unit,
+    labels_of_layer,
     list_layers,
     list_units,
     map_at,
     unit_labels,
 )
-from services.networks import (
-    LayerRecord,
-    Network,
-    RegisterNetwork,
-    get_network,
-    list_networks,
-    next_pending_network,
-    record_inspection,
-    record_inspection_failure,
-    register_network,
-)
+from services.network_request import RegisterNetwork
+from services.networks import Network, get_network, list_networks, register_network
 
 __all__ = [
     "OUTPUT_ALIASES",
@@ -34,10 +33,12 @@ __all__ = [
     "Network",
     "RegisterNetwork",
     "Unit",
+    "current_sha256",
     "get_generator",
     "get_layer",
     "get_network",
     "get_unit",
+    "labels_of_layer",
     "list_generators",
     "list_layers",
     "list_networks",

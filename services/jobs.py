@@ -113,9 +113,7 @@ def items(
         rows = session.execute(_PAGE_OF_STATE, {**given, "state": known_state(State, state)}).all()
     following = encode_cursor("items", [rows[limit - 1].ordinal]) if len(rows) > limit else None
     labels = {
-        (row.network_id, row.layer): catalog.unit_labels(
-            session, catalog.get_layer(session, row.network_id, row.layer)
-        )
+        (row.network_id, row.layer): catalog.labels_of_layer(session, row.network_id, row.layer)
         for row in {(row.network_id, row.layer): row for row in rows[:limit]}.values()
     }
     return Page(tuple(_item(row, labels[row.network_id, row.layer]) for row in rows[:limit]), following)

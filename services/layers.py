@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services.errors import NotFound
-from services.nearest import instead
+from services.nearest import means_output, nearest
 from services.networks import get_network
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.schema import LayerRow, NetworkRow, State, VisualizationRow
@@ -58,7 +58,7 @@ def list_layers(
 ) -> Page[Layer]:
     """Layers in execution order. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
     get_network(session, network)
-    query = sa.select(LayerRow).where(LayerRow.network_id == network)
+    query = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
     if cursor is not None:
         query = query.where(LayerRow.ordinal > decode_cursor("layers", cursor, (int,))[0])
     rows = session.scalars(query.order_by(LayerRow.ordinal).limit(limit_of(limit) + 1)).all()
@@ -69,14 +69,33 @@ def list_layers(
 def get_layer(session: Session, network: str, name: str) -> Layer:
     """The layer of that name; `output` and `logits` are the output layer. Raises `NotFound`."""
     row = session.get(LayerRow, (network, name))
-    if row is None and name in OUTPUT_ALIASES:
-        outputs = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.kind == "output")
-        row = session.scalars(outputs.order_by(LayerRow.ordinal.desc()).limit(1)).first()
-    if row is None:
-        get_network(session, network)
-        names = sa.select(LayerRow.name).where(LayerRow.network_id == network)
-        raise NotFound("layer", name, instead(session, names, name, f"{network} has"))
-    return _view(row)
+    if row is not None and row.is_current:
+        return _view(row)
+    current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
+    output = session.scalars(
+        current.where(LayerRow.kind == "output").order_by(LayerRow.ordinal.desc()).limit(1)
+    ).first()
+    if output is not None and name in OUTPUT_ALIASES:
+        return _view(output)
+    get_network(session, network)
+    names = list(session.scalars(current.with_only_columns(LayerRow.name).order_by(LayerRow.ordinal)))
+    raise NotFound("layer", name, _instead(network, name, names, output.name if output else None))
+
+
+def _instead(network: str, wrong: str, names: Sequence[str], output: str | None) -> str:
+    """What a network has instead of the layer `wrong`: names like it, and the output if it may be meant."""
+    if not names:
+        return ""
+    if wrong in OUTPUT_ALIASES:
+        last = names[-5:]
+        return (
+            f"{network} has no output layer: what it returns is not what one of its layers gives. The last "
+            f"of its layers are: {', '.join(last)}{', …' if len(names) > len(last) else ''}."
+        )
+    near = list(nearest(wrong, names))
+    if output is not None and means_output(wrong):
+        near = ["output", *[name for name in near if name != output][:4]]
+    return f"{network} has: {', '.join(near)}{', …' if len(names) > len(near) else ''}."
 
 
 def map_at(layer: Layer, own_size: int, input_size: int) -> MapBounds:
@@ -105,9 +124,7 @@ def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:
     """Raises `NotFound` when the layer has no such unit."""
     found = get_layer(session, network, layer)
     if not 0 <= unit < found.units:
-        raise NotFound(
-            "unit", str(unit), f"Layer {found.name!r} has {found.units} units (0–{found.units - 1})."
-        )
+        raise NotFound("unit", str(unit), f"Layer {layer!r} has {found.units} units (0–{found.units - 1}).")
     return _units(session, found, unit, unit + 1)[0]
 
 
@@ -128,6 +145,7 @@ def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:
         sa.select(table.unit, table.digest, table.activation)
         .where(table.network_id == layer.network, table.layer == layer.name)
         .where(table.unit >= first, table.unit < end, table.state == State.DONE)
+        .where(table.network_sha256 == current_sha256(layer.network))
         .order_by(table.unit, table.activation.desc().nulls_last(), table.digest)
     )
     pictures: dict[int, list[tuple[str, float | None]]] = {}
@@ -147,12 +165,23 @@ def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:
     ]
 
 
+def current_sha256(network: str) -> sa.ScalarSelect[str | None]:
+    """What pictures of the network as it is now name it by: those of earlier inspections name another."""
+    return sa.select(NetworkRow.spec_sha256).where(NetworkRow.id == network).scalar_subquery()
+
+
 def unit_labels(session: Session, layer: Layer) -> Sequence[str]:
     """Names of the layer's units: those of the network's classes for its output layer, none for any other."""
     if layer.kind != "output":
         return ()
     labels = session.scalar(sa.select(NetworkRow.labels).where(NetworkRow.id == layer.network)) or []
     return labels if len(labels) == layer.units else ()
+
+
+def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]:
+    """The same for a layer by its own name, which may be one that the network has no more."""
+    row = session.get(LayerRow, (network, layer))
+    return () if row is None or not row.is_current else unit_labels(session, _view(row))
 
 
 def _view(row: LayerRow) -> Layer:

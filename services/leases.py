@@ -64,6 +64,7 @@ class Claim:
     lease_id: int
     batch_key: str
     network_id: str
+    network_sha256: str
     layer: str
     generator_id: str
     recipe: Recipe
@@ -141,8 +142,8 @@ _TAKE = text("""
     UPDATE visualizations v SET state = 'leased', lease_id = :lease, not_before = NULL
     FROM recipes
     WHERE v.digest = ANY(CAST(:digests AS text[])) AND recipes.digest = v.recipe_digest
-    RETURNING v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.generator_id, v.seed,
-        v.attempt, v.queue_order, recipes.technique, recipes.parameters
+    RETURNING v.digest, v.network_id, v.network_sha256, v.layer, v.unit, v.position_y, v.position_x,
+        v.generator_id, v.seed, v.attempt, v.queue_order, recipes.technique, recipes.parameters
 """)
 _START_JOBS = text("""
     UPDATE jobs SET state = 'running', started_at = clock_timestamp()
@@ -251,6 +252,7 @@ def claim(
         lease_id,
         head.batch_key,
         first.network_id,
+        first.network_sha256,
         first.layer,
         first.generator_id,
         Recipe(first.technique, first.parameters),

@@ -1,97 +1,74 @@
 """Networks: registered by anyone, inspected by a worker, then fixed for ever."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.access import Principal
-from services.errors import Conflict, FieldError, Invalid, NotFound
+from services.errors import Conflict, NotFound
 from services.nearest import instead
+from services.network_request import RegisterNetwork, columns_of
 from services.ownership import check_may_change, owner_of
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
-from services.plain_text import storable
-from services.schema import LayerRow, NetworkRow
-
-_LITE = re.compile(r"efficientnet_lite\d\.imagenet")
-_ARCHITECTURE_OF_FILE = re.compile(r"(torchvision|timm):[A-Za-z0-9_]+")
-_INSPECTION_TRIES = 3
-_NEVER_INSPECTED = (
-    f"The inspection was begun {_INSPECTION_TRIES} times and never ended; the worker was probably "
-    "killed, most likely because the network does not fit into memory. Register it again to try once more."
-)
+from services.schema import NetworkRow
 
 
 @dataclass(frozen=True)
 class Network:
-    """`state` is pending (not yet inspected), ready or failed; what weights tell is set once it is ready."""
+    """`state` is pending (not yet inspected), ready or failed; what weights tell is set once it is ready.
+
+    `weights` is the name of a file, or the tag of published weights. `stated` holds what was stated when it
+    was registered: any of labels, mean, std, size and bgr. `spec_sha256` is what specs name it by.
+    `input_sizes` is `{"step", "least", "most"}` in pixels: the inputs that it takes besides its own, see
+    `runs_at`; None where nobody has tried. `outputs` counts the units of its output layer, None without one.
+    `inspection_due`: it was ready, and a later release has yet to look at it again.
+    """
 
     id: str
     source: str
     architecture: str
     weights: str | None
     classes: int | None
+    stated: Mapping[str, Any]
     state: str
     error: str | None
     weights_sha256: str | None
+    spec_sha256: str | None
     preprocessing: Mapping[str, Any] | None
+    input_sizes: Mapping[str, Any] | None
+    outputs: int | None
     labels: tuple[str, ...]
+    inspection_due: bool
     created_at: datetime
     inspected_at: datetime | None
 
+    @property
+    def own_size(self) -> int | None:
+        """Side of its own input in pixels."""
+        return None if self.preprocessing is None else self.preprocessing["size"]
 
-class RegisterNetwork(BaseModel):
-    """What a network is registered with. Only `id` is needed unless the weights are a file of one's own."""
+    def runs_at(self, size: int) -> bool:
+        """Whether it takes pictures of `size` pixels, as far as is known."""
+        if self.input_sizes is None or self.own_size is None or size == self.own_size:
+            return True
+        step, least, most = (self.input_sizes[name] for name in ("step", "least", "most"))
+        if step is None or size < least or (most is not None and size > most):
+            return False
+        return bool((size - self.own_size) % step == 0)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: Annotated[
-        str,
-        Field(
-            pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_-]+)+$",
-            max_length=120,
-            description="ARCHITECTURE.TAG: efficientnet_lite0.imagenet, resnet18.IMAGENET1K_V1 (torchvision),"
-            " resnet18.a1_in1k (timm)",
-        ),
-    ]
-    source: Annotated[
-        Literal["efficientnet-lite", "torchvision", "timm", "file"] | None,
-        Field(description="Where it comes from; by default told from the id"),
-    ] = None
-    architecture: Annotated[
-        str | None,
-        Field(max_length=120, description="For source file: torchvision:NAME or timm:NAME"),
-    ] = None
-    weights: Annotated[
-        str | None,
-        Field(
-            pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*\.safetensors$",
-            max_length=120,
-            description="For source file: the name of a file in the weights folder of the workers",
-        ),
-    ] = None
-    classes: Annotated[
-        int | None,
-        Field(ge=1, le=100_000, description="For source file: number of outputs, if not the usual"),
-    ] = None
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """A layer as inspected; `spatial` is (H, W), `receptive_field` and `stride` are in input pixels."""
-
-    name: str
-    kind: str
-    units: int
-    spatial: tuple[int, int] | None
-    receptive_field: int | None
-    stride: int | None
+    def sizes_accepted(self) -> str:
+        """The same in words, to follow "it takes"."""
+        sizes = self.input_sizes
+        if sizes is None or sizes["step"] is None:
+            return f"{self.own_size} pixels only"
+        most = "more" if sizes["most"] is None else str(sizes["most"])
+        steps = "" if sizes["step"] == 1 else f" in steps of {sizes['step']}"
+        return f"{sizes['least']} to {most} pixels{steps} (its own are {self.own_size})"
 
 
 def register_network(session: Session, request: RegisterNetwork, *, by: Principal | None = None) -> Network:
@@ -102,145 +79,30 @@ def register_network(session: Session, request: RegisterNetwork, *, by: Principa
     fit together, `Conflict` when the id means another network, `Forbidden` for a failed one that is not
     theirs.
     """
-    wanted = _filled_in(request)
+    wanted = columns_of(request)
     added = insert(NetworkRow).values(**wanted, owner_key_id=owner_of(by)).on_conflict_do_nothing()
     session.execute(added)
     row = session.get_one(NetworkRow, request.id, with_for_update=True, populate_existing=True)
     if row.state == "failed":
         check_may_change(row, by)
+        if any(getattr(row, name) != value for name, value in wanted.items()):
+            row.spec_sha256 = None  # another network than the one that may have had pictures before
         for name, value in wanted.items():
             setattr(row, name, value)
         row.state, row.error, row.inspection_tries, row.inspection_until = "pending", None, 0, None
         session.flush()
     elif different := [name for name, value in wanted.items() if getattr(row, name) != value]:
         name = different[0]
+        if name == "stated":
+            raise Conflict(
+                f"The network {request.id!r} is registered with other labels, mean, std, size or channels "
+                "than these. Choose another id."
+            )
         raise Conflict(
             f"The network {request.id!r} is registered with {name} {getattr(row, name)!r}; "
             f"got {wanted[name]!r}. Choose another id."
         )
-    return _view(row)
-
-
-def _filled_in(request: RegisterNetwork) -> dict[str, Any]:
-    """The columns of a registration, with what can be told from the id filled in."""
-    name, tag = request.id.split(".", 1)
-    source = request.source
-    if source is None:
-        if request.weights is not None:
-            source = "file"
-        elif _LITE.fullmatch(request.id):
-            source = "efficientnet-lite"
-        else:
-            # torchvision's weights are enumeration members, in capitals; timm's tags are in small letters.
-            source = "torchvision" if tag[:1].isupper() else "timm"
-    errors = []
-    if source == "file":
-        if request.weights is None:
-            errors.append(
-                FieldError("/weights", "is required for source file: the name of a .safetensors file")
-            )
-        if request.architecture is None or not _ARCHITECTURE_OF_FILE.fullmatch(request.architecture):
-            got = f"; got {request.architecture!r}" if request.architecture else ""
-            errors.append(
-                FieldError("/architecture", f"must be torchvision:NAME or timm:NAME for source file{got}")
-            )
-    else:
-        if request.architecture not in (None, name):
-            errors.append(FieldError("/architecture", f"must be {name!r}, as in the id, or be left out"))
-        for field in ("weights", "classes"):
-            if getattr(request, field) is not None:
-                errors.append(
-                    FieldError(f"/{field}", f"is for source file only; this network is of {source}")
-                )
-    if errors:
-        raise Invalid(errors)
-    return {
-        "id": request.id,
-        "source": source,
-        "architecture": request.architecture or name,
-        "weights": request.weights,
-        "classes": request.classes,
-    }
-
-
-def next_pending_network(session: Session, *, seconds: float = 600) -> Network | None:
-    """Take a network to inspect, or None; commit before inspecting it.
-
-    No other worker gets it for that long; then it is free again, unless it has been taken three times, which
-    makes it failed.
-    """
-    row = session.scalars(
-        sa.select(NetworkRow)
-        .where(NetworkRow.state == "pending")
-        .where(sa.or_(NetworkRow.inspection_until.is_(None), NetworkRow.inspection_until < sa.func.now()))
-        .order_by(NetworkRow.created_at, NetworkRow.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .execution_options(populate_existing=True)
-    ).first()
-    if row is None:
-        return None
-    if row.inspection_tries >= _INSPECTION_TRIES:
-        record_inspection_failure(session, row.id, _NEVER_INSPECTED)
-        return None
-    row.inspection_tries += 1
-    until: datetime = session.execute(
-        sa.select(sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds))
-    ).scalar_one()
-    row.inspection_until = until
-    session.flush()
-    return _view(row)
-
-
-def record_inspection(
-    session: Session,
-    id: str,
-    *,
-    weights_sha256: str,
-    preprocessing: Mapping[str, Any],
-    labels: Sequence[str],
-    layers: Sequence[LayerRecord],
-) -> bool:
-    """Make a pending network ready, with its layers in execution order; all or nothing.
-
-    False, and nothing changes, if it is no longer pending: two workers may have inspected it.
-    """
-    row = session.get(NetworkRow, id, with_for_update=True, populate_existing=True)
-    if row is None or row.state != "pending":
-        return False
-    session.execute(
-        sa.insert(LayerRow),
-        [
-            {
-                "network_id": id,
-                "name": layer.name,
-                "ordinal": ordinal,
-                "kind": layer.kind,
-                "units": layer.units,
-                "height": layer.spatial[0] if layer.spatial else None,
-                "width": layer.spatial[1] if layer.spatial else None,
-                "receptive_field": layer.receptive_field,
-                "stride": layer.stride,
-            }
-            for ordinal, layer in enumerate(layers)
-        ],
-    )
-    row.state, row.weights_sha256, row.inspection_until = "ready", weights_sha256, None
-    row.preprocessing, row.labels = dict(preprocessing), list(labels)
-    row.inspected_at = session.execute(sa.select(sa.func.now())).scalar_one()
-    session.flush()
-    return True
-
-
-def record_inspection_failure(session: Session, id: str, message: str) -> bool:
-    """Make a pending network failed, for the reason given. False if it is no longer pending."""
-    changed = session.execute(
-        sa.update(NetworkRow)
-        .where(NetworkRow.id == id, NetworkRow.state == "pending")
-        .values(state="failed", error=storable(message), inspection_until=None, inspected_at=sa.func.now())
-        .returning(NetworkRow.id)
-    )
-    return changed.first() is not None
+    return view_of(row)
 
 
 def list_networks(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Network]:
@@ -250,7 +112,7 @@ def list_networks(session: Session, *, cursor: str | None = None, limit: int = 5
         query = query.where(NetworkRow.id > decode_cursor("networks", cursor, (str,))[0])
     rows = session.scalars(query).all()
     following = encode_cursor("networks", [rows[limit - 1].id]) if len(rows) > limit else None
-    return Page(tuple(_view(row) for row in rows[:limit]), following)
+    return Page(tuple(view_of(row) for row in rows[:limit]), following)
 
 
 def get_network(session: Session, id: str) -> Network:
@@ -258,21 +120,26 @@ def get_network(session: Session, id: str) -> Network:
     row = session.get(NetworkRow, id, populate_existing=True)
     if row is None:
         raise NotFound("network", id, instead(session, sa.select(NetworkRow.id), id, "There are"))
-    return _view(row)
+    return view_of(row)
 
 
-def _view(row: NetworkRow) -> Network:
+def view_of(row: NetworkRow) -> Network:
     return Network(
-        row.id,
-        row.source,
-        row.architecture,
-        row.weights,
-        row.classes,
-        row.state,
-        row.error,
-        row.weights_sha256,
-        row.preprocessing,
-        tuple(row.labels),
-        row.created_at,
-        row.inspected_at,
+        id=row.id,
+        source=row.source,
+        architecture=row.architecture,
+        weights=row.weights,
+        classes=row.classes,
+        stated=row.stated,
+        state=row.state,
+        error=row.error,
+        weights_sha256=row.weights_sha256,
+        spec_sha256=row.spec_sha256,
+        preprocessing=row.preprocessing,
+        input_sizes=row.input_sizes,
+        outputs=row.outputs,
+        labels=tuple(row.labels),
+        inspection_due=row.inspection_due,
+        created_at=row.created_at,
+        inspected_at=row.inspected_at,
     )

@@ -1,7 +1,8 @@
 """From a request to the specs that it asks for. Reads the catalog, writes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -56,7 +57,8 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     generator = _generator(session, request.generator)
     recipe = None
     try:
-        recipe = resolve(request.recipe.model_dump(), generator.recommended)
+        _check_input_size(network, request.recipe.parameters)
+        recipe = resolve(request.recipe.model_dump(), _suiting(network, generator.recommended))
         check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
     except Invalid as error:
         errors.extend(error.errors)
@@ -97,7 +99,30 @@ def _network(session: Session, id: str) -> Network:
         raise Invalid.field("/network", f"{id!r} could not be loaded: {network.error}")
     if network.state == "pending":
         raise Conflict(f"The network {id!r} is waiting to be inspected by a worker; try again in a moment.")
+    if network.inspection_due:
+        # What was found of it before may be wrong, and would be in the names of the pictures.
+        raise Conflict(
+            f"The network {id!r} is waiting to be inspected again, by a worker of this release; its pictures "
+            "can be read meanwhile. Try again in a moment."
+        )
     return network
+
+
+def _check_input_size(network: Network, parameters: Mapping[str, Any]) -> None:
+    """Raises `Invalid` for a size that is asked for and that the network does not take."""
+    size = parameters.get("input_size")
+    if isinstance(size, int) and not isinstance(size, bool) and not network.runs_at(size):
+        raise Invalid.field(
+            pointer("recipe", "parameters", "input_size"),
+            f"is a size that {network.id} does not run at: it takes {network.sizes_accepted()}, or null for "
+            f"its own; got {size}",
+        )
+
+
+def _suiting(network: Network, recommended: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the generator recommends, at the network's own size where it cannot run at the recommended one."""
+    size = recommended.get("input_size")
+    return recommended if size is None or network.runs_at(size) else {**recommended, "input_size": None}
 
 
 def _generator(session: Session, name: str | None) -> Generator:
@@ -126,21 +151,21 @@ def _target(
         assert network.preprocessing is not None  # a ready network has been inspected
         own_size = network.preprocessing["size"]
         bounds = catalog.map_at(layer, own_size, input_size or own_size)
-        wrong = _wrong_position(layer, target.position, bounds, input_size or own_size)
+        wrong = _wrong_position(layer, target.layer, target.position, bounds, input_size or own_size)
         if wrong:
             raise Invalid.field(pointer(*here, "position"), wrong)
         exact = bounds.most if bounds.least == bounds.most else None
         position = canonical_position(target.position, *(exact or (None, None)))
-    units = parse_units(target.units, layer=layer.name, count=layer.units, pointer=pointer(*here, "units"))
+    units = parse_units(target.units, layer=target.layer, count=layer.units, pointer=pointer(*here, "units"))
     return layer, position, units
 
 
 def _wrong_position(
-    layer: Layer, position: tuple[int, int], bounds: MapBounds, input_size: int
+    layer: Layer, called: str, position: tuple[int, int], bounds: MapBounds, input_size: int
 ) -> str | None:
     """Why no map of the layer has this place, or None if one may: the engine has the last word."""
     if layer.spatial is None:
-        return f"layer {layer.name!r} has no map to choose a place of; leave the position out"
+        return f"layer {called!r} has no map to choose a place of; leave the position out"
     y, x = position
     if bounds.most is None:
         return None if min(y, x) >= 0 else f"[y, x] are counted from 0; got [{y}, {x}]"
@@ -149,7 +174,7 @@ def _wrong_position(
         return None
     at_most = "" if bounds.least == bounds.most else "at most "
     return (
-        f"layer {layer.name!r} has a map of {at_most}{height}×{width} at {input_size} pixels: [y, x] with y "
+        f"layer {called!r} has a map of {at_most}{height}×{width} at {input_size} pixels: [y, x] with y "
         f"in 0–{height - 1} and x in 0–{width - 1}; got [{y}, {x}]"
     )
 
@@ -163,10 +188,10 @@ def _expand(
     units: Sequence[int],
     seeds: Sequence[int],
 ) -> Sequence[Planned]:
-    assert network.weights_sha256 is not None  # a CHECK of the table: a ready network has them
+    assert network.spec_sha256 is not None  # a CHECK of the table: a ready network has it
     spec = Spec(
         network.id,
-        network.weights_sha256,
+        network.spec_sha256,
         layer.name,
         units[0],
         position,

@@ -45,13 +45,15 @@ __all__ = [
 
 
 class NetworkRow(Base):
-    """A network that can be explained. Once `ready` it never changes: digests are made from its hash."""
+    """A network that can be explained. Once `ready` it changes only when it is inspected again, and digests
+    are made from `spec_sha256`, which then changes with it."""
 
     __tablename__ = "networks"
     __table_args__ = (
         one_of("source", ("efficientnet-lite", "torchvision", "timm", "file")),
         one_of("state", ("pending", "ready", "failed")),
         sa.CheckConstraint("state <> 'ready' OR weights_sha256 IS NOT NULL", name="ready_has_weights"),
+        sa.CheckConstraint("state <> 'ready' OR spec_sha256 IS NOT NULL", name="ready_has_spec_sha256"),
         sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
     )
 
@@ -60,19 +62,27 @@ class NetworkRow(Base):
     architecture: Mapped[str]
     weights: Mapped[str | None]
     classes: Mapped[int | None]
+    stated: Mapped[Json] = mapped_column(server_default="{}")
     state: Mapped[str] = mapped_column(server_default="pending")
     error: Mapped[str | None]
     weights_sha256: Mapped[str | None]
+    spec_sha256: Mapped[str | None]
     preprocessing: Mapped[Json | None]
+    input_sizes: Mapped[Json | None]
+    outputs: Mapped[int | None]
     labels: Mapped[list[Any]] = mapped_column(server_default="[]")
     owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey("api_keys.id"))
     inspection_tries: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     inspection_until: Mapped[datetime | None]
+    inspection_version: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    inspection_due: Mapped[bool] = mapped_column(server_default=sa.false())
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     inspected_at: Mapped[datetime | None]
 
 
 class LayerRow(Base):
+    """`is_current` is false for what a later inspection did not find any more."""
+
     __tablename__ = "layers"
     __table_args__ = (
         sa.CheckConstraint("units > 0", name="units"),
@@ -90,6 +100,7 @@ class LayerRow(Base):
     width: Mapped[int | None]
     receptive_field: Mapped[int | None]
     stride: Mapped[int | None]
+    is_current: Mapped[bool] = mapped_column(server_default=sa.true())
 
 
 class GeneratorRow(Base):
@@ -193,6 +204,7 @@ class VisualizationRow(Base):
 
     digest: Mapped[str] = mapped_column(Id, primary_key=True)
     network_id: Mapped[str] = mapped_column(Id)
+    network_sha256: Mapped[str]
     layer: Mapped[str] = mapped_column(Id)
     unit: Mapped[int]
     position_y: Mapped[int | None]

@@ -29,11 +29,10 @@ _CHUNK = 5000
 
 _INSERT = text("""
     INSERT INTO visualizations (
-        digest, network_id, layer, unit, position_y, position_x, generator_id, recipe_digest, seed, engine,
-        batch_key, lane, queue_order)
-    SELECT item.digest, :network, item.layer, item.unit, item.y, item.x, :generator, :recipe, item.seed,
-    :engine,
-        item.batch_key, :lane, item.queue_order
+        digest, network_id, network_sha256, layer, unit, position_y, position_x, generator_id, recipe_digest,
+        seed, engine, batch_key, lane, queue_order)
+    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, :generator, :recipe,
+        item.seed, :engine, item.batch_key, :lane, item.queue_order
     FROM unnest(
         CAST(:digests AS text[]), CAST(:layers AS text[]), CAST(:units AS int[]), CAST(:ys AS int[]),
         CAST(:xs AS int[]), CAST(:seeds AS int[]), CAST(:batch_keys AS text[]), CAST(:orders AS bigint[])
@@ -210,6 +209,7 @@ def requeue_ended(
 def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:
     return {
         "network": planned.network.id,
+        "network_sha256": planned.network.spec_sha256,
         "generator": planned.generator.id,
         "recipe": planned.recipe.digest,
         "engine": ENGINE_VERSION,

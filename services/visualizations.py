@@ -12,7 +12,7 @@ from services import catalog
 from services.errors import Invalid, NotFound
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.recipes import Recipe
-from services.schema import GeneratorRow, Lane, NetworkRow, RecipeRow, State, VisualizationRow
+from services.schema import GeneratorRow, Lane, RecipeRow, State, VisualizationRow
 from services.spec import Spec
 
 _KEY = (
@@ -117,6 +117,7 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
         _query()
         .where(VisualizationRow.network_id == network, VisualizationRow.layer == found.layer)
         .where(VisualizationRow.unit == unit, VisualizationRow.state == State.DONE)
+        .where(VisualizationRow.network_sha256 == catalog.current_sha256(network))
         .order_by(
             VisualizationRow.position_y.is_not(None),
             VisualizationRow.activation.desc().nulls_last(),
@@ -127,13 +128,12 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
     return next(iter(_views(session, chosen)), None)
 
 
-_Row = tuple[VisualizationRow, str | None, str, RecipeRow]
+_Row = tuple[VisualizationRow, str, RecipeRow]
 
 
 def _query() -> sa.Select[*_Row]:
     return (
-        sa.select(VisualizationRow, NetworkRow.weights_sha256, GeneratorRow.weights_sha256, RecipeRow)
-        .join(NetworkRow, NetworkRow.id == VisualizationRow.network_id)
+        sa.select(VisualizationRow, GeneratorRow.weights_sha256, RecipeRow)
         .join(GeneratorRow, GeneratorRow.id == VisualizationRow.generator_id)
         .join(RecipeRow, RecipeRow.digest == VisualizationRow.recipe_digest)
         .execution_options(populate_existing=True)
@@ -143,14 +143,13 @@ def _query() -> sa.Select[*_Row]:
 def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
     labels: dict[tuple[str, str], Sequence[str]] = {}
     found = []
-    for row, network_sha256, generator_sha256, recipe in session.execute(query):
-        assert network_sha256 is not None  # a CHECK of the table: a ready network has them
+    for row, generator_sha256, recipe in session.execute(query):
         place = row.network_id, row.layer
         if place not in labels:
-            labels[place] = catalog.unit_labels(session, catalog.get_layer(session, *place))
+            labels[place] = catalog.labels_of_layer(session, *place)
         spec = Spec(
             row.network_id,
-            network_sha256,
+            row.network_sha256,
             row.layer,
             row.unit,
             None if row.position_y is None or row.position_x is None else (row.position_y, row.position_x),

@@ -171,7 +171,7 @@ class BatchRunner:
     def _ascend(self, claim: Claim, keeper: LeaseKeeper) -> Computed:
         parameters = technique_parameters(claim.recipe.technique, claim.recipe.parameters)
         items = self._keep_what_fits(claim, parameters.steps)
-        network = self._persist(lambda: self._runtime.network(claim.network_id), keeper)
+        network = self._persist(lambda: self._runtime.network(claim.network_id, claim.network_sha256), keeper)
         generator = self._persist(lambda: self._runtime.generator(claim.generator_id), keeper)
 
         def on_step(step: int) -> None:

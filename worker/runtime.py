@@ -1,7 +1,8 @@
 """What is kept on the device: networks and generators, least recently used goes first."""
 
+import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Generic, TypeVar, cast
 
 from services import catalog
@@ -13,7 +14,7 @@ from worker.devices import Device
 from worker.generator_cache import GeneratorCache, GeneratorFileAbsent
 from worker.synthesis.generator_file import GeneratorFileError, load_generator
 from worker.synthesis.generators import Generator
-from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
+from worker.synthesis.networks import Network, NetworkError, NetworkReference, Stated, load_network
 from worker.synthesis.sources.contract import SourceName
 from worker.weight_files import WeightFileError, locate
 
@@ -34,7 +35,12 @@ class Unloadable(Exception):
 def reference_of(row: catalog.Network) -> NetworkReference:
     """What the engine needs to know to load a network of the catalog."""
     source = cast(SourceName, row.source)  # a CHECK of the table allows no other
-    return NetworkReference(row.id, source, row.architecture, row.weights, row.classes)
+    return NetworkReference(row.id, source, row.architecture, row.weights, row.classes, _stated(row.stated))
+
+
+def _stated(given: Mapping[str, Any]) -> Stated:
+    """The row's JSON has lists."""
+    return Stated(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
 
 
 class LeastRecentlyUsed(Generic[K, V]):
@@ -71,9 +77,17 @@ class Runtime:
         self._networks: LeastRecentlyUsed[tuple[str, str], Network] = LeastRecentlyUsed(NETWORKS_KEPT)
         self._generators: LeastRecentlyUsed[str, Generator] = LeastRecentlyUsed(GENERATORS_KEPT)
 
-    def network(self, network_id: str) -> Network:
-        """The network, on the device. Raises `Unloadable`, or `Unavailable` when the database is away."""
-        reference, sha256 = self._network_row(network_id)
+    def network(self, network_id: str, spec_sha256: str) -> Network:
+        """The network, on the device, as specs name it by `spec_sha256`. Raises `Unloadable`, or
+        `Unavailable` when the database is away."""
+        reference, sha256, current = self._network_row(network_id)
+        if current != spec_sha256:
+            # Asked for before the network was inspected again: these digests name other facts than it has.
+            raise Unloadable(
+                "network_changed",
+                f"A later inspection of {network_id} found another output or another input than it had when "
+                "this was asked for. Ask for it again.",
+            )
 
         def load() -> Network:
             try:
@@ -93,7 +107,7 @@ class Runtime:
                 )
             return network
 
-        return self._networks.get((network_id, sha256), load)
+        return self._networks.get((network_id, current), load)
 
     def generator(self, generator_id: str) -> Generator:
         """The generator, on the device. Raises `Unloadable`, or `Unavailable` when the database or the store
@@ -116,7 +130,7 @@ class Runtime:
         if reference.source != "file":
             return reference
         path = locate(reference.weights or "", self._settings.weights_folder)
-        return NetworkReference(reference.id, "file", reference.architecture, str(path), reference.classes)
+        return dataclasses.replace(reference, weights=str(path))
 
     def let_go(self) -> None:
         """Drop from the device what is not in use: after running out of memory, the next batch loads what it
@@ -125,11 +139,12 @@ class Runtime:
         self._generators.clear()
         self.device.free_cached_memory()
 
-    def _network_row(self, network_id: str) -> tuple[NetworkReference, str]:
+    def _network_row(self, network_id: str) -> tuple[NetworkReference, str, str]:
+        """What to load, the hash of its weights, and what specs name it by."""
         try:
             with self._database.session() as session:
                 row = catalog.get_network(session, network_id)
-                return reference_of(row), row.weights_sha256 or ""
+                return reference_of(row), row.weights_sha256 or "", row.spec_sha256 or ""
         except NotFound as error:
             raise Unloadable("network_unknown", str(error)) from error
 

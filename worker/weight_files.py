@@ -11,7 +11,8 @@ def locate(name: str, folder: Path | None) -> Path:
     """The file `name` inside `folder`, symbolic links resolved. Raises `WeightFileError`."""
     if folder is None:
         raise WeightFileError(
-            f"{name!r} is a file, but this worker has no weights folder (IMAGO_WEIGHTS_FOLDER)."
+            f"{name!r} is a file, but this worker has no weights folder: IMAGO_WEIGHTS_FOLDER names it "
+            "(`make up` makes .imago/weights)."
         )
     root = folder.resolve()
     path = (root / name).resolve()
@@ -20,5 +21,8 @@ def locate(name: str, folder: Path | None) -> Path:
     if path.suffix != ".safetensors":
         raise WeightFileError(f"{name!r} must be a .safetensors file.")
     if not path.is_file():
-        raise WeightFileError(f"There is no file {name!r} in the weights folder of this worker.")
+        raise WeightFileError(
+            f"There is no file {name!r} in the weights folder of this worker, {folder} "
+            "(IMAGO_WEIGHTS_FOLDER). Put it there and register the network again."
+        )
     return path

@@ -25,6 +25,16 @@ class NetworkLinks(SelfLink):
     layers: str
 
 
+class InputSizes(Representation):
+    """Sides of square inputs in pixels: `own`, and each from `least` to `most` that differs from it by a
+    multiple of `step`."""
+
+    own: int
+    step: int | None = Field(description="Null where it runs at its own size only.")
+    least: int
+    most: int | None = Field(description="Null where no limit is known.")
+
+
 class Network(Representation):
     """A network that can be explained, once a worker has inspected it (`ready`)."""
 
@@ -34,10 +44,18 @@ class Network(Representation):
     error: str | None = Field(description="Why it cannot be used, where `state` is failed.")
     source: str
     architecture: str
-    weights: str | None = Field(description="Name of the weights' file, where `source` is file.")
+    weights: str | None = Field(description="Name of the weights' file for source file, else their tag.")
     weights_sha256: str | None
+    network_sha256: str | None = Field(
+        description="What the digests of its pictures name it by: the hash of its weights, or of these with "
+        "what was stated of them."
+    )
     preprocessing: dict[str, Any] | None = Field(description="How an image becomes its input.")
-    classes: int | None = Field(description="Number of named classes of its output.")
+    input_sizes: InputSizes | None = Field(description="Inputs that it runs at; null until it is inspected.")
+    inspection_due: bool = Field(
+        description="Whether it is to be inspected again after an upgrade before more pictures can be made."
+    )
+    classes: int | None = Field(description="Number of classes of its output; null where it has no output.")
     labels: list[str] = Field(description="Names of the classes; empty in lists.")
     created_at: Time
     inspected_at: Time | None
@@ -54,8 +72,11 @@ class Network(Representation):
                 "architecture": network.architecture,
                 "weights": network.weights,
                 "weights_sha256": network.weights_sha256,
+                "network_sha256": network.spec_sha256,
                 "preprocessing": network.preprocessing,
-                "classes": len(network.labels) or network.classes,
+                "input_sizes": network.input_sizes and {"own": network.own_size, **network.input_sizes},
+                "inspection_due": network.inspection_due,
+                "classes": network.outputs or len(network.labels) or network.classes,
                 "labels": list(network.labels) if with_labels else [],
                 "created_at": network.created_at,
                 "inspected_at": network.inspected_at,

@@ -22,10 +22,10 @@ from api import create_app
 from api.context import context
 from imago.cli import app
 from infra.local.servers import Servers
-from services import access, generators, leases, networks
+from services import access, catalog, generators, leases
+from services.catalog import LayerRecord, RegisterNetwork
 from services.database import Database
 from services.leases import Claim, Failure, Finished
-from services.networks import LayerRecord, RegisterNetwork
 from services.schema import Base
 from services.storage import ObjectStore
 from tests.own_settings import own_settings
@@ -97,10 +97,10 @@ class Service:
     def inspect(self, network: str) -> None:
         """Do what a worker does for a network that was registered."""
         with self.database.session() as session:
-            pending = networks.next_pending_network(session)
+            pending = catalog.next_pending_network(session)
             assert pending is not None
             assert pending.id == network
-            networks.record_inspection(
+            catalog.record_inspection(
                 session,
                 network,
                 weights_sha256="a" * 64,
@@ -137,7 +137,7 @@ def service(served: Flask, url: str) -> Iterator[Service]:
         # TRUNCATE and the looks of requests that an earlier test left waiting would lock each other out.
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(sa.delete(table))
-        networks.register_network(session, RegisterNetwork(id=NETWORK))
+        catalog.register_network(session, RegisterNetwork(id=NETWORK))
         generators.register_generator(
             session,
             "small",

@@ -41,9 +41,9 @@ def crowded(servers: Servers, migrated_template: str) -> Iterator[Database]:
 _FILL = (
     f"""
     INSERT INTO visualizations (
-        digest, network_id, layer, unit, generator_id, recipe_digest, seed, engine, batch_key, lane,
-        queue_order, state, image_object, finished_at)
-    SELECT encode(sha256(i::text::bytea), 'hex'), '{scene.NETWORK}', 'classifier', i % 400,
+        digest, network_id, network_sha256, layer, unit, generator_id, recipe_digest, seed, engine, batch_key,
+        lane, queue_order, state, image_object, finished_at)
+    SELECT encode(sha256(i::text::bytea), 'hex'), '{scene.NETWORK}', '{scene.WEIGHTS}', 'classifier', i % 400,
         '{scene.GENERATOR}', :recipe, i / 400, '1', lpad((i % 20)::text, 16, '0'),
         CASE WHEN i % 2 = 0 THEN 'interactive' ELSE 'bulk' END, i,
         CASE WHEN i % 5 < 2 THEN 'queued' ELSE 'done' END,
