@@ -3,7 +3,7 @@
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from services import catalog
 from services.database import Database
@@ -40,7 +40,8 @@ def reference_of(row: catalog.Network) -> NetworkReference:
 
 def _stated(given: Mapping[str, Any]) -> Stated:
     """The row's JSON has lists."""
-    return Stated(**{name: tuple(v) if isinstance(v, list) else v for name, v in given.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return Stated(**fields)
 
 
 class LeastRecentlyUsed(Generic[K, V]):

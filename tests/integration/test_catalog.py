@@ -36,6 +36,7 @@ def _next(staged: Database, seconds: float = 600) -> Network | None:
 def test_the_source_is_told_from_the_id(staged: Database, id: str, source: str, architecture: str) -> None:
     network = _register(staged, id=id)
     assert (network.state, network.source, network.architecture) == ("pending", source, architecture)
+    assert network.weights == id.partition(".")[2]
     assert _register(staged, id=id) == network
 
 

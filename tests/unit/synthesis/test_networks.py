@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from services.network_request import RegisterNetwork, columns_of
 from tests.hub_cache import hub_cache
 from worker.synthesis.networks import (
     Network,
@@ -15,7 +16,7 @@ from worker.synthesis.networks import (
     UnknownNetwork,
     load_network,
 )
-from worker.synthesis.sources import torchvision_hub
+from worker.synthesis.sources import SOURCES, torchvision_hub
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,17 @@ def test_a_timm_network_comes_out_of_the_hubs_cache_under_its_tag(
 def test_a_tag_that_timm_does_not_have_is_answered_with_those_that_it_has() -> None:
     with pytest.raises(NetworkError, match=r"no pretrained network 'resnet18\.a7_in1k'; .*resnet18\.a1_in1k"):
         load_network(NetworkReference("resnet18.a7_in1k", "timm", "resnet18"))
+
+
+def test_the_service_reads_every_id_as_the_engine_does() -> None:
+    told_apart = []
+    for source in SOURCES:
+        for id in source.ids():
+            if "." in id:  # others cannot be registered
+                reference = source.reference(id)
+                assert reference is not None
+                row = columns_of(RegisterNetwork(id=id))
+                told = (row["source"], row["architecture"], row["weights"])
+                if told != (reference.source, reference.architecture, reference.weights):
+                    told_apart.append((id, told))
+    assert told_apart == []
