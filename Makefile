@@ -8,7 +8,7 @@ LOCAL = $(BIN)/python -m infra.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down status test test-unit lint format check openapi sweep-networks train-default lock clean
+.PHONY: help venv demo up down status test test-unit lint format check openapi sweep-networks train-default soak lock clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,11 @@ bench-%: $(INSTALLED) ## run benchmarks/%.py (bench-service, …)
 # SWEEP passes options, for instance SWEEP="--only timm:vit* --minutes 30"; a sweep that was ended goes on where it was.
 sweep-networks: $(INSTALLED) ## try every architecture of torchvision and timm (hours), write docs/networks.md
 	@$(BIN)/python -m benchmarks.networks $(SWEEP)
+
+SOAK = $(if $(ITEMS),--items $(ITEMS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+soak: $(INSTALLED) ## faults of every kind while pictures are made, and the oracle (ITEMS=20000, MINUTES=, SEED=)
+	@$(BIN)/python -m tests.soak $(SOAK)
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command "make lock"

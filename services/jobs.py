@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import catalog, progress
+from services import catalog, forecast, progress
 from services.access import Principal
 from services.errors import Conflict, NotFound
 from services.job_request import JobRequest, RecipeRequest, Target
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _LOCK_ITEMS = text("""
-    SELECT v.digest, v.state, jv.ordinal
+    SELECT v.digest, v.state, v.batch_key, jv.ordinal
     FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
     WHERE jv.job_id = :id AND v.state NOT IN ('done', 'unreachable')
     ORDER BY v.digest FOR NO KEY UPDATE OF v
@@ -162,11 +162,13 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
         raise Conflict(f"The job {id} has no item that failed or was canceled.")
     turn = next_turn(session)
     turns = {item.digest: turn + item.ordinal for item in locked}
-    states = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
+    states, moved = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
     if row.state not in LIVE_JOBS:
         row.state, row.turn, row.errors = JobState.QUEUED, turn, {}
         row.started_at = row.finished_at = row.rate = row.rate_at = None
         row.failed = row.canceled = 0
+        again = sorted((item for item in locked if item.digest in moved), key=lambda item: item.ordinal)
+        row.parts = forecast.parts_again(row.parts, [item.batch_key for item in again])
         row.unreachable = session.execute(_COUNT_UNREACHABLE, {"id": id}).scalar_one()
         row.done = row.total - row.unreachable - len(locked)
         start_if_claimed(row, states.values())

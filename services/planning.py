@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from services import catalog
 from services.catalog import Generator, Layer, MapBounds, Network
+from services.cost_model import Kind
 from services.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.job_request import JobRequest, Target
-from services.recipes import Recipe, check_prior, resolve
+from services.recipes import Recipe, check_prior, cost_of, resolve
 from services.schema import GeneratorRow, NetworkRow
 from services.spec import Spec, canonical_position
 from services.units import parse_units
@@ -38,12 +39,15 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """`items` has each digest once, in the order of the request: by target, unit, seed."""
+    """`items` has each digest once, in the order of the request: by target, unit, seed. `kinds` are theirs,
+    by batch key.
+    """
 
     network: Network
     generator: Generator
     recipe: Recipe
     items: Sequence[Planned]
+    kinds: Mapping[str, Kind]
 
 
 def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
@@ -78,10 +82,15 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     if errors or recipe is None:
         raise Invalid(errors)
     found: dict[str, Planned] = {}
+    kinds: dict[str, Kind] = {}
     for layer, position, units in targets:
         for item in _expand(network, generator, recipe, layer, position, units, seeds):
             found.setdefault(item.digest, item)
-    return Plan(network, generator, recipe, tuple(found.values()))
+            if item.batch_key not in kinds:
+                kinds[item.batch_key] = Kind(
+                    item.batch_key, network.id, layer.ordinal, generator.id, *cost_of(recipe)
+                )
+    return Plan(network, generator, recipe, tuple(found.values()), kinds)
 
 
 def _keep(session: Session, row: type[NetworkRow] | type[GeneratorRow], id: str) -> None:

@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import rates
+from services import forecast, rates
+from services.cost_model import Seconds
+from services.estimates import Queue
 from services.schema import LIVE_JOBS, JobRow, JobState, Lane
 
 COUNT_CAP = 10_000
@@ -52,7 +54,7 @@ class ErrorSummary:
 
 @dataclass(frozen=True)
 class JobView:
-    """`rate` is items a second over about the last minute; `eta_seconds` is None where nothing tells it."""
+    """`rate` is items a second over about the last minute; `eta` is None where nothing tells it."""
 
     id: str
     state: JobState
@@ -61,7 +63,7 @@ class JobView:
     owner_key_id: str | None
     units: Units
     rate: float | None
-    eta_seconds: float | None
+    eta: Seconds | None
     queue: QueuePlace | None
     created_at: datetime
     started_at: datetime | None
@@ -73,14 +75,6 @@ class JobView:
         return self.finished_at is not None
 
 
-# Few rows are held at any time, however many a job has.
-_LEASED = text("""
-    WITH held AS MATERIALIZED (
-        SELECT digest FROM visualizations WHERE lease_id IS NOT NULL AND state = 'leased'
-    )
-    SELECT jv.job_id, count(*) AS items FROM held JOIN job_visualizations jv ON jv.digest = held.digest
-    WHERE jv.job_id = ANY(CAST(:ids AS text[])) GROUP BY jv.job_id
-""")
 _AHEAD = text("""
     SELECT count(*) FROM (
         SELECT 1 FROM visualizations
@@ -105,13 +99,14 @@ def service_rate(session: Session) -> float:
 
 def views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
     """The jobs as readers see them."""
-    live = [row.id for row in rows if row.state in LIVE_JOBS]
-    leased = {row.job_id: row.items for row in session.execute(_LEASED, {"ids": live})} if live else {}
+    queue = forecast.read(session) if any(row.state in LIVE_JOBS for row in rows) else None
     now = session.execute(sa.select(sa.func.now())).scalar_one()
-    return [_view(session, row, leased.get(row.id, 0), now) for row in rows]
+    return [_view(session, row, queue if row.state in LIVE_JOBS else None, now) for row in rows]
 
 
-def _view(session: Session, row: JobRow, leased: int, now: datetime) -> JobView:
+def _view(session: Session, row: JobRow, queue: Queue | None, now: datetime) -> JobView:
+    """`queue` is there for a job that goes on."""
+    leased = queue.held.get(row.id, 0) if queue else 0
     left = row.total - row.done - row.failed - row.unreachable - row.canceled
     units = Units(
         total=row.total,
@@ -125,12 +120,9 @@ def _view(session: Session, row: JobRow, leased: int, now: datetime) -> JobView:
     )
     rate = eta = None
     place = _place(session, row) if row.state == JobState.QUEUED else None
-    if row.state in LIVE_JOBS:
+    if queue:
         rate = rates.current(row.rate, row.rate_at, row.started_at or row.created_at, now)
-        if rate:
-            eta = left / rate
-        elif place is not None and (overall := service_rate(session)) > 0:
-            eta = (place.ahead_units + left) / overall
+        eta = queue.until_done(forecast.waiting(row))
     return JobView(
         row.id,
         JobState(row.state),

@@ -102,6 +102,13 @@ class Recipe:
         return sha256_of({"technique": self.technique, "parameters": dict(self.parameters)})
 
 
+def cost_of(recipe: Recipe) -> tuple[str, int, int | None]:
+    """What the time of an item depends on: technique, steps, and the size of the input, None for the
+    network's own.
+    """
+    return recipe.technique, int(recipe.parameters["steps"]), recipe.parameters.get("input_size")
+
+
 def check_prior(recipe: Recipe, generator: str, has_prior: bool) -> None:
     """Raises `Invalid` for a recipe that needs to know what real codes are like, where the generator does
     not.

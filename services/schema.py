@@ -4,7 +4,8 @@ Enumerations are text with a named CHECK, which a migration can change. Ids and 
 compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
 
 Locks are taken in one order everywhere, so that no two transactions can wait for each other: the lease, then
-visualizations by digest, then jobs by id, then work by subject, then tallies by name.
+visualizations by digest, then jobs by id, then work by subject, then tallies by name,
+then the learned cost of the work.
 """
 
 from datetime import datetime
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
+from services.cost_schema import LearnedCostRow
 from services.schema_base import CREATED, Base, Id, Json, one_of
 from services.states import LIVE_JOBS, JobState, Lane, State, TrainingState
 from services.training_schema import TrainingRow, TrainingSampleRow
@@ -30,6 +32,7 @@ __all__ = [
     "JobVisualizationRow",
     "Lane",
     "LayerRow",
+    "LearnedCostRow",
     "LeaseRow",
     "NetworkRow",
     "RecipeRow",
@@ -262,6 +265,7 @@ class ApiKeyRow(Base):
 class JobRow(Base):
     """What a user submitted. Its items that have ended are counted here, in the transactions that end them,
     until the job ends itself; `errors` are {code: {count, message}} of those that failed.
+    `parts` tells what kinds of items waited for its turn when it was submitted, see `services.forecast`.
     """
 
     __tablename__ = "jobs"
@@ -307,6 +311,7 @@ class JobRow(Base):
     canceled: Mapped[int] = mapped_column(server_default="0")
     errors: Mapped[Json] = mapped_column(server_default="{}")
     turn: Mapped[int] = mapped_column(sa.BigInteger)
+    parts: Mapped[Json | None]
     rate: Mapped[float | None]
     rate_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

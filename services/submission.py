@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services import progress
+from services import forecast, progress
 from services.canonical import sha256_of
 from services.errors import Invalid
 from services.ids import new_id
@@ -158,11 +158,15 @@ def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
     for chunk in _chunks(in_order):
         inserted = set(session.scalars(_INSERT, _columns(chunk, planned, row.lane, turns)))
         present.extend(item.digest for item in chunk if item.digest not in inserted)
-    states = requeue_ended(session, present, row.lane, turns)
+    states, moved = requeue_ended(session, present, row.lane, turns)
     for start in range(0, len(planned.items), _CHUNK):
         digests = [item.digest for item in planned.items[start : start + _CHUNK]]
         session.execute(_LINK, {"job": row.id, "start": start, "digests": digests})
     final = [digest for digest in present if digest not in states]
+    others = set(present) - moved
+    row.parts = forecast.parts_of(
+        planned.kinds, [item.batch_key for item in planned.items if item.digest not in others]
+    )
     row.cached = len(final)
     row.unreachable = session.execute(_UNREACHABLE, {"digests": final}).scalar_one() if final else 0
     row.done = row.cached - row.unreachable
@@ -179,12 +183,13 @@ def start_if_claimed(row: JobRow, states: Collection[State]) -> None:
 
 def requeue_ended(
     session: Session, digests: Sequence[str], lane: str, turns: dict[str, int]
-) -> dict[str, State]:
+) -> tuple[dict[str, State], set[str]]:
     """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane.
 
-    `digests` ascend. Locks jobs, so call it once. Returns the states that the items had which are not final;
-    they stay locked to the end of the transaction, so that nobody can cancel them before the job that wants
-    them is seen.
+    `digests` ascend. Locks jobs, so call it once. Returns the states that the items had which are not final,
+    and those of them that wait for their turn in `turns` now, not in one that they had before. They all stay
+    locked to the end of the transaction, so that nobody can cancel them before the job that wants them is
+    seen.
     """
     rows: list[sa.Row[Any]] = []
     for start in range(0, len(digests), _CHUNK):
@@ -203,7 +208,7 @@ def requeue_ended(
         row.digest: Change(State(row.state), State.QUEUED, row.error) for row in rows if row.digest in anew
     }
     settle(session, reopened, let_go=anew)
-    return {row.digest: State(row.state) for row in rows}
+    return {row.digest: State(row.state) for row in rows}, anew | slower
 
 
 def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from services.errors import Conflict
 from services.generators import register_generator
 from services.leases import Pulse
 from services.plain_text import storable
+from services.states import LOST_AFTER_SECONDS
 from services.training_request import TrainingRequest
-from services.workers import LOST_AFTER_SECONDS
 
 MAX_CRASHES = 3
 """Times that a training's process may crash."""

@@ -10,11 +10,11 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from services import forecast
+from services.cost_model import Seconds
 from services.progress import service_rate
 from services.schema import Lane, WorkerRow
-
-LOST_AFTER_SECONDS = 60
-"""A worker not seen for so long is taken for dead. Its leases expire by their own clock."""
+from services.states import LOST_AFTER_SECONDS
 
 DEPTH_CAP = 100_000
 """A lane is counted up to here."""
@@ -56,14 +56,14 @@ class TrainingsDepth:
 class QueueSummary:
     """`workers` are those idle or working; `rate` is items a second over the last minute, by all of them.
 
-    `eta_seconds` is None while nothing is being ended.
+    `eta` is None where nothing tells it: nobody works, or nothing was ever done.
     """
 
     lanes: tuple[LaneDepth, ...]
     trainings: TrainingsDepth
     workers: int
     rate: float
-    eta_seconds: float | None
+    eta: Seconds | None
 
 
 _QUEUED = text("""
@@ -140,7 +140,6 @@ def queue(session: Session) -> QueueSummary:
         for lane in Lane
     )
     rate = service_rate(session)
-    left = sum(lane.queued + lane.leased for lane in lanes)
     alive = session.execute(_ALIVE, {"lost": LOST_AFTER_SECONDS}).one()
     depth = session.execute(_TRAININGS).one()
     return QueueSummary(
@@ -148,7 +147,7 @@ def queue(session: Session) -> QueueSummary:
         TrainingsDepth(depth.queued, depth.running, alive.trainers),
         alive.workers,
         rate,
-        left / rate if rate > 0 else None,
+        forecast.read(session).until_empty(),
     )
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -210,15 +210,18 @@ class Scene:
         settings: Settings,
         environment: Mapping[str, str],
         folder: Path,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        max_batch: int = MAX_BATCH,
     ) -> "Scene":
         """A network, inspected, and a default generator, both small."""
         small_world.write_network(folder)
         generator = small_world.write_generator(folder)
         changes = {
-            "lease_seconds": LEASE_SECONDS,
+            "lease_seconds": lease_seconds,
             "heartbeat_seconds": 0.1,  # so that a test soon sees how far a batch is
             "poll_seconds": 0.25,
-            "max_batch": MAX_BATCH,
+            "max_batch": max_batch,
             "threads": 1,  # two would fight over the cores with the servers
             "weights_folder": folder,
             "cache_folder": folder / "cache",
@@ -251,6 +254,10 @@ class Scene:
     def network(self, id: str = NETWORK) -> catalog.Network:
         with self.database.session() as session:
             return catalog.get_network(session, id)
+
+    def layers(self, id: str = NETWORK) -> Sequence[catalog.Layer]:
+        with self.database.session() as session:
+            return catalog.list_layers(session, id).data
 
     def default_generator(self) -> catalog.Generator:
         with self.database.session() as session:

@@ -48,6 +48,12 @@ class Computed:
     made: list[Made] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
+    def rounds(self, round_size: int) -> tuple[float, float]:
+        """How many rounds of at most `round_size` items were computed, and the seconds that they took."""
+        # Each item stands for its share of the batch that it was made in.
+        rounds = sum(-(-one.batch_size // round_size) / one.batch_size for one in self.made)
+        return rounds, sum(one.seconds / one.batch_size for one in self.made)
+
 
 def compute(
     items: Sequence[Work],

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from services import leases
+from services import costs, leases
 from services.database import Database
 from services.errors import Unavailable
 from services.leases import Claim, Failure, Finished
@@ -54,7 +54,7 @@ class Delivery:
             finished = [one for one in stored if isinstance(one, Finished)]
             failures += [one for one in stored if isinstance(one, Failure)]
             crash_point("after_put")
-            accepted = self._report(claim, finished, unseen, failures, keeper)
+            accepted = self._report(claim, finished, unseen, failures, keeper, computed)
             crash_point("after_commit")
             log.info(
                 "batch_delivered",
@@ -133,6 +133,7 @@ class Delivery:
         unseen: list[Made],
         failures: list[Failure],
         keeper: LeaseKeeper,
+        computed: Computed,
     ) -> int:
         """Tell the database what became of the items; returns how many pictures it accepted.
 
@@ -140,7 +141,7 @@ class Delivery:
         """
 
         try:
-            return self._insist(claim, finished, unseen, failures, keeper)
+            return self._insist(claim, finished, unseen, failures, keeper, computed)
         except Unavailable:
             raise
         except Exception:
@@ -166,9 +167,11 @@ class Delivery:
         unseen: list[Made],
         failures: list[Failure],
         keeper: LeaseKeeper,
+        computed: Computed | None = None,
     ) -> int:
+        """As `_commit`, as long as the lease lasts; returns how many pictures were accepted."""
         accepted = persist(
-            lambda: self._commit(claim, finished, unseen, failures),
+            lambda: self._commit(claim, finished, unseen, failures, computed),
             what="finish",
             may_go_on=lambda: keeper.may_finish,
             wait=self._pause,
@@ -176,8 +179,14 @@ class Delivery:
         return len(accepted)
 
     def _commit(
-        self, claim: Claim, finished: list[Finished], unseen: list[Made], failures: list[Failure]
+        self,
+        claim: Claim,
+        finished: list[Finished],
+        unseen: list[Made],
+        failures: list[Failure],
+        computed: Computed | None,
     ) -> set[str]:
+        """End items in one transaction, and learn from `computed`, if given, what such work costs."""
         with self._database.session() as session:
             accepted = leases.conclude(
                 session,
@@ -186,6 +195,17 @@ class Delivery:
                 unreachable=[(made.work.digest, self._provenance_of(claim, made)) for made in unseen],
                 failures=failures,
             )
+            if accepted and computed and computed.made:
+                device = self._provenance.device
+                rounds, seconds = computed.rounds(device.round_size)
+                costs.note(
+                    session,
+                    claim,
+                    device=device.description,
+                    round_items=device.round_size,
+                    rounds=rounds,
+                    seconds=seconds,
+                )
             crash_point("before_commit")
         return accepted & {result.digest for result in finished}
 

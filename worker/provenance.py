@@ -34,6 +34,7 @@ class Provenance:
     """What stays the same for all pictures of one worker process."""
 
     def __init__(self, worker_id: str, device: Device) -> None:
+        self.device = device
         self._constant: dict[str, Any] = {
             "engine": ENGINE_VERSION,
             "torch": torch.__version__,

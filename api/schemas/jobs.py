@@ -16,6 +16,7 @@ from api.schemas.base import (
     SelfLink,
     Time,
 )
+from api.schemas.estimates import EtaRange
 from api.waiting import readable
 from services import jobs
 from services.schema import JobState, Lane
@@ -70,7 +71,13 @@ class Units(Representation):
 class Progress(Representation):
     units: Units
     rate: float | None = Field(description="Items a second over the last minute.")
-    eta_seconds: float | None
+    eta_seconds: float | None = Field(
+        description="The likeliest time until all of it has ended, told from what such work has cost before;"
+        " null where nothing tells it: no worker is alive, or none has ever done anything."
+    )
+    eta_range: EtaRange | None = Field(
+        description="Bounds of it: narrow for kinds of work that were done before, wide for new ones."
+    )
 
 
 class QueuePlace(Representation):
@@ -127,7 +134,8 @@ class Job(Representation):
                     cached=units.cached,
                 ),
                 rate=job.rate,
-                eta_seconds=job.eta_seconds,
+                eta_seconds=job.eta.likely if job.eta else None,
+                eta_range=EtaRange.of(job.eta),
             ),
             queue=QueuePlace(position=job.queue.position + 1, ahead_units=job.queue.ahead_units)
             if job.queue

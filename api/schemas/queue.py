@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.paths import path_to
 from api.schemas.base import Representation, SelfLink
+from api.schemas.estimates import EtaRange
 from services.schema import Lane
 from services.workers import QueueSummary
 
@@ -31,7 +32,11 @@ class Queue(Representation):
     trainings: TrainingsShown
     workers: int = Field(description="Workers that are alive.")
     rate: float = Field(description="Items a second that all of them ended over the last minute.")
-    eta_seconds: float | None = Field(description="Until all of it is done at this rate.")
+    eta_seconds: float | None = Field(
+        description="The likeliest time until all that waits has ended, told from what such work has cost"
+        " before; null where nothing tells it."
+    )
+    eta_range: EtaRange | None = Field(description="Bounds of it, wide where kinds of work are new.")
     links: SelfLink
 
     @classmethod
@@ -47,6 +52,7 @@ class Queue(Representation):
             ),
             workers=summary.workers,
             rate=summary.rate,
-            eta_seconds=summary.eta_seconds,
+            eta_seconds=summary.eta.likely if summary.eta else None,
+            eta_range=EtaRange.of(summary.eta),
             links=SelfLink(self=path_to("queue")),
         )

@@ -1,5 +1,6 @@
 """Pages for people: server-rendered, no scripts. They show what the API shows, by the same models."""
 
+import math
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -8,11 +9,15 @@ from api.auth import requires
 from api.context import context
 from api.pagination import next_path
 from api.problem_types import PROBLEM_TYPES
-from api.schemas.jobs import Job
+from api.schemas.jobs import Job, Progress
 from api.schemas.networks import Network
 from api.schemas.visualizations import Item
 from services import catalog, jobs
 from services.schema import State
+
+_ABOUT = 1.7
+"""Bounds that are no further apart are one figure to people."""
+_UNITS = (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600))
 
 blueprint = Blueprint(
     "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
@@ -96,6 +101,18 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+@blueprint.app_template_filter("time_left")
+def time_left(progress: Progress) -> str:
+    """What is known of the time to the end: `about 4 min`, or `4 to 12 min` where it is not known well."""
+    likely, between = progress.eta_seconds or 0.0, progress.eta_range
+    low, high = (between.low, between.high) if between else (likely, likely)
+    if high <= _ABOUT * low or round(high) <= 1:
+        return f"about {duration(likely)}"
+    unit, size = next(((unit, size) for unit, size, most in _UNITS if high < most), ("days", 86_400))
+    least, most = int(low / size), math.ceil(high / size)
+    return f"{least} to {most} {unit}" if least else f"up to {most} {unit}"
 
 
 def _page(template: str, **shown: object) -> Response:

@@ -6,7 +6,11 @@ from html.parser import HTMLParser
 import pytest
 from flask.testing import FlaskClient
 
+from api.schemas.estimates import EtaRange
+from api.schemas.jobs import Progress, Units
+from api.web.pages import time_left
 from services import leases
+from services.cost_model import Seconds
 from services.database import Database
 from services.leases import Failure
 from services.storage import ObjectStore
@@ -128,3 +132,18 @@ def test_the_reference_names_every_operation_and_every_kind_of_problem(client: F
         assert path in page.text
     problem = client.get(f"/v1/networks/{NETWORK}").get_json()
     assert f'id="{problem["type"].split("#")[1]}"' in page.text
+
+
+@pytest.mark.parametrize(
+    ("eta", "words"),
+    [
+        (Seconds(220, 250, 280), "about 4 min"),
+        (Seconds(240, 400, 700), "4 to 12 min"),
+        (Seconds(20, 100, 900), "up to 15 min"),
+        (Seconds(6000, 12_000, 50_000), "1 to 14 h"),
+    ],
+)
+def test_the_time_left_is_one_figure_only_where_it_is_known(eta: Seconds, words: str) -> None:
+    units = Units(total=1, done=0, failed=0, unreachable=0, canceled=0, queued=1, leased=0, cached=0)
+    progress = Progress(units=units, rate=None, eta_seconds=eta.likely, eta_range=EtaRange.of(eta))
+    assert time_left(progress) == words

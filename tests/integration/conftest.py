@@ -29,6 +29,7 @@ def staged(shared_database: Database) -> Database:
             "visualizations",
             "recipes",
             "leases",
+            "learned_costs",
             "jobs",
             "trainings",
             "api_keys",

@@ -10,6 +10,7 @@ from services.catalog import LayerRecord, RegisterNetwork
 from services.database import Database
 from services.jobs import JobRequest, JobView, Limits, Submission
 from services.leases import Claim, Failure, Finished
+from tests import oracle
 
 NETWORK, GENERATOR = "tiny.random", "tiny-generator"
 LAYERS = (
@@ -143,52 +144,5 @@ def rows_of(database: Database) -> dict[str, int]:
 
 def assert_consistent(database: Database) -> None:
     """What must be true at any moment between transactions, whatever happened before."""
-    with database.session() as session:
-        for name, wrong in _WRONG.items():
-            rows = session.execute(text(wrong)).all()
-            assert not rows, f"{name}: {rows[:5]}"
-
-
-_WRONG = {
-    "a live job whose counters differ from its items": """
-        SELECT id, total, done, failed, unreachable, canceled, errors, counted.*
-        FROM jobs CROSS JOIN LATERAL (
-            SELECT count(*) AS items,
-                count(*) FILTER (WHERE v.state = 'done') AS are_done,
-                count(*) FILTER (WHERE v.state = 'failed') AS are_failed,
-                count(*) FILTER (WHERE v.state = 'unreachable') AS are_unreachable,
-                count(DISTINCT v.error->>'code') FILTER (WHERE v.state = 'failed') AS codes
-            FROM job_visualizations JOIN visualizations v USING (digest) WHERE job_id = jobs.id
-        ) AS counted
-        WHERE state IN ('queued', 'running') AND ROW(total, done, failed, unreachable, canceled)
-            IS DISTINCT FROM ROW(items, are_done, are_failed, are_unreachable, 0)
-        OR total <> items
-        OR (SELECT coalesce(sum((e.value->>'count')::int), 0) FROM jsonb_each(errors) e) <> failed
-        OR state IN ('queued', 'running') AND (SELECT count(*) FROM jsonb_each(errors)) <> codes""",
-    "an open job of which nothing is open": """
-        SELECT id, state FROM jobs WHERE state IN ('queued', 'running') AND NOT EXISTS (
-            SELECT FROM job_visualizations JOIN visualizations v USING (digest)
-            WHERE job_id = jobs.id AND v.state IN ('queued', 'leased'))""",
-    "a canceling job that nobody works for": """
-        SELECT id FROM jobs WHERE state = 'canceling' AND NOT EXISTS (
-            SELECT FROM job_visualizations JOIN visualizations v USING (digest)
-            WHERE job_id = jobs.id AND v.state = 'canceled' AND v.lease_id IS NOT NULL)""",
-    "a job that did not end as its counts say": """
-        SELECT id, state FROM jobs WHERE finished_at IS NOT NULL AND state <> CASE
-            WHEN canceled > 0 THEN 'canceled' WHEN failed > 0 OR done = 0 THEN 'failed'
-            ELSE 'succeeded' END""",
-    "an item that waits though no live job wants it": """
-        SELECT digest, state FROM visualizations v WHERE state IN ('queued', 'leased') AND NOT EXISTS (
-            SELECT FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
-            WHERE jv.digest = v.digest AND jobs.state IN ('queued', 'running'))""",
-    "an item canceled though a live job wants it": """
-        SELECT digest, state FROM visualizations v WHERE state = 'canceled' AND EXISTS (
-            SELECT FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
-            WHERE jv.digest = v.digest AND jobs.state IN ('queued', 'running'))""",
-    "an item held by a lease that has ended": """
-        SELECT digest, lease_id FROM visualizations JOIN leases ON leases.id = lease_id
-        WHERE ended_at IS NOT NULL""",
-    "an open lease that holds nothing": """
-        SELECT id FROM leases WHERE ended_at IS NULL AND NOT EXISTS (
-            SELECT FROM visualizations WHERE lease_id = leases.id)""",
-}
+    faults = oracle.inconsistencies(database)
+    assert not faults, faults

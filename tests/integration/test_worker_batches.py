@@ -125,6 +125,29 @@ def test_a_row_tells_where_its_picture_was_made(scene: Scene) -> None:
     assert (row["width"], row["height"]) == (small_world.IMAGE_SIZE, small_world.IMAGE_SIZE)
 
 
+def test_a_batch_teaches_what_its_kind_costs_and_a_lost_one_does_not(scene: Scene) -> None:
+    scene.submit("0-9")
+    run_everything(runner(scene))
+    query = text("SELECT device, depth, steps, round_items, seconds, batches FROM learned_costs")
+    with scene.database.session() as session:
+        [learned] = session.execute(query).all()
+    assert learned.device == choose_device("cpu", threads=1).description
+    assert learned.steps == 10
+    assert learned.depth == max(layer.ordinal for layer in scene.layers())
+    assert learned.seconds > 0
+
+    scene.submit("20-22")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=3, lease_seconds=600)
+    assert claim is not None
+    with scene.database.session() as session:
+        leases.release(session, claim.lease_id)
+    made = [Made(work, blank(), 3, 4, 1000.0) for work in claim.items]
+    delivery(scene).deliver(claim, Computed(made=made), held(scene, claim))
+    with scene.database.session() as session:
+        assert session.execute(query).all() == [learned]
+
+
 def test_a_hidden_units_crop_is_what_it_sees(scene: Scene) -> None:
     job_id = scene.submit("1", layer="blocks.1")
     run_everything(runner(scene))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from imago.records import bounds
 from imago.visualizations import Visualization
 from imago.watched import WATCHING, Watched
 
@@ -59,6 +60,11 @@ class Job(Watched):
     def units(self) -> Units:
         counts = self._raw["progress"]["units"]
         return Units(**{name: counts[name] for name in Units.__dataclass_fields__})
+
+    @property
+    def eta_range(self) -> tuple[float, float] | None:
+        """Bounds of `eta_seconds`: close together for kinds of work that the server has done before."""
+        return bounds(self._raw["progress"].get("eta_range"))
 
     @property
     def place(self) -> Place | None:

@@ -177,15 +177,24 @@ class QueueTrainings:
     workers: int
 
 
+def bounds(raw: Raw | None) -> tuple[float, float] | None:
+    """The least and the most of a range, in the range's unit."""
+    return (raw["low"], raw["high"]) if raw else None
+
+
 @dataclass(frozen=True)
 class Queue:
-    """What waits on the server, and who works. rate: items a second over the last minute, of all workers."""
+    """What waits on the server, and who works. rate: items a second over the last minute, of all workers.
+
+    eta_seconds: the likeliest time until all of it is done, eta_range its bounds.
+    """
 
     lanes: tuple[QueueLane, ...]
     trainings: QueueTrainings
     workers: int
     rate: float
     eta_seconds: float | None
+    eta_range: tuple[float, float] | None
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
@@ -196,5 +205,6 @@ class Queue:
             workers=raw["workers"],
             rate=raw["rate"],
             eta_seconds=raw["eta_seconds"],
+            eta_range=bounds(raw.get("eta_range")),
             raw=raw,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imago.cli.durations import duration, rate
+from imago.cli.durations import rate, time_left
 from imago.cli.pending import wait_until_inspected
 from imago.cli.removal_commands import remove_network
 from imago.cli.session import JsonFlag, Session, session_of
@@ -175,7 +175,7 @@ def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
         session.say(f"trainings: {trainings.queued} queued, {trainings.running} in the making")
     if trainings.queued and not trainings.workers:
         session.remark("No worker that is alive has a data root (IMAGO_DATA_ROOT): trainings wait for one.")
-    left = "" if found.eta_seconds is None else f", {duration(found.eta_seconds)} left"
+    left = "" if found.eta_seconds is None else f", {time_left(found.eta_seconds, found.eta_range)} left"
     session.say(f"{found.workers} worker{'' if found.workers == 1 else 's'}, {rate(found.rate)}{left}")
 
 

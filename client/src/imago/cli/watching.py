@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imago.cli.durations import duration, rate
+from imago.cli.durations import duration, rate, time_left
 from imago.cli.exit_codes import ExitCode
 from imago.cli.session import Session, state_style
 from imago.jobs import Job
@@ -67,7 +67,7 @@ def status_line(job: Job) -> str:
     if not job.finished and job.rate:
         parts.append(rate(job.rate))
     if not job.finished and job.eta_seconds is not None:
-        parts.append(f"{duration(job.eta_seconds)} left")
+        parts.append(f"{time_left(job.eta_seconds, job.eta_range)} left")
     return ", ".join(parts)
 
 

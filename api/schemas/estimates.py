@@ -1,0 +1,19 @@
+"""Times that are told in advance."""
+
+from typing import Self
+
+from pydantic import Field
+
+from api.schemas.base import Representation
+from services.cost_model import Seconds
+
+
+class EtaRange(Representation):
+    """Seconds; the end hardly comes before `low` or after `high`."""
+
+    low: float = Field(ge=0)
+    high: float = Field(ge=0)
+
+    @classmethod
+    def of(cls, eta: Seconds | None) -> Self | None:
+        return None if eta is None else cls(low=eta.low, high=eta.high)

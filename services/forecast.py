@@ -1,0 +1,132 @@
+"""The queue as estimates see it: read at once, for any number of answers.
+
+What it costs to read depends on the jobs that are open and on what workers hold, never on how many items
+wait.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services import costs
+from services.cost_model import Kind
+from services.estimates import Batch, Part, Queue, Waiting
+from services.schema import JobRow
+from services.states import LOST_AFTER_SECONDS, Lane
+
+JOBS_AT_MOST = 500
+"""Jobs that are looked at, the next ones first; others are taken to be like them."""
+COUNTED_AT_MOST = 10_000
+
+_JOBS = text("""
+    SELECT id, lane, turn, total - done - failed - unreachable - canceled AS unended, parts FROM jobs
+    WHERE state IN ('queued', 'running') ORDER BY lane = 'bulk', turn LIMIT :limit
+""")
+_MORE_JOBS = text("""
+    SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state IN ('queued', 'running') LIMIT :limit) AS open
+""")
+_HELD = text("""
+    WITH held AS MATERIALIZED (
+        SELECT digest, lease_id, batch_key FROM visualizations
+        WHERE lease_id IS NOT NULL AND state = 'leased'
+    )
+    SELECT held.lease_id, held.batch_key, jv.job_id, count(*) AS items
+    FROM held LEFT JOIN job_visualizations jv ON jv.digest = held.digest
+    GROUP BY held.lease_id, held.batch_key, jv.job_id
+""")
+_LEASES = text("""
+    SELECT leases.id, leases.items, workers.device,
+        extract(epoch FROM clock_timestamp() - leases.created_at)::float AS elapsed,
+        EXISTS (SELECT FROM leases later WHERE later.id > leases.id AND later.worker_id = leases.worker_id)
+            AS delivered
+    FROM leases JOIN workers ON workers.id = leases.worker_id
+    WHERE leases.id = ANY(CAST(:ids AS bigint[]))
+""")
+_WORKERS = text("""
+    SELECT device, count(*) AS workers FROM workers
+    WHERE state = 'running' AND seen_at >= now() - make_interval(secs => :lost) GROUP BY device
+""")
+
+
+def parts_of(kinds: Mapping[str, Kind], batch_keys: Iterable[str]) -> dict[str, Any]:
+    """What a job keeps to be estimated by: all its kinds by their batch keys, and how many items of which
+    wait for its turn, in the order of the turn, given by the batch key of each.
+    """
+    return {
+        "kinds": {
+            key: {name: value for name, value in asdict(kind).items() if name != "batch_key"}
+            for key, kind in kinds.items()
+        },
+        "runs": [[key, len(list(run))] for key, run in groupby(batch_keys)],
+    }
+
+
+def parts_again(parts: Mapping[str, Any] | None, batch_keys: Sequence[str]) -> dict[str, Any] | None:
+    """The same of a job whose items wait once more; None where it has never told its kinds."""
+    if parts is None:
+        return None
+    return parts_of(_kinds(parts), [key for key in batch_keys if key in parts["kinds"]])
+
+
+def read(session: Session) -> Queue:
+    """The queue at this moment. Of a job from before there was anything to estimate by, nothing is known."""
+    rows = session.execute(_JOBS, {"limit": JOBS_AT_MOST}).all()
+    unread = 1.0
+    if len(rows) == JOBS_AT_MOST:
+        unread = session.execute(_MORE_JOBS, {"limit": COUNTED_AT_MOST}).scalar_one() / len(rows)
+    jobs = [Waiting(row.id, Lane(row.lane), row.turn, row.unended, _parts(row.parts)) for row in rows]
+    kinds = {key: kind for row in rows if row.parts for key, kind in _kinds(row.parts).items()}
+    workers = {row.device: row.workers for row in session.execute(_WORKERS, {"lost": LOST_AFTER_SECONDS})}
+    found = _held(session)
+    held: Counter[str] = Counter()
+    for _, _, job_id, items in found:
+        if job_id is not None:
+            held[job_id] += items
+    batches = _batches(session, found, kinds)
+    devices = sorted({*workers, *(batch.device for batch in batches)})
+    known = costs.read(session, kinds.values(), devices)
+    return Queue(workers, jobs, batches, held, known, unread)
+
+
+def waiting(row: JobRow) -> Waiting:
+    """A job as estimates see it."""
+    left = row.total - row.done - row.failed - row.unreachable - row.canceled
+    return Waiting(row.id, Lane(row.lane), row.turn, left, _parts(row.parts))
+
+
+def _kinds(parts: Mapping[str, Any]) -> dict[str, Kind]:
+    return {key: Kind(batch_key=key, **kind) for key, kind in parts["kinds"].items()}
+
+
+def _parts(parts: Mapping[str, Any] | None) -> list[Part]:
+    if parts is None:
+        return []
+    kinds = _kinds(parts)
+    return [Part(kinds[key], items) for key, items in parts["runs"]]
+
+
+def _held(session: Session) -> list[tuple[int, str, str | None, int]]:
+    return [(row.lease_id, row.batch_key, row.job_id, row.items) for row in session.execute(_HELD)]
+
+
+def _batches(
+    session: Session, held: Sequence[tuple[int, str, str | None, int]], kinds: Mapping[str, Kind]
+) -> list[Batch]:
+    mine: dict[int, dict[str, int]] = {}
+    keys: dict[int, str] = {}
+    for lease_id, batch_key, job_id, items in held:
+        keys[lease_id] = batch_key
+        if job_id is not None:
+            mine.setdefault(lease_id, {})[job_id] = items
+    if not keys:
+        return []
+    return [
+        Batch(kinds[keys[row.id]], row.device, row.items, row.elapsed, row.delivered, mine.get(row.id, {}))
+        for row in session.execute(_LEASES, {"ids": list(keys)})
+        if keys[row.id] in kinds
+    ]
