@@ -49,9 +49,9 @@ def examine(database: Database, store: ObjectStore) -> Verdict:
         items = Counter({row.state: row.count for row in counts})
         keys = set(session.scalars(text(_OBJECTS)))
     with ThreadPoolExecutor(_FETCHED_AT_ONCE) as pool:
-        wrong = [fault for fault in pool.map(lambda key: _fault_of(store, key), sorted(keys)) if fault]
-    if wrong:
-        faults.append(_line("an object of a picture that is done is lost or wrong", wrong))
+        lost = [fault for fault in pool.map(lambda key: _fault_of(store, key), sorted(keys)) if fault]
+    if lost:
+        faults.append(_line("an object of a picture that is done is lost or wrong", lost))
     return Verdict(items, len(keys), faults)
 
 
