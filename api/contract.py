@@ -7,12 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 
+from api import examples, problem_types
 from api.auth import SECURITY_SCHEME, scope_of
+from api.contract_schemas import Schemas, component_of, schemas_of, without_null
 from api.field_errors import Part
 from api.operation import Operation, operation_of
+from api.problem_types import ProblemType
 from api.problems import MEDIA_TYPE
 from api.reading import PARTS
 from api.schemas.problem import ProblemDocument
@@ -37,37 +38,35 @@ SECURITY_SCHEMES = {
         "description": "A key, `imago_…`. Reading needs none unless the service says so.",
     }
 }
+SERVERS = [
+    {"url": "/", "description": "The service that this document comes from."},
+    {"url": "http://127.0.0.1:8000", "description": "A service of one's own, as `make up` starts it."},
+]
 _JSON = "application/json"
-
-Schemas = Mapping[tuple[type[BaseModel], JsonSchemaMode], dict[str, Any]]
-"""The schema of each model as it is sent or answered: a reference into the components."""
-
-
-class _Schema(GenerateJsonSchema):
-    """Without titles: a model is called what its component is called, and what is made of the title of a
-    field collides with a model of that name.
-    """
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
 
 
 @lru_cache(maxsize=4)
 def document(app: Flask) -> dict[str, Any]:
     """The document of this application. Built from its routes; needs no server."""
     operations = list(_operations(app))
-    schemas, components = _schemas([operation for _, _, operation in operations])
+    schemas, components = schemas_of([operation for _, _, operation in operations])
+    shown = {name: examples.of_component(name, components) for name in components}
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, str] = {}
     for path, method, operation in operations:
         tags[operation.tag.name] = operation.tag.description
-        paths.setdefault(path, {})[method] = _described(operation, schemas, components)
+        paths.setdefault(path, {})[method] = _described(method, operation, schemas, shown)
     return {
         "openapi": "3.1.0",
         "info": INFO,
+        "servers": SERVERS,
         "tags": [{"name": name, "description": description} for name, description in tags.items()],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": SECURITY_SCHEMES},
+        "components": {
+            "schemas": components,
+            "responses": _problems(schemas, shown),
+            "securitySchemes": SECURITY_SCHEMES,
+        },
     }
 
 
@@ -86,44 +85,16 @@ def _operations(app: Flask) -> Iterator[tuple[str, str, Operation]]:
                 yield path, method.lower(), operation
 
 
-def _schemas(operations: list[Operation]) -> tuple[Schemas, dict[str, Any]]:
-    """The schemas of all models, and the components that they refer to. Two models of one name become two
-    components, with longer names.
-    """
-    modes: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ProblemDocument, "serialization"): None}
-    containers = set()
-    for operation in operations:
-        for part, model in operation.models.items():
-            modes[model, "validation"] = None
-            if part != "body":
-                containers.add(model)
-        for answer in operation.responses.values():
-            if isinstance(answer, type):
-                modes[answer, "serialization"] = None
-    made, definitions = models_json_schema(
-        list(modes), ref_template="#/components/schemas/{model}", schema_generator=_Schema
-    )
-    schemas, components = dict(zip(modes, made.values(), strict=True)), definitions["$defs"]
-    for schema in components.values():
-        schema.pop("title", None)
-    for container in containers:
-        # Parameters stand one by one in their operations.
-        schemas[container, "validation"] = components.pop(_component(schemas[container, "validation"]))
-    return schemas, components
-
-
-def _component(reference: Mapping[str, Any]) -> str:
-    return str(reference["$ref"]).rpartition("/")[2]
-
-
-def _described(operation: Operation, schemas: Schemas, components: Mapping[str, Any]) -> dict[str, Any]:
+def _described(
+    method: str, operation: Operation, schemas: Schemas, shown: Mapping[str, Any]
+) -> dict[str, Any]:
     summary, description = operation.texts
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": summary,
         "tags": [operation.tag.name],
         **_security(operation),
-        "responses": _responses(operation, schemas),
+        "responses": _responses(method, operation, schemas, shown),
     }
     if description:
         described["description"] = description
@@ -137,8 +108,8 @@ def _described(operation: Operation, schemas: Schemas, components: Mapping[str, 
         described["parameters"] = parameters
     if body := operation.models.get("body"):
         content: dict[str, Any] = {"schema": schemas[body, "validation"]}
-        if operation.example is not None:
-            content["example"] = operation.example
+        if operation.name in examples.BODIES:
+            content["example"] = examples.BODIES[operation.name]
         described["requestBody"] = {"content": {_JSON: content}, "required": True}
     return described
 
@@ -155,34 +126,73 @@ def _security(operation: Operation) -> dict[str, Any]:
 def _parameters(part: Part, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     required = schema.get("required", ())
     for name, described in schema.get("properties", {}).items():
-        described = _without_null(described)
+        described = without_null(described)
         parameter: dict[str, Any] = {"in": part, "name": name, "required": name in required}
         if "description" in described:
             parameter["description"] = described.pop("description")
         parameter["schema"] = described
+        if (example := examples.parameter(name)) is not None:
+            parameter["example"] = example
         yield parameter
 
 
-def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter that has no value is left out: there is no way to write null in an address or a header."""
-    found = dict(schema)
-    branches = [branch for branch in found.get("anyOf", []) if branch != {"type": "null"}]
-    if len(branches) == 1:
-        del found["anyOf"]
-        found |= branches[0]
-    if found.get("default", 0) is None:
-        del found["default"]
-    return found
-
-
-def _responses(operation: Operation, schemas: Schemas) -> dict[str, Any]:
+def _responses(
+    method: str, operation: Operation, schemas: Schemas, shown: Mapping[str, Any]
+) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, answer in operation.responses.items():
         if isinstance(answer, type):
-            content = {_JSON: {"schema": schemas[answer, "serialization"]}}
+            schema = schemas[answer, "serialization"]
+            content = {_JSON: {"schema": schema, "example": shown[component_of(schema)]}}
             responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
         else:
             responses[str(status)] = dict(answer)
-    problem = {MEDIA_TYPE: {"schema": schemas[ProblemDocument, "serialization"]}}
-    responses["default"] = {"description": "Not a success: a problem document.", "content": problem}
+    if method == "get" and operation.may_be_unchanged:
+        responses["304"] = {"description": "What the client has is what there is."}
+    for kind in _failures(method, operation):
+        responses[str(int(kind.status))] = {"$ref": f"#/components/responses/{kind.slug}"}
     return responses
+
+
+def _failures(method: str, operation: Operation) -> Iterator[ProblemType]:
+    """The problems that an operation can answer with, known by what it reads and writes."""
+    scope, models = scope_of(operation.view), operation.models
+    if "body" in models:
+        yield from (problem_types.MALFORMED, problem_types.TOO_LARGE, problem_types.UNSUPPORTED_MEDIA_TYPE)
+    if scope is not None:
+        yield problem_types.UNAUTHENTICATED
+    if scope not in (None, "authenticated"):
+        yield problem_types.FORBIDDEN
+    if "path" in models or "network" in models.get("query", ProblemDocument).model_fields:
+        yield problem_types.NOT_FOUND
+    if method != "get":
+        yield problem_types.CONFLICT
+    yield from (
+        problem_types.NOT_ACCEPTABLE,
+        problem_types.INVALID,
+        problem_types.INTERNAL,
+        problem_types.UNAVAILABLE,
+    )
+
+
+def _problems(schemas: Schemas, shown: Mapping[str, Any]) -> dict[str, Any]:
+    schema = schemas[ProblemDocument, "serialization"]
+    example = shown[component_of(schema)]
+    return {
+        kind.slug: {
+            "description": f"{kind.title}. {kind.meaning}",
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": schema,
+                    "example": {
+                        **example,
+                        "type": kind.uri,
+                        "title": kind.title,
+                        "status": int(kind.status),
+                        "detail": kind.meaning,
+                    },
+                }
+            },
+        }
+        for kind in problem_types.PROBLEM_TYPES
+    }

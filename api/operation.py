@@ -43,8 +43,8 @@ class Operation:
     tag: Tag
     responses: Responses
     models: Mapping[Part, type[BaseModel]] = field(default_factory=dict)
-    example: Any = None
-    """A body that can be sent as it is."""
+    may_be_unchanged: bool = True
+    """Whether a GET is answered with 304 to whoever has the answer already."""
 
     @property
     def name(self) -> str:
@@ -80,18 +80,18 @@ class ApiBlueprint(Blueprint):
         *,
         responses: Responses | None = None,
         tag: Tag | None = None,
-        example: Any = None,
+        may_be_unchanged: bool = True,
         **options: Any,
     ) -> Callable[[View], View]:
         """Declare an operation. `get`, `post` and the like come here.
 
-        `tag`: if it is not the blueprint's. `example`: a body that the operation accepts.
+        `tag`: if it is not the blueprint's. `may_be_unchanged`: as in `Operation`.
         """
 
         def declare(view: View) -> View:
             hints = get_type_hints(inspect.unwrap(view))
             models = {part: hints[part] for part in PARTS if part in hints}
-            operation = Operation(view, tag or self._tag, responses or {}, models, example)
+            operation = Operation(view, tag or self._tag, responses or {}, models, may_be_unchanged)
             offered = operation.media_types
 
             @wraps(view)

@@ -17,7 +17,7 @@ TAG = Tag(name="Keys", description="Who may do what.")
 blueprint = ApiBlueprint("keys", __name__, url_prefix="/v1", tag=TAG)
 
 
-@blueprint.get("/me", responses={200: Me})
+@blueprint.get("/me", responses={200: Me}, may_be_unchanged=False)
 @requires("authenticated")
 def get_me(query: NoQuery) -> Response:
     """Get the name and scopes of the key that asks."""
@@ -34,7 +34,7 @@ def create_key(body: CreateKey) -> Response:
     return _private(json_response(shown, HTTPStatus.CREATED, {"Location": shown.links.self}))
 
 
-@blueprint.get("/keys", responses={200: KeyPage})
+@blueprint.get("/keys", responses={200: KeyPage}, may_be_unchanged=False)
 @requires("admin")
 def list_keys(query: NoQuery) -> Response:
     """List all keys, revoked ones too, the newest first."""

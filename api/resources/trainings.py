@@ -31,7 +31,10 @@ blueprint = ApiBlueprint("trainings", __name__, url_prefix="/v1/trainings", tag=
 
 _ELSEWHERE = {"description": "The bytes are at `Location`, for some minutes."}
 _UNCHANGED = {"description": "What the client has is what there is."}
-_PICTURE = {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string"}}}}
+_PICTURE = {
+    "description": "The picture.",
+    "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+}
 _LOG = {"description": "The log.", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
 _CARD = {"description": "The card.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 

@@ -126,7 +126,11 @@ def test_every_operation_of_the_contract_can_fail_only_by_a_problem() -> None:
     assert len(set(names)) == len(names)
     for path in made["paths"].values():
         for operation in path.values():
-            assert list(operation["responses"]["default"]["content"]) == ["application/problem+json"]
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    slug = response["$ref"].rpartition("/")[2]
+                    content = made["components"]["responses"][slug]["content"]
+                    assert list(content) == ["application/problem+json"]
             assert operation["security"]
 
 
@@ -136,6 +140,8 @@ def test_every_reference_in_the_contract_leads_somewhere() -> None:
     schemas = made["components"]["schemas"]
     for piece in text.split('"#/components/schemas/')[1:]:
         assert piece.split('"', 1)[0] in schemas
+    for piece in text.split('"#/components/responses/')[1:]:
+        assert piece.split('"', 1)[0] in made["components"]["responses"]
     assert '"#/$defs/' not in json.dumps(made["paths"])
 
 
