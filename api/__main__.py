@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     from services.settings import Settings
 
     settings = Settings()
-    configure(settings.log_format)
+    configure(settings.log_format, settings.log_level)
     serve(settings, host=given.host, port=given.port, workers=given.workers, threads=given.threads)
     return 0
 

@@ -6,6 +6,7 @@ from flask import Flask
 
 from api import addresses, auth, bodies, discovery, health, problems, request_log, resources, response_headers
 from api.context import Context, install
+from api.memory import Memory
 from api.metrics import Metrics
 from api.web import pages
 from services.broker import Doorbell
@@ -30,11 +31,12 @@ def build() -> Flask:
     return app
 
 
-def create_app(settings: Settings, *, threads: int = 16) -> Flask:
+def create_app(settings: Settings, *, threads: int = 16, memory: int = 0) -> Flask:
     """The application. Connects when first asked, so that it starts while the servers do.
 
     `threads`: how many requests the server handles at the same time. Each may need a connection, and half of
-    them at most may wait for a job, so that others are still answered.
+    them at most may wait for a job, so that others are still answered. `memory`: bytes of objects to keep, so
+    that they are fetched from the store once.
     """
     app = build()
     database = Database(settings.database_url, pool_size=threads)
@@ -47,6 +49,8 @@ def create_app(settings: Settings, *, threads: int = 16) -> Flask:
             doorbell=Doorbell(settings.broker_url),
             metrics=Metrics(database),
             waits=threading.BoundedSemaphore(max(threads // 2, 1)),
+            stopping=threading.Event(),
+            objects=Memory(memory) if memory else None,
         ),
     )
     return app

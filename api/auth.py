@@ -14,12 +14,15 @@ from api.context import context
 from services import access
 from services.access import Principal
 from services.errors import Forbidden, Unauthenticated
+from services.settings import Settings
 
 Scope = Literal["authenticated", "read", "jobs:write", "admin"]
 """What a view needs; `authenticated` is any valid key."""
 View = TypeVar("View", bound=Callable[..., object])
 
 _ATTRIBUTE = "imago_scope"
+PRINCIPAL = "imago.principal"
+"""Where the WSGI environment holds who asks, for the server around the application."""
 SECURITY_SCHEME = "key"
 
 
@@ -43,6 +46,11 @@ def principal() -> Principal:
     return who
 
 
+def may_read(who: Principal | None, settings: Settings) -> bool:
+    """Whether `who`, None for someone without a key, may read what needs the scope `read`."""
+    return settings.public_read or (who is not None and not who.scopes.isdisjoint({"read", "admin"}))
+
+
 def _check() -> None:
     g.principal = None
     if request.method == "OPTIONS":
@@ -54,7 +62,8 @@ def _check() -> None:
     if "Authorization" in request.headers and scope is not None:
         g.principal = _authenticate()
         g.key_id = g.principal.key_id
-    if scope is None or (scope == "read" and context().settings.public_read):
+        request.environ[PRINCIPAL] = g.principal
+    if scope is None or (scope == "read" and may_read(g.principal, context().settings)):
         return
     if g.principal is None:
         needed = "a key" if scope == "authenticated" else f"a key with the scope {scope!r}"

@@ -12,11 +12,10 @@ from typing import Any
 from flask import Flask, request
 
 from api import problem_types
+from api.edge.limits import BODY_BYTES
 from api.problems import ERRORS_SHOWN, Problem, fields_problem
 from services.errors import FieldError, pointer
 
-LIMIT = 1 << 20
-"""Bytes. The largest request names 64 targets; units can be given as ranges."""
 DEPTH, MEMBERS, VALUES = 32, 256, 100_000
 """How deep values may lie in each other, how many members an object may have, how many values a body."""
 
@@ -138,4 +137,4 @@ def _too_many(body: Any) -> list[FieldError]:
 
 
 def register(app: Flask) -> None:
-    app.config["MAX_CONTENT_LENGTH"] = LIMIT
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES

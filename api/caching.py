@@ -7,6 +7,9 @@ from flask import Response, request
 
 from api.context import context
 
+KEPT_SECONDS = "imago.kept_seconds"
+"""Where the WSGI environment says for how long the server may give the same answer again from memory."""
+
 
 @dataclass(frozen=True)
 class Freshness:
@@ -26,10 +29,21 @@ class Freshness:
 
 REVALIDATE = Freshness(0)
 """May be kept, must be asked about before each use: most resources change while jobs run."""
+MOMENT = Freshness(2)
+"""Changes while jobs run, and is read so often that it may be two seconds old."""
 BRIEF = Freshness(60)
 """Changes now and then and nobody minds a minute: catalogs, the best picture of a unit."""
 FOREVER = Freshness(31_536_000, immutable=True)
 """Named by a digest of what determines it."""
+
+
+def keep(seconds: float) -> None:
+    """Let the server give the answer to this request again from memory for so long, to whoever may read it.
+
+    Only an answer that is the same for all readers, and that stays true for so long unless something is lost
+    by the store or made again: the server notices that within two seconds.
+    """
+    request.environ[KEPT_SECONDS] = seconds
 
 
 def conditional(response: Response, freshness: Freshness, *, etag: str | None = None) -> Response:

@@ -8,6 +8,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.memory import Memory
 from api.metrics import Metrics
 from services.broker import Doorbell
 from services.database import Database
@@ -26,6 +27,10 @@ class Context:
     metrics: Metrics
     waits: threading.Semaphore
     """A place for each request that may wait at the same time."""
+    stopping: threading.Event
+    """Set when the server is to end: requests that wait are answered as things stand."""
+    objects: Memory[str, bytes] | None
+    """Objects that were read and checked, by their keys; None to read each from the store."""
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,7 +5,7 @@
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from api import contract
-from api.caching import BRIEF, conditional
+from api.caching import BRIEF, conditional, keep
 from api.context import context
 from api.metrics import CONTENT_TYPE
 from api.web import pages
@@ -54,12 +54,14 @@ def entrance() -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
+    keep(BRIEF.seconds)
     text = contract.canonical(contract.document(current_app))
     return conditional(Response(text, mimetype="application/json"), BRIEF)
 
 
 @blueprint.get("/docs")
 def reference() -> Response:
+    keep(BRIEF.seconds)
     return conditional(pages.reference(contract.document(current_app)), BRIEF)
 
 

@@ -1,6 +1,6 @@
 """`GET /metrics` for Prometheus: requests counted here, queue depth read from the rows when scraped.
 
-Several gunicorn workers share their counts through files (`PROMETHEUS_MULTIPROC_DIR`, set by
+Several processes share their counts through files (`PROMETHEUS_MULTIPROC_DIR`, set by
 `api.serving`); a single one counts in memory.
 """
 

@@ -5,6 +5,7 @@ leaves. What is missing or wrong is noted as lost (`services.losses`), and nothi
 reading needs no key, so it must not order work.
 """
 
+import io
 import os
 from collections.abc import Iterator
 from typing import IO
@@ -13,8 +14,9 @@ import structlog
 from flask import Response, request
 
 from api import problem_types
-from api.caching import Freshness, conditional, is_held_by_client
+from api.caching import MOMENT, Freshness, conditional, is_held_by_client, keep
 from api.context import context
+from api.memory import Memory
 from api.problems import Problem
 from services import losses
 from services.errors import NotFound
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 PRESIGNED_SECONDS = 600
 REPAIR_SECONDS = 30
 """After how long it makes sense to ask again for what is lost."""
+MEMORY_SECONDS = 3600
+"""For how long what never changes is answered from memory."""
 _AT_ONCE = 1024 * 1024
 _CHUNK = 64 * 1024
 
@@ -36,6 +40,7 @@ def object_response(
     """The object, or a 304 without asking the store, since its key tells its ETag. `subject` is what points
     to it. A 404 problem if it is lost."""
     etag = sha256_of_key(key)
+    keep(MEMORY_SECONDS if freshness.immutable else min(freshness.seconds, MOMENT.seconds))
     if is_held_by_client(etag):
         response = Response()
     elif context().settings.image_delivery == "redirect":
@@ -75,14 +80,30 @@ def _streamed(key: str, media_type: str, subject: Subject) -> Response:
 def verified(key: str, subject: Subject) -> IO[bytes]:
     """An open file with the object's bytes, which are those that its key names. Raises the 404 problem if the
     object is lost."""
+    memory = context().objects
+    held = None if memory is None else memory.get(key)
+    if held is not None:
+        return io.BytesIO(held)
     try:
-        return context().store.verified(key)
+        file = context().store.verified(key)
+        if memory is not None:
+            _remember(memory, key, file)
+        return file
     except (NotFound, Corrupt) as error:
         reason: Reason = "missing" if isinstance(error, NotFound) else "damaged"
     with context().database.session() as session:
         loss = losses.note(session, subject, key, reason, "read")
     log.error("object_lost", key=key, subject=str(subject), reason=reason)
     raise _lost(loss)
+
+
+def _remember(memory: Memory[str, bytes], key: str, file: IO[bytes]) -> None:
+    """Keep a small object, which has just been checked, so that the store is not asked for it again soon."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= _AT_ONCE:
+        memory.put(key, file.read(), size)
+        file.seek(0)
 
 
 def _lost(loss: Loss | None) -> Problem:

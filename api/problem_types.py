@@ -25,6 +25,12 @@ MALFORMED = ProblemType(
     "The body is not JSON",
     "The body could not be parsed; `detail` says where parsing stopped.",
 )
+MALFORMED_REQUEST = ProblemType(
+    "malformed-request",
+    HTTPStatus.BAD_REQUEST,
+    "The request is not HTTP",
+    "The request could not be parsed, and the connection was closed.",
+)
 UNAUTHENTICATED = ProblemType(
     "unauthenticated",
     HTTPStatus.UNAUTHORIZED,
@@ -77,6 +83,24 @@ CONFLICT = ProblemType(
     "Not possible in the present state",
     "The resource is in a state that does not allow this; `detail` says which.",
 )
+REQUEST_TIMEOUT = ProblemType(
+    "request-timeout",
+    HTTPStatus.REQUEST_TIMEOUT,
+    "The request did not arrive in time",
+    "`detail` names the part that took too long. The connection was closed; send the request again.",
+)
+TARGET_TOO_LONG = ProblemType(
+    "address-too-long",
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    "The address is too long",
+    "Path and query may have 8 KiB together.",
+)
+HEADERS_TOO_LARGE = ProblemType(
+    "headers-too-large",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "The headers are too large",
+    "There may be 100 headers, of 32 KiB together.",
+)
 TOO_LARGE = ProblemType(
     "body-too-large",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -116,6 +140,7 @@ UNAVAILABLE = ProblemType(
 
 PROBLEM_TYPES = (
     MALFORMED,
+    MALFORMED_REQUEST,
     UNAUTHENTICATED,
     FORBIDDEN,
     NOT_FOUND,
@@ -123,8 +148,11 @@ PROBLEM_TYPES = (
     LOST,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
+    REQUEST_TIMEOUT,
     CONFLICT,
     TOO_LARGE,
+    TARGET_TOO_LONG,
+    HEADERS_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
     INVALID,
     TOO_MANY_REQUESTS,

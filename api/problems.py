@@ -40,7 +40,7 @@ ERRORS_SHOWN = 50
 _BY_STATUS = {
     kind.status: kind
     for kind in problem_types.PROBLEM_TYPES
-    if kind not in (problem_types.NO_PICTURE, problem_types.LOST)
+    if kind not in (problem_types.NO_PICTURE, problem_types.LOST, problem_types.MALFORMED_REQUEST)
 }
 
 

@@ -10,6 +10,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from api.context import context
+from api.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -19,31 +20,59 @@ _QUIET = {"/healthz", "/readyz", "/metrics"}
 """Asked every few seconds by machines; logged only when they fail."""
 
 
+def request_id(offered: str) -> str:
+    """The id of a request: the one that came with it, if it looks like one."""
+    return offered if _ACCEPTED.fullmatch(offered) else f"req_{secrets.token_hex(10)}"
+
+
+def record(
+    metrics: Metrics,
+    *,
+    method: str,
+    path: str | None,
+    route: str,
+    status: int,
+    seconds: float,
+    size: int | None,
+    key_id: str | None,
+    **more: str,
+) -> None:
+    """Count and log one answer. `route` is the rule, not the path: an id as a label would make one time
+    series each."""
+    metrics.observe(method, route, status, seconds)
+    if path not in _QUIET or status >= 400:
+        log.info(
+            "http_request",
+            method=method,
+            path=path,
+            route=route,
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+            bytes=size,
+            key_id=key_id,
+            **more,
+        )
+
+
 def register(app: Flask) -> None:
     def begin() -> None:
         g.started = time.perf_counter()
-        offered = request.headers.get(HEADER, "")
-        g.request_id = offered if _ACCEPTED.fullmatch(offered) else f"req_{secrets.token_hex(10)}"
+        g.request_id = request_id(request.headers.get(HEADER, ""))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
     def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
         response.headers[HEADER] = g.request_id
-        # The rule, not the path: an id a label would make one time series each.
-        route = request.url_rule.rule if request.url_rule else "(none)"
-        context().metrics.observe(request.method, route, response.status_code, seconds)
-        if request.path not in _QUIET or response.status_code >= 400:
-            log.info(
-                "http_request",
-                method=request.method,
-                path=request.path,
-                route=route,
-                status=response.status_code,
-                duration_ms=round(seconds * 1000, 1),
-                bytes=response.content_length,
-                key_id=g.get("key_id"),
-            )
+        record(
+            context().metrics,
+            method=request.method,
+            path=request.path,
+            route=request.url_rule.rule if request.url_rule else "(none)",
+            status=response.status_code,
+            seconds=time.perf_counter() - g.started,
+            size=response.content_length,
+            key_id=g.get("key_id"),
+        )
         return response
 
     app.before_request(begin)

@@ -1,71 +1,88 @@
-"""The HTTP server: gunicorn with threads.
+"""The HTTP server: uvicorn, in one process or several.
 
-Threads, because requests wait (for the database, the store, or with `Prefer: wait` for a job) much more
-than they compute.
+Chosen because a connection costs no thread in it, so that many slow ones, and later many streams of events,
+leave room for everyone else; what it lacks, limits on time and size, `api.edge.connection` adds.
+docs/serving.md compares it with others.
 """
 
+import logging
 import os
+import resource
 import shutil
+import signal
 import tempfile
 from typing import Any
 
-from flask import Flask
-from gunicorn.app.base import BaseApplication
+import uvicorn
+from uvicorn.supervisors import Multiprocess
 
+from api.edge import limits
 from services.settings import Settings
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes keep their counts, so that each can answer for all."""
 
 
-class Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, settings: Settings, options: dict[str, Any]) -> None:
-        self._settings = settings
-        self._options = options
-        super().__init__()
-
-    def load_config(self) -> None:
-        for name, value in self._options.items():
-            self.cfg.set(name, value)
-
-    def load(self) -> Flask:
-        """Called in each worker after the fork: a database connection must never be shared by two
-        processes.
-        """
-        from api.application import create_app
-
-        return create_app(self._settings, threads=self._options["threads"])
-
-
 def serve(settings: Settings, *, host: str, port: int, workers: int, threads: int) -> None:
-    """Serve until SIGTERM or SIGINT; requests that run are given 30 s to end."""
+    """Serve until SIGTERM or SIGINT; requests that run are given 10 s to end."""
+    _allow_connections(workers)
+    # uvicorn repeats the signal when it has ended in good order; that is no reason to die of it.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # requests are logged by api.request_log
+    if workers == 1:
+        # Not at the top: prometheus_client decides when it is imported whether processes count together.
+        from api.edge.application import Edge
+
+        _run(uvicorn.Server(_configuration(Edge(settings, threads=threads), host, port)))
+        return
     made: str | None = None
-    if workers > 1 and _COUNTS not in os.environ:
-        made = tempfile.mkdtemp(prefix="imago-metrics-")
-        # Read when prometheus_client is first imported, which happens in the workers.
-        os.environ[_COUNTS] = made
-    options: dict[str, Any] = {
-        "bind": f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-        "worker_class": "gthread",
-        "workers": workers,
-        "threads": threads,
-        # Heartbeats of a worker's own files: on a disk they can block for longer than the timeout.
-        "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,
-        "graceful_timeout": 30,
-        "timeout": 90,  # more than the longest `Prefer: wait`
-        "keepalive": 15,
-        "child_exit": _forget_process,
-        "loglevel": "warning",  # requests are logged by api.request_log
-        "proc_name": "imago-api",
-    }
-    if made:
-        # A hook, not a `finally`: that would run in each worker too, which leaves through the same frames.
-        options["on_exit"] = lambda arbiter: shutil.rmtree(made, ignore_errors=True)
-    Server(settings, options).run()
+    if _COUNTS not in os.environ:
+        made = os.environ[_COUNTS] = tempfile.mkdtemp(prefix="imago-metrics-")
+    os.environ["IMAGO_API_THREADS"] = str(threads)
+    try:
+        configuration = _configuration(
+            "api.edge.application:from_environment", host, port, workers=workers, factory=True
+        )
+        Multiprocess(configuration, sockets=[configuration.bind_socket()]).run()
+    finally:
+        if made is not None:
+            shutil.rmtree(made, ignore_errors=True)
 
 
-def _forget_process(arbiter: object, worker: Any) -> None:
-    if _COUNTS in os.environ:
-        from prometheus_client.multiprocess import mark_process_dead
+def _run(server: uvicorn.Server) -> None:
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        # As with SIGTERM: repeated by uvicorn after an end in good order.
+        return
 
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+def _configuration(app: Any, host: str, port: int, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="api.edge.connection:LimitedProtocol",
+        loop="uvloop",
+        ws="none",
+        lifespan="on",
+        timeout_keep_alive=limits.IDLE_SECONDS,
+        timeout_graceful_shutdown=limits.STOP_SECONDS,
+        # A proxy on this machine may say who asks and how; others are named in FORWARDED_ALLOW_IPS.
+        proxy_headers=True,
+        forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"),
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        **more,
+    )
+
+
+def _allow_connections(workers: int) -> None:
+    """Ask for as many open files as the connections may need; the usual limit is 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.CONNECTIONS + 512
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

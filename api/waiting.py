@@ -37,10 +37,14 @@ def preferred_wait(prefer: str | None) -> int:
 
 
 def wait_for(
-    look: Callable[[], T], is_over: Callable[[T], bool], seconds: float, places: threading.Semaphore
+    look: Callable[[], T],
+    is_over: Callable[[T], bool],
+    seconds: float,
+    places: threading.Semaphore,
+    stopping: threading.Event,
 ) -> T:
-    """Look again and again until it is over or the time is up, once if no place is free; return what was seen
-    last.
+    """Look again and again until it is over, the time is up or the server is stopping, once if no place is
+    free; return what was seen last.
     """
     seen = look()
     if seconds <= 0 or is_over(seen) or not places.acquire(blocking=False):
@@ -48,7 +52,8 @@ def wait_for(
     try:
         deadline, pause = time.monotonic() + seconds, _FIRST_PAUSE
         while not is_over(seen) and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(pause, left))
+            if stopping.wait(min(pause, left)):
+                break
             pause = min(pause * 1.5, _LONGEST_PAUSE)
             seen = look()
         return seen

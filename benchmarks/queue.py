@@ -47,7 +47,7 @@ def main() -> int:
             checkouts = {"now": CHECKOUT}
             if given.against:
                 checkouts = {
-                    given.against: stack.enter_context(_checkout(given.against, folder)),
+                    given.against: stack.enter_context(checkout_of(given.against, folder)),
                     **checkouts,
                 }
             sides = {
@@ -116,7 +116,7 @@ def _postgres(folder: Path) -> Iterator[PostgreSQL]:
 
 
 @contextmanager
-def _checkout(revision: str, folder: Path) -> Iterator[Path]:
+def checkout_of(revision: str, folder: Path) -> Iterator[Path]:
     """Another revision of this repository in a folder of its own."""
     git = ["git", "-C", str(CHECKOUT), "worktree"]
     tree = folder / "checkout"

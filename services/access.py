@@ -29,6 +29,7 @@ class Principal:
     key_id: str
     name: str
     scopes: frozenset[str]
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def authenticate(session: Session, token: str) -> Principal:
         .values(last_used_at=sa.func.now())
         .execution_options(synchronize_session=False)
     )
-    return Principal(row.id, row.name, frozenset(row.scopes))
+    return Principal(row.id, row.name, frozenset(row.scopes), row.expires_at)
 
 
 def list_keys(session: Session) -> Sequence[KeyView]:

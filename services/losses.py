@@ -69,6 +69,9 @@ _NOTE = text("""
         'found_by', CAST(:found_by AS text)))
     ON CONFLICT (kind, subject) DO NOTHING RETURNING subject
 """)
+_CHANGES = text(r"""
+    SELECT coalesce(sum(value), 0) FROM tallies WHERE name LIKE 'found\_%' OR name LIKE 'repaired%'
+""")
 _NOTED = text("SELECT given_up, error FROM work WHERE kind = 'repair' AND subject = :subject")
 
 
@@ -96,3 +99,10 @@ def noted_loss(session: Session, subject: Subject) -> Loss | None:
     """What was noted of the subject, None if nothing was."""
     row = session.execute(_NOTED, {"subject": str(subject)}).first()
     return None if row is None else Loss(subject, row.given_up, row.error)
+
+
+def changes(session: Session) -> int:
+    """A number that grows whenever something was noted as lost or made again: while it stays, whatever was
+    read stays right."""
+    seen: int = session.execute(_CHANGES).scalar_one()
+    return int(seen)

@@ -1,12 +1,16 @@
 """Settings of a process: read once from the environment by its entry point, then passed on."""
 
+import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _SHIPPED_GENERATOR = Path(__file__).resolve().parent.parent / "generators" / "default.safetensors"
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
+"""As browsers send it: small letters, no path, no slash at the end."""
 
 
 class SettingsError(ValueError):
@@ -36,6 +40,17 @@ class Settings(BaseSettings):
         "stream", description="How the API serves images: itself, or by a redirect to a signed address"
     )
     public_read: bool = Field(True, description="Whether reading needs no key")
+    read_memory_mib: int = Field(
+        64,
+        ge=0,
+        le=65_536,
+        description="What an API process keeps of answers, and as much of objects, in MiB",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Origins, with commas between them, whose pages may send keys and write: "
+        "https://lab.example.org,http://localhost:3000",
+    )
 
     lease_seconds: float = Field(60, ge=1, le=3600, description="How long a silent worker keeps its batch")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its lease")
@@ -92,6 +107,23 @@ class Settings(BaseSettings):
         if not url.startswith(("redis://", "rediss://", "redis+socket://")):
             raise ValueError("must be a Redis address, redis://host:port/0")
         return url
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, origins: Any) -> Any:
+        if not isinstance(origins, str):
+            return origins
+        return [part.strip() for part in origins.split(",") if part.strip()]
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _only_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"must be origins such as https://lab.example.org, without a path; got {origin!r}"
+                )
+        return origins
 
     @field_validator("s3_endpoint_url", "s3_public_endpoint_url")
     @classmethod

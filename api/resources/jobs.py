@@ -131,7 +131,9 @@ def _wait(job: JobView, header: PreferHeaders) -> JobView:
     seconds = preferred_wait(header.prefer)
     if job.ended or not seconds:
         return job
-    return wait_for(lambda: _get(job.id), lambda seen: seen.ended, seconds, context().waits)
+    return wait_for(
+        lambda: _get(job.id), lambda seen: seen.ended, seconds, context().waits, context().stopping
+    )
 
 
 def _as_it_stands(job: JobView) -> Response:

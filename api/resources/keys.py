@@ -46,7 +46,11 @@ def list_keys(query: NoQuery) -> Response:
 @blueprint.delete("/keys/<key>", responses={200: Key})
 @requires("admin")
 def revoke_key(path: KeyPath) -> Response:
-    """Revoke a key. Revoking it again changes nothing."""
+    """Revoke a key. Revoking it again changes nothing.
+
+    From then on nothing can be written with it. Answers that a process of the service has in memory may be
+    read with it for 30 s more, because for so long a process trusts a key that it has looked up.
+    """
     with context().database.session() as session:
         revoked = access.revoke_key(session, path.key)
     return _private(json_response(Key.of(revoked)))

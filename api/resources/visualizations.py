@@ -4,7 +4,7 @@ from flask import Response
 
 from api import problem_types
 from api.auth import requires
-from api.caching import BRIEF, FOREVER, REVALIDATE, conditional
+from api.caching import BRIEF, FOREVER, MOMENT, REVALIDATE, conditional, keep
 from api.context import context
 from api.objects import object_response
 from api.operation import ApiBlueprint, Tag
@@ -73,7 +73,10 @@ def get_visualization(path: DigestPath, query: NoQuery) -> Response:
     response = json_response(Visualization.of(found, labels))
     if found.state in (State.QUEUED, State.LEASED):
         response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return conditional(response, BRIEF if found.state == State.DONE else REVALIDATE)
+    if found.state != State.DONE:
+        return conditional(response, REVALIDATE)
+    keep(BRIEF.seconds)
+    return conditional(response, BRIEF)
 
 
 @blueprint.get("/visualizations/<digest>/image", responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED})
@@ -108,13 +111,14 @@ def get_trace(path: DigestPath, query: NoQuery) -> Response:
 )
 @requires("read")
 def get_unit(path: UnitPath, query: NoQuery) -> Response:
-    """Get a unit with its visualizations."""
+    """Get a unit with its visualizations. May be two seconds old."""
     with context().database.session() as session:
         unit = catalog.get_unit(session, path.network, path.layer, path.unit)
         page = visualizations.search(
             session, network=unit.network, layer=unit.layer, unit=unit.unit, limit=SHOWN_OF_A_UNIT
         )
-    return conditional(json_response(UnitDetail.of_unit(unit, page.data)), REVALIDATE)
+    keep(MOMENT.seconds)
+    return conditional(json_response(UnitDetail.of_unit(unit, page.data)), MOMENT)
 
 
 @blueprint.get(
@@ -124,7 +128,9 @@ def get_unit(path: UnitPath, query: NoQuery) -> Response:
 )
 @requires("read")
 def get_unit_image(path: UnitPath, query: ImageQuery) -> Response:
-    """Get the best picture of a unit that there is now. For embedding; kept for a minute."""
+    """Get the best picture of a unit that there is now. For embedding: may be two seconds old, and clients
+    keep it for a minute.
+    """
     with context().database.session() as session:
         found = visualizations.best(session, path.network, path.layer, path.unit)
         if found is None:

@@ -1,0 +1,106 @@
+"""Answers that are given again from memory: those whose view has said for how long (`caching.keep`).
+
+An answer is kept under the address that was asked for and the origin that may read it; who asks is checked
+before (`edge.trust`), each time.
+"""
+
+import time
+from dataclasses import dataclass
+
+from api.caching import KEPT_SECONDS
+from api.edge.bridge import Answer, Scope
+from api.memory import Memory
+from api.response_headers import allowed_origin
+from services.settings import Settings
+
+_OVERHEAD = 2048
+"""Bytes that an answer takes beside its body, roughly."""
+_OF_THE_BODY = (b"content-length", b"content-type")
+_OF_THE_REQUEST = (b"x-request-id",)
+
+Name = tuple[bytes, bytes, str | None]
+"""Path, query, and the origin for which the headers are."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer with status 200. `route` is the rule that it was made by."""
+
+    route: str
+    headers: list[tuple[bytes, bytes]]
+    unchanged_headers: list[tuple[bytes, bytes]]
+    """Those of a 304."""
+    etag: bytes
+    body: bytes
+    made_at: float
+    until: float
+
+    @property
+    def age(self) -> int:
+        """Seconds since it was made."""
+        return int(time.monotonic() - self.made_at)
+
+    def is_held_by(self, if_none_match: bytes | None) -> bool:
+        """Whether the client has it already (RFC 9110 §13.1.2, compared weakly)."""
+        if if_none_match is None:
+            return False
+        offered = {tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")}
+        return self.etag in offered or b"*" in offered
+
+
+class Answers:
+    """The answers that a process keeps, in `settings.read_memory_mib`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._memory = Memory[Name, Kept](settings.read_memory_mib << 20)
+
+    def name_of(self, scope: Scope, headers: dict[bytes, bytes]) -> Name | None:
+        """Under which name the answer to this request is kept; None if none can be."""
+        if scope["method"] not in ("GET", "HEAD"):
+            return None
+        origin = headers.get(b"origin")
+        allowed = allowed_origin(
+            self._settings,
+            scope["method"],
+            None if origin is None else origin.decode("latin-1"),
+            has_key=b"authorization" in headers,
+        )
+        return scope["raw_path"], scope["query_string"], allowed
+
+    def find(self, name: Name) -> Kept | None:
+        kept = self._memory.get(name)
+        if kept is not None and kept.until < time.monotonic():
+            self._memory.forget(name)
+            return None
+        return kept
+
+    def keep(self, name: Name, method: str, answer: Answer) -> None:
+        """Keep what Flask has answered, if its view says that it may be."""
+        seconds = answer.environ.get(KEPT_SECONDS)
+        if seconds is None or method != "GET" or answer.status != 200 or answer.rest is not None:
+            return
+        named = dict(answer.headers)
+        if b"etag" not in named:
+            return
+        now = time.monotonic()
+        headers = [header for header in answer.headers if header[0] not in _OF_THE_REQUEST]
+        rule = answer.environ.get("werkzeug.request")
+        kept = Kept(
+            _rule_of(rule),
+            headers,
+            [header for header in headers if header[0] not in _OF_THE_BODY],
+            named[b"etag"],
+            answer.body,
+            now,
+            now + seconds,
+        )
+        self._memory.put(name, kept, len(answer.body) + _OVERHEAD)
+
+    def clear(self) -> None:
+        self._memory.clear()
+
+
+def _rule_of(request: object) -> str:
+    rule = getattr(request, "url_rule", None)
+    return "(none)" if rule is None else str(rule.rule)

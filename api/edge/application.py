@@ -1,0 +1,161 @@
+"""The ASGI application: from memory where that is allowed, else by Flask."""
+
+import os
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from flask import Flask
+
+from api import application, request_log
+from api.auth import PRINCIPAL, may_read
+from api.caching import KEPT_SECONDS
+from api.context import context
+from api.edge.answers import Answers, Kept, Name
+from api.edge.bridge import Bridge, Receive, Scope, Send
+from api.edge.changes import Changes
+from api.edge.trust import TrustedKeys
+from services.settings import Settings
+
+_ONCE = (b"authorization", b"if-none-match", b"origin")
+"""Headers that decide about an answer from memory; a request that repeats one is left to Flask."""
+_KEYS = re.compile(rb"/v1/keys(/|$)")
+
+
+class Edge:
+    """One process's application. Everything but calls of Flask runs in the event loop."""
+
+    def __init__(self, settings: Settings, *, threads: int) -> None:
+        self._settings = settings
+        self._flask: Flask = application.create_app(
+            settings, threads=threads, memory=settings.read_memory_mib << 20
+        )
+        self._context = context(self._flask)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="request")
+        self._bridge = Bridge(self._flask, self._executor)
+        self._answers = Answers(settings)
+        self._trusted = TrustedKeys()
+        self._changes = Changes(self._context.database, self._executor, self._forget)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
+        began = time.perf_counter()
+        headers = _headers_once(scope)
+        name = None if headers is None else self._answers.name_of(scope, headers)
+        if headers is not None and name is not None:
+            kept = self._answers.find(name)
+            if kept is not None and self._may_read(headers):
+                await self._changes.is_up_to_date()
+                # Looked up anew: what was found may just have been forgotten.
+                kept = self._answers.find(name)
+                if kept is not None:
+                    await self._send_kept(kept, scope, headers, send, began)
+                    return
+        await self._by_flask(scope, receive, send, headers or {}, name)
+
+    async def _by_flask(
+        self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], name: Name | None
+    ) -> None:
+        count = self._changes.count
+        answer = await self._bridge.answer(scope, receive)
+        if answer is None:
+            return
+        principal = answer.environ.get(PRINCIPAL)
+        if principal is not None and b"authorization" in headers:
+            self._trusted.remember(headers[b"authorization"], principal)
+        if scope["method"] not in ("GET", "HEAD") and _KEYS.match(scope["raw_path"]):
+            self._trusted.clear()
+        if name is not None and KEPT_SECONDS in answer.environ:
+            await self._changes.is_up_to_date()
+            # What was read before a change was seen may be older than the change.
+            if count == self._changes.count:
+                self._answers.keep(name, scope["method"], answer)
+        await self._bridge.send(answer, send)
+
+    def _may_read(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether the request may read for certain; where that is not certain, Flask decides."""
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            return may_read(None, self._settings)
+        principal = self._trusted.find(authorization)
+        return principal is not None and may_read(principal, self._settings)
+
+    async def _send_kept(
+        self, kept: Kept, scope: Scope, headers: dict[bytes, bytes], send: Send, began: float
+    ) -> None:
+        unchanged = kept.is_held_by(headers.get(b"if-none-match"))
+        status = 304 if unchanged else 200
+        request_id = request_log.request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+        own = [
+            (b"x-request-id", request_id.encode()),
+            (b"age", str(kept.age).encode()),
+        ]
+        said = kept.unchanged_headers if unchanged else kept.headers
+        body = b"" if unchanged or scope["method"] == "HEAD" else kept.body
+        await send({"type": "http.response.start", "status": status, "headers": [*said, *own]})
+        await send({"type": "http.response.body", "body": body})
+        authorization = headers.get(b"authorization")
+        principal = self._trusted.find(authorization) if authorization else None
+        request_log.record(
+            self._context.metrics,
+            request_id=request_id,
+            method=scope["method"],
+            path=scope["path"],
+            route=kept.route,
+            status=status,
+            seconds=time.perf_counter() - began,
+            size=len(body),
+            key_id=None if principal is None else principal.key_id,
+        )
+
+    def _refused(self, request_id: str, method: str, status: int) -> None:
+        request_log.record(
+            self._context.metrics,
+            request_id=request_id,
+            method=method,
+            path=None,
+            route="(none)",
+            status=status,
+            seconds=0.0,
+            size=None,
+            key_id=None,
+        )
+
+    def _forget(self) -> None:
+        self._answers.clear()
+        if self._context.objects is not None:
+            self._context.objects.clear()
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The server's start and end (ASGI's lifespan)."""
+        await receive()
+        state: dict[str, Any] = scope["state"]
+        state["refused"] = self._refused
+        state["stop"] = self._context.stopping.set
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._context.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _headers_once(scope: Scope) -> dict[bytes, bytes] | None:
+    """The headers by name; None if one that matters is there twice."""
+    named = dict(scope["headers"])
+    if len(named) != len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
+        if any(names.count(name) > 1 for name in _ONCE):
+            return None
+    return named
+
+
+def from_environment() -> Edge:
+    """The application of a process that another has started, with the settings of the environment."""
+    from services.log import configure
+
+    settings = Settings()
+    configure(settings.log_format, settings.log_level)
+    return Edge(settings, threads=int(os.environ["IMAGO_API_THREADS"]))

@@ -1,0 +1,204 @@
+"""One connection: uvicorn's HTTP protocol with limits on time and size, which uvicorn leaves to a proxy.
+
+Each limit that is passed is answered with a problem document, as everywhere, and ends the connection.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any, Literal
+
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from api import problem_types
+from api.edge import limits
+from api.edge.refusals import refusal
+from api.problem_types import ProblemType
+
+Phase = Literal["idle", "head", "body"]
+Refused = Callable[[str, str, int], None]
+"""Told of each refusal: the request's id, its method and the status."""
+
+
+class RefusedError(Exception):
+    """Ends the parsing of a request that has been refused."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection that cannot hold more than its share of the process, whatever the client does or omits.
+
+    The lifespan's state holds `refused`, a `Refused`, and `stop`, called when the server begins to stop.
+    """
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._phase: Phase = "idle"
+        self._fed = 0
+        """Bytes of chunks that hold nothing but this head."""
+        self._parsed = 0
+        """Bytes of the headers, then of the body."""
+        self._messages = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline_of: tuple[int, Phase] = (0, "idle")
+        self._standstill: asyncio.TimerHandle | None = None
+        self._is_refused = False
+
+    # What the transport calls.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > limits.CONNECTIONS:
+            self._refuse(problem_types.UNAVAILABLE, "There are too many connections.")
+        else:
+            self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
+        # A chunk in which a head only begins is not counted: it may hold the end of a body before it.
+        goes_on = self._messages if self._phase == "head" else None
+        super().data_received(data)
+        if self._phase == "head" and goes_on == self._messages:
+            self._fed += len(data)
+            if self._fed > limits.HEAD_BYTES:
+                self._refuse_head()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._deadline, self._standstill):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._standstill = self.loop.call_later(limits.READER_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._standstill is not None:
+            self._standstill.cancel()
+
+    # What uvicorn calls.
+
+    def shutdown(self) -> None:
+        self.app_state["stop"]()
+        if self._phase != "idle" or self._is_refused:
+            # A request that has not arrived will not be answered any more.
+            self.transport.abort()
+            return
+        super().shutdown()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(limits.STOP_SECONDS / 3, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing() and self.transport.get_write_buffer_size():
+            self.loop.call_later(limits.READER_SECONDS, self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            # Closing would wait for a client that does not take the rest of its answer.
+            self.transport.abort()
+        else:
+            super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._is_refused:
+            self._refuse(problem_types.MALFORMED_REQUEST, "This is not an HTTP/1.1 request.")
+
+    # What the parser calls. An exception here ends the parsing.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._phase, self._fed, self._parsed = "head", 0, 0
+        self._messages += 1
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > limits.TARGET_BYTES:
+            self._refuse_head()
+            raise RefusedError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._parsed += len(name) + len(value) + 4
+        if self._parsed > limits.HEAD_BYTES or len(self.headers) > limits.HEADERS:
+            self._refuse_head()
+            raise RefusedError
+        if name.lower() == b"content-length" and int(value) > limits.BODY_BYTES:
+            self._refuse_body()
+            raise RefusedError
+
+    def on_headers_complete(self) -> None:
+        self._phase, self._parsed = "body", 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._parsed += len(body)
+        if self._parsed > limits.BODY_BYTES:
+            self._refuse_body()
+            raise RefusedError
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._phase = "idle"
+        super().on_message_complete()
+
+    # The limits.
+
+    def _watch(self) -> None:
+        """Keep one deadline: for the part of the message that is on its way, from when it began."""
+        # Nobody connects to say nothing: the first head is on its way from the start.
+        phase: Phase = "head" if self._messages == 0 else self._phase
+        now = (self._messages, phase)
+        if now == self._deadline_of:
+            return
+        self._deadline_of = now
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if phase != "idle":
+            seconds = limits.HEAD_SECONDS if phase == "head" else limits.BODY_SECONDS
+            self._deadline = self.loop.call_later(seconds, self._is_late, phase, seconds)
+
+    def _is_late(self, phase: Phase, seconds: float) -> None:
+        if self._messages == 0:
+            self.transport.abort()
+            return
+        part = "headers" if phase == "head" else "body"
+        detail = f"The {part} of the request did not arrive within {seconds:g} s."
+        self._refuse(problem_types.REQUEST_TIMEOUT, detail)
+
+    def _refuse_head(self) -> None:
+        if not self.headers:
+            detail = f"Path and query may have {limits.TARGET_BYTES} bytes together."
+            self._refuse(problem_types.TARGET_TOO_LONG, detail)
+        else:
+            detail = f"There may be {limits.HEADERS} headers, of {limits.HEAD_BYTES} bytes together."
+            self._refuse(problem_types.HEADERS_TOO_LARGE, detail)
+
+    def _refuse_body(self) -> None:
+        self._refuse(problem_types.TOO_LARGE, f"The body may have at most {limits.BODY_BYTES} bytes.")
+
+    def _refuse(self, kind: ProblemType, detail: str) -> None:
+        """Answer with the problem and end the connection, without reading what else was meant to come."""
+        self._is_refused = True
+        request_id = f"req_{secrets.token_hex(10)}"
+        cycle: RequestResponseCycle | None = self.cycle
+        # An answer to a request before this one may be half sent: nothing can follow it then.
+        is_its_own = (
+            self._phase == "body" and cycle is not None and not cycle.response_started and not self.pipeline
+        )
+        if cycle is None or cycle.response_complete or is_its_own:
+            self.transport.write(refusal(kind, detail, request_id))
+            self.transport.write_eof()
+        if cycle is not None:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.flow.resume_reading()
+        self.loop.call_later(limits.LINGER_SECONDS, self.transport.abort)
+        scope: HTTPScope | None = self.scope
+        method = "-" if scope is None else scope.get("method", "-")
+        self.app_state["refused"](request_id, method, int(kind.status))

@@ -1,0 +1,27 @@
+"""What one connection may cost. Seconds and bytes; docs/serving.md says the same to operators."""
+
+HEAD_SECONDS = 10.0
+"""From the first byte of a request, or from connecting, to the end of its headers."""
+BODY_SECONDS = 30.0
+"""From the end of the headers to the end of the body: a full one of 1 MiB needs 35 KB/s."""
+IDLE_SECONDS = 15
+"""Between two requests of a connection."""
+READER_SECONDS = 20.0
+"""How long a client may take nothing, or too little, of an answer that is being sent."""
+
+TARGET_BYTES = 8 * 1024
+"""Path and query of a request."""
+HEAD_BYTES = 32 * 1024
+"""All headers together."""
+HEADERS = 100
+BODY_BYTES = 1024 * 1024
+"""The largest request names 64 targets; units can be given as ranges."""
+
+CONNECTIONS = 2000
+"""Of each process; whoever comes then is told to come again."""
+
+LINGER_SECONDS = 2.0
+"""After a refusal: what the client still sends is thrown away for so long, because closing at once would
+reset the connection, and the client might never read why."""
+STOP_SECONDS = 10
+"""After SIGTERM: how long requests that run may take to end."""

@@ -1,0 +1,44 @@
+"""Keys that were looked up a moment ago, so that an answer from memory needs no look-up either.
+
+Only reading what is in memory goes by this; whatever reaches Flask, all writes among it, looks the key up.
+"""
+
+import hashlib
+import time
+from datetime import UTC, datetime
+
+from api.memory import Memory
+from services.access import Principal
+
+SECONDS = 30.0
+"""For how long a key is trusted, and so how long a revoked one may still read what others have read."""
+_KEYS = 8192
+
+
+class TrustedKeys:
+    """By the hash of the header that named them: the memory of a process holds no secret for longer."""
+
+    def __init__(self) -> None:
+        self._known = Memory[bytes, tuple[Principal, float]](_KEYS)
+
+    def remember(self, authorization: bytes, principal: Principal) -> None:
+        """`principal` is whom the database has just named for this header."""
+        seconds = SECONDS
+        if principal.expires_at is not None:
+            seconds = min(seconds, (principal.expires_at - datetime.now(UTC)).total_seconds())
+        self._known.put(_hash(authorization), (principal, time.monotonic() + seconds), 1)
+
+    def find(self, authorization: bytes) -> Principal | None:
+        """Who that is, if it was looked up in the last 30 s and has not expired since."""
+        known = self._known.get(_hash(authorization))
+        if known is None or known[1] <= time.monotonic():
+            return None
+        return known[0]
+
+    def clear(self) -> None:
+        """Trust nobody any more, such as when a key was revoked."""
+        self._known.clear()
+
+
+def _hash(authorization: bytes) -> bytes:
+    return hashlib.sha256(authorization).digest()
