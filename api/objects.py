@@ -40,7 +40,9 @@ def object_response(
     """The object, or a 304 without asking the store, since its key tells its ETag. `subject` is what points
     to it. A 404 problem if it is lost."""
     etag = sha256_of_key(key)
-    keep(MEMORY_SECONDS if freshness.immutable else min(freshness.seconds, MOMENT.seconds))
+    # Trainings can be removed with all that they left; pictures stay for ever.
+    lasts = freshness.immutable and subject.kind == "visualization"
+    keep(MEMORY_SECONDS if lasts else min(freshness.seconds, MOMENT.seconds))
     if is_held_by_client(etag):
         response = Response()
     elif context().settings.image_delivery == "redirect":

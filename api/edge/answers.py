@@ -78,7 +78,7 @@ class Answers:
     def keep(self, name: Name, method: str, answer: Answer) -> None:
         """Keep what Flask has answered, if its view says that it may be."""
         seconds = answer.environ.get(KEPT_SECONDS)
-        if seconds is None or method != "GET" or answer.status != 200 or answer.rest is not None:
+        if not seconds or method != "GET" or answer.status != 200 or answer.rest is not None:
             return
         named = dict(answer.headers)
         if b"etag" not in named:
