@@ -14,10 +14,10 @@ USER 10001:10001
 EXPOSE 8333
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8333/healthz', timeout=4)"]
-# Only the S3 gateway, which checks signatures, is reached from outside the container; the master, the volume
-# server and the filer take commands from anybody.
+# Only the S3 gateway, which checks signatures, is reached from outside the container. Master and filer answer no
+# HTTP, the volume server wants signed tokens; their gRPC, without TLS here, is on the container's own loopback.
 CMD ["weed", "-logtostderr=true", "server", "-dir=/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", \
     "-master.telemetry=false", "-master.peers=none", "-master.electionTimeout=1s", \
-    "-master.volumeSizeLimitMB=1024", "-volume.max=0", "-volume.preStopSeconds=0", \
+    "-master.volumeSizeLimitMB=1024", "-volume.max=0", "-volume.preStopSeconds=0", "-disableHttp=true", \
     "-filer", "-s3", "-s3.ip.bind=0.0.0.0", "-s3.port=8333", "-s3.config=/etc/seaweedfs/s3.json", \
     "-s3.port.iceberg=0", "-s3.port.lance=0"]

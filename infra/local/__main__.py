@@ -15,8 +15,8 @@ from infra.local import ports
 from infra.local.postgres import PostgreSQL
 from infra.local.process import ProcessError
 from infra.local.servers import Servers
-from infra.local.stack import Stack, environment_of, stop_all
-from infra.local.supervision import interruptible, member
+from infra.local.stack import Stack, environment_of, processes_of, stop_all
+from infra.local.supervision import interruptible
 from services import database
 
 _DEFAULT_HOME = Path(__file__).resolve().parents[2] / ".imago"
@@ -33,7 +33,8 @@ def up(home: Path) -> int:
 
 
 def run(home: Path) -> int:
-    """start everything and stay: the servers, the API and one worker; Ctrl-C stops what this started"""
+    """start everything and stay: the servers, the API and one worker, each brought back when it ends; Ctrl-C
+    stops what this started"""
     print("Starting PostgreSQL, Valkey, SeaweedFS, the API and one worker …", flush=True)
     with interruptible():
         try:
@@ -64,17 +65,13 @@ def down(home: Path) -> int:
 
 
 def status(home: Path) -> int:
-    """say what runs; exit code 1 when something does not"""
+    """say what runs"""
     if not (home / "servers.json").exists():
         print(f"Nothing has been started in {home}")
-        return 1
-    servers = Servers(home)
-    processes = [server.process for server in servers.all] + [
-        member(home, name) for name in ("api", "worker")
-    ]
-    for process in processes:
+        return 0
+    for process in processes_of(Servers(home)):
         print(f"{process.name:<10} " + (f"running, pid {process.pid}" if process.running else "stopped"))
-    return 0 if all(process.running for process in processes) else 1
+    return 0
 
 
 def env(home: Path) -> int:

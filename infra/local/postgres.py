@@ -5,9 +5,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from infra.local import binaries, unprivileged
+from infra.local.process import kill_all
 from infra.local.server import Server, ServerError
 
 _ROLE = "imago"
@@ -41,6 +43,7 @@ class PostgreSQL(Server):
             unprivileged.grant(self._user, reads=_program("postgres"), owns=self.folder)
         if not data.exists():
             self._initialize(data)
+        self._clear_after_kill(data)
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -57,6 +60,17 @@ class PostgreSQL(Server):
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.process.spawn([_program("postgres"), "-D", data, *options], folder=self.folder, user=self._user)
+
+    def _clear_after_kill(self, data: Path) -> None:
+        """End the processes of a server that was killed, then remove its lock file.
+
+        Each of its processes leads a session of its own, and a busy one does not notice the death of its
+        parent. The lock file names the dead process; where nobody buries that (a container without an init),
+        or its number has gone to another process, the server would refuse to start. Nothing that could still
+        write is left once the processes that work in this folder are gone.
+        """
+        kill_all([process for process in psutil.process_iter() if _works_in(process, data)], timeout=10)
+        (data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initialize(self, data: Path) -> None:
         """Make the data folder under another name first, so that a broken attempt is never taken for one."""
@@ -126,6 +140,13 @@ class PostgreSQL(Server):
         self.process.end(signal.SIGQUIT, timeout=30)
         self.start()
         self.wait_ready()
+
+
+def _works_in(process: psutil.Process, data: Path) -> bool:
+    try:
+        return process.name() == "postgres" and process.cwd() == str(data.resolve())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # of another user, so not of this server
+        return False
 
 
 def _program(name: str) -> Path:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -24,13 +25,16 @@ class Process:
     The identity is kept in a file, so that another run of the command line finds the process again, and
     a pid that the system has given to somebody else since is never signalled.
 
-    name: as shown to people · record: the file of the identity · log: where its output is appended
+    name: as shown to people · record: the file of the identity · log: where its output is appended ·
+    owned: the process is to end with the command that starts it, and is an orphan when that was killed
     """
 
     name: str
     record: Path
     log: Path
+    owned: bool = False
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    _exit_code: int | None = field(default=None, init=False, repr=False)
 
     def spawn(
         self,
@@ -41,6 +45,7 @@ class Process:
         user: int | None = None,
     ) -> None:
         """Start the command in `folder` and return; as user id `user` where given (root only)."""
+        self.clear()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self.record.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
@@ -57,25 +62,51 @@ class Process:
                 group=user,
                 extra_groups=None if user is None else [],
             )
-        self._child = child
+        self._child, self._exit_code = child, None
         self.remember(child.pid)
 
     def remember(self, pid: int) -> None:
-        """Write the identity of a running process into the record."""
-        self.record.write_text(json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}))
+        """Write the identity of a running process into the record, and of this one if it owns it."""
+        self.record.parent.mkdir(parents=True, exist_ok=True)
+        facts: dict[str, object] = dict(_identity(pid))
+        if self.owned:
+            facts["owner"] = _identity(os.getpid())
+        self.record.write_text(json.dumps(facts))
 
     def find(self) -> psutil.Process | None:
         """The running process, or None. Reaps it if it was our child and has ended."""
         if self._child is not None and self._child.poll() is not None:
-            return None
+            # Another command may start it again: from now on the record alone says what runs.
+            self._exit_code, self._child = self._child.returncode, None
+        if self._child is not None:
+            # Not buried yet, so its pid is its own; of several threads the first may be gone already.
+            return psutil.Process(self._child.pid)
+        facts = self._recorded()
+        return None if facts is None else _process_of(facts)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether it runs although the command that it was to end with is gone."""
+        facts = self._recorded()
+        if facts is None or "owner" not in facts or _process_of(facts) is None:
+            return False
+        return _process_of(facts["owner"]) is None
+
+    def clear(self) -> None:
+        """Kill what the process left behind in its session when it was killed itself."""
+        facts = self._recorded()
+        if facts is None or self.running:
+            return
+        left = [each for each in psutil.process_iter() if _session(each.pid) == facts["pid"] != each.pid]
+        if not _taken_by_another(facts):
+            kill_all(left, timeout=5)
+
+    def _recorded(self) -> dict[str, Any] | None:
         try:
-            identity = json.loads(self.record.read_text())
-            process = psutil.Process(identity["pid"])
-            # Start times count from boot, in hundredths of a second; the clock may be set a little.
-            same = abs(process.create_time() - identity["started"]) < 1.0
-            return process if same and _alive(process) else None
-        except (FileNotFoundError, psutil.NoSuchProcess):
+            facts: dict[str, Any] = json.loads(self.record.read_text())
+        except (FileNotFoundError, ValueError):  # ValueError: cut off in the midst of writing
             return None
+        return facts
 
     @property
     def pid(self) -> int | None:
@@ -89,7 +120,7 @@ class Process:
     @property
     def exit_code(self) -> int | None:
         """How our own child ended; None while it runs, or when an earlier command had started it."""
-        return None if self._child is None else self._child.poll()
+        return self._exit_code if self._child is None else self._child.poll()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the process alone; nothing happens when it is gone."""
@@ -106,7 +137,7 @@ class Process:
         with contextlib.suppress(psutil.NoSuchProcess):
             # Stopped first, so that it cannot start another child between the listing and the kill.
             process.suspend()
-            _kill([process, *process.children(recursive=True)], timeout)
+            kill_all([process, *process.children(recursive=True)], timeout)
         if not self.wait(timeout):
             raise ProcessError(f"{self.name} (pid {process.pid}) does not end after SIGKILL")
 
@@ -117,8 +148,6 @@ class Process:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
-        if self._child is not None:
-            self._child.wait()
         self.record.unlink(missing_ok=True)
         return True
 
@@ -130,7 +159,7 @@ class Process:
         if not self.wait(timeout):
             self.kill()
         # What the process itself had started and left behind goes too.
-        _kill(family, timeout=5)
+        kill_all(family, timeout=5)
 
     def tail(self, lines: int = 15) -> str:
         """The last lines of the log, for an error message."""
@@ -143,13 +172,44 @@ class Process:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def _kill(family: list[psutil.Process], timeout: float) -> None:
+def kill_all(family: list[psutil.Process], timeout: float) -> None:
+    """SIGKILL to all, and wait until they are gone; one that nobody buries counts as gone."""
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
     deadline = time.monotonic() + timeout
     while any(_alive(member) for member in family) and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def _identity(pid: int) -> dict[str, float]:
+    return {"pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def _process_of(identity: dict[str, Any]) -> psutil.Process | None:
+    """The process of an identity, if it is alive."""
+    try:
+        process = psutil.Process(identity["pid"])
+        # Start times count from boot, in hundredths of a second; the clock may be set a little.
+        same = abs(process.create_time() - identity["started"]) < 1.0
+        return process if same and _alive(process) else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _taken_by_another(identity: dict[str, Any]) -> bool:
+    """Whether the system has given the pid, and so the session, to somebody else since."""
+    try:
+        return bool(abs(psutil.Process(identity["pid"]).create_time() - identity["started"]) >= 1.0)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _session(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return None
 
 
 def _alive(process: psutil.Process) -> bool:

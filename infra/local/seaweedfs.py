@@ -1,16 +1,33 @@
-"""SeaweedFS: the S3 store for images, codes and traces."""
+"""SeaweedFS: the S3 store for images, codes and traces.
 
-import contextlib
+Only its S3 gateway serves, and that checks signatures. Its other ports would take commands from anybody on
+this machine: so master and filer answer no HTTP (`-disableHttp`; the master shows its state), the volume
+server wants a token that the master signs, and all gRPC is mutual TLS with certificates of this home.
+"""
+
 import json
+import secrets
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import binaries, ports
+from infra.local.certificates import write_certificates
 from infra.local.server import Server, ServerError
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_PROBE = "imago-probe"
+"""The bucket that shows whether writes work."""
 
 
 class SeaweedFS(Server):
@@ -38,6 +55,11 @@ class SeaweedFS(Server):
         identities = self.folder / "s3.json"
         identities.touch(mode=0o600)
         identities.write_text(json.dumps(self._identities(), indent=1))
+        write_certificates(self._certificates)
+        # Read from the folder in which the program starts.
+        security = self.folder / "security.toml"
+        security.touch(mode=0o600)
+        security.write_text(self._security())
         self._remove_sockets()
         self.process.spawn(
             [
@@ -53,6 +75,7 @@ class SeaweedFS(Server):
                 "-master.volumeSizeLimitMB=256",
                 "-volume.max=0",  # as many volumes as the disk holds
                 "-volume.preStopSeconds=0",
+                "-disableHttp=true",
                 "-filer",
                 "-s3",
                 f"-s3.config={identities}",
@@ -73,6 +96,40 @@ class SeaweedFS(Server):
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         return {"identities": [{"name": "imago", "credentials": [credentials], "actions": actions}]}
 
+    @property
+    def _certificates(self) -> Path:
+        return self.folder / "tls"
+
+    def _security(self) -> str:
+        """security.toml: tokens for HTTP, mutual TLS for gRPC."""
+        key = secrets.token_urlsafe(24)  # a new one for each start: its parts are one process
+        tables = {
+            name: {"key": key, "expires_after_seconds": 60}
+            for name in ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+        }
+        pair = {name: str(self._certificates / f"{name}.pem") for name in ("cert", "key")}
+        parts = (
+            "volume",
+            "master",
+            "filer",
+            "s3",
+            "msg_broker",
+            "msg_agent",
+            "admin",
+            "worker",
+            "mq",
+            "client",
+        )
+        content: dict[str, Mapping[str, object]] = {
+            **tables,
+            "grpc": {"ca": str(self._certificates / "ca.pem")},
+            **{f"grpc.{part}": pair for part in parts},
+        }
+        return "\n".join(
+            f"[{table}]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+            for table, values in content.items()
+        )
+
     def wait_ready(self, timeout: float | None = None) -> None:
         super().wait_ready(timeout)
         done = self.folder / "fsync"
@@ -82,19 +139,34 @@ class SeaweedFS(Server):
 
     def _problem(self) -> str | None:
         # The gateway answers before the volume server has registered; only a write shows that writes work.
-        probe = f"http://127.0.0.1:{self.filer}/tmp/ready"
         try:
-            urllib.request.urlopen(f"{self.url}/healthz", timeout=2).close()
-            urllib.request.urlopen(urllib.request.Request(probe, data=b"?", method="PUT"), timeout=5).close()
-        except (urllib.error.URLError, OSError) as error:
+            with self._client(retries=0) as client:
+                if not any(bucket["Name"] == _PROBE for bucket in client.list_buckets()["Buckets"]):
+                    client.create_bucket(Bucket=_PROBE)
+                client.put_object(Bucket=_PROBE, Key="probe", Body=b"?")
+        except (BotoCoreError, ClientError) as error:
             return str(error)
         return None
+
+    @contextmanager
+    def _client(self, retries: int) -> "Iterator[S3Client]":
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name="us-east-1",
+            config=Config(connect_timeout=2, read_timeout=30, retries={"max_attempts": retries}, proxies={}),
+        )
+        with closing(client):
+            yield client
 
     def _sync_writes(self) -> None:
         """Have every object on the disk before its upload is acknowledged; the filer remembers this."""
         addresses = [f"-master=127.0.0.1:{self.master}", f"-filer=127.0.0.1:{self.filer}"]
         answer = subprocess.run(
             [str(_weed()), "shell", *addresses],
+            cwd=self.folder,  # its certificate is read from here
             input="fs.configure -locationPrefix=/buckets/ -fsync -apply\nexit\n",
             capture_output=True,
             text=True,
@@ -108,16 +180,12 @@ class SeaweedFS(Server):
 
     def drop_bucket(self, name: str) -> None:
         """Remove a bucket with all its objects and free its volumes; nothing happens when it is not there."""
-        for method, address in (
-            (
-                "DELETE",
-                f"http://127.0.0.1:{self.filer}/buckets/{name}?recursive=true&ignoreRecursiveError=true",
-            ),
-            ("POST", f"http://127.0.0.1:{self.master}/col/delete?collection={name}"),
-        ):
-            # 400: the bucket never held an object, so it has no volumes.
-            with contextlib.suppress(urllib.error.HTTPError):
-                urllib.request.urlopen(urllib.request.Request(address, method=method), timeout=30).close()
+        with self._client(retries=2) as client:
+            try:
+                client.delete_bucket(Bucket=name)  # with what is in it: the gateway's default
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchBucket":
+                    raise
 
     def stop(self) -> None:
         # On SIGTERM the volume server flushes and closes its files within milliseconds, but the process as a

@@ -28,9 +28,12 @@ class Server(ABC):
     def running(self) -> bool:
         return self.process.running
 
-    def start(self) -> None:
-        """Start the process unless it runs. Returns at once: `wait_ready` follows."""
+    def start(self, *, owned: bool = False) -> None:
+        """Start the process unless it runs. Returns at once: `wait_ready` follows. owned: it is to end with
+        this command.
+        """
         if not self.running:
+            self.process.owned = owned
             self._launch()
 
     def wait_ready(self, timeout: float | None = None) -> None:

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,19 +70,27 @@ class Servers:
         """Whether all three processes run."""
         return all(server.running for server in self.all)
 
-    def start(self) -> Endpoints:
-        """Start what does not run and wait until everything answers. Raises ServerError, stopping nothing."""
+    def start(self, *, owned: bool = False) -> Endpoints:
+        """Start what does not run and wait until everything answers. Raises ServerError, stopping nothing.
+
+        owned: what is started is to end with this command.
+        """
         with self._locked():
             if not any(server.running for server in self.all) and not self._ports_free():
                 self._connect(self._choose())
             with ThreadPoolExecutor(len(self.all)) as pool:
-                list(pool.map(_bring_up, self.all))
+                list(pool.map(lambda server: _bring_up(server, owned), self.all))
         return self.endpoints
 
-    def stop(self) -> None:
-        """Stop the three at once, in good order. Does nothing to what does not run."""
+    def revive(self, server: Server) -> None:
+        """Start one of them again that has ended; it may take some time until it answers."""
+        with self._locked():
+            server.start(owned=True)
+
+    def stop(self, servers: Sequence[Server] | None = None) -> None:
+        """Stop the three (or some of them) at once, in good order. Does nothing to what does not run."""
         with self._locked(), ThreadPoolExecutor(len(self.all)) as pool:
-            list(pool.map(lambda server: server.stop(), self.all))
+            list(pool.map(lambda server: server.stop(), self.all if servers is None else servers))
 
     def _ports_free(self) -> bool:
         """Whether the remembered ports are still to be had: anybody may have taken one since."""
@@ -128,8 +136,8 @@ class Servers:
             os.close(lock)
 
 
-def _bring_up(server: Server) -> None:
-    server.start()
+def _bring_up(server: Server, owned: bool) -> None:
+    server.start(owned=owned)
     server.wait_ready()
 
 

@@ -1,10 +1,12 @@
 """The whole imago on this machine: the three servers, the API and one worker."""
 
 import os
+import signal
 import sys
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,8 +15,18 @@ from sqlalchemy.orm import Session
 
 from infra.local import ports
 from infra.local.endpoints import Endpoints
+from infra.local.process import Process, ProcessError
+from infra.local.revival import Revival
+from infra.local.server import Server
 from infra.local.servers import Servers
-from infra.local.supervision import Group, end_all, member, uninterrupted
+from infra.local.supervision import (
+    GRACE_SECONDS,
+    SUPERVISOR,
+    Group,
+    end_all,
+    member,
+    uninterrupted,
+)
 from services import access, catalog
 from services.database import Database, migrate
 from services.errors import Unauthenticated
@@ -36,11 +48,12 @@ class Stack:
 
     What already runs under the home (`make up` in another terminal) is used and left running; what the
     block starts it also stops, whatever happens. Raises ProcessError with the end of a log when something
-    does not start.
+    does not start. What a killed command has left running is ended first.
     """
 
     def __init__(self, home: Path) -> None:
         self.home = home.resolve()
+        self._started: list[Server] = []
         self._servers = Servers(self.home)
         self._exit = ExitStack()
         self._group: Group | None = None
@@ -74,15 +87,40 @@ class Stack:
         self._stop()
 
     def follow(self) -> None:
-        """Show the logs of API and worker until Ctrl-C; raises ProcessError when one of them ends."""
-        if self._group is not None:
-            self._group.follow()
+        """Show the logs of API and worker until Ctrl-C, and bring back whatever ends meanwhile.
+
+        Raises ProcessError when something ends that another command had started, and that one is gone too.
+        """
+        group = self._group
+        assert group is not None
+        own = [
+            *(Revival(each.process, partial(self._servers.revive, each), _say) for each in self._started),
+            *(Revival(each, partial(group.spawn, each), _say) for each in group.own),
+        ]
+        names = {revival.process.name for revival in own}
+        others = [process for process in processes_of(self._servers) if process.name not in names]
+        supervisor = member(self.home, SUPERVISOR)
+
+        def tend() -> None:
+            for revival in own:
+                revival.tend()
+            for process in others:
+                if not process.running and supervisor.pid in (None, os.getpid()):
+                    raise ProcessError(f"{process.name}, which another command had started, has ended")
+
+        if not supervisor.running:
+            supervisor.remember(os.getpid())
+        try:
+            group.follow(tend=tend)
+        finally:
+            if supervisor.pid == os.getpid():
+                supervisor.record.unlink(missing_ok=True)
 
     def _start(self) -> None:
-        for server in self._servers.all:
-            if not server.running:
-                self._exit.callback(server.stop)
-        self._servers.start()
+        end_orphans(self._servers)
+        self._started = [server for server in self._servers.all if not server.running]
+        self._exit.callback(self._servers.stop, self._started)
+        self._servers.start(owned=True)
         settings = settings_of(self._servers)
         migrate(settings.database_url)
         self._prepare(settings)
@@ -187,10 +225,39 @@ def stop_all(home: Path) -> bool:
     home = home.resolve()
     if not (home / "servers.json").exists():
         return False
+    servers = Servers(home)
     with uninterrupted():
-        ours = [process for process in (member(home, name) for name in ("api", "worker")) if process.running]
-        end_all(ours)
-        servers = Servers(home)
-        found = bool(ours) or any(server.running for server in servers.all)
+        found = any(process.running for process in processes_of(servers))
+        supervisor = member(home, SUPERVISOR)
+        # It goes first, for it would bring back whatever is ended; it takes along what it has started.
+        supervisor.send(signal.SIGTERM)
+        if not supervisor.wait(2 * GRACE_SECONDS):
+            supervisor.send(signal.SIGKILL)
+        end_all([process for process in _ours(home) if process.running])
         servers.stop()
+        for process in processes_of(servers):
+            process.clear()
     return found
+
+
+def processes_of(servers: Servers) -> list[Process]:
+    """The five processes of a home, running or not."""
+    return [*(server.process for server in servers.all), *_ours(servers.home)]
+
+
+def end_orphans(servers: Servers) -> None:
+    """End what runs on although the command that it was to end with was killed, and what killed processes
+    have left behind.
+    """
+    end_all([process for process in _ours(servers.home) if process.orphaned])
+    servers.stop([server for server in servers.all if server.process.orphaned])
+    for process in processes_of(servers):
+        process.clear()
+
+
+def _ours(home: Path) -> list[Process]:
+    return [member(home, name) for name in ("api", "worker")]
+
+
+def _say(line: str) -> None:
+    print(f"── {line}", flush=True)

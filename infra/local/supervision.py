@@ -11,8 +11,10 @@ from types import FrameType
 
 from infra.local.process import Process, ProcessError
 
-GRACE_SECONDS = 40.0
+GRACE_SECONDS = 11.0
 """How long a process may take to end after SIGTERM: to answer its requests, to hand its batch back."""
+SUPERVISOR = "supervisor"
+"""The name of the command that brings back what ends."""
 
 
 class Group:
@@ -27,7 +29,8 @@ class Group:
         self._folder = folder
         self._environment = environment
         self._members: list[Process] = []
-        self._own: list[Process] = []
+        self._own: dict[str, Sequence[str | Path]] = {}
+        """Commands of what was started here."""
         # Length of each log when its process joined the group.
         self._said: dict[str, int] = {}
 
@@ -36,10 +39,20 @@ class Group:
         process = member(self._home, name)
         self._said[name] = process.log.stat().st_size if process.log.exists() else 0
         if not process.running:
-            process.spawn(command, folder=self._folder, environment=self._environment)
-            self._own.append(process)
+            self._own[name] = command
+            self.spawn(process)
         self._members.append(process)
         return process
+
+    def spawn(self, process: Process) -> None:
+        """Start one of our own, again if it has ended."""
+        process.owned = True
+        process.spawn(self._own[process.name], folder=self._folder, environment=self._environment)
+
+    @property
+    def own(self) -> list[Process]:
+        """The processes that were started here."""
+        return [process for process in self._members if process.name in self._own]
 
     def check(self) -> None:
         """Raise ProcessError, with the end of the log, if a process has ended by itself."""
@@ -59,10 +72,15 @@ class Group:
                 raise ProcessError(f"{what} took longer than {timeout:.0f} s. See {logs}")
             time.sleep(0.05)
 
-    def follow(self, write: Callable[[str], object] = sys.stdout.write) -> None:
+    def follow(
+        self,
+        write: Callable[[str], object] = sys.stdout.write,
+        tend: Callable[[], None] | None = None,
+    ) -> None:
         """Show what the processes have logged since they were started here, a name before each line.
 
-        Raises ProcessError when one ends, after its last words.
+        `tend` is called in between. Without it the end of a process raises ProcessError, after its last
+        words.
         """
         width = max(len(process.name) for process in self._members)
         readers = [(each.name, _lines(each.log, self._said[each.name])) for each in self._members]
@@ -74,14 +92,16 @@ class Group:
                         break
                     write(f"{name:<{width}} │ {line}")
             sys.stdout.flush()
-            if not alive:
+            if tend is not None:
+                tend()
+            elif not alive:
                 self.check()
             time.sleep(0.2)
 
     def stop(self) -> None:
         """End the processes that this group started, all at once; kill what outlives the grace period."""
-        end_all(self._own)
-        self._own, self._members = [], []
+        end_all(self.own)
+        self._own, self._members = {}, []
 
 
 def member(home: Path, name: str) -> Process:

@@ -1,7 +1,10 @@
 """The embedded servers: started, killed and started again with the same data, ports and keys."""
 
 import socket
+import ssl
 import tempfile
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -105,9 +108,87 @@ def test_only_their_owner_can_read_the_keys(servers: Servers) -> None:
     for secret in (
         servers.home / "servers.json",
         servers.seaweedfs.folder / "s3.json",
+        servers.seaweedfs.folder / "security.toml",
+        servers.seaweedfs.folder / "tls" / "key.pem",
         servers.valkey.folder / "valkey.conf",
     ):
         assert secret.stat().st_mode & 0o077 == 0
+
+
+def _asked(method: str, port: int, path: str) -> int:
+    """The status of a request without any key."""
+    address = f"http://127.0.0.1:{port}{path}"
+    body = b"something" if method in ("PUT", "POST") else None
+    try:
+        with urllib.request.urlopen(
+            urllib.request.Request(address, body, method=method), timeout=30
+        ) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_without_a_key_nobody_reads_or_changes_what_the_store_holds(servers: Servers) -> None:
+    store = _store(servers)
+    store.ensure_bucket()
+    key = store.put("image", b"a picture that nobody may touch", "image/png")
+    weed = servers.seaweedfs
+    (volume,) = (int(path.stem.split("_")[-1]) for path in (weed.folder / "data").glob("imago_*.dat"))
+    object_path = f"/buckets/imago/{key}"
+    needle = f"/{volume},01a2b3c4d5"
+    methods = {
+        weed.filer: [
+            *((method, object_path) for method in ("GET", "HEAD", "PUT", "POST", "DELETE")),
+            ("DELETE", "/buckets/imago?recursive=true&ignoreRecursiveError=true"),
+            ("GET", "/"),
+            ("POST", "/tmp/x"),
+        ],
+        weed.master: [
+            *(("GET", path) for path in ("/dir/assign", "/dir/lookup?volumeId=1", "/dir/status")),
+            *(("GET", path) for path in ("/vol/grow?count=1", "/vol/vacuum", "/col/delete?collection=imago")),
+            *(("POST", path) for path in ("/submit", "/dir/assign", "/vol/grow?count=1", "/vol/vacuum")),
+            ("POST", "/col/delete?collection=imago"),
+            ("DELETE", "/col/delete?collection=imago"),
+        ],
+        weed.volume: [(method, needle) for method in ("GET", "HEAD", "PUT", "POST", "DELETE")],
+        weed.s3: [(method, f"/imago/{key}") for method in ("GET", "HEAD", "PUT", "DELETE")],
+    }
+    for port, requests in methods.items():
+        for method, path in requests:
+            assert _asked(method, port, path) in (401, 403, 404, 405), f"{method} {path}"
+    assert store.get(key) == b"a picture that nobody may touch"
+    assert store.get(store.put("image", b"another", "image/png")) == b"another"
+
+
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+
+
+def test_without_a_certificate_nobody_commands_the_store(servers: Servers) -> None:
+    weed = servers.seaweedfs
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    for port in (weed.s3, weed.master, weed.volume, weed.filer):
+        with socket.create_connection(("127.0.0.1", port + 10_000), timeout=30) as plain:
+            plain.sendall(HTTP2)
+            assert plain.recv(100) == b"", f"gRPC of port {port} answers without TLS"
+        with (
+            socket.create_connection(("127.0.0.1", port + 10_000), timeout=30) as plain,
+            context.wrap_socket(plain) as encrypted,
+            pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"),
+        ):
+            _talk(encrypted)
+    for path in Path("/tmp").glob(f"seaweedfs-*-{weed.filer + 10_000}.sock"):
+        with socket.socket(socket.AF_UNIX) as plain:
+            plain.settimeout(30)
+            plain.connect(str(path))
+            plain.sendall(HTTP2)
+            assert plain.recv(100) == b""
+
+
+def _talk(connection: ssl.SSLSocket) -> None:
+    connection.sendall(HTTP2)
+    connection.recv(100)
 
 
 def test_stopping_what_never_started_is_fine(home: Path) -> None:
