@@ -3,9 +3,11 @@
 from services.generators import Generator, get_generator, list_generators, register_generator
 from services.inspections import (
     LayerRecord,
+    keep_inspection,
     next_pending_network,
     record_inspection,
     record_inspection_failure,
+    release_inspection,
 )
 from services.layers import (
     OUTPUT_ALIASES,
@@ -38,6 +40,7 @@ __all__ = [
     "get_layer",
     "get_network",
     "get_unit",
+    "keep_inspection",
     "labels_of_layer",
     "list_generators",
     "list_layers",
@@ -49,5 +52,6 @@ __all__ = [
     "record_inspection_failure",
     "register_generator",
     "register_network",
+    "release_inspection",
     "unit_labels",
 ]

@@ -55,11 +55,25 @@ class Forbidden(ImagoError):
 
 
 class Unavailable(ImagoError):
-    """A server that is needed does not answer; the same request may succeed later."""
+    """A server that is needed does not do its part; the same request may succeed later."""
+
+    verdict = "does not answer"
 
     def __init__(self, what: str, reason: str = "") -> None:
         self.what = what
-        super().__init__(f"The {what} does not answer." + (f" {reason}" if reason else ""))
+        super().__init__(f"The {what} {self.verdict}." + (f" {reason}" if reason else ""))
+
+
+class Refused(Unavailable):
+    """A server that is needed answers, and refuses."""
+
+    verdict = "answers, but refuses"
+
+
+class ClockOff(Refused):
+    """A server refuses what seems to come from another time: one of the two clocks is wrong."""
+
+    verdict = "refuses because of the time"
 
 
 def pointer(*steps: str | int) -> str:

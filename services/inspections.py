@@ -76,6 +76,25 @@ def next_pending_network(session: Session, *, version: int = 0, seconds: float =
     return view_of(row)
 
 
+def keep_inspection(session: Session, id: str, *, seconds: float = 600) -> None:
+    """Keep a network from other workers for so long from now on, while its inspection goes on."""
+    until = sa.func.now() + sa.func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    session.execute(
+        sa.update(NetworkRow)
+        .where(NetworkRow.id == id, NetworkRow.inspection_until.is_not(None))
+        .values(inspection_until=until)
+    )
+
+
+def release_inspection(session: Session, id: str) -> None:
+    """Leave a network to other workers at once: its inspection was given up for no fault of its own."""
+    session.execute(
+        sa.update(NetworkRow)
+        .where(NetworkRow.id == id, NetworkRow.inspection_until.is_not(None))
+        .values(inspection_until=None, inspection_tries=sa.func.greatest(NetworkRow.inspection_tries - 1, 0))
+    )
+
+
 def record_inspection(
     session: Session,
     id: str,

@@ -20,7 +20,6 @@ from services.schema import Lane, State
 from services.settlement import Change, settle
 
 __all__ = [
-    "BULK_TURN",
     "MAX_ATTEMPTS",
     "Claim",
     "Failure",
@@ -33,7 +32,7 @@ __all__ = [
     "fail",
     "finish",
     "heartbeat",
-    "lanes_of_turn",
+    "interactive_waits",
     "reconcile",
     "release",
     "unreachable",
@@ -41,8 +40,6 @@ __all__ = [
 
 MAX_ATTEMPTS = 3
 """Times that an item may fail by its own fault."""
-BULK_TURN = 4
-"""Every so many claims, bulk goes first, so that it proceeds however busy the interactive lane is."""
 _RETRIES = {"attempts": MAX_ATTEMPTS, "backoff": 5}
 
 
@@ -126,6 +123,11 @@ _HEAD = text("""
     WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())
     ORDER BY queue_order LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
+""")
+_INTERACTIVE = text("""
+    SELECT FROM visualizations
+    WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
+    LIMIT 1
 """)
 _BATCH = text("""
     SELECT digest FROM visualizations
@@ -211,11 +213,9 @@ _UPDATE_LEASE = text("""
 """)
 
 
-def lanes_of_turn(turn: int) -> tuple[Lane, Lane]:
-    """Which lane a worker's nth claim looks into first: interactive, but bulk every `BULK_TURN` claims."""
-    if turn % BULK_TURN == BULK_TURN - 1:
-        return Lane.BULK, Lane.INTERACTIVE
-    return Lane.INTERACTIVE, Lane.BULK
+def interactive_waits(session: Session) -> bool:
+    """Whether a claim of the interactive lane would find something now."""
+    return session.execute(_INTERACTIVE).first() is not None
 
 
 def claim(

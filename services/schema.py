@@ -331,7 +331,8 @@ class JobVisualizationRow(Base):
 
 
 class WorkerRow(Base):
-    """`has_data_root`: whether it sees pictures, and so whether it takes trainings."""
+    """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `reason`, for people: why
+    it takes no work now."""
 
     __tablename__ = "workers"
     __table_args__ = (one_of("state", ("running", "stopped")),)
@@ -343,3 +344,4 @@ class WorkerRow(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     seen_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     has_data_root: Mapped[bool] = mapped_column(server_default=sa.false())
+    reason: Mapped[str | None]

@@ -57,6 +57,18 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(15, gt=0, le=3600, description="How often an idle worker looks by itself")
     batch_seconds: float = Field(20, gt=0, le=600, description="How long a batch should take")
     max_batch: int = Field(64, ge=1, le=1024, description="Items of one batch at most")
+    store_patience_seconds: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        description="How long a worker waits for a store that does not answer before it gives its items back",
+    )
+    stop_seconds: float = Field(
+        10,
+        ge=3,
+        le=600,
+        description="How long a worker may take to end once it is asked to, less than whoever asks will wait",
+    )
     max_units_per_job: int = Field(20_000, ge=1, le=1_000_000, description="Items of one job at most")
 
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What a worker computes on")

@@ -5,20 +5,18 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
 import boto3
-from boto3.exceptions import Boto3Error
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
-from urllib3.exceptions import HTTPError
 
 from services.errors import ImagoError, NotFound, Unavailable
 from services.settings import Settings
+from services.store_errors import WHAT, translated
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -29,8 +27,8 @@ _SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensor
 _KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
 _CHUNK = 64 * 1024
 _HELD_IN_MEMORY = 1024 * 1024
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
 _MAX_PRESIGN_SECONDS = 900
+_PROBE = "probes/store"
 
 
 class Corrupt(ImagoError):
@@ -55,7 +53,7 @@ class ObjectStream:
 
     def __iter__(self) -> Iterator[bytes]:
         """Raises `Unavailable` when the store breaks off."""
-        with _translated(self.head.key):
+        with translated(self.head.key):
             yield from self._body.iter_chunks(_CHUNK)
 
     def close(self) -> None:
@@ -80,11 +78,18 @@ class ObjectStore:
         self._client = self._connect(settings.s3_endpoint_url)
 
     @cached_property
+    def _prober(self) -> "S3Client":
+        # Whoever probes wants to know soon, and asks again.
+        return self._connect(self._settings.s3_endpoint_url, connect_timeout=2, read_timeout=5, attempts=1)
+
+    @cached_property
     def _signer(self) -> "S3Client":
         # Signed for the address that clients use: the host is part of what is signed.
         return self._connect(self._settings.s3_public_endpoint_url or self._settings.s3_endpoint_url)
 
-    def _connect(self, endpoint: str) -> "S3Client":
+    def _connect(
+        self, endpoint: str, *, connect_timeout: float = 3, read_timeout: float = 20, attempts: int = 3
+    ) -> "S3Client":
         # A session of its own: boto3's default one is not safe to use from several threads (boto3#1592).
         return boto3.session.Session().client(
             "s3",
@@ -98,9 +103,9 @@ class ObjectStore:
                 # Stores other than Amazon's refuse the checksums that boto3 adds by default (s3transfer#327).
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                connect_timeout=3,
-                read_timeout=20,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                connect_timeout=connect_timeout,
+                read_timeout=read_timeout,
+                retries={"mode": "standard", "total_max_attempts": attempts},
                 max_pool_connections=32,
             ),
         )
@@ -108,14 +113,14 @@ class ObjectStore:
     def put(self, kind: Kind, data: bytes, content_type: str) -> str:
         """Store bytes; returns their key, `objects/ab/ab….png`. The same bytes again change nothing."""
         key = key_of(kind, data)
-        with _translated(key):
+        with translated(key):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
         return key
 
     def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> None:
         """Store a file, in parts where it is large. `key` must end in the SHA-256 of its bytes: see
         `generator_key`."""
-        with _translated(key):
+        with translated(key):
             self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
 
     def fetch(self, key: str, path: Path) -> None:
@@ -164,12 +169,12 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Remove an object. One that is not there is no error."""
-        with _translated(key):
+        with translated(key):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that begin so."""
-        with _translated(prefix):
+        with translated(prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
@@ -188,13 +193,13 @@ class ObjectStore:
 
     def stream(self, key: str) -> ObjectStream:
         """Open an object; it exists and its head is known once this returns. Raises `NotFound`."""
-        with _translated(key):
+        with translated(key):
             found = self._client.get_object(Bucket=self._bucket, Key=key)
         return ObjectStream(ObjectHead(key, found["ContentLength"], found["ContentType"]), found["Body"])
 
     def head(self, key: str) -> ObjectHead:
         """Raises `NotFound`."""
-        with _translated(key):
+        with translated(key):
             found = self._client.head_object(Bucket=self._bucket, Key=key)
         return ObjectHead(key, found["ContentLength"], found["ContentType"])
 
@@ -212,7 +217,7 @@ class ObjectStore:
         there_already = self._client.exceptions
         # Another process may be quicker.
         with (
-            _translated(self._bucket),
+            translated(self._bucket),
             suppress(there_already.BucketAlreadyOwnedByYou, there_already.BucketAlreadyExists),
         ):
             self._client.create_bucket(Bucket=self._bucket)
@@ -220,11 +225,22 @@ class ObjectStore:
     def ping(self) -> None:
         """Return when the store answers and has the bucket."""
         if not self._has_bucket():
-            raise Unavailable("object store", f"It has no bucket {self._bucket!r}.")
+            raise Unavailable(WHAT, f"It has no bucket {self._bucket!r}.")
+
+    def probe(self, *, write: bool = False) -> None:
+        """Return when the store answers, and takes a small object if `write`: soon, or not at all.
+
+        Raises `Unavailable`: `ClockOff` where it refuses because of the time, `Refused` for other reasons.
+        """
+        with translated(_PROBE):
+            if write:
+                self._prober.put_object(Bucket=self._bucket, Key=_PROBE, Body=b"?")
+            else:  # not HEAD, whose refusal gives no reason
+                self._prober.list_objects_v2(Bucket=self._bucket, Prefix=_PROBE, MaxKeys=1)
 
     def _has_bucket(self) -> bool:
         try:
-            with _translated(self._bucket):
+            with translated(self._bucket):
                 self._client.head_bucket(Bucket=self._bucket)
         except NotFound:
             return False
@@ -259,16 +275,3 @@ def sha256_of_key(key: str) -> str:
     if match is None:
         raise ValueError(f"{key!r} is not the key of an object")
     return match[1]
-
-
-@contextmanager
-def _translated(key: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in _ABSENT:
-            raise NotFound("object", key) from error
-        raise Unavailable("object store", f"It says {code or error}.") from error
-    except (BotoCoreError, Boto3Error, HTTPClientError, HTTPError, OSError) as error:
-        raise Unavailable("object store", str(error)) from error

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from services import forecast
 from services.cost_model import Seconds
+from services.plain_text import storable
 from services.progress import service_rate
 from services.schema import Lane, WorkerRow
 from services.states import LOST_AFTER_SECONDS
@@ -19,12 +20,13 @@ from services.states import LOST_AFTER_SECONDS
 DEPTH_CAP = 100_000
 """A lane is counted up to here."""
 
-WorkerState = Literal["idle", "working", "lost", "stopped"]
+WorkerState = Literal["idle", "working", "waiting", "lost", "stopped"]
 
 
 @dataclass(frozen=True)
 class Worker:
-    """`state`: working while it holds a lease, lost when it was not seen lately, stopped when it said so."""
+    """`state`: working while it holds a lease, waiting while it takes none for the `reason` that it gives,
+    lost when it was not seen lately, stopped when it said so."""
 
     id: str
     host: str
@@ -32,6 +34,7 @@ class Worker:
     state: WorkerState
     started_at: datetime
     seen_at: datetime
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class TrainingsDepth:
 class QueueSummary:
     """`workers` are those idle or working; `rate` is items a second over the last minute, by all of them.
 
-    `eta` is None where nothing tells it: nobody works, or nothing was ever done.
+    `eta` is None where nothing tells it: nobody works, or nothing was ever done. `known` are those seen
+    within the hour that did not stop.
     """
 
     lanes: tuple[LaneDepth, ...]
@@ -64,6 +68,7 @@ class QueueSummary:
     workers: int
     rate: float
     eta: Seconds | None
+    known: tuple[Worker, ...]
 
 
 _QUEUED = text("""
@@ -76,11 +81,12 @@ _LEASED = text("""
     WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
 """)
 _WORKERS = text("""
-    SELECT id, host, device, started_at, seen_at,
+    SELECT id, host, device, started_at, seen_at, CASE WHEN state = 'running' THEN reason END AS reason,
         CASE WHEN state = 'stopped' THEN 'stopped'
             WHEN seen_at < now() - make_interval(secs => :lost) THEN 'lost'
             WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL)
                 OR EXISTS (SELECT 1 FROM trainings WHERE worker_id = workers.id) THEN 'working'
+            WHEN reason IS NOT NULL THEN 'waiting'
             ELSE 'idle' END AS state
     FROM workers WHERE seen_at > now() - make_interval(hours => :hours)
     ORDER BY state = 'stopped', id
@@ -109,9 +115,11 @@ def register(
     )
 
 
-def seen(session: Session, worker_id: str, *, has_data_root: bool = False) -> None:
-    """Note that a registered worker is alive, and whether it sees pictures now: folders are mounted late."""
-    _update(session, worker_id, seen_at=sa.func.now(), has_data_root=has_data_root)
+def seen(session: Session, worker_id: str, *, has_data_root: bool = False, reason: str | None = None) -> None:
+    """Note that a registered worker is alive, whether it sees pictures now (folders are mounted late), and
+    the `reason`, for people, why it takes no work, if there is one."""
+    reason = None if reason is None else storable(reason)
+    _update(session, worker_id, seen_at=sa.func.now(), has_data_root=has_data_root, reason=reason)
 
 
 def stopped(session: Session, worker_id: str) -> None:
@@ -148,10 +156,11 @@ def queue(session: Session) -> QueueSummary:
         alive.workers,
         rate,
         forecast.read(session).until_empty(),
+        tuple(worker for worker in list(session, hours=1) if worker.state != "stopped"),
     )
 
 
 def list(session: Session, *, hours: int = 24) -> Sequence[Worker]:
     """Workers seen within the last hours, those that stopped last."""
     rows = session.execute(_WORKERS, {"lost": LOST_AFTER_SECONDS, "hours": hours})
-    return tuple(Worker(r.id, r.host, r.device, r.state, r.started_at, r.seen_at) for r in rows)
+    return tuple(Worker(r.id, r.host, r.device, r.state, r.started_at, r.seen_at, r.reason) for r in rows)

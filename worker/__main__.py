@@ -24,7 +24,7 @@ def main() -> None:
         """Celery sets logging up unless someone is connected to this signal."""
 
     def before_the_pool(instance: Any, **_: Any) -> None:
-        watch_over(instance)
+        watch_over(instance, settings.stop_seconds)
 
     # Waiting threads of a parallel loop give their core up at once. Otherwise they spin, and where the
     # servers share the machine that costs most of the time: measured, an ascent on two busy cores ran ten

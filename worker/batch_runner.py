@@ -1,41 +1,39 @@
 """One batch after the other: claim, ascent, and delivery while the next batch is computed."""
 
 import contextvars
-import os
-import sys
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NoReturn, TypeVar
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 
 import structlog
 
 from services import leases
 from services.database import Database
 from services.errors import Unavailable
-from services.leases import Claim, Failure, Pulse, Work
+from services.leases import Claim, Pulse
+from services.schema import Lane
 from services.settings import Settings
 from worker.batch_size import BatchSizer
-from worker.computation import Computed, DeviceLost, compute, failure_of
+from worker.claimed_batch import Computer
+from worker.computation import Computed
 from worker.crash_points import crash_point
 from worker.delivery import Delivery
-from worker.devices import is_device_lost, is_out_of_memory
-from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
-from worker.persistence import persist
-from worker.runtime import Runtime, Unloadable
+from worker.giving_way import Bell, BulkShare, Stopwatch
+from worker.heartbeat import Interrupted, LeaseKeeper, NoRoom
+from worker.runtime import Runtime
 from worker.stopping import StopFlag
-from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.techniques import parameters as technique_parameters
 
-DEVICE_LOST_EXIT_CODE = 71
-T = TypeVar("T")
+NOTICE_SECONDS = 0.25
 log = structlog.get_logger()
 
 
 class BatchRunner:
-    """Runs batches in the calling thread, always the same one; deliveries have a thread of their own.
+    """Runs batches in the calling thread, always the same one; deliveries have a thread for each lane.
 
-    At most two leases are held: one that is computed and one that is delivered.
+    While interactive work waits, a bulk batch is suspended between two steps: it stays in memory, its lease
+    is kept, and an interactive batch is computed meanwhile. At most four leases are held: of each lane, one
+    that is computed and one that is delivered.
     """
 
     def __init__(
@@ -50,49 +48,60 @@ class BatchRunner:
         stop: StopFlag,
     ) -> None:
         self._database = database
-        self._runtime = runtime
-        self._sizer = sizer
+        self._computer = Computer(
+            database=database,
+            runtime=runtime,
+            sizer=sizer,
+            store_patience=settings.store_patience_seconds,
+            stop=stop,
+        )
         self._delivery = delivery
         self._settings = settings
         self._worker_id = worker_id
         self._stop = stop
-        self._turn = 0
-        self._group_sizes: dict[str, int] = {}  # by batch key, where the device's own took too much memory
+        self._share = BulkShare()
+        self._bell = Bell(self._someone_waits)
+        self._crowded: set[str] = set()  # keys of batches beside which another one found no room in memory
         self._held: set[int] = set()
-        self._delivering: Future[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="delivery")
+        self._delivering: dict[Lane, Future[None]] = {}
+        self._threads = {lane: ThreadPoolExecutor(1, thread_name_prefix=f"delivery-{lane}") for lane in Lane}
 
     def run_batch(self) -> bool:
         """Claim and compute one batch; its delivery may go on after the return. False if there was nothing
-        to claim.
+        to claim, or no store to bring it to.
 
         Raises `Unavailable` when the database is away.
         """
-        confirmed_at = time.monotonic()
-        claim = self._claim()
+        bulk_first = self._share.bulk_is_due
+        lanes = (Lane.BULK, Lane.INTERACTIVE) if bulk_first else (Lane.INTERACTIVE, Lane.BULK)
+        began = time.monotonic()
+        claim = self._claim(lanes)
+        if bulk_first and (claim is None or claim.lane != Lane.BULK):
+            self._share.no_bulk()
         if claim is None:
             return False
-        crash_point("after_claim")
-        with structlog.contextvars.bound_contextvars(lease=claim.lease_id):
-            keeper = self._keeper(claim, confirmed_at)
-            self._held.add(claim.lease_id)
-            keeper.start()
-            computed = None
-            try:
-                computed = self._compute(claim, keeper)
-            finally:
-                if computed is None:
-                    keeper.stop()
-                    self._held.discard(claim.lease_id)
-            if computed is not None:
-                self._hand_over(claim, computed, keeper)
+        self._run(claim, began, nested=False)
         return True
 
+    def run_interactive(self) -> None:
+        """Compute one batch of the interactive lane if it waits, in the midst of other work. Never raises."""
+        if self._bell.someone_waits():
+            self._run_nested()
+
+    def ring(self) -> None:
+        """Note that there may be something to claim; from any thread."""
+        self._bell.ring()
+
     def settle(self) -> None:
-        """Wait until the last batch is delivered."""
-        if self._delivering is not None:
-            self._delivering.result()
-            self._delivering = None
+        """Wait until what was computed is delivered."""
+        for delivering in self._delivering.values():
+            delivering.result()
+        self._delivering.clear()
+
+    @property
+    def settled(self) -> bool:
+        """Whether what was computed is delivered."""
+        return all(delivering.done() for delivering in self._delivering.values())
 
     def give_back_owed(self) -> None:
         """Release what the database did not hear of. Raises `Unavailable` if it still does not answer."""
@@ -101,19 +110,95 @@ class BatchRunner:
     def abandon(self) -> None:
         """Give every lease back at once, from any thread: for a process that ends while a step is still
         running."""
-        for lease_id in sorted(self._held):
+        for lease_id in tuple(self._held):
             self._delivery.give_back(lease_id)
 
-    def _claim(self) -> Claim | None:
-        turn, self._turn = self._turn, self._turn + 1
+    def _claim(self, lanes: Sequence[Lane]) -> Claim | None:
+        if not self._delivery.store_watch.answers():
+            return None
         with self._database.session() as session:
             return leases.claim(
                 session,
                 self._worker_id,
-                limit=self._sizer.guess(),
+                limit=self._computer.guess(),
                 lease_seconds=self._settings.lease_seconds,
-                lanes=leases.lanes_of_turn(turn),
+                lanes=lanes,
             )
+
+    def _run(self, claim: Claim, confirmed_at: float, *, nested: bool) -> bool:
+        """Compute a batch and hand it over; False if memory has no room for it beside what is suspended."""
+        with structlog.contextvars.bound_contextvars(lease=claim.lease_id):
+            batch = _Batch(claim, self._keeper(claim, confirmed_at), nested=nested)
+            self._held.add(claim.lease_id)
+            batch.keeper.start()
+            computed = None
+            try:
+                crash_point("after_claim")
+                computed = self._computer.compute(
+                    claim,
+                    batch.keeper,
+                    batch.watch,
+                    pause=lambda: self._pause(batch),
+                    shares_memory=lambda: batch.shares_memory,
+                )
+            except (Interrupted, Unavailable) as reason:
+                # Also of a lease that seems lost: out of reach of the database it may not have ended yet.
+                log.info("batch_given_back", reason=str(reason) or type(reason).__name__)
+                self._delivery.give_back(claim.lease_id)
+                if isinstance(reason, Unavailable):
+                    self._delivery.store_watch.failed(reason)
+                elif isinstance(reason, NoRoom):
+                    if nested:
+                        return False
+                    self._crowded.add(claim.batch_key)
+            finally:
+                if computed is None:
+                    batch.keeper.stop()
+                    self._held.discard(claim.lease_id)
+                if claim.lane == Lane.INTERACTIVE:
+                    self._share.interactive(batch.watch.lap())
+            if computed is not None:
+                self._hand_over(batch, computed)
+        return True
+
+    def _pause(self, batch: "_Batch") -> None:
+        """Between two steps of a batch. Raises `Interrupted`."""
+        if self._make_way(batch):
+            batch.keeper.check()
+
+    def _make_way(self, batch: "_Batch") -> bool:
+        """Let an interactive batch go before a bulk one, if one waits and bulk has had its share; whether
+        that was so. Raises `NoRoom` where the two do not fit into memory together: one by one they may."""
+        if batch.nested or batch.claim.lane != Lane.BULK:
+            return False
+        self._share.bulk(batch.watch.lap())
+        crowded = batch.claim.batch_key in self._crowded
+        if self._share.bulk_is_due or self._stop.asked or crowded or not self._bell.someone_waits():
+            return False
+        with batch.keeper.suspended(), batch.watch.stopped():
+            log.info("batch_suspended")
+            fits = self._run_nested()
+            log.info("batch_resumed")
+        batch.shares_memory = True
+        if not fits:
+            self._crowded.add(batch.claim.batch_key)
+            raise NoRoom
+        return True
+
+    def _run_nested(self) -> bool:
+        """Run an interactive batch if there is one, while another one is suspended; False if it needs the
+        memory for itself."""
+        began = time.monotonic()
+        try:
+            claim = self._claim((Lane.INTERACTIVE,))
+        except Unavailable as error:
+            log.warning("server_away", what="claim", reason=str(error))
+            return True
+        return claim is None or self._run(claim, began, nested=True)
+
+    def _someone_waits(self) -> bool:
+        with self._database.session() as session:
+            return leases.interactive_waits(session)
 
     def _keeper(self, claim: Claim, confirmed_at: float) -> LeaseKeeper:
         def pulse(steps: int) -> Pulse:
@@ -130,113 +215,31 @@ class BatchRunner:
             stop=self._stop,
         )
 
-    def _compute(self, claim: Claim, keeper: LeaseKeeper) -> Computed | None:
-        """The batch's results, or None when there is nothing to deliver. The lease is then given back or
-        gone."""
-        try:
-            return self._ascend(claim, keeper)
-        except Unloadable as error:
-            failures = [Failure(work.digest, error.code, str(error), retryable=False) for work in claim.items]
-            return Computed(failures=failures)
-        except (LeaseLost, EverythingCanceled, Stopping) as reason:
-            # Also of a lease that seems lost: out of reach of the database it may not have ended yet.
-            log.info("batch_given_back", reason=type(reason).__name__)
-            self._delivery.give_back(claim.lease_id)
-        except Unavailable as error:
-            log.warning("batch_given_back", reason=str(error))
-            self._delivery.give_back(claim.lease_id)
-        except DeviceLost as error:
-            self._end_without_device(error)
-        except BaseException as error:
-            # Networks and what loads them are third-party code, which may raise anything, SystemExit too.
-            # What would leave here would leave a lease to lapse, and its items without an end.
-            log.exception("batch_failed")
-            return Computed(failures=self._failures(claim, error.with_traceback(None)))
-        return None
-
-    def _failures(self, claim: Claim, error: BaseException) -> list[Failure]:
-        """What to tell of a batch that failed before any of its items could be tried alone."""
-        if is_device_lost(error):
-            self._end_without_device(error)
-        if is_out_of_memory(error):
-            self._runtime.let_go()
-        return [failure_of(work, error) for work in claim.items]
-
-    def _end_without_device(self, error: BaseException) -> NoReturn:
-        """Its lease is not given back: if one of the items did this, the crash count finds it out."""
-        log.critical("device_lost", error=str(error))
-        sys.stderr.flush()
-        os._exit(DEVICE_LOST_EXIT_CODE)
-
-    def _ascend(self, claim: Claim, keeper: LeaseKeeper) -> Computed:
-        parameters = technique_parameters(claim.recipe.technique, claim.recipe.parameters)
-        items = self._keep_what_fits(claim, parameters.steps)
-        network = self._persist(lambda: self._runtime.network(claim.network_id, claim.network_sha256), keeper)
-        generator = self._persist(lambda: self._runtime.generator(claim.generator_id), keeper)
-
-        def on_step(step: int) -> None:
-            if step == parameters.steps // 2:
-                crash_point("mid_batch")
-            keeper.step()
-
-        def ascend(batch: Sequence[Work], group_size: int) -> list[Picture]:
-            with keeper.computing(work.digest for work in batch):
-                return synthesize(
-                    network,
-                    generator,
-                    claim.layer,
-                    [Item(work.unit, work.seed, work.position) for work in batch],
-                    parameters,
-                    on_step=on_step,
-                    device=self._runtime.device.name,
-                    group_size=group_size,
-                )
-
-        def on_batch(size: int, seconds: float) -> None:
-            self._sizer.learn(claim.batch_key, items=size, steps=parameters.steps, seconds=seconds)
-            log.info(
-                "batch_computed",
-                items=size,
-                seconds=round(seconds, 3),
-                network=claim.network_id,
-                layer=claim.layer,
-            )
-
-        def on_out_of_memory(group_size: int) -> None:
-            self._group_sizes[claim.batch_key] = max(group_size, 1)
-            self._runtime.let_go()
-
-        computed = compute(
-            items,
-            ascend,
-            group_size=self._group_sizes.get(claim.batch_key, self._runtime.device.group_size),
-            canceled=lambda: keeper.canceled,
-            on_batch=on_batch,
-            on_out_of_memory=on_out_of_memory,
-        )
-        if not computed.made and not computed.failures:
-            raise EverythingCanceled
-        return computed
-
-    def _keep_what_fits(self, claim: Claim, steps: int) -> Sequence[Work]:
-        """Give back what would make the batch too long: its kind was not known when it was claimed."""
-        size = self._sizer.size(claim.batch_key, steps)
-        if len(claim.items) > size:
-            with self._database.session() as session:
-                leases.release(session, claim.lease_id, [work.digest for work in claim.items[size:]])
-        return claim.items[:size]
-
-    def _hand_over(self, claim: Claim, computed: Computed, keeper: LeaseKeeper) -> None:
-        """Deliver in the background. Waits for the delivery before: results must not pile up in memory."""
-        self.settle()
+    def _hand_over(self, batch: "_Batch", computed: Computed) -> None:
+        """Deliver in the background. Waits for the delivery of this lane before, for results must not pile up
+        in memory; who waits for a picture does not wait for that."""
+        claim = batch.claim
+        before = self._delivering.get(claim.lane)
+        while before is not None and not before.done():
+            wait([before], NOTICE_SECONDS)
+            with suppress(NoRoom):
+                self._make_way(batch)
 
         def deliver() -> None:
             try:
-                self._delivery.deliver(claim, computed, keeper)
+                self._delivery.deliver(claim, computed, batch.keeper)
             finally:
                 self._held.discard(claim.lease_id)
 
-        self._delivering = self._thread.submit(contextvars.copy_context().run, deliver)
+        thread = self._threads[claim.lane]
+        self._delivering[claim.lane] = thread.submit(contextvars.copy_context().run, deliver)
 
-    def _persist(self, action: Callable[[], T], keeper: LeaseKeeper) -> T:
-        return persist(action, what="load", may_go_on=lambda: not keeper.fenced, wait=self._stop.wait)
+
+class _Batch:
+    """A batch that is computed. `nested`: in the midst of other work; `shares_memory`: another batch is, or
+    was since it began, in the device's memory."""
+
+    def __init__(self, claim: Claim, keeper: LeaseKeeper, *, nested: bool) -> None:
+        self.claim, self.keeper, self.nested = claim, keeper, nested
+        self.watch = Stopwatch()
+        self.shares_memory = nested

@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -16,23 +18,27 @@ import structlog
 
 from services import log as logs
 from services.settings import Settings
-from worker.stopping import StopFlag
+from worker.stopping import NOTICE_SECONDS, StopFlag
 
 if TYPE_CHECKING:
     from worker.batch_runner import BatchRunner
+    from worker.inspector import Inspector
     from worker.patrol import Patrol
     from worker.trainer import Trainer
 
-TRAINING_GRACE_SECONDS = 30.0
-"""Time to save a training: a step of it, its checkpoint and the upload. Where the process is killed earlier,
-the training goes on from its last checkpoint elsewhere."""
-GRACE_SECONDS = 8.0
-"""Time to bring the last batch home after a stop; container engines send SIGKILL 10 s after SIGTERM."""
+GRACE_SHARE = 0.6
+"""Share of `stop_seconds` for bringing home what can be: the last batch, or a checkpoint of a training. Where
+that is not enough the items are given back, and a training goes on from its last checkpoint elsewhere."""
+LAST_SHARE = 0.25
+"""Share of it that giving back may take after that; a database that is away must not hold a process that is
+to end."""
 STOP_SIGNAL = signal.SIGURG
 """How the parent tells its child to stop. Ignored by default, so it does no harm to a child that is only
 starting; billiard turns nearly every other signal into an immediate exit when it comes twice, as SIGTERM to
 a whole process group and from the parent does."""
 
+PARENT_SECONDS = 1.0
+"""How often a child looks whether it still has its parent."""
 log = structlog.get_logger()
 
 
@@ -41,40 +47,66 @@ class Child:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._last_seconds = LAST_SHARE * settings.stop_seconds
         self._stop = StopFlag()
         self._ready = threading.Event()
         self._patrol: Patrol | None = None
         self._runner: BatchRunner | None = None
         self._trainer: Trainer | None = None
+        self._inspector: Inspector | None = None
+        self._registered = False
+        self._parent = os.getppid()
         # Torch takes seconds to import: in the thread, so that the parent soon hears that its child is up.
         self._thread = threading.Thread(target=self._work, name="patrol", daemon=True)
 
     def start(self) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent decides, see STOP_SIGNAL
-        signal.signal(STOP_SIGNAL, lambda signum, frame: self._stop.ask(self._grace_seconds))
+        signal.signal(STOP_SIGNAL, lambda signum, frame: self._ask())
         self._thread.start()
+        threading.Thread(target=self._see_to_the_end, name="stop", daemon=True).start()
 
     def answer(self) -> None:
         """Answer a doorbell: returns when there is no work left, so that a busy worker leaves bells to idle
-        ones."""
-        self._ready.wait()
+        ones, or when the worker is to stop, though a step be still running."""
+        while not self._ready.wait(NOTICE_SECONDS) and not self._stop.asked:
+            pass
         if self._patrol is not None:
             self._patrol.answer()
 
     def shut_down(self) -> None:
-        """Called on the way out. Gives the leases back even if a step of the computation does not end."""
-        grace = self._grace_seconds
-        self._stop.ask(grace)
-        self._thread.join(grace)
-        if self._thread.is_alive() and self._runner is not None and self._trainer is not None:
-            log.warning("stopped_in_mid_step")
-            self._runner.abandon()
-            self._trainer.abandon()
+        """Called on the way out. Returns when everything is given back, or time is up."""
+        self._ask()
+        if self._ready.is_set():
+            self._thread.join(self._stop.seconds_left + self._last_seconds)
 
-    @property
-    def _grace_seconds(self) -> float:
-        trains = self._trainer is not None and self._trainer.busy
-        return TRAINING_GRACE_SECONDS if trains else GRACE_SECONDS
+    def _ask(self) -> None:
+        self._stop.ask(GRACE_SHARE * self._settings.stop_seconds)
+
+    def _see_to_the_end(self) -> None:
+        """End this process in time once it is asked to stop: whatever the computing thread is in the midst of
+        (a long step, an import, a download) and whatever the parent waits for."""
+        while not self._stop.wait(PARENT_SECONDS):
+            if os.getppid() != self._parent:
+                log.warning("parent_gone")
+                self._ask()
+        self._thread.join(self._stop.seconds_left)
+        if self._thread.is_alive():
+            log.warning("stopped_in_mid_step")
+            giving_back = threading.Thread(target=self._abandon, name="abandon", daemon=True)
+            giving_back.start()
+            giving_back.join(self._last_seconds)
+        else:
+            time.sleep(self._stop.seconds_left)  # the parent's pool likes to end its children itself
+        sys.stderr.flush()
+        os._exit(0)
+
+    def _abandon(self) -> None:
+        """Give back what is in hand, which nobody else will now."""
+        if self._runner is not None and self._trainer is not None and self._inspector is not None:
+            self._inspector.abandon()
+            self._trainer.abandon()
+            self._runner.abandon()
+            self._sign_off()
 
     def _work(self) -> None:
         try:
@@ -85,8 +117,12 @@ class Child:
         finally:
             self._ready.set()
         if self._patrol is not None:
-            threading.Thread(target=self._stay_seen, name="presence", daemon=True).start()
-            self._patrol.run()
+            try:
+                self._patrol.run()
+            except BaseException:
+                log.critical("patrol_ended", exc_info=True)
+                os._exit(1)  # a worker that only seems to live would be worse than one that starts anew
+        if self._registered:
             self._sign_off()
 
     def _assemble(self) -> None:
@@ -107,6 +143,7 @@ class Child:
         from worker.persistence import persist
         from worker.provenance import Provenance
         from worker.runtime import Runtime
+        from worker.store_watch import StoreWatch
         from worker.trainer import Trainer
         from worker.training_data import has_data_root
 
@@ -120,8 +157,9 @@ class Child:
         store = ObjectStore(settings)
         runtime = Runtime(database, store, settings, device)
 
+        self._store_watch = watch = StoreWatch(store)
+
         def introduce() -> None:
-            store.ensure_bucket()
             with database.session() as session:
                 workers.register(
                     session,
@@ -130,14 +168,32 @@ class Child:
                     device=device.description,
                     has_data_root=has_data_root(settings.data_root),
                 )
-            register_shipped_generator(database, store, settings.generator_path)
+
+        def prepare_store() -> None:
+            try:
+                store.ensure_bucket()
+                register_shipped_generator(database, store, settings.generator_path)
+            except Unavailable as error:
+                watch.failed(error)
+                raise
 
         try:
             persist(introduce, what="introduce", may_go_on=lambda: not stop.asked, wait=stop.wait)
+            # From here on people see this worker, and what keeps it from working.
+            threading.Thread(target=self._stay_seen, name="presence", daemon=True).start()
+            self._registered = True
+            persist(prepare_store, what="store", may_go_on=lambda: not stop.asked, wait=stop.wait)
         except Unavailable:
-            return  # asked to stop before the database came up
+            return  # asked to stop before the servers came up
         doorbell = Doorbell(settings.broker_url)
-        delivery = Delivery(database, store, Provenance(worker_id, device), stop)
+        delivery = Delivery(
+            database,
+            store,
+            Provenance(worker_id, device),
+            stop,
+            store_patience=settings.store_patience_seconds,
+            store_watch=watch,
+        )
         sizer = BatchSizer(
             batch_seconds=settings.batch_seconds,
             max_batch=settings.max_batch,
@@ -159,11 +215,13 @@ class Child:
             worker_id=worker_id,
             stop=stop,
             let_go=runtime.let_go,
+            store_watch=watch,
         )
+        self._inspector = Inspector(database, runtime, stop)
         self._patrol = Patrol(
             database=database,
             runner=self._runner,
-            inspector=Inspector(database, runtime),
+            inspector=self._inspector,
             trainer=self._trainer,
             poll_seconds=settings.poll_seconds,
             ring=lambda: doorbell.ring(Lane.INTERACTIVE),
@@ -178,12 +236,14 @@ class Child:
         from worker.training_data import has_data_root
 
         while not self._stop.wait(self._settings.heartbeat_seconds):
+            self._store_watch.answers()  # so that people see why nothing is done, also while it does nothing
             try:
                 with self._database.session() as session:
                     workers.seen(
                         session,
                         self._worker_id,
                         has_data_root=has_data_root(self._settings.data_root),
+                        reason=self._store_watch.reason,
                     )
             except Unavailable as error:
                 log.warning("server_away", what="presence", reason=str(error))

@@ -63,14 +63,16 @@ def compute(
     canceled: Callable[[], frozenset[str]],
     on_batch: Callable[[int, float], None],
     on_out_of_memory: Callable[[int], None],
+    clock: Callable[[], float] = time.monotonic,
 ) -> Computed:
     """Compute `items`, together if possible.
 
     A batch that does not fit into memory is tried again in smaller groups. One that fails is cut in two, so
     that in the end only the items that cannot be computed alone fail. `on_batch(items, seconds)` reports a
     batch that went well, `on_out_of_memory(group_size)` what to try from now on, 0 when nothing smaller is
-    left. A batch that `synthesize` leaves with `EverythingCanceled` is left out, what was made before stays.
-    Raises any other `Interrupted` from `synthesize`, and `DeviceLost`.
+    left, and may raise. A batch that `synthesize` leaves with `EverythingCanceled` is left out, what was made
+    before stays. `clock` is what batches are timed by, in seconds. Raises any other `Interrupted` from
+    `synthesize`, and `DeviceLost`.
     """
     done = Computed()
     queue = deque([list(items)])
@@ -79,13 +81,13 @@ def compute(
         batch = [work for work in queue.popleft() if work.digest not in gone]
         if not batch:
             continue
-        began = time.monotonic()
-        error = _attempt(batch, synthesize, group_size, done, began)
+        began = clock()
+        error = _attempt(batch, synthesize, group_size, done, began, clock)
         if isinstance(error, EverythingCanceled):
             log.info("batch_canceled", items=len(batch))
             continue
         if error is None:
-            on_batch(len(batch), time.monotonic() - began)
+            on_batch(len(batch), clock() - began)
             continue
         # Outside of `except`: a live traceback would keep the batch's tensors in memory.
         if is_device_lost(error):
@@ -118,7 +120,12 @@ def failure_of(work: Work, error: BaseException) -> Failure:
 
 
 def _attempt(
-    batch: Sequence[Work], synthesize: Synthesize, group_size: int, done: Computed, began: float
+    batch: Sequence[Work],
+    synthesize: Synthesize,
+    group_size: int,
+    done: Computed,
+    began: float,
+    clock: Callable[[], float],
 ) -> BaseException | None:
     try:
         pictures = synthesize(batch, group_size)
@@ -128,7 +135,7 @@ def _attempt(
         raise
     except BaseException as error:  # of third-party code, which may raise SystemExit as well
         return error.with_traceback(None)
-    seconds = time.monotonic() - began
+    seconds = clock() - began
     done.made.extend(
         Made(work, picture, len(batch), group_size, seconds)
         for work, picture in zip(batch, pictures, strict=True)

@@ -10,14 +10,16 @@ from services import costs, leases
 from services.database import Database
 from services.errors import Unavailable
 from services.leases import Claim, Failure, Finished
+from services.schema import Lane
 from services.storage import ObjectStore
 from worker.computation import Computed, Made
 from worker.crash_points import crash_point
 from worker.encoding import EncodedPicture, encode
 from worker.heartbeat import LeaseKeeper
-from worker.persistence import persist
+from worker.persistence import Patience, persist
 from worker.provenance import Provenance
 from worker.stopping import StopFlag
+from worker.store_watch import StoreWatch
 
 UPLOADS_AT_ONCE = 4
 """Puts wait for the store most of the time; more of them would compete with the computation for the CPU."""
@@ -25,18 +27,32 @@ log = structlog.get_logger()
 
 
 class Delivery:
-    """Delivers batches, one at a time. `deliver` never raises: what cannot be delivered is given back or
-    lapses."""
+    """Delivers batches. `deliver` never raises, and any thread may call it: what cannot be delivered is given
+    back or lapses."""
 
     def __init__(
-        self, database: Database, store: ObjectStore, provenance: Provenance, stop: StopFlag
+        self,
+        database: Database,
+        store: ObjectStore,
+        provenance: Provenance,
+        stop: StopFlag,
+        *,
+        store_patience: float = 60.0,
+        store_watch: StoreWatch | None = None,
     ) -> None:
+        """`store_patience`: seconds to wait for a store that does not answer before a batch is given back, of
+        which `store_watch` is told."""
         self._database = database
         self._store = store
         self._provenance = provenance
         self._stop = stop
+        self._store_patience = store_patience
+        self.store_watch = store_watch or StoreWatch(store)
         self._owed: set[int] = set()
-        self._uploads = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
+        # Of each lane: who waits for a picture does not wait for the uploads of a bulk batch.
+        self._uploads = {
+            lane: ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix=f"upload-{lane}") for lane in Lane
+        }
 
     def deliver(self, claim: Claim, computed: Computed, keeper: LeaseKeeper) -> None:
         """Store the pictures of `claim` and mark its items, as long as `keeper` holds the lease."""
@@ -46,7 +62,7 @@ class Delivery:
         faulty = {failure.digest for failure in failures}
         try:
             stored = list(
-                self._uploads.map(
+                self._uploads[claim.lane].map(
                     lambda made: self._put(claim, made, keeper),
                     [made for made in seen if made.work.digest not in faulty],
                 )
@@ -65,6 +81,7 @@ class Delivery:
             )
         except Unavailable as error:
             log.error("batch_not_delivered", reason=str(error))
+            self.store_watch.failed(error)
             self.give_back(claim.lease_id)
         except Exception as error:
             # A defect of ours. Tried again without end it would block the queue.
@@ -95,11 +112,11 @@ class Delivery:
     def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished | Failure:
         """What became of one picture; one that cannot be stored is no reason to lose the others."""
         try:
-            encoded = encode(made.picture)
+            encoded, patience = encode(made.picture), Patience(self._store_patience)
             return persist(
                 lambda: self._finished(claim, made, encoded),
                 what="put",
-                may_go_on=lambda: keeper.may_finish,
+                may_go_on=lambda: keeper.may_finish and patience.left,
                 wait=self._pause,
             )
         except Unavailable:

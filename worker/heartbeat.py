@@ -13,19 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import structlog
 
 from services.errors import Unavailable
 from services.leases import Pulse
+from worker.pace import HUNG_SECONDS, Pace
 from worker.stopping import StopFlag
 
 FENCE_SHARE = 0.8
 """Share of the lease without a heartbeat after which computing stops: another worker may soon hold the
 items."""
-HUNG_SECONDS = 600.0
-"""A step takes seconds at most; one that takes this long will never end (a hung driver, a dead GPU)."""
 HUNG_EXIT_CODE = 70
 
 log = structlog.get_logger()
@@ -45,6 +44,10 @@ class EverythingCanceled(Interrupted):
 
 class Stopping(Interrupted):
     """The worker was asked to stop."""
+
+
+class NoRoom(Interrupted):
+    """The device's memory does not hold a suspended batch and another one."""
 
 
 def exit_hung() -> None:
@@ -77,13 +80,12 @@ class LeaseKeeper:
         self._heartbeat_seconds = heartbeat_seconds
         self._confirmed_at = confirmed_at
         self._stop = stop
-        self._hung_seconds = hung_seconds
+        self._pace = Pace(hung_seconds)
         self._on_hung = on_hung
         self._gone = False
         self._canceled: frozenset[str] = frozenset()
         self._running: frozenset[str] = frozenset()
         self._steps = 0
-        self._stepped_at: float | None = None  # None while nothing is computed that could hang
         self._ended = threading.Event()
         context = contextvars.copy_context()  # so that its log lines name the lease too
         self._thread = threading.Thread(target=context.run, args=(self._beat,), name="heartbeat", daemon=True)
@@ -123,32 +125,42 @@ class LeaseKeeper:
     def step(self) -> None:
         """One more step was computed. Raises `Interrupted`."""
         self._steps += 1
-        if self._stepped_at is not None:
-            self._stepped_at = time.monotonic()
+        self.tick()
+
+    def tick(self) -> None:
+        """Something of the batch was done, if not a whole step of it. Raises `Interrupted`."""
+        self._pace.tick()
         self.check()
 
     @contextmanager
     def computing(self, digests: Iterable[str]) -> Iterator[None]:
-        """While this is open, these items are computed: `step` raises once all of them are canceled, and one
-        that takes `hung_seconds` ends the process.
+        """While this is open, these items are computed: `step` and `tick` raise once all of them are
+        canceled, and when neither is called for too long at the pace so far, the process ends.
 
         They may be fewer than the lease's: some were given back, others computed in an earlier part of it.
         """
         self._running = frozenset(digests)
-        self._stepped_at = time.monotonic()
         try:
-            self.check()
-            yield
+            with self._pace.computing():
+                self.check()
+                yield
         finally:
-            self._stepped_at = None
             self._running = frozenset()
+
+    def loading(self) -> AbstractContextManager[None]:
+        """While this is open, the calling thread loads what the batch needs; it hangs when it does
+        nothing."""
+        return self._pace.busy()
+
+    def suspended(self) -> AbstractContextManager[None]:
+        """While this is open, the batch rests: the lease is kept, and no progress is expected."""
+        return self._pace.suspended()
 
     def _beat(self) -> None:
         pause = self._heartbeat_seconds
         while not self._ended.wait(pause):
-            stepped_at = self._stepped_at
-            if stepped_at is not None and time.monotonic() - stepped_at > self._hung_seconds:
-                log.critical("computation_hangs", steps=self._steps, seconds=self._hung_seconds)
+            if self._pace.hangs:
+                log.critical("computation_hangs", steps=self._steps, seconds=round(self._pace.limit))
                 self._on_hung()
                 return
             sent_at = time.monotonic()

@@ -17,6 +17,7 @@ from worker.trainer import Trainer
 NOTICE_SECONDS = 0.5
 """A stop may be asked for by a signal handler, which must not take the lock of a condition: waits look this
 often."""
+SETTLING_SECONDS = 0.5
 log = structlog.get_logger()
 
 
@@ -57,11 +58,12 @@ class Patrol:
 
         Any number of rings during one look cost one more look.
         """
+        self._runner.ring()
         with self._changed:
             self._rings += 1
             ring = self._rings
             self._changed.notify_all()
-            while self._answered < ring and not self._ended:
+            while self._answered < ring and not self._ended and not self._stop.asked:
                 self._changed.wait(NOTICE_SECONDS)
 
     def run(self) -> None:
@@ -70,10 +72,8 @@ class Patrol:
         try:
             while not self._stop.asked:
                 ring = self._rings
-                if self._look():
-                    continue
-                self._runner.settle()
-                self._rest(ring)
+                if not self._look():
+                    self._rest(ring)
             self._runner.settle()
         finally:
             with self._changed:
@@ -85,7 +85,7 @@ class Patrol:
         try:
             self._runner.give_back_owed()  # before the reconciler takes it for the work of a crash
             self._tend()
-            return self._inspector.inspect_one() or self._runner.run_batch() or self._train()
+            return self._inspect() or self._runner.run_batch() or self._train()
         except Unavailable as error:
             log.warning("server_away", what="look", reason=str(error))
         except Exception:
@@ -93,16 +93,19 @@ class Patrol:
             log.exception("look_failed")
         return False
 
+    def _inspect(self) -> bool:
+        return self._inspector.inspect_one(serve=self._runner.run_interactive, tend=self._tend)
+
     def _train(self) -> bool:
         """A slice of a training, once nothing else waits and what was computed is delivered."""
-        self._runner.settle()
+        if not self._runner.settled:
+            return False
         return self._trainer.train_one(serve=self._serve, tend=self._tend)
 
     def _serve(self) -> None:
         """All the work that goes before a training."""
-        while not self._stop.asked and (self._inspector.inspect_one() or self._runner.run_batch()):
+        while not self._stop.asked and (self._inspect() or self._runner.run_batch()):
             self._tend()
-        self._runner.settle()
 
     def _tend(self) -> None:
         if time.monotonic() >= self._next_reconcile:
@@ -135,7 +138,8 @@ class Patrol:
 
     def _rest(self, ring: int) -> None:
         """Sleep until the next ring or look. All rings up to `ring` were heard before the last look."""
-        until = time.monotonic() + self._poll_seconds
+        # What is still being delivered may come back, and a training waits for its end.
+        until = time.monotonic() + (self._poll_seconds if self._runner.settled else SETTLING_SECONDS)
         with self._changed:
             self._answered = ring
             self._changed.notify_all()

@@ -2,6 +2,7 @@
 attempt."""
 
 import random
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -12,6 +13,21 @@ from services.errors import Unavailable
 T = TypeVar("T")
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 3.0  # seconds
 log = structlog.get_logger()
+
+
+class Patience:
+    """How long a server that does not answer is waited for, from the first time that one asks."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._began: float | None = None
+
+    @property
+    def left(self) -> bool:
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        return now - self._began < self._seconds
 
 
 def persist(

@@ -1,5 +1,6 @@
 """The wish to stop: set once by a signal, read between steps by everything that computes or waits."""
 
+import math
 import time
 
 NOTICE_SECONDS = 0.1
@@ -25,6 +26,11 @@ class StopFlag:
     @property
     def asked(self) -> bool:
         return self._deadline is not None
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the grace period; infinity while no stop is asked for, 0 once it is over."""
+        return math.inf if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     @property
     def out_of_time(self) -> bool:

@@ -16,6 +16,7 @@ from services.training_leases import TrainingClaim
 from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.persistence import persist
 from worker.stopping import StopFlag
+from worker.store_watch import StoreWatch
 from worker.training_data import SourceRefused, has_data_root
 from worker.training_folder import drop_training, kept_trainings
 from worker.training_slice import MadeWay, TrainingFailed, TrainingSlice
@@ -35,8 +36,10 @@ class Trainer:
         worker_id: str,
         stop: StopFlag,
         let_go: Callable[[], object],
+        store_watch: StoreWatch | None = None,
     ) -> None:
         """`let_go` frees the device of what is kept there for batches."""
+        self._store_watch = store_watch or StoreWatch(store)
         self._database = database
         self._store = store
         self._settings = settings
@@ -56,7 +59,7 @@ class Trainer:
         A worker that sees no pictures leaves trainings to those that do. `serve` does other work that waits,
         `tend` is called every few seconds. Raises `Unavailable` when the database is away.
         """
-        if not has_data_root(self._settings.data_root):
+        if not has_data_root(self._settings.data_root) or not self._store_watch.answers():
             return False
         confirmed_at = time.monotonic()
         with self._database.session() as session:
@@ -129,6 +132,8 @@ class Trainer:
             slice_.folder.clear()
         except (MadeWay, Stopping, EverythingCanceled, Unavailable) as reason:
             log.info("training_given_back", reason=str(reason) or type(reason).__name__)
+            if isinstance(reason, Unavailable):
+                self._store_watch.failed(reason)
             self._end(keeper, lambda s: training_leases.release(s, claim.id, claim.fence))
         except LeaseLost:
             log.warning("training_lost")

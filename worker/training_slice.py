@@ -18,7 +18,7 @@ from services.storage import Corrupt, ObjectStore, generator_key, sha256_of_file
 from services.training_leases import Sample, TrainingClaim
 from worker.crash_points import crash_point
 from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
-from worker.persistence import persist
+from worker.persistence import Patience, persist
 from worker.stopping import StopFlag
 from worker.training_data import locate_sources
 from worker.training_folder import TrainingFolder
@@ -318,7 +318,13 @@ class TrainingSlice:
         return registered
 
     def _insist(self, action: Callable[[], T], what: str) -> T:
-        return persist(action, what=what, may_go_on=lambda: self._keeper.may_finish, wait=self._stop.wait)
+        patience = Patience(self._settings.store_patience_seconds)
+        return persist(
+            action,
+            what=what,
+            may_go_on=lambda: self._keeper.may_finish and patience.left,
+            wait=self._stop.wait,
+        )
 
     def _for_people(self, message: str) -> str:
         """Without this machine's paths."""

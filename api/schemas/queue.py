@@ -8,7 +8,7 @@ from api.paths import path_to
 from api.schemas.base import Representation, SelfLink
 from api.schemas.estimates import EtaRange
 from services.schema import Lane
-from services.workers import QueueSummary
+from services.workers import QueueSummary, WorkerState
 
 
 class LaneShown(Representation):
@@ -25,12 +25,27 @@ class TrainingsShown(Representation):
     )
 
 
+class WorkerShown(Representation):
+    id: str
+    device: str
+    state: WorkerState = Field(
+        description="`working` while it holds work, `waiting` while it takes none for a reason, `idle`, or"
+        " `lost`: not seen for a minute."
+    )
+    reason: str | None = Field(
+        description="Why it takes no work, for people to read; null while nothing keeps it from working."
+    )
+
+
 class Queue(Representation):
     id: Literal["queue"] = "queue"
     object: Literal["queue"] = "queue"
     lanes: list[LaneShown]
     trainings: TrainingsShown
     workers: int = Field(description="Workers that are alive.")
+    worker_states: list[WorkerShown] = Field(
+        description="Workers that were seen within the last hour and have not stopped."
+    )
     rate: float = Field(description="Items a second that all of them ended over the last minute.")
     eta_seconds: float | None = Field(
         description="The likeliest time until all that waits has ended, told from what such work has cost"
@@ -51,6 +66,10 @@ class Queue(Representation):
                 workers=summary.trainings.workers,
             ),
             workers=summary.workers,
+            worker_states=[
+                WorkerShown(id=worker.id, device=worker.device, state=worker.state, reason=worker.reason)
+                for worker in summary.known
+            ],
             rate=summary.rate,
             eta_seconds=summary.eta.likely if summary.eta else None,
             eta_range=EtaRange.of(summary.eta),

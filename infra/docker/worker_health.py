@@ -14,7 +14,8 @@ from services.settings import Settings
 
 
 def main() -> int:
-    """0 when a worker of this host is idle or working, or the database cannot say; else 1."""
+    """0 when a worker of this host lives, even if it waits for a server, or the database cannot say; else
+    1."""
     database = Database(Settings().database_url, pool_size=1)
     try:
         with database.session() as session:
@@ -27,7 +28,7 @@ def main() -> int:
     found = [worker for worker in known if worker.host == socket.gethostname()]
     for worker in found:
         print(f"{worker.id} {worker.state}, seen {worker.seen_at:%H:%M:%S} UTC")
-    return 0 if any(worker.state in ("idle", "working") for worker in found) else 1
+    return 0 if any(worker.state in ("idle", "working", "waiting") for worker in found) else 1
 
 
 if __name__ == "__main__":

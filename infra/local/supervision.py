@@ -12,7 +12,8 @@ from types import FrameType
 from infra.local.process import Process, ProcessError
 
 GRACE_SECONDS = 11.0
-"""How long a process may take to end after SIGTERM: to answer its requests, to hand its batch back."""
+"""How long a process may take to end after SIGTERM: to answer its requests, to hand its batch back, for which
+a worker takes `IMAGO_STOP_SECONDS` (10). With the servers' own end `make down` so takes 15 s at most."""
 SUPERVISOR = "supervisor"
 """The name of the command that brings back what ends."""
 

@@ -2,11 +2,13 @@
 
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from services import jobs
-from tests.worker_scene import Scene, until
+from tests.worker_scene import Scene, loaded, until
+from worker.child import STOP_SIGNAL
 
 pytestmark = pytest.mark.chaos
 STEPS = 10
@@ -39,6 +41,47 @@ def test_sigterm_to_all_processes_at_once_and_again_and_again_is_no_worse(scene:
     assert worker.end() == 0
     assert scene.job(job_id).units.queued == 8
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
+def test_a_worker_whose_step_never_ends_gives_its_batch_back_and_ends(scene: Scene, tmp_path: Path) -> None:
+    job_id = scene.submit("0-7", steps=STEPS)
+    hangs = tmp_path / "hangs"
+    worker = scene.start_child(
+        IMAGO_CRASH_AT="mid_batch",
+        IMAGO_CRASH_HOW="hang",
+        IMAGO_CRASH_ONCE=str(hangs),
+        IMAGO_STOP_SECONDS="16",  # of which it has ten for the step; the rest is enough on a busy machine
+    )
+    until(hangs.exists, "a step hangs")
+    worker.send(STOP_SIGNAL)
+    assert worker.wait() == 0
+    assert scene.job(job_id).units.queued == 8
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released'") == 1
+
+
+def test_a_worker_told_to_end_leaves_a_network_that_it_inspects_to_others(
+    scene: Scene, tmp_path: Path
+) -> None:
+    scene.register("small.other")
+    hangs = tmp_path / "hangs"
+    worker = scene.start_child(
+        IMAGO_CRASH_AT="inspecting", IMAGO_CRASH_HOW="hang", IMAGO_CRASH_ONCE=str(hangs)
+    )
+    until(hangs.exists, "an inspection hangs")
+    worker.send(STOP_SIGNAL)
+    assert worker.wait() == 0
+    untouched = "state = 'pending' AND inspection_until IS NULL AND inspection_tries = 0"
+    assert scene.count(f"SELECT count(*) FROM networks WHERE {untouched}") == 1
+
+
+def test_a_worker_that_has_just_been_started_ends_as_well(scene: Scene) -> None:
+    worker = scene.start_worker()
+    until(lambda: len(worker.family()) > 1, "the parent has started a child")
+    assert not any(loaded(process, "libtorch") for process in worker.family())
+    assert worker.end() == 0
+    assert not worker.family()
+    assert "worker_ready" not in worker.log.read_text()
 
 
 def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:

@@ -157,7 +157,7 @@ def test_pictures_are_made_before_a_training_ends_which_then_goes_on(training: T
 def test_a_worker_told_to_end_saves_its_training(training: TrainingScene) -> None:
     scene = training.scene
     id = training.submit(checkpoint_seconds=3600)
-    worker = scene.start_worker()
+    worker = scene.start_worker(IMAGO_STOP_SECONDS="50")  # enough for a busy machine
     until(lambda: training.get(id).pictures > 0, "the training has begun")
     assert worker.end() == 0
     assert training.get(id).state == "queued"

@@ -20,7 +20,7 @@ from rich.progress_bar import ProgressBar
 
 import imago
 from imago.cli.watching import bar
-from services import access
+from services import access, workers
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 
 
@@ -324,6 +324,12 @@ def test_the_doctor_finds_what_is_wrong(run: Run, service: Service) -> None:
         "workers": "warning",
         "networks": "ok",
     }
+    with service.database.session() as session:
+        workers.register(session, "vm-1", host="vm", device="cpu")
+        workers.seen(session, "vm-1", reason="The object store does not answer.")
+    said = run("doctor").stdout
+    assert "1 alive" in said
+    assert "worker vm-1: waiting: The object store does not answer." in said
     with service.database.session() as session:
         access.revoke_key(session, service.key.split("_")[1])
     assert "revoked" in run("doctor", expect=4).stdout

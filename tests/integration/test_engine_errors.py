@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 import pytest
 from sqlalchemy import text
 
-import worker.batch_runner
+import worker.claimed_batch
 import worker.delivery
 import worker.runtime
 from services import catalog
@@ -46,10 +46,10 @@ def test_a_recipe_that_the_engine_refuses_fails_every_item_and_says_why(scene: S
 
 
 STAGES = {
-    "the technique": (worker.batch_runner, "technique_parameters", KeyError("a name")),
+    "the technique": (worker.claimed_batch, "technique_parameters", KeyError("a name")),
     "the network": (worker.runtime, "load_network", StopIteration()),
     "the generator": (worker.runtime, "load_generator", SystemExit(1)),
-    "the ascent": (worker.batch_runner, "synthesize", SystemExit(1)),
+    "the ascent": (worker.claimed_batch, "synthesize", SystemExit(1)),
     "the encoding": (worker.delivery, "encode", RuntimeError("NUL \0 and half a pair \ud83d")),
 }
 
@@ -83,7 +83,7 @@ def test_what_the_database_cannot_hold_costs_only_the_item_that_it_is_of(
 
     job_id = scene.submit("0-3")
     with monkeypatch.context() as patch:
-        patch.setattr(worker.batch_runner, "synthesize", odd)
+        patch.setattr(worker.claimed_batch, "synthesize", odd)
         run_everything(runner(scene))
     units = scene.job(job_id).units
     assert (units.done, units.queued, units.leased) == (2, 2, 0)

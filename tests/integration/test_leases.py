@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from services import jobs, leases, visualizations
 from services.database import Database
-from services.leases import MAX_ATTEMPTS, Failure, lanes_of_turn
+from services.leases import MAX_ATTEMPTS, Failure
 from services.reconciliation import CRASHES_ALONE
 from services.schema import JobState, Lane, State
 from tests.integration import scene
@@ -82,11 +82,23 @@ def test_no_item_is_claimed_twice_by_workers_that_claim_at_once(staged: Database
     assert len(claimed) == len(set(claimed)) == 400
 
 
-def test_interactive_goes_first_and_every_fourth_claim_looks_into_bulk(staged: Database) -> None:
+def test_the_lane_that_is_named_first_goes_first_and_what_waits_in_the_interactive_one_is_told(
+    staged: Database,
+) -> None:
+    def waits() -> bool:
+        with staged.session() as session:
+            return leases.interactive_waits(session)
+
     submit(staged, request("0-9", lane=Lane.BULK))
-    submit(staged, request("10-19"))
-    lanes = [claim(staged, limit=1, lanes=lanes_of_turn(turn)).lane for turn in range(8)]
-    assert lanes == [Lane.INTERACTIVE] * 3 + [Lane.BULK] + [Lane.INTERACTIVE] * 3 + [Lane.BULK]
+    assert not waits()
+    submit(staged, request("10-11"))
+    assert waits()
+    lanes = [Lane.INTERACTIVE, Lane.BULK]
+    assert claim(staged, limit=1, lanes=lanes).lane == Lane.INTERACTIVE
+    assert claim(staged, limit=1, lanes=lanes[::-1]).lane == Lane.BULK
+    assert claim(staged, limit=1, lanes=lanes).lane == Lane.INTERACTIVE
+    assert not waits()
+    assert claim(staged, limit=1, lanes=lanes).lane == Lane.BULK
 
 
 def test_a_job_runs_from_its_first_claim(staged: Database) -> None:

@@ -34,6 +34,24 @@ def test_a_worker_is_idle_working_lost_or_stopped(staged: Database) -> None:
     assert _list(staged) == dict.fromkeys("abcd", "idle")
 
 
+def test_a_worker_that_takes_nothing_for_a_reason_waits_and_says_why(staged: Database) -> None:
+    with staged.session() as session:
+        workers.register(session, "a", host="here", device="cpu")
+        workers.seen(session, "a", reason="The object store does not answer: \0.")
+    assert _list(staged) == {"a": "waiting"}
+    with staged.session() as session:
+        [known] = workers.queue(session).known
+    assert known.reason == "The object store does not answer: \\x00."
+    submit(staged, request("0-1"))
+    claim(staged, worker="a")
+    assert _list(staged) == {"a": "working"}
+    with staged.session() as session:
+        workers.seen(session, "a")
+        assert workers.queue(session).known[0].reason is None
+        workers.stopped(session, "a")
+        assert workers.queue(session).known == ()
+
+
 def test_the_summary_counts_trainings_and_the_workers_that_would_take_them(staged: Database) -> None:
     register_encoder(staged)
     with staged.session() as session:

@@ -70,16 +70,19 @@ def synthesize(
     parameters: DgnAm,
     *,
     on_step: Callable[[int], None] | None = None,
+    on_pause: Callable[[], None] | None = None,
     device: torch.device | str | None = None,
     group_size: int | None = None,
 ) -> list[Picture]:
     """Make the pictures of `items`, units of one layer, in the order of the items.
 
     `layer` is a dotted name, or `output` for the logits. `on_step` is called with the number of steps done by
-    all items, 1 to `parameters.steps`, and may raise (`Stop`) to end the work. `device` moves the generator
-    and the network where they are not yet. `group_size` bounds the memory taken, whatever the number of
-    items; None is the device's of `GROUP_SIZES`, and pictures made with another differ. Raises `LayerError`,
-    `ObjectiveError`, `FitError`, `RecipeError` or `NetworkError` before any work.
+    all items, 1 to `parameters.steps`, and may raise (`Stop`) to end the work; `on_pause` may too, and is
+    called about once a second within long steps and in what comes before and after them. While either is
+    called, nothing is computed here: it may take its time and use the same networks. `device` moves the
+    generator and the network where they are not yet. `group_size` bounds the memory taken, whatever the
+    number of items; None is the device's of `GROUP_SIZES`, and pictures made with another differ. Raises
+    `LayerError`, `ObjectiveError`, `FitError`, `RecipeError` or `NetworkError` before any work.
     """
     if device is not None:
         network.module.to(device)
@@ -87,7 +90,7 @@ def synthesize(
     if not items:
         return []
     size = group_size or GROUP_SIZES.get(network.device.type, 4)
-    with torch.enable_grad(), lanes(network.device) as run:
+    with torch.enable_grad(), lanes(network.device, on_pause) as run:
         ascent = _Ascent(network, generator, layer, items, parameters, size, run)
         return ascent.climb(on_step or (lambda step: None))
 

@@ -5,8 +5,10 @@ one group take as long as one does. One thread a group uses all cores, and no re
 are: with more threads, a sum is added up in another order.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
@@ -15,6 +17,9 @@ from torch import Tensor
 
 Group = TypeVar("Group")
 Result = TypeVar("Result")
+PAUSE_SECONDS = 1.0
+"""The cores wait for the last group before a pause, so pauses are rare; a group takes up to seconds
+itself."""
 
 
 class Run(Protocol):
@@ -28,18 +33,71 @@ def lane_count(device: torch.device) -> int:
 
 
 @contextmanager
-def lanes(device: torch.device) -> Iterator[Run]:
-    """While it is entered, groups run side by side on a CPU, each in one thread, and in turn elsewhere."""
+def lanes(device: torch.device, pause: Callable[[], None] | None = None) -> Iterator[Run]:
+    """While it is entered, groups run side by side on a CPU, each in one thread, and in turn elsewhere.
+
+    `pause` is called in the calling thread, about every `PAUSE_SECONDS`, between groups and while no group
+    is computed: it may take its time, use the same networks, or raise to end the work.
+    """
+    rest = _Rest(pause)
     if device.type != "cpu":
-        yield lambda work, groups: [work(group) for group in groups]
+        yield lambda work, groups: [rest.after(work(group)) for group in groups]
         return
     threads = lane_count(device)
     try:
         with ThreadPoolExecutor(threads, thread_name_prefix="lane", initializer=_alone) as pool:
-            yield lambda work, groups: list(pool.map(work, groups))
+            yield lambda work, groups: _side_by_side(pool, 2 * threads, rest, work, groups)
     finally:
         # The lanes' own choice is also what torch would give to threads that start later.
         torch.set_num_threads(threads)
+
+
+def _side_by_side(
+    pool: ThreadPoolExecutor,
+    at_once: int,
+    rest: "_Rest",
+    work: Callable[[Group], Result],
+    groups: Sequence[Group],
+) -> list[Result]:
+    """All results, with up to `at_once` groups computed or next in line."""
+    results: list[Result] = []
+    flying: deque[Future[Result]] = deque()
+    waiting = deque(groups)
+    try:
+        while waiting or flying:
+            while waiting and len(flying) < at_once and not rest.due:
+                flying.append(pool.submit(work, waiting.popleft()))
+            if flying:
+                results.append(flying.popleft().result())
+            else:
+                rest.take()
+    finally:
+        for future in flying:
+            future.cancel()
+    return results
+
+
+class _Rest:
+    """When to pause."""
+
+    def __init__(self, pause: Callable[[], None] | None) -> None:
+        self._pause = pause
+        self._next = time.monotonic() + PAUSE_SECONDS
+
+    @property
+    def due(self) -> bool:
+        return self._pause is not None and time.monotonic() >= self._next
+
+    def take(self) -> None:
+        if self._pause is not None:
+            self._pause()
+        self._next = time.monotonic() + PAUSE_SECONDS
+
+    def after(self, result: Result) -> Result:
+        """The result, with a pause behind it if one is due."""
+        if self.due:
+            self.take()
+        return result
 
 
 def filled(group: Tensor, size: int) -> Tensor:

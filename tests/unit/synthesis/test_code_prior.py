@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worker.synthesis.ascent import Item, synthesize
+from worker.synthesis.ascent import Item, Stop, synthesize
 from worker.synthesis.code_spaces import code_space
 from worker.synthesis.generators import Generator
 from worker.synthesis.lanes import lanes
@@ -229,3 +229,32 @@ def test_a_whitened_climb_that_leads_down_stays_near_where_it_began(wrap: Wrap, 
         (picture,) = synthesize(network, knowing, "1", [Item(0, 0)], recipe)
         away.append((space.point(torch.from_numpy(picture.code)[None])[0] - start).norm())
     assert away[1] < 0.9 * away[0]
+
+
+def test_ranking_the_prototypes_pauses_between_groups_and_can_be_stopped(
+    wrap: Wrap, knowing: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.synthesis.lanes.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("worker.synthesis.starts.GROUP", 1)
+    happened: list[str] = []
+
+    def pause() -> None:
+        happened.append("pause")
+
+    synthesize(
+        wrap(Colours()),
+        knowing,
+        "flat",
+        [Item(0, 0)],
+        RESTING,
+        on_step=lambda step: happened.append("step"),
+        on_pause=pause,
+    )
+    assert happened[:2] == ["pause", "pause"]
+    assert "step" in happened
+
+    def stop() -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        synthesize(wrap(Colours()), knowing, "flat", [Item(0, 0)], RESTING, on_pause=stop)

@@ -174,14 +174,18 @@ def _key(transport: Transport, connection: Connection) -> Finding:
 
 def _work(transport: Transport) -> Iterator[Finding]:
     try:
-        workers = transport.get(path_to("queue"))["workers"]
+        queue = transport.get(path_to("queue"))
         networks = transport.get(path_to("networks"), {"limit": 200})["data"]
     except ImagoError as error:
         yield Finding("work", "failed", error.message, ExitCode.FAILED)
         return
+    workers = queue["workers"]
     yield Finding(
         "workers", "ok" if workers else "warning", f"{workers} alive" if workers else "none is alive"
     )
+    for worker in queue.get("worker_states", []):
+        if worker["reason"] and worker["state"] != "lost":
+            yield Finding(f"worker {worker['id']}", "warning", f"{worker['state']}: {worker['reason']}")
     ready = sum(network["state"] == "ready" for network in networks)
     detail = f"{ready} ready of {len(networks)}" if networks else "none yet: imago networks add ID --wait"
     yield Finding("networks", "ok" if ready else "warning", detail)
