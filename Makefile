@@ -8,7 +8,7 @@ LOCAL = $(BIN)/python -m infra.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down status test test-unit lint format check openapi sweep-networks train-default soak lock clean
+.PHONY: help venv demo up down status test test-unit lint format check openapi sweep-networks train-default soak lock pin-images clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRA
 	$(COMPILE) -c requirements/dev.txt -o requirements/api.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --extra worker -o requirements/worker.txt pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --group store -o requirements/store.txt
+
+pin-images: $(INSTALLED) ## look up the digests of the containers' images (needs Docker) and write them down
+	@$(BIN)/python -m infra.images
 
 clean: ## stop what runs and remove the environment and all caches; data in .imago stay
 	@if [ -x $(BIN)/python ]; then $(LOCAL) down --home $(HOME_FOLDER); fi

