@@ -54,6 +54,46 @@ class Visualization:
     finished_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Objects:
+    """Of a visualization only what leads to its bytes: its objects' keys, or why there are none."""
+
+    digest: str
+    state: State
+    error: Mapping[str, Any] | None
+    image_object: str | None
+    crop_object: str | None
+    code_object: str | None
+    trace_object: str | None
+
+
+def objects_of(session: Session, digest: str) -> Objects:
+    """One row, by its key, and nothing beside it. Raises `NotFound`."""
+    row = session.execute(_OBJECTS.where(VisualizationRow.digest == digest)).first()
+    if row is None:
+        raise NotFound("visualization", digest)
+    return Objects(
+        row.digest,
+        State(row.state),
+        row.error,
+        row.image_object,
+        row.crop_object,
+        row.code_object,
+        row.trace_object,
+    )
+
+
+_OBJECTS = sa.select(
+    VisualizationRow.digest,
+    VisualizationRow.state,
+    VisualizationRow.error,
+    VisualizationRow.image_object,
+    VisualizationRow.crop_object,
+    VisualizationRow.code_object,
+    VisualizationRow.trace_object,
+)
+
+
 def get(session: Session, digest: str) -> Visualization:
     """Raises `NotFound`."""
     found = _views(session, _query().where(VisualizationRow.digest == digest))

@@ -146,14 +146,14 @@ def get_unit_image(path: UnitPath, query: ImageQuery) -> Response:
     return response
 
 
-def _with_picture(digest: str) -> visualizations.Visualization:
+def _with_picture(digest: str) -> visualizations.Objects:
     """The visualization if it is done. Raises the problem that says why there is no picture, or not yet.
 
     404 rather than 409: this representation does not exist now, and nothing about the request is in
     conflict with anything. Whoever embeds the address sees a missing picture until it is there.
     """
     with context().database.session() as session:
-        found = visualizations.get(session, digest)
+        found = visualizations.objects_of(session, digest)
     if found.state == State.DONE:
         return found
     error = ItemError.of(found.error)

@@ -185,6 +185,17 @@ def test_what_was_read_is_read_again_without_a_query_or_the_store(
     assert [query for query in asker.queries if "tallies" not in query] == []
 
 
+def test_a_picture_that_is_not_in_memory_costs_one_query_without_joins(
+    make: Callable[..., Asker], digest: str
+) -> None:
+    asker = make()
+    asker.queries.clear()
+    assert asker.get(f"/v1/visualizations/{digest}/image").status == 200
+    asked = [query for query in asker.queries if "visualizations" in query]
+    assert len(asked) == 1
+    assert "JOIN" not in asked[0]
+
+
 def test_a_unit_says_that_it_may_be_two_seconds_old_and_is_not_older(
     asker: Asker, database: Database, store: ObjectStore, clock: Clock
 ) -> None:
