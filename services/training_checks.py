@@ -32,6 +32,7 @@ def settled(
         errors += unknown
         if layer is not None:
             found["encoder"]["layer"] = layer.name
+            errors += _size(request, network, found["encoder"])
             errors += _grid(request, network, layer)
             errors += _warm_start(session, request, network, layer)
         if not not_taken:
@@ -80,6 +81,13 @@ def _network(session: Session, id: str, where: str) -> tuple[Network | None, lis
     if network.state != "ready":
         detail = f"{network.id!r} is {network.state}" + (f": {network.error}" if network.error else "")
         return None, [FieldError(where, f"{detail}; it can be used once it is ready")]
+    if network.inspection_due:
+        return None, [FieldError(where, f"{network.id!r} is to be inspected again; try again in a moment")]
+    if network.stated.keys() - {"labels"}:
+        detail = (
+            f"{network.id!r} has a mean, std, size or channels of its own; only networks that are as their"
+        )
+        return None, [FieldError(where, f"{detail} source has them can be used")]
     if network.source == "file":
         detail = f"{network.id!r} is a file of weights; only networks known by their id can be used"
         return None, [FieldError(where, detail)]
@@ -95,6 +103,19 @@ def _layer(
         return None, [FieldError(where, str(error))]
 
 
+def _size(request: TrainingRequest, network: Network, settled: dict[str, Any]) -> list[FieldError]:
+    """The encoder runs at the size that is asked for, else at the preset's where it can, else at its own,
+    which `settled` then gets."""
+    asked, preset = request.encoder.input_size, preset_of(request)
+    if asked is not None and not network.runs_at(asked):
+        detail = f"must be a size that {network.id} runs at: {network.sizes_accepted()}; got {asked}"
+        return [FieldError("/training/encoder/input_size", detail)]
+    usual = None if preset is None else preset.defaults["input_size"]
+    if asked is None and usual is not None and not network.runs_at(usual):
+        settled["input_size"] = network.own_size
+    return []
+
+
 def _grid(request: TrainingRequest, network: Network, layer: Layer) -> list[FieldError]:
     """A grid has at most as many places as the layer's map, where the catalog can tell how many these are."""
     grid, where = request.encoder.grid, "/training/encoder/grid"
@@ -102,10 +123,12 @@ def _grid(request: TrainingRequest, network: Network, layer: Layer) -> list[Fiel
         return []
     if layer.spatial is None:
         return [FieldError(where, f"must be null: layer {layer.name!r} has no places to average")]
-    preset, own_size = preset_of(request), (network.preprocessing or {}).get("size")
+    preset, own_size = preset_of(request), network.own_size
     if preset is None or own_size is None:
         return []
     input_size = request.encoder.input_size or preset.defaults["input_size"] or own_size
+    if not network.runs_at(input_size):
+        input_size = own_size
     most = catalog.map_at(layer, own_size, input_size).most
     if most is None or grid <= min(most):
         return []

@@ -45,6 +45,7 @@ def run(home: Path) -> int:
   documentation  {stack.api_url}/docs
   key            {stack.key}
   data and logs  {home}
+  own weights    {stack.weights_folder} (put .safetensors files there)
 
   export IMAGO_URL={stack.api_url} IMAGO_API_KEY={stack.key}
 

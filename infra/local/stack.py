@@ -69,6 +69,11 @@ class Stack:
     def api_url(self) -> str:
         return f"http://127.0.0.1:{self._api_port}"
 
+    @property
+    def weights_folder(self) -> str:
+        """Where the worker looks for files of networks."""
+        return environment_of(self._servers)["IMAGO_WEIGHTS_FOLDER"]
+
     def __enter__(self) -> Self:
         # ExitStack.close() runs whatever has been registered when a later step fails.
         try:

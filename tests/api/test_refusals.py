@@ -118,6 +118,28 @@ BAD_NETWORKS: dict[str, tuple[Any, str]] = {
     ),
     "file without architecture": ({"id": "a.b", "weights": "a.safetensors"}, "/architecture"),
     "unknown source": ({"id": "a.b", "source": "http"}, "/source"),
+    "mean in units of 255": ({"id": "a.b", "mean": [123.7, 116.3, 103.5]}, "/mean/0"),
+    "mean of truths": ({"id": "a.b", "mean": [0, True, 0]}, "/mean/1"),
+    "mean of texts": ({"id": "a.b", "mean": ["0.5", 0, 0]}, "/mean/0"),
+    "mean of two": ({"id": "a.b", "mean": [0.5, 0.5]}, "/mean"),
+    "std of zero": ({"id": "a.b", "std": [0.2, 0, 0.2]}, "/std/1"),
+    "std in units of 255": ({"id": "a.b", "std": [58.4, 57.1, 57.4]}, "/std/0"),
+    "input size that is no size": ({"id": "a.b", "input_size": 0}, "/input_size"),
+    "input size that is a truth": ({"id": "a.b", "input_size": True}, "/input_size"),
+    "channels of another kind": ({"id": "a.b", "channels": "grb"}, "/channels"),
+    "no labels": ({"id": "a.b", "labels": []}, "/labels"),
+    "label that is too long": ({"id": "a.b", "labels": ["x" * 201]}, "/labels/0"),
+    "label that is empty": ({"id": "a.b", "labels": ["x", ""]}, "/labels/1"),
+    "more labels than classes": (
+        {
+            "id": "a.b",
+            "architecture": "timm:a",
+            "weights": "a.safetensors",
+            "classes": 2,
+            "labels": ["x", "y", "z"],
+        },
+        "/labels",
+    ),
     "unknown field": ({"id": "a.b", "url": "http://example.org"}, "/url"),
 }
 
@@ -294,4 +316,23 @@ def test_a_job_for_a_network_under_inspection_is_a_conflict(client: FlaskClient,
     counts = row_counts(database)
     answer = client.post("/v1/jobs", json=job_body() | {"network": "resnet18.a1_in1k"})
     assert answer.status_code == 409
+    assert row_counts(database) == counts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"id": "a.b", "mean": [NaN, 0, 0]}',
+        '{"id": "a.b", "std": [1e999, 1, 1]}',
+        r'{"id": "a.b", "labels": ["\ud800"]}',
+        r'{"id": "a.b", "labels": ["\u0000"]}',
+    ],
+)
+def test_what_a_database_cannot_hold_is_stated_of_no_network(
+    client: FlaskClient, database: Database, body: str
+) -> None:
+    counts = row_counts(database)
+    answer = client.post("/v1/networks", data=body, content_type="application/json")
+    assert 400 <= answer.status_code < 500
+    assert answer.mimetype == "application/problem+json"
     assert row_counts(database) == counts

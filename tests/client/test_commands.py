@@ -243,6 +243,34 @@ def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: ima
     assert read(run("cancel", job.id, "--json").stdout)["state"] == "canceled"
 
 
+def test_what_is_stated_of_a_network_is_sent(run: Run, client: imago.Client, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("one\ntwo words\n")
+    added = run(
+        *("networks", "add", "own.v1", "--architecture", "timm:resnet18", "--weights", "w.safetensors"),
+        *("--labels", str(tmp_path / "names.txt"), "--mean", "0.5,0.5,0.25", "--std", "1,1,0.5"),
+        *("--input-size", "64", "--channels", "bgr", "--json"),
+    )
+    assert read(added.stdout)["state"] == "pending"
+    again = client.add_network(
+        "own.v1",
+        architecture="timm:resnet18",
+        weights="w.safetensors",
+        labels=["one", "two words"],
+        mean=[0.5, 0.5, 0.25],
+        std=[1, 1, 0.5],
+        input_size=64,
+        channels="bgr",
+    )
+    assert again.awaits_inspection  # the same once more is no conflict
+
+
+def test_what_states_nothing_readable_is_named(run: Run, tmp_path: Path) -> None:
+    assert "three numbers" in run("networks", "add", "own.v1", "--mean", "0.5", expect=2).stderr
+    (tmp_path / "names.json").write_text('["a", 3]')
+    wrong = run("networks", "add", "own.v1", "--labels", str(tmp_path / "names.json"), expect=2)
+    assert "more than strings" in wrong.stderr
+
+
 def test_a_network_is_added_and_waited_for(
     run: Run, service: Service, command_environment: dict[str, str], tmp_path: Path
 ) -> None:

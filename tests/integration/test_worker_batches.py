@@ -11,15 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import load as load_safetensors
+from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import jobs, leases
+from services import catalog, jobs, leases
+from services.catalog import RegisterNetwork
 from services.database import Database
 from services.errors import Unavailable
+from services.jobs import JobRequest
 from services.settings import Settings
 from services.shipped_generator import register_shipped_generator
 from services.storage import Kind, ObjectStore, generator_key
@@ -417,3 +422,28 @@ def held(scene: Scene, claim: leases.Claim, stop: StopFlag | None = None) -> Lea
         confirmed_at=time.monotonic(),
         stop=stop or StopFlag(),
     )
+
+
+def test_a_network_of_one_input_size_makes_pictures_at_it(scene: Scene) -> None:
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_vit3", num_classes=7).state_dict(), scene.folder / "vit.safetensors")
+    wanted = RegisterNetwork(id="own.vit", architecture="timm:test_vit3", weights="vit.safetensors")
+    with scene.database.session() as session:
+        catalog.register_network(session, wanted)
+    assert scene.inspector().inspect_one()
+    assert not scene.network("own.vit").runs_at(small_world.IMAGE_SIZE)  # what the generator recommends
+    request = {"network": "own.vit", "targets": [{"layer": "output", "units": "0"}]}
+    with scene.database.session() as session:
+        job_id = jobs.submit(session, JobRequest.model_validate(request)).job.id
+    run_everything(runner(scene))
+    assert scene.job(job_id).units.done == 1
+
+
+def test_an_item_that_was_asked_for_before_its_network_changed_says_so(scene: Scene) -> None:
+    job_id = scene.submit("0")
+    with scene.database.session() as session:
+        session.execute(text("UPDATE networks SET spec_sha256 = repeat('f', 64)"))
+    run_everything(runner(scene))
+    (error,) = scene.job(job_id).errors
+    assert (error.code, error.count) == ("network_changed", 1)
+    assert "Ask for it again" in error.message

@@ -70,14 +70,31 @@ class Client:
         architecture: str | None = None,
         weights: str | None = None,
         classes: int | None = None,
+        labels: Sequence[str] | None = None,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        input_size: int | None = None,
+        channels: str | None = None,
     ) -> Network:
         """Register a network, such as `resnet18.IMAGENET1K_V1`; a worker then inspects it (state `pending`).
 
-        source: `efficientnet-lite`, `torchvision`, `timm` or `file`; only a file needs the further arguments.
+        source: `efficientnet-lite`, `torchvision`, `timm` or `file`; only a file needs architecture and
+        weights. labels (one a class), mean and std (red, green, blue, for pixels from 0 to 1), input_size
+        (pixels) and channels (`rgb` or `bgr`) say what its source does not know; they are part of what its
+        pictures are named by.
         """
-        given = {"source": source, "architecture": architecture, "weights": weights, "classes": classes}
-        body = {"id": id, **{name: value for name, value in given.items() if value is not None}}
-        return Network.read(self._transport.post(path_to("networks"), body).body)
+        given = {
+            "source": source,
+            "architecture": architecture,
+            "weights": weights,
+            "classes": classes,
+            "labels": None if labels is None else list(labels),
+            "mean": None if mean is None else list(mean),
+            "std": None if std is None else list(std),
+            "input_size": input_size,
+            "channels": channels,
+        }
+        return Network.read(self._transport.post(path_to("networks"), {"id": id, **_given(given)}).body)
 
     def remove_network(self, id: str) -> None:
         """Remove a network that nothing needs. Conflict says what needs it: pictures, jobs, a training."""
@@ -88,7 +105,7 @@ class Client:
         deadline = time.monotonic() + timeout
         while True:
             network = self.network(id)
-            if network.state == "ready":
+            if network.state == "ready" and not network.awaits_inspection:
                 return network
             if network.state == "failed":
                 raise ImagoError(f"{id} cannot be used: {network.error}")

@@ -21,6 +21,8 @@ class Network:
     """A network that can be explained.
 
     state: `pending` until a worker has inspected it, then `ready`, or `failed` with an error.
+    awaits_inspection: whether a worker has yet to look at it, for the first time or again after an upgrade.
+    classes: how many its output has, None where it has none.
     """
 
     id: str
@@ -28,6 +30,8 @@ class Network:
     architecture: str
     error: str | None
     labels: tuple[str, ...]
+    awaits_inspection: bool
+    classes: int | None
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
@@ -38,6 +42,8 @@ class Network:
             architecture=raw["architecture"],
             error=raw["error"],
             labels=tuple(raw["labels"]),
+            awaits_inspection=raw["state"] == "pending" or raw.get("inspection_due", False),
+            classes=raw["classes"],
             raw=raw,
         )
 

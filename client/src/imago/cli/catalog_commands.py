@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from imago.cli.durations import rate, time_left
+from imago.cli.network_options import read_names, three_numbers
 from imago.cli.pending import wait_until_inspected
 from imago.cli.removal_commands import remove_network
 from imago.cli.session import JsonFlag, Session, session_of
@@ -51,12 +53,37 @@ def add_network(
     classes: Annotated[
         int | None, typer.Option("--classes", help="Of a file: how many classes it has.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="File with the names of its classes: one a line, or a JSON list."),
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option("--mean", help="Of red, green and blue from 0 to 1: 0.485,0.456,0.406.")
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option("--std", help="What they are divided by: 0.229,0.224,0.225.")
+    ] = None,
+    input_size: Annotated[
+        int | None, typer.Option("--input-size", help="Side of its own input in pixels.")
+    ] = None,
+    channels: Annotated[
+        str | None, typer.Option("--channels", help="Order of its colours: rgb or bgr.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Register a network; a worker then inspects it."""
     session = session_of(context, as_json)
     network = session.client.add_network(
-        id, source=source, architecture=architecture, weights=weights, classes=classes
+        id,
+        source=source,
+        architecture=architecture,
+        weights=weights,
+        classes=classes,
+        labels=None if labels is None else read_names(labels),
+        mean=None if mean is None else three_numbers(mean, "--mean"),
+        std=None if std is None else three_numbers(std, "--std"),
+        input_size=input_size,
+        channels=channels,
     )
     if wait:
         if not session.as_json:

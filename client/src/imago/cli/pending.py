@@ -10,6 +10,6 @@ def wait_until_inspected(session: Session, network: str) -> Network:
     Raises ImagoError if it failed, NotFound if it is not registered, WaitTimeout if no worker comes.
     """
     found = session.client.network(network)
-    if found.state == "pending" and not session.as_json:
+    if found.awaits_inspection and not session.as_json:
         session.remark(f"{network} is still to be inspected by a worker; waiting for it…")
     return session.client.wait_for_network(network)
