@@ -46,7 +46,8 @@ def all_of_them() -> list[str]:
         for name in timm.list_models(module=module):
             families.setdefault(f"timm {module}", []).append(f"timm:{name}")
     ordered = [sorted(names, key=_size) for _, names in sorted(families.items())]
-    return [id for id in chain.from_iterable(zip_longest(*ordered)) if id is not None]
+    rounds = (filter(None, found) for found in zip_longest(*ordered))
+    return list(chain.from_iterable(sorted(found, key=_size) for found in rounds))
 
 
 def _size(id: str) -> tuple[int, int, str]:

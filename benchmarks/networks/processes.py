@@ -1,7 +1,6 @@
 """A process for each trial, ended when it takes too long or too much memory."""
 
 import multiprocessing
-import os
 import tempfile
 import time
 import traceback
@@ -58,7 +57,6 @@ class Processes:
 
 
 def _child(id: str, folder: Path, answer: Connection) -> None:
-    os.nice(5)
     torch.set_num_threads(1)
     try:
         answer.send(attempt(id, folder))

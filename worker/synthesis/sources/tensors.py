@@ -96,7 +96,9 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], architecture: 
     _refuse(
         "the weights have negative variances, in ", {"": _names(variances, lambda v: bool((v < 0).any()))}
     )
-    module.load_state_dict(converted, strict=False)
+    whole = module.state_dict()  # with what a file does not have: counters, and the versions of the parts
+    whole.update(converted)
+    module.load_state_dict(whole)
 
 
 def _names(tensors: Mapping[str, Tensor], wrong: Callable[[Tensor], bool]) -> list[str]:
