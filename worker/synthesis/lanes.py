@@ -63,14 +63,17 @@ def _side_by_side(
     results: list[Result] = []
     flying: deque[Future[Result]] = deque()
     waiting = deque(groups)
+    rested = False
     try:
         while waiting or flying:
-            while waiting and len(flying) < at_once and not rest.due:
+            while waiting and len(flying) < at_once and (rested or not rest.due):
                 flying.append(pool.submit(work, waiting.popleft()))
+                rested = False
             if flying:
                 results.append(flying.popleft().result())
             else:
                 rest.take()
+                rested = True  # so that each pause is followed by some work
     finally:
         for future in flying:
             future.cancel()
