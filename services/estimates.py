@@ -2,6 +2,7 @@
 those who work. Pure arithmetic on a `Queue`; `services.forecast` reads one from the database.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ BULK_SHARE = 0.25
 _NEARLY = 0.05
 """What a batch that takes longer than it should is taken to need still, as a share of what it should."""
 Case = Literal["low", "likely", "high"]
+_SPREAD_AT_MOST = 200
+"""Batches that are dealt out one by one; what remains of a division by workers is lost in more of them."""
 _CASES: tuple[Case, ...] = ("low", "likely", "high")
 
 
@@ -109,15 +112,27 @@ class Queue:
         mine = [self._left_of(case, batch) for batch in self.batches if job.id in batch.mine]
         if not self._unclaimed(job):
             return max(mine, default=0.0)
-        everyone = [self._left_of(case, batch) for batch in self.batches]
         ahead = sum(self._waiting(case, one) for one in before) * self.unread
         besides = sum(self._waiting(case, one) for one in other) * self.unread
-        wait = sum(everyone) / self._workers
-        through = wait + _shared(ahead + own, besides, job.lane)
-        # Batches do not end all at once: the last one of the job may begin when others are half done.
-        last = self._batch(case, job)
-        through += (1 - 1 / self._workers) * last / 2
-        return max(through, last, *mine) if mine else max(through, last)
+        delay = _shared(ahead + own, besides, job.lane) - own
+        return max([delay + self._spread(case, job, own), *mine])
+
+    def _spread(self, case: Case, job: Waiting, own: float) -> float:
+        """Until the last batch of a job has ended, if nothing goes before it but what is being computed:
+        whoever is free first takes the next batch. `own` is what all workers together need for it.
+        """
+        running = [self._left_of(case, batch) for batch in self.batches if not batch.delivered]
+        free = [*running, *[0.0] * (self._workers - len(running))]
+        batches = math.ceil(self._unclaimed(job) / self._batch_items(case, job))
+        if batches > _SPREAD_AT_MOST:
+            return sum(free) / len(free) + own
+        heapq.heapify(free)
+        end = 0.0
+        for _ in range(batches):
+            ended = heapq.heappop(free) + own * self._workers / batches
+            heapq.heappush(free, ended)
+            end = max(end, ended)
+        return end
 
     def _unclaimed(self, job: Waiting) -> int:
         return max(job.left - self.held.get(job.id, 0), 0)
@@ -147,22 +162,14 @@ class Queue:
         able = sum(n for device, n in self.workers.items() if self._round(case, device, kind))
         return speed * self._workers / able
 
-    def _batch(self, case: Case, job: Waiting) -> float:
-        """What the last batch of a job takes, judged by those of it that are held, else by one round."""
-        held = [
-            seconds
-            for batch in self.batches
-            if job.id in batch.mine and (seconds := self._whole(case, batch)) is not None
-        ]
+    def _batch_items(self, case: Case, job: Waiting) -> float:
+        """Items of one of its batches, judged by those that are held, else a round."""
+        held = [batch.items for batch in self.batches if job.id in batch.mine]
         if held:
             return sum(held) / len(held)
-        if not job.parts:
-            return 0.0  # all of it waits for the turn of others
-        kind = job.parts[-1].kind
-        rounds = [known[0] for device in self.workers if (known := self._round(case, device, kind))]
-        if not rounds:
-            raise _Unknown
-        return min(rounds)
+        kinds = [part.kind for part in job.parts[-1:]]
+        rounds = [self._round(case, device, kind) for device in self.workers for kind in kinds]
+        return max((items for known in rounds if known for items in known[1:]), default=1)
 
     def _left_of(self, case: Case, batch: Batch) -> float:
         whole = self._whole(case, batch)
