@@ -75,6 +75,18 @@ class Spent:
     seconds: float
 
 
+def occupied(computed: float, *, claimed: float, last_ended: float, now: float) -> float:
+    """Seconds that a batch kept its worker from others, when it ends now: `computed` ones, and what was spent
+    on claiming and bringing batches home.
+
+    While batches follow each other without a rest, that is the time since the last one ended; a pause, as for
+    loading a network, counts at most as much again as the computation.
+    """
+    if last_ended < claimed:
+        return computed
+    return max(computed, min(now - last_ended, 2 * computed))
+
+
 def learned(known: Cost | None, spent: Spent) -> Cost:
     """What is known after one more batch."""
     new = spent.seconds / spent.rounds

@@ -1,12 +1,14 @@
 """Bringing a computed batch home: encode, put the objects, then one transaction that says so."""
 
 import math
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from services import costs, leases
+from services.cost_model import occupied
 from services.database import Database
 from services.errors import Unavailable
 from services.leases import Claim, Failure, Finished
@@ -49,6 +51,7 @@ class Delivery:
         self._store_patience = store_patience
         self.store_watch = store_watch or StoreWatch(store)
         self._owed: set[int] = set()
+        self._last_ended = -math.inf  # on the monotonic clock
         # Of each lane: who waits for a picture does not wait for the uploads of a bulk batch.
         self._uploads = {
             lane: ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix=f"upload-{lane}") for lane in Lane
@@ -89,6 +92,7 @@ class Delivery:
             self._fail_all(claim, error, keeper)
         finally:
             keeper.stop()
+            self._last_ended = time.monotonic()
 
     def give_back(self, lease_id: int) -> None:
         """Release what the lease still holds, free of charge. Where the database is away it stays owed; if
@@ -188,7 +192,7 @@ class Delivery:
     ) -> int:
         """As `_commit`, as long as the lease lasts; returns how many pictures were accepted."""
         accepted = persist(
-            lambda: self._commit(claim, finished, unseen, failures, computed),
+            lambda: self._commit(claim, finished, unseen, failures, computed, keeper.claimed_at),
             what="finish",
             may_go_on=lambda: keeper.may_finish,
             wait=self._pause,
@@ -202,6 +206,7 @@ class Delivery:
         unseen: list[Made],
         failures: list[Failure],
         computed: Computed | None,
+        claimed_at: float,
     ) -> set[str]:
         """End items in one transaction, and learn from `computed`, if given, what such work costs."""
         with self._database.session() as session:
@@ -215,6 +220,9 @@ class Delivery:
             if accepted and computed and computed.made:
                 device = self._provenance.device
                 rounds, seconds = computed.rounds(device.round_size)
+                seconds = occupied(
+                    seconds, claimed=claimed_at, last_ended=self._last_ended, now=time.monotonic()
+                )
                 costs.note(
                     session,
                     claim,

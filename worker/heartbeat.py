@@ -78,7 +78,7 @@ class LeaseKeeper:
         self._pulse = pulse
         self._lease_seconds = lease_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._confirmed_at = confirmed_at
+        self._confirmed_at = self.claimed_at = confirmed_at
         self._stop = stop
         self._pace = Pace(hung_seconds)
         self._on_hung = on_hung

@@ -16,6 +16,7 @@ def test_a_short_soak_loses_nothing_and_leaves_nothing(scene: Scene, servers: Se
         seed=3,
         workers=2,
         pause=1.0,
+        longest_pause=10.0,
         waiting=200,
         largest=60,
         calm_seconds=500,

@@ -29,8 +29,9 @@ REPORT_SECONDS = 10.0
 @dataclass(frozen=True)
 class Plan:
     """Until so many items were accepted, or so many seconds have passed. `pause` is the seconds between two
-    faults; at most `waiting` items wait at any time. `faults` are those to inject, once each; without them it
-    is every kind once, and then whichever chance takes.
+    faults, if something got done in between; else `longest_pause`, so that there is something to disturb on a
+    slow machine too. At most `waiting` items wait at any time. `faults` are those to inject, once each;
+    without them it is every kind once, and then whichever chance takes.
     """
 
     items: int
@@ -38,7 +39,8 @@ class Plan:
     seed: int = 0
     workers: int = 3
     pause: float = 4.0
-    waiting: int = 600
+    longest_pause: float = 60.0
+    waiting: int = 300
     largest: int = 150
     calm_seconds: float = 1800.0
     faults: tuple[str, ...] = ()
@@ -125,9 +127,9 @@ _OPEN_JOBS = "SELECT count(*) FROM jobs WHERE finished_at IS NULL"
 def _turmoil(
     plan: Plan, traffic: Traffic, faults: Faults, chance: random.Random, report: Callable[[str], object]
 ) -> None:
-    """Until enough was accepted, or the time is up, and nearly all of it has ended."""
+    """Until enough was accepted, or the time is up, and each fault has happened."""
     began = reported = time.monotonic()
-    next_fault = began + plan.pause
+    last_fault, next_fault, ended_by_then = began, began + plan.pause, 0
     names = list(plan.faults[::-1] or faults.kinds)
     if not plan.faults:
         chance.shuffle(names)
@@ -136,14 +138,16 @@ def _turmoil(
         faults.tend()
         accepted, still_open = traffic.count(_ACCEPTED), traffic.count(_OPEN)
         complete = accepted >= plan.items or now - began >= plan.seconds
-        if complete and still_open <= plan.waiting // 10 and not names:
+        if complete and not names:
             return
         if still_open < (plan.waiting // 10 if complete else plan.waiting):
             traffic.submit()
-        if now >= next_fault and (names or not plan.faults):
+        ended = accepted - still_open
+        is_time = now >= next_fault and (ended != ended_by_then or now - last_fault > plan.longest_pause)
+        if is_time and (names or not plan.faults):
             fault = faults.inject(names[-1] if names else None)
-            if fault is not None and names:
-                names.pop()
+            if fault is not None:
+                last_fault, ended_by_then, names = time.monotonic(), ended, names[:-1]
             next_fault = time.monotonic() + (plan.pause * chance.uniform(0.5, 1.5) if fault else 0.5)
         if now - reported >= REPORT_SECONDS:
             reported = now

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.cost_model import Cost, Costs, Kind, Spent, learned
+from services.cost_model import Cost, Costs, Kind, Spent, learned, occupied
 
 CPU = "CPU, 2 of 2 cores"
 
@@ -84,3 +84,11 @@ def test_of_another_network_only_the_order_of_magnitude_is_known() -> None:
     assert found is not None
     assert found[0].low <= 1
     assert found[0].high >= 12
+
+
+def test_a_batch_costs_what_it_kept_its_worker_from_others() -> None:
+    """Computing 10 s, claimed at 100, in a row of batches of which the last had ended at 101."""
+    assert occupied(10, claimed=100, last_ended=101, now=113) == 12
+    assert occupied(10, claimed=100, last_ended=101, now=109) == 10  # others came in between
+    assert occupied(10, claimed=100, last_ended=101, now=500) == 20  # a network was loaded
+    assert occupied(10, claimed=100, last_ended=40, now=113) == 10  # nothing was done before

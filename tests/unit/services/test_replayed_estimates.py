@@ -5,6 +5,7 @@ layers of unlike depth, mixed ones, one of which a part was known, twice the ste
 """
 
 import json
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cost_model import Cost, Costs, Kind, Spent, learned
+from services.cost_model import Cost, Costs, Kind, Spent, learned, occupied
 from services.estimates import Batch, Part, Queue, Waiting
 from services.states import Lane
 
@@ -58,9 +59,14 @@ class Experience:
         self._costs: dict[str, Cost] = {}
 
     def learn(self, timeline: Timeline, batches: Iterable[Done]) -> "Experience":
+        last_ended = -math.inf
         for batch in sorted(batches, key=lambda batch: batch.ended):
             rounds = -(-batch.items // timeline.round_items)
-            spent = Spent(batch.kind, timeline.device, timeline.round_items, rounds, batch.seconds)
+            seconds = batch.seconds
+            if len({other.worker for other in timeline.batches}) == 1:
+                seconds = occupied(seconds, claimed=batch.claimed, last_ended=last_ended, now=batch.ended)
+            last_ended = batch.ended
+            spent = Spent(batch.kind, timeline.device, timeline.round_items, rounds, seconds)
             key = batch.kind.batch_key
             self._costs[key] = learned(self._costs.get(key), spent)
         return self
