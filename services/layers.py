@@ -13,7 +13,8 @@ from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.schema import LayerRow, NetworkRow, State, VisualizationRow
 
 OUTPUT_ALIASES = ("output", "logits")
-"""Names under which the layer of kind `output` is found too, whatever it is called in the network."""
+"""Names of the layer of kind `output`, whatever it is called in the network. A hidden module of such a name is
+listed with a dot before it."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,11 @@ def list_layers(
 
 
 def get_layer(session: Session, network: str, name: str) -> Layer:
-    """The layer of that name; `output` and `logits` are the output layer. Raises `NotFound`."""
-    row = session.get(LayerRow, (network, name))
+    """The layer of that name; `output` and `logits` are any network's output layer. Raises `NotFound`."""
+    current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
+    row = session.get(LayerRow, (network, name)) if name not in OUTPUT_ALIASES else None
     if row is not None and row.is_current:
         return _view(row)
-    current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
     output = session.scalars(
         current.where(LayerRow.kind == "output").order_by(LayerRow.ordinal.desc()).limit(1)
     ).first()

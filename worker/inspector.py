@@ -15,12 +15,10 @@ from worker.inspection_thread import Inspection
 from worker.runtime import Runtime, reference_of
 from worker.stopping import StopFlag
 from worker.synthesis.input_sizes import InputSizes, input_sizes
-from worker.synthesis.inspection import LayerInfo, inspect
+from worker.synthesis.inspection import INSPECTION_VERSION, LayerInfo, inspect
 from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
 from worker.weight_files import WeightFileError
 
-INSPECTION_VERSION = 1
-"""Raised when inspections find out more than before: networks of an earlier one are then inspected again."""
 NOTICE_SECONDS = 0.25
 RENEW_SECONDS = 60.0
 Found = tuple[Network, Sequence[LayerInfo], InputSizes]

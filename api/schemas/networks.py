@@ -14,7 +14,7 @@ class NetworkPath(RequestModel):
 
 
 class LayerPath(NetworkPath):
-    layer: Name = Field(description="Dotted name of a layer; `output` is the network's last one.")
+    layer: Name = Field(description="Dotted name of a layer; `output` is that of its logits.")
 
 
 class UnitPath(LayerPath):

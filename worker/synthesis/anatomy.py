@@ -1,40 +1,67 @@
-"""One traced pass through a network: which layers run, in what order, their shapes and receptive fields."""
+"""What a network consists of, found by running it.
+
+Which layers run, in what order, their shapes and receptive fields, which of them gives the logits, whether a
+gradient reaches them, and whether the network answers a picture the same way each time.
+"""
 
 import math
 import threading
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.dropout import _DropoutNd
 
+from worker.synthesis.callers_modes import own_modes
+from worker.synthesis.consistency import Flaw, find_flaw
 from worker.synthesis.field_tracking import FieldTracker
-from worker.synthesis.hooks import After, Inputs, watching
+from worker.synthesis.gradient_reach import Also, reached_layers
+from worker.synthesis.hooks import Inputs
+from worker.synthesis.layer_kinds import layer_kind
+from worker.synthesis.network_runs import CannotRun, Run, Watched, sampled, test_pictures
+from worker.synthesis.output_layer import SQUASHES, Lineage, find_output
 from worker.synthesis.receptive_field import ReceptiveField
-from worker.synthesis.sources.contract import NetworkError
+from worker.synthesis.returned_scores import Scores, describe, find_scores
 
-_NO_LOGITS = (nn.Softmax, nn.LogSoftmax, nn.Softmax2d, nn.Sigmoid)
+ALIASES = ("output", "logits")
+"""What the layer of the logits is called in every network."""
 
 
 @dataclass(frozen=True)
 class TracedLayer:
-    """`shape` is [C] or [C, H, W]. `field` is None where a unit sees the whole input."""
+    """`name` is dotted; a module whose own name is an alias of the logits, and that is not theirs, has a dot
+    before it. `shape` is [C] or [C, H, W]. `field` is None where a unit sees the whole input, or where what
+    it sees is not known."""
 
     name: str
-    module: nn.Module
+    kind: str
     shape: tuple[int, ...]
     field: ReceptiveField | None
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Layers by name, in the order in which they finish. `output` names the logits, or is None without such a
-    layer."""
+    """Layers by name, in the order in which they finish. It holds on to no part of the network.
+
+    `output` names the layer of the logits; without one, `no_output` says why. `scores` tells where in its
+    result the network returns its classes' scores, None where that is not clear. `cut_off` are layers that no
+    gradient reaches from the input. `flaw` says why its pictures might differ from time to time.
+    `least_batch` is 2 for a network that drops the batch of one picture.
+    """
 
     layers: dict[str, TracedLayer]
     output: str | None
+    no_output: str
+    scores: Scores | None
+    cut_off: frozenset[str]
+    flaw: Flaw | None
+    least_batch: int
+
+    @property
+    def vectors(self) -> list[TracedLayer]:
+        """The layers that give one number a unit, more than one unit."""
+        return [layer for layer in self.layers.values() if math.prod(layer.shape) == layer.shape[0] > 1]
 
 
 _known: WeakKeyDictionary[nn.Module, dict[int, Anatomy]] = WeakKeyDictionary()
@@ -42,70 +69,136 @@ _lock = threading.Lock()
 
 
 def anatomy(module: nn.Module, input_size: int) -> Anatomy:
-    """Trace `module` on one black picture of `input_size` pixels; later calls are answered from memory.
+    """Look into `module` with pictures of `input_size` pixels; later calls are answered from memory.
 
-    Raises `NetworkError` when the network cannot run at that size.
+    Raises `NetworkError` when the network cannot run at that size, or when no gradient leads through it.
     """
     with _lock:
         known = _known.setdefault(module, {})
     if input_size not in known:
-        known[input_size] = _trace(module, input_size)
+        with own_modes():
+            known[input_size] = _Look(module, input_size).anatomy()
     return known[input_size]
 
 
-def _trace(module: nn.Module, input_size: int) -> Anatomy:
-    names = {part: name for name, part in module.named_modules() if name}
-    finished: dict[str, TracedLayer] = {}
-    producers: dict[int, str] = {}  # id of an output → the first module that gave it
-    alive: list[Tensor] = []  # ids stay unique while the tensors live
-    consumed: dict[str, int] = {}
-    tracker = FieldTracker()
+class _Look:
+    """A few runs on two test pictures: b and a together, and a alone with its gradient; if the two make
+    another thing of a, more of them."""
 
-    def note(part: nn.Module, inputs: Inputs, output: Any) -> None:
-        name = names[part]
-        if not isinstance(output, Tensor) or isinstance(part, nn.Identity | _DropoutNd):
-            return
-        if isinstance(part, nn.Linear | nn.LocalResponseNorm) and inputs:
-            tracker.carry(inputs[0], output)  # works on each place, though its operations reshape the tensor
-        if name in finished:
-            return  # run again (a shared ReLU): the first run is the layer's
-        placed = tracker.placed(output)
-        shape = tuple(output.shape[1:])
-        # [H, W, C], channels last, is no layer's shape; where places are lost, squareness tells which it is.
-        channels_first = placed.dims == (2, 3) if placed else shape[-2:] == shape[-1:] * 2
-        if len(shape) == 1 or (len(shape) == 3 and channels_first):
-            finished[name] = TracedLayer(name, part, shape, placed.field if placed else None)
-            producers.setdefault(id(output), name)
-            alive.append(output)
-            if inputs and isinstance(inputs[0], Tensor):
-                consumed[name] = id(inputs[0])
+    def __init__(self, module: nn.Module, input_size: int) -> None:
+        self._pictures = test_pictures(module, input_size)
+        self._watched = Watched(module)
+        self._layers: dict[str, TracedLayer] = {}
+        self._lineage = Lineage()
 
-    parameter = next(module.parameters())
-    picture = torch.zeros(1, 3, input_size, input_size, device=parameter.device, dtype=parameter.dtype)
-    if parameter.ndim == 4 and parameter.is_contiguous(memory_format=torch.channels_last):
-        picture = picture.contiguous(memory_format=torch.channels_last)
-    functions: list[tuple[nn.Module, After]] = [(part, note) for part in names]
-    try:
-        with torch.no_grad(), watching(after=functions), tracker:
-            tracker.place(picture)
-            result = module(picture)
-    except (RuntimeError, AssertionError, ValueError) as error:
-        raise NetworkError(f"the network cannot run on pictures of {input_size} pixels: {error}") from error
-    return Anatomy(finished, _output_layer(finished, producers, consumed, result))
+    def anatomy(self) -> Anatomy:
+        a = self._pictures[1:]
+        with self._watched.watching():
+            with torch.no_grad():
+                both = self._trace()
+            alone, reached = self._alone(a)
+            flaw = find_flaw(both, alone, partial(self._look_only, torch.cat([a, a])))
+        scores = find_scores(both.result)
+        cut_off = frozenset(self._layers) - reached
+        output, no_output = self._output(both, alone, scores, cut_off)
+        layers = [_named(layer, output) for name, layer in self._layers.items() if name not in cut_off]
+        return Anatomy(
+            layers={layer.name: layer for layer in layers},
+            output=output,
+            no_output=no_output,
+            scores=scores,
+            cut_off=cut_off,
+            flaw=flaw,
+            least_batch=2 if alone is None or alone.dropped_batch else 1,
+        )
+
+    def _trace(self) -> Run:
+        """The run that finds the layers, with all operations watched."""
+        run, layers, lineage = Run(), self._layers, self._lineage
+        tracker = FieldTracker(self._pictures)
+
+        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor) -> None:
+            if inputs:
+                tracker.carry(part, inputs[0], output)
+            if name in layers:
+                return  # run again (a shared ReLU): the first run is the layer's
+            placed = tracker.placed(output)
+            shape = tuple(output.shape[1:])
+            # [H, W, C], channels last, is no layer's shape; where places are lost, squareness tells which.
+            channels_first = placed.dims == (2, 3) if placed else shape[-2:] == shape[-1:] * 2
+            if output.shape[:1] != (2,) or not (len(shape) == 1 or (len(shape) == 3 and channels_first)):
+                return
+            told = placed is not None and placed.least_window == 1
+            layers[name] = TracedLayer(
+                name, layer_kind(part), shape, placed.field if placed and told else None
+            )
+            with tracker.resting():
+                run.samples[name] = sampled(output)
+            if math.prod(shape) == shape[0]:
+                lineage.given[name] = output
+                if isinstance(part, SQUASHES) and inputs and isinstance(inputs[0], Tensor):
+                    lineage.squashes.add(name)
+                    lineage.taken[name] = inputs[0]
+
+        with tracker:
+            self._watched.run(self._pictures, note, run)
+        return run
+
+    def _look(self, pictures: Tensor, also: Also = lambda name, output: None) -> Run:
+        """A run that looks at the values of the known layers. `also` is told all their outputs, those too
+        that lack the batch of one picture."""
+        run, seen = Run(), set[str]()
+
+        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor) -> None:
+            known = self._layers.get(name)
+            if known is None or name in seen:
+                return
+            lacks_batch = output.shape == known.shape
+            if lacks_batch or output.shape[1:] == known.shape:
+                seen.add(name)
+                also(name, output)
+                run.samples[name] = sampled(output[None] if lacks_batch else output)
+                run.dropped_batch |= lacks_batch
+
+        self._watched.run(pictures, note, run)
+        return run
+
+    @torch.no_grad()
+    def _look_only(self, pictures: Tensor) -> Run:
+        return self._look(pictures)
+
+    def _alone(self, a: Tensor) -> tuple[Run | None, frozenset[str]]:
+        """The run on one picture, or None if the network runs on no less than two, and the layers that a
+        gradient reaches. Raises `NetworkError` where there are none."""
+        try:
+            return reached_layers(a, self._look)
+        except CannotRun:
+            return None, reached_layers(torch.cat([a, a]), self._look)[1]
+
+    def _output(
+        self, both: Run, alone: Run | None, scores: Scores | None, cut_off: frozenset[str]
+    ) -> tuple[str | None, str]:
+        """The layer of the logits, or None and why there is none."""
+        if scores is None:
+            return None, f"the network returns {describe(both.result)}"
+        runs = [run for run in (both, alone) if run is not None and scores.has(run.result)]
+        names = [
+            layer.name
+            for layer in self._layers.values()
+            if math.prod(layer.shape) == layer.shape[0] > 1 and all(layer.name in run.samples for run in runs)
+        ]
+        output = find_output(
+            {name: [run.samples[name] for run in runs] for name in names},
+            [scores.of(run.result).detach() for run in runs],
+            self._lineage.logits_behind(scores.tensor(both.result)),
+            self._lineage,
+        )
+        if output is None:
+            return None, "none of its layers gives what the network returns"
+        if output in cut_off:
+            return None, f"no gradient leads from the layer of its logits, {output!r}, to its input"
+        return output, ""
 
 
-def _output_layer(
-    layers: dict[str, TracedLayer], producers: dict[int, str], consumed: dict[str, int], result: Any
-) -> str | None:
-    """The layer that gives the logits: what the network returns, or what its last softmax or sigmoid is
-    given."""
-    vectors = [name for name, layer in layers.items() if math.prod(layer.shape) == layer.shape[0] > 1]
-    name = producers.get(id(result))
-    if name is None:  # the pass ends with a function: the last layer that gives one number a class
-        classes = result.shape[1] if isinstance(result, Tensor) and result.ndim == 2 else None
-        matching = [v for v in vectors if classes is None or layers[v].shape[0] == classes]
-        name = matching[-1] if matching else None
-    while name is not None and isinstance(layers[name].module, _NO_LOGITS):
-        before = vectors[: vectors.index(name)] if name in vectors else []
-        name = producers.get(consumed.get(name, 0)) or (before[-1] if before else None)
-    return name if name in vectors else None
+def _named(layer: TracedLayer, output: str | None) -> TracedLayer:
+    return replace(layer, name=f".{layer.name}") if layer.name in ALIASES and layer.name != output else layer

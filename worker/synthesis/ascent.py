@@ -26,16 +26,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from worker.synthesis.anatomy import TracedLayer, anatomy
+from worker.synthesis.callers_modes import own_modes
 from worker.synthesis.code_spaces import code_space
 from worker.synthesis.fitting import Fit
 from worker.synthesis.generators import Generator
 from worker.synthesis.inspection import find_layer
 from worker.synthesis.lanes import Run, filled, lanes
 from worker.synthesis.metrics import as_images, from_bytes, to_bytes, top_predictions
-from worker.synthesis.networks import Network
+from worker.synthesis.networks import Network, NetworkError
 from worker.synthesis.objectives import UnitObjective
 from worker.synthesis.pictures import Item, Picture
+from worker.synthesis.predicting import Predicting
 from worker.synthesis.receptive_field import Box
+from worker.synthesis.seeding import seeded
 from worker.synthesis.starts import Ranking, starting_points
 from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import Prefix
@@ -90,7 +93,7 @@ def synthesize(
     if not items:
         return []
     size = group_size or GROUP_SIZES.get(network.device.type, 4)
-    with torch.enable_grad(), lanes(network.device, on_pause) as run:
+    with own_modes(), lanes(network.device, on_pause) as run:
         ascent = _Ascent(network, generator, layer, items, parameters, size, run)
         return ascent.climb(on_step or (lambda step: None))
 
@@ -134,14 +137,21 @@ class _Ascent:
         run: Run,
     ) -> None:
         self.network, self.generator, self.parameters = network, generator, parameters
-        self.group_size, self.run = group_size, run
         input_size = parameters.input_size or network.preprocessing.size
+        traced = anatomy(network.module, input_size)
+        self.group_size, self.run = max(group_size, traced.least_batch), run
+        if traced.flaw is not None:
+            if traced.flaw.cure is None:
+                raise NetworkError(traced.flaw.reason)
+            self.group_size = 1
+            if traced.flaw.cure == "seeded":
+                self.run = run = seeded(run, network.device)
         self.layer: TracedLayer = find_layer(network, layer, input_size)
-        self.output = anatomy(network.module, input_size).output
         self.prefix = Prefix(network.module, self.layer.name)
+        self.predicting = Predicting(network.module, traced)
         self.fit = Fit.plan(parameters.fit, generator.info.image_size, input_size)
         self.device = generator.code_mean.device
-        self.dtype = next(generator.network.parameters()).dtype
+        self.dtype = generator.dtype
         self.objective = UnitObjective(
             self.layer, [i.unit for i in items], [i.position for i in items], network.device
         )
@@ -157,7 +167,7 @@ class _Ascent:
         self.velocity = torch.zeros_like(self.points) if parameters.momentum else None
         self.moved = torch.zeros(self.count, dtype=torch.bool, device=self.device)  # has had a gradient
         self.skipped = torch.zeros(self.count, dtype=torch.long, device=self.device)
-        self.traces = torch.zeros(parameters.steps, self.count, device=self.device)
+        self.traces = torch.zeros(parameters.steps, self.count, dtype=torch.float32, device=self.device)
 
     def climb(self, on_step: Callable[[int], None]) -> list[Picture]:
         everything = groups = self._groups(torch.arange(self.count, device=self.device))
@@ -204,9 +214,11 @@ class _Ascent:
             goal = activation = group.objective(output)
             if before is not None:
                 goal = torch.where(group.flat, group.objective(before), activation)
-        # The sum keeps items apart: each point reaches its own activation only.
-        (gradient,) = torch.autograd.grad(goal.sum(), points)
-        return activation.detach(), gradient
+        gradient: Tensor | None = None
+        if goal.requires_grad:  # else the network has cut it off from its input
+            # The sum keeps items apart: each point reaches its own activation only.
+            (gradient,) = torch.autograd.grad(goal.sum(), points, allow_unused=True)
+        return activation.detach(), torch.zeros_like(points) if gradient is None else gradient
 
     def _image(self, points: Tensor) -> Tensor:
         image: Tensor = self.generator(self.space.code(points).to(self.dtype))
@@ -214,6 +226,10 @@ class _Ascent:
 
     def _input(self, image: Tensor) -> Tensor:
         return self.fit(image.to(self.network.dtype))
+
+    def _stored_input(self, pixels: Tensor) -> Tensor:
+        """What the network is fed for stored pictures, uint8 [M, 3, S, S]."""
+        return self.network.preprocessing(self._input(from_bytes(pixels)))
 
     def _climbs_before_activation(self, group: _Group, gradient: Tensor) -> bool:
         """Let items on a flat stretch of the layer's activation function climb its input, if both exist.
@@ -269,14 +285,12 @@ class _Ascent:
         points = self.points[group.index]
         codes = self.space.code(points)
         pixels = to_bytes(self.generator(codes.to(self.dtype)))
-        x = self.network.preprocessing(self._input(from_bytes(pixels)))
-        output = self.prefix(x)
+        # Made anew for each run: the network may work on its input in place.
+        x = partial(self._stored_input, pixels)
+        output = self.prefix(x())
         activations = group.objective(output).tolist()
-        predictions = None
-        if self.output is not None:
-            is_logits = self.layer.name == self.output
-            logits = output if is_logits else Prefix(self.network.module, self.output)(x)
-            predictions = top_predictions(logits)
+        logits = output if self.layer.name == self.predicting.output else self.predicting(x)
+        predictions = None if logits is None else top_predictions(logits)
         images, kept = as_images(pixels), codes.cpu().numpy()
         pictures = []
         for m, n in enumerate(group.kept.tolist()):
@@ -299,7 +313,9 @@ class _Ascent:
         if self.layer.field is None:
             return None
         box = self.layer.field.box(position, self.fit.input_size)
-        return None if box is None else self.fit.in_picture(box)
+        if box is None or box.left >= box.right or box.top >= box.bottom:
+            return None  # sees everything, or nothing but padding
+        return self.fit.in_picture(box)
 
 
 def _column(per_item: Tensor, like: Tensor) -> Tensor:

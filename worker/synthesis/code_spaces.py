@@ -64,7 +64,7 @@ class WhitenedSpace:
 
     def __init__(self, prior: CodePrior, radius: float) -> None:
         self.shape: tuple[int, ...] = (len(prior.axes),)
-        self.centre = torch.zeros(self.shape, device=prior.axes.device)
+        self.centre = torch.zeros(self.shape, dtype=torch.float32, device=prior.axes.device)
         self._prior, self._radius = prior, radius * math.sqrt(len(prior.axes))
 
     def code(self, points: Tensor) -> Tensor:

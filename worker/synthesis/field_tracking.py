@@ -1,207 +1,195 @@
 """Following receptive fields through the tensor operations of one forward pass.
 
 Operations are watched rather than module types, so padding and pooling written as functions, branches and
-residual sums all count. An operation that is not known to keep places loses them: its units are taken to see
-everything.
+residual sums all count. What an operation does to places is known for those that `field_rules` names; after
+any other the places are lost, and units are taken to see everything.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from worker.synthesis.field_rules import (
+    ELEMENTWISE,
+    OVERWRITES,
+    RULES,
+    SPLITS,
+    TELLS_VALUES,
+    WHOLE,
+    Operand,
+    Placed,
+    State,
+)
 from worker.synthesis.receptive_field import ReceptiveField
 
 
-@dataclass(frozen=True)
-class Placed:
-    """A tensor whose `dims` (rows, columns) are places in the picture."""
-
-    field: ReceptiveField
-    dims: tuple[int, int]
-
-
 class FieldTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows receptive fields through tensor operations. What is not known to keep places loses them."""
+    """Watches the operations of the thread that enters it.
 
-    def __init__(self) -> None:
+    Tensors that share memory are written through one another (`y[:, 1:] = x` writes to y): a state holds
+    until something else is written to the tensor's memory, which `_writes` counts. Memory that is in it holds
+    something that depends on the picture.
+    """
+
+    def __init__(self, picture: Tensor) -> None:
+        """`picture` [N, 3, S, S] is what fields are told in."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self._fields: Any = WeakTensorKeyDictionary()
+        self._size = picture.shape[-1]
+        self._states: Any = WeakTensorKeyDictionary()  # tensor → (state, writes until then)
+        self._writes: dict[StorageWeakRef, int] = {}
+        self._values_told = self._resting = False
+        self._set(picture, Placed(ReceptiveField(), (2, 3)))
 
-    def place(self, picture: Tensor) -> None:
-        self._fields[picture] = Placed(ReceptiveField(), (2, 3))
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """While it is entered, operations are not the network's and go unwatched."""
+        self._resting = True
+        try:
+            yield
+        finally:
+            self._resting = False
 
     def placed(self, tensor: Tensor) -> Placed | None:
-        found: Placed | None = self._fields.get(tensor)
-        return found
+        """The places of a tensor, or None where they are not known. Values that reached Python may have moved
+        anything: then none is known any more."""
+        state = self._state(tensor)
+        return state if isinstance(state, Placed) and not self._values_told else None
 
-    def carry(self, source: Tensor, target: Tensor) -> None:
-        found = self.placed(source)
-        if found is not None:
-            self._fields[target] = found
+    def carry(self, module: nn.Module, source: Any, target: Tensor) -> None:
+        """After a module that works on each place alone, though its operations reshape the tensor."""
+        state = self._state(source) if isinstance(source, Tensor) else None
+        if not isinstance(state, Placed) or source.ndim != target.ndim:
+            return
+        forward = type(module).forward
+        along_last = forward is nn.Linear.forward and source.ndim - 1 not in state.dims
+        across_channels = forward is nn.LocalResponseNorm.forward and 1 not in state.dims
+        if along_last or across_channels:
+            self._set(target, state)
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        # Noted before the call: an in-place operation changes the shape of nothing but may be its own source.
-        sources = [(t, self.placed(t)) for t in _tensors(args)]
-        result = func(*args, **(kwargs or {}))
-        output = result[0] if isinstance(result, tuple | list) and result else result
-        if isinstance(output, Tensor) and any(placed for _, placed in sources):
-            name = func.overloadpacket.__name__
-            rule = _RULES.get(name, _same_places)
-            placed = rule(sources, args, output)
-            outputs = result if isinstance(result, tuple | list) else [result]
-            for tensor in outputs if name in _SPLITS else [output]:
-                if placed is None:
-                    self._fields.pop(tensor, None)
-                else:
-                    self._fields[tensor] = placed
+        kwargs = kwargs or {}
+        if self._resting:
+            return func(*args, **kwargs)
+        # Noted before the call: an in-place operation may be its own source.
+        operands = [self._operand(tensor) for tensor in _tensors([*args, *kwargs.values()])]
+        result = func(*args, **kwargs)
+        if any(operand.depends for operand in operands):
+            self._note(func, args, kwargs, operands, result)
         return result
 
+    def _note(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], operands: list[Operand], result: Any
+    ) -> None:
+        name = func.overloadpacket.__name__
+        written = _written(func, args, kwargs) if func._schema.is_mutable else []
+        outputs = [t for t in _tensors([result]) if not any(t is w for w in written)]
+        if name in TELLS_VALUES:
+            self._values_told = True
+        for tensor in written:
+            self._write(tensor, name, func, args, operands)
+        if not outputs:
+            return
+        state = self._after(name, func, args, operands, outputs[0])
+        if state is None or state is WHOLE or name in SPLITS:
+            for tensor in outputs:
+                self._set(tensor, state)
+        else:
+            self._set(outputs[0], state)
+            for tensor in outputs[1:]:
+                self._set(tensor, None)
 
-_Sources = list[tuple[Tensor, Placed | None]]
-_Rule = Callable[[_Sources, tuple[Any, ...], Tensor], Placed | None]
-_SPLITS = {"split", "split_with_sizes", "unbind", "chunk"}
+    def _write(
+        self, target: Tensor, name: str, func: Any, args: tuple[Any, ...], operands: list[Operand]
+    ) -> None:
+        """Account for an operation that has written to `target`."""
+        before = self._state(target)
+        elementwise = func.namespace == "aten" and name.rstrip("_") in ELEMENTWISE
+        if name in OVERWRITES or not any(o.tensor is target for o in operands[:1]):
+            sources = [o for o in operands if o.tensor is not target]
+        else:
+            sources = operands
+            others = [o for o in operands if o.tensor is not target and o.depends and not o.whole]
+            if elementwise and self._depends(target) and not others:
+                return  # each place was written from itself alone
+        state = self._after(name.rstrip("_"), func, args, sources, target)
+        if state is not None and state == before:
+            return
+        memory = _memory(target)
+        if memory is not None:
+            self._writes[memory] = self._writes.get(memory, 0) + 1
+        self._set(target, state)
+
+    def _after(
+        self, name: str, func: Any, args: tuple[Any, ...], operands: list[Operand], output: Tensor
+    ) -> State:
+        dependent = [operand for operand in operands if operand.depends]
+        if dependent and all(operand.state is WHOLE for operand in dependent):
+            return WHOLE
+        rule = RULES.get(name) if func.namespace == "aten" else None
+        return rule(func, operands, args, output) if rule else None
+
+    def _operand(self, tensor: Tensor) -> Operand:
+        state = self._state(tensor)
+        # A place that sees everything says of the picture what a mean over it says.
+        whole = state is WHOLE or (
+            isinstance(state, Placed)
+            and all(tensor.shape[dim] == 1 for dim in state.dims)
+            and state.field.box((0, 0), self._size) is None
+        )
+        return Operand(tensor, state, self._depends(tensor), whole)
+
+    def _depends(self, tensor: Tensor) -> bool:
+        memory = _memory(tensor)
+        return memory is None or memory in self._writes
+
+    def _state(self, tensor: Tensor) -> State:
+        found = self._states.get(tensor)
+        if found is None:
+            return None
+        state: State = found[0]
+        memory = _memory(tensor)
+        return state if memory is not None and self._writes.get(memory) == found[1] else None
+
+    def _set(self, tensor: Tensor, state: State) -> None:
+        memory = _memory(tensor)
+        if memory is None:
+            return
+        writes = self._writes.setdefault(memory, 0)
+        if state is None:
+            self._states.pop(tensor, None)
+        else:
+            self._states[tensor] = (state, writes)
 
 
-def _tensors(args: Sequence[Any]) -> list[Tensor]:
+def _memory(tensor: Tensor) -> StorageWeakRef | None:
+    """What identifies the memory of a tensor, also after it is freed; None for one without (a sparse one)."""
+    try:
+        return StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def _tensors(values: Any) -> list[Tensor]:
     found: list[Tensor] = []
-    for arg in args:
-        if isinstance(arg, Tensor):
-            found.append(arg)
-        elif isinstance(arg, list | tuple):
-            found.extend(_tensors(arg))
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found.extend(_tensors(value))
     return found
 
 
-def _axes(value: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
-
-
-def _windowed(
-    placed: Placed | None,
-    kernel: int | Sequence[int],
-    stride: int | Sequence[int],
-    padding: int | Sequence[int],
-    dilation: int | Sequence[int] = 1,
-) -> Placed | None:
-    if placed is None or placed.dims != (2, 3):
-        return None
-    settings = list(zip(*(_axes(v) for v in (kernel, stride, padding, dilation)), strict=True))
-    rows = placed.field.rows.through_window(*settings[0])
-    return Placed(ReceptiveField(rows, placed.field.columns.through_window(*settings[1])), (2, 3))
-
-
-def _convolution(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    _, weight, _, stride, padding, dilation, transposed = args[:7]
-    if transposed or weight.ndim != 4:
-        return None
-    return _windowed(sources[0][1], weight.shape[2:], stride, padding, dilation)
-
-
-def _max_pool(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    kernel, stride, padding, dilation = (*args[1:5], *([], 0, 1)[len(args) - 2 :])[:4]
-    return _windowed(sources[0][1], kernel, stride or kernel, padding, dilation)
-
-
-def _average_pool(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    kernel, stride, padding = (*args[1:4], *([], 0)[len(args) - 2 :])[:3]
-    return _windowed(sources[0][1], kernel, stride or kernel, padding)
-
-
-def _adaptive_pool(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    source, placed = sources[0]
-    kernel = [source.shape[dim] // output.shape[dim] for dim in (-2, -1)]
-    divides = all(source.shape[dim] % output.shape[dim] == 0 for dim in (-2, -1))
-    return _windowed(placed, kernel, kernel, 0) if divides else None
-
-
-def _pad(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    placed = sources[0][1]
-    if placed is None or placed.dims != (output.ndim - 2, output.ndim - 1):
-        return None
-    left, _, top, _ = (*args[1], 0, 0)[:4]
-    rows, columns = placed.field.rows, placed.field.columns
-    return Placed(
-        ReceptiveField(rows.through_window(1, 1, top), columns.through_window(1, 1, left)), placed.dims
-    )
-
-
-def _permuted(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    source, placed = sources[0]
-    if placed is None:
-        return None
-    order = list(range(source.ndim))
-    if isinstance(args[1], int):  # transpose(a, b)
-        a, b = args[1] % source.ndim, args[2] % source.ndim
-        order[a], order[b] = order[b], order[a]
-    else:
-        order = [dim % source.ndim for dim in args[1]]
-    return Placed(placed.field, (order.index(placed.dims[0]), order.index(placed.dims[1])))
-
-
-def _viewed(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    source, placed = sources[0]
-    if placed is None:
-        return None
-    if source.shape == output.shape:
-        return placed
-    # Channels regrouped (channel shuffle), places left alone; any other view loses them.
-    places_last = placed.dims == (source.ndim - 2, source.ndim - 1)
-    if places_last and output.ndim >= 3 and source.shape[-2:] == output.shape[-2:]:
-        return Placed(placed.field, (output.ndim - 2, output.ndim - 1))
-    return None
-
-
-def _lost(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    return None
-
-
-def _same_places(sources: _Sources, args: tuple[Any, ...], output: Tensor) -> Placed | None:
-    """Any other operation: places stay if its operands agree in them. Gates and weights, of one place, do not
-    count."""
-    dims = next(placed.dims for _, placed in sources if placed)
-    spread = [
-        placed
-        for tensor, placed in sources
-        if tensor.ndim == output.ndim and all(tensor.shape[dim] == output.shape[dim] for dim in dims)
-    ]
-    joined = spread[0] if spread else None  # nothing of the output's size: reduced or resampled
-    for placed in spread[1:]:
-        joined = _joined(joined, placed) if joined and placed else None
-    return joined
-
-
-def _joined(a: Placed, b: Placed) -> Placed | None:
-    rows = a.field.rows.joined(b.field.rows)
-    columns = a.field.columns.joined(b.field.columns)
-    if a.dims != b.dims or rows is None or columns is None:
-        return None
-    return Placed(ReceptiveField(rows, columns), a.dims)
-
-
-_RULES: dict[str, _Rule] = {
-    "convolution": _convolution,
-    "max_pool2d_with_indices": _max_pool,
-    "avg_pool2d": _average_pool,
-    "_adaptive_avg_pool2d": _adaptive_pool,
-    "adaptive_max_pool2d": _adaptive_pool,
-    "constant_pad_nd": _pad,
-    "reflection_pad2d": _pad,
-    "replication_pad2d": _pad,
-    "permute": _permuted,
-    "transpose": _permuted,
-    "view": _viewed,
-    "_unsafe_view": _viewed,
-    "_reshape_alias": _viewed,
-    "mm": _lost,
-    "addmm": _lost,
-    "bmm": _lost,
-    "roll": _lost,
-}
+def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The arguments that the operation writes to."""
+    values = []
+    for place, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            values.append(args[place] if place < len(args) else kwargs.get(argument.name))
+    return _tensors(values)

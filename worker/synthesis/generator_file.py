@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from worker.synthesis.callers_modes import loading_modes
 from worker.synthesis.generators import ARCHITECTURES, Generator, GeneratorInfo, build_network
 
 KEY, VERSION = "imago-generator", 1
@@ -91,6 +92,7 @@ def _parse_info(path: str | Path, metadata: dict[str, str]) -> GeneratorInfo:
     return info
 
 
+@loading_modes()
 def load_generator(
     path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Generator:

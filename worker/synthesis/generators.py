@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 import torch
@@ -118,6 +119,12 @@ class Generator(nn.Module):
         if self.code_axes is None or self.code_prototypes is None:
             return None
         return CodePrior(self.code_mean, self.code_axes, self.code_prototypes)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype that codes are fed in."""
+        weights = chain(self.network.parameters(), self.network.buffers())
+        return next((w.dtype for w in weights if w.is_floating_point()), self.code_mean.dtype)
 
     def forward(self, code: Tensor) -> Tensor:
         if tuple(code.shape[1:]) != self.info.code_shape:

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
+from worker.synthesis.anatomy import ALIASES, Anatomy, TracedLayer, anatomy
+from worker.synthesis.networks import Network, NetworkError
+from worker.synthesis.truncation import LayerError
 
-from worker.synthesis.anatomy import TracedLayer, anatomy
-from worker.synthesis.networks import Network
-from worker.synthesis.truncation import LayerError, is_activation
-
-OUTPUT_ALIASES = ("output", "logits")
+INSPECTION_VERSION = 2
+"""Raised when inspections tell more of a network than before, or its layers, their geometry or its output
+otherwise: networks of an earlier one are then inspected again.
+"""
+OUTPUT_ALIASES = ALIASES
+CANDIDATES = 5
+"""Layers named in an answer at most."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,9 @@ class LayerInfo:
     """A layer whose units can be asked for.
 
     `kind` is conv, linear, norm, activation, pool, block (a module of several), other, or output (the
-    logits). `units` counts neurons or channels; `spatial` is (H, W), the places of each channel, or None for
-    a vector. `receptive_field` and `stride` are in pixels of the network's input, None where a unit sees all
-    of it.
+    logits; at most one layer is). `units` counts neurons or channels; `spatial` is (H, W), the places of each
+    channel, or None for a vector. `receptive_field` and `stride` are in pixels of the network's input, None
+    where a unit sees all of it or where what it sees is not known.
     """
 
     name: str
@@ -33,13 +35,18 @@ class LayerInfo:
 
 
 def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo, ...]:
-    """The layers in the order in which they finish, at the network's own input size unless another is
-    given."""
+    """The layers in the order in which they finish, at the network's own input size unless another is given.
+
+    Raises `NetworkError` for a network that cannot be used, with the reason: it does not run, no gradient
+    leads through it, or what it makes of a picture depends on chance or on the others in its batch.
+    """
     traced = anatomy(network.module, input_size or network.preprocessing.size)
+    if traced.flaw is not None:
+        raise NetworkError(traced.flaw.reason)
     return tuple(
         LayerInfo(
             name=layer.name,
-            kind="output" if layer.name == traced.output else _kind(layer.module),
+            kind="output" if layer.name == traced.output else layer.kind,
             units=layer.shape[0],
             spatial=(layer.shape[1], layer.shape[2]) if len(layer.shape) == 3 else None,
             receptive_field=layer.field.size if layer.field else None,
@@ -50,14 +57,21 @@ def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo,
 
 
 def find_layer(network: Network, name: str, input_size: int | None = None) -> TracedLayer:
-    """The layer of a dotted name; `output` and `logits` mean the layer before the softmax. Raises
-    `LayerError`."""
+    """The layer of a dotted name; `output` and `logits` mean the layer before the softmax in every network. A
+    hidden module of such a name is addressed with a dot before it. Raises `LayerError`."""
     traced = anatomy(network.module, input_size or network.preprocessing.size)
+    if name in OUTPUT_ALIASES:
+        if traced.output is None:
+            raise LayerError(_no_output(network.id, name, traced))
+        return traced.layers[traced.output]
     if name in traced.layers:
         return traced.layers[name]
-    if name in OUTPUT_ALIASES and traced.output is not None:
-        return traced.layers[traced.output]
-    close = get_close_matches(name, traced.layers, n=5, cutoff=0.4)
+    if name in traced.cut_off:
+        raise LayerError(
+            f"layer {name!r} of {network.id} is cut off from the network's input: no gradient leads back to "
+            "it (no_grad, detach() or rounding to integers on the way)"
+        )
+    close = get_close_matches(name, traced.layers, n=CANDIDATES, cutoff=0.4)
     raise LayerError(
         f"layer {name!r} is none of {network.id}'s layers of units; expected the dotted name of a module"
         + (f" such as {', '.join(close)}" if close else "")
@@ -65,16 +79,11 @@ def find_layer(network: Network, name: str, input_size: int | None = None) -> Tr
     )
 
 
-def _kind(module: nn.Module) -> str:
-    name = type(module).__name__
-    if isinstance(module, _ConvNd):
-        return "conv"
-    if isinstance(module, nn.Linear):
-        return "linear"
-    if isinstance(module, _NormBase | nn.GroupNorm | nn.LayerNorm | nn.LocalResponseNorm):
-        return "norm"
-    if is_activation(module):
-        return "activation"
-    if "Pool" in name:
-        return "pool"
-    return "block" if next(module.children(), None) is not None else "other"
+def _no_output(network_id: str, name: str, traced: Anatomy) -> str:
+    hidden = f".{name}" in traced.layers
+    last = [layer.name for layer in traced.vectors if layer.name != f".{name}"] or list(traced.layers)
+    return (
+        f"{network_id} has no layer {name!r}, which means the logits that a network returns: "
+        f"{traced.no_output}; expected the name of a layer such as {', '.join(last[-CANDIDATES:])}"
+        + (f", or .{name} for the module that is called {name}" if hidden else "")
+    )

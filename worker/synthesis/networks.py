@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from worker.synthesis.callers_modes import loading_modes
+from worker.synthesis.network_runs import first_tensor
 from worker.synthesis.sources import source_named
 from worker.synthesis.sources.contract import (
     NetworkError,
@@ -43,14 +45,16 @@ class Network:
 
     @property
     def device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        """Where its weights are. Raises `NetworkError` for a network without any."""
+        return first_tensor(self.module).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Dtype that the input is fed in."""
-        return next(self.module.parameters()).dtype
+        """Dtype that the input is fed in. Raises `NetworkError` for a network without weights."""
+        return first_tensor(self.module).dtype
 
 
+@loading_modes()
 def load_network(
     reference: NetworkReference,
     device: torch.device | str = "cpu",

@@ -51,10 +51,10 @@ def starting_points(
     """
     device = generator.code_mean.device
     if parameters.start == "normal":
-        return torch.stack([torch.randn(space.shape, generator=draw) for draw in draws]).to(device)
+        return torch.stack([_normal(space.shape, draw) for draw in draws]).to(device)
     if parameters.start == "half-normal":
         shape = generator.info.code_shape
-        normal = torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(device)
+        normal = torch.stack([_normal(shape, draw) for draw in draws]).to(device)
         return space.point(normal.abs() * generator.code_std.float())
     if generator.prior is None:
         raise RecipeError(
@@ -62,11 +62,15 @@ def starting_points(
             "(code_prototypes); expected 'normal' or 'half-normal' for this one"
         )
     prior, prototypes = generator.prior, generator.prior.prototypes.float()
-    spread = torch.stack([torch.randn(prototypes.shape[1:], generator=draw) for draw in draws]).to(device)
+    spread = torch.stack([_normal(prototypes.shape[1:], draw) for draw in draws]).to(device)
     ranked = ranking.best(items, parameters.start == "prototypes", run)
     # Item by item: a product over all would round each one's differently in other company.
     means = [(weights.to(device)[:, None] * prototypes[best.to(device)]).sum(0) for best, weights in ranked]
     return space.of_coordinates(torch.stack(means) + SPREAD * spread, prior)
+
+
+def _normal(shape: Sequence[int], draw: torch.Generator) -> Tensor:
+    return torch.randn(tuple(shape), generator=draw, dtype=torch.float32, device="cpu")
 
 
 class Ranking:
@@ -98,7 +102,7 @@ class Ranking:
                 chosen.append((best, _weights(activations, best, facet)))
             else:
                 own = min(facet, len(best) - 1)
-                chosen.append((best[own : own + 1], torch.ones(1)))
+                chosen.append((best[own : own + 1], torch.ones(1, dtype=torch.float32, device="cpu")))
         return chosen
 
     def _activations(self, position: Position | None, run: Run) -> Tensor:
@@ -138,7 +142,7 @@ def _weights(activations: Tensor, best: Tensor, facet: int) -> Tensor:
     the unit wants.
     """
     finite = activations[activations.isfinite()]
-    sigma = finite.std(correction=0) if len(finite) else torch.zeros(())
+    sigma = finite.std(correction=0) if len(finite) else activations.new_zeros(())
     weights = torch.softmax(SHARPNESS * activations[best] / sigma.clamp_min(1e-12), 0)
     if not bool(weights.isfinite().all()):
         weights = torch.full_like(weights, 1 / len(weights))
@@ -156,7 +160,7 @@ def prototype_pictures(generator: Generator, run: Run) -> Tensor:
         return known
     assert generator.prior is not None
     codes = generator.prior.code(generator.prior.prototypes.float())
-    dtype = next(generator.network.parameters()).dtype
+    dtype = generator.dtype
 
     @torch.no_grad()
     def draw(group: Tensor) -> Tensor:

@@ -93,8 +93,10 @@ class Prefix:
 
 
 def submodule(module: nn.Module, layer: str) -> nn.Module:
-    """The submodule of a dotted name. Raises `LayerError` that lists names close to it."""
+    """The submodule of a dotted name, which may have a dot before it. Raises `LayerError` that lists names
+    close to it."""
     names: dict[str, nn.Module] = dict(module.named_modules())
+    layer = layer.removeprefix(".")
     if not layer or layer not in names:
         close = get_close_matches(layer, [name for name in names if name], n=5, cutoff=0.4)
         raise LayerError(

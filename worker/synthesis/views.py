@@ -21,10 +21,14 @@ class Views:
         self._shifts: Tensor | None = None  # [N, steps, 2]
         self._zooms: Tensor | None = None  # [N, steps, 3]: scale, and the centre (x, y) in [−1, 1]
         if jitter:
-            shifts = [torch.randint(-jitter, jitter + 1, (steps, 2), generator=draw) for draw in draws]
+            shifts = [
+                torch.randint(-jitter, jitter + 1, (steps, 2), generator=draw, device="cpu") for draw in draws
+            ]
             self._shifts = torch.stack(shifts).to(device)
         if parameters.zoom > 1:
-            drawn = torch.stack([torch.rand(steps, 3, generator=draw) for draw in draws])
+            drawn = torch.stack(
+                [torch.rand(steps, 3, generator=draw, dtype=torch.float32, device="cpu") for draw in draws]
+            )
             scale = torch.exp(-drawn[..., :1] * math.log(parameters.zoom))
             centre = (2 * drawn[..., 1:] - 1) * (1 - scale)
             self._zooms = torch.cat([scale, centre], dim=2).to(device)
@@ -43,7 +47,7 @@ def magnified(x: Tensor, zooms: Tensor) -> Tensor:
     centre's x and y in [−1, 1]) to the whole.
     """
     scale, centre = zooms[:, 0], zooms[:, 1:]
-    rows = torch.zeros(len(x), 2, 3, device=x.device)
+    rows = torch.zeros(len(x), 2, 3, dtype=torch.float32, device=x.device)
     rows[:, 0, 0] = rows[:, 1, 1] = scale
     rows[:, :, 2] = centre
     grid = F.affine_grid(rows, list(x.shape), align_corners=False).to(x.dtype)

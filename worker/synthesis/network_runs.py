@@ -1,0 +1,125 @@
+"""Running a network on test pictures while its layers are watched."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
+
+from worker.synthesis.hooks import After, Inputs, watching
+from worker.synthesis.returned_scores import leaves
+from worker.synthesis.sources.contract import NetworkError
+
+RESULT = ""
+"""Stands for what the network returns, among the names of its layers."""
+SAMPLED = (64, 8, 8)
+"""Channels, rows and columns of a layer's output that two runs are compared by, at most."""
+
+
+class CannotRun(NetworkError):
+    """The network's forward pass fails on the test pictures."""
+
+
+@dataclass
+class Run:
+    """What was seen in one run: what the network returned, and some values [N, …] of each layer's output (all
+    of them for a vector), and of the tensors that were returned under the name `RESULT`."""
+
+    result: Any = None
+    samples: dict[str, Tensor] = field(default_factory=dict)
+    dropped_batch: bool = False
+    """Whether layers gave [C] for one picture, after a bare squeeze."""
+
+
+Note = Callable[[str, nn.Module, Inputs, Tensor], None]
+"""Told of every tensor that a named module gives."""
+
+
+class Watched:
+    """The modules of a network under observation. Everything runs in the thread that made it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._names = {part: name for name, part in module.named_modules() if name}
+        self._note: Note | None = None
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        functions: list[tuple[nn.Module, After]] = [(part, self._after) for part in self._names]
+        with watching(after=functions):
+            yield
+
+    def run(self, pictures: Tensor, note: Note, seen: Run) -> None:
+        """Run the network on its own copy of `pictures` [N, 3, S, S]. Raises `CannotRun`."""
+        self._note = note
+        try:
+            seen.result = self._module(pictures.clone(memory_format=torch.preserve_format))
+        except Exception as error:
+            if is_exhaustion(error):
+                raise
+            count, size = pictures.shape[0], pictures.shape[-1]
+            raise CannotRun(
+                f"the network cannot run on pictures of {size} pixels ({count} at once): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        finally:
+            self._note = None
+        # One picture's may lack the batch, after a bare squeeze.
+        tensors = [t if t.shape[:1] == (len(pictures),) else t[None] for _, t in leaves(seen.result)]
+        values = [sampled(t) for t in tensors if t.shape[0] == len(pictures)]
+        if values:
+            seen.samples[RESULT] = torch.cat(values, dim=1)
+
+    def _after(self, part: nn.Module, inputs: Inputs, output: Any) -> None:
+        # Identity and dropout pass on what another layer gave.
+        if self._note and isinstance(output, Tensor) and not isinstance(part, nn.Identity | _DropoutNd):
+            self._note(self._names[part], part, inputs, output)
+
+
+def first_tensor(module: nn.Module) -> Tensor:
+    """The parameter, or else the buffer, that tells the device and dtype a network runs in. Raises
+    `NetworkError` for a network without any."""
+    tensors = chain(module.parameters(), module.buffers())
+    found = next((tensor for tensor in tensors if tensor.is_floating_point()), None)
+    if found is None:
+        raise NetworkError(
+            "the network has no weights, neither parameters nor buffers of floating point: "
+            "it was trained for nothing, and nothing tells on which device it runs"
+        )
+    return found
+
+
+def test_pictures(module: nn.Module, size: int) -> Tensor:
+    """Two unlike pictures [2, 3, size, size] with values in [0, 1], on the network's device: a dark one of
+    little contrast and a bright one."""
+    like = first_tensor(module)
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.rand(2, 3, size, size, generator=draw, dtype=torch.float32, device="cpu")
+    pictures = torch.stack([noise[0] * 0.4, 1 - noise[1] * 0.8]).to(like.device, like.dtype)
+    if like.ndim == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        return pictures.contiguous(memory_format=torch.channels_last)
+    return pictures
+
+
+def sampled(output: Tensor) -> Tensor:
+    """Some values of a tensor [N, …], the same ones each time: a copy [N, ≤ 4096]; vectors are kept whole."""
+    values = output.detach()
+    if values.ndim == 4 and values.shape[2] * values.shape[3] > 1:
+        channels, rows, columns = (-(-s // most) for s, most in zip(values.shape[1:], SAMPLED, strict=True))
+        values = values[:, ::channels, ::rows, ::columns]
+    if values.is_quantized:
+        values = values.dequantize()
+    if values.is_complex():
+        values = torch.view_as_real(values)
+    return values.flatten(1).clone()
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether memory or the device failed, which says nothing of the network."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
