@@ -13,8 +13,8 @@ from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.schema import LayerRow, NetworkRow, State, VisualizationRow
 
 OUTPUT_ALIASES = ("output", "logits")
-"""Names of the layer of kind `output`, whatever it is called in the network. A hidden module of such a name is
-listed with a dot before it."""
+"""Names of the layer of kind `output`, whatever it is called in the network. A hidden module of such a name
+is listed with a dot before it."""
 
 
 @dataclass(frozen=True)
