@@ -11,6 +11,8 @@ from services import catalog, jobs, visualizations
 from services.catalog import LayerRecord, Network, RegisterNetwork
 from services.database import Database
 from services.errors import Conflict, Invalid
+from services.training_checks import settled
+from services.training_request import TrainingRequest
 from tests.integration import scene
 from tests.integration.scene import LABELS, LAYERS, NETWORK, WEIGHTS
 
@@ -198,6 +200,19 @@ def test_the_recommended_size_is_taken_where_the_network_can_and_else_its_own(st
     inspect_again(staged, input_sizes=FIXED)
     scene.submit(staged, wanted)
     assert scene.claim(staged).recipe.parameters["input_size"] is None
+
+
+def test_an_encoder_that_cannot_take_the_usual_size_encodes_at_its_own(staged: Database) -> None:
+    inspect_again(staged, input_sizes=FIXED)
+
+    def encoder(**fields: Any) -> Any:
+        request = {"sources": ["birds"], "pictures": 100, "encoder": {"network": NETWORK, **fields}}
+        with staged.session() as session:
+            return settled(session, TrainingRequest.model_validate(request), None, [])["encoder"]
+
+    assert encoder(layer="classifier")["input_size"] == 32
+    with pytest.raises(Invalid, match=r"/training/encoder/input_size: must be a size that .* 32 pixels only"):
+        encoder(layer="classifier", input_size=64)
 
 
 STATED = {
