@@ -102,7 +102,7 @@ def _paths(scene: Scene) -> dict[str, tuple[str, list[str]]]:
 def _wrk(url: str, headers: list[str], seconds: int) -> tuple[float, float]:
     """Requests a second, and the milliseconds within which 99 % were answered."""
     told = [word for header in headers for word in ("-H", header)]
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", *told, url]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "--latency", *told, url]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if (failed := _FAILED.search(said)) is not None:
         raise SystemExit(f"{url}: {failed[0]}")

@@ -95,7 +95,7 @@ def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None
         if process.poll() is not None:
             raise SystemExit(f"the API ended with {process.returncode}")
         try:
-            urllib.request.urlopen(f"{url}/readyz", timeout=5).close()
+            urllib.request.urlopen(f"{url}/healthz", timeout=5).close()
             return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
