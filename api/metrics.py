@@ -9,10 +9,11 @@ from collections.abc import Iterable
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from api.store_metrics import store_metrics
 from services import workers
 from services.database import Database
 
@@ -23,12 +24,12 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
 
 class QueueCollector(Collector):
-    """Depth of the queue and workers seen, read at each scrape."""
+    """Depth of the queue, workers seen, and the state of the store, read at each scrape."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         depth = GaugeMetricFamily(
             "imago_queue_items", "Visualizations waiting to be claimed.", labels=["lane"]
         )
@@ -41,6 +42,7 @@ class QueueCollector(Collector):
         try:
             with self._database.session() as session:
                 summary = workers.queue(session)
+                of_the_store = store_metrics(session)
         except Exception as error:
             # A scrape must not fail because the database is down: that is when the other figures matter.
             log.warning("metrics_without_queue", error=str(error))
@@ -52,7 +54,7 @@ class QueueCollector(Collector):
         trainings.add_metric(["running"], summary.trainings.running)
         seen.add_metric([], summary.workers)
         up.add_metric([], 1)
-        return [depth, leased, trainings, seen, up]
+        return [depth, leased, trainings, seen, up, *of_the_store]
 
 
 class Metrics:

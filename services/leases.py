@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from services import collected
 from services.plain_text import storable
 from services.recipes import Recipe
 from services.reconciliation import Reconciled, reconcile
@@ -99,6 +100,12 @@ class Finished:
     height: int
     crop_box: Sequence[int] | None
     provenance: Mapping[str, Any]
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The keys of its objects."""
+        keys = (self.image_object, self.crop_object, self.code_object, self.trace_object)
+        return tuple(key for key in keys if key is not None)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.activation):
@@ -284,12 +291,18 @@ def conclude(
     Call it once in a transaction, with all there is to say: it locks jobs, and a second time would lock them
     out of their order. An item in several lists counts in the first. `unreachable` are (digest, provenance):
     no gradient reaches the code. Returns the digests that were accepted: those that the lease still held. Put
-    the objects first. When the commit is in doubt, call it again: what was accepted once is not accepted
-    twice.
+    the objects first; an item of which one may have been collected again meanwhile is queued again. When the
+    commit is in doubt, call it again: what was accepted once is not accepted twice.
     """
+    if finished:
+        collected.enter(session)
     held = _hold(session, lease_id)
     if held is None:
         return set()
+    again = collected.doomed_items(session, lease_id, {result.digest: result.objects for result in finished})
+    again &= held.keys()
+    if again:
+        session.execute(_RELEASE, {"digests": list(again)})
     unseen = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in unreachable]
     ways: list[tuple[TextClause, list[dict[str, Any]], dict[str, int]]] = [
         (_FINISH, [vars(result) for result in finished], {}),
@@ -303,14 +316,15 @@ def conclude(
         new = {
             result["digest"]: result
             for result in results
-            if held.get(result["digest"]) == State.LEASED and result["digest"] not in accepted
+            if held.get(result["digest"]) == State.LEASED and result["digest"] not in accepted | again
         }
         if new:
             given: dict[str, Any] = {"results": json.dumps(list(new.values()), allow_nan=False), **rule}
             for row in session.execute(statement, given):
                 changes[row.digest] = Change(State.LEASED, State(row.state), row.error)
             accepted |= new.keys()
-    _close(session, lease_id, held, accepted, changes, set(), outcome="finished")
+    let_go = {digest for digest in again if held[digest] == State.CANCELED}
+    _close(session, lease_id, held, accepted | again, changes, let_go, outcome="finished")
     return accepted
 
 

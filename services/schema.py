@@ -3,8 +3,9 @@
 Enumerations are text with a named CHECK, which a migration can change. Ids and digests collate as "C": Python
 compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
 
-Locks are taken in one order everywhere, so that no two transactions can wait for each other: the lease, then
-visualizations by digest, then jobs by id, then work by subject, then tallies by name,
+Locks are taken in one order everywhere, so that no two transactions can wait for each other: that of writers
+against the collector (`collected`), then the lease, or the rows of `work` that are held by subject, then
+visualizations by digest, then jobs by id, then tallies by name,
 then the learned cost of the work.
 """
 
@@ -19,13 +20,14 @@ from services.cost_schema import LearnedCostRow
 from services.schema_base import CREATED, Base, Id, Json, one_of
 from services.states import LIVE_JOBS, JobState, Lane, State, TrainingState
 from services.training_schema import TrainingRow, TrainingSampleRow
-from services.work_schema import TallyRow, WorkRow
+from services.work_schema import CollectedRow, TallyRow, WorkRow
 
 __all__ = [
     "LIVE_JOBS",
     "QUEUE_TURNS",
     "ApiKeyRow",
     "Base",
+    "CollectedRow",
     "GeneratorRow",
     "JobRow",
     "JobState",
@@ -203,6 +205,11 @@ class VisualizationRow(Base):
             "digest",
             postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
         ),
+        # Whether anything points to an object: by hash, the smallest index that tells.
+        sa.Index("ix_visualizations_image_object", "image_object", postgresql_using="hash"),
+        sa.Index("ix_visualizations_crop_object", "crop_object", postgresql_using="hash"),
+        sa.Index("ix_visualizations_code_object", "code_object", postgresql_using="hash"),
+        sa.Index("ix_visualizations_trace_object", "trace_object", postgresql_using="hash"),
     )
 
     digest: Mapped[str] = mapped_column(Id, primary_key=True)

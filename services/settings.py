@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     )
     max_units_per_job: int = Field(20_000, ge=1, le=1_000_000, description="Items of one job at most")
 
+    scrub_per_minute: int = Field(
+        60, ge=0, le=100_000, description="Pictures a minute whose objects idle workers check; 0 for none"
+    )
+
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What a worker computes on")
     threads: int | None = Field(
         None, ge=1, description="Threads of a worker's CPU computation; by default all cores"

@@ -4,7 +4,9 @@ preparation."""
 from pathlib import Path
 
 import structlog
+from sqlalchemy import func, select
 
+from services import collected
 from services.database import Database
 from services.errors import Conflict, Invalid
 from services.generator_header import GeneratorHeaderError, read_description
@@ -26,12 +28,15 @@ def register_shipped_generator(database: Database, store: ObjectStore, path: Pat
     try:
         info = read_description(path)
         sha256 = sha256_of_file(path)
+        with database.session() as session:
+            began = session.execute(select(func.clock_timestamp())).scalar_one()
         # First the object, then the row that points to it.
         if not store.has(generator_key(sha256)):
             store.put_file(generator_key(sha256), path)
         # A release may ship better weights. Names stand for one file for ever, so the name says which.
         name = f"imago-{info.get('image_size')}-{sha256[:8]}"
         with database.session() as session:
+            collected.guard(session, [generator_key(sha256)], since=began)
             register_generator(session, name, info, sha256, default=True)
     except (GeneratorHeaderError, OSError, Invalid, Conflict) as error:
         log.error("shipped_generator_refused", path=str(path), error=str(error))

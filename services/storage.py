@@ -2,29 +2,43 @@
 
 import hashlib
 import os
-import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
 
 from services.errors import ImagoError, NotFound, Unavailable
+from services.object_keys import Kind, generator_key, key_of, sha256_of_file, sha256_of_key, training_key
 from services.settings import Settings
 from services.store_errors import WHAT, translated
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import ResponseMetadataTypeDef
 
-Kind = Literal["image", "crop", "code", "trace"]
-_SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensors", "trace": "npy"}
-_KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
+__all__ = [
+    "Corrupt",
+    "Kind",
+    "Listed",
+    "ObjectHead",
+    "ObjectStore",
+    "ObjectStream",
+    "generator_key",
+    "key_of",
+    "sha256_of_file",
+    "sha256_of_key",
+    "training_key",
+]
+
 _CHUNK = 64 * 1024
 _HELD_IN_MEMORY = 1024 * 1024
 _MAX_PRESIGN_SECONDS = 900
@@ -42,6 +56,15 @@ class ObjectHead:
     key: str
     size: int
     content_type: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An object as a listing shows it: `size` in bytes, `modified` by the store's clock."""
+
+    key: str
+    size: int
+    modified: datetime
 
 
 class ObjectStream:
@@ -178,6 +201,24 @@ class ObjectStore:
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             return [found["Key"] for page in pages for found in page.get("Contents", [])]
 
+    def list(self, prefix: str, after: str | None, limit: int) -> tuple[Sequence[Listed], datetime]:
+        """Up to `limit` objects (1000 at most) whose keys begin with `prefix` and come after `after`, by key;
+        and what time it is by the store's clock."""
+        with translated(prefix):
+            answer = self._client.list_objects_v2(
+                Bucket=self._bucket, Prefix=prefix, StartAfter=after or "", MaxKeys=limit
+            )
+        found = [
+            Listed(entry["Key"], entry["Size"], entry["LastModified"]) for entry in answer.get("Contents", [])
+        ]
+        return found, _time_of(answer["ResponseMetadata"])
+
+    def age_seconds(self, key: str) -> float:
+        """How long ago an object was put last, by the store's clock. Raises `NotFound`."""
+        with translated(key):
+            found = self._client.head_object(Bucket=self._bucket, Key=key)
+        return (_time_of(found["ResponseMetadata"]) - found["LastModified"]) / timedelta(seconds=1)
+
     def has(self, key: str) -> bool:
         """Whether there is such an object."""
         try:
@@ -247,31 +288,5 @@ class ObjectStore:
         return True
 
 
-def key_of(kind: Kind, data: bytes) -> str:
-    """The key that these bytes have."""
-    name = hashlib.sha256(data).hexdigest()
-    return f"objects/{name[:2]}/{name}.{_SUFFIXES[kind]}"
-
-
-def generator_key(sha256: str) -> str:
-    """Where the file of a generator lies, by the SHA-256 of its bytes."""
-    return f"generators/{sha256}.safetensors"
-
-
-def training_key(id: str, fence: int, sha256: str, suffix: str) -> str:
-    """Where a file of a training lies. No two leases share a key, so a late worker can spoil nothing."""
-    return f"trainings/{id}/{fence}/{sha256}.{suffix}"
-
-
-def sha256_of_file(path: Path) -> str:
-    """64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sha256_of_key(key: str) -> str:
-    """The SHA-256 that the object's bytes must have. Raises `ValueError` for what is no key."""
-    match = _KEY.fullmatch(key)
-    if match is None:
-        raise ValueError(f"{key!r} is not the key of an object")
-    return match[1]
+def _time_of(answer: "ResponseMetadataTypeDef") -> datetime:
+    return parsedate_to_datetime(answer["HTTPHeaders"]["date"])

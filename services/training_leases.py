@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services import collected
 from services.errors import Conflict
 from services.generators import register_generator
 from services.leases import Pulse
@@ -73,6 +74,8 @@ _WAITING = text("""
     ) OR EXISTS (
         SELECT 1 FROM networks WHERE state = 'pending'
         AND (inspection_until IS NULL OR inspection_until < now())
+    ) OR EXISTS (
+        SELECT 1 FROM work WHERE kind = 'repair' AND worker_id IS NULL AND not_before <= now()
     )
 """)
 _RENEW = text("""
@@ -184,7 +187,11 @@ def heartbeat(session: Session, id: str, fence: int, *, lease_seconds: float) ->
 def report(
     session: Session, id: str, fence: int, progress: Mapping[str, Any], samples: Sequence[Sample] = ()
 ) -> bool:
-    """Note how far it is: members of `progress` replace those there are. False if the lease is lost."""
+    """Note how far it is: members of `progress` replace those there are. False if the lease is lost.
+
+    Raises `Unavailable` when a sample's object may have been collected meanwhile: put it again.
+    """
+    collected.guard(session, _grids(samples))
     if _held(session, id, fence) is None:
         return False
     session.execute(_REPORT, {"id": id, "progress": json.dumps(progress)})
@@ -317,6 +324,10 @@ def cleared(session: Session, id: str) -> None:
 def ended(session: Session, ids: Sequence[str]) -> set[str]:
     """Those of the ids that no training has which could still go on."""
     return set(session.scalars(_ENDED, {"ids": list(ids)}))
+
+
+def _grids(samples: Sequence[Sample]) -> list[str]:
+    return [sample.image_object for sample in samples if sample.image_object is not None]
 
 
 def _held(session: Session, id: str, fence: int) -> Any:

@@ -86,6 +86,7 @@ class TrainingSampleRow(Base):
     drawn."""
 
     __tablename__ = "training_samples"
+    __table_args__ = (sa.Index("ix_training_samples_image_object", "image_object", postgresql_using="hash"),)
 
     training_id: Mapped[str] = mapped_column(
         Id, sa.ForeignKey("trainings.id", ondelete="CASCADE"), primary_key=True

@@ -49,3 +49,15 @@ class TallyRow(Base):
 
     name: Mapped[str] = mapped_column(Id, primary_key=True)
     value: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class CollectedRow(Base):
+    """An object that is being removed from the store, or was lately: see `services.collection`."""
+
+    __tablename__ = "collected"
+    __table_args__ = (
+        sa.Index("ix_collected_removed", "removed_at", postgresql_where=sa.text("removed_at IS NOT NULL")),
+    )
+
+    key: Mapped[str] = mapped_column(Id, primary_key=True)
+    removed_at: Mapped[datetime | None]

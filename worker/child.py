@@ -142,10 +142,12 @@ class Child:
         from worker.patrol import Patrol
         from worker.persistence import persist
         from worker.provenance import Provenance
+        from worker.repairer import Repairer
         from worker.runtime import Runtime
         from worker.store_watch import StoreWatch
         from worker.trainer import Trainer
         from worker.training_data import has_data_root
+        from worker.upkeep import Upkeep
 
         settings, stop = self._settings, self._stop
         device = choose_device(settings.device, settings.threads)
@@ -186,10 +188,11 @@ class Child:
         except Unavailable:
             return  # asked to stop before the servers came up
         doorbell = Doorbell(settings.broker_url)
+        provenance = Provenance(worker_id, device)
         delivery = Delivery(
             database,
             store,
-            Provenance(worker_id, device),
+            provenance,
             stop,
             store_patience=settings.store_patience_seconds,
             store_watch=watch,
@@ -223,6 +226,22 @@ class Child:
             runner=self._runner,
             inspector=self._inspector,
             trainer=self._trainer,
+            upkeep=Upkeep(
+                database=database,
+                store=store,
+                repairer=Repairer(
+                    database=database,
+                    store=store,
+                    runtime=runtime,
+                    provenance=provenance,
+                    settings=settings,
+                    worker_id=worker_id,
+                    stop=stop,
+                ),
+                settings=settings,
+                worker_id=worker_id,
+                stop=stop,
+            ),
             poll_seconds=settings.poll_seconds,
             ring=lambda: doorbell.ring(Lane.INTERACTIVE),
             stop=stop,

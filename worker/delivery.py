@@ -16,12 +16,13 @@ from services.schema import Lane
 from services.storage import ObjectStore
 from worker.computation import Computed, Made
 from worker.crash_points import crash_point
-from worker.encoding import EncodedPicture, encode
+from worker.encoding import encode
 from worker.heartbeat import LeaseKeeper
 from worker.persistence import Patience, persist
 from worker.provenance import Provenance
 from worker.stopping import StopFlag
 from worker.store_watch import StoreWatch
+from worker.storing import store_picture
 
 UPLOADS_AT_ONCE = 4
 """Puts wait for the store most of the time; more of them would compete with the computation for the CPU."""
@@ -118,7 +119,7 @@ class Delivery:
         try:
             encoded, patience = encode(made.picture), Patience(self._store_patience)
             return persist(
-                lambda: self._finished(claim, made, encoded),
+                lambda: store_picture(self._store, made, encoded, self._provenance_of(claim, made)),
                 what="put",
                 may_go_on=lambda: keeper.may_finish and patience.left,
                 wait=self._pause,
@@ -128,24 +129,6 @@ class Delivery:
         except Exception as error:
             log.exception("picture_not_stored", digest=made.work.digest)
             return _unstorable(made.work.digest, error)
-
-    def _finished(self, claim: Claim, made: Made, encoded: EncodedPicture) -> Finished:
-        picture = made.picture
-        height, width = picture.image.shape[:2]
-        return Finished(
-            digest=made.work.digest,
-            activation=picture.activation,
-            predictions=picture.predictions,
-            image_object=self._store.put("image", encoded.image, "image/png"),
-            crop_object=self._store.put("crop", encoded.crop, "image/png") if encoded.crop else None,
-            code_object=self._store.put("code", encoded.code, "application/octet-stream"),
-            trace_object=self._store.put("trace", encoded.trace, "application/octet-stream"),
-            image_bytes=len(encoded.image),
-            width=width,
-            height=height,
-            crop_box=picture.crop_box,
-            provenance=self._provenance_of(claim, made),
-        )
 
     def _report(
         self,

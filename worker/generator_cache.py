@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from services.errors import NotFound
+from services.settings import Settings
 from services.storage import Corrupt, ObjectStore, generator_key, sha256_of_file
 
 
@@ -32,3 +33,11 @@ class GeneratorCache:
         except (NotFound, Corrupt) as error:
             raise GeneratorFileAbsent(f"Its file cannot be had from the store. {error}") from error
         return path
+
+
+def local_file(sha256: str, settings: Settings) -> Path | None:
+    """A whole file of these weights on this machine, if there is one: what is shipped, or was fetched."""
+    for path in (settings.generator_path, settings.cache_folder / "generators" / f"{sha256}.safetensors"):
+        if path.is_file() and sha256_of_file(path) == sha256:
+            return path
+    return None

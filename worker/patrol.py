@@ -13,6 +13,7 @@ from worker.batch_runner import BatchRunner
 from worker.inspector import Inspector
 from worker.stopping import StopFlag
 from worker.trainer import Trainer
+from worker.upkeep import Upkeep
 
 NOTICE_SECONDS = 0.5
 """A stop may be asked for by a signal handler, which must not take the lock of a condition: waits look this
@@ -35,6 +36,7 @@ class Patrol:
         runner: BatchRunner,
         inspector: Inspector,
         trainer: Trainer,
+        upkeep: Upkeep,
         poll_seconds: float,
         ring: Callable[[], object],
         stop: StopFlag,
@@ -44,6 +46,7 @@ class Patrol:
         self._runner = runner
         self._inspector = inspector
         self._trainer = trainer
+        self._upkeep = upkeep
         self._poll_seconds = poll_seconds
         self._ring = ring
         self._stop = stop
@@ -85,7 +88,14 @@ class Patrol:
         try:
             self._runner.give_back_owed()  # before the reconciler takes it for the work of a crash
             self._tend()
-            return self._inspect() or self._runner.run_batch() or self._train()
+            return (
+                self._inspect()
+                or self._upkeep.repair_in_turn()
+                or self._runner.run_batch()
+                or self._upkeep.repair()
+                or self._upkeep.look_after_store()
+                or self._train()
+            )
         except Unavailable as error:
             log.warning("server_away", what="look", reason=str(error))
         except Exception:
@@ -104,7 +114,7 @@ class Patrol:
 
     def _serve(self) -> None:
         """All the work that goes before a training."""
-        while not self._stop.asked and (self._inspect() or self._runner.run_batch()):
+        while not self._stop.asked and (self._inspect() or self._runner.run_batch() or self._upkeep.repair()):
             self._tend()
 
     def _tend(self) -> None:
@@ -120,6 +130,7 @@ class Patrol:
             freed = training_leases.reclaim(session)
         try:
             self._trainer.tidy()
+            self._upkeep.tidy()
         except Unavailable as error:  # no reason to leave the work that there is
             log.warning("server_away", what="tidy", reason=str(error))
         if freed:

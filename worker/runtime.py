@@ -5,11 +5,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
-from services import catalog
+from services import catalog, losses
 from services.database import Database
 from services.errors import NotFound
+from services.losses import Reason, Subject
 from services.settings import Settings
-from services.storage import ObjectStore
+from services.storage import Corrupt, ObjectStore, generator_key
 from worker.devices import Device
 from worker.generator_cache import GeneratorCache, GeneratorFileAbsent
 from worker.synthesis.generator_file import GeneratorFileError, load_generator
@@ -120,6 +121,8 @@ class Runtime:
                 path = self._files.locate(sha256)
                 return load_generator(path, device=self.device.name, dtype=self.device.dtype)
             except (GeneratorFileAbsent, GeneratorFileError, OSError) as error:
+                if isinstance(error, GeneratorFileAbsent):
+                    self._note_lost(generator_id, sha256, error)
                 raise Unloadable(
                     "generator_unloadable", f"The generator {generator_id} cannot be loaded: {error}"
                 ) from error
@@ -148,6 +151,13 @@ class Runtime:
                 return reference_of(row), row.weights_sha256 or "", row.spec_sha256 or ""
         except NotFound as error:
             raise Unloadable("network_unknown", str(error)) from error
+
+    def _note_lost(self, generator_id: str, sha256: str, error: GeneratorFileAbsent) -> None:
+        """A worker that still has the file puts it again."""
+        reason: Reason = "damaged" if isinstance(error.__cause__, Corrupt) else "missing"
+        with self._database.session() as session:
+            subject = Subject("generator", generator_id)
+            losses.note(session, subject, generator_key(sha256), reason, "worker")
 
     def _generator_sha256(self, generator_id: str) -> str:
         try:

@@ -111,6 +111,21 @@ def test_nothing_is_ordered_by_whoever_reads(
     assert found == {"found_missing_by_read": 1}
 
 
+def test_losses_are_metrics(
+    anonymous: FlaskClient, database: Database, store: ObjectStore, digest: str
+) -> None:
+    def shown() -> list[str]:
+        return anonymous.get("/metrics").get_data(as_text=True).splitlines()
+
+    none = 'imago_objects_lost_total{found_by="read",reason="missing"} 0.0'
+    assert none in shown()  # from the beginning, so that rates can be computed
+    lose(store, _row(database, digest)["image_object"])
+    anonymous.get(f"/v1/visualizations/{digest}/image")
+    assert none.replace("0.0", "1.0") in shown()
+    assert 'imago_repairs_open{state="waiting"} 1.0' in shown()
+    assert "imago_objects_collected_total 0.0" in shown()
+
+
 @pytest.mark.parametrize("fault", ["500", "503", "cut", "closed"])
 def test_a_store_that_fails_for_a_moment_has_lost_nothing(
     start: Start, settings: Settings, database: Database, digest: str, fault: Fault

@@ -7,17 +7,34 @@ from sqlalchemy import text
 
 from infra.local.servers import Servers
 from services.database import Database
+from services.settings import Settings
+from services.storage import ObjectStore
 from tests.integration import scene
 from tests.own_settings import own_settings
 
 
 @pytest.fixture(scope="session")
-def shared_database(servers: Servers, migrated_template: str) -> Iterator[Database]:
+def shared_settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
     with own_settings(servers, migrated_template) as settings:
-        database = Database(settings.database_url)
-        scene.stage(database)
-        yield database
-        database.dispose()
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def shared_database(shared_settings: Settings) -> Iterator[Database]:
+    database = Database(shared_settings.database_url)
+    scene.stage(database)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def emptied(shared_settings: Settings) -> ObjectStore:
+    """The bucket beside the database of `staged`, with nothing in it."""
+    store = ObjectStore(shared_settings)
+    store.ensure_bucket()
+    for key in store.keys(""):
+        store.delete(key)
+    return store
 
 
 @pytest.fixture
@@ -34,6 +51,9 @@ def staged(shared_database: Database) -> Database:
             "trainings",
             "api_keys",
             "workers",
+            "work",
+            "tallies",
+            "collected",
         ):
             session.execute(text(f"DELETE FROM {table}"))
         session.execute(text("DELETE FROM networks WHERE id <> :id"), {"id": scene.NETWORK})

@@ -1,7 +1,8 @@
 """A small catalog, shorthands for what jobs and workers do, and the oracle that every scene must satisfy."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import text
 
@@ -10,8 +11,10 @@ from services.catalog import LayerRecord, RegisterNetwork
 from services.database import Database
 from services.jobs import JobRequest, JobView, Limits, Submission
 from services.leases import Claim, Failure, Finished
+from services.storage import Kind, ObjectStore
 from tests import oracle
 
+KINDS: tuple[Kind, ...] = get_args(Kind)
 NETWORK, GENERATOR = "tiny.random", "tiny-generator"
 LAYERS = (
     LayerRecord("features.0", "conv", 8, (4, 6), 3, 2),
@@ -83,6 +86,15 @@ def picture(digest: str) -> Finished:
         crop_box=[0, 0, 16, 16],
         provenance={"device": "test"},
     )
+
+
+def real_picture(store: ObjectStore, digest: str) -> Finished:
+    """A result whose objects are in the store, each its own."""
+    objects: dict[str, Any] = {
+        f"{kind}_object": store.put(kind, f"{kind} of {digest}".encode(), "application/octet-stream")
+        for kind in KINDS
+    }
+    return dataclasses.replace(picture(digest), **objects)
 
 
 def finish(database: Database, claimed: Claim, digests: Sequence[str] | None = None) -> set[str]:

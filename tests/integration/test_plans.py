@@ -4,18 +4,29 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import TextClause, event, text
 from sqlalchemy.orm import Session
 
 from infra.local.servers import Servers
-from services import jobs, leases, visualizations, workers
+from services import (
+    collection,
+    jobs,
+    leases,
+    losses,
+    scrubbing,
+    visualizations,
+    work,
+    workers,
+)
 from services.database import Database
+from services.losses import Subject
 from services.schema import Lane, State
 from tests.integration import scene
 from tests.integration.scene import claim, finish, picture, request, submit
 from tests.own_settings import own_settings
 
 ROWS = 100_000
+PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 LARGE = ("visualizations", "job_visualizations", "jobs", "leases")
 
 
@@ -47,7 +58,7 @@ _FILL = (
         '{scene.GENERATOR}', :recipe, i / 400, '1', lpad((i % 20)::text, 16, '0'),
         CASE WHEN i % 2 = 0 THEN 'interactive' ELSE 'bulk' END, i,
         CASE WHEN i % 5 < 2 THEN 'queued' ELSE 'done' END,
-        CASE WHEN i % 5 < 2 THEN NULL ELSE 'objects/x' END,
+        CASE WHEN i % 5 < 2 THEN NULL ELSE 'objects/' || i END,
         CASE WHEN i % 5 < 2 THEN NULL ELSE now() END
     FROM generate_series(1, :rows) AS i WHERE :recipe <> ''
     """,
@@ -73,7 +84,7 @@ def _plans(database: Database, act: Callable[[Session], object]) -> list[tuple[s
     def explain(
         connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
     ) -> None:
-        if not executemany and statement.lstrip().split(None, 1)[0] in ("SELECT", "UPDATE", "WITH"):
+        if not executemany and statement.lstrip().split(None, 1)[0] in PLANNED:
             beside = connection.connection.cursor()
             beside.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
             found.append((statement, beside.fetchone()[0][0]["Plan"]))
@@ -170,6 +181,54 @@ def test_a_later_page_starts_where_the_cursor_says(crowded: Database) -> None:
     assert any("ROW(network_id, layer, unit, digest) >" in node.get("Index Cond", "") for node in scans), (
         scans
     )
+
+
+def test_keeping_the_store_whole_finds_its_rows_by_index(crowded: Database) -> None:
+    with crowded.session() as session:
+        for stage in scrubbing.STAGES:
+            _assert_by_index(_explained(session, scrubbing._ROWS[stage], after="0", limit=100))
+    keys = [f"objects/{n}" for n in range(1000)]
+    acts: list[Callable[[Session], object]] = [
+        lambda session: collection.write_down(session, keys),
+        lambda session: collection.pointed_to(session, keys),
+        lambda session: losses.keys_of(session, Subject("visualization", "0" * 64)),
+    ]
+    for act in acts:
+        _assert_by_index(_plans(crowded, act))
+
+
+def test_work_is_claimed_in_its_order_however_much_there_is(crowded: Database) -> None:
+    fill = """
+        INSERT INTO work (kind, subject, not_before)
+        SELECT 'repair', 'visualization:' || i, now() + make_interval(secs => i - 100000)
+        FROM generate_series(1, 100000) AS i
+    """
+    with crowded.session() as session:
+        session.execute(text(fill))
+    with crowded.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE work"))
+    acts: list[Callable[[Session], object]] = [
+        lambda session: work.claim(session, "repair", "worker", limit=8, lease_seconds=60),
+        lambda session: work.renew(session, 1, lease_seconds=60),
+        lambda session: work.done(session, 1, ["visualization:1"]),
+        lambda session: work.release(session, 1),
+        work.reclaim,
+    ]
+    try:
+        for act in acts:
+            for statement, plan in _plans(crowded, act):
+                for node in _nodes(plan):
+                    assert (node["Node Type"], node.get("Relation Name")) != ("Seq Scan", "work"), statement
+    finally:
+        with crowded.session() as session:
+            session.execute(text("TRUNCATE work"))
+
+
+def _explained(
+    session: Session, statement: TextClause, **parameters: Any
+) -> list[tuple[str, dict[str, Any]]]:
+    explain = text("EXPLAIN (FORMAT JSON) " + statement.text)
+    return [(statement.text, session.execute(explain, parameters).scalar_one()[0]["Plan"])]
 
 
 def test_a_job_of_many_items_is_submitted_with_a_few_statements(crowded: Database) -> None:

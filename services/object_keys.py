@@ -1,0 +1,45 @@
+"""The names of objects: each ends in the SHA-256 of the object's bytes."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal["image", "crop", "code", "trace"]
+_SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensors", "trace": "npy"}
+_KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
+
+
+def key_of(kind: Kind, data: bytes) -> str:
+    """The key that these bytes have."""
+    name = hashlib.sha256(data).hexdigest()
+    return f"objects/{name[:2]}/{name}.{_SUFFIXES[kind]}"
+
+
+def generator_key(sha256: str) -> str:
+    """Where the file of a generator lies, by the SHA-256 of its bytes."""
+    return f"generators/{sha256}.safetensors"
+
+
+def training_key(id: str, fence: int, sha256: str, suffix: str) -> str:
+    """Where a file of a training lies. No two leases share a key, so a late worker can spoil nothing."""
+    return f"trainings/{id}/{fence}/{sha256}.{suffix}"
+
+
+def sha256_of_file(path: Path) -> str:
+    """64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_key(key: str) -> str:
+    """The SHA-256 that the object's bytes must have. Raises `ValueError` for what is no key."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{key!r} is not the key of an object")
+    return match[1]
+
+
+def is_key(key: str) -> bool:
+    """Whether an object of ours may have this name."""
+    return _KEY.fullmatch(key) is not None

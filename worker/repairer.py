@@ -1,0 +1,283 @@
+"""Making again what the store has lost: a look whether it really has, then the objects, then the row."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from services import losses, repairs, scrubbing, tallies, work
+from services.database import Database
+from services.errors import Unavailable
+from services.leases import Failure, Finished, Pulse, Work
+from services.losses import Subject
+from services.repairs import Irreparable, LostPicture
+from services.settings import Settings
+from services.storage import ObjectStore, generator_key
+from services.work import WorkClaim
+from worker.batch_runner import DEVICE_LOST_EXIT_CODE
+from worker.computation import Computed, DeviceLost, Made, compute, failure_of
+from worker.crash_points import crash_point
+from worker.encoding import encode
+from worker.generator_cache import local_file
+from worker.heartbeat import Interrupted, LeaseKeeper
+from worker.provenance import Provenance
+from worker.runtime import Runtime, Unloadable
+from worker.stopping import StopFlag
+from worker.storing import store_picture
+from worker.synthesis.ascent import Item, Picture, synthesize
+from worker.synthesis.techniques import parameters as technique_parameters
+
+REPAIRS_AT_ONCE = 8
+"""Things of one claim: few, since a worker that is killed is suspected of being killed by one of them."""
+LOOK_SECONDS = 1.0
+"""How often the database is asked whether someone waits."""
+AWAY_SECONDS = 30.0
+"""How long repairs rest when the store or the database does not answer."""
+AGAIN_SECONDS = 86_400.0
+"""What was given up is looked at this often, should the store have found it again."""
+log = structlog.get_logger()
+
+
+class MadeWay(Interrupted):
+    """Someone waits for a picture, and nobody for this one in particular."""
+
+
+class Repairer:
+    """Owned by the thread that works."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: ObjectStore,
+        runtime: Runtime,
+        provenance: Provenance,
+        settings: Settings,
+        worker_id: str,
+        stop: StopFlag,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._runtime = runtime
+        self._provenance = provenance
+        self._settings = settings
+        self._worker_id = worker_id
+        self._stop = stop
+
+    def repair_some(self) -> bool:
+        """Claim some of what was noted as lost and make it again; False if nothing is due.
+
+        Raises `Unavailable` when the database is away.
+        """
+        confirmed_at = time.monotonic()
+        with self._database.session() as session:
+            claim = work.claim(
+                session,
+                "repair",
+                self._worker_id,
+                limit=REPAIRS_AT_ONCE,
+                lease_seconds=self._settings.lease_seconds,
+            )
+        if claim is None:
+            return False
+        keeper = self._keeper(claim, confirmed_at)
+        with structlog.contextvars.bound_contextvars(repair=claim.fence):
+            keeper.start()
+            try:
+                self._repair(claim, keeper)
+            except Interrupted as reason:
+                log.info("repair_given_back", reason=type(reason).__name__)
+                self._give_back(claim)
+            except Unavailable as error:
+                log.warning("repair_given_back", reason=str(error))
+                self._give_back(claim, AWAY_SECONDS)
+            except DeviceLost as error:
+                log.critical("device_lost", error=str(error))
+                sys.stderr.flush()
+                os._exit(DEVICE_LOST_EXIT_CODE)
+            except BaseException as error:  # of third-party code too, which may raise SystemExit
+                log.exception("repair_failed")
+                message = f"{type(error).__name__}: {error}"[:500]
+                for task in claim.tasks:
+                    self._fail(claim, task.subject, "internal", message)
+            finally:
+                keeper.stop()
+        return True
+
+    def _repair(self, claim: WorkClaim, keeper: LeaseKeeper) -> None:
+        pictures: list[LostPicture] = []
+        for task in claim.tasks:
+            keeper.check()
+            subject = Subject.parse(task.subject)
+            if self._is_whole(subject):
+                self._strike(claim, task.subject, "repairs_unneeded")
+            elif subject.kind == "generator":
+                self._restore_generator(claim, subject)
+            elif task.given_up:
+                with self._database.session() as session:
+                    work.release(session, claim.fence, [task.subject], after_seconds=AGAIN_SECONDS)
+            elif subject.kind == "visualization":
+                try:
+                    with self._database.session() as session:
+                        pictures.append(repairs.picture(session, subject.id))
+                except Irreparable as error:
+                    self._fail(claim, task.subject, "irreparable", str(error), final=True)
+            else:
+                message = "What a training has left behind (its log, card and grids) cannot be made again."
+                self._fail(claim, task.subject, "irreparable", message, final=True)
+        batches: dict[str, list[LostPicture]] = {}
+        for picture in pictures:
+            batches.setdefault(picture.spec.batch_key, []).append(picture)
+        for batch in batches.values():
+            self._deliver(claim, self._make(batch, keeper))
+
+    def _is_whole(self, subject: Subject) -> bool:
+        """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
+        with self._database.session() as session:
+            keys = losses.keys_of(session, subject)
+        return all(scrubbing.fault_of(self._store, key) is None for key in keys)
+
+    def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper) -> Computed:
+        """Compute pictures of one network, layer, generator and recipe."""
+        spec = batch[0].spec
+        items = [
+            Work(picture.digest, picture.spec.unit, picture.spec.position, picture.spec.seed, 1)
+            for picture in batch
+        ]
+        parameters = technique_parameters(spec.recipe.technique, spec.recipe.parameters)
+        try:
+            network = self._runtime.network(spec.network, spec.network_sha256)
+            generator = self._runtime.generator(batch[0].generator)
+        except Unloadable as error:
+            again = error.code != "network_changed"
+            return Computed(failures=[Failure(item.digest, error.code, str(error), again) for item in items])
+        except Unavailable:
+            raise
+        except Exception as error:
+            return Computed(failures=[failure_of(item, error.with_traceback(None)) for item in items])
+        looked_at = time.monotonic()
+
+        def on_step(step: int) -> None:
+            nonlocal looked_at
+            if step == parameters.steps // 2:
+                crash_point("mid_repair")
+            keeper.step()
+            if time.monotonic() - looked_at > LOOK_SECONDS:
+                looked_at = time.monotonic()
+                self._make_way()
+
+        def ascend(items: Sequence[Work], group_size: int) -> list[Picture]:
+            with keeper.computing(item.digest for item in items):
+                return synthesize(
+                    network,
+                    generator,
+                    spec.layer,
+                    [Item(item.unit, item.seed, item.position) for item in items],
+                    parameters,
+                    on_step=on_step,
+                    device=self._runtime.device.name,
+                    group_size=group_size,
+                )
+
+        return compute(
+            items,
+            ascend,
+            group_size=self._runtime.device.group_size,
+            canceled=frozenset,
+            on_batch=lambda size, seconds: log.info(
+                "pictures_made_again", items=size, seconds=round(seconds, 3)
+            ),
+            on_out_of_memory=lambda group_size: self._runtime.let_go(),
+        )
+
+    def _make_way(self) -> None:
+        with suppress(Unavailable), self._database.session() as session:
+            if repairs.interactive_waits(session):
+                raise MadeWay
+
+    def _deliver(self, claim: WorkClaim, computed: Computed) -> None:
+        """Put the objects, then point to them. Raises `Unavailable`."""
+        results = []
+        for made in computed.made:
+            if made.picture.status == "unreachable":
+                computed.failures.append(_failure(made, "No gradient reached the code this time."))
+                continue
+            try:
+                results.append(self._store_picture(claim, made))
+            except ValueError as error:  # an activation that is no number
+                computed.failures.append(_failure(made, str(error)))
+        crash_point("repair_stored")
+        with self._database.session() as session:
+            accepted = repairs.replace(session, claim, results)
+        log.info("repaired", items=len(accepted), late=len(results) - len(accepted))
+        for failure in computed.failures:
+            subject = str(Subject("visualization", failure.digest))
+            self._fail(claim, subject, failure.code, failure.message, final=not failure.retryable)
+
+    def _store_picture(self, claim: WorkClaim, made: Made) -> Finished:
+        provenance = self._provenance.of(
+            lease_id=claim.fence,
+            batch_size=made.batch_size,
+            group_size=made.group_size,
+            seconds=made.seconds,
+            skipped_steps=made.picture.skipped_steps,
+        )
+        return store_picture(self._store, made, encode(made.picture), provenance | {"repaired": True})
+
+    def _restore_generator(self, claim: WorkClaim, subject: Subject) -> None:
+        """Put the file again, if this machine has it."""
+        with self._database.session() as session:
+            sha256 = repairs.generator_sha256(session, subject.id)
+        file = local_file(sha256, self._settings)
+        if file is None:
+            message = f"No worker that looked has the file {sha256}.safetensors of the generator any more."
+            self._fail(claim, str(subject), "irreparable", message)
+            return
+        key = generator_key(sha256)
+        self._store.put_file(key, file)
+        if scrubbing.fault_of(self._store, key) is None:
+            self._strike(claim, str(subject), "repaired")
+
+    def _strike(self, claim: WorkClaim, subject: str, tally: str) -> None:
+        with self._database.session() as session:
+            tallies.add(session, {tally: len(work.done(session, claim.fence, [subject]))})
+
+    def _fail(self, claim: WorkClaim, subject: str, code: str, message: str, *, final: bool = False) -> None:
+        log.warning("repair_failed", subject=subject, code=code, message=message)
+        try:
+            with self._database.session() as session:
+                given_up = work.fail(session, claim.fence, subject, code, message, final=final)
+                tallies.add(
+                    session, {"repairs_failed": given_up is not None, "repairs_given_up": bool(given_up)}
+                )
+        except Unavailable as error:
+            log.warning("release_failed", reason=str(error))  # its lease lapses
+
+    def _give_back(self, claim: WorkClaim, after_seconds: float = 0) -> None:
+        try:
+            with self._database.session() as session:
+                work.release(session, claim.fence, after_seconds=after_seconds)
+        except Unavailable as error:
+            log.warning("release_failed", reason=str(error))
+
+    def _keeper(self, claim: WorkClaim, confirmed_at: float) -> LeaseKeeper:
+        lease_seconds = self._settings.lease_seconds
+
+        def pulse(steps: int) -> Pulse:
+            with self._database.session() as session:
+                return Pulse(work.renew(session, claim.fence, lease_seconds=lease_seconds), frozenset())
+
+        return LeaseKeeper(
+            pulse,
+            lease_seconds=lease_seconds,
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+            confirmed_at=confirmed_at,
+            stop=self._stop,
+        )
+
+
+def _failure(made: Made, message: str) -> Failure:
+    return Failure(made.work.digest, "not_made", message, retryable=True)
