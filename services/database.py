@@ -60,6 +60,13 @@ class Database:
         except sa.exc.TimeoutError as error:
             raise Unavailable("database", "All connections are in use.") from error
 
+    @contextmanager
+    def patient_session(self) -> Iterator[Session]:
+        """As `session`, but it may stay idle for as long as it takes."""
+        with self.session() as session:
+            session.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            yield session
+
     def ping(self) -> None:
         """Return when the database answers and its schema is the newest. Raises `Unavailable`."""
         with self.session() as session:
@@ -87,6 +94,22 @@ def migrate(url: str) -> None:
             alembic.command.upgrade(_configuration(connection), "head")
     except OperationalError as error:
         raise Unavailable("database", str(error.orig).strip().split("\n")[0]) from error
+
+
+def move_to(connection: sa.Connection, revision: str) -> None:
+    """Bring the schema to a revision, up or down, in the connection's transaction; `head` is the newest and
+    `base` is without any table."""
+    configuration = _configuration(connection)
+    at = MigrationContext.configure(connection).get_current_revision()
+    if revision == "base" or (revision != "head" and at is not None and at > revision):
+        alembic.command.downgrade(configuration, revision)
+    else:
+        alembic.command.upgrade(configuration, revision)
+
+
+def has_revision(revision: str) -> bool:
+    """Whether this release knows the revision."""
+    return revision in {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
 
 
 def check_migrations(url: str) -> None:

@@ -36,10 +36,17 @@ def stage(database: Database) -> None:
     """Fill the catalog: one network that is ready, one generator that is the default."""
     with database.session() as session:
         catalog.register_network(session, RegisterNetwork(id=NETWORK))
-        catalog.record_inspection(
+    inspect_again(database)
+    with database.session() as session:
+        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
+
+
+def inspect_again(database: Database) -> None:
+    """The network, as an inspection finds it each time."""
+    with database.session() as session:
+        assert catalog.record_inspection(
             session, NETWORK, weights_sha256=WEIGHTS, preprocessing={"size": 32}, labels=LABELS, layers=LAYERS
         )
-        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
 
 
 def request(units: Any = "0-3", layer: str = "classifier", **rest: Any) -> JobRequest:
