@@ -40,6 +40,16 @@ class Database:
         )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
 
+    @classmethod
+    @contextmanager
+    def opened(cls, url: str, *, pool_size: int = 10) -> Iterator["Database"]:
+        """A pool for the time of a command."""
+        database = cls(url, pool_size=pool_size)
+        try:
+            yield database
+        finally:
+            database.dispose()
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """One transaction: committed when the block ends, rolled back when it raises.

@@ -1,0 +1,41 @@
+"""`python -m infra.admin COMMAND`: for whoever runs an imago, on a machine that has its settings."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from infra import backup, restore, scrub
+from infra.archive import ArchiveError
+from services.errors import ImagoError
+from services.settings import Settings, SettingsError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m infra.admin", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    saving = commands.add_parser("backup", help="copy database and store into a folder")
+    saving.add_argument(
+        "folder", type=Path, help="made if it is not there; a backup that was cut off goes on"
+    )
+    bringing = commands.add_parser("restore", help="fill an empty database and store from a backup")
+    bringing.add_argument("folder", type=Path, help="what `backup` has written")
+    scrubbing = commands.add_parser("scrub", help="compare all objects with their hashes now")
+    scrubbing.add_argument("--collect", action="store_true", help="also remove what nothing points to")
+    given = parser.parse_args()
+    run: dict[str, Callable[[Settings], int]] = {
+        "backup": lambda settings: backup.back_up(settings, given.folder),
+        "restore": lambda settings: restore.restore(settings, given.folder),
+        "scrub": lambda settings: scrub.scrub_everything(settings, collect=given.collect),
+    }
+    try:
+        return run[given.command](Settings())
+    except (ImagoError, SettingsError, ArchiveError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
