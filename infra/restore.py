@@ -19,7 +19,7 @@ from infra.archive import Archive, ArchiveError, Manifest, chunks
 from services import leases, training_leases, work
 from services.database import Database, has_revision, move_to
 from services.settings import Settings
-from services.storage import ObjectStore, sha256_of_key
+from services.storage import PROBES, ObjectStore, sha256_of_key
 
 _PUTS_AT_ONCE = 8
 _CHUNK = 1000
@@ -83,7 +83,7 @@ def _refuse_objects(store: ObjectStore, archive: Archive) -> None:
     while True:
         found, _ = store.list("", after, _CHUNK)
         for entry in found:
-            if not archive.object_path(entry.key).is_file():
+            if not entry.key.startswith(PROBES) and not archive.object_path(entry.key).is_file():
                 raise ArchiveError(
                     f"The bucket is not empty: it has {entry.key!r}, which is not of this backup."
                     " Nothing was changed. Restore into a bucket of its own."

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ResponseMetadataTypeDef
 
 __all__ = [
+    "PROBES",
     "Corrupt",
     "Kind",
     "Listed",
@@ -42,7 +43,9 @@ __all__ = [
 _CHUNK = 64 * 1024
 _HELD_IN_MEMORY = 1024 * 1024
 _MAX_PRESIGN_SECONDS = 900
-_PROBE = "probes/store"
+PROBES = "probes/"
+"""Below this lies what only shows that writing works."""
+_PROBE = f"{PROBES}store"
 
 
 class Corrupt(ImagoError):
