@@ -17,7 +17,7 @@ from services.repairs import Irreparable, LostPicture
 from services.settings import Settings
 from services.storage import ObjectStore, generator_key
 from services.work import WorkClaim
-from worker.batch_runner import DEVICE_LOST_EXIT_CODE
+from worker.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.computation import Computed, DeviceLost, Made, compute, failure_of
 from worker.crash_points import crash_point
 from worker.encoding import encode
