@@ -76,7 +76,7 @@ class Child:
     def shut_down(self) -> None:
         """Called on the way out. Returns when everything is given back, or time is up."""
         self._ask()
-        if self._ready.is_set():
+        if self._ready.is_set() or self._registered:
             self._thread.join(self._stop.seconds_left + self._last_seconds)
 
     def _ask(self) -> None:
@@ -103,9 +103,9 @@ class Child:
     def _abandon(self) -> None:
         """Give back what is in hand, which nobody else will now."""
         if self._runner is not None and self._trainer is not None and self._inspector is not None:
-            self._inspector.abandon()
-            self._trainer.abandon()
             self._runner.abandon()
+            self._trainer.abandon()
+            self._inspector.abandon()
             self._sign_off()
 
     def _work(self) -> None:
