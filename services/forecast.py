@@ -32,18 +32,16 @@ _MORE_JOBS = text("""
 """)
 _HELD = text("""
     WITH held AS MATERIALIZED (
-        SELECT digest, lease_id, batch_key FROM visualizations
+        SELECT digest, lease_id, batch_key, lane FROM visualizations
         WHERE lease_id IS NOT NULL AND state = 'leased'
     )
-    SELECT held.lease_id, held.batch_key, jv.job_id, count(*) AS items
+    SELECT held.lease_id, held.batch_key, max(held.lane) AS lane, jv.job_id, count(*) AS items
     FROM held LEFT JOIN job_visualizations jv ON jv.digest = held.digest
     GROUP BY held.lease_id, held.batch_key, jv.job_id
 """)
 _LEASES = text("""
-    SELECT leases.id, leases.items, workers.device,
-        extract(epoch FROM clock_timestamp() - leases.created_at)::float AS elapsed,
-        EXISTS (SELECT FROM leases later WHERE later.id > leases.id AND later.worker_id = leases.worker_id)
-            AS delivered
+    SELECT leases.id, leases.items, leases.worker_id, workers.device,
+        extract(epoch FROM clock_timestamp() - leases.created_at)::float AS elapsed
     FROM leases JOIN workers ON workers.id = leases.worker_id
     WHERE leases.id = ANY(CAST(:ids AS bigint[]))
 """)
@@ -82,11 +80,11 @@ def read(session: Session) -> Queue:
     jobs = [Waiting(row.id, Lane(row.lane), row.turn, row.unended, _parts(row.parts)) for row in rows]
     kinds = {key: kind for row in rows if row.parts for key, kind in _kinds(row.parts).items()}
     workers = {row.device: row.workers for row in session.execute(_WORKERS, {"lost": LOST_AFTER_SECONDS})}
-    found = _held(session)
+    found = session.execute(_HELD).all()
     held: Counter[str] = Counter()
-    for _, _, job_id, items in found:
-        if job_id is not None:
-            held[job_id] += items
+    for row in found:
+        if row.job_id is not None:
+            held[row.job_id] += row.items
     batches = _batches(session, found, kinds)
     devices = sorted({*workers, *(batch.device for batch in batches)})
     known = costs.read(session, kinds.values(), devices)
@@ -110,23 +108,30 @@ def _parts(parts: Mapping[str, Any] | None) -> list[Part]:
     return [Part(kinds[key], items) for key, items in parts["runs"]]
 
 
-def _held(session: Session) -> list[tuple[int, str, str | None, int]]:
-    return [(row.lease_id, row.batch_key, row.job_id, row.items) for row in session.execute(_HELD)]
-
-
-def _batches(
-    session: Session, held: Sequence[tuple[int, str, str | None, int]], kinds: Mapping[str, Kind]
-) -> list[Batch]:
+def _batches(session: Session, held: Sequence[Any], kinds: Mapping[str, Kind]) -> list[Batch]:
     mine: dict[int, dict[str, int]] = {}
-    keys: dict[int, str] = {}
-    for lease_id, batch_key, job_id, items in held:
-        keys[lease_id] = batch_key
-        if job_id is not None:
-            mine.setdefault(lease_id, {})[job_id] = items
-    if not keys:
+    of_lease: dict[int, Any] = {}
+    for row in held:
+        of_lease[row.lease_id] = row
+        if row.job_id is not None:
+            mine.setdefault(row.lease_id, {})[row.job_id] = row.items
+    if not of_lease:
         return []
+    leases = session.execute(_LEASES, {"ids": list(of_lease)}).all()
+    # Who claims again in a lane has computed the batch before; a batch of the other lane is interrupted.
+    newest: dict[tuple[str, str], int] = {}
+    for lease in leases:
+        of_lane = lease.worker_id, of_lease[lease.id].lane
+        newest[of_lane] = max(newest.get(of_lane, 0), lease.id)
     return [
-        Batch(kinds[keys[row.id]], row.device, row.items, row.elapsed, row.delivered, mine.get(row.id, {}))
-        for row in session.execute(_LEASES, {"ids": list(keys)})
-        if keys[row.id] in kinds
+        Batch(
+            kinds[of_lease[lease.id].batch_key],
+            lease.device,
+            lease.items,
+            lease.elapsed,
+            lease.id < newest[lease.worker_id, of_lease[lease.id].lane],
+            mine.get(lease.id, {}),
+        )
+        for lease in leases
+        if of_lease[lease.id].batch_key in kinds
     ]
