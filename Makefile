@@ -8,7 +8,7 @@ LOCAL = $(BIN)/python -m infra.local
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo up down status test test-unit lint format check openapi sweep-networks train-default soak lock pin-images clean
+.PHONY: help venv demo up down status test test-unit fuzz lint format check openapi sweep-networks train-default soak lock pin-images clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ check: lint ## lint, and whether openapi.json and the migrations say what the co
 openapi: $(INSTALLED) ## write openapi.json anew
 	$(BIN)/python -m api openapi > openapi.json.new
 	mv openapi.json.new openapi.json
+
+FUZZ ?=
+
+fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cases 20000 --seed 7"
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
 bench-%: $(INSTALLED) ## run benchmarks/%.py (bench-service, …)
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)

@@ -43,6 +43,8 @@ SERVERS = [
     {"url": "http://127.0.0.1:8000", "description": "A service of one's own, as `make up` starts it."},
 ]
 _JSON = "application/json"
+_NAMES = {"network", "generator"}
+"""Parameters of a query that name what may not be there."""
 
 
 @lru_cache(maxsize=4)
@@ -163,11 +165,14 @@ def _failures(method: str, operation: Operation) -> Iterator[ProblemType]:
         yield problem_types.UNAUTHENTICATED
     if scope not in (None, "authenticated"):
         yield problem_types.FORBIDDEN
-    if "path" in models or "network" in models.get("query", ProblemDocument).model_fields:
+    if "path" in models or _NAMES & models.get("query", ProblemDocument).model_fields.keys():
         yield problem_types.NOT_FOUND
     if method != "get":
         yield problem_types.CONFLICT
     yield from (
+        problem_types.REQUEST_TIMEOUT,
+        problem_types.TARGET_TOO_LONG,
+        problem_types.HEADERS_TOO_LARGE,
         problem_types.NOT_ACCEPTABLE,
         problem_types.INVALID,
         problem_types.INTERNAL,

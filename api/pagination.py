@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from api.rendering import json_response
-from api.schemas.base import Page
+from api.schemas.base import Page, PageQuery
 from services import paging
+from services.errors import Invalid
 
 View = TypeVar("View")
 Shown = TypeVar("Shown")
@@ -29,3 +30,9 @@ def page_response(
     shown = model(data=[render(entry) for entry in page.data], next_cursor=page.next_cursor)
     links = {"Link": f'<{next_path(page.next_cursor)}>; rel="next"'} if page.next_cursor else {}
     return json_response(shown, headers=links)
+
+
+def only_page(query: PageQuery) -> None:
+    """For lists that are one page. Raises `Invalid` for a cursor: none was ever given out."""
+    if query.cursor is not None:
+        raise Invalid.field("/cursor", "must be left out: this list is one page")

@@ -5,6 +5,7 @@ from flask import Response
 from api.auth import requires
 from api.caching import BRIEF, conditional
 from api.operation import ApiBlueprint, Tag
+from api.pagination import only_page
 from api.rendering import json_response
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.presets import Preset, PresetPage, PresetPath
@@ -20,6 +21,7 @@ blueprint = ApiBlueprint("presets", __name__, url_prefix="/v1/presets", tag=TAG)
 @requires("read")
 def list_presets(query: PageQuery) -> Response:
     """List the presets. There are few: all are on one page."""
+    only_page(query)
     page = PresetPage(data=[Preset.of(id, preset) for id, preset in PRESETS.items()], next_cursor=None)
     return conditional(json_response(page), BRIEF)
 

@@ -6,6 +6,7 @@ from api.auth import requires
 from api.caching import REVALIDATE, conditional
 from api.context import context
 from api.operation import ApiBlueprint, Tag
+from api.pagination import only_page
 from api.rendering import json_response
 from api.schemas.techniques import (
     Technique,
@@ -27,6 +28,7 @@ blueprint = ApiBlueprint("techniques", __name__, url_prefix="/v1/techniques", ta
 @requires("read")
 def list_techniques(query: TechniqueListQuery) -> Response:
     """List the techniques. There are few: all are on one page."""
+    only_page(query)
     generator = _generator(query.generator)
     shown = [Technique.of(id, model, generator) for id, model in TECHNIQUES.items()]
     return conditional(json_response(TechniquePage(data=shown, next_cursor=None)), REVALIDATE)

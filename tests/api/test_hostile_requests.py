@@ -167,6 +167,8 @@ def forged(*parts: object) -> str:
         ("/v1/visualizations", forged("visualizations", "a", "b", 2**80, "c")),
         ("/v1/visualizations", encode_cursor("jobs", ["job_1"])),
         ("/v1/visualizations", "ä"),
+        ("/v1/presets", "ä"),
+        ("/v1/techniques", encode_cursor("techniques", ["dgn-am"])),
     ],
 )
 def test_a_forged_cursor_is_refused(client: FlaskClient, path: str, cursor: str) -> None:
