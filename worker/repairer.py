@@ -250,9 +250,8 @@ class Repairer:
         try:
             with self._database.session() as session:
                 given_up = work.fail(session, claim.fence, subject, code, message, final=final)
-                tallies.add(
-                    session, {"repairs_failed": given_up is not None, "repairs_given_up": bool(given_up)}
-                )
+                if given_up is not None:
+                    tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
         except Unavailable as error:
             log.warning("release_failed", reason=str(error))  # its lease lapses
 
