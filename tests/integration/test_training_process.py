@@ -1,3 +1,4 @@
+import argparse
 import itertools
 import os
 import signal
@@ -10,10 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from services.settings import Settings
 from services.training_request import TrainingRequest
+from worker.training.arguments import build_parser
 from worker.training_process import (
     TrainingProcess,
     prepare_arguments,
+    reading_arguments,
     resume_arguments,
     train_arguments,
 )
@@ -105,6 +109,20 @@ def test_what_was_not_asked_for_is_left_to_the_command() -> None:
         "--warm-start",
     ):
         assert option not in arguments
+
+
+def test_a_worker_says_what_its_trainings_may_read(tmp_path: Path) -> None:
+    settings = Settings(
+        database_url="postgresql://x", broker_url="redis://x", s3_endpoint_url="http://x",
+        s3_access_key="x", s3_secret_key="x", data_root=tmp_path, largest_picture_mib=3,
+    )  # fmt: skip
+    command = [*train_arguments(request(), [str(tmp_path)], "run"), *reading_arguments(settings)]
+    given = build_parser(dict.fromkeys(("train", "resume", "export", "bounds"), _nothing)).parse_args(command)
+    assert (given.data_root, given.largest_picture, given.largest_archive) == (tmp_path, 3, 64)
+
+
+def _nothing(options: argparse.Namespace, arguments: list[str]) -> int:
+    return 0
 
 
 def test_its_last_words_are_the_reason(tmp_path: Path) -> None:

@@ -247,10 +247,10 @@ def encode(squares: np.ndarray, encoder: Encoder) -> np.ndarray:
 
 
 def encoded_batches(
-    pictures: Iterable[RawPicture], encoder: Encoder, left_out: LeftOut
+    pictures: Iterable[RawPicture], encoder: Encoder, left_out: LeftOut | None = None
 ) -> Iterator[np.ndarray]:
     """The codes of all pictures that can be decoded, batch by batch; `left_out` gets the others."""
-    size = encoder.input_size
+    size, left_out = encoder.input_size, left_out or LeftOut()
     squares = (_squares(picture, size, size, left_out) for picture in pictures)
     batches = _batches(square for square in squares if square is not None)
     stacked = (np.stack([square.encoded for square in batch]) for batch in batches)

@@ -71,6 +71,20 @@ def test_a_dark_grey_of_16_bits_stays_dark_and_one_that_counts_from_white_is_tur
     assert inverted[-1, -1, 0] == 0
 
 
+def test_integers_of_32_bits_are_seen_from_their_least_to_their_greatest_value() -> None:
+    signed = np.linspace(-(2**31), 2**31 - 1, 256).astype(np.int32).reshape(16, 16)
+    content = _file(Image.fromarray(signed), "TIFF")
+    expected = np.arange(256).reshape(16, 16)
+    assert np.abs(_pixels(content)[..., 0] - expected).max() <= 1
+    # The same file, whose sample format (tag 339, one short) says that its numbers have no sign.
+    tag = struct.pack("<HHIH", 339, 3, 1, 2)
+    assert content.count(tag) == 1
+    unsigned = content.replace(tag, struct.pack("<HHIH", 339, 3, 1, 1)).replace(
+        signed.tobytes(), np.linspace(0, 2**32 - 1, 256).astype(np.uint32).tobytes()
+    )
+    assert np.abs(_pixels(unsigned)[..., 0] - expected).max() <= 1
+
+
 @pytest.mark.parametrize(
     ("least", "greatest", "seen"),
     [
