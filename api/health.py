@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
+import structlog
 from flask import Blueprint, Response, jsonify
 
 from api import problem_types
@@ -16,6 +17,7 @@ from services.errors import Unavailable
 CHECK_SECONDS = 5.0
 """A check that takes longer counts as failed: whoever asks has a timeout too."""
 
+log = structlog.get_logger(__name__)
 blueprint = Blueprint("health", __name__)
 
 
@@ -56,7 +58,8 @@ def _timed(check: Callable[[], None]) -> dict[str, Any]:
         check()
         failure: dict[str, Any] = {}
     except Unavailable as error:
-        failure = {"detail": str(error)}
+        log.warning("not_ready", reason=str(error))
+        failure = {"detail": error.for_anyone}
     return {"ok": not failure, "milliseconds": round((time.perf_counter() - started) * 1000, 1), **failure}
 
 

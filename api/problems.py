@@ -125,7 +125,9 @@ def _problem_for(error: ImagoError) -> Problem:
             return Problem(problem_types.FORBIDDEN, str(error))
         case Unavailable():
             log.warning("service_unavailable", reason=str(error))
-            return Problem(problem_types.UNAVAILABLE, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
+            return Problem(
+                problem_types.UNAVAILABLE, error.for_anyone, headers={"Retry-After": str(RETRY_SECONDS)}
+            )
         case _:
             log.error("domain_error_without_problem_type", error=type(error).__name__, exc_info=error)
             return Problem(problem_types.INTERNAL, "An unexpected error occurred.")

@@ -51,4 +51,6 @@ def guard(session: Session, keys: Collection[str], since: datetime | None = None
     """`enter`, and raise `Unavailable` if any of the keys may be gone: the caller puts them again."""
     enter(session)
     if doomed(session, keys, since):
-        raise Unavailable("object store", "It is removing an unused object of the same name; this passes.")
+        raise Unavailable(
+            "object store", advice="It is removing an unused object of the same name; this passes."
+        )

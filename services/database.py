@@ -68,7 +68,7 @@ class Database:
                 raise
             raise Invalid.field("", "a text holds the character NUL, which cannot be stored") from error
         except sa.exc.TimeoutError as error:
-            raise Unavailable("database", "All connections are in use.") from error
+            raise Unavailable("database", advice="All connections are in use.") from error
 
     @contextmanager
     def patient_session(self) -> Iterator[Session]:
@@ -84,7 +84,7 @@ class Database:
         wanted = ScriptDirectory(str(_MIGRATIONS)).get_heads()
         if set(at) != set(wanted):
             raise Unavailable(
-                "database", f"Its schema is {', '.join(at) or 'empty'}, {', '.join(wanted)} is needed."
+                "database", advice=f"Its schema is {', '.join(at) or 'empty'}, {', '.join(wanted)} is needed."
             )
 
     def dispose(self) -> None:

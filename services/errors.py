@@ -55,13 +55,18 @@ class Forbidden(ImagoError):
 
 
 class Unavailable(ImagoError):
-    """A server that is needed does not do its part; the same request may succeed later."""
+    """A server that is needed does not do its part; the same request may succeed later.
+
+    `reason` is for the operator: drivers name hosts, ports and users in it. `advice` is for anyone.
+    """
 
     verdict = "does not answer"
 
-    def __init__(self, what: str, reason: str = "") -> None:
+    def __init__(self, what: str, reason: str = "", *, advice: str = "") -> None:
         self.what = what
-        super().__init__(f"The {what} {self.verdict}." + (f" {reason}" if reason else ""))
+        self.for_anyone = " ".join(filter(None, (f"The {what} {self.verdict}.", advice)))
+        """What may be told to whoever asks."""
+        super().__init__(" ".join(filter(None, (self.for_anyone, reason))))
 
 
 class Refused(Unavailable):

@@ -39,7 +39,9 @@ def _meant(error: ClientError, key: str) -> NotFound | Unavailable:
     ahead = _seconds_ahead(about.get("HTTPHeaders", {}).get("date"))
     if code in _OF_THE_TIME or (status in (400, 401, 403) and abs(ahead) > _TOLERATED_SECONDS):
         how = f"{abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'}"
-        return ClockOff(WHAT, f"This machine's clock is {how} the store's; set the one that is wrong (NTP).")
+        return ClockOff(
+            WHAT, advice=f"This machine's clock is {how} the store's; set the one that is wrong (NTP)."
+        )
     if 400 <= status < 500:
         return Refused(WHAT, f"It says {code or error}.")
     return Unavailable(WHAT, f"It says {code or error}.")

@@ -8,13 +8,24 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services import catalog
+from services import catalog, progress
+from services.cost_model import Seconds
 from services.errors import Invalid, NotFound
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.recipes import Recipe
-from services.schema import GeneratorRow, Lane, RecipeRow, State, VisualizationRow
+from services.schema import (
+    LIVE_JOBS,
+    GeneratorRow,
+    JobRow,
+    JobVisualizationRow,
+    Lane,
+    RecipeRow,
+    State,
+    VisualizationRow,
+)
 from services.spec import Spec
 
+_JOBS_LOOKED_AT = 5
 _KEY = (
     VisualizationRow.network_id,
     VisualizationRow.layer,
@@ -226,3 +237,18 @@ def _view(row: VisualizationRow, spec: Spec, labels: Sequence[str]) -> Visualiza
         row.created_at,
         row.finished_at,
     )
+
+
+def eta(session: Session, digest: str) -> Seconds | None:
+    """When the picture will be there at the latest, with the first of the jobs that want it; None where
+    nothing tells it. Looks at a few of those jobs only.
+    """
+    wanted = (
+        sa.select(JobRow)
+        .join(JobVisualizationRow, JobVisualizationRow.job_id == JobRow.id)
+        .where(JobVisualizationRow.digest == digest, JobRow.state.in_(LIVE_JOBS))
+        .order_by(JobRow.lane == Lane.BULK, JobRow.turn)
+        .limit(_JOBS_LOOKED_AT)
+    )
+    found = [view.eta for view in progress.views(session, session.scalars(wanted).all()) if view.eta]
+    return min(found, key=lambda eta: eta.likely) if found else None

@@ -10,9 +10,9 @@ from api.context import context
 from api.operation import ApiBlueprint, Tag
 from api.pagination import page_response
 from api.rendering import REMOVED, json_response, removed
+from api.retrying import seconds_until_progress
 from api.schemas.base import NoQuery
 from api.schemas.jobs import (
-    RETRY_SECONDS,
     Job,
     JobListQuery,
     JobPage,
@@ -69,7 +69,7 @@ def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Response:
     found = _wait(_get(path.job), header)
     response = json_response(Job.of(found), headers={"Vary": "Prefer"})
     if not found.ended:
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        response.headers["Retry-After"] = str(seconds_until_progress(found.eta))
     return conditional(response, REVALIDATE)
 
 
@@ -139,4 +139,6 @@ def _wait(job: JobView, header: PreferHeaders) -> JobView:
 def _as_it_stands(job: JobView) -> Response:
     if job.ended:
         return json_response(Job.of(job))
-    return json_response(Job.of(job), HTTPStatus.ACCEPTED, {"Retry-After": str(RETRY_SECONDS)})
+    return json_response(
+        Job.of(job), HTTPStatus.ACCEPTED, {"Retry-After": str(seconds_until_progress(job.eta))}
+    )

@@ -1,5 +1,7 @@
 """Visualizations: search, one in full, and its bytes. And units, which are seen through theirs."""
 
+from collections.abc import Sequence
+
 from flask import Response
 
 from api import problem_types
@@ -13,8 +15,8 @@ from api.paths import visualization_path
 from api.problems import Problem
 from api.rendering import json_response
 from api.resources.networks import TAG as NETWORKS_TAG
+from api.retrying import retry_after
 from api.schemas.base import NoQuery
-from api.schemas.jobs import RETRY_SECONDS
 from api.schemas.networks import UnitPath
 from api.schemas.visualizations import (
     DigestPath,
@@ -72,7 +74,7 @@ def get_visualization(path: DigestPath, query: NoQuery) -> Response:
         labels = catalog.get_network(session, found.spec.network).labels
     response = json_response(Visualization.of(found, labels))
     if found.state in (State.QUEUED, State.LEASED):
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        response.headers.update(retry_after(context().database, found.digest))
     if found.state != State.DONE:
         return conditional(response, REVALIDATE)
     keep(BRIEF.seconds)
@@ -137,7 +139,7 @@ def get_unit_image(path: UnitPath, query: ImageQuery) -> Response:
             page = visualizations.search(
                 session, network=path.network, layer=path.layer, unit=path.unit, limit=SHOWN_OF_A_UNIT
             )
-            raise _no_picture_of(path, [entry.state for entry in page.data])
+            raise _no_picture_of(path, page.data)
     key = found.crop_object if query.view == "crop" else None
     key = key or found.image_object
     assert key is not None
@@ -168,21 +170,22 @@ def _with_picture(digest: str) -> visualizations.Objects:
     raise Problem(
         problem_types.NO_PICTURE,
         details[found.state],
-        headers={"Retry-After": str(RETRY_SECONDS)} if coming else {},
+        headers=retry_after(context().database, found.digest) if coming else {},
         members={"state": found.state, "error": error.model_dump() if error else None},
     )
 
 
-def _no_picture_of(path: UnitPath, states: list[State]) -> Problem:
-    coming = State.QUEUED in states or State.LEASED in states
+def _no_picture_of(path: UnitPath, known: Sequence[visualizations.Visualization]) -> Problem:
+    coming = [entry for entry in known if entry.state in (State.QUEUED, State.LEASED)]
     what = f"{path.network}/{path.layer}/{path.unit}"
     if coming:
         detail = f"A picture of {what} is on its way."
-    elif states:
-        detail = f"There is no picture of {what}; its visualizations are {', '.join(sorted(set(states)))}."
+    elif known:
+        states = ", ".join(sorted({entry.state for entry in known}))
+        detail = f"There is no picture of {what}; its visualizations are {states}."
     else:
         detail = f"Nobody has asked for a picture of {what} yet; POST /v1/jobs does."
-    headers = {"Retry-After": str(RETRY_SECONDS)} if coming else {}
+    headers = retry_after(context().database, coming[0].digest) if coming else {}
     return Problem(problem_types.NO_PICTURE, detail, headers=headers)
 
 

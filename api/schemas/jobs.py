@@ -21,9 +21,6 @@ from api.waiting import readable
 from services import jobs
 from services.schema import JobState, Lane
 
-RETRY_SECONDS = 2
-"""How soon it makes sense to look at a job again that has not ended."""
-
 
 class JobPath(RequestModel):
     job: Name = Field(description="Id of a job.")

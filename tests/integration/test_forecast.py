@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import event
 
-from services import costs, jobs, leases, workers
+from services import costs, jobs, leases, visualizations, workers
 from services.cost_model import Seconds
 from services.database import Database
 from services.leases import Claim
@@ -161,3 +161,19 @@ def test_a_job_that_ended_is_asked_about_without_looking_at_the_queue(staged: Da
     id = submit(staged, request("0-3")).job.id
     finish(staged, claim(staged))
     assert scene.job(staged, id).eta is None
+
+
+def test_a_picture_is_told_by_the_first_of_the_jobs_that_want_it(staged: Database) -> None:
+    register(staged, "worker-1")
+    learn(staged, "classifier")
+    first = submit(staged, request("0-99")).job.id
+    last = submit(staged, request("99-199", lane="bulk")).job.id
+    with staged.session() as session:
+        shared, late = (jobs.items(session, last, limit=2).data[i].digest for i in (0, 1))
+        soon, far = (visualizations.eta(session, digest) for digest in (shared, late))
+        assert visualizations.eta(session, "0" * 64) is None
+    assert soon is not None
+    assert far is not None
+    assert soon.likely == pytest.approx(eta(staged, first).likely, rel=0.01)
+    assert far.likely == pytest.approx(eta(staged, last).likely, rel=0.01)
+    assert far.likely > soon.likely
