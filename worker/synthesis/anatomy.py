@@ -7,7 +7,6 @@ gradient reaches them, and whether the network answers a picture the same way ea
 import math
 import threading
 from dataclasses import dataclass, replace
-from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -82,8 +81,8 @@ def anatomy(module: nn.Module, input_size: int) -> Anatomy:
 
 
 class _Look:
-    """A few runs on two test pictures: b and a together, and a alone with its gradient; if the two make
-    another thing of a, more of them."""
+    """A few runs on two test pictures: b and a together, a alone with its gradient, and b alone; if they make
+    another thing of one of the two, or draw random numbers, more of them."""
 
     def __init__(self, module: nn.Module, input_size: int) -> None:
         self._pictures = test_pictures(module, input_size)
@@ -92,12 +91,13 @@ class _Look:
         self._lineage = Lineage()
 
     def anatomy(self) -> Anatomy:
-        a = self._pictures[1:]
+        b, a = self._pictures[:1], self._pictures[1:]
         with self._watched.watching():
             with torch.no_grad():
                 both = self._trace()
             alone, reached = self._alone(a)
-            flaw = find_flaw(both, alone, partial(self._look_only, torch.cat([a, a])))
+            other = self._look_only(b) if alone is not None else None
+            flaw = find_flaw(both, (other, alone), self._twice)
         scores = find_scores(both.result)
         cut_off = frozenset(self._layers) - reached
         output, no_output = self._output(both, alone, scores, cut_off)
@@ -166,6 +166,10 @@ class _Look:
     @torch.no_grad()
     def _look_only(self, pictures: Tensor) -> Run:
         return self._look(pictures)
+
+    def _twice(self, place: int) -> Run:
+        picture = self._pictures[place : place + 1]
+        return self._look_only(torch.cat([picture, picture]))
 
     def _alone(self, a: Tensor) -> tuple[Run | None, frozenset[str]]:
         """The run on one picture, or None if the network runs on no less than two, and the layers that a

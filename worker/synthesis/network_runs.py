@@ -1,11 +1,13 @@
 """Running a network on test pictures while its layers are watched."""
 
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -33,6 +35,8 @@ class Run:
     samples: dict[str, Tensor] = field(default_factory=dict)
     dropped_batch: bool = False
     """Whether layers gave [C] for one picture, after a bare squeeze."""
+    drawn: frozenset[str] = frozenset()
+    """Whose random numbers were drawn meanwhile: of torch, random and numpy."""
 
 
 Note = Callable[[str, nn.Module, Inputs, Tensor], None]
@@ -56,6 +60,7 @@ class Watched:
     def run(self, pictures: Tensor, note: Note, seen: Run) -> None:
         """Run the network on its own copy of `pictures` [N, 3, S, S]. Raises `CannotRun`."""
         self._note = note
+        before = _states_of_chance(pictures.device)
         try:
             seen.result = self._module(pictures.clone(memory_format=torch.preserve_format))
         except Exception as error:
@@ -68,6 +73,8 @@ class Watched:
             ) from error
         finally:
             self._note = None
+        after = _states_of_chance(pictures.device)
+        seen.drawn = frozenset(source for source in before if before[source] != after[source])
         # One picture's may lack the batch, after a bare squeeze.
         tensors = [t if t.shape[:1] == (len(pictures),) else t[None] for _, t in leaves(seen.result)]
         values = [sampled(t) for t in tensors if t.shape[0] == len(pictures)]
@@ -106,7 +113,8 @@ def test_pictures(module: nn.Module, size: int) -> Tensor:
 
 
 def sampled(output: Tensor) -> Tensor:
-    """Some values of a tensor [N, …], the same ones each time: a copy [N, ≤ 4096]; vectors are kept whole."""
+    """Some values of a tensor [N, …], the same ones each time: a copy [N, ≤ 4096]. Vectors are kept whole;
+    one number a picture, [N], becomes [N, 1]."""
     values = output.detach()
     if values.ndim == 4 and values.shape[2] * values.shape[3] > 1:
         channels, rows, columns = (-(-s // most) for s, most in zip(values.shape[1:], SAMPLED, strict=True))
@@ -115,7 +123,20 @@ def sampled(output: Tensor) -> Tensor:
         values = values.dequantize()
     if values.is_complex():
         values = torch.view_as_real(values)
-    return values.flatten(1).clone()
+    return values.reshape(len(values), -1).clone()
+
+
+def _states_of_chance(device: torch.device) -> dict[str, bytes]:
+    """Where the process's random numbers are at, by their source: another place once one was drawn."""
+    numpy = np.random.get_state(legacy=False)
+    states = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "random": repr(random.getstate()).encode(),
+        "numpy": repr((numpy["state"]["key"].tobytes(), numpy["state"]["pos"], numpy["has_gauss"])).encode(),
+    }
+    if device.type == "cuda":
+        states["torch"] += torch.cuda.get_rng_state(device).numpy().tobytes()
+    return states
 
 
 def is_exhaustion(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 made reproducible or refused by name. And callers with modes of their own."""
 
 import gc
+import random
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torchvision.ops import stochastic_depth
 
 from worker.synthesis.ascent import Item, synthesize
 from worker.synthesis.generators import Generator
@@ -57,6 +59,8 @@ ACROSS: dict[str, Callable[[], Small]] = {
     "neighbour": lambda: Small(between=lambda s, h: h + 0.1 * h.roll(1, 0)),
     "softmax over the batch": lambda: Small(after=lambda s, y: y.softmax(0)),
     "number of pictures": lambda: Small(after=lambda s, y: y / len(y)),
+    "greatest of the first picture or the second": lambda: Small(after=lambda s, y: y / y.abs().max()),
+    "least of the first picture or the second": lambda: Small(after=lambda s, y: y - y.min()),
 }
 
 
@@ -99,6 +103,8 @@ RANDOM: dict[str, Callable[[], Small]] = {
     "dropout": lambda: Small(between=lambda s, h: F.dropout(h, 0.5)),
     "noise": lambda: Small(before=lambda s, x: x + 0.1 * torch.randn_like(x)),
     "one draw for all": lambda: Small(after=lambda s, y: y * torch.rand(1)),
+    "path dropped now and then": lambda: Small(between=lambda s, h: h + stochastic_depth(h, 0.1, "row")),
+    "few values dropped": lambda: Small(after=lambda s, y: F.dropout(y, 0.03)),
 }
 
 
@@ -115,6 +121,33 @@ def test_what_is_random_in_eval_mode_is_refused_at_inspection_and_drawn_alike_ea
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.image, company.image)
     assert len(state) == len(torch.get_rng_state())
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.random])
+def test_chance_that_torch_does_not_know_of_is_refused_however_seldom_it_shows(
+    wrap: Wrap, compact: Generator, draw: Callable[[], float]
+) -> None:
+    network = wrap(Small(after=lambda s, y: y if draw() > 0.2 else y.flip(1)))
+    for use in (lambda: inspect(network), lambda: synthesize(network, compact, "fc", [Item(0, 0)], RECIPE)):
+        with pytest.raises(NetworkError, match="another result each time"):
+            use()
+
+
+def test_random_numbers_that_change_nothing_are_no_flaw(wrap: Wrap) -> None:
+    network = wrap(Small(before=lambda s, x: x + 0 * torch.rand(1)))
+    assert [layer.name for layer in inspect(network)] == ["conv", "fc"]
+
+
+@pytest.mark.parametrize("after", [lambda s, y: y.argmax(1), lambda s, y: y.sum(1), lambda s, y: y[0, 0]])
+def test_a_network_that_returns_one_number_a_picture_has_no_output(
+    wrap: Wrap, compact: Generator, after: Step
+) -> None:
+    network = wrap(Small(after=after))
+    assert [layer.kind for layer in inspect(network)] == ["conv", "linear"]
+    with pytest.raises(LayerError, match="returns"):
+        find_layer(network, "output")
+    (picture,) = synthesize(network, compact, "fc", [Item(0, 0)], RECIPE)
+    assert (picture.status, picture.predictions) == ("done", None)
 
 
 def test_a_network_that_changes_with_every_run_is_refused_everywhere(wrap: Wrap, compact: Generator) -> None:

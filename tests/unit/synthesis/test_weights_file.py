@@ -245,6 +245,7 @@ def test_own_weights_are_given_the_input_that_their_preprocessing_says(tmp_path:
         ("resnet18", "expected torchvision:NAME or timm:NAME"),
         ("keras:resnet18", "expected torchvision:NAME or timm:NAME"),
         ("timm:resnet1", "expected a name of timm.list_models"),
+        ("timm:resnet18.x1", "expected resnet18, or a tag"),
         ("torchvision:resnet1", "expected a name of torchvision.models"),
         ("torchvision:resnet18", r"98 missing \(conv1\.weight; "),
     ],

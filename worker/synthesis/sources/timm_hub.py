@@ -100,7 +100,13 @@ def _config(architecture: str) -> Any:
         raise NetworkError(
             f"architecture {architecture!r}: expected a name of timm.list_models(), such as resnet18"
         )
-    return timm.get_pretrained_cfg(architecture)
+    try:
+        return timm.get_pretrained_cfg(architecture)
+    except RuntimeError as error:  # the name is known, the tag behind it is not
+        raise NetworkError(
+            f"architecture {architecture!r}: {error}; expected {architecture.partition('.')[0]}, or a tag of "
+            "timm.list_pretrained() behind it"
+        ) from error
 
 
 def _own_config(module: nn.Module) -> dict[str, Any]:
