@@ -11,8 +11,10 @@ from api.problems import Problem
 
 def check_acceptable(offered: Collection[str]) -> None:
     """Raises the 406 problem where `Accept` takes none of these media types. Parameters of types, such as
-    `charset`, are not looked at.
+    `charset`, are not looked at. Where nothing is offered the answer has no body, and every `Accept` will do.
     """
+    if not offered:
+        return
     accepted = dict(map(_range, request.headers.get("Accept", "").split(",")))
     accepted.pop("", None)
     if accepted and not any(_quality(accepted, media_type) > 0 for media_type in offered):

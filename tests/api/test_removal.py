@@ -53,6 +53,13 @@ def test_a_job_that_has_ended_is_forgotten_and_its_pictures_stay(
     assert admin.post("/v1/jobs", json=job_body()).get_json()["progress"]["units"]["cached"] == 4
 
 
+@pytest.mark.parametrize("accept", ["application/json, */*", "application/json", "*/*", "text/html"])
+def test_what_is_removed_has_no_body_that_accept_could_refuse(admin: FlaskClient, accept: str) -> None:
+    admin.post("/v1/networks", json={"id": OTHER})
+    gone = admin.delete(f"/v1/networks/{OTHER}", headers={"Accept": accept})
+    assert (gone.status_code, gone.data) == (204, b"")
+
+
 def test_a_network_goes_once_no_job_and_no_picture_needs_it(
     admin: FlaskClient, database: Database, store: ObjectStore
 ) -> None:
