@@ -47,7 +47,7 @@ def test_browsers_and_programs_get_each_their_entrance(client: FlaskClient, netw
     job = client.post("/v1/jobs", json=job_body()).get_json()
     page = client.get("/", headers=BROWSER)
     assert page.mimetype == "text/html"
-    assert page.headers["Vary"] == "Accept"
+    assert page.headers["Vary"] == "Accept, Origin"
     assert network in page.text
     assert f"/jobs/{job['id']}" in Page(page.text).links
     assert client.get("/").mimetype == "application/json"
