@@ -1,9 +1,11 @@
 """Pages for people: server-rendered, no scripts. They show what the API shows, by the same models."""
 
 import math
+import re
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
+from markupsafe import Markup
 
 from api.auth import requires
 from api.context import context
@@ -74,6 +76,16 @@ def reference(document: dict[str, Any]) -> Response:
         groups.append((tag, operations))
     return make_response(
         render_template("docs.html", document=document, groups=groups, problem_types=PROBLEM_TYPES)
+    )
+
+
+@blueprint.app_template_filter("with_code")
+def with_code(text: str) -> Markup:
+    """What the contract sets between backticks, as code."""
+    pieces = re.split(r"`([^`]+)`", text)
+    return Markup().join(
+        Markup("<code>{}</code>").format(piece) if number % 2 else piece
+        for number, piece in enumerate(pieces)
     )
 
 

@@ -132,6 +132,8 @@ def test_the_reference_names_every_operation_and_every_kind_of_problem(client: F
         assert path in page.text
     problem = client.get(f"/v1/networks/{NETWORK}").get_json()
     assert f'id="{problem["type"].split("#")[1]}"' in page.text
+    assert "`" not in page.text
+    assert "<code>next_cursor</code> of the page before." in page.text
 
 
 @pytest.mark.parametrize(

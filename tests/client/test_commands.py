@@ -243,6 +243,10 @@ def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: ima
     assert read(run("cancel", job.id, "--json").stdout)["state"] == "canceled"
 
 
+def test_a_queue_in_which_nothing_waits_has_no_time_left(run: Run, client: imago.Client) -> None:
+    assert " left" not in run("queue").stdout
+
+
 def test_what_is_stated_of_a_network_is_sent(run: Run, client: imago.Client, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("one\ntwo words\n")
     added = run(

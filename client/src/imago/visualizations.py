@@ -96,7 +96,7 @@ class Visualization:
         """A file name that tells what is shown and never collides: it ends with the digest's beginning."""
         parts = [self.network, self.layer, f"{self.unit:05d}"]
         if self.label:
-            parts.append(re.sub(r"[^0-9a-z]+", "-", self.label.lower()).strip("-")[:40])
+            parts.append(re.sub(r"[^0-9a-z]+", "-", self.label.lower())[:40].strip("-"))
         if self.position:
             parts.append("y{}x{}".format(*self.position))
         parts += [f"s{self.seed}", self.digest[:8]]

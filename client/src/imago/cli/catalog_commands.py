@@ -202,7 +202,10 @@ def queue(context: typer.Context, as_json: JsonFlag = False) -> None:
         session.say(f"trainings: {trainings.queued} queued, {trainings.running} in the making")
     if trainings.queued and not trainings.workers:
         session.remark("No worker that is alive has a data root (IMAGO_DATA_ROOT): trainings wait for one.")
-    left = "" if found.eta_seconds is None else f", {time_left(found.eta_seconds, found.eta_range)} left"
+    waited_for = any(lane.queued or lane.leased for lane in found.lanes)
+    left = ""
+    if waited_for and found.eta_seconds is not None:
+        left = f", {time_left(found.eta_seconds, found.eta_range)} left"
     session.say(f"{found.workers} worker{'' if found.workers == 1 else 's'}, {rate(found.rate)}{left}")
 
 
