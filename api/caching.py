@@ -10,6 +10,8 @@ from api.context import context
 KEPT_SECONDS = "imago.kept_seconds"
 """Where the WSGI environment says for how long the server may give the same answer again from memory."""
 
+_IF_MATCH = "HTTP_IF_MATCH"
+
 
 @dataclass(frozen=True)
 class Freshness:
@@ -52,7 +54,9 @@ def conditional(response: Response, freshness: Freshness, *, etag: str | None = 
     """
     response.set_etag(etag or hashlib.sha256(response.get_data()).hexdigest()[:32])
     response.headers["Cache-Control"] = freshness.cache_control
-    response.make_conditional(request)
+    # Reads that are to fail where something has changed are not offered: `If-Match` says nothing here, as it
+    # says nothing where the server answers from memory.
+    response.make_conditional({name: held for name, held in request.environ.items() if name != _IF_MATCH})
     return response
 
 

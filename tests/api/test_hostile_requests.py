@@ -236,6 +236,8 @@ def test_an_answer_of_a_type_that_is_not_served_is_a_406(
     [
         {"If-None-Match": 'W/"'},
         {"If-None-Match": "\xff, ,"},
+        {"If-Match": '"of another state"'},
+        {"If-Match": "x"},
         {"If-Modified-Since": "the day before"},
         {"If-Modified-Since": "Sun, 06 Nov 99999 08:49:37 GMT"},
         {"If-Range": '"', "Range": "bytes=9-1"},
@@ -248,3 +250,9 @@ def test_an_answer_of_a_type_that_is_not_served_is_a_406(
 def test_conditions_that_mean_nothing_are_ignored(client: FlaskClient, headers: dict[str, str]) -> None:
     answer = client.get(f"/v1/networks/{NETWORK}", headers=headers)
     assert answer.status_code == (401 if "Authorization" in headers else 200)
+
+
+def test_what_a_client_has_is_unchanged_whatever_else_it_asks(client: FlaskClient) -> None:
+    etag = client.get("/v1/networks").headers["ETag"]
+    answer = client.get("/v1/networks", headers={"If-None-Match": etag, "If-Match": etag})
+    assert (answer.status_code, answer.data) == (304, b"")
