@@ -58,7 +58,9 @@ def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldErro
     if data_root is None or not data_root.is_dir():
         return []
     return [
-        FieldError(f"/training/sources/{index}", f"{source!r} does not exist below the data root")
+        FieldError(
+            f"/training/sources/{index}", f"{source!r} does not exist below the data root (IMAGO_DATA_ROOT)"
+        )
         for index, source in enumerate(request.sources)
         if not _exists(data_root / source)
     ]

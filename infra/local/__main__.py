@@ -46,6 +46,7 @@ def run(home: Path) -> int:
   key            {stack.key}
   data and logs  {home}
   own weights    {stack.weights_folder} (put .safetensors files there)
+  own pictures   {stack.data_root} (put what generators are to be trained on there)
 
   export IMAGO_URL={stack.api_url} IMAGO_API_KEY={stack.key}
 

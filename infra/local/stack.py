@@ -74,6 +74,11 @@ class Stack:
         """Where the worker looks for files of networks."""
         return environment_of(self._servers)["IMAGO_WEIGHTS_FOLDER"]
 
+    @property
+    def data_root(self) -> str:
+        """Where the worker looks for pictures to train generators on."""
+        return environment_of(self._servers)["IMAGO_DATA_ROOT"]
+
     def __enter__(self) -> Self:
         # ExitStack.close() runs whatever has been registered when a later step fails.
         try:
