@@ -89,9 +89,9 @@ def _answer(network: Network, size: int) -> list[list[int]] | None:
 
 
 def _tensors(returned: object) -> list[Tensor]:
-    """All float tensors in what a network returns, in order."""
+    """All dense float tensors in what a network returns, in order."""
     if isinstance(returned, Tensor):
-        return [returned] if returned.is_floating_point() else []
+        return [returned] if returned.is_floating_point() and returned.layout == torch.strided else []
     parts = returned.values() if isinstance(returned, dict) else returned
     if not isinstance(returned, dict | list | tuple):
         return []

@@ -83,7 +83,9 @@ class Watched:
 
     def _after(self, part: nn.Module, inputs: Inputs, output: Any) -> None:
         # Identity and dropout pass on what another layer gave.
-        if self._note and isinstance(output, Tensor) and not isinstance(part, nn.Identity | _DropoutNd):
+        if not self._note or not isinstance(output, Tensor) or isinstance(part, nn.Identity | _DropoutNd):
+            return
+        if output.layout == torch.strided:  # a sparse tensor has no units in their places
             self._note(self._names[part], part, inputs, output)
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 
 NAMED = "logits"
 """The field of a dict that is taken where several tensors could be meant."""
+DEEPEST = 8
+"""Containers within one another that are looked into: one may hold itself."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ def find_scores(result: Any) -> Scores | None:
 
 
 def leaves(result: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], Tensor]]:
-    """All tensors of a result with the steps that lead to them, each tensor once."""
+    """All tensors of a result with the steps that lead to them, each tensor once; sparse ones are none."""
     if isinstance(result, Tensor):
-        return [(path, result)]
+        return [(path, result)] if result.layout == torch.strided else []
+    if len(path) == DEEPEST:
+        return []
     if isinstance(result, Mapping):
         parts = list(result.items())
     elif isinstance(result, list | tuple):
@@ -86,6 +90,8 @@ def describe(result: Any) -> str:
 
 def _is_vector(tensor: Tensor) -> bool:
     shape = tensor.shape
+    if tensor.is_complex():
+        return False
     return len(shape) in (2, 4) and shape[0] == 2 and shape[1] > 1 and all(side == 1 for side in shape[2:])
 
 

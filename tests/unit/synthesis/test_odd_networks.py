@@ -6,6 +6,7 @@ import random
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torchvision.ops import stochastic_depth
 
 from worker.synthesis.ascent import Item, synthesize
 from worker.synthesis.generators import Generator
+from worker.synthesis.input_sizes import input_sizes
 from worker.synthesis.inspection import find_layer, inspect
 from worker.synthesis.networks import Network, NetworkError
 from worker.synthesis.techniques import DgnAm
@@ -146,6 +148,23 @@ def test_a_network_that_returns_one_number_a_picture_has_no_output(
     assert [layer.kind for layer in inspect(network)] == ["conv", "linear"]
     with pytest.raises(LayerError, match="returns"):
         find_layer(network, "output")
+    (picture,) = synthesize(network, compact, "fc", [Item(0, 0)], RECIPE)
+    assert (picture.status, picture.predictions) == ("done", None)
+
+
+def holding_itself(s: Small, y: Tensor) -> Any:
+    result: dict[str, Any] = {"hidden": y.exp(), "other": y.sin()}
+    result["all"] = result
+    return result
+
+
+@pytest.mark.parametrize("after", [lambda s, y: y.to_sparse(), lambda s, y: torch.fft.fft(y), holding_itself])
+def test_a_result_that_cannot_be_scores_leaves_a_network_without_an_output(
+    wrap: Wrap, compact: Generator, after: Step
+) -> None:
+    network = wrap(Small(after=after))
+    assert [layer.kind for layer in inspect(network)] == ["conv", "linear"]
+    assert input_sizes(network).own == network.preprocessing.size
     (picture,) = synthesize(network, compact, "fc", [Item(0, 0)], RECIPE)
     assert (picture.status, picture.predictions) == ("done", None)
 
