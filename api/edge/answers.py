@@ -70,10 +70,11 @@ class Answers:
 
     def find(self, name: Name) -> Kept | None:
         kept = self._memory.get(name)
-        if kept is not None and kept.until < time.monotonic():
-            self._memory.forget(name)
-            return None
-        return kept
+        return None if kept is None or kept.until < time.monotonic() else kept
+
+    def was_kept(self, name: Name) -> bool:
+        """Whether its answer was one to keep, though it may be too old by now."""
+        return self._memory.get(name) is not None
 
     def keep(self, name: Name, method: str, answer: Answer) -> None:
         """Keep what Flask has answered, if its view says that it may be."""

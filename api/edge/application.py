@@ -1,5 +1,6 @@
 """The ASGI application: from memory where that is allowed, else by Flask."""
 
+import asyncio
 import os
 import re
 import time
@@ -35,6 +36,7 @@ class Edge:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="request")
         self._bridge = Bridge(self._flask, self._executor)
         self._answers = Answers(settings)
+        self._in_the_making: dict[Name, asyncio.Event] = {}
         self._trusted = TrustedKeys()
         self._changes = Changes(self._context.database, self._executor, self._forget)
 
@@ -46,15 +48,40 @@ class Edge:
         headers = _headers_once(scope)
         name = None if headers is None else self._answers.name_of(scope, headers)
         if headers is not None and name is not None:
-            kept = self._answers.find(name)
-            if kept is not None and self._may_read(headers):
-                await self._changes.is_up_to_date()
-                # Looked up anew: what was found may just have been forgotten.
-                kept = self._answers.find(name)
-                if kept is not None:
-                    await self._send_kept(kept, scope, headers, send, began)
+            if await self._by_memory(scope, send, headers, name, began):
+                return
+            if (made := self._in_the_making.get(name)) is not None:
+                # What has just become too old is made anew for the first who asks, not for all at once.
+                await made.wait()
+                if await self._by_memory(scope, send, headers, name, began):
                     return
+            elif self._answers.was_kept(name):
+                self._in_the_making[name] = asyncio.Event()
+                try:
+                    await self._by_flask(scope, receive, send, headers, name)
+                finally:
+                    self._made(name)
+                return
         await self._by_flask(scope, receive, send, headers or {}, name)
+
+    async def _by_memory(
+        self, scope: Scope, send: Send, headers: dict[bytes, bytes], name: Name, began: float
+    ) -> bool:
+        """Answer from memory, if there is an answer and the request may have it."""
+        if self._answers.find(name) is None or not self._may_read(headers):
+            return False
+        await self._changes.is_up_to_date()
+        # Looked up anew: what was found may just have been forgotten.
+        kept = self._answers.find(name)
+        if kept is None:
+            return False
+        await self._send_kept(kept, scope, headers, send, began)
+        return True
+
+    def _made(self, name: Name) -> None:
+        """Let those go on who waited for the answer of this name."""
+        if (made := self._in_the_making.pop(name, None)) is not None:
+            made.set()
 
     async def _by_flask(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], name: Name | None
@@ -73,6 +100,8 @@ class Edge:
             # What was read before a change was seen may be older than the change.
             if count == self._changes.count:
                 self._answers.keep(name, scope["method"], answer)
+        if name is not None:
+            self._made(name)  # before it is sent: whoever reads slowly holds up nobody else
         await self._bridge.send(answer, send)
 
     def _may_read(self, headers: dict[bytes, bytes]) -> bool:

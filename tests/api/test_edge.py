@@ -61,6 +61,14 @@ class Asker:
         """Headers are named with underscores."""
         return self._runner.run(self._ask(method, path, body, headers))
 
+    def get_at_once(self, path: str, times: int) -> list[Answer]:
+        """So many requests of one address, side by side."""
+
+        async def ask() -> list[Answer]:
+            return await asyncio.gather(*(self._ask("GET", path, b"", {}) for _ in range(times)))
+
+        return self._runner.run(ask())
+
     async def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         before, _, query = path.partition("?")
         sent: list[Any] = []
@@ -385,3 +393,26 @@ def test_a_large_answer_is_sent_in_pieces_and_closed() -> None:
     assert len(sent) > 10
     assert [message["more_body"] for message in sent[1:]] == [True] * (len(sent) - 2) + [False]
     assert closed == [True]
+
+
+def test_what_became_too_old_is_made_anew_once_for_all_who_ask(
+    asker: Asker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asker.get(UNIT)
+    reached: list[str] = []
+    answer = Bridge.answer
+
+    async def counted(self: Bridge, scope: Any, receive: Any) -> Any:
+        reached.append(scope["path"])
+        return await answer(self, scope, receive)
+
+    monkeypatch.setattr(Bridge, "answer", counted)
+    clock.now += 2.01
+    answers = asker.get_at_once(UNIT, 16)
+    assert {found.status for found in answers} == {200}
+    assert len({found.body for found in answers}) == 1
+    assert reached == [UNIT]
+    # What is not kept is asked for by each: a job that is waited for holds nobody up.
+    reached.clear()
+    asker.get_at_once("/v1/jobs", 3)
+    assert reached == ["/v1/jobs"] * 3
