@@ -37,10 +37,6 @@ class Memory(Generic[Key, Value]):
             while self._size > self._capacity:
                 self._remove(next(iter(self._held)))
 
-    def forget(self, key: Key) -> None:
-        with self._lock:
-            self._remove(key)
-
     def clear(self) -> None:
         with self._lock:
             self._held.clear()
