@@ -25,11 +25,14 @@ down: $(INSTALLED) ## stop what runs here, whoever started it
 status: $(INSTALLED) ## what runs here
 	@$(LOCAL) status --home $(HOME_FOLDER)
 
-test: $(INSTALLED) ## all tests, on real servers of their own
-	@$(BIN)/python -m pytest $(PYTEST)
+# Each process starts servers of its own, and takes tests from the others when it has run out of them.
+PARALLEL := -n logical --maxprocesses 4 --dist worksteal
+
+test: $(INSTALLED) ## all tests, on real servers of their own (PYTEST=options, such as "-n 0 -k lease")
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 test-unit: $(INSTALLED) ## the quick tests, without servers
-	@$(BIN)/python -m pytest tests/unit $(PYTEST)
+	@$(BIN)/python -m pytest tests/unit $(PARALLEL) $(PYTEST)
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
