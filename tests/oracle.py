@@ -83,6 +83,7 @@ _UNFINISHED = {
     "an item that no job asked for": """
         SELECT digest FROM visualizations v WHERE NOT EXISTS (
             SELECT FROM job_visualizations jv WHERE jv.digest = v.digest)""",
+    "something lost that was given up": "SELECT subject, error FROM work WHERE kind = 'repair' AND given_up",
     "an item that failed and does not say why": """
         SELECT digest FROM visualizations WHERE state = 'failed'
         AND coalesce(error->>'code', '') = '' OR state = 'failed' AND coalesce(error->>'message', '') = ''""",

@@ -10,15 +10,29 @@ from contextlib import suppress
 
 import psutil
 import redis
+from botocore.exceptions import BotoCoreError, ClientError
+from sqlalchemy import TextClause, text
 
 from infra.local.servers import Servers
+from services import losses
+from services.errors import ImagoError
+from services.losses import Reason, Subject
+from services.storage import generator_key
 from tests.soak.proxy import Mode, Proxy
 from tests.soak.traffic import AT_ONCE, Traffic
+from tests.store_faults import damage, lose
 from tests.worker_scene import Scene, WorkerProcess, loaded
 
 CRASH_POINTS = ("after_claim", "mid_batch", "after_put", "before_commit", "after_commit")
 GRACE_SECONDS = 120.0
 """In which a worker that was asked to end must have ended, on the busiest machine."""
+
+_PICTURE = text("""
+    SELECT 'visualization' AS kind, digest AS id,
+        (ARRAY[image_object, code_object, trace_object])[1 + floor(3 * random())::int] AS key
+    FROM visualizations WHERE state = 'done' ORDER BY random() LIMIT 1
+""")
+_GENERATOR = text("SELECT 'generator' AS kind, id, weights_sha256 AS key FROM generators LIMIT 1")
 
 
 class Faults:
@@ -64,6 +78,9 @@ class Faults:
             "store refuses connections": (1, lambda: self._disturb_store("refuse")),
             "store silent": (1, lambda: self._disturb_store("silent")),
             "100 doorbells": (2, self._ring),
+            "picture lost": (2, lambda: self._spoil(_PICTURE, "missing")),
+            "picture damaged": (2, lambda: self._spoil(_PICTURE, "damaged")),
+            "generator damaged": (1, lambda: self._spoil(_GENERATOR, "damaged")),
             "job canceled": (3, self._cancel),
             "job retried": (3, self._retry),
             f"{AT_ONCE} identical submits": (2, self._submit_together),
@@ -221,6 +238,25 @@ class Faults:
 
         seconds = self._chance.uniform(2, self._lease)
         return self._take("proxy", lambda: set_mode(mode), seconds, lambda: set_mode("pass"))
+
+    def _spoil(self, query: TextClause, reason: Reason) -> bool:
+        """Lose or damage an object that a row points to, and let a reader come upon it, as the API would."""
+        found = self._traffic.insist(lambda session: session.execute(query).first())
+        if found is None:
+            return False
+        key = generator_key(found.key) if found.kind == "generator" else found.key
+        try:
+            if not self._scene.store.has(key):
+                return False
+            if reason == "missing":
+                lose(self._scene.store, key)
+            else:
+                damage(self._scene.settings, key)
+        except (ImagoError, BotoCoreError, ClientError):
+            return False  # the store is away at the moment
+        subject = Subject(found.kind, found.id)
+        self._traffic.insist(lambda session: losses.note(session, subject, key, reason, "read"))
+        return True
 
     def _ring(self) -> bool:
         self._traffic.ring(100)

@@ -121,6 +121,7 @@ def soak(
 
 _ACCEPTED = "SELECT count(*) FROM visualizations"
 _OPEN = "SELECT count(*) FROM visualizations WHERE state IN ('queued', 'leased')"
+_REPAIRS = "SELECT count(*) FROM work WHERE kind = 'repair' AND NOT given_up"
 _OPEN_JOBS = "SELECT count(*) FROM jobs WHERE finished_at IS NULL"
 
 
@@ -169,6 +170,7 @@ def _calm(plan: Plan, traffic: Traffic, faults: Faults, report: Callable[[str], 
         return traffic.count(_OPEN_JOBS) == 0
 
     until(ended, "all jobs have ended", plan.calm_seconds)
+    until(lambda: traffic.count(_REPAIRS) == 0, "what was lost is made again", plan.calm_seconds)
 
 
 def _end(faults: Faults) -> list[str]:
