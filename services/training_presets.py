@@ -44,6 +44,15 @@ class DefaultOptions(BaseModel):
             description="Pictures during which the discriminator learns alone; of use with a warm start",
         ),
     ] = 0
+    width: Annotated[
+        float,
+        Field(
+            ge=0.1,
+            le=4,
+            description="Factor on the channels of the generator's stages: smaller is faster, larger may"
+            " learn more",
+        ),
+    ] = 1.0
 
 
 class DeepsimOptions(BaseModel):

@@ -32,6 +32,7 @@ SMALL: dict[str, Any] = {
     "batch": BATCH,
     "minimum": 16,
     "held_out": HELD_OUT,
+    "options": {"width": 0.125},  # a checkpoint of 30 MB instead of 160
     "sample_seconds": 5,
     "checkpoint_seconds": 3,
 }

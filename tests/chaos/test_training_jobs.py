@@ -71,7 +71,7 @@ def test_a_training_starts_from_a_generator_and_is_as_it_was_asked_for(training:
     scene.store.put_file(generator_key(sha256), older)
     with scene.database.session() as session:
         catalog.register_generator(session, "older", read_description(older), sha256)
-    options = {"texture_weight": 2.0, "average_decay": 0.9}
+    options = {"texture_weight": 2.0, "average_decay": 0.9, "width": 0.125}
     id = training.submit(warm_start="older", options=options, precision="bfloat16", seed=5)
     first = scene.start_child()
     saved = training.wait_until_saved(id)

@@ -31,6 +31,8 @@ SMALL = [
         "32",
         "--batch",
         "8",
+        "--width",
+        "0.125",
     ),
 ]
 AGAIN = ["--log-every", "0", "--threads", "1", "--device", "cpu"]

@@ -26,6 +26,7 @@ HELP = {
     "code_weight": "of the error of the feature network's code",
     "texture_weight": "of the distance of the local strength of edges",
     "head_start": "pictures during which the discriminator learns alone; of use with --warm-start",
+    "width": "factor on the channels of the generator's stages: smaller is faster, larger may learn more",
     "average_decay": "of the averaged weights, a step",
     "pixel_weight": "of Σ(error)²/2N of BGR in [0, 255]",
     "adversarial_weight": "of both adversaries' cross entropy",

@@ -32,6 +32,7 @@ from worker.training.schedule import Schedule
 WIDTHS, DEPTHS = (384, 208, 96, 48), (2, 2, 2, 1)
 STAGES = {128: 4, 64: 4, 32: 3}
 FINISH = {128: 24, 64: 12, 32: 12}
+LEAST_WIDTH, MOST_WIDTH = 0.1, 4.0
 PATCH = 64
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
@@ -40,7 +41,8 @@ GRIDS = (1, 2, 4)
 @dataclass(frozen=True, kw_only=True)
 class ProjectedOptions(RecipeOptions):
     """`feature_size` is the discriminator's input in pixels; the generator stays as it is for the first
-    `head_start` pictures, so that a new discriminator does not spoil what a warm start brought.
+    `head_start` pictures, so that a new discriminator does not spoil what a warm start brought. `width` is a
+    factor on the channels of the generator's stages.
     """
 
     feature_size: int = 96
@@ -50,6 +52,7 @@ class ProjectedOptions(RecipeOptions):
     texture_weight: float = 4.0
     average_decay: float = 0.999
     head_start: int = 0
+    width: float = 1.0
     widths: tuple[int, ...] = WIDTHS
     depths: tuple[int, ...] = DEPTHS
     finish: int = FINISH[64]
@@ -60,6 +63,8 @@ class ProjectedOptions(RecipeOptions):
         super().__post_init__()
         if self.feature_size < 32:
             raise OptionsError(f"--feature-size {self.feature_size}: expected at least 32 pixels")
+        if not LEAST_WIDTH <= self.width <= MOST_WIDTH:
+            raise OptionsError(f"--width {self.width}: expected a factor of {LEAST_WIDTH} to {MOST_WIDTH}")
 
 
 class ProjectedRecipe(Recipe):
@@ -136,7 +141,7 @@ class ProjectedRecipe(Recipe):
         stages = STAGES[index.image_size]
         return replace(
             options,
-            widths=WIDTHS[:stages],
+            widths=tuple(max(8, 2 * round(options.width * width / 2)) for width in WIDTHS[:stages]),
             depths=DEPTHS[:stages],
             finish=FINISH[index.image_size],
             subpixel=index.image_size == 128,
