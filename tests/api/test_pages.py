@@ -98,6 +98,14 @@ def test_a_gallery_explains_what_is_missing_and_escapes_what_it_shows(
 
 
 @pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("seeds", [[0], [0, 7]])
+def test_a_gallery_names_every_seed(client: FlaskClient, seeds: list[int]) -> None:
+    job = client.post("/v1/jobs", json=job_body("0", seeds=seeds)).get_json()
+    page = client.get(job["links"]["page"])
+    assert [int(seed) for seed in re.findall(r"· seed (\d+)", page.text)] == seeds
+
+
+@pytest.mark.usefixtures("network")
 def test_a_large_gallery_goes_on_on_the_next_page(client: FlaskClient) -> None:
     job = client.post("/v1/jobs", json=job_body("0-149", layer="blocks.0.1")).get_json()
     first = client.get(job["links"]["page"])
