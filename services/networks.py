@@ -116,11 +116,19 @@ def list_networks(session: Session, *, cursor: str | None = None, limit: int = 5
 
 
 def get_network(session: Session, id: str) -> Network:
-    """Raises `NotFound`, which names networks that look alike."""
+    """Raises `NotFound`, which names networks that look alike and have not failed."""
     row = session.get(NetworkRow, id, populate_existing=True)
     if row is None:
-        raise NotFound("network", id, instead(session, sa.select(NetworkRow.id), id, "There are"))
+        raise NotFound("network", id, _instead(session, id))
     return view_of(row)
+
+
+def _instead(session: Session, wrong: str) -> str:
+    """The networks that look most like the wrong name. Those that failed are named only if all of them did."""
+    names = sa.select(NetworkRow.id)
+    return instead(session, names.where(NetworkRow.state != "failed"), wrong, "There are") or instead(
+        session, names, wrong, "All networks that are registered failed their inspection"
+    )
 
 
 def view_of(row: NetworkRow) -> Network:

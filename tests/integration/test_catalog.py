@@ -144,6 +144,27 @@ def test_unknown_names_come_with_what_is_near(staged: Database) -> None:
         catalog.get_network(session, "a\0b")
 
 
+def test_networks_that_failed_are_suggested_only_where_there_is_nothing_else(staged: Database) -> None:
+    def hint(*first: str) -> str:
+        """What is suggested for a name that is not known, after statements that are taken back then."""
+        with staged.session() as session:
+            for statement in first:
+                session.execute(text(statement))
+            with pytest.raises(NotFound) as raised:
+                catalog.get_network(session, "resnet18.a1_in1")
+            session.rollback()
+        return raised.value.hint
+
+    for id in ("resnet18.a1_in1k", "resnet18.a2_in1k"):
+        _register(staged, id=id)
+    with staged.session() as session:
+        catalog.record_inspection_failure(session, "resnet18.a1_in1k", "There are no such weights.")
+    assert hint() == f"There are: resnet18.a2_in1k, {NETWORK}."
+    assert hint("DELETE FROM networks WHERE state <> 'failed'") == (
+        "All networks that are registered failed their inspection: resnet18.a1_in1k."
+    )
+
+
 def test_lists_go_page_by_page(staged: Database) -> None:
     for id in ("a.v1", "b.v1", "z.v1"):
         _register(staged, id=id)
