@@ -95,13 +95,13 @@ def _sentence(detail: ErrorDetails, parent: type[BaseModel] | None) -> str:
         case "bool_type" | "bool_parsing":
             return f"must be true or false, got {_shown(value)}"
         case "greater_than_equal":
-            return f"must be at least {context['ge']}, got {_shown(value)}"
+            return f"must be at least {_limit(context['ge'])}, got {_shown(value)}"
         case "greater_than":
-            return f"must be more than {context['gt']}, got {_shown(value)}"
+            return f"must be more than {_limit(context['gt'])}, got {_shown(value)}"
         case "less_than_equal":
-            return f"must be at most {context['le']}, got {_shown(value)}"
+            return f"must be at most {_limit(context['le'])}, got {_shown(value)}"
         case "less_than":
-            return f"must be less than {context['lt']}, got {_shown(value)}"
+            return f"must be less than {_limit(context['lt'])}, got {_shown(value)}"
         case "too_short":
             return f"must have at least {context['min_length']} items, got {context['actual_length']}"
         case "too_long":
@@ -128,6 +128,11 @@ def _unknown(name: str, accepted: list[str]) -> str:
     near = difflib.get_close_matches(name, accepted, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"is not a known field; {hint}accepted here: {', '.join(accepted)}"
+
+
+def _limit(number: float) -> str:
+    """As people write it: 1 and not 1.0, which a limit of a field for fractions would be."""
+    return f"{number:.15g}".replace("e-0", "e-")
 
 
 def _shown(value: object, limit: int = 60) -> str:

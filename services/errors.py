@@ -99,6 +99,11 @@ def field_errors(
         if detail["type"] == "extra_forbidden":
             message = "is not a known field" + (f"; accepted: {', '.join(known)}" if known else "")
         elif detail["type"] not in ("missing", "value_error"):
-            message = f"{message}; got {detail['input']!r:.80}"
+            message = f"{message}; got {_shown(detail['input'])}"
         found.append(FieldError(pointer(*prefix, *detail["loc"]), message[:1].lower() + message[1:]))
     return found
+
+
+def _shown(given: object) -> str:
+    """What was given, short enough for a sentence; 1e7 is 10000000 and not 10000000.0."""
+    return f"{given:.15g}" if isinstance(given, float) else f"{given!r:.80}"

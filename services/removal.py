@@ -112,7 +112,10 @@ def remove_network(session: Session, id: str, *, by: Principal | None = None) ->
         id,
     )
     if training:
-        raise Conflict(f"The training {training} inverts the network {id!r}; cancel it first.")
+        raise Conflict(
+            f"The training {training} inverts the network {id!r}; cancel it first: "
+            f"POST /v1/trainings/{training}/cancel."
+        )
     session.execute(_LEFT_OF_NETWORK, {"id": id})
     session.delete(row)  # its layers go with it
     session.flush()

@@ -115,7 +115,7 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
             "There is no layer",
         ),
         ({"precision": "float16"}, "/training/precision", "'float32' or 'bfloat16'"),
-        ({"learning_rate": 2}, "/training/learning_rate", "at most 1"),
+        ({"learning_rate": 2}, "/training/learning_rate", "at most 1, got 2"),
         ({"corrupt_share": 1.5}, "/training/corrupt_share", "at most 1"),
         ({"warm_start": "smal"}, "/training/warm_start", "There is no generator 'smal'"),
         ({"warm_start": "small"}, "/training/warm_start", f"must invert {ENCODER}"),

@@ -16,8 +16,6 @@ from imago.trainings import Training
 from imago.transport import Json, Parameters, Transport, path_to
 from imago.visualizations import Unit, Visualization
 
-_PAGE = 200
-
 
 class Client:
     """A connection to one imago server; threads may share it, and `with` closes it.
@@ -56,7 +54,7 @@ class Client:
 
     def networks(self) -> list[Network]:
         """The networks that can be explained."""
-        return [Network.read(raw) for raw in self._list(path_to("networks"))]
+        return [Network.read(raw) for raw in self._transport.entries(path_to("networks"))]
 
     def network(self, id: str) -> Network:
         """One network, with the names of its classes."""
@@ -115,7 +113,7 @@ class Client:
 
     def layers(self, network: str) -> list[Layer]:
         """The layers of a network, in execution order."""
-        return [Layer.read(raw) for raw in self._list(path_to("networks", network, "layers"))]
+        return [Layer.read(raw) for raw in self._transport.entries(path_to("networks", network, "layers"))]
 
     def layer(self, network: str, layer: str) -> Layer:
         """One layer; `output` is the network's last."""
@@ -123,7 +121,7 @@ class Client:
 
     def units(self, network: str, layer: str) -> Iterator[Unit]:
         """The units of a layer with what is known of their pictures, page by page as you iterate."""
-        for raw in self._list(path_to("networks", network, "layers", layer, "units")):
+        for raw in self._transport.entries(path_to("networks", network, "layers", layer, "units")):
             yield Unit(raw["network"], raw["layer"], raw["unit"], self._transport, raw)
 
     def unit(self, unit: str) -> Unit:
@@ -132,7 +130,7 @@ class Client:
 
     def generators(self) -> list[Generator]:
         """The generators that pictures can be made with."""
-        return [Generator.read(raw) for raw in self._list(path_to("generators"))]
+        return [Generator.read(raw) for raw in self._transport.entries(path_to("generators"))]
 
     def remove_generator(self, id: str) -> None:
         """Remove a generator that nothing needs. Conflict says what needs it: pictures, or a training."""
@@ -140,7 +138,7 @@ class Client:
 
     def techniques(self) -> list[Technique]:
         """The techniques, each with the JSON Schema of its parameters."""
-        return [Technique.read(raw) for raw in self._list(path_to("techniques"))]
+        return [Technique.read(raw) for raw in self._transport.entries(path_to("techniques"))]
 
     def technique(self, id: str) -> Technique:
         """One technique with the JSON Schema of its parameters."""
@@ -148,7 +146,7 @@ class Client:
 
     def presets(self) -> list[Preset]:
         """The ways to train a generator, each with the JSON Schema of its options."""
-        return [Preset.read(raw) for raw in self._list(path_to("presets"))]
+        return [Preset.read(raw) for raw in self._transport.entries(path_to("presets"))]
 
     def preset(self, id: str) -> Preset:
         """One preset with the JSON Schema of its options."""
@@ -202,7 +200,8 @@ class Client:
 
     def jobs(self, *, state: str | None = None, limit: int = 50) -> list[Job]:
         """The latest jobs, newest first; only those in one state if it is given."""
-        return [Job(raw, self._transport) for raw in self._list(path_to("jobs"), {"state": state}, limit)]
+        found = self._transport.entries(path_to("jobs"), {"state": state}, limit)
+        return [Job(raw, self._transport) for raw in found]
 
     def remove_job(self, id: str) -> None:
         """Forget a job that has ended; its pictures stay. Conflict while it goes on."""
@@ -267,7 +266,7 @@ class Client:
 
     def trainings(self, *, state: str | None = None, limit: int = 50) -> list[Training]:
         """The latest trainings, newest first; only those in one state if it is given."""
-        found = self._list(path_to("trainings"), {"state": state}, limit)
+        found = self._transport.entries(path_to("trainings"), {"state": state}, limit)
         return [Training(raw, self._transport) for raw in found]
 
     def queue(self) -> Queue:
@@ -291,21 +290,8 @@ class Client:
     ) -> Iterator[Visualization]:
         """Search what there is, page by page as you iterate."""
         filters: Parameters = {"network": network, "layer": layer, "unit": unit, "state": state}
-        for raw in self._list(path_to("visualizations"), filters, limit):
+        for raw in self._transport.entries(path_to("visualizations"), filters, limit):
             yield Visualization.read(raw, self._transport)
-
-    def _list(self, path: str, filters: Parameters | None = None, limit: int | None = None) -> Iterator[Json]:
-        """The entries of a paginated list, at most `limit` of them."""
-        cursor: str | None = None
-        left = limit
-        while left is None or left > 0:
-            size = _PAGE if left is None else min(_PAGE, left)
-            page = self._transport.get(path, {**(filters or {}), "limit": size, "cursor": cursor})
-            yield from page["data"][:left]
-            left = None if left is None else left - len(page["data"])
-            cursor = page.get("next_cursor")
-            if cursor is None:
-                return
 
 
 def _given(fields: Json) -> Json:

@@ -22,7 +22,8 @@ class Network:
 
     state: `pending` until a worker has inspected it, then `ready`, or `failed` with an error.
     awaits_inspection: whether a worker has yet to look at it, for the first time or again after an upgrade.
-    classes: how many its output has, None where it has none.
+    classes: how many its output has, None where it has none. input_size: side of its own input in pixels,
+    None until it is inspected.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Network:
     labels: tuple[str, ...]
     awaits_inspection: bool
     classes: int | None
+    input_size: int | None
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
@@ -44,6 +46,7 @@ class Network:
             labels=tuple(raw["labels"]),
             awaits_inspection=raw["state"] == "pending" or raw.get("inspection_due", False),
             classes=raw["classes"],
+            input_size=(raw["preprocessing"] or {}).get("size"),
             raw=raw,
         )
 

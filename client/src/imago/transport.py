@@ -7,7 +7,7 @@ submission carries an Idempotency-Key; so a lost answer is simply asked for agai
 import platform
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -25,6 +25,7 @@ Parameters: TypeAlias = Mapping[str, str | int | None]
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT = 60.0
+_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,21 @@ class Transport:
     ) -> Json:
         """GET a JSON object."""
         return self._json(self._send("GET", path, parameters, patience=patience)).body
+
+    def entries(
+        self, path: str, filters: Parameters | None = None, limit: int | None = None
+    ) -> Iterator[Json]:
+        """The entries of a paginated list, at most `limit` of them, page by page."""
+        cursor: str | None = None
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            page = self.get(path, {**(filters or {}), "limit": size, "cursor": cursor})
+            yield from page["data"][:left]
+            left = None if left is None else left - len(page["data"])
+            cursor = page.get("next_cursor")
+            if cursor is None:
+                return
 
     def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
         """POST a JSON body (or none), and read a JSON object. Only for requests that may be sent twice."""

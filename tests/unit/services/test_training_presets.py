@@ -89,3 +89,8 @@ def test_sizes_are_those_of_the_preset() -> None:
     assert "256 with preset deepsim" in wrong(preset="deepsim", image_size=64)["/training/image_size"]
     assert "64 to 256" in wrong(preset="deepsim", feature_size=32)["/training/feature_size"]
     assert wrong(preset="deepsin")["/training/preset"].startswith("must be one of default, deepsim")
+
+
+def test_limits_are_written_as_people_write_them() -> None:
+    refused = wrong(options={"layout_weight": 1e7})["/training/options/layout_weight"]
+    assert refused == "should be less than or equal to 1000000; got 10000000"

@@ -13,6 +13,7 @@ from imago.cli import (
     catalog_commands,
     connection_commands,
     job_commands,
+    network_commands,
     picture_commands,
     removal_commands,
     training_commands,
@@ -44,7 +45,7 @@ app.command("train-generator", rich_help_panel=_WORK)(training_commands.train_ge
 app.command("training", rich_help_panel=_WORK)(training_commands.show_training)
 app.command("trainings", rich_help_panel=_WORK)(training_commands.list_trainings)
 app.command("get", rich_help_panel=_PICTURES)(picture_commands.get)
-app.add_typer(catalog_commands.networks, name="networks", rich_help_panel=_CATALOG)
+app.add_typer(network_commands.networks, name="networks", rich_help_panel=_CATALOG)
 app.command("layers", rich_help_panel=_CATALOG)(catalog_commands.layers)
 app.command("generators", rich_help_panel=_CATALOG)(catalog_commands.generators)
 app.command("techniques", rich_help_panel=_CATALOG)(catalog_commands.techniques)

@@ -1,100 +1,15 @@
-"""`imago networks`, `layers`, `generators`, `techniques`, `presets`, `queue`."""
+"""`imago layers`, `generators`, `techniques`, `presets`, `queue`."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from imago.cli.durations import rate, time_left
-from imago.cli.network_options import read_names, three_numbers
+from imago.cli.numbers import as_value, grouped
 from imago.cli.pending import wait_until_inspected
-from imago.cli.removal_commands import remove_network
 from imago.cli.session import JsonFlag, Session, session_of
-
-networks = typer.Typer(help="List the networks that can be explained, add one, or remove one.")
-networks.command("remove")(remove_network)
-
-
-@networks.callback(invoke_without_command=True)
-def list_networks(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List the networks that can be explained, add one, or remove one."""
-    session = session_of(context, as_json)
-    if context.invoked_subcommand is not None:
-        return
-    found = session.client.networks()
-    session.listing(
-        found,
-        ["NETWORK", "STATE", "ARCHITECTURE", "ERROR"],
-        lambda network: (network.id, network.state, network.architecture, network.error),
-    )
-    if not found and not session.as_json:
-        session.remark("None yet: imago networks add efficientnet_lite0.imagenet --wait")
-
-
-@networks.command("add")
-def add_network(
-    context: typer.Context,
-    id: Annotated[
-        str, typer.Argument(metavar="ID", help="ARCHITECTURE.TAG, such as resnet18.IMAGENET1K_V1.")
-    ],
-    wait: Annotated[bool, typer.Option("--wait", help="Block until a worker has inspected it.")] = False,
-    timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")] = 600.0,
-    source: Annotated[
-        str | None, typer.Option("--source", help="efficientnet-lite, torchvision, timm or file.")
-    ] = None,
-    architecture: Annotated[
-        str | None, typer.Option("--architecture", help="Of a file: torchvision:NAME or timm:NAME.")
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Of a file: its name in the server's weights folder.")
-    ] = None,
-    classes: Annotated[
-        int | None, typer.Option("--classes", help="Of a file: how many classes it has.")
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option("--labels", help="File with the names of its classes: one a line, or a JSON list."),
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option("--mean", help="Of red, green and blue from 0 to 1: 0.485,0.456,0.406.")
-    ] = None,
-    std: Annotated[
-        str | None, typer.Option("--std", help="What they are divided by: 0.229,0.224,0.225.")
-    ] = None,
-    input_size: Annotated[
-        int | None, typer.Option("--input-size", help="Side of its own input in pixels.")
-    ] = None,
-    channels: Annotated[
-        str | None, typer.Option("--channels", help="Order of its colours: rgb or bgr.")
-    ] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Register a network; a worker then inspects it."""
-    session = session_of(context, as_json)
-    network = session.client.add_network(
-        id,
-        source=source,
-        architecture=architecture,
-        weights=weights,
-        classes=classes,
-        labels=None if labels is None else read_names(labels),
-        mean=None if mean is None else three_numbers(mean, "--mean"),
-        std=None if std is None else three_numbers(std, "--std"),
-        input_size=input_size,
-        channels=channels,
-    )
-    if wait:
-        if not session.as_json:
-            session.remark(f"Waiting for a worker to inspect {id}…")
-        network = session.client.wait_for_network(id, timeout=timeout)
-    if session.as_json:
-        session.emit(network.raw)
-    else:
-        session.say(f"{network.id} is {network.state}")
-        if network.state == "ready":
-            session.remark(f"Its layers: imago layers {network.id}")
+from imago.records import Layer
 
 
 def layers(
@@ -108,6 +23,7 @@ def layers(
     if not found:  # so only until it is inspected
         wait_until_inspected(session, network)
         found = session.client.layers(network)
+    input_size = None if session.as_json else session.client.network(network).input_size
     session.listing(
         found,
         ["LAYER", "KIND", "UNITS", "MAP", "SEES"],
@@ -116,9 +32,18 @@ def layers(
             layer.kind,
             layer.units,
             f"{layer.height}×{layer.width}" if layer.height else "",
-            f"{layer.receptive_field} px" if layer.receptive_field else "",
+            _sees(layer, input_size),
         ),
     )
+
+
+def _sees(layer: Layer, input_size: int | None) -> str:
+    """What one unit sees. A field that is larger than the network's input sees all of it."""
+    if layer.receptive_field is None:
+        return ""
+    pixels = f"{layer.receptive_field} px"
+    whole = input_size is not None and layer.receptive_field >= input_size
+    return f"all ({pixels})" if whole else pixels
 
 
 def generators(context: typer.Context, as_json: JsonFlag = False) -> None:
@@ -168,7 +93,11 @@ def presets(
     for preset in found:
         session.say(preset.id, "bold")
         session.remark(f"  {preset.description}")
-        given = ", ".join(f"{name} {value}" for name, value in preset.defaults.items() if value is not None)
+        given = ", ".join(
+            f"{name} {grouped(value) if isinstance(value, int | float) else value}"
+            for name, value in preset.defaults.items()
+            if value is not None
+        )
         session.remark(f"  Where nothing else is asked for: {given}.")
         _show_fields(session, "OPTION", preset.schema)
 
@@ -180,7 +109,7 @@ def _show_fields(
     defaults = {name: field.get("default") for name, field in schema.get("properties", {}).items()}
     defaults |= values or {}
     rows = [
-        (f"  {name}", json.dumps(defaults[name]), _accepted(field), field.get("description", ""))
+        (f"  {name}", as_value(defaults[name]), _accepted(field), field.get("description", ""))
         for name, field in schema.get("properties", {}).items()
     ]
     session.table([f"  {head}", "DEFAULT", "ACCEPTED", "MEANING"], rows)
@@ -218,8 +147,8 @@ def _accepted(field: Mapping[str, Any]) -> str:
     text = str(field.get("type", ""))
     for key, sign in (("minimum", "≤"), ("exclusiveMinimum", "<")):
         if key in field:
-            text = f"{field[key]} {sign} {text}"
+            text = f"{grouped(field[key])} {sign} {text}"
     for key, sign in (("maximum", "≤"), ("exclusiveMaximum", "<")):
         if key in field:
-            text = f"{text} {sign} {field[key]}"
+            text = f"{text} {sign} {grouped(field[key])}"
     return text

@@ -2,7 +2,7 @@
 
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 import typer
 
 from imago.cli.exit_codes import ExitCode
+from imago.cli.free_text import one_line
 from imago.cli.session import JsonFlag, Session, session_of
 from imago.connection import Connection, config_file, forget, normalize, remember, resolve
 from imago.errors import ImagoError, NotAuthorized, Unreachable
+from imago.records import Network
 from imago.transport import Transport, path_to
 from imago.version import __version__
+
+_UNREADY_SHOWN = 10
 
 
 def login(
@@ -175,7 +179,7 @@ def _key(transport: Transport, connection: Connection) -> Finding:
 def _work(transport: Transport) -> Iterator[Finding]:
     try:
         queue = transport.get(path_to("queue"))
-        networks = transport.get(path_to("networks"), {"limit": 200})["data"]
+        networks = [Network.read(raw) for raw in transport.entries(path_to("networks"))]
     except ImagoError as error:
         yield Finding("work", "failed", error.message, ExitCode.FAILED)
         return
@@ -186,9 +190,26 @@ def _work(transport: Transport) -> Iterator[Finding]:
     for worker in queue.get("worker_states", []):
         if worker["reason"] and worker["state"] != "lost":
             yield Finding(f"worker {worker['id']}", "warning", f"{worker['state']}: {worker['reason']}")
-    ready = sum(network["state"] == "ready" for network in networks)
+    ready = sum(network.state == "ready" for network in networks)
     detail = f"{ready} ready of {len(networks)}" if networks else "none yet: imago networks add ID --wait"
     yield Finding("networks", "ok" if ready else "warning", detail)
+    yield from _unready(networks)
+
+
+def _unready(networks: Sequence[Network]) -> Iterator[Finding]:
+    """Those of which no pictures can be asked for now, and why."""
+    found = [
+        (network.id, f"failed: {one_line(network.error or 'for no reason that is known')}")
+        if network.state == "failed"
+        else (network.id, "still to be inspected by a worker")
+        for network in networks
+        if network.state == "failed" or network.awaits_inspection
+    ]
+    for id, detail in found[:_UNREADY_SHOWN]:
+        yield Finding(f"network {id}", "warning", detail)
+    if len(found) > _UNREADY_SHOWN:
+        more = len(found) - _UNREADY_SHOWN
+        yield Finding("more networks", "warning", f"{more} are not ready either: imago networks")
 
 
 def _tell(session: Session, finding: Finding) -> None:

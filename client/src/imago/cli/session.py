@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from imago.cli.free_text import one_line, shortened
+from imago.cli.in_commands import in_commands
 from imago.client import Client
 from imago.errors import ImagoError
 from imago.records import Raw
@@ -70,17 +72,35 @@ class Session:
         self.err.print(Text(text, style=style), soft_wrap=True)
 
     def listing(
-        self, found: Sequence[Listed], columns: Sequence[str], row: Callable[[Listed], Sequence[object]]
+        self,
+        found: Sequence[Listed],
+        columns: Sequence[str],
+        row: Callable[[Listed], Sequence[object]],
+        *,
+        in_full: str = "",
     ) -> None:
-        """What was found: for programs whole, for people a row of a table each."""
+        """What was found: for programs whole, for people a row of a table each. in_full: see `table`."""
         if self.as_json:
             self.emit({"data": [each.raw for each in found]})
         else:
-            self.table(columns, map(row, found))
+            self.table(columns, map(row, found), in_full=in_full)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Rows under headings; outside a terminal aligned by blanks and never cut."""
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, in_full: str = "") -> None:
+        """Rows under headings; outside a terminal aligned by blanks.
+
+        in_full: the command that shows in full what the last column holds, which is free text then and is
+        shortened so that a row fits on a line. Nothing else is ever cut.
+        """
         cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+        whole = [row[-1] for row in cells]
+        if in_full:
+            width = _room_for_last(columns, cells, self.out.width if self.out.is_terminal else _PIPE_WIDTH)
+            cells = [[*row[:-1], shortened(row[-1], width)] for row in cells]
+        self._print_table(columns, cells)
+        if any(one_line(text) != row[-1] for text, row in zip(whole, cells, strict=True) if in_full):
+            self.remark(f"In full: {in_full}")
+
+    def _print_table(self, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
         if self.out.is_terminal:
             table = Table(box=None, header_style="bold", pad_edge=False)
             for name in columns:
@@ -96,9 +116,11 @@ class Session:
     def show_error(self, error: ImagoError, code: int) -> None:
         """The error on stderr: as JSON for programs, in red with one line a field for people."""
         if self.as_json:
-            fields = [{"pointer": wrong.pointer, "detail": wrong.detail} for wrong in error.errors]
+            fields = [
+                {"pointer": wrong.pointer, "detail": in_commands(wrong.detail)} for wrong in error.errors
+            ]
             document = {
-                "message": error.message,
+                "message": in_commands(error.message),
                 "status": error.status,
                 "errors": fields,
                 "request_id": error.request_id,
@@ -106,12 +128,23 @@ class Session:
             }
             print(json.dumps({"error": document}, ensure_ascii=False), file=sys.stderr)
             return
-        headline, _, rest = str(error).partition("\n")
+        headline, _, rest = in_commands(str(error)).partition("\n")
         self.err.print(Text.assemble(("Error: ", "bold red"), headline), soft_wrap=True)
         if rest:
             self.err.print(Text(rest), soft_wrap=True)
         if error.status is not None and error.status >= 500 and error.request_id:
             self.remark(f"Request {error.request_id}; the server's log tells more.")
+
+
+_PIPE_WIDTH = 120
+"""Columns of a line that no terminal bounds."""
+_LEAST_ROOM = 24
+
+
+def _room_for_last(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> int:
+    """Characters that the other columns leave the last one on a line of `width`."""
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    return max(width - sum(widths[:-1]) - 2 * len(widths), _LEAST_ROOM)
 
 
 _STATE_STYLES = {
