@@ -104,7 +104,9 @@ class Inspector:
             self._record(*inspection.result())
         except Unavailable:
             raise
-        except (NetworkError, WeightFileError, ImagoError) as error:
+        except NetworkError as error:
+            self._fail(network_id, error.reason)
+        except (WeightFileError, ImagoError) as error:
             self._fail(network_id, str(error))
         except BaseException as error:
             # Architectures and downloads are third-party code; whatever they raise, and whatever they hold

@@ -87,7 +87,7 @@ class Runtime:
             # Asked for before the network was inspected again: these digests name other facts than it has.
             raise Unloadable(
                 "network_changed",
-                f"A later inspection of {network_id} found another output or another input than it had when "
+                "A later inspection of the network found another output or another input than it had when "
                 "this was asked for. Ask for it again.",
             )
 
@@ -97,14 +97,14 @@ class Runtime:
                     self.locate_weights(reference), device=self.device.name, dtype=self.device.dtype
                 )
             except (NetworkError, WeightFileError) as error:
-                raise Unloadable(
-                    "network_unloadable", f"The network {network_id} cannot be loaded: {error}"
-                ) from error
+                # Shown beside the item, which names the network.
+                reason = error.reason if isinstance(error, NetworkError) else error
+                raise Unloadable("network_unloadable", f"The network cannot be loaded: {reason}") from error
             if network.weights_sha256 != sha256:
                 # The digests of all its pictures name other weights than these.
                 raise Unloadable(
                     "network_changed",
-                    f"The weights of {network_id} have the sha256 {network.weights_sha256}, "
+                    f"The network's weights have the sha256 {network.weights_sha256}, "
                     f"but {sha256} when it was inspected. Register the new weights under another id.",
                 )
             return network

@@ -50,7 +50,7 @@ def attempt(id: str, folder: Path) -> Trial:
         network = load_network(NetworkReference("own.random", "file", id, str(file), CLASSES))
         outcome, why = _explain(network, found)
     except REFUSALS as error:
-        outcome, why = "refused", str(error)
+        outcome, why = "refused", error.reason if isinstance(error, NetworkError) else str(error)
     return Trial(id, outcome, why, seconds=round(time.monotonic() - began, 1), **found)
 
 

@@ -66,6 +66,13 @@ def test_an_unknown_architecture_is_refused_with_what_would_be_accepted(scene: S
     assert "efficientnet_lite" in refusal(scene, "efficientnet_lite7.imagenet")
 
 
+@pytest.mark.parametrize("id", ["resnet18.no_such_tag", "resnet18.NO_SUCH", "efficientnet_lite9.imagenet"])
+def test_a_reason_leaves_the_name_to_whoever_shows_it(scene: Scene, id: str) -> None:
+    with scene.database.session() as session:
+        catalog.register_network(session, RegisterNetwork(id=id))
+    assert id not in refusal(scene, id)
+
+
 def test_a_timm_network_is_loaded_by_the_tag_of_its_id(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

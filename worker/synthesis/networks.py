@@ -66,7 +66,10 @@ def load_network(
     With a lower `dtype` the convolutions and linear layers run in it; batch norm keeps float32 statistics.
     Raises `NetworkError` when the weights cannot be had or do not fit.
     """
-    loaded = source_named(reference.source).load(reference)
+    try:
+        loaded = source_named(reference.source).load(reference)
+    except NetworkError as error:
+        raise type(error)(error.reason, reference.id) from error.__cause__
     module = loaded.module.eval().requires_grad_(False)
     digest = loaded.weights_sha256 or state_sha256(module)
     module = module.to(device=device, dtype=dtype)

@@ -27,7 +27,7 @@ def reference_by_id(id: str) -> NetworkReference:
             return reference
     kind = other_kind(id.partition(".")[0])
     if kind is not None:
-        raise UnknownNetwork(f"network {id!r}: {not_classification(id.partition('.')[0], kind)}")
+        raise UnknownNetwork(f"network {id!r}: {not_classification(kind)}")
     known = [known for source in SOURCES for known in source.ids()]
     # Other tags of the same architecture are the likeliest thing meant; then names that look alike.
     same_architecture = [other for other in known if other.split(".", 1)[0] == id.split(".", 1)[0]]

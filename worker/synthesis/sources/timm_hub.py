@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import timm
+from huggingface_hub import constants, get_session
+from huggingface_hub.file_download import repo_folder_name
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
@@ -15,7 +19,7 @@ from worker.synthesis.sources.contract import (
     Preprocessing,
     SourceName,
 )
-from worker.synthesis.sources.downloads import download_failed
+from worker.synthesis.sources.downloads import check_downloadable, check_reachable, download_failed
 
 
 class Timm:
@@ -35,21 +39,36 @@ class Timm:
         if name not in _pretrained_ids():
             tags = [id for id in _pretrained_ids() if id.partition(".")[0] == reference.architecture]
             raise NetworkError(
-                f"timm has no pretrained network {name!r}; "
+                "timm has no pretrained network of this name; "
                 + (
                     f"there are {', '.join(sorted(tags)[:8])}"
                     if tags
                     else "timm.list_pretrained() lists them"
                 )
             )
+        where = _check_downloadable(timm.get_pretrained_cfg(name))
         try:
             module = timm.create_model(name, pretrained=True)
         except (
             OSError,
             RuntimeError,
         ) as error:  # hub errors are OSErrors; some wrap a connection's RuntimeError
-            raise download_failed(reference.id, f"huggingface.co (timm/{name})", error) from error
+            raise download_failed(where, error) from error
         return LoadedNetwork(module, preprocessing_of(_own_config(module)), _labels_of(module))
+
+
+def _check_downloadable(config: Any) -> str:
+    """Where the weights come from, as far as they are not on this machine. Raises `NetworkError` where that
+    cannot be reached."""
+    if not config.hf_hub_id:
+        check_downloadable(config.url)
+        return str(config.url)
+    host = urlsplit(constants.ENDPOINT).netloc
+    kept = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=config.hf_hub_id, repo_type="model")
+    # What is kept is taken as it is where the hub cannot be asked for something newer, by the hub's library.
+    if not constants.is_offline_mode() and not any((kept / "snapshots").glob("*/*")):
+        check_reachable(host, lambda seconds: get_session().head(constants.ENDPOINT, timeout=seconds))
+    return host
 
 
 @lru_cache(maxsize=1)

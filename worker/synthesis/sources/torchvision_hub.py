@@ -15,7 +15,7 @@ from worker.synthesis.sources.contract import (
     Preprocessing,
     SourceName,
 )
-from worker.synthesis.sources.downloads import download_failed
+from worker.synthesis.sources.downloads import check_downloadable, download_failed
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TRANSFORMED = ("googlenet", "inception_v3")
@@ -42,11 +42,12 @@ class Torchvision:
         weights = _weights_by_tag(reference.architecture).get(tag)
         if weights is None:
             tags = ", ".join(_weights_by_tag(reference.architecture))
-            raise NetworkError(f"weights {tag!r} of {reference.architecture}: expected one of {tags}")
+            raise NetworkError(f"weights {tag!r}: expected one of {tags}")
+        check_downloadable(weights.url)
         try:
             state = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
         except OSError as error:
-            raise download_failed(reference.id, weights.url, error) from error
+            raise download_failed(weights.url, error) from error
         labels = tuple(weights.meta.get("categories") or ())
         side = (weights.meta.get("min_size") or (None,))[0]
         module = build(reference.architecture, state, len(labels) or 1000, side, published=True)
@@ -72,10 +73,10 @@ def other_kind(architecture: str) -> str | None:
     return None
 
 
-def not_classification(architecture: str, kind: str) -> str:
-    """The sentence for whoever asks for such a network."""
+def not_classification(kind: str) -> str:
+    """The sentence for whoever asks for a network of such a kind."""
     return (
-        f"{architecture} is a network of torchvision for {kind}, which does not give one number a class; "
+        f"this is a network of torchvision for {kind}, which does not give one number a class; "
         "expected a classification network of torchvision.models, such as resnet18"
     )
 
@@ -87,7 +88,7 @@ def _weights_by_tag(architecture: str) -> dict[str, Any]:
         raise NetworkError(
             f"architecture {architecture!r}: expected a name of torchvision.models, such as resnet18"
             if kind is None
-            else not_classification(architecture, kind)
+            else not_classification(kind)
         )
     return {weights.name: weights for weights in torchvision.models.get_model_weights(architecture)}
 
