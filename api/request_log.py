@@ -2,6 +2,7 @@
 that a request can be followed through several services.
 """
 
+import logging
 import re
 import secrets
 import time
@@ -11,6 +12,7 @@ from flask import Flask, Response, g, request
 
 from api.context import context
 from api.metrics import Metrics
+from services.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,7 @@ def request_id(offered: str) -> str:
 
 def record(
     metrics: Metrics,
+    settings: Settings,
     *,
     method: str,
     path: str | None,
@@ -41,7 +44,8 @@ def record(
     series each."""
     metrics.observe(method, route, status, seconds)
     if path not in _QUIET or status >= 400:
-        log.info(
+        log.log(
+            _level(settings, method, status),
             "http_request",
             method=method,
             path=path,
@@ -52,6 +56,13 @@ def record(
             key_id=key_id,
             **more,
         )
+
+
+def _level(settings: Settings, method: str, status: int) -> int:
+    """At a console a person waits for what is submitted and what goes wrong. Whoever watches a job reads some
+    times a second, and those lines would bury the workers'. Machines, which read JSON, get every request."""
+    is_read = method in ("GET", "HEAD", "OPTIONS") and status < 400
+    return logging.DEBUG if is_read and settings.log_format == "console" else logging.INFO
 
 
 def register(app: Flask) -> None:
@@ -65,6 +76,7 @@ def register(app: Flask) -> None:
         response.headers[HEADER] = g.request_id
         record(
             context().metrics,
+            context().settings,
             method=request.method,
             path=request.path,
             route=request.url_rule.rule if request.url_rule else "(none)",

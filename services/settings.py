@@ -92,7 +92,9 @@ class Settings(BaseSettings):
         64, ge=1, description="A compressed archive of pictures that unpacks to more is refused"
     )
     generator_path: Path = Field(_SHIPPED_GENERATOR, description="The generator that is the default")
-    log_format: Literal["json", "console"] = "json"
+    log_format: Literal["json", "console"] = Field(
+        "json", description="For machines, or for people, who see reads that succeed at level debug only"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def __init__(self, **values: Any) -> None:

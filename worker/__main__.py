@@ -3,9 +3,11 @@
 import logging
 import os
 import sys
+import warnings
 from typing import Any
 
 from celery import signals
+from celery.exceptions import SecurityWarning
 
 from services import log as logs
 from services.settings import Settings, SettingsError
@@ -34,6 +36,9 @@ def main() -> None:
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # it reports every doorbell
     signals.setup_logging.connect(keep_our_logging)
     signals.celeryd_after_setup.connect(before_the_pool)
+    # It tells root that messages could run code. Ours are JSON and name one task, see `create_app`; the user
+    # of `make up` could do nothing about it, and containers have a user of their own.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     app = create_app(settings)
     # Workers need not find, clock or watch each other: no broadcast queues in the broker.
     app.worker_main(["--quiet", "worker", "--without-gossip", "--without-mingle", "--without-heartbeat"])

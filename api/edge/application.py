@@ -130,6 +130,7 @@ class Edge:
         principal = self._trusted.find(authorization) if authorization else None
         request_log.record(
             self._context.metrics,
+            self._settings,
             request_id=request_id,
             method=scope["method"],
             path=scope["path"],
@@ -143,6 +144,7 @@ class Edge:
     def _refused(self, request_id: str, method: str, status: int) -> None:
         request_log.record(
             self._context.metrics,
+            self._settings,
             request_id=request_id,
             method=method,
             path=None,

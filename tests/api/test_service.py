@@ -116,6 +116,27 @@ def test_a_request_keeps_the_id_that_it_came_with_and_is_logged_once(anonymous: 
     assert forged.headers["X-Request-Id"].startswith("req_")
 
 
+@pytest.mark.parametrize(
+    ("log_format", "level"), [("console", "debug"), ("json", "info")], ids=["for people", "for machines"]
+)
+def test_reads_that_succeed_are_for_machines_and_the_rest_is_for_people_too(
+    start: Start, log_format: str, level: str
+) -> None:
+    client = start(log_format=log_format).test_client()
+    with structlog.testing.capture_logs() as events:
+        client.get("/v1/techniques")
+        client.head("/v1/techniques")
+        client.get("/v1/networks/none")
+        client.post("/v1/jobs", json={})
+    logged = [(e["method"], e["status"], e["log_level"]) for e in events if e["event"] == "http_request"]
+    assert logged == [
+        ("GET", 200, level),
+        ("HEAD", 200, level),
+        ("GET", 404, "info"),
+        ("POST", 401, "info"),
+    ]
+
+
 def test_the_committed_contract_is_what_the_code_serves(anonymous: FlaskClient) -> None:
     committed = (ROOT / "openapi.json").read_text()
     assert committed == canonical(document(build())), (

@@ -127,6 +127,11 @@ def test_whatever_is_killed_comes_back_and_jobs_end(run: Run) -> None:
             assert f"{name} was ended by SIGKILL; it is started again" in run.output
             if name in ("seaweedfs", "worker"):  # the last of the servers and of ours
                 _submit_and_wait(client, unit, run)
+    # What a person sees is what happens, not each look at it, nor warnings that are of no use.
+    requests = [line for line in run.output.splitlines() if "http_request" in line]
+    assert any("method=POST" in line for line in requests)
+    assert [line for line in requests if "method=GET" in line and "status=200" in line] == []
+    assert "SecurityWarning" not in run.output
     again = {name: root.pid for name, root in roots.items()}
     status = subprocess.run(
         [sys.executable, "-m", "infra.local", "status", "--home", str(run.home)],
