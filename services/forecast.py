@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 from services import costs
 from services.cost_model import Kind
 from services.estimates import Batch, Part, Queue, Waiting
+from services.liveness import ALIVE
 from services.schema import JobRow
-from services.states import LOST_AFTER_SECONDS, Lane
+from services.states import Lane
 
 JOBS_AT_MOST = 500
 """Jobs that are looked at, the next ones first; others are taken to be like them."""
@@ -45,10 +46,7 @@ _LEASES = text("""
     FROM leases JOIN workers ON workers.id = leases.worker_id
     WHERE leases.id = ANY(CAST(:ids AS bigint[]))
 """)
-_WORKERS = text("""
-    SELECT device, count(*) AS workers FROM workers
-    WHERE state = 'running' AND seen_at >= now() - make_interval(secs => :lost) GROUP BY device
-""")
+_WORKERS = text(f"SELECT device, count(*) AS workers FROM workers WHERE {ALIVE} GROUP BY device")
 
 
 def parts_of(kinds: Mapping[str, Kind], batch_keys: Iterable[str]) -> dict[str, Any]:
@@ -79,7 +77,7 @@ def read(session: Session) -> Queue:
         unread = session.execute(_MORE_JOBS, {"limit": COUNTED_AT_MOST}).scalar_one() / len(rows)
     jobs = [Waiting(row.id, Lane(row.lane), row.turn, row.unended, _parts(row.parts)) for row in rows]
     kinds = {key: kind for row in rows if row.parts for key, kind in _kinds(row.parts).items()}
-    workers = {row.device: row.workers for row in session.execute(_WORKERS, {"lost": LOST_AFTER_SECONDS})}
+    workers = {row.device: row.workers for row in session.execute(_WORKERS)}
     found = session.execute(_HELD).all()
     held: Counter[str] = Counter()
     for row in found:

@@ -124,7 +124,7 @@ def get_network(session: Session, id: str) -> Network:
 
 
 def _instead(session: Session, wrong: str) -> str:
-    """The networks that look most like the wrong name. Those that failed are named only if all of them did."""
+    """The networks most like the wrong name. Those that failed are named only where all of them did."""
     names = sa.select(NetworkRow.id)
     return instead(session, names.where(NetworkRow.state != "failed"), wrong, "There are") or instead(
         session, names, wrong, "All networks that are registered failed their inspection"

@@ -339,7 +339,7 @@ class JobVisualizationRow(Base):
 
 class WorkerRow(Base):
     """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `reason`, for people: why
-    it takes no work now."""
+    it takes no work now; `heartbeat_seconds`: how often it means to be seen."""
 
     __tablename__ = "workers"
     __table_args__ = (one_of("state", ("running", "stopped")),)
@@ -352,3 +352,4 @@ class WorkerRow(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     has_data_root: Mapped[bool] = mapped_column(server_default=sa.false())
     reason: Mapped[str | None]
+    heartbeat_seconds: Mapped[float] = mapped_column(server_default="20")

@@ -55,10 +55,6 @@ class TrainingState(StrEnum):
 ENDED_TRAININGS = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
 
 
-LOST_AFTER_SECONDS = 60
-"""A worker not seen for so long is taken for dead. Its leases expire by their own clock."""
-
-
 class Lane(StrEnum):
     INTERACTIVE = "interactive"
     """Someone waits."""

@@ -18,8 +18,8 @@ from services import collected
 from services.errors import Conflict
 from services.generators import register_generator
 from services.leases import Pulse
+from services.liveness import ALIVE
 from services.plain_text import storable
-from services.states import LOST_AFTER_SECONDS
 from services.training_request import TrainingRequest
 
 MAX_CRASHES = 3
@@ -52,9 +52,8 @@ class Sample:
 
 
 # Workers that could still try a training whose pictures others lack.
-_COULD_TRY = """
-    SELECT 1 FROM workers WHERE has_data_root AND state = 'running'
-    AND seen_at >= now() - make_interval(secs => :lost)
+_COULD_TRY = f"""
+    SELECT 1 FROM workers WHERE has_data_root AND {ALIVE}
     AND id <> :worker AND id <> ALL (trainings.refused_by)
 """
 _CLAIM = text(f"""
@@ -156,7 +155,7 @@ def claim(session: Session, worker_id: str, *, lease_seconds: float) -> Training
 
     One that this worker has refused is left to those that could still try.
     """
-    asked = {"worker": worker_id, "seconds": lease_seconds, "lost": LOST_AFTER_SECONDS}
+    asked = {"worker": worker_id, "seconds": lease_seconds}
     row = session.execute(_CLAIM, asked).first()
     if row is None:
         return None
@@ -249,7 +248,7 @@ def refuse(session: Session, id: str, fence: int, worker_id: str, message: str) 
     """
     if _held(session, id, fence) is None:
         return False
-    row = session.execute(_REFUSED, {"id": id, "worker": worker_id, "lost": LOST_AFTER_SECONDS}).one()
+    row = session.execute(_REFUSED, {"id": id, "worker": worker_id}).one()
     if row.others:
         return release(session, id, fence)
     others = " The other workers lack it too." if row.refusals > 1 else ""

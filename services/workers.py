@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from services import forecast
 from services.cost_model import Seconds
+from services.liveness import ALIVE, LOST
 from services.plain_text import storable
 from services.progress import service_rate
 from services.schema import Lane, WorkerRow
-from services.states import LOST_AFTER_SECONDS
 
 DEPTH_CAP = 100_000
 """A lane is counted up to here."""
@@ -26,7 +26,7 @@ WorkerState = Literal["idle", "working", "waiting", "lost", "stopped"]
 @dataclass(frozen=True)
 class Worker:
     """`state`: working while it holds a lease, waiting while it takes none for the `reason` that it gives,
-    lost when it was not seen lately, stopped when it said so."""
+    lost when it was not seen for some heartbeats, stopped when it said so."""
 
     id: str
     host: str
@@ -80,10 +80,10 @@ _LEASED = text("""
     SELECT lane, count(*) AS items FROM visualizations
     WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
 """)
-_WORKERS = text("""
+_WORKERS = text(f"""
     SELECT id, host, device, started_at, seen_at, CASE WHEN state = 'running' THEN reason END AS reason,
         CASE WHEN state = 'stopped' THEN 'stopped'
-            WHEN seen_at < now() - make_interval(secs => :lost) THEN 'lost'
+            WHEN {LOST} THEN 'lost'
             WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL)
                 OR EXISTS (SELECT 1 FROM trainings WHERE worker_id = workers.id) THEN 'working'
             WHEN reason IS NOT NULL THEN 'waiting'
@@ -91,9 +91,8 @@ _WORKERS = text("""
     FROM workers WHERE seen_at > now() - make_interval(hours => :hours)
     ORDER BY state = 'stopped', id
 """)
-_ALIVE = text("""
-    SELECT count(*) AS workers, count(*) FILTER (WHERE has_data_root) AS trainers
-    FROM workers WHERE state = 'running' AND seen_at >= now() - make_interval(secs => :lost)
+_ALIVE = text(f"""
+    SELECT count(*) AS workers, count(*) FILTER (WHERE has_data_root) AS trainers FROM workers WHERE {ALIVE}
 """)
 _TRAININGS = text("""
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
@@ -103,10 +102,23 @@ _TRAININGS = text("""
 
 
 def register(
-    session: Session, worker_id: str, *, host: str, device: str, has_data_root: bool = False
+    session: Session,
+    worker_id: str,
+    *,
+    host: str,
+    device: str,
+    has_data_root: bool = False,
+    heartbeat_seconds: float = 10,
 ) -> None:
-    """Note that a worker has started. The same id again is the same worker, started again."""
-    values = {"host": host, "device": device, "state": "running", "has_data_root": has_data_root}
+    """Note that a worker has started, and how often it will be `seen`. The same id again is the same worker,
+    started again."""
+    values = {
+        "host": host,
+        "device": device,
+        "state": "running",
+        "has_data_root": has_data_root,
+        "heartbeat_seconds": heartbeat_seconds,
+    }
     now = {"started_at": sa.func.now(), "seen_at": sa.func.now()}
     session.execute(
         insert(WorkerRow)
@@ -148,7 +160,7 @@ def queue(session: Session) -> QueueSummary:
         for lane in Lane
     )
     rate = service_rate(session)
-    alive = session.execute(_ALIVE, {"lost": LOST_AFTER_SECONDS}).one()
+    alive = session.execute(_ALIVE).one()
     depth = session.execute(_TRAININGS).one()
     return QueueSummary(
         lanes,
@@ -162,5 +174,5 @@ def queue(session: Session) -> QueueSummary:
 
 def list(session: Session, *, hours: int = 24) -> Sequence[Worker]:
     """Workers seen within the last hours, those that stopped last."""
-    rows = session.execute(_WORKERS, {"lost": LOST_AFTER_SECONDS, "hours": hours})
+    rows = session.execute(_WORKERS, {"hours": hours})
     return tuple(Worker(r.id, r.host, r.device, r.state, r.started_at, r.seen_at, r.reason) for r in rows)

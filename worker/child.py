@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from worker.batch_runner import BatchRunner
     from worker.inspector import Inspector
     from worker.patrol import Patrol
+    from worker.presence import Presence
     from worker.trainer import Trainer
 
 GRACE_SHARE = 0.6
@@ -54,7 +55,7 @@ class Child:
         self._runner: BatchRunner | None = None
         self._trainer: Trainer | None = None
         self._inspector: Inspector | None = None
-        self._registered = False
+        self._presence: Presence | None = None
         self._parent = os.getppid()
         # Torch takes seconds to import: in the thread, so that the parent soon hears that its child is up.
         self._thread = threading.Thread(target=self._work, name="patrol", daemon=True)
@@ -76,7 +77,7 @@ class Child:
     def shut_down(self) -> None:
         """Called on the way out. Returns when everything is given back, or time is up."""
         self._ask()
-        if self._ready.is_set() or self._registered:
+        if self._ready.is_set() or self._presence is not None:
             self._thread.join(self._stop.seconds_left + self._last_seconds)
 
     def _ask(self) -> None:
@@ -122,12 +123,11 @@ class Child:
             except BaseException:
                 log.critical("patrol_ended", exc_info=True)
                 os._exit(1)  # a worker that only seems to live would be worse than one that starts anew
-        if self._registered:
+        if self._presence is not None:
             self._sign_off()
 
     def _assemble(self) -> None:
         """Import torch, choose the device, make the clients, and introduce the worker to the servers."""
-        from services import workers
         from services.broker import Doorbell
         from services.database import Database
         from services.errors import Unavailable
@@ -141,6 +141,7 @@ class Child:
         from worker.inspector import Inspector
         from worker.patrol import Patrol
         from worker.persistence import persist
+        from worker.presence import Presence
         from worker.provenance import Provenance
         from worker.repairer import Repairer
         from worker.runtime import Runtime
@@ -151,25 +152,14 @@ class Child:
 
         settings, stop = self._settings, self._stop
         device = choose_device(settings.device, settings.threads)
-        host = socket.gethostname()
-        worker_id = f"{host}-{uuid.uuid4().hex[:8]}"
+        worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
         structlog.contextvars.bind_contextvars(worker=worker_id)
         self._database = database = Database(settings.database_url)
-        self._worker_id = worker_id
         store = ObjectStore(settings)
         runtime = Runtime(database, store, settings, device)
 
-        self._store_watch = watch = StoreWatch(store)
-
-        def introduce() -> None:
-            with database.session() as session:
-                workers.register(
-                    session,
-                    worker_id,
-                    host=host,
-                    device=device.description,
-                    has_data_root=has_data_root(settings.data_root),
-                )
+        watch = StoreWatch(store)
+        presence = Presence(database, settings, worker_id, device.description, watch, stop)
 
         def prepare_store() -> None:
             try:
@@ -180,10 +170,10 @@ class Child:
                 raise
 
         try:
-            persist(introduce, what="introduce", may_go_on=lambda: not stop.asked, wait=stop.wait)
+            persist(presence.introduce, what="introduce", may_go_on=lambda: not stop.asked, wait=stop.wait)
             # From here on people see this worker, and what keeps it from working.
-            threading.Thread(target=self._stay_seen, name="presence", daemon=True).start()
-            self._registered = True
+            presence.start()
+            self._presence = presence
             persist(prepare_store, what="store", may_go_on=lambda: not stop.asked, wait=stop.wait)
         except Unavailable:
             return  # asked to stop before the servers came up
@@ -248,35 +238,10 @@ class Child:
         )
         log.info("worker_ready", device=device.description, trains=has_data_root(settings.data_root))
 
-    def _stay_seen(self) -> None:
-        """Tell the database that this worker lives, also while it downloads a network for minutes."""
-        from services import workers
-        from services.errors import Unavailable
-        from worker.training_data import has_data_root
-
-        while not self._stop.wait(self._settings.heartbeat_seconds):
-            self._store_watch.answers()  # so that people see why nothing is done, also while it does nothing
-            try:
-                with self._database.session() as session:
-                    workers.seen(
-                        session,
-                        self._worker_id,
-                        has_data_root=has_data_root(self._settings.data_root),
-                        reason=self._store_watch.reason,
-                    )
-            except Unavailable as error:
-                log.warning("server_away", what="presence", reason=str(error))
-
     def _sign_off(self) -> None:
-        from services import workers
-        from services.errors import Unavailable
-
-        try:
-            with self._database.session() as session:
-                workers.stopped(session, self._worker_id)
-        except Unavailable as error:
-            log.warning("sign_off_failed", reason=str(error))
-        self._database.dispose()
+        if self._presence is not None:
+            self._presence.sign_off()
+            self._database.dispose()
 
 
 _child: Child | None = None

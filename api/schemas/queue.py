@@ -30,7 +30,7 @@ class WorkerShown(Representation):
     device: str
     state: WorkerState = Field(
         description="`working` while it holds work, `waiting` while it takes none for a reason, `idle`, or"
-        " `lost`: not seen for a minute."
+        " `lost`: not seen for three of its heartbeats, half a minute at least."
     )
     reason: str | None = Field(
         description="Why it takes no work, for people to read; null while nothing keeps it from working."

@@ -1,8 +1,9 @@
 """Who works and how much waits."""
 
+import pytest
 from sqlalchemy import text
 
-from services import training_leases, trainings, workers
+from services import forecast, training_leases, trainings, workers
 from services.database import Database
 from services.schema import Lane
 from services.training_request import TrainingRequest
@@ -25,13 +26,41 @@ def test_a_worker_is_idle_working_lost_or_stopped(staged: Database) -> None:
     submit(staged, request("0-1"))
     claimed = claim(staged, worker="b")
     with staged.session() as session:
-        session.execute(text("UPDATE workers SET seen_at = now() - interval '61 seconds' WHERE id = 'c'"))
+        session.execute(text("UPDATE workers SET seen_at = now() - interval '31 seconds' WHERE id = 'c'"))
     assert _list(staged) == {"a": "idle", "b": "working", "c": "lost", "d": "stopped"}
     finish(staged, claimed)
     with staged.session() as session:
         workers.seen(session, "c")
         workers.register(session, "d", host="here", device="cuda")
     assert _list(staged) == dict.fromkeys("abcd", "idle")
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "seen", "alive"),
+    [
+        (10, "28 seconds", True),  # two beats are missed
+        (10, "32 seconds", False),
+        (60, "170 seconds", True),  # whoever beats more slowly is given longer
+        (60, "190 seconds", False),
+        (0.5, "20 seconds", True),  # a busy machine may be slow to send any
+        (None, "55 seconds", True),  # as an earlier release has it
+        (None, "65 seconds", False),
+    ],
+)
+def test_a_worker_is_lost_after_three_of_its_heartbeats(
+    staged: Database, heartbeat: float | None, seen: str, alive: bool
+) -> None:
+    with staged.session() as session:
+        workers.register(session, "a", host="here", device="cpu", has_data_root=True)
+        said = "DEFAULT" if heartbeat is None else str(heartbeat)
+        session.execute(
+            text(f"UPDATE workers SET heartbeat_seconds = {said}, seen_at = now() - interval '{seen}'")
+        )
+    assert _list(staged) == {"a": "idle" if alive else "lost"}
+    with staged.session() as session:
+        summary = workers.queue(session)
+        assert (summary.workers, summary.trainings.workers) == (alive, alive)
+        assert forecast.read(session).workers == ({"cpu": 1} if alive else {})
 
 
 def test_a_worker_that_takes_nothing_for_a_reason_waits_and_says_why(staged: Database) -> None:

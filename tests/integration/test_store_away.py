@@ -1,5 +1,6 @@
 """A worker that is cut off from the store gives back what it has, takes nothing, and says why."""
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,6 +23,7 @@ from worker.batch_size import BatchSizer
 from worker.computation import Computed, Made
 from worker.delivery import Delivery
 from worker.devices import choose_device
+from worker.presence import Presence
 from worker.provenance import Provenance
 from worker.runtime import Runtime
 from worker.stopping import StopFlag
@@ -134,3 +136,32 @@ def test_the_store_is_believed_for_a_moment_and_asked_again_after_it(
     assert watch.answers()
     monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + store_watch.TRUSTED_SECONDS)
     assert not watch.answers()
+
+
+def test_a_worker_whose_store_hangs_is_seen_all_the_same(scene: Scene) -> None:
+    asked, answer = threading.Event(), threading.Event()
+
+    class Hanging(StoreWatch):
+        def answers(self) -> bool:
+            asked.set()
+            return answer.wait(60)
+
+    def seen() -> object:
+        with scene.database.session() as session:
+            return next(worker.seen_at for worker in workers.list(session) if worker.id == "hanging")
+
+    settings = scene.settings.model_copy(update={"heartbeat_seconds": 0.1})
+    stop = StopFlag()
+    presence = Presence(scene.database, settings, "hanging", "cpu", Hanging(scene.store), stop)
+    presence.introduce()
+    presence.start()
+    try:
+        assert asked.wait(60)
+        before = seen()
+        until(lambda: seen() != before, "a sign of life beside a store that hangs")
+    finally:
+        stop.ask(0)
+        answer.set()
+    presence.sign_off()
+    with scene.database.session() as session:
+        assert ("hanging", "stopped") in [(worker.id, worker.state) for worker in workers.list(session)]
