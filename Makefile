@@ -61,7 +61,8 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 bench-%: $(INSTALLED) ## run benchmarks/%.py (bench-service, …)
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
-# SWEEP passes options, for instance SWEEP="--only timm:vit* --minutes 30"; a sweep that was ended goes on where it was.
+# SWEEP passes options, for instance SWEEP="--at-once 2 --minutes 30"; a sweep that was ended goes on where it was
+# (benchmarks/results/networks.jsonl).
 sweep-networks: $(INSTALLED) ## try every architecture of torchvision and timm (hours), write docs/networks.md
 	@$(BIN)/python -m benchmarks.networks $(SWEEP)
 

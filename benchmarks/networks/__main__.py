@@ -3,11 +3,13 @@
 import argparse
 import fnmatch
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.networks import report, state
 from benchmarks.networks.architectures import all_of_them
 from benchmarks.networks.processes import Processes
+from benchmarks.networks.trial import Trial
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,15 +26,20 @@ def main() -> None:
     ]
     until = time.monotonic() + 60 * arguments.minutes if arguments.minutes else float("inf")
     processes = Processes(arguments.seconds, arguments.memory)
-    for number, id in enumerate(waiting, 1):
-        if time.monotonic() > until:
-            break
-        trial = processes.attempt(id)
-        state.append(arguments.state, trial)
-        trials[id] = trial
-        print(
-            f"{number}/{len(waiting)} {id}: {trial.outcome} {trial.why[:100]} ({trial.seconds} s)", flush=True
-        )
+
+    def attempt(id: str) -> Trial | None:
+        return processes.attempt(id) if time.monotonic() < until else None
+
+    with ThreadPoolExecutor(arguments.at_once) as threads:
+        for number, trial in enumerate(threads.map(attempt, waiting), 1):
+            if trial is None:
+                break
+            state.append(arguments.state, trial)
+            trials[trial.id] = trial
+            print(
+                f"{number}/{len(waiting)} {trial.id}: {trial.outcome} {trial.why[:100]} ({trial.seconds} s)",
+                flush=True,
+            )
     known = [trials[id] for id in everything if id in trials]
     report.write(arguments.page, known, everything, arguments.seconds, arguments.memory)
     faults = [trial for trial in known if trial.outcome == "fault"]
@@ -46,8 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--again", default="", help="outcomes to try again, such as fault,refused")
     parser.add_argument("--minutes", type=float, help="end after about so long; the next sweep goes on")
     parser.add_argument("--seconds", type=float, default=120, help="of processor time for each")
+    parser.add_argument("--at-once", type=int, default=1, help="trials side by side, one thread each")
     parser.add_argument("--memory", type=float, default=8, help="GB for each")
-    parser.add_argument("--state", type=Path, default=ROOT / ".imago" / "networks-sweep.jsonl")
+    parser.add_argument("--state", type=Path, default=ROOT / "benchmarks" / "results" / "networks.jsonl")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "networks.md")
     return parser
 

@@ -1,4 +1,5 @@
-"""What was tried so far, a line of JSON an architecture: a sweep can be ended and taken up again."""
+"""What was tried so far, a line of JSON an architecture: a sweep can be ended and taken up again, on another
+machine too."""
 
 import json
 from dataclasses import asdict
