@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
+from botocore.handlers import add_expect_header
 
 from services.errors import ImagoError, NotFound, Unavailable
 from services.object_keys import Kind, generator_key, key_of, sha256_of_file, sha256_of_key, training_key
@@ -117,7 +118,7 @@ class ObjectStore:
         self, endpoint: str, *, connect_timeout: float = 3, read_timeout: float = 20, attempts: int = 3
     ) -> "S3Client":
         # A session of its own: boto3's default one is not safe to use from several threads (boto3#1592).
-        return boto3.session.Session().client(
+        client = boto3.session.Session().client(
             "s3",
             endpoint_url=endpoint,
             region_name=self._settings.s3_region,
@@ -135,12 +136,17 @@ class ObjectStore:
                 max_pool_connections=32,
             ),
         )
+        # With it botocore waits for "100 Continue" before it sends a body, and reads on for ever, at full
+        # speed, where a connection ends in the midst of that answer (AWSConnection._consume_headers).
+        client.meta.events.unregister("before-call.s3", add_expect_header)
+        return client
 
     def put(self, kind: Kind, data: bytes, content_type: str) -> str:
         """Store bytes; returns their key, `objects/ab/ab….png`. The same bytes again change nothing."""
         key = key_of(kind, data)
         with translated(key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+            put = self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
+            _ = put["ETag"]  # without it the answer is not whole, and proves nothing
         return key
 
     def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> None:
@@ -148,6 +154,8 @@ class ObjectStore:
         `generator_key`."""
         with translated(key):
             self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
+        if not self.has(key) or self.head(key).size != path.stat().st_size:
+            raise Unavailable(WHAT, f"It does not have the whole of {key}.")
 
     def fetch(self, key: str, path: Path) -> None:
         """Write an object to `path`, all of it or nothing. Raises `NotFound`, or `Corrupt` when its bytes are
@@ -211,16 +219,17 @@ class ObjectStore:
             answer = self._client.list_objects_v2(
                 Bucket=self._bucket, Prefix=prefix, StartAfter=after or "", MaxKeys=limit
             )
-        found = [
-            Listed(entry["Key"], entry["Size"], entry["LastModified"]) for entry in answer.get("Contents", [])
-        ]
-        return found, _time_of(answer["ResponseMetadata"])
+            found = [
+                Listed(entry["Key"], entry["Size"], entry["LastModified"])
+                for entry in answer.get("Contents", [])
+            ]
+            return found, _time_of(answer["ResponseMetadata"])
 
     def age_seconds(self, key: str) -> float:
         """How long ago an object was put last, by the store's clock. Raises `NotFound`."""
         with translated(key):
             found = self._client.head_object(Bucket=self._bucket, Key=key)
-        return (_time_of(found["ResponseMetadata"]) - found["LastModified"]) / timedelta(seconds=1)
+            return (_time_of(found["ResponseMetadata"]) - found["LastModified"]) / timedelta(seconds=1)
 
     def has(self, key: str) -> bool:
         """Whether there is such an object."""
@@ -239,13 +248,13 @@ class ObjectStore:
         """Open an object; it exists and its head is known once this returns. Raises `NotFound`."""
         with translated(key):
             found = self._client.get_object(Bucket=self._bucket, Key=key)
-        return ObjectStream(ObjectHead(key, found["ContentLength"], found["ContentType"]), found["Body"])
+            return ObjectStream(ObjectHead(key, found["ContentLength"], found["ContentType"]), found["Body"])
 
     def head(self, key: str) -> ObjectHead:
         """Raises `NotFound`."""
         with translated(key):
             found = self._client.head_object(Bucket=self._bucket, Key=key)
-        return ObjectHead(key, found["ContentLength"], found["ContentType"])
+            return ObjectHead(key, found["ContentLength"], found["ContentType"])
 
     def presigned_get(self, key: str, seconds: int = 300) -> str:
         """An address from which anyone can read the object for that long, 900 s at most. Asks nobody."""
@@ -278,7 +287,7 @@ class ObjectStore:
         """
         with translated(_PROBE):
             if write:
-                self._prober.put_object(Bucket=self._bucket, Key=_PROBE, Body=b"?")
+                _ = self._prober.put_object(Bucket=self._bucket, Key=_PROBE, Body=b"?")["ETag"]
             else:  # not HEAD, whose refusal gives no reason
                 self._prober.list_objects_v2(Bucket=self._bucket, Prefix=_PROBE, MaxKeys=1)
 

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from services.errors import ClockOff, NotFound, Refused, Unavailable
@@ -21,13 +22,19 @@ nothing."""
 
 @contextmanager
 def translated(key: str) -> Iterator[None]:
-    """Errors of boto3 in the block become `NotFound` of this key, `ClockOff`, `Refused` or `Unavailable`."""
+    """Errors of boto3 in the block become `NotFound` of this key, `ClockOff`, `Refused` or `Unavailable`.
+
+    Read what an answer's head says in the block too: one that breaks off early looks whole to boto3, but
+    lacks members.
+    """
     try:
         yield
     except ClientError as error:
         raise _meant(error, key) from error
     except (BotoCoreError, Boto3Error, HTTPClientError, HTTPError, OSError) as error:
         raise Unavailable(WHAT, str(error)) from error
+    except (KeyError, ResponseParserError) as error:
+        raise Unavailable(WHAT, f"Its answer is not whole ({error}).") from error
 
 
 def _meant(error: ClientError, key: str) -> NotFound | Unavailable:

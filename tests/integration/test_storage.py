@@ -1,6 +1,10 @@
 """Objects are named by their bytes; what the store cannot do is said in one way."""
 
 import hashlib
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -82,3 +86,53 @@ def test_an_absent_store_is_unavailable(settings: Settings, tmp_path: Path) -> N
 def test_what_is_no_key_has_no_hash(key: str) -> None:
     with pytest.raises(ValueError, match="not the key"):
         sha256_of_key(key)
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """A server that reads what has arrived, says so much and hangs up; its address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1",
+        b"HTTP/1.1 100 Continue",
+        b"HTTP/1.1 100 Continue\r\n",
+        b"HTTP/1.1 100 Continue\r\nX-Name: value\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+)
+def test_an_answer_that_breaks_off_anywhere_ends_as_unavailable(
+    settings: Settings, tmp_path: Path, answer: bytes
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"data")
+    with answering(answer) as address:
+        store = ObjectStore(settings.model_copy(update={"s3_endpoint_url": address}))
+        for use in (
+            lambda: store.get("objects/00/" + "0" * 64 + ".png"),
+            lambda: store.head("objects/00/" + "0" * 64 + ".png"),
+            lambda: store.age_seconds("objects/00/" + "0" * 64 + ".png"),
+            lambda: store.list("", None, 10),
+            lambda: store.put("image", b"picture", "image/png"),
+            lambda: store.put_file("generators/" + "0" * 64 + ".safetensors", file),
+            lambda: store.probe(write=True),
+        ):
+            with pytest.raises(Unavailable):
+                use()
