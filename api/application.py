@@ -18,6 +18,8 @@ from services.storage import ObjectStore
 def build() -> Flask:
     """The application without the servers that it needs: enough to describe it, not to answer."""
     app = Flask(__name__, static_folder=None)
+    # Else `//v1/jobs` is redirected, in HTML, to an address made of what the client calls this host.
+    app.url_map.merge_slashes = False
     # The order is that of the checks: name the request, know who asks, see that its body can be read.
     request_log.register(app)
     auth.register(app)
@@ -45,10 +47,12 @@ def create_app(settings: Settings, *, threads: int = 16, memory: int = 0) -> Fla
         Context(
             settings=settings,
             database=database,
-            store=ObjectStore(settings),
+            # Somebody waits for the answer, and a thread with them.
+            store=ObjectStore(settings, read_timeout=5, attempts=2),
             doorbell=Doorbell(settings.broker_url),
             metrics=Metrics(database),
             waits=threading.BoundedSemaphore(max(threads // 2, 1)),
+            store_reads=threading.BoundedSemaphore(max(threads // 2, 1)),
             stopping=threading.Event(),
             objects=Memory(memory) if memory else None,
         ),

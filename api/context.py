@@ -27,6 +27,9 @@ class Context:
     metrics: Metrics
     waits: threading.Semaphore
     """A place for each request that may wait at the same time."""
+    store_reads: threading.Semaphore
+    """A place for each request that may read from the store at the same time: a store that says nothing must
+    not hold the threads of all requests."""
     stopping: threading.Event
     """Set when the server is to end: requests that wait are answered as things stand."""
     objects: Memory[str, bytes] | None

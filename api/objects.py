@@ -19,9 +19,10 @@ from api.context import context
 from api.memory import Memory
 from api.problems import Problem
 from services import losses
-from services.errors import NotFound
+from services.errors import NotFound, Unavailable
 from services.losses import Loss, Reason, Subject
 from services.storage import Corrupt, sha256_of_key
+from services.store_errors import WHAT
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,8 @@ REPAIR_SECONDS = 30
 """After how long it makes sense to ask again for what is lost."""
 MEMORY_SECONDS = 3600
 """For how long what never changes is answered from memory."""
+_TURN_SECONDS = 1.0
+"""How long a request waits for its turn to read from the store; reading one picture takes milliseconds."""
 _AT_ONCE = 1024 * 1024
 _CHUNK = 64 * 1024
 
@@ -87,7 +90,7 @@ def verified(key: str, subject: Subject) -> IO[bytes]:
     if held is not None:
         return io.BytesIO(held)
     try:
-        file = context().store.verified(key)
+        file = _read(key)
         if memory is not None:
             _remember(memory, key, file)
         return file
@@ -97,6 +100,16 @@ def verified(key: str, subject: Subject) -> IO[bytes]:
         loss = losses.note(session, subject, key, reason, "read")
     log.error("object_lost", key=key, subject=str(subject), reason=reason)
     raise _lost(loss)
+
+
+def _read(key: str) -> IO[bytes]:
+    """The object from the store. Raises `Unavailable` where too many requests wait for it already."""
+    if not context().store_reads.acquire(timeout=_TURN_SECONDS):
+        raise Unavailable(WHAT, advice="Many requests wait for it already.")
+    try:
+        return context().store.verified(key)
+    finally:
+        context().store_reads.release()
 
 
 def _remember(memory: Memory[str, bytes], key: str, file: IO[bytes]) -> None:

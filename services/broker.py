@@ -56,18 +56,21 @@ class Doorbell:
         """
         if time.monotonic() < self._silent_until:
             return False
-        try:
-            with self._lock:
+        with self._lock:
+            # Whoever waited here while another found out that the broker is silent need not find out again.
+            if time.monotonic() < self._silent_until:
+                return False
+            try:
                 if self._redis.llen(QUEUE) >= self._bound:
                     return False
                 self._app.send_task(
                     TASK, queue=QUEUE, expires=_EXPIRES_SECONDS, ignore_result=True, retry=False
                 )
-        except Exception as error:
-            # kombu lets through errors of redis, of sockets and its own: none may fail what was committed.
-            self._silent_until = time.monotonic() + _SILENCE_SECONDS
-            log.warning("doorbell_unheard", lane=lane, error=str(error))
-            return False
+            except Exception as error:
+                # kombu lets through errors of redis, of sockets and its own: none may fail what is committed.
+                self._silent_until = time.monotonic() + _SILENCE_SECONDS
+                log.warning("doorbell_unheard", lane=lane, error=str(error))
+                return False
         log.debug("doorbell_rung", lane=lane)
         return True
 

@@ -9,13 +9,16 @@ import alembic.config
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.errors import Invalid, Unavailable
 
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _MIGRATION_LOCK = 0x696D61676F01
+_GONE = ("25006", "25P03", "25P04")
+"""SQLSTATEs of a server that writes nothing now (it fails over, or protects its disk), and of a transaction
+that it has ended for having taken too long. psycopg calls them internal errors."""
 _CONNECT_ARGUMENTS: dict[str, str | int | None] = {
     "application_name": "imago",
     "connect_timeout": 5,
@@ -62,6 +65,10 @@ class Database:
             with self._sessions.begin() as session:
                 yield session
         except (OperationalError, InterfaceError) as error:
+            raise Unavailable("database", str(error.orig).strip().split("\n")[0]) from error
+        except InternalError as error:
+            if getattr(error.orig, "sqlstate", None) not in _GONE:
+                raise
             raise Unavailable("database", str(error.orig).strip().split("\n")[0]) from error
         except DataError as error:
             if "NUL" not in str(error.orig):

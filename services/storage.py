@@ -96,13 +96,14 @@ class ObjectStream:
 class ObjectStore:
     """One bucket of an S3 store. Threads may share it; processes make their own.
 
-    Every method raises `Unavailable` when the store does not answer after three tries.
+    Every method raises `Unavailable` when the store does not answer after all tries.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, read_timeout: float = 20, attempts: int = 3) -> None:
+        """`read_timeout`: seconds without a byte after which an attempt is given up."""
         self._settings = settings
         self._bucket = settings.s3_bucket
-        self._client = self._connect(settings.s3_endpoint_url)
+        self._client = self._connect(settings.s3_endpoint_url, read_timeout=read_timeout, attempts=attempts)
 
     @cached_property
     def _prober(self) -> "S3Client":

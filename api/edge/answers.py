@@ -4,6 +4,7 @@ An answer is kept under the address that was asked for and the origin that may r
 before (`edge.trust`), each time.
 """
 
+import re
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ _OVERHEAD = 2048
 """Bytes that an answer takes beside its body, roughly."""
 _OF_THE_BODY = (b"content-length", b"content-type")
 _OF_THE_REQUEST = (b"x-request-id",)
+_NEVER = re.compile(rb"q=0(\.0*)?")
 
 Name = tuple[bytes, bytes, str | None]
 """Path, query, and the origin for which the headers are."""
@@ -57,8 +59,10 @@ class Answers:
 
     def name_of(self, scope: Scope, headers: dict[bytes, bytes]) -> Name | None:
         """Under which name the answer to this request is kept; None if none can be."""
-        if scope["method"] not in ("GET", "HEAD"):
+        if scope["method"] not in ("GET", "HEAD") or not _takes_anything(headers.get(b"accept", b"*/*")):
             return None
+        if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
+            return None  # it has not arrived whole, and nobody is to wait for it
         origin = headers.get(b"origin")
         allowed = allowed_origin(
             self._settings,
@@ -100,6 +104,12 @@ class Answers:
 
     def clear(self) -> None:
         self._memory.clear()
+
+
+def _takes_anything(accept: bytes) -> bool:
+    """Whether any media type will do: else Flask looks whether the one that is served does."""
+    ranges = [[part.strip() for part in one.split(b";")] for one in accept.split(b",")]
+    return any(one[0] == b"*/*" and not any(map(_NEVER.fullmatch, one[1:])) for one in ranges)
 
 
 def _rule_of(request: object) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask
@@ -19,9 +20,11 @@ from api.edge.changes import Changes
 from api.edge.trust import TrustedKeys
 from services.settings import Settings
 
-_ONCE = (b"authorization", b"if-none-match", b"origin")
+_ONCE = (b"accept", b"authorization", b"if-none-match", b"origin")
 """Headers that decide about an answer from memory; a request that repeats one is left to Flask."""
 _KEYS = re.compile(rb"/v1/keys(/|$)")
+_MAKING_SECONDS = 2.0
+"""How long a request waits for another one that makes the same answer, before it makes its own."""
 
 
 class Edge:
@@ -38,7 +41,9 @@ class Edge:
         self._answers = Answers(settings)
         self._in_the_making: dict[Name, asyncio.Event] = {}
         self._trusted = TrustedKeys()
-        self._changes = Changes(self._context.database, self._executor, self._forget)
+        # Of its own: answers from memory must not wait for the threads of requests.
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="changes")
+        self._changes = Changes(self._context.database, self._looks, self._forget)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -52,7 +57,8 @@ class Edge:
                 return
             if (made := self._in_the_making.get(name)) is not None:
                 # What has just become too old is made anew for the first who asks, not for all at once.
-                await made.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(made.wait(), _MAKING_SECONDS)
                 if await self._by_memory(scope, send, headers, name, began):
                     return
             elif self._answers.was_kept(name):
@@ -86,13 +92,14 @@ class Edge:
     async def _by_flask(
         self, scope: Scope, receive: Receive, send: Send, headers: dict[bytes, bytes], name: Name | None
     ) -> None:
-        count = self._changes.count
+        count, clears = self._changes.count, self._trusted.clears
+        began = self._trusted.now()
         answer = await self._bridge.answer(scope, receive)
         if answer is None:
             return
         principal = answer.environ.get(PRINCIPAL)
-        if principal is not None and b"authorization" in headers:
-            self._trusted.remember(headers[b"authorization"], principal)
+        if principal is not None and b"authorization" in headers and clears == self._trusted.clears:
+            self._trusted.remember(headers[b"authorization"], principal, looked_up_at=began)
         if scope["method"] not in ("GET", "HEAD") and _KEYS.match(scope["raw_path"]):
             self._trusted.clear()
         if name is not None and KEPT_SECONDS in answer.environ:
@@ -168,7 +175,8 @@ class Edge:
         state["stop"] = self._context.stopping.set
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self._looks):
+            executor.shutdown(wait=False, cancel_futures=True)
         self._context.close()
         await send({"type": "lifespan.shutdown.complete"})
 

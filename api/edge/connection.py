@@ -122,8 +122,14 @@ class LimitedProtocol(HttpToolsProtocol):
             raise RefusedError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
         self._parsed += len(name) + len(value) + 4
+        if self._phase == "body":
+            # A trailer. It must not pass for what the head says (RFC 9110 §6.5.1), and nobody here reads any.
+            if self._parsed > limits.BODY_BYTES:
+                self._refuse_body()
+                raise RefusedError
+            return
+        super().on_header(name, value)
         if self._parsed > limits.HEAD_BYTES or len(self.headers) > limits.HEADERS:
             self._refuse_head()
             raise RefusedError

@@ -20,13 +20,21 @@ class TrustedKeys:
 
     def __init__(self) -> None:
         self._known = Memory[bytes, tuple[Principal, float]](_KEYS)
+        self.clears = 0
+        """How often all trust was taken back: what was looked up before that counts no more."""
 
-    def remember(self, authorization: bytes, principal: Principal) -> None:
-        """`principal` is whom the database has just named for this header."""
-        seconds = SECONDS
+    def now(self) -> float:
+        """The moment before a look-up, for `remember`."""
+        return time.monotonic()
+
+    def remember(self, authorization: bytes, principal: Principal, *, looked_up_at: float) -> None:
+        """`principal` is whom the database named for this header, at a monotonic time or later: an answer may
+        take a minute after that."""
+        until = looked_up_at + SECONDS
         if principal.expires_at is not None:
-            seconds = min(seconds, (principal.expires_at - datetime.now(UTC)).total_seconds())
-        self._known.put(_hash(authorization), (principal, time.monotonic() + seconds), 1)
+            left = (principal.expires_at - datetime.now(UTC)).total_seconds()
+            until = min(until, time.monotonic() + left)
+        self._known.put(_hash(authorization), (principal, until), 1)
 
     def find(self, authorization: bytes) -> Principal | None:
         """Who that is, if it was looked up in the last 30 s and has not expired since."""
@@ -37,6 +45,7 @@ class TrustedKeys:
 
     def clear(self) -> None:
         """Trust nobody any more, such as when a key was revoked."""
+        self.clears += 1
         self._known.clear()
 
 

@@ -220,3 +220,14 @@ def test_a_stop_answers_who_waits_and_does_not_wait_for_who_is_slow(
             assert time.monotonic() - began < 50  # of the 60 s that the client would have waited
     finally:
         server.close()
+
+
+def test_a_trailer_does_not_pass_for_a_header(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(
+            b"GET /healthz HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            b"0\r\nX-Request-Id: from-the-trailer\r\n\r\n"
+        )
+        status, headers, _ = answered(connection)
+    assert status == 200
+    assert headers["x-request-id"] != "from-the-trailer"

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +70,30 @@ class Asker:
 
         return self._runner.run(ask())
 
-    async def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
+    def get_beside_a_body_that_does_not_come(self, path: str) -> Answer:
+        """What is answered while another request of the address has announced a body."""
+
+        async def never() -> Any:
+            await asyncio.Event().wait()
+
+        async def ask() -> Answer:
+            unfinished = asyncio.create_task(self._ask("GET", path, b"", {"content_length": "5"}, never))
+            await asyncio.sleep(0.1)
+            try:
+                return await asyncio.wait_for(self._ask("GET", path, b"", {}), 60)
+            finally:
+                unfinished.cancel()
+
+        return self._runner.run(ask())
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: dict[str, str],
+        receive: Callable[[], Awaitable[Any]] | None = None,
+    ) -> Answer:
         before, _, query = path.partition("?")
         sent: list[Any] = []
         scope = {
@@ -84,13 +108,13 @@ class Asker:
             ],
         }
 
-        async def receive() -> Any:
+        async def receive_whole() -> Any:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self.edge(scope, receive, send)
+        await self.edge(scope, receive or receive_whole, send)
         named = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], named, b"".join(message.get("body", b"") for message in sent[1:]))
 
@@ -416,3 +440,59 @@ def test_what_became_too_old_is_made_anew_once_for_all_who_ask(
     reached.clear()
     asker.get_at_once("/v1/jobs", 3)
     assert reached == ["/v1/jobs"] * 3
+
+
+def test_a_body_that_does_not_come_holds_up_nobody_who_asks_for_the_same(asker: Asker, clock: Clock) -> None:
+    asker.get(UNIT)
+    clock.now += 2.01
+    assert asker.get_beside_a_body_that_does_not_come(UNIT).status == 200
+
+
+def test_what_is_in_memory_waits_for_no_thread_of_a_request(
+    asker: Asker, digest: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/v1/visualizations/{digest}"
+    asker.get(path)
+    go_on = threading.Event()
+    held = [asker.edge._executor.submit(go_on.wait, 300) for _ in range(4)]
+    monkeypatch.setattr(changes, "SECONDS", 0.0)
+    monkeypatch.setattr(changes, "_EARLY", 0.0)
+    assert asker.get(path).status == 200
+    assert not any(one.done() for one in held)
+    go_on.set()
+
+
+def test_memory_answers_only_who_takes_any_type(asker: Asker, digest: str) -> None:
+    path = f"/v1/visualizations/{digest}"
+    asker.get(path)
+    for accept, status in {
+        "image/png": 406,
+        "*/*;q=0": 406,
+        "application/json": 200,
+        "text/html, */*;q=0.8": 200,
+    }.items():
+        assert asker.get(path, accept=accept).status == status, accept
+
+
+def test_a_key_that_was_looked_up_before_others_were_revoked_is_not_trusted(
+    make: Callable[..., Asker], digest: str, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asker, key = make(public_read=False), new_key(database, "read")[1]
+    answer = Bridge.answer
+
+    async def revoked_meanwhile(self: Bridge, scope: Any, receive: Any) -> Any:
+        found = await answer(self, scope, receive)
+        asker.edge._trusted.clear()
+        return found
+
+    monkeypatch.setattr(Bridge, "answer", revoked_meanwhile)
+    assert asker.get(f"/v1/visualizations/{digest}", authorization=key).status == 200
+    assert asker.edge._trusted.find(key.encode()) is None
+
+
+def test_a_key_is_trusted_from_when_it_was_looked_up(clock: Clock) -> None:
+    keys, principal = trust.TrustedKeys(), access.Principal("id", "name", frozenset({"read"}))
+    keys.remember(b"key", principal, looked_up_at=clock.now - 29)
+    assert keys.find(b"key") == principal
+    clock.now += 1.01
+    assert keys.find(b"key") is None

@@ -256,3 +256,10 @@ def test_what_a_client_has_is_unchanged_whatever_else_it_asks(client: FlaskClien
     etag = client.get("/v1/networks").headers["ETag"]
     answer = client.get("/v1/networks", headers={"If-None-Match": etag, "If-Match": etag})
     assert (answer.status_code, answer.data) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["//v1/jobs", "/v1//jobs", "/v1/networks/a%2F%2Fb", "/v1/jobs//"])
+def test_doubled_slashes_are_no_redirect(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, headers={"Host": "elsewhere.example"})
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from flask import Flask
 from flask.testing import FlaskClient
 
+from api.context import context
 from services import tallies
 from services.database import Database
 from services.settings import Settings
@@ -201,3 +203,21 @@ def test_what_was_replaced_meanwhile_is_not_noted(
     monkeypatch.undo()
     again = anonymous.get(f"/v1/visualizations/{digest}/image")
     assert again.headers["ETag"] == f'"{hashlib.sha256(b"made again").hexdigest()}"'
+
+
+def test_a_store_that_says_nothing_holds_half_of_the_threads_at_most(
+    app: Flask, client: FlaskClient, digest: str
+) -> None:
+    path = f"/v1/visualizations/{digest}/image"
+    turns = context(app).store_reads
+    taken = 0
+    while turns.acquire(blocking=False):
+        taken += 1
+    try:
+        answer = client.get(path)
+    finally:
+        for _ in range(taken):
+            turns.release()
+    assert taken == 8
+    assert answer.status_code == 503
+    assert client.get(path).status_code == 200

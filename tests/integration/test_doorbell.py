@@ -2,8 +2,11 @@
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import redis
@@ -57,6 +60,25 @@ def test_a_broker_that_swallows_everything_costs_a_moment_once(settings: Setting
         # A hundred more waits would be a hundred seconds.
         assert time.monotonic() - before < 50
         bell.close()
+
+
+def test_of_many_who_ring_at_once_one_finds_out_that_the_broker_is_silent(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as hole:
+        asked: list[socket.socket] = []
+
+        def listen() -> None:
+            with suppress(OSError):
+                while True:
+                    asked.append(hole.accept()[0])
+
+        threading.Thread(target=listen, daemon=True).start()
+        bell = Doorbell(f"redis://127.0.0.1:{hole.getsockname()[1]}/0")
+        with ThreadPoolExecutor(16) as users:
+            assert not any(users.map(bell.ring, ["interactive"] * 16))
+        bell.close()
+        assert len(asked) <= 2
+        for connection in asked:
+            connection.close()
 
 
 def test_a_bell_rings_again_after_its_connections_were_cut(settings: Settings, broker: redis.Redis) -> None:

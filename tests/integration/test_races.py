@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from sqlalchemy import text
 
 from services import jobs, leases
 from services.database import Database
-from services.errors import Conflict
+from services.errors import Conflict, Unavailable
 from services.leases import Failure
 from services.schema import JobState, Lane
 from tests.integration import scene
@@ -215,3 +216,24 @@ def test_turmoil_ends_with_every_job_ended_and_every_item_explained(staged: Data
             text("SELECT count(*) FROM visualizations WHERE state IN ('queued', 'leased')")
         ).scalar_one()
     assert (open_jobs, open_items) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "ended_by",
+    [
+        "SET TRANSACTION READ ONLY",
+        "SET LOCAL idle_in_transaction_session_timeout = 20",
+        "SET LOCAL transaction_timeout = 20",
+    ],
+)
+def test_a_transaction_that_the_server_ends_or_does_not_write_may_be_tried_again(
+    database: Database, ended_by: str
+) -> None:
+    def write() -> None:
+        with database.session() as session:
+            session.execute(text(ended_by))
+            time.sleep(0.2)
+            session.execute(text("INSERT INTO tallies (name, value) VALUES ('tried', 1)"))
+
+    with pytest.raises(Unavailable, match="database"):
+        write()
