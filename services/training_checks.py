@@ -55,7 +55,7 @@ def _schedule(request: TrainingRequest) -> list[FieldError]:
 
 def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldError]:
     # A process that does not see the folder leaves it to the worker.
-    if data_root is None or not data_root.is_dir():
+    if data_root is None or not _is_folder(data_root):
         return []
     return [
         FieldError(
@@ -64,6 +64,14 @@ def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldErro
         for index, source in enumerate(request.sources)
         if not _exists(data_root / source)
     ]
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one that can be looked into; a mount whose server is gone is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _exists(path: Path) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from worker.patrol import Patrol
     from worker.presence import Presence
     from worker.trainer import Trainer
+    from worker.upkeep import Upkeep
 
 GRACE_SHARE = 0.6
 """Share of `stop_seconds` for bringing home what can be: the last batch, or a checkpoint of a training. Where
@@ -55,6 +56,7 @@ class Child:
         self._runner: BatchRunner | None = None
         self._trainer: Trainer | None = None
         self._inspector: Inspector | None = None
+        self._upkeep: Upkeep | None = None
         self._presence: Presence | None = None
         self._parent = os.getppid()
         # Torch takes seconds to import: in the thread, so that the parent soon hears that its child is up.
@@ -103,11 +105,10 @@ class Child:
 
     def _abandon(self) -> None:
         """Give back what is in hand, which nobody else will now."""
-        if self._runner is not None and self._trainer is not None and self._inspector is not None:
-            self._runner.abandon()
-            self._trainer.abandon()
-            self._inspector.abandon()
-            self._sign_off()
+        for hand in (self._runner, self._trainer, self._inspector, self._upkeep):
+            if hand is not None:
+                hand.abandon()
+        self._sign_off()
 
     def _work(self) -> None:
         try:
@@ -211,27 +212,28 @@ class Child:
             store_watch=watch,
         )
         self._inspector = Inspector(database, runtime, stop)
+        self._upkeep = Upkeep(
+            database=database,
+            store=store,
+            repairer=Repairer(
+                database=database,
+                store=store,
+                runtime=runtime,
+                provenance=provenance,
+                settings=settings,
+                worker_id=worker_id,
+                stop=stop,
+            ),
+            settings=settings,
+            worker_id=worker_id,
+            stop=stop,
+        )
         self._patrol = Patrol(
             database=database,
             runner=self._runner,
             inspector=self._inspector,
             trainer=self._trainer,
-            upkeep=Upkeep(
-                database=database,
-                store=store,
-                repairer=Repairer(
-                    database=database,
-                    store=store,
-                    runtime=runtime,
-                    provenance=provenance,
-                    settings=settings,
-                    worker_id=worker_id,
-                    stop=stop,
-                ),
-                settings=settings,
-                worker_id=worker_id,
-                stop=stop,
-            ),
+            upkeep=self._upkeep,
             poll_seconds=settings.poll_seconds,
             ring=lambda: doorbell.ring(Lane.INTERACTIVE),
             stop=stop,

@@ -170,6 +170,10 @@ class LeaseKeeper:
                 log.warning("heartbeat_failed", reason=str(error))
                 pause = self._heartbeat_seconds / 4
                 continue
+            except Exception:  # a lease must not lapse because of one
+                log.exception("heartbeat_failed")
+                pause = self._heartbeat_seconds / 4
+                continue
             pause = self._heartbeat_seconds
             if not pulse.alive:
                 if not self._ended.is_set():  # else it was finished while this pulse was on its way

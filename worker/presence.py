@@ -77,9 +77,15 @@ class Presence:
             except Unavailable as error:
                 log.warning("server_away", what="presence", reason=str(error))
                 pause = SOONER * beat
+            except Exception:  # without this thread a worker that lives would be lost for ever
+                log.exception("presence_failed")
+                pause = SOONER * beat
 
     def _ask_store(self) -> None:
         """So that people see why nothing is done, also while nothing is to do. In a thread of its own: a
         store that does not answer must not make a worker that lives look dead."""
         while not self._stop.wait(self._settings.heartbeat_seconds):
-            self._store_watch.answers()
+            try:
+                self._store_watch.answers()
+            except Exception:
+                log.exception("store_not_asked")

@@ -66,11 +66,13 @@ class Repairer:
         self._settings = settings
         self._worker_id = worker_id
         self._stop = stop
+        self._in_hand: WorkClaim | None = None
 
-    def repair_some(self) -> bool:
+    def repair_some(self, *, make_way: bool = True) -> bool:
         """Claim some of what was noted as lost and make it again; False if nothing is due.
 
-        Raises `Unavailable` when the database is away.
+        With `make_way` the work is given back as soon as someone waits for a picture. Raises `Unavailable`
+        when the database is away.
         """
         confirmed_at = time.monotonic()
         with self._database.session() as session:
@@ -83,11 +85,12 @@ class Repairer:
             )
         if claim is None:
             return False
+        self._in_hand = claim
         keeper = self._keeper(claim, confirmed_at)
         with structlog.contextvars.bound_contextvars(repair=claim.fence):
             keeper.start()
             try:
-                self._repair(claim, keeper)
+                self._repair(claim, keeper, make_way)
             except Interrupted as reason:
                 log.info("repair_given_back", reason=type(reason).__name__)
                 self._give_back(claim)
@@ -105,9 +108,17 @@ class Repairer:
                     self._fail(claim, task.subject, "internal", message)
             finally:
                 keeper.stop()
+                self._in_hand = None
         return True
 
-    def _repair(self, claim: WorkClaim, keeper: LeaseKeeper) -> None:
+    def abandon(self) -> None:
+        """Give back what is in hand, from any thread: for a process that ends while a step is still
+        running."""
+        claim = self._in_hand
+        if claim is not None:
+            self._give_back(claim)
+
+    def _repair(self, claim: WorkClaim, keeper: LeaseKeeper, make_way: bool) -> None:
         pictures: list[LostPicture] = []
         for task in claim.tasks:
             keeper.check()
@@ -132,7 +143,7 @@ class Repairer:
         for picture in pictures:
             batches.setdefault(picture.spec.batch_key, []).append(picture)
         for batch in batches.values():
-            self._deliver(claim, self._make(batch, keeper))
+            self._deliver(claim, self._make(batch, keeper, make_way))
 
     def _is_whole(self, subject: Subject) -> bool:
         """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
@@ -140,7 +151,7 @@ class Repairer:
             keys = losses.keys_of(session, subject)
         return all(scrubbing.fault_of(self._store, key) is None for key in keys)
 
-    def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper) -> Computed:
+    def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper, make_way: bool) -> Computed:
         """Compute pictures of one network, layer, generator and recipe."""
         spec = batch[0].spec
         items = [
@@ -149,8 +160,9 @@ class Repairer:
         ]
         parameters = technique_parameters(spec.recipe.technique, spec.recipe.parameters)
         try:
-            network = self._runtime.network(spec.network, spec.network_sha256)
-            generator = self._runtime.generator(batch[0].generator)
+            with keeper.loading():
+                network = self._runtime.network(spec.network, spec.network_sha256)
+                generator = self._runtime.generator(batch[0].generator)
         except Unloadable as error:
             again = error.code != "network_changed"
             return Computed(failures=[Failure(item.digest, error.code, str(error), again) for item in items])
@@ -160,14 +172,21 @@ class Repairer:
             return Computed(failures=[failure_of(item, error.with_traceback(None)) for item in items])
         looked_at = time.monotonic()
 
-        def on_step(step: int) -> None:
+        def look() -> None:
             nonlocal looked_at
+            if make_way and time.monotonic() - looked_at > LOOK_SECONDS:
+                looked_at = time.monotonic()
+                self._make_way()
+
+        def on_step(step: int) -> None:
             if step == parameters.steps // 2:
                 crash_point("mid_repair")
             keeper.step()
-            if time.monotonic() - looked_at > LOOK_SECONDS:
-                looked_at = time.monotonic()
-                self._make_way()
+            look()
+
+        def on_pause() -> None:
+            keeper.tick()
+            look()
 
         def ascend(items: Sequence[Work], group_size: int) -> list[Picture]:
             with keeper.computing(item.digest for item in items):
@@ -178,6 +197,7 @@ class Repairer:
                     [Item(item.unit, item.seed, item.position) for item in items],
                     parameters,
                     on_step=on_step,
+                    on_pause=on_pause,
                     device=self._runtime.device.name,
                     group_size=group_size,
                 )

@@ -9,8 +9,12 @@ class SourceRefused(ValueError):
 
 
 def has_data_root(root: Path | None) -> bool:
-    """Whether pictures can be seen here at all. The folder may be mounted later than the worker starts."""
-    return root is not None and root.is_dir()
+    """Whether pictures can be seen here at all. The folder may be mounted later than the worker starts, and
+    one whose server is gone is not there."""
+    try:
+        return root is not None and root.is_dir()
+    except OSError:
+        return False
 
 
 def locate_sources(sources: Sequence[str], root: Path | None) -> list[Path]:

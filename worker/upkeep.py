@@ -62,16 +62,25 @@ class Upkeep:
             log.info("work_reclaimed", tasks=freed)
 
     def repair_in_turn(self) -> bool:
-        """Repairs before other work, when they have waited for their turn."""
-        return time.monotonic() >= self._next_turn and self.repair()
-
-    def repair(self) -> bool:
-        """Make some of what is lost again."""
+        """Repairs before other work, when they have waited for their turn; in it they make way for nobody,
+        or they would never come to an end where someone always waits."""
         began = time.monotonic()
-        repaired = self._repairer.repair_some()
+        if began < self._next_turn:
+            return False
+        repaired = self._repairer.repair_some(make_way=False)
         ended = time.monotonic()
         self._next_turn = ended + max(REPAIR_TURN_SECONDS, 4 * (ended - began))
         return repaired
+
+    def repair(self) -> bool:
+        """Make some of what is lost again, unless someone waits. It is no turn: one that made way would put
+        that off."""
+        return self._repairer.repair_some()
+
+    def abandon(self) -> None:
+        """Give back the repairs in hand, from any thread: for a process that ends at once. A slice of
+        something else harms nothing by lapsing."""
+        self._repairer.abandon()
 
     def look_after_store(self) -> bool:
         """A slice of scrubbing, or of collecting. For workers that have nothing else to do."""

@@ -219,6 +219,14 @@ def test_sources_are_looked_for_where_the_data_can_be_seen(
     assert client.post("/v1/generators", json=body(sources=["birds"])).status_code == 202
 
 
+def test_a_data_root_that_cannot_be_looked_at_leaves_the_sources_to_the_worker(
+    start: Start, database: Database, tmp_path: Path
+) -> None:
+    unreadable = tmp_path / ("x" * 300)  # ENAMETOOLONG, as good as a mount's ESTALE or EIO
+    client = with_key(start(data_root=unreadable), database, "read", "jobs:write")
+    assert client.post("/v1/generators", json=body()).status_code == 202
+
+
 def test_one_idempotency_key_is_one_training(client: FlaskClient) -> None:
     key = {"Idempotency-Key": "k"}
     first = client.post("/v1/generators", json=body(), headers=key)

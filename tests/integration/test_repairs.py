@@ -2,22 +2,31 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
+import worker.repairer
 from services import leases, losses, tallies, work
 from services.losses import Subject
 from services.storage import ObjectStore, generator_key
 from tests.integration.scene import real_picture
 from tests.store_faults import damage, lose
 from tests.worker_scene import Scene, until
+from worker.child import Child
 from worker.devices import choose_device
+from worker.heartbeat import LeaseKeeper
 from worker.provenance import Provenance
 from worker.repairer import Repairer
 from worker.runtime import Runtime
 from worker.stopping import StopFlag
+from worker.synthesis.ascent import Picture, synthesize
+from worker.synthesis.networks import Network
+from worker.upkeep import Upkeep
 
 
 def repairer(scene: Scene, **changes: Any) -> Repairer:
@@ -149,6 +158,97 @@ def test_someone_who_waits_goes_before_a_repair(scene: Scene) -> None:
     (waiting,) = noted(scene)
     assert (waiting.attempt, waiting.crash_count, waiting.worker_id) == (0, 0, None)
     assert scene.job(job).units.done == 1
+
+
+def upkeep(scene: Scene) -> Upkeep:
+    return Upkeep(
+        database=scene.database,
+        store=scene.store,
+        repairer=repairer(scene),
+        settings=scene.settings,
+        worker_id="tester",
+        stop=StopFlag(),
+    )
+
+
+def test_in_a_turn_of_its_own_a_repair_is_seen_through_though_someone_always_waits(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.repairer, "LOOK_SECONDS", -1.0)  # asks at each step
+    _, (digest,) = finished_elsewhere(scene, "0")
+    lose_image(scene, digest)
+    scene.submit("5")
+    keeping = upkeep(scene)
+    assert keeping.repair()  # makes way, and puts its turn off by nothing
+    assert len(noted(scene)) == 1
+    assert keeping.repair_in_turn()
+    assert noted(scene) == []
+    lose_image(scene, digest)
+    assert not keeping.repair_in_turn()  # not so soon again
+
+
+def test_a_repair_makes_way_between_two_steps_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.repairer, "LOOK_SECONDS", -1.0)
+    _, (digest,) = finished_elsewhere(scene, "0")
+    lose_image(scene, digest)
+    scene.submit("5")
+    stepped: list[int] = []
+
+    def long_step(*arguments: Any, on_pause: Callable[[], None], **options: Any) -> list[Picture]:
+        on_pause()
+        stepped.append(1)
+        return synthesize(*arguments, on_pause=on_pause, **options)
+
+    monkeypatch.setattr(worker.repairer, "synthesize", long_step)
+    assert repairer(scene).repair_some()
+    assert stepped == []
+    (waiting,) = noted(scene)
+    assert (waiting.attempt, waiting.crash_count, waiting.worker_id) == (0, 0, None)
+
+
+def test_what_a_repair_loads_is_watched_as_loading(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, (digest,) = finished_elsewhere(scene, "0")
+    lose_image(scene, digest)
+    watched: list[bool] = []
+    loads, loading, network = [False], LeaseKeeper.loading, Runtime.network
+
+    @contextmanager
+    def watch(keeper: LeaseKeeper) -> Iterator[None]:
+        with loading(keeper):
+            loads[0] = True
+            yield
+            loads[0] = False
+
+    def load(runtime: Runtime, *arguments: str) -> Network:
+        watched.append(loads[0])
+        return network(runtime, *arguments)
+
+    monkeypatch.setattr(LeaseKeeper, "loading", watch)
+    monkeypatch.setattr(Runtime, "network", load)
+    assert repairer(scene).repair_some()
+    assert watched == [True]
+    assert noted(scene) == []
+
+
+def test_a_process_that_ends_in_mid_repair_gives_it_back_uncharged(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, (digest,) = finished_elsewhere(scene, "0")
+    lose_image(scene, digest)
+    keeping, ending = upkeep(scene), Child(scene.settings)
+    ending._upkeep = keeping
+    left: list[Any] = []
+
+    def endless_step(*arguments: Any, **options: Any) -> list[Picture]:
+        ending._abandon()
+        left.extend(noted(scene))
+        return synthesize(*arguments, **options)
+
+    monkeypatch.setattr(worker.repairer, "synthesize", endless_step)
+    assert keeping.repair()
+    (waiting,) = left
+    assert (waiting.attempt, waiting.crash_count, waiting.worker_id) == (0, 0, None)
+    assert len(noted(scene)) == 1  # what was made after that counts no more
 
 
 def test_what_cannot_be_made_again_is_given_up_with_an_explanation(scene: Scene) -> None:

@@ -165,3 +165,33 @@ def test_a_worker_whose_store_hangs_is_seen_all_the_same(scene: Scene) -> None:
     presence.sign_off()
     with scene.database.session() as session:
         assert ("hanging", "stopped") in [(worker.id, worker.state) for worker in workers.list(session)]
+
+
+def test_a_worker_stays_seen_and_asks_the_store_whatever_one_of_its_errors_was(scene: Scene) -> None:
+    asked = 0
+
+    class Faulty(StoreWatch):
+        def answers(self) -> bool:
+            nonlocal asked
+            asked += 1
+            raise RuntimeError("a defect")
+
+        @property
+        def reason(self) -> str | None:
+            if asked < 2:
+                raise OSError("stale file handle")
+            return "seen again"
+
+    def reason() -> str | None:
+        with scene.database.session() as session:
+            return next(worker.reason for worker in workers.list(session) if worker.id == "faulty")
+
+    settings = scene.settings.model_copy(update={"heartbeat_seconds": 0.1})
+    stop = StopFlag()
+    presence = Presence(scene.database, settings, "faulty", "cpu", Faulty(scene.store), stop)
+    presence.introduce()
+    presence.start()
+    try:
+        until(lambda: reason() == "seen again", "a sign of life after the errors", seconds=60)
+    finally:
+        stop.ask(0)

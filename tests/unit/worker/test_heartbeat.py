@@ -157,3 +157,16 @@ def test_a_computation_that_hangs_ends_the_process_and_a_slow_load_does_not() ->
     assert not hung.wait(0.5)
     with lease.computing(["a"]):
         assert hung.wait(20)
+
+
+def test_a_heartbeat_survives_whatever_a_pulse_raises() -> None:
+    errors = iter([RuntimeError("a defect"), KeyError("another")])
+
+    def flaky(steps: int) -> Pulse:
+        for error in errors:
+            raise error
+        return ALIVE
+
+    lease = keeper(flaky, lease_seconds=1000, confirmed_at=time.monotonic() - 850)
+    until(lambda: not lease.fenced)
+    lease.stop()

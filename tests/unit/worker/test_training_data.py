@@ -22,6 +22,10 @@ def test_a_data_root_is_a_folder_that_is_there(root: Path) -> None:
     assert not has_data_root(None)
 
 
+def test_a_data_root_that_the_operating_system_refuses_to_look_at_is_not_there(root: Path) -> None:
+    assert not has_data_root(root / ("x" * 300))  # ENAMETOOLONG, as good as a mount's ESTALE or EIO
+
+
 def test_sources_are_found_below_the_root(root: Path) -> None:
     assert locate_sources(["sets/birds", "cats.tar"], root) == [root / "sets" / "birds", root / "cats.tar"]
 
