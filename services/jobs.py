@@ -130,8 +130,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView
     row = _row(session, id)
     check_may_change(row, by)
     open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
-    # Whoever would change the job must hold one of these items, so it stays as it is read now.
-    session.refresh(row)
+    row = _locked(session, id)
     if row.state in LIVE_JOBS:
         row.state = JobState.CANCELING
         row.canceled = row.total - row.done - row.failed - row.unreachable
@@ -154,7 +153,8 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     row = _row(session, id)
     check_may_change(row, by)
     locked = session.execute(_LOCK_ITEMS, {"id": id}).all()
-    session.refresh(row)
+    # Whoever would change the job must hold one of these items, so it stays as it is read now.
+    row = _row(session, id)
     if row.state == JobState.CANCELING:
         raise Conflict(f"The job {id} is being canceled; retry it once it is canceled.")
     ended = [item for item in locked if not _is_open(item.state)]
@@ -163,6 +163,7 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     turn = next_turn(session)
     turns = {item.digest: turn + item.ordinal for item in locked}
     states, moved = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
+    row = _locked(session, id)
     if row.state not in LIVE_JOBS:
         row.state, row.turn, row.errors = JobState.QUEUED, turn, {}
         row.started_at = row.finished_at = row.rate = row.rate_at = None
@@ -177,7 +178,18 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
 
 
 def _row(session: Session, id: str) -> JobRow:
-    row = session.get(JobRow, id, populate_existing=True)
+    return _found(session.get(JobRow, id, populate_existing=True), id)
+
+
+def _locked(session: Session, id: str) -> JobRow:
+    """The job as it stands, held against its removal. Call it after its items are locked: whoever would
+    change it otherwise must hold one of them. Raises `NotFound` where it was removed meanwhile.
+    """
+    row = session.get(JobRow, id, with_for_update={"key_share": True}, populate_existing=True)
+    return _found(row, id)
+
+
+def _found(row: JobRow | None, id: str) -> JobRow:
     if row is None:
         raise NotFound("job", id, "Ids look like job_01j9… and are given by POST /v1/jobs.")
     return row

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from services import forecast, progress
 from services.canonical import sha256_of
-from services.errors import Invalid
+from services.errors import Conflict, Invalid
 from services.ids import new_id
 from services.job_request import JobRequest
 from services.planning import Limits, Plan, Planned, plan
@@ -122,7 +122,8 @@ def submit(
         # The same key was submitted at the same moment: the insert has waited for that one to commit.
         assert idempotency_key is not None
         known = replayed(session, JobRow, owner, idempotency_key, request_hash)
-        assert known is not None
+        if known is None:
+            raise Conflict("A job of this idempotency key was removed at the same moment; try again.")
         return _repeated(session, known)
     row = session.get_one(JobRow, job_id)
     _insert_items(session, row, planned)
