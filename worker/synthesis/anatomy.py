@@ -117,11 +117,11 @@ class _Look:
         run, layers, lineage = Run(), self._layers, self._lineage
         tracker = FieldTracker(self._pictures)
 
-        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor) -> None:
+        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor, first: bool) -> None:
             if inputs:
                 tracker.carry(part, inputs[0], output)
-            if name in layers:
-                return  # run again (a shared ReLU): the first run is the layer's
+            if not first:
+                return
             placed = tracker.placed(output)
             shape = tuple(output.shape[1:])
             # [H, W, C], channels last, is no layer's shape; where places are lost, squareness tells which.
@@ -147,15 +147,14 @@ class _Look:
     def _look(self, pictures: Tensor, also: Also = lambda name, output: None) -> Run:
         """A run that looks at the values of the known layers. `also` is told all their outputs, those too
         that lack the batch of one picture."""
-        run, seen = Run(), set[str]()
+        run, count = Run(), len(pictures)
 
-        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor) -> None:
+        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor, first: bool) -> None:
             known = self._layers.get(name)
-            if known is None or name in seen:
+            if known is None or not first:
                 return
-            lacks_batch = output.shape == known.shape
-            if lacks_batch or output.shape[1:] == known.shape:
-                seen.add(name)
+            lacks_batch = count == 1 and output.shape == known.shape
+            if lacks_batch or output.shape == (count, *known.shape):
                 also(name, output)
                 run.samples[name] = sampled(output[None] if lacks_batch else output)
                 run.dropped_batch |= lacks_batch

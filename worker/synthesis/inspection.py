@@ -7,7 +7,7 @@ from worker.synthesis.anatomy import ALIASES, Anatomy, TracedLayer, anatomy
 from worker.synthesis.networks import Network, NetworkError
 from worker.synthesis.truncation import LayerError
 
-INSPECTION_VERSION = 2
+INSPECTION_VERSION = 3
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """

@@ -39,8 +39,9 @@ class Run:
     """Whose random numbers were drawn meanwhile: of torch, random and numpy."""
 
 
-Note = Callable[[str, nn.Module, Inputs, Tensor], None]
-"""Told of every tensor that a named module gives."""
+Note = Callable[[str, nn.Module, Inputs, Tensor, bool], None]
+"""Told of every tensor that a named module gives, and whether it was that module's first run, which alone
+counts as the layer: pictures are made of it."""
 
 
 class Watched:
@@ -50,6 +51,7 @@ class Watched:
         self._module = module
         self._names = {part: name for name, part in module.named_modules() if name}
         self._note: Note | None = None
+        self._ran: set[nn.Module] = set()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -60,6 +62,7 @@ class Watched:
     def run(self, pictures: Tensor, note: Note, seen: Run) -> None:
         """Run the network on its own copy of `pictures` [N, 3, S, S]. Raises `CannotRun`."""
         self._note = note
+        self._ran.clear()
         before = _states_of_chance(pictures.device)
         try:
             seen.result = self._module(pictures.clone(memory_format=torch.preserve_format))
@@ -82,11 +85,13 @@ class Watched:
             seen.samples[RESULT] = torch.cat(values, dim=1)
 
     def _after(self, part: nn.Module, inputs: Inputs, output: Any) -> None:
+        first = part not in self._ran
+        self._ran.add(part)
         # Identity and dropout pass on what another layer gave.
         if not self._note or not isinstance(output, Tensor) or isinstance(part, nn.Identity | _DropoutNd):
             return
         if output.layout == torch.strided:  # a sparse tensor has no units in their places
-            self._note(self._names[part], part, inputs, output)
+            self._note(self._names[part], part, inputs, output, first)
 
 
 def first_tensor(module: nn.Module) -> Tensor:

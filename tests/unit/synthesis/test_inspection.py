@@ -8,8 +8,12 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from worker.synthesis.ascent import Item, synthesize
+from worker.synthesis.generators import Generator
 from worker.synthesis.inspection import LayerInfo, find_layer, inspect
+from worker.synthesis.metrics import from_bytes
 from worker.synthesis.networks import Network, NetworkError, Preprocessing
+from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import LayerError
 
 Wrap = Callable[..., Network]
@@ -91,6 +95,59 @@ def test_a_shared_module_is_listed_once_with_its_first_run(wrap: Wrap) -> None:
     network = wrap(ResNet(Bottleneck, [1, 1, 1, 1]), Preprocessing(64, (0.0,) * 3, (1.0,) * 3))
     relus = [layer for layer in inspect(network) if layer.name == "layer1.0.relu"]
     assert [relu.units for relu in relus] == [64]  # after bn1; after the sum it would be 256
+
+
+class ActivationMap(nn.Module):
+    """Its classifier is run on each place first, then on the mean of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.conv(x).relu()
+        self.map = self.fc(features.permute(0, 2, 3, 1))
+        scores: Tensor = self.fc(features.mean((2, 3)))
+        return scores
+
+
+class Patches(nn.Module):
+    """Looks at each quarter of a picture by itself, and at their mean, with one activation function."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.hidden, self.fc = nn.Linear(192, 8), nn.Linear(8, width), nn.Linear(width, 5)
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        quarters = x.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).reshape(-1, 192)
+        mean = self.act(self.embed(quarters)).view(len(x), 4, 8).mean(1)
+        scores: Tensor = self.fc(self.act(self.hidden(mean)))
+        return scores
+
+
+def test_a_later_run_does_not_stand_for_a_first_one_that_gives_no_units(
+    wrap: Wrap, canvas: Generator
+) -> None:
+    network = wrap(ActivationMap())
+    assert [layer.name for layer in inspect(network)] == ["conv"]
+    with pytest.raises(LayerError, match="none of its layers"):
+        find_layer(network, "output")
+    recipe = DgnAm(steps=2, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal")
+    (picture,) = synthesize(network, canvas, "conv", [Item(3, 0)], recipe)
+    shown = from_bytes(torch.from_numpy(picture.image.copy()).permute(2, 0, 1)[None])
+    logits = network.module(network.preprocessing(shown))
+    assert picture.predictions is not None
+    assert picture.predictions[0][0] == int(logits.argmax())
+
+
+@pytest.mark.parametrize("width", [8, 6])
+def test_a_layer_that_mixes_places_and_pictures_at_first_is_not_listed(wrap: Wrap, width: int) -> None:
+    network = wrap(Patches(width))
+    assert [layer.name for layer in inspect(network)] == ["hidden", "fc"]
+    assert find_layer(network, "output").name == "fc"
 
 
 def test_inspection_leaves_the_outputs_as_they_were(wrap: Wrap) -> None:
