@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from PIL import Image
 from rich.progress_bar import ProgressBar
 
@@ -208,6 +209,61 @@ def test_get_says_what_is_missing(run: Run, client: imago.Client, service: Servi
     ]
     assert "imago submit" in run("get", f"{NETWORK}/output/7", expect=3).stderr
     assert "neither a job" in run("get", "something", expect=2).stderr
+
+
+def _lose(service: Service, digest: str) -> None:
+    """Let the store lack one picture."""
+    with service.database.session() as session:
+        key = session.scalars(
+            sa.text("SELECT image_object FROM visualizations WHERE digest = :digest"), {"digest": digest}
+        ).one()
+    service.store.delete(key)
+
+
+def test_one_lost_picture_keeps_nobody_from_the_others(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0-29"])
+    service.work()
+    lost = next(item for item in job.items() if item.unit == 2)
+    _lose(service, lost.digest)
+    got = run("get", job.id, "-o", "got", "--grid", "grid.png", expect=1)
+    assert f"Without a picture: {lost.title} (" in got.stderr
+    assert "lost" in got.stderr
+    assert got.stdout.splitlines()[-1] == "grid.png"
+    others = sorted(picture_of(unit) for unit in range(30) if unit != 2)
+    assert sorted(path.read_bytes() for path in (tmp_path / "got").iterdir()) == others
+    (told,) = read(run("get", job.id, "--grid", "again.png", "--json", expect=1).stdout)["without"]
+    assert told.startswith(f"{lost.title} (")
+    assert f"Without a picture: {lost.title} (" in run("get", lost.digest, "-o", "p.png", expect=1).stderr
+    assert not (tmp_path / "p.png").exists()
+
+
+def test_watching_writes_all_pictures_but_the_lost_one(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0-29"])
+    service.work()
+    lost = next(item for item in job.items() if item.unit == 2)
+    _lose(service, lost.digest)
+    watched = run("job", job.id, "--watch", "--out", "watched", expect=1)
+    assert watched.stdout.splitlines()[-1] == "29 pictures in watched"
+    assert f"Without a picture: {lost.title} (" in watched.stderr
+    events = lines(run("job", job.id, "--watch", "--out", "watched", "--json", expect=1).stdout)
+    told = [event for event in events if event["event"] == "visualization"]
+    assert len(told) == 30
+    assert [event["visualization"]["digest"] for event in told if event["path"] is None] == [lost.digest]
+    assert [event["path"] is None for event in told] == ["reason" in event for event in told]
+    assert events[-1]["event"] == "end"
+
+
+def test_a_folder_that_cannot_be_written_ends_the_command_at_once(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    job = client.submit(NETWORK, ["output/0-2"])
+    service.work()
+    (tmp_path / "taken").write_bytes(b"a file")
+    assert "Cannot write taken" in run("get", job.id, "-o", "taken", expect=1).stderr
 
 
 def test_what_is_written_whole_is_not_fetched_again(

@@ -10,7 +10,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     FAILED = 1
-    """A job ended without all its pictures, or something else went wrong."""
+    """A job ended without all its pictures, or some could not be had, or something else went wrong."""
     USAGE = 2
     """The command line, or a value in it, was not accepted. Nothing was written."""
     NOT_FOUND = 3

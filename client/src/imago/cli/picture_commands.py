@@ -10,14 +10,14 @@ import typer
 
 from imago.cli.exit_codes import ExitCode
 from imago.cli.session import JsonFlag, Session, session_of
+from imago.cli.shortened import shortened
 from imago.client import Client
-from imago.errors import InvalidRequest, NotFound
+from imago.errors import ImagoError, InvalidRequest, NotFound
 from imago.files import write_whole
-from imago.saving import Saved, save_all
+from imago.saving import Lost, Outcome, Saved, concerns_one_picture, save_all, save_one
 from imago.targets import expand_units, parse_target, ranges
 from imago.visualizations import Visualization
 
-_WITHOUT_SHOWN = 10
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,18 +62,27 @@ def get(
     ]
     if not pictures and found.without:
         raise NotFound(
-            f"{_shortened(without)} has no picture yet; ask for some: imago submit {what[0]} --watch"
+            f"{shortened(without)} has no picture yet; ask for some: imago submit {what[0]} --watch"
         )
-    saved = _save(pictures, out, view) if out is not None or grid is None else []
-    if grid is not None and pictures:
-        write_whole(grid, _sheet(pictures, view))
+    outcomes = _save(pictures, out, view) if out is not None or grid is None else []
+    saved = [each for each in outcomes if isinstance(each, Saved)]
+    lost = [each for each in outcomes if isinstance(each, Lost)]
+    if grid is not None:
+        gone = {each.picture.digest for each in lost}
+        tiles, more = _fetched([picture for picture in pictures if picture.digest not in gone], view)
+        lost += more
+        if tiles:
+            write_whole(grid, _sheet(tiles))
+        else:
+            grid = None
+    without = [str(each) for each in lost] + without
     if session.as_json:
         files = [{"path": str(each.path), **each.raw} for each in saved]
         session.emit({"data": files, "grid": grid and str(grid), "without": without})
     else:
-        _tell(session, saved, grid if pictures else None)
+        _tell(session, saved, grid)
         if without:
-            session.remark(f"Without a picture: {_shortened(without)}", "yellow")
+            session.remark(f"Without a picture: {shortened(without)}", "yellow")
         elif not pictures:
             session.remark("There is no picture.", "yellow")
     if without or not pictures:
@@ -118,31 +127,40 @@ def pictures_of(client: Client, name: str) -> Found:
     )
 
 
-def _shortened(without: list[str]) -> str:
-    shown = ", ".join(without[:_WITHOUT_SHOWN])
-    more = len(without) - _WITHOUT_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _save(pictures: list[Visualization], out: Path | None, view: View | None) -> list[Saved]:
+def _save(pictures: list[Visualization], out: Path | None, view: View | None) -> list[Outcome]:
     folder = out or Path()
     if folder.suffix.lower() == ".png" and not folder.is_dir():
         if len(pictures) > 1:
             raise InvalidRequest(
                 f"{folder} is one file, but there are {len(pictures)} pictures; name a folder."
             )
-        return [Saved(picture.save(folder, view=view), picture.raw) for picture in pictures]
+        return [save_one(picture, folder, view=view, anew=True) for picture in pictures]
     return save_all(pictures, folder, view=view)
 
 
-def _sheet(pictures: list[Visualization], view: View | None) -> bytes:
+def _fetched(
+    pictures: list[Visualization], view: View | None
+) -> tuple[list[tuple[Visualization, bytes]], list[Lost]]:
+    """The pictures with their bytes, and those that cannot be had."""
+    tiles, lost = [], []
+    for picture in pictures:
+        try:
+            tiles.append((picture, picture.image_bytes(view=view)))
+        except ImagoError as error:
+            if not concerns_one_picture(error):
+                raise
+            lost.append(Lost(picture, str(error)))
+    return tiles, lost
+
+
+def _sheet(tiles: list[tuple[Visualization, bytes]]) -> bytes:
     from imago.sheet import contact_sheet
 
-    several = len({picture.layer for picture in pictures}) > 1
+    several = len({picture.layer for picture, _ in tiles}) > 1
     captioned = []
-    for picture in pictures:
+    for picture, png in tiles:
         unit = f"{picture.layer}/{picture.unit}" if several else str(picture.unit)
-        captioned.append((f"{unit} {picture.label or ''}".strip(), picture.image_bytes(view=view)))
+        captioned.append((f"{unit} {picture.label or ''}".strip(), png))
     return contact_sheet(captioned)
 
 

@@ -13,8 +13,9 @@ from rich.text import Text
 from imago.cli.durations import duration, rate, time_left
 from imago.cli.exit_codes import ExitCode
 from imago.cli.session import Session, state_style
+from imago.cli.shortened import shortened
 from imago.jobs import Job
-from imago.saving import PictureSaver, Saved
+from imago.saving import Lost, Outcome, PictureSaver, Saved
 from imago.visualizations import Visualization
 
 _FAILURES_SHOWN = 10
@@ -23,19 +24,17 @@ _FAILURES_SHOWN = 10
 def watch(session: Session, job: Job, folder: Path | None = None) -> None:
     """Follow a job to its end; with a folder, its pictures are written there as they come.
 
-    Ctrl-C stops the watching and not the job. Ends the command with FAILED unless the job succeeds.
+    Ctrl-C stops the watching and not the job. Ends the command with FAILED unless the job succeeds and all
+    its pictures could be written.
     """
     try:
-        if session.as_json:
-            _stream(session, job, folder)
-        else:
-            _show(session, job, folder)
+        lost = (_stream if session.as_json else _show)(session, job, folder)
     except KeyboardInterrupt:
         again = f" --out {folder}" if folder else ""
         raise detached(
             session, job.id, attach=f"imago job {job.id} --watch{again}", stop=f"imago cancel {job.id}"
         ) from None
-    if job.state != "succeeded":
+    if lost or job.state != "succeeded":
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -76,8 +75,10 @@ def _seen_of(job: Job) -> object:
     return job.state, job.units, job.place
 
 
-def _stream(session: Session, job: Job, folder: Path | None) -> None:
+def _stream(session: Session, job: Job, folder: Path | None) -> list[Lost]:
+    """Returns the pictures that could not be had."""
     last: object = None
+    lost: list[Lost] = []
     with PictureSaver(folder) as saver:
         for event in job.follow():
             if isinstance(event, Visualization):
@@ -90,19 +91,28 @@ def _stream(session: Session, job: Job, folder: Path | None) -> None:
             elif (now := _seen_of(event)) != last:
                 last = now
                 session.emit_line({"event": "progress", "job": event.raw})
-            _emit_saved(session, saver.ready())
-        _emit_saved(session, saver.finish())
+            lost += _emit_outcomes(session, saver.ready())
+        lost += _emit_outcomes(session, saver.finish())
     session.emit_line({"event": "end", "job": job.raw})
+    return lost
 
 
-def _emit_saved(session: Session, saved: list[Saved]) -> None:
-    for picture in saved:
-        session.emit_line({"event": "visualization", "visualization": picture.raw, "path": str(picture.path)})
+def _emit_outcomes(session: Session, outcomes: list[Outcome]) -> list[Lost]:
+    lost: list[Lost] = []
+    for each in outcomes:
+        if isinstance(each, Saved):
+            told: dict[str, object] = {"visualization": each.raw, "path": str(each.path)}
+        else:
+            lost.append(each)
+            told = {"visualization": each.picture.raw, "path": None, "reason": each.reason}
+        session.emit_line({"event": "visualization", **told})
+    return lost
 
 
-def _show(session: Session, job: Job, folder: Path | None) -> None:
+def _show(session: Session, job: Job, folder: Path | None) -> list[Lost]:
+    """Returns the pictures that could not be had."""
     began = time.monotonic()
-    written = 0
+    outcomes: list[Outcome] = []
     with PictureSaver(folder) as saver:
         if session.out.is_terminal:
             with Live(
@@ -113,7 +123,7 @@ def _show(session: Session, job: Job, folder: Path | None) -> None:
                         saver.add(event)
                     else:
                         live.update(bar(event, session.out.width))
-                    written += len(saver.ready())
+                    outcomes += saver.ready()
         else:
             last: object = None
             for event in job.follow() if folder else job.polls():
@@ -122,13 +132,18 @@ def _show(session: Session, job: Job, folder: Path | None) -> None:
                 elif (now := _seen_of(event)) != last:
                     last = now
                     session.say(f"{time.strftime('%H:%M:%S')} {job.id} {status_line(event)}")
-                written += len(saver.ready())
-        written += len(saver.finish())
+                outcomes += saver.ready()
+        outcomes += saver.finish()
     summarize(session, job, time.monotonic() - began)
+    lost = [each for each in outcomes if isinstance(each, Lost)]
     if folder:
+        written = len(outcomes) - len(lost)
         session.say(f"{written} picture{'' if written == 1 else 's'} in {folder}")
+        if lost:
+            session.remark(f"Without a picture: {shortened([str(each) for each in lost])}", "yellow")
     elif job.units.done:
         session.remark(f"Get the pictures: imago get {job.id} --out DIR")
+    return lost
 
 
 def summarize(session: Session, job: Job, watched_seconds: float) -> None:
