@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from worker.training.sources import SourceError, SourceLimits, open_source
 
 Bytes = Callable[[int], bytes]
 MADE = 12
+_BOMB = 16 * 2**20
+"""Bytes that deflate to next to nothing."""
 
 
 @pytest.fixture
@@ -270,3 +273,56 @@ def test_a_packed_set_that_is_damaged_is_an_error_that_names_it(tmp_path: Path, 
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"a\.npz"):
         _read(path)
+
+
+def _array(header: str, content: bytes, version: int = 1) -> bytes:
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header.encode() + content
+
+
+def _described(shape: str, dtype: str = "|u1") -> str:
+    return f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': ({shape},), }}\n"
+
+
+@pytest.mark.parametrize(
+    ("broken", "content", "message"),
+    [
+        ("offsets", _array(_described(str(2**26 + 2)), b""), "67,108,866 entries.*67,108,864 pictures"),
+        ("split", _array(_described(str(2**26 + 2)), b""), "67,108,866 entries.*67,108,864 pictures"),
+        (
+            "offsets",
+            _array(_described("-1", "<i8"), bytes(_BOMB)),
+            r"shape \[-1\]; expected sizes of at least",
+        ),
+        ("blob", _array(_described("-1"), bytes(_BOMB)), r"shape \[-1\]; expected sizes of at least"),
+        ("offsets", _array(" " * _BOMB, b"", version=2), "a header of .* bytes; at most 10,000"),
+        ("offsets", _array(_described("2"), bytes(1)), "offsets is cut off"),
+    ],
+    ids=["offsets", "split", "no size", "no size of bytes", "header", "cut off"],
+)
+def test_a_packed_set_that_claims_too_much_is_refused_before_it_is_in_memory(
+    tmp_path: Path, broken: str, content: bytes, message: str
+) -> None:
+    arrays = {name: _array(_described("2"), bytes(2)) for name in ("blob", "offsets")} | {broken: content}
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            archive.writestr(f"{name}.npy", array)
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceError, match=message):
+            list(open_source(tmp_path / "a.npz"))
+        assert tracemalloc.get_traced_memory()[1] < _BOMB / 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_packed_set_keeps_its_places_as_numbers_alone(tmp_path: Path) -> None:
+    count = 200_000
+    np.savez_compressed(tmp_path / "a.npz", blob=np.zeros(1, np.uint8), offsets=np.zeros(count, np.uint8))
+    pictures = open_source(tmp_path / "a.npz")
+    tracemalloc.start()
+    try:
+        next(pictures)
+        assert tracemalloc.get_traced_memory()[1] < 8 * count  # a list alone has eight bytes an entry
+    finally:
+        tracemalloc.stop()

@@ -1,5 +1,6 @@
 """Pictures of a packed `.npz`: one array of all bytes and one of where each picture begins."""
 
+import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,18 +18,17 @@ _ARRAYS = {
 }
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """What numpy writes. Others (LZMA) may ask for any amount of memory."""
-_INDEX_BYTES = 2**30
-"""Of `offsets` and of `split`, at most: they are held in memory."""
+_PICTURES = 2**26
+"""In one packed set, at most: `offsets` and `split` are held in memory, 64-bit numbers of both in 1 GiB."""
+_HEADER_BYTES = 10_000
+"""Of an array's description, at most, as numpy has it; numpy itself compares only what it has read whole."""
+_PART = 2**20
 
 
 @dataclass(frozen=True)
 class _Header:
     shape: tuple[int, ...]
     dtype: np.dtype
-
-    @property
-    def bytes(self) -> int:
-        return self.dtype.itemsize * int(np.prod([int(size) for size in self.shape], dtype=object))
 
 
 def packed_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
@@ -72,7 +72,8 @@ def _pictures(
             )
         _check(path, offsets, split, header.shape[0])
         position = 0
-        for i, (start, end) in enumerate(zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)):
+        for i in range(count):
+            start, end = int(offsets[i]), int(offsets[i + 1])
             name = f"{path.name}#{i}"
             if end - start > limits.picture:
                 on_loss(name, f"{end - start:,} bytes are more than a picture may have ({limits.picture:,})")
@@ -95,23 +96,36 @@ def _small(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> np.nda
             raise SourceError(
                 f"{archive.filename}: {name} is {header.dtype} {list(header.shape)}; expected {_ARRAYS[name]}"
             )
-        if header.bytes > _INDEX_BYTES:
+        if header.shape[0] > _PICTURES + 1:
             raise SourceError(
-                f"{archive.filename}: {name} has {header.bytes:,} bytes; at most {_INDEX_BYTES:,}"
+                f"{archive.filename}: {name} has {header.shape[0]:,} entries; a packed set may have "
+                f"{_PICTURES:,} pictures"
             )
-        content = handle.read(header.bytes)
+        array = np.empty(header.shape, header.dtype)
+        content, filled = array.view(np.uint8), 0
+        while part := handle.read(min(_PART, len(content) - filled)):
+            content[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+            filled += len(part)
         handle.read(1)  # at the end its checksum is compared
-    if len(content) < header.bytes:
+    if filled < len(content):
         raise SourceError(f"{archive.filename}: {name} is cut off")
-    return np.frombuffer(content, header.dtype)
+    return array
 
 
 def _header(handle: IO[bytes], name: str) -> _Header:
+    """The description before an array's bytes. Raises ValueError where numpy's own readers would take a
+    length or a size that no array has.
+    """
     version = np.lib.format.read_magic(handle)
     readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     if version not in readers:
         raise ValueError(f"{name} is of version {version} of numpy's format; expected 1.0 or 2.0")
-    shape, _, dtype = readers[version](handle)
+    length = handle.read(2 if version == (1, 0) else 4)
+    if (size := int.from_bytes(length, "little")) > _HEADER_BYTES:
+        raise ValueError(f"{name} has a header of {size:,} bytes; at most {_HEADER_BYTES:,}")
+    shape, _, dtype = readers[version](io.BytesIO(length + handle.read(size)))
+    if any(size < 0 for size in shape):
+        raise ValueError(f"{name} has the shape {list(shape)}; expected sizes of at least 0")
     return _Header(shape, dtype)
 
 
@@ -127,5 +141,5 @@ def _check(path: Path, offsets: np.ndarray, split: np.ndarray, size: int) -> Non
 
 
 def _skip(handle: IO[bytes], count: int) -> None:
-    while count > 0 and (part := handle.read(min(count, 2**20))):
+    while count > 0 and (part := handle.read(min(count, _PART))):
         count -= len(part)
