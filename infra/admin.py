@@ -1,9 +1,16 @@
-"""`python -m infra.admin COMMAND`: for whoever runs an imago, on a machine that has its settings."""
+"""`python -m infra.admin COMMAND`: for whoever runs an imago, on a machine that has its settings.
+
+Exit status 1 tells of things that are lost, by a command that has done all its work; 2 that it has not.
+"""
 
 import argparse
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+import psycopg
+from sqlalchemy.exc import SQLAlchemyError
 
 from infra import backup, restore, scrub
 from infra.archive import ArchiveError
@@ -31,10 +38,21 @@ def main() -> int:
     try:
         return run[given.command](Settings())
     except (ImagoError, SettingsError, ArchiveError) as error:
-        print(error, file=sys.stderr)
-        return 2
+        return _not_done(str(error))
+    except OSError as error:
+        return _not_done(f"A file cannot be read or written: {error}.")
+    except (psycopg.Error, SQLAlchemyError) as error:
+        return _not_done(f"The database does not do what it is asked: {error}")
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        # Python's own exit status would be 1, which says that all was done.
+        return _not_done(traceback.format_exc())
+
+
+def _not_done(why: str) -> int:
+    print(why, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from infra.archive import FORMAT, Archive, ArchiveError, Manifest, PartWriter, Table, chunks
 from services import collection
-from services.database import Database
+from services.database import Database, patient_transaction
 from services.errors import NotFound
 from services.schema import Base
 from services.settings import Settings
@@ -42,7 +42,8 @@ _POINTERS = """
 def back_up(settings: Settings, folder: Path) -> int:
     """Write a backup into `folder`. One that was cut off goes on: what was copied stays copied.
 
-    Returns 1 if the store had lost something that rows point to. Raises `ArchiveError`, or `Unavailable`.
+    Returns 1 if the store had lost something that rows point to. Raises `ArchiveError`, `Unavailable`, or
+    `OSError` where the folder cannot be written. Whatever is raised, the backup is none then.
     """
     archive = Archive(folder)
     if archive.manifest_path.exists():
@@ -86,9 +87,10 @@ def _still_wanted(session: Session, keys: list[str]) -> list[str]:
 def _dump(url: str, archive: Archive) -> Manifest:
     """All rows of one moment, and what they point to."""
     tables: list[Table] = []
-    with psycopg.connect(url.replace("+psycopg", "", 1), connect_timeout=5) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
+    of_one_moment = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with patient_transaction(url, **of_one_moment) as transaction:
+        connection = transaction.connection.driver_connection
+        assert isinstance(connection, psycopg.Connection)
         (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
         for table in Base.metadata.sorted_tables:
             columns = [column.name for column in table.columns]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from infra.archive import Archive, ArchiveError, Manifest, chunks
 from services import leases, training_leases, work
-from services.database import Database, has_revision, move_to
+from services.database import Database, has_revision, move_to, patient_transaction
 from services.settings import Settings
 from services.storage import PROBES, ObjectStore, sha256_of_key
 
@@ -48,8 +48,7 @@ def restore(settings: Settings, folder: Path) -> int:
         _refuse_rows(database)
     _refuse_objects(store, archive)
     _put_objects(store, archive, manifest)
-    engine = sa.create_engine(settings.database_url, poolclass=sa.NullPool)
-    with engine.begin() as connection:
+    with patient_transaction(settings.database_url) as connection:
         move_to(connection, "base")
         move_to(connection, manifest.revision)
         _fill(connection, archive, manifest)
