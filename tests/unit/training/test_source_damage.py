@@ -326,3 +326,16 @@ def test_a_packed_set_keeps_its_places_as_numbers_alone(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 8 * count  # a list alone has eight bytes an entry
     finally:
         tracemalloc.stop()
+
+
+def test_of_one_sample_no_more_is_held_than_one_picture_may_have(tmp_path: Path) -> None:
+    size = 2**20
+    names = [f"1.{letter}.png" for letter in "abcdefghijklmnop"]
+    path = _tar(tmp_path / "a.tar.gz", dict.fromkeys(names, bytes(size)), "w:gz", compresslevel=1)
+    tracemalloc.start()
+    try:
+        pictures = open_source(path, limits=SourceLimits(picture=5 * size // 2))
+        assert [picture.name for picture in pictures] == [f"a.tar.gz/{name}" for name in names]
+        assert tracemalloc.get_traced_memory()[1] < len(names) * size / 2
+    finally:
+        tracemalloc.stop()

@@ -11,7 +11,9 @@ from worker.training.sources.tar_reader import CutOff, Member, NoTar, TarReader,
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
 _SAMPLE = 16
-"""Images of one sample that are held in memory, at most."""
+"""Images of one sample that are held in memory, at most; their bytes together are at most those that one
+picture may have. A sample with more is taken in parts.
+"""
 
 
 def tar_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
@@ -38,18 +40,20 @@ def tar_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[
 
 
 def _of_samples(reader: TarReader, tar: str, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
-    key, sample = "", dict[PurePosixPath, bytes]()
+    key, sample, held = "", dict[PurePosixPath, bytes](), 0
     for member in reader:
         name = PurePosixPath(member.name)
         if not is_image_name(name):
             continue
         own = sample_of(name)[0]
-        if own != key or len(sample) == _SAMPLE:
+        is_full = len(sample) == _SAMPLE or held + member.size > limits.picture >= member.size
+        if own != key or is_full:
             yield from _chosen(tar, sample)
-            key, sample = own, {}
+            key, sample, held = own, {}, 0
         content = _content(member, f"{tar}/{name}", limits, on_loss)
         if content is not None:
             sample[name] = content
+            held += len(content)
     yield from _chosen(tar, sample)
 
 
