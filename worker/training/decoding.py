@@ -69,8 +69,27 @@ def _loaded(image: Image.Image) -> Image.Image:
         image.draft(None, (int(width * share), int(height * share)))
     if image.width * image.height > LARGEST:
         raise UndecodableError(f"{width} × {height} pixels are more than {LARGEST:,}")
+    _scale_clear_colour(image)
     image.load()
     return image
+
+
+def _scale_clear_colour(image: Image.Image) -> None:
+    """The transparent colour of a PNG that is not loaded yet, to the 8 bits that its pixels will have.
+
+    Pillow keeps it in samples of the file's depth. Of colours of 16 bits only the high byte is left.
+    """
+    clear, tiles = image.info.get("transparency"), getattr(image, "tile", None)
+    if image.format != "PNG" or clear is None or not tiles:
+        return
+    layout = tiles[0].args
+    if layout in ("L", "L;2", "L;4"):
+        white = 2 ** int(layout[2:] or 8) - 1
+        image.info["transparency"] = (clear & white) * 255 // white
+    elif layout == "RGB":
+        image.info["transparency"] = tuple(sample & 255 for sample in clear)
+    elif layout == "RGB;16B":
+        image.info["transparency"] = tuple(sample >> 8 for sample in clear)
 
 
 def _as_seen(image: Image.Image) -> Image.Image:

@@ -152,14 +152,46 @@ def test_of_an_animation_the_first_picture_is_taken(kind: str) -> None:
     assert _first(_file(frames[0], kind, save_all=True, append_images=frames[1:])) == [255, 255, 255]
 
 
-def _png(width: int, height: int, data: bytes) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+def _png(
+    width: int, height: int, data: bytes, depth: int = 8, colours: int = 2, clear: bytes | None = None
+) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
+    transparency = b"" if clear is None else _chunk(b"tRNS", clear)
+    return b"".join(
+        [
+            b"\x89PNG\r\n\x1a\n",
+            _chunk(b"IHDR", header),
+            transparency,
+            _chunk(b"IDAT", data),
+            _chunk(b"IEND", b""),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("depth", "colours", "row", "clear", "seen"),
+    [
+        (1, 0, b"\x40", [0], [255, 255]),
+        (2, 0, b"\x60", [1], [255, 170]),
+        (2, 0, b"\x60", [2], [85, 255]),
+        (4, 0, b"\x5a", [5], [255, 170]),
+        (4, 0, b"\x15", [17], [255, 85]),  # the bits above the depth do not count
+        (8, 0, b"\x05\x0a", [5], [255, 10]),
+        (16, 0, b"\x50\x00\xa0\x00", [0x5000], [255, 159]),
+        (8, 2, bytes([1, 2, 3, 9, 9, 9]), [1, 2, 3], [255, 9]),
+        (16, 2, bytes([1, 7, 2, 7, 3, 7, 9, 7, 9, 7, 9, 7]), [0x107, 0x207, 0x307], [255, 9]),
+        (16, 2, bytes([0, 7, 0, 7, 0, 7, 7, 0, 7, 0, 7, 0]), [7, 7, 7], [255, 7]),
+    ],
+)
+def test_the_transparent_colour_of_a_png_is_matched_at_any_depth(
+    depth: int, colours: int, row: bytes, clear: list[int], seen: list[int]
+) -> None:
+    content = _png(2, 1, zlib.compress(b"\0" + row), depth, colours, struct.pack(f">{len(clear)}H", *clear))
+    assert _pixels(content)[0, :, 0].tolist() == seen
 
 
 WHOLE = _file(Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)), "JPEG")
