@@ -128,12 +128,16 @@ class Failure:
 _HEAD = text("""
     SELECT digest, batch_key, crash_count FROM visualizations
     WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())
+    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
+    AND 'generator:' || generator_id <> ALL(CAST(:lacks AS text[]))
     ORDER BY queue_order LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
 _INTERACTIVE = text("""
     SELECT FROM visualizations
     WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
+    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
+    AND 'generator:' || generator_id <> ALL(CAST(:lacks AS text[]))
     LIMIT 1
 """)
 _BATCH = text("""
@@ -220,9 +224,9 @@ _UPDATE_LEASE = text("""
 """)
 
 
-def interactive_waits(session: Session) -> bool:
+def interactive_waits(session: Session, *, lacks: Collection[str] = ()) -> bool:
     """Whether a claim of the interactive lane would find something now."""
-    return session.execute(_INTERACTIVE).first() is not None
+    return session.execute(_INTERACTIVE, {"lacks": [*lacks]}).first() is not None
 
 
 def claim(
@@ -232,16 +236,17 @@ def claim(
     limit: int,
     lease_seconds: float,
     lanes: Sequence[str] = (Lane.INTERACTIVE, Lane.BULK),
+    lacks: Collection[str] = (),
 ) -> Claim | None:
     """Take the item whose turn it is in the first lane that has one, and up to `limit` - 1 that fit to it.
 
     None when nothing waits. Items are taken when the transaction commits; nobody else gets them until the
     lease expires, and nobody who takes or holds items is waited for. An item that was in a batch when a
     worker died is taken alone, so that it can only harm itself. Jobs that get their first item taken become
-    `running`.
+    `running`. What needs something of `lacks` (`network:ID`, `generator:ID`) is left to others.
     """
     for lane in lanes:
-        head = session.execute(_HEAD, {"lane": lane}).first()
+        head = session.execute(_HEAD, {"lane": lane, "lacks": [*lacks]}).first()
         if head is not None:
             break
     else:

@@ -339,7 +339,8 @@ class JobVisualizationRow(Base):
 
 class WorkerRow(Base):
     """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `reason`, for people: why
-    it takes no work now; `heartbeat_seconds`: how often it means to be seen."""
+    it takes no work now, or not all; `heartbeat_seconds`: how often it means to be seen; `lacks`: networks
+    and generators that it could not load a moment ago."""
 
     __tablename__ = "workers"
     __table_args__ = (one_of("state", ("running", "stopped")),)
@@ -353,3 +354,4 @@ class WorkerRow(Base):
     has_data_root: Mapped[bool] = mapped_column(server_default=sa.false())
     reason: Mapped[str | None]
     heartbeat_seconds: Mapped[float] = mapped_column(server_default="20")
+    lacks: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")

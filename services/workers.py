@@ -1,6 +1,6 @@
 """Who works, and how much waits for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -94,6 +94,13 @@ _WORKERS = text(f"""
 _ALIVE = text(f"""
     SELECT count(*) AS workers, count(*) FILTER (WHERE has_data_root) AS trainers FROM workers WHERE {ALIVE}
 """)
+_LACK = text("""
+    UPDATE workers SET lacks = array_remove(lacks, CAST(:lack AS text)) || CAST(:lack AS text)
+    WHERE id = :worker
+""")
+_OTHERS = text(f"""
+    SELECT FROM workers WHERE {ALIVE} AND id <> :worker AND NOT CAST(:lack AS text) = ANY(lacks) LIMIT 1
+""")
 _TRAININGS = text("""
     SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
         count(*) FILTER (WHERE state <> 'queued') AS running
@@ -127,11 +134,26 @@ def register(
     )
 
 
-def seen(session: Session, worker_id: str, *, has_data_root: bool = False, reason: str | None = None) -> None:
-    """Note that a registered worker is alive, whether it sees pictures now (folders are mounted late), and
-    the `reason`, for people, why it takes no work, if there is one."""
+def seen(
+    session: Session,
+    worker_id: str,
+    *,
+    has_data_root: bool = False,
+    reason: str | None = None,
+    lacks: Collection[str] = (),
+) -> None:
+    """Note that a registered worker is alive, whether it sees pictures now (folders are mounted late), the
+    `reason`, for people, why it takes no work or not all, if there is one, and what it `lacks`."""
     reason = None if reason is None else storable(reason)
-    _update(session, worker_id, seen_at=sa.func.now(), has_data_root=has_data_root, reason=reason)
+    values = {"has_data_root": has_data_root, "reason": reason, "lacks": [*lacks]}
+    _update(session, worker_id, seen_at=sa.func.now(), **values)
+
+
+def others_may_have(session: Session, worker_id: str, lack: str) -> bool:
+    """Note that a worker lacks something that its work needs; whether another one that lives may have it."""
+    noted = {"worker": worker_id, "lack": lack}
+    session.execute(_LACK, noted)
+    return session.execute(_OTHERS, noted).first() is not None
 
 
 def stopped(session: Session, worker_id: str) -> None:

@@ -21,6 +21,7 @@ from worker.crash_points import crash_point
 from worker.delivery import Delivery
 from worker.giving_way import Bell, BulkShare, Stopwatch
 from worker.heartbeat import Interrupted, LeaseKeeper, NoRoom
+from worker.lacking import Lacking
 from worker.runtime import Runtime
 from worker.stopping import StopFlag
 
@@ -46,7 +47,9 @@ class BatchRunner:
         settings: Settings,
         worker_id: str,
         stop: StopFlag,
+        lacking: Lacking | None = None,
     ) -> None:
+        self._lacking = lacking or Lacking()
         self._database = database
         self._computer = Computer(
             database=database,
@@ -54,6 +57,8 @@ class BatchRunner:
             sizer=sizer,
             store_patience=settings.store_patience_seconds,
             stop=stop,
+            lacking=self._lacking,
+            worker_id=worker_id,
         )
         self._delivery = delivery
         self._settings = settings
@@ -123,6 +128,7 @@ class BatchRunner:
                 limit=self._computer.guess(),
                 lease_seconds=self._settings.lease_seconds,
                 lanes=lanes,
+                lacks=self._lacking.left,
             )
 
     def _run(self, claim: Claim, confirmed_at: float, *, nested: bool) -> bool:
@@ -198,7 +204,7 @@ class BatchRunner:
 
     def _someone_waits(self) -> bool:
         with self._database.session() as session:
-            return leases.interactive_waits(session)
+            return leases.interactive_waits(session, lacks=self._lacking.left)
 
     def _keeper(self, claim: Claim, confirmed_at: float) -> LeaseKeeper:
         def pulse(steps: int) -> Pulse:

@@ -140,6 +140,7 @@ class Child:
         from worker.delivery import Delivery
         from worker.devices import choose_device
         from worker.inspector import Inspector
+        from worker.lacking import Lacking
         from worker.patrol import Patrol
         from worker.persistence import persist
         from worker.presence import Presence
@@ -159,8 +160,8 @@ class Child:
         store = ObjectStore(settings)
         runtime = Runtime(database, store, settings, device)
 
-        watch = StoreWatch(store)
-        presence = Presence(database, settings, worker_id, device.description, watch, stop)
+        watch, lacking = StoreWatch(store), Lacking()
+        presence = Presence(database, settings, worker_id, device.description, watch, stop, lacking)
 
         def prepare_store() -> None:
             try:
@@ -201,6 +202,7 @@ class Child:
             settings=settings,
             worker_id=worker_id,
             stop=stop,
+            lacking=lacking,
         )
         self._trainer = Trainer(
             database=database,

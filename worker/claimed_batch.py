@@ -7,7 +7,7 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
-from services import leases
+from services import leases, workers
 from services.database import Database
 from services.errors import Unavailable
 from services.leases import Claim, Failure, Work
@@ -17,8 +17,9 @@ from worker.crash_points import crash_point
 from worker.devices import is_device_lost, is_out_of_memory
 from worker.giving_way import Stopwatch
 from worker.heartbeat import EverythingCanceled, Interrupted, LeaseKeeper, NoRoom
+from worker.lacking import Lacking
 from worker.persistence import Patience, persist
-from worker.runtime import Runtime, Unloadable
+from worker.runtime import NotHere, Runtime, Unloadable
 from worker.stopping import StopFlag
 from worker.synthesis.ascent import Item, Picture, synthesize
 from worker.synthesis.techniques import DgnAm
@@ -27,6 +28,10 @@ from worker.synthesis.techniques import parameters as technique_parameters
 DEVICE_LOST_EXIT_CODE = 71
 T = TypeVar("T")
 log = structlog.get_logger()
+
+
+class LeftToOthers(Interrupted):
+    """What the batch needs is not to be had here, but perhaps by another worker."""
 
 
 class Computer:
@@ -40,6 +45,8 @@ class Computer:
         sizer: BatchSizer,
         store_patience: float,
         stop: StopFlag,
+        lacking: Lacking,
+        worker_id: str,
     ) -> None:
         """`store_patience`: seconds to wait for a store that does not answer before a batch is given back."""
         self._database = database
@@ -47,6 +54,8 @@ class Computer:
         self._sizer = sizer
         self._store_patience = store_patience
         self._stop = stop
+        self._lacking = lacking
+        self._worker_id = worker_id
         self._group_sizes: dict[str, int] = {}  # by batch key, where the device's own took too much memory
 
     def guess(self) -> int:
@@ -74,10 +83,9 @@ class Computer:
         except (Interrupted, Unavailable):
             raise
         except Unloadable as error:
+            again = isinstance(error, NotHere) and self._is_passing(error)
             return Computed(
-                failures=[
-                    Failure(work.digest, error.code, str(error), retryable=False) for work in claim.items
-                ]
+                failures=[Failure(work.digest, error.code, str(error), again) for work in claim.items]
             )
         except DeviceLost as error:
             _end_without_device(error)
@@ -108,7 +116,9 @@ class Computer:
             network = self._load(
                 lambda: self._runtime.network(claim.network_id, claim.network_sha256), keeper
             )
+            self._lacking.found(f"network:{claim.network_id}")
             generator = self._load(lambda: self._runtime.generator(claim.generator_id), keeper)
+            self._lacking.found(f"generator:{claim.generator_id}")
 
         def on_step(step: int) -> None:
             if step == parameters.steps // 2:
@@ -152,6 +162,17 @@ class Computer:
         if not computed.made and not computed.failures:
             raise EverythingCanceled
         return computed
+
+    def _is_passing(self, error: NotHere) -> bool:
+        """Raise `LeftToOthers` where another worker that lives may load what this one cannot; else whether a
+        later try may go better."""
+        key = f"{error.kind}:{error.id}"
+        with self._database.session() as session:
+            others = workers.others_may_have(session, self._worker_id, key)
+        self._lacking.note(key, str(error), leave=others)
+        if others:
+            raise LeftToOthers(str(error))
+        return error.passing
 
     def _keep_what_fits(self, claim: Claim, steps: int) -> Sequence[Work]:
         """Give back what would make the batch too long: its kind was not known when it was claimed."""

@@ -9,6 +9,7 @@ from services import workers
 from services.database import Database
 from services.errors import Unavailable
 from services.settings import Settings
+from worker.lacking import Lacking
 from worker.stopping import StopFlag
 from worker.store_watch import StoreWatch
 from worker.training_data import has_data_root
@@ -29,6 +30,7 @@ class Presence:
         device: str,
         store_watch: StoreWatch,
         stop: StopFlag,
+        lacking: Lacking | None = None,
     ) -> None:
         self._database = database
         self._settings = settings
@@ -36,6 +38,7 @@ class Presence:
         self._device = device
         self._store_watch = store_watch
         self._stop = stop
+        self._lacking = lacking or Lacking()
 
     def introduce(self) -> None:
         """Note that the worker has started. Raises `Unavailable`."""
@@ -72,7 +75,8 @@ class Presence:
                         session,
                         self._worker_id,
                         has_data_root=has_data_root(self._settings.data_root),
-                        reason=self._store_watch.reason,
+                        reason=self._store_watch.reason or self._lacking.reason,
+                        lacks=self._lacking.told,
                     )
             except Unavailable as error:
                 log.warning("server_away", what="presence", reason=str(error))

@@ -3,7 +3,7 @@
 import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from services import catalog, losses
 from services.database import Database
@@ -16,8 +16,8 @@ from worker.generator_cache import GeneratorCache, GeneratorFileAbsent
 from worker.synthesis.generator_file import GeneratorFileError, load_generator
 from worker.synthesis.generators import Generator
 from worker.synthesis.networks import Network, NetworkError, NetworkReference, Stated, load_network
-from worker.synthesis.sources.contract import SourceName
-from worker.weight_files import WeightFileError, locate
+from worker.synthesis.sources.contract import OutOfReach, SourceName
+from worker.weight_files import WeightFileAbsent, WeightFileError, locate
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -31,6 +31,17 @@ class Unloadable(Exception):
     def __init__(self, code: str, message: str) -> None:
         self.code = code
         super().__init__(message)
+
+
+class NotHere(Unloadable):
+    """Not to be had on this worker at present; another one may have it. `passing`: a later try may go better
+    here too."""
+
+    def __init__(
+        self, kind: Literal["network", "generator"], id: str, message: str, *, passing: bool
+    ) -> None:
+        super().__init__(f"{kind}_unloadable", message)
+        self.kind, self.id, self.passing = kind, id, passing
 
 
 def reference_of(row: catalog.Network) -> NetworkReference:
@@ -96,10 +107,14 @@ class Runtime:
                 network = load_network(
                     self.locate_weights(reference), device=self.device.name, dtype=self.device.dtype
                 )
-            except (NetworkError, WeightFileError) as error:
+            except (NetworkError, WeightFileError, OSError) as error:
                 # Shown beside the item, which names the network.
                 reason = error.reason if isinstance(error, NetworkError) else error
-                raise Unloadable("network_unloadable", f"The network cannot be loaded: {reason}") from error
+                message = f"The network cannot be loaded: {reason}"
+                if isinstance(error, (OutOfReach, WeightFileAbsent, OSError)):
+                    passing = not isinstance(error, WeightFileAbsent)
+                    raise NotHere("network", network_id, message, passing=passing) from error
+                raise Unloadable("network_unloadable", message) from error
             if network.weights_sha256 != sha256:
                 # The digests of all its pictures name other weights than these.
                 raise Unloadable(
@@ -123,9 +138,11 @@ class Runtime:
             except (GeneratorFileAbsent, GeneratorFileError, OSError) as error:
                 if isinstance(error, GeneratorFileAbsent):
                     self._note_lost(generator_id, sha256, error)
-                raise Unloadable(
-                    "generator_unloadable", f"The generator {generator_id} cannot be loaded: {error}"
-                ) from error
+                message = f"The generator {generator_id} cannot be loaded: {error}"
+                if isinstance(error, (GeneratorFileAbsent, OSError)):
+                    passing = isinstance(error, OSError)
+                    raise NotHere("generator", generator_id, message, passing=passing) from error
+                raise Unloadable("generator_unloadable", message) from error
 
         return self._generators.get(sha256, load)
 

@@ -7,10 +7,14 @@ class WeightFileError(ValueError):
     """A file of weights cannot be used; the message says where it was looked for."""
 
 
+class WeightFileAbsent(WeightFileError):
+    """It is not on this machine."""
+
+
 def locate(name: str, folder: Path | None) -> Path:
     """The file `name` inside `folder`, symbolic links resolved. Raises `WeightFileError`."""
     if folder is None:
-        raise WeightFileError(
+        raise WeightFileAbsent(
             f"{name!r} is a file, but this worker has no weights folder: IMAGO_WEIGHTS_FOLDER names it "
             "(`make up` makes .imago/weights)."
         )
@@ -21,7 +25,7 @@ def locate(name: str, folder: Path | None) -> Path:
     if path.suffix != ".safetensors":
         raise WeightFileError(f"{name!r} must be a .safetensors file.")
     if not path.is_file():
-        raise WeightFileError(
+        raise WeightFileAbsent(
             f"There is no file {name!r} in the weights folder of this worker, {folder} "
             "(IMAGO_WEIGHTS_FOLDER). Put it there and register the network again."
         )

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import catalog, jobs, leases
+from services import catalog, jobs, leases, workers
 from services.catalog import RegisterNetwork
 from services.database import Database
 from services.errors import Unavailable
@@ -447,3 +447,65 @@ def test_an_item_that_was_asked_for_before_its_network_changed_says_so(scene: Sc
     (error,) = scene.job(job_id).errors
     assert (error.code, error.count) == ("network_changed", 1)
     assert "Ask for it again" in error.message
+
+
+def beside(scene: Scene, worker_id: str, **changes: Any) -> BatchRunner:
+    """One of several workers that live, with settings of its own."""
+    device, settings = choose_device("cpu", threads=1), scene.settings.model_copy(update=changes)
+    with scene.database.session() as session:
+        workers.register(session, worker_id, host="here", device="cpu", heartbeat_seconds=600)
+    return BatchRunner(
+        database=scene.database,
+        runtime=Runtime(scene.database, scene.store, settings, device),
+        sizer=BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
+        delivery=delivery(scene),
+        settings=settings,
+        worker_id=worker_id,
+        stop=StopFlag(),
+    )
+
+
+def without_weights(scene: Scene) -> dict[str, Any]:
+    return {"weights_folder": scene.folder / "empty"}
+
+
+def without_cache(scene: Scene) -> dict[str, Any]:
+    (scene.folder / "file").touch()
+    return {"cache_folder": scene.folder / "file"}  # ENOTDIR, as good as ENOSPC or EACCES
+
+
+@pytest.mark.parametrize("without", [without_weights, without_cache])
+def test_what_one_worker_cannot_load_is_left_to_another_at_no_charge(
+    scene: Scene, without: Callable[[Scene], dict[str, Any]]
+) -> None:
+    job_id = scene.submit("0-9")
+    lacks, has = beside(scene, "lacks", **without(scene)), beside(scene, "has")
+    assert lacks.run_batch()
+    assert not lacks.run_batch()  # nothing else waits, and this not for this worker
+    assert scene.job(job_id).units.queued == 10
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+    run_everything(has)
+    assert scene.check(job_id) == {"done": 10}
+
+
+def test_what_no_worker_can_load_ends_with_an_explanation(scene: Scene) -> None:
+    job_id = scene.submit("0-9")
+    first, second = (beside(scene, id, **without_weights(scene)) for id in ("first", "second"))
+    assert first.run_batch()
+    run_everything(second)
+    assert scene.check(job_id) == {"failed": 10}
+    [error] = scene.job(job_id).errors
+    assert error.code == "network_unloadable"
+    assert "There is no file" in error.message
+
+
+def test_what_may_pass_is_tried_again_where_there_is_no_other_worker(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    alone = beside(scene, "alone", **without_cache(scene))
+    run_everything(alone)
+    assert scene.job(job_id).units.queued == 2
+    for _ in range(leases.MAX_ATTEMPTS):
+        scene.hurry()
+        run_everything(alone)
+    [error] = scene.job(job_id).errors
+    assert (error.code, error.count) == ("generator_unloadable", 2)

@@ -24,6 +24,10 @@ class NetworkError(ValueError):
         self.network = network
 
 
+class OutOfReach(NetworkError):
+    """Its weights cannot be had on this machine now; at another time, or on another one, they may."""
+
+
 class UnknownNetwork(NetworkError):
     """No source knows a network of this id."""
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import torch
 
-from worker.synthesis.sources.contract import NetworkError
+from worker.synthesis.sources.contract import OutOfReach
 
 TRIES = 2
 ANSWER_SECONDS = 4.0
@@ -21,13 +21,13 @@ limit of its own."""
 _LONGEST_CAUSE = 200
 
 
-def download_failed(where: str, cause: BaseException) -> NetworkError:
+def download_failed(where: str, cause: BaseException) -> OutOfReach:
     """An error that says what could not be fetched, from where, and what to do without network access."""
     return _failed(f"from {where} ({_said(cause)})")
 
 
 def check_reachable(host: str, ask: Callable[[float], object]) -> None:
-    """Raise `NetworkError` within seconds where a server cannot be reached.
+    """Raise `OutOfReach` within seconds where a server cannot be reached.
 
     The libraries that download try for minutes, and some without any limit. `ask(seconds)` asks the server
     for something small by the way that the download will take; any answer will do.
@@ -70,8 +70,8 @@ def _head(url: str, seconds: float) -> None:
         answer.close()
 
 
-def _failed(how: str) -> NetworkError:
-    return NetworkError(
+def _failed(how: str) -> OutOfReach:
+    return OutOfReach(
         f"the weights could not be downloaded{'' if how.startswith(':') else ' '}{how}. Check this machine's "
         "network access; or load the network once where there is access and copy its cache (TORCH_HOME for "
         "torchvision, HF_HOME for timm); or register a safetensors file of the weights, which needs no "

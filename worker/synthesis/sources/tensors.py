@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from worker.synthesis.sources.contract import NetworkError
+from worker.synthesis.sources.contract import NetworkError, OutOfReach
 
 SHOWN = 5  # names listed of each kind of mistake
 WRAPPERS = ("module.", "_orig_mod.", "model.")
@@ -25,6 +25,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
+    except OSError as error:  # the disk's fault, or its folder's, not that of the bytes
+        raise OutOfReach(f"weights {path.name}: cannot be read ({error})") from error
     except Exception as error:  # of its own kind or Python's: whatever a reader of foreign bytes raises
         raise NetworkError(f"weights {path.name}: expected a safetensors file ({error})") from error
     return plain_names(tensors), metadata
