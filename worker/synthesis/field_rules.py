@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from torch import Tensor
 
+from worker.synthesis.elementwise import ELEMENTWISE
 from worker.synthesis.receptive_field import Extent, ReceptiveField
 
 
@@ -87,12 +88,30 @@ def _convolution(func: Any, operands: Operands, args: tuple[Any, ...], output: T
 
 def _max_pool(func: Any, operands: Operands, args: tuple[Any, ...], output: Tensor) -> State:
     kernel, stride, padding, dilation = (*args[1:5], *([], 0, 1)[len(args) - 2 :])[:4]
+    if _last_window_is_cut(operands[0], output, stride or kernel, padding):
+        return None
     return _windowed(_first(operands), kernel, stride or kernel, padding, dilation)
 
 
 def _average_pool(func: Any, operands: Operands, args: tuple[Any, ...], output: Tensor) -> State:
     kernel, stride, padding = (*args[1:4], *([], 0)[len(args) - 2 :])[:3]
+    if _last_window_is_cut(operands[0], output, stride or kernel, padding):
+        return None
     return _windowed(_first(operands), kernel, stride or kernel, padding)
+
+
+def _last_window_is_cut(
+    source: Operand, output: Tensor, stride: int | Sequence[int], padding: int | Sequence[int]
+) -> bool:
+    """Whether a pool's last window, which may end outside (`ceil_mode`), begins too late to have
+    `least_window` places."""
+    if not isinstance(source.state, Placed) or source.state.least_window == 1:
+        return False
+    sides = zip(source.tensor.shape[-2:], output.shape[-2:], _axes(stride), _axes(padding), strict=True)
+    return any(
+        (windows - 1) * step - before > places - source.state.least_window
+        for places, windows, step, before in sides
+    )
 
 
 def _adaptive_pool(func: Any, operands: Operands, args: tuple[Any, ...], output: Tensor) -> State:
@@ -113,7 +132,9 @@ def _pad(func: Any, operands: Operands, args: tuple[Any, ...], output: Tensor) -
     )
     name = func.overloadpacket.__name__
     if name == "constant_pad_nd":
-        return replace(placed, field=field)
+        least = placed.least_window
+        # What shows another place than its own may now lie that much further from the edge.
+        return replace(placed, field=field, least_window=least + max(0, *sides) if least > 1 else 1)
     if placed.least_window > 1 or min(sides) < 0:
         return None
     # The place at −k shows k (reflection) or 0 (replication): a window that starts there must reach it.
@@ -205,8 +226,11 @@ def _shuffled(func: Any, operands: Operands, args: tuple[Any, ...], output: Tens
 
 
 def _elementwise(func: Any, operands: Operands, args: tuple[Any, ...], output: Tensor) -> State:
-    """Places stay if all operands agree in them. Statistics of the whole picture (gates) and what does not
-    depend on the picture (weights, embeddings of positions) do not count."""
+    """Places stay if all operands agree in them. Statistics of the whole picture (gates, centring) do not
+    count unless they are added, nor does what does not depend on the picture (weights, embeddings of
+    positions)."""
+    if func.overloadpacket.__name__.rstrip("_") in ADDITIONS and _shows_the_whole(operands):
+        return None
     joined: Placed | None = None
     for operand in operands:
         placed = operand.state
@@ -221,6 +245,12 @@ def _elementwise(func: Any, operands: Operands, args: tuple[Any, ...], output: T
     return joined or WHOLE
 
 
+def _shows_the_whole(operands: Operands) -> bool:
+    """Whether what a place sees is set beside what the whole picture says: the result shows both."""
+    dependent = [operand for operand in operands if operand.depends]
+    return len({operand.whole for operand in dependent}) == 2
+
+
 def _covers(operand: Operand, output: Tensor) -> bool:
     """Whether an operand with places has all those of the output."""
     assert isinstance(operand.state, Placed)
@@ -228,6 +258,8 @@ def _covers(operand: Operand, output: Tensor) -> bool:
 
 
 def _concatenated(func: Any, operands: Operands, args: tuple[Any, ...], output: Tensor) -> State:
+    if _shows_the_whole(operands):
+        return None
     joined = _elementwise(func, operands, args, output)
     dim = _argument(func, args, "dim")
     return joined if isinstance(joined, Placed) and dim % output.ndim not in joined.dims else None
@@ -241,94 +273,8 @@ def _joined(a: Placed, b: Placed) -> Placed | None:
     return Placed(ReceptiveField(rows, columns), a.dims, max(a.least_window, b.least_window))
 
 
-ELEMENTWISE = [
-    "abs",
-    "add",
-    "addcdiv",
-    "addcmul",
-    "alias",
-    "bitwise_and",
-    "bitwise_not",
-    "bitwise_or",
-    "ceil",
-    "celu",
-    "clamp",
-    "clamp_max",
-    "clamp_min",
-    "clone",
-    "copy",
-    "cos",
-    "detach",
-    "div",
-    "elu",
-    "eq",
-    "erf",
-    "exp",
-    "expm1",
-    "floor",
-    "ge",
-    "gelu",
-    "gt",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "le",
-    "leaky_relu",
-    "lerp",
-    "lift",
-    "lift_fresh",
-    "log",
-    "log10",
-    "log1p",
-    "log2",
-    "log_sigmoid_forward",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "lt",
-    "masked_fill",
-    "maximum",
-    "minimum",
-    "mish",
-    "mul",
-    "nan_to_num",
-    "native_dropout",
-    "ne",
-    "neg",
-    "pow",
-    "prelu",
-    "_prelu_kernel",
-    "reciprocal",
-    "relu",
-    "relu6",
-    "remainder",
-    "round",
-    "rrelu_with_noise",
-    "rsqrt",
-    "rsub",
-    "selu",
-    "sgn",
-    "sigmoid",
-    "sign",
-    "silu",
-    "sin",
-    "softplus",
-    "softshrink",
-    "hardshrink",
-    "sqrt",
-    "square",
-    "sub",
-    "tan",
-    "tanh",
-    "threshold",
-    "_to_copy",
-    "trunc",
-    "where",
-    "xlogy",
-]
+ADDITIONS = {"add"}
+"""Operations that bring in what an operand says, rather than weigh another by it or centre it."""
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(

@@ -14,8 +14,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from worker.synthesis.elementwise import ELEMENTWISE
 from worker.synthesis.field_rules import (
-    ELEMENTWISE,
+    ADDITIONS,
     OVERWRITES,
     RULES,
     SPLITS,
@@ -115,7 +116,8 @@ class FieldTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
             sources = [o for o in operands if o.tensor is not target]
         else:
             sources = operands
-            others = [o for o in operands if o.tensor is not target and o.depends and not o.whole]
+            counts = name.rstrip("_") in ADDITIONS  # else the whole does not
+            others = [o for o in operands if o.tensor is not target and o.depends and (counts or not o.whole)]
             if elementwise and self._depends(target) and not others:
                 return  # each place was written from itself alone
         state = self._after(name.rstrip("_"), func, args, sources, target)

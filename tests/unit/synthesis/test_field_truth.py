@@ -92,6 +92,14 @@ MOVING: dict[str, Operation] = {
     "accumulated": _accumulated,
     "through a view": _through_a_view,
     "filled": _filled,
+    "concatenated with the whole": lambda x: torch.cat(
+        [x[:, :2], x.mean((2, 3), True).expand_as(x)[:, :1]], 1
+    ),
+    "concatenated with a resized mean": lambda x: torch.cat(
+        [F.interpolate(F.adaptive_avg_pool2d(x, 1), x.shape[2:]), x], 1
+    )[:, 2:5],
+    "the whole added": lambda x: x + x.mean((2, 3), True),
+    "the whole added in place": lambda x: x.clone().add_(F.adaptive_avg_pool2d(x, 1)),
     "by its values": lambda x: x.roll(int(x.abs().sum() * 1000) % 5 + 1, 3),
 }
 
@@ -152,6 +160,34 @@ def test_what_keeps_places_keeps_the_field_known(name: str) -> None:
     layer = anatomy(Chain([KNOWN[name]]).eval().requires_grad_(False), SIZE).layers["last"]
     assert layer.field is not None
     assert layer.field.size < SIZE
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize(
+    "behind",
+    [
+        [lambda x: F.pad(x, (1, 1, 1, 1)), _window(3)],
+        [lambda x: F.pad(x, (0, 2, 0, 2)), _window(3, 2)],
+        [lambda x: F.pad(x, (-1, 3, -1, 3)), _window(4)],
+        [lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True)],
+        [lambda x: F.avg_pool2d(x, 3, 3, ceil_mode=True)],
+        [lambda x: F.avg_pool2d(x, 4, 3, padding=1, ceil_mode=True)],
+    ],
+)
+def test_what_is_repeated_at_the_edge_may_lie_in_a_window_that_does_not_reach_its_source(
+    mode: str, behind: list[Operation]
+) -> None:
+    for width in (1, 2):
+        for before in ([], [_window(3)], [_window(2)]):
+            padded = lambda x, width=width: F.pad(x, (width,) * 4, mode=mode)  # noqa: E731
+            assert_never_too_small([*before, padded, *behind])
+
+
+def test_gates_and_normalisation_by_the_whole_keep_the_field_known() -> None:
+    gated = [_window(3), lambda x: x * x.mean((2, 3), True).sigmoid(), lambda x: x - x.mean((2, 3), True)]
+    layer = anatomy(Chain(gated).eval().requires_grad_(False), SIZE).layers["last"]
+    assert layer.field is not None
+    assert layer.field.size == 3
 
 
 def test_reflection_is_known_again_behind_a_window_that_covers_it() -> None:
