@@ -64,6 +64,7 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
         _check_input_size(network, request.recipe.parameters)
         recipe = resolve(request.recipe.model_dump(), _suiting(network, generator.recommended))
         check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
+        _check_fit(network, generator, recipe)
     except Invalid as error:
         errors.extend(error.errors)
     targets: list[tuple[Layer, tuple[int, int] | None, Sequence[int]]] = []
@@ -125,6 +126,17 @@ def _check_input_size(network: Network, parameters: Mapping[str, Any]) -> None:
             pointer("recipe", "parameters", "input_size"),
             f"is a size that {network.id} does not run at: it takes {network.sizes_accepted()}, or null for "
             f"its own; got {size}",
+        )
+
+
+def _check_fit(network: Network, generator: Generator, recipe: Recipe) -> None:
+    """Raises `Invalid` for a crop that is larger than the generator's picture."""
+    size = recipe.parameters["input_size"] or network.own_size
+    if recipe.parameters["fit"] == "crop" and size is not None and size > generator.image_size:
+        raise Invalid.field(
+            pointer("recipe", "parameters", "fit"),
+            f"'crop' needs a picture at least as large as the network's input: {generator.id} gives "
+            f"{generator.image_size} pixels, the input has {size}; expected 'resize' or 'auto'",
         )
 
 

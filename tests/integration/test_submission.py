@@ -101,6 +101,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "no map",
     ),
     ({"recipe": {"parameters": {"steps": 2001}}}, "/recipe/parameters/steps", "less than or equal to 2000"),
+    (
+        {"recipe": {"parameters": {"fit": "crop", "input_size": 48}}},
+        "/recipe/parameters/fit",
+        "gives 32 pixels, the input has 48",
+    ),
     ({"recipe": {"parameters": {"step": 1}}}, "/recipe/parameters/step", "accepted: steps"),
 ]
 
