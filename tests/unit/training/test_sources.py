@@ -45,6 +45,53 @@ def test_a_packed_set_yields_its_images_with_its_split(tmp_path: Path, picture_b
     assert [p.held_out for p in found] == [False, True, False]
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar"])
+def test_what_can_be_decoded_is_taken_and_what_cannot_is_named(tmp_path: Path, packed: bool) -> None:
+    read = [
+        "a.JPG",
+        "b.tif",
+        "c.tiff",
+        "d.gif",
+        "e.avif",
+        "f.jp2",
+        "g.pgm",
+        "h.ppm",
+        "i.jfif",
+        "j.jpe",
+        "k.bmp",
+    ]
+    names = [*read, "l.heic", "m.jxl", "n.DNG", "a.cr2", "o.txt"]  # `a` is there as JPEG as well
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_bytes(b"content")
+    source = folder
+    if packed:
+        source = tmp_path / "set.tar"
+        with tarfile.open(source, "w") as archive:
+            for name in sorted(names, key=str.lower):
+                archive.add(folder / name, name)
+    lost: dict[str, str] = {}
+    got = [picture.name for picture in open_source(source, on_loss=lost.__setitem__)]
+    before = "set.tar/" if packed else ""
+    assert got == [before + name for name in read]
+    assert sorted(lost) == [before + name for name in ("l.heic", "m.jxl", "n.DNG")]
+    assert lost[f"{before}l.heic"] == "its format is not read (.heic)"
+
+
+def test_of_a_folder_with_tars_the_loose_pictures_are_read_too(tmp_path: Path, picture_bytes: Bytes) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "1.png").write_bytes(picture_bytes(1))
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(tmp_path / "p" / "1.png", "2.png")
+    assert [picture.name for picture in open_source(tmp_path)] == ["a.tar/2.png", "p/1.png"]
+    (tmp_path / "b.tar.zst").write_bytes(b"content")
+    with pytest.raises(
+        SourceError, match=r"b\.tar\.zst is of a compression that is not read; expected \.tar,"
+    ):
+        open_source(tmp_path)
+
+
 def test_a_source_that_cannot_be_read_is_refused_with_what_would_be_accepted(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="does not exist; expected an image folder"):
         open_source(tmp_path / "absent")

@@ -14,6 +14,9 @@ from worker.training.sources.tar import TAR_SUFFIXES, tar_pictures
 
 __all__ = ["IMAGE_SUFFIXES", "OnLoss", "RawPicture", "SourceError", "SourceLimits", "open_source"]
 
+_TARS = ", ".join(TAR_SUFFIXES)
+_UNREAD_TARS = (".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lzma")
+
 
 def open_source(
     path: Path,
@@ -25,7 +28,7 @@ def open_source(
     """Yield the pictures of `path` in an order that depends only on its content.
 
     Accepts a folder of images (searched recursively; a top folder named `val`, `valid`, `validation` or
-    `test` is held out), a folder of WebDataset tars, one `.tar` (or `.tar.gz`, `.tgz`, `.tar.bz2`), or one
+    `test` is held out) or of WebDataset tars or both, one `.tar` (or `.tar.gz`, `.tgz`, `.tar.bz2`), or one
     packed `.npz` (arrays `blob` uint8, `offsets` int64 [N+1], optional `split` [N], 1 = held out). Hidden
     files, what operating systems leave, and masks of a sample (`7.mask.png` beside `7.jpg`) are no pictures.
 
@@ -45,9 +48,11 @@ def open_source(
         for tar in tars:
             if not tar.resolve().is_relative_to(root.resolve()):
                 raise SourceError(f"{tar} is a link that leads out of the data, which is not followed")
-        if not tars:
-            return folder_pictures(path, root, limits, on_loss or _pass_over)
-        return chain.from_iterable(tar_pictures(tar, limits, on_loss or refuse_loss) for tar in tars)
+        for archive in sorted(path.iterdir()):
+            if archive.name.endswith(_UNREAD_TARS) and not is_left_over(archive.name):
+                raise SourceError(f"{archive} is of a compression that is not read; expected {_TARS}")
+        shards = chain.from_iterable(tar_pictures(tar, limits, on_loss or refuse_loss) for tar in tars)
+        return chain(shards, folder_pictures(path, root, limits, on_loss or _pass_over))
     if path.name.endswith(TAR_SUFFIXES):
         return tar_pictures(path, limits, on_loss or refuse_loss)
     if path.suffix == ".npz":

@@ -10,7 +10,9 @@ from worker.training.sources.names import (
     is_image_name,
     is_left_over,
     is_map,
+    is_unread_name,
     sample_of,
+    why_unread,
 )
 
 
@@ -18,7 +20,7 @@ def folder_pictures(folder: Path, root: Path, limits: SourceLimits, on_loss: OnL
     """Yield the pictures below `folder`, by name; links are followed to files below `root` alone."""
     root = root.resolve()
     for path, relative in _images(folder, PurePosixPath()):
-        reason = _why_not(path, root, limits)
+        reason = why_unread(relative) if is_unread_name(relative) else _why_not(path, root, limits)
         if reason is None:
             try:
                 content = path.read_bytes()
@@ -32,20 +34,24 @@ def folder_pictures(folder: Path, root: Path, limits: SourceLimits, on_loss: OnL
 
 def _images(folder: Path, relative: PurePosixPath) -> Iterator[tuple[Path, PurePosixPath]]:
     """What has a picture's name, depth first, by name. Links to folders are not entered; a map (`7.mask.png`)
-    is left out where its picture (`7.jpg`) lies beside it.
+    is left out where its picture (`7.jpg`) lies beside it, and so is one that cannot be read (`7.heic`).
     """
     with os.scandir(folder) as entries:
         listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     images = [
-        relative / name for name, is_folder in listed if not is_folder and is_image_name(PurePosixPath(name))
+        relative / name
+        for name, is_folder in listed
+        if not is_folder and (is_image_name(PurePosixPath(name)) or is_unread_name(PurePosixPath(name)))
     ]
     samples = {name: sample_of(name) for name in images}
-    plain = {key for key, field in samples.values() if not field}
+    plain = {key for name, (key, field) in samples.items() if not field and not is_unread_name(name)}
     for name, is_folder in listed:
         if is_folder and not is_left_over(name):
             yield from _images(folder / name, relative / name)
-        elif (sample := samples.get(relative / name)) and not (is_map(sample[1]) and sample[0] in plain):
-            yield folder / name, relative / name
+        elif sample := samples.get(relative / name):
+            key, field = sample
+            if key not in plain or not (is_map(field) or is_unread_name(relative / name)):
+                yield folder / name, relative / name
 
 
 def _why_not(path: Path, root: Path, limits: SourceLimits) -> str | None:

@@ -4,11 +4,21 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 HELD_OUT_FOLDERS = frozenset({"val", "valid", "validation", "test"})
 
-_RANK = (".jpg", ".jpeg", ".webp", ".png", ".bmp")
+_RANK = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".jp2", ".tif", ".tiff", ".png", ".bmp", ".ppm",
+    ".pgm", ".gif",
+)  # fmt: skip
 """Of one sample's plain pictures the first is the picture: a PNG beside a photograph is mostly its map."""
+IMAGE_SUFFIXES = frozenset(_RANK)
+UNREAD_SUFFIXES = frozenset(
+    {
+        ".heic", ".heif", ".jxl",
+        ".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw",
+    }
+)  # fmt: skip
+"""Of pictures, raw ones of cameras among them, in formats that are not read."""
 _LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN"})
 _FIELD = re.compile(r"[A-Za-z][\w-]*")
 _MAP = re.compile(
@@ -22,6 +32,16 @@ def is_image_name(path: PurePosixPath) -> bool:
     something that an operating system left (`._x.jpg`, `__MACOSX/`, `.thumbnails/`).
     """
     return path.suffix.lower() in IMAGE_SUFFIXES and not any(map(is_left_over, path.parts))
+
+
+def is_unread_name(path: PurePosixPath) -> bool:
+    """Whether a path is by its name that of a picture in a format that is not read."""
+    return path.suffix.lower() in UNREAD_SUFFIXES and not any(map(is_left_over, path.parts))
+
+
+def why_unread(path: PurePosixPath) -> str:
+    """The reason that is given for such a picture."""
+    return f"its format is not read ({path.suffix.lower()})"
 
 
 def is_left_over(part: str) -> bool:

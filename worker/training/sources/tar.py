@@ -6,7 +6,13 @@ from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 from worker.training.sources.contract import OnLoss, RawPicture, SourceError, SourceLimits
-from worker.training.sources.names import is_image_name, pictures_of_sample, sample_of
+from worker.training.sources.names import (
+    is_image_name,
+    is_unread_name,
+    pictures_of_sample,
+    sample_of,
+    why_unread,
+)
 from worker.training.sources.tar_reader import CutOff, Member, NoTar, TarReader, TooMuch
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
@@ -40,26 +46,39 @@ def tar_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[
 
 
 def _of_samples(reader: TarReader, tar: str, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
-    key, sample, held = "", dict[PurePosixPath, bytes](), 0
+    key, sample, held = "", dict[PurePosixPath, bytes | None](), 0
     for member in reader:
         name = PurePosixPath(member.name)
-        if not is_image_name(name):
+        unread = is_unread_name(name)
+        if not unread and not is_image_name(name):
             continue
         own = sample_of(name)[0]
-        is_full = len(sample) == _SAMPLE or held + member.size > limits.picture >= member.size
+        size = 0 if unread else member.size
+        is_full = len(sample) == _SAMPLE or held + size > limits.picture >= size
         if own != key or is_full:
-            yield from _chosen(tar, sample)
+            yield from _chosen(tar, sample, on_loss)
             key, sample, held = own, {}, 0
+        if unread:
+            sample[name] = None
+            continue
         content = _content(member, f"{tar}/{name}", limits, on_loss)
         if content is not None:
             sample[name] = content
             held += len(content)
-    yield from _chosen(tar, sample)
+    yield from _chosen(tar, sample, on_loss)
 
 
-def _chosen(tar: str, sample: dict[PurePosixPath, bytes]) -> Iterator[RawPicture]:
-    for name in pictures_of_sample(list(sample)):
-        yield RawPicture(f"{tar}/{name}", sample[name])
+def _chosen(tar: str, sample: dict[PurePosixPath, bytes | None], on_loss: OnLoss) -> Iterator[RawPicture]:
+    """The pictures of a sample. Images that have no content here are in a format that is not read: lost where
+    no other stands for them.
+    """
+    contents = {name: content for name, content in sample.items() if content is not None}
+    chosen = pictures_of_sample(list(contents))
+    for name in chosen:
+        yield RawPicture(f"{tar}/{name}", contents[name])
+    if not chosen:
+        for name in (name for name in sample if name not in contents):
+            on_loss(f"{tar}/{name}", why_unread(name))
 
 
 def _content(member: Member, name: str, limits: SourceLimits, on_loss: OnLoss) -> bytes | None:
