@@ -1,6 +1,7 @@
 """The command line of the importer."""
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -51,7 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     """Import once; 0, or 1 with one line on stderr where the source, the file or its bounds will not do."""
     options = parser().parse_args(arguments)
     try:
-        if not options.bounds_k > 0:
+        if not 0 < options.bounds_k < math.inf:
             raise GeneratorImportError(f"--bounds-k {options.bounds_k:g}: expected a number above 0")
         if options.out.suffix != ".safetensors" or not options.out.absolute().parent.is_dir():
             raise GeneratorImportError(
@@ -95,6 +96,8 @@ def _origin(source: str) -> str:
 def _mean(text: str) -> tuple[float, float, float]:
     try:
         blue, green, red = (float(part) for part in text.split(","))
+        if not all(map(math.isfinite, (blue, green, red))):
+            raise ValueError
     except ValueError:
         raise GeneratorImportError(
             f"--mean {text!r}: expected three numbers, blue,green,red, such as 104,117,123"

@@ -131,7 +131,7 @@ def _named(layers: Mapping[str, tuple[Tensor, ...]]) -> dict[str, Tensor]:
 def _fitting(
     weights: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], architecture: str, file: str
 ) -> dict[str, Tensor]:
-    """`weights` in the expected shapes.
+    """`weights` in the expected shapes, all of them finite.
 
     Leading ones of older Caffe files are dropped; nothing is ever transposed.
     """
@@ -153,6 +153,10 @@ def _fitting(
         if _without_leading_ones(found) != _without_leading_ones(shape):
             raise GeneratorImportError(
                 f"{file}: {name}: expected shape {list(shape)} ({architecture}), got {list(found)}"
+            )
+        if weights[name].numel() and not torch.stack(weights[name].aminmax()).isfinite().all():
+            raise GeneratorImportError(
+                f"{file}: {name}: holds NaN or infinity; expected numbers that float32 has"
             )
         fitting[name] = weights[name].reshape(shape)
     return fitting

@@ -3,13 +3,11 @@
 `torch.save` files, read without running any of their code, and safetensors.
 """
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -25,7 +23,9 @@ def read_torch(path: Path) -> dict[str, Tensor]:
     """The tensors of a `torch.save` file as saved, by key. Raises `GeneratorImportError`."""
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    # What a damaged pickle can make torch's reader raise has no common ancestor: IndexError for an empty
+    # stack, AssertionError, AttributeError, TypeError.
+    except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise GeneratorImportError(
             f"{path.name} is no whole PyTorch state dict: {reason} "
@@ -51,7 +51,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, by key. Raises `GeneratorImportError`."""
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:  # likewise: a type that torch lacks is an AttributeError or a KeyError
         raise GeneratorImportError(f"{path.name} is no whole safetensors file: {error}") from error
 
 
@@ -60,7 +60,7 @@ def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     off.
 
     `module.defc7.1.weight` becomes `defc7.weight`. (`conv5_1.weight` keeps its name: its 1 is not between
-    dots.)
+    dots.) Raises `GeneratorImportError` for what is no dense tensor of floating-point numbers.
     """
     plain: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
@@ -71,6 +71,11 @@ def plain_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if name in plain:
             raise GeneratorImportError(
                 f"two tensors are called {name!r} once prefixes are taken off (one is {key!r})"
+            )
+        if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
+            raise GeneratorImportError(
+                f"{key} is a tensor of {tensor.dtype} ({tensor.layout}, on {tensor.device}); expected a "
+                "dense one of floating-point numbers (float16, bfloat16, float32 or float64)"
             )
         plain[name] = tensor.detach().to(torch.float32).contiguous()
     return plain

@@ -135,6 +135,16 @@ def test_layers_that_are_missing_or_too_many_are_named(pool5: dict[str, Tensor],
         import_generator(tmp_path / "g.pt", POOL5)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 1e300])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    pool5: dict[str, Tensor], tmp_path: Path, value: float
+) -> None:
+    weights = {**pool5, "deconv0.bias": torch.tensor([0.0, value, 0.0], dtype=torch.float64)}
+    torch.save(weights, tmp_path / "g.pt")
+    with pytest.raises(GeneratorImportError, match=r"g\.pt: deconv0\.bias: holds NaN or infinity"):
+        import_generator(tmp_path / "g.pt", POOL5)
+
+
 def test_another_architecture_and_a_wrong_shape_are_told_with_expected_and_got(
     pool5: dict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -160,6 +170,8 @@ def test_another_architecture_and_a_wrong_shape_are_told_with_expected_and_got(
         (["--out", "{folder}/none/g.safetensors"], "in a folder that exists"),
         (["--out", "{folder}/g.safetensors", "--mean", "104,117"], "expected three numbers"),
         (["--out", "{folder}/g.safetensors", "--bounds-k", "0"], "expected a number above 0"),
+        (["--out", "{folder}/g.safetensors", "--mean", "104,nan,123"], "expected three numbers"),
+        (["--out", "{folder}/g.safetensors", "--bounds-k", "inf"], "expected a number above 0"),
         (["--out", "{folder}/g.safetensors"], "HDF5"),
     ],
 )

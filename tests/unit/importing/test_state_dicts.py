@@ -92,6 +92,35 @@ def test_a_cut_off_file_is_refused(tmp_path: Path, kept: float) -> None:
         read_safetensors(path)
 
 
+@pytest.mark.parametrize(
+    "content", [b"\x80\x02.", b"\x80\x02N.", b"\x80\x02(.", b"\x80\x020.", b"\x80\x02]R.", b"\x80\x02}b."]
+)
+def test_a_pickle_that_is_none_is_refused_whatever_it_makes_the_reader_raise(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "g.pt").write_bytes(content)
+    with pytest.raises(GeneratorImportError, match=r"g\.pt is no whole PyTorch state dict"):
+        read_torch(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(2, dtype=torch.int8),
+        torch.ones(2, dtype=torch.bool),
+        torch.ones(2, dtype=torch.complex64),
+        torch.ones(2).to_sparse(),
+        torch.ones(2, device="meta"),
+    ],
+    ids=["integers", "flags", "complex", "sparse", "no values"],
+)
+def test_weights_that_are_no_plain_floats_are_refused_by_name(tensor: Tensor) -> None:
+    with pytest.raises(
+        GeneratorImportError, match=r"module\.defc7\.bias is a tensor of torch\..*floating-point"
+    ):
+        plain_names({"module.defc7.weight": torch.ones(2), "module.defc7.bias": tensor})
+
+
 def test_safetensors_come_back_bit_for_bit(tmp_path: Path) -> None:
     save_file(tensors(), tmp_path / "g.safetensors")
     assert same(read_safetensors(tmp_path / "g.safetensors"), tensors())
