@@ -22,6 +22,7 @@ from worker.synthesis.network_runs import CannotRun, Run, Watched, sampled, test
 from worker.synthesis.output_layer import SQUASHES, Lineage, find_output
 from worker.synthesis.receptive_field import ReceptiveField
 from worker.synthesis.returned_scores import Scores, describe, find_scores
+from worker.synthesis.sources.contract import NetworkError
 
 ALIASES = ("output", "logits")
 """What the layer of the logits is called in every network."""
@@ -95,6 +96,11 @@ class _Look:
         with self._watched.watching():
             with torch.no_grad():
                 both = self._trace()
+            if not self._layers:
+                raise NetworkError(
+                    "none of the network's modules gives units: its own code or TorchScript does the work; "
+                    "expected modules (torch.nn) that it runs by name, with results [N, C] or [N, C, H, W]"
+                )
             alone, reached = self._alone(a)
             other = self._look_only(b) if alone is not None else None
             flaw = find_flaw(both, (other, alone), self._twice)

@@ -141,7 +141,8 @@ class _Ascent:
         traced = anatomy(network.module, input_size)
         self.group_size, self.run = max(group_size, traced.least_batch), run
         if traced.flaw is not None:
-            if traced.flaw.cure is None:
+            # One item alone cures nothing where the network needs company to run.
+            if traced.flaw.cure is None or traced.least_batch > 1:
                 raise NetworkError(traced.flaw.reason)
             self.group_size = 1
             if traced.flaw.cure == "seeded":

@@ -1,5 +1,7 @@
 """Running a network on test pictures while its layers are watched."""
 
+import os
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +24,9 @@ SAMPLED = (64, 8, 8)
 """Channels, rows and columns of a layer's output that two runs are compared by, at most."""
 
 
+OWN_CHANCE = (random.Random, np.random.Generator, np.random.RandomState, torch.Generator)
+
+
 class CannotRun(NetworkError):
     """The network's forward pass fails on the test pictures."""
 
@@ -36,7 +41,8 @@ class Run:
     dropped_batch: bool = False
     """Whether layers gave [C] for one picture, after a bare squeeze."""
     drawn: frozenset[str] = frozenset()
-    """Whose random numbers were drawn meanwhile: of torch, random and numpy."""
+    """Whose random numbers were drawn meanwhile: of torch, random and numpy, or of a generator of the
+    network's own, by its attribute's name."""
 
 
 Note = Callable[[str, nn.Module, Inputs, Tensor, bool], None]
@@ -63,7 +69,7 @@ class Watched:
         """Run the network on its own copy of `pictures` [N, 3, S, S]. Raises `CannotRun`."""
         self._note = note
         self._ran.clear()
-        before = _states_of_chance(pictures.device)
+        before = self._states_of_chance(pictures.device)
         try:
             seen.result = self._module(pictures.clone(memory_format=torch.preserve_format))
         except Exception as error:
@@ -76,13 +82,22 @@ class Watched:
             ) from error
         finally:
             self._note = None
-        after = _states_of_chance(pictures.device)
+        after = self._states_of_chance(pictures.device)
         seen.drawn = frozenset(source for source in before if before[source] != after[source])
         # One picture's may lack the batch, after a bare squeeze.
         tensors = [t if t.shape[:1] == (len(pictures),) else t[None] for _, t in leaves(seen.result)]
         values = [sampled(t) for t in tensors if t.shape[0] == len(pictures)]
         if values:
             seen.samples[RESULT] = torch.cat(values, dim=1)
+
+    def _states_of_chance(self, device: torch.device) -> dict[str, bytes]:
+        own = {
+            f"{self._names.get(part, '')}.{name}": _state_of(value)
+            for part in self._module.modules()
+            for name, value in vars(part).items()
+            if isinstance(value, OWN_CHANCE)
+        }
+        return _states_of_chance(device) | own
 
     def _after(self, part: nn.Module, inputs: Inputs, output: Any) -> None:
         first = part not in self._ran
@@ -144,6 +159,18 @@ def _states_of_chance(device: torch.device) -> dict[str, bytes]:
     if device.type == "cuda":
         states["torch"] += torch.cuda.get_rng_state(device).numpy().tobytes()
     return states
+
+
+def _state_of(chance: Any) -> bytes:
+    if isinstance(chance, torch.Generator):
+        return chance.get_state().numpy().tobytes()
+    if isinstance(chance, np.random.Generator):
+        return pickle.dumps(chance.bit_generator.state)
+    if isinstance(chance, np.random.RandomState):
+        return pickle.dumps(chance.get_state(legacy=False))
+    if isinstance(chance, random.SystemRandom):
+        return os.urandom(16)  # it has no state: perhaps something was drawn
+    return repr(chance.getstate()).encode()
 
 
 def is_exhaustion(error: BaseException) -> bool:

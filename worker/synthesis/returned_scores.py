@@ -1,14 +1,14 @@
 """Which tensor of what a network returns holds the scores of its classes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 NAMED = "logits"
-"""The field of a dict that is taken where several tensors could be meant."""
+"""The field of a dict or dataclass that is taken where several tensors could be meant."""
 DEEPEST = 8
 """Containers within one another that are looked into: one may hold itself."""
 
@@ -24,7 +24,7 @@ class Scores:
     def tensor(self, result: Any) -> Tensor:
         """The tensor of the scores itself."""
         for step in self.path:
-            result = result[step]
+            result = result[step] if isinstance(result, Mapping | list | tuple) else getattr(result, step)
         tensor: Tensor = result
         return tensor
 
@@ -46,7 +46,7 @@ class Scores:
 
 
 def find_scores(result: Any) -> Scores | None:
-    """The scores in a result for two pictures: its only tensor [2, C], or the one of a dict's field `logits`;
+    """The scores in a result for two pictures: its only tensor [2, C], or the one of a field `logits`;
     None without one, or where several could be meant.
     """
     found = [(path, tensor) for path, tensor in leaves(result) if _is_vector(tensor)]
@@ -68,6 +68,8 @@ def leaves(result: Any, path: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...
         parts = list(result.items())
     elif isinstance(result, list | tuple):
         parts = list(enumerate(result))
+    elif is_dataclass(result) and not isinstance(result, type):
+        parts = [(f.name, getattr(result, f.name, None)) for f in fields(result)]
     else:
         return []
     found: list[tuple[tuple[Any, ...], Tensor]] = []

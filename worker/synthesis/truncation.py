@@ -58,6 +58,9 @@ class Prefix:
         given: dict[int, Tensor] = {}
 
         def keep_input(module: nn.Module, inputs: Inputs) -> Inputs | None:
+            given.pop(id(module), None)
+            if not inputs:  # called by keyword
+                return None
             given[id(module)] = inputs[0]
             # An in-place activation would write over what was kept.
             return (inputs[0].clone(), *inputs[1:]) if getattr(module, "inplace", False) else None
@@ -65,7 +68,7 @@ class Prefix:
         last: list[tuple[Tensor, Tensor]] = []
 
         def keep_output(module: nn.Module, inputs: Inputs, output: Any) -> None:
-            last[:] = [(given[id(module)], output)]
+            last[:] = [(given[id(module)], output)] if id(module) in given else []
 
         def reached(module: nn.Module, inputs: Inputs, output: Any) -> None:
             found.append(output)

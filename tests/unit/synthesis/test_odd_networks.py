@@ -135,6 +135,44 @@ def test_chance_that_torch_does_not_know_of_is_refused_however_seldom_it_shows(
             use()
 
 
+GENERATORS: list[Callable[[], Callable[[Small], float]]] = [
+    lambda: _drawing(np.random.default_rng(0), lambda rng: rng.random()),
+    lambda: _drawing(np.random.RandomState(0), lambda rng: rng.random_sample()),
+    lambda: _drawing(random.Random(0), lambda rng: rng.random()),
+    lambda: _drawing(torch.Generator().manual_seed(3), lambda rng: float(torch.rand(1, generator=rng))),
+]
+
+
+def _drawing(rng: Any, draw: Callable[[Any], float]) -> Any:
+    def after(s: Small, y: Tensor) -> Tensor:
+        return y if draw(s.__dict__["rng"]) > 0.1 else y.flip(1)
+
+    network = Small(after=after)
+    network.__dict__["rng"] = rng
+    return network
+
+
+@pytest.mark.parametrize("make", GENERATORS)
+def test_chance_of_a_generator_that_the_network_keeps_is_refused(wrap: Wrap, make: Any) -> None:
+    with pytest.raises(NetworkError, match="another result each time"):
+        inspect(wrap(make()))
+
+
+class Functional(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 3, 3, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight).mean((2, 3))
+
+
+@pytest.mark.parametrize("module", [lambda: nn.Conv2d(3, 4, 3), Functional])
+def test_a_network_whose_modules_give_no_units_is_refused_as_that(wrap: Wrap, module: Any) -> None:
+    with pytest.raises(NetworkError, match="none of the network's modules gives units"):
+        inspect(wrap(module()))
+
+
 def test_random_numbers_that_change_nothing_are_no_flaw(wrap: Wrap) -> None:
     network = wrap(Small(before=lambda s, x: x + 0 * torch.rand(1)))
     assert [layer.name for layer in inspect(network)] == ["conv", "fc"]

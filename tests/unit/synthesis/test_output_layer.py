@@ -2,7 +2,7 @@
 returns."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -21,6 +21,12 @@ from worker.synthesis.truncation import LayerError, Prefix
 Wrap = Callable[..., Network]
 SIZE = 16
 RECIPE = DgnAm(steps=2, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal")
+
+
+@dataclass
+class Answer:
+    logits: Tensor
+    embedding: Tensor
 
 
 class Heads(nn.Module):
@@ -75,6 +81,7 @@ def test_a_layer_whose_values_are_not_clearly_what_is_returned_is_not_the_output
         lambda s, h: (s.fc(h),),
         lambda s, h: {"features": h[:, :, None], "scores": s.fc(h)},
         lambda s, h: {"embedding": s.projection(h), "logits": s.fc(h)},
+        lambda s, h: Answer(s.fc(h), s.projection(h)),
     ],
 )
 def test_the_layer_whose_values_are_returned_is_the_output(join: Any) -> None:
@@ -146,6 +153,7 @@ def test_without_an_output_the_answer_names_layers_that_there_are(wrap: Wrap) ->
     [
         (lambda s, h: s.fc(h) + s.second(h), lambda result: result.softmax(1)),
         (lambda s, h: (s.fc(h) + s.second(h)).softmax(1), lambda result: result),
+        (lambda s, h: Answer(3 * s.fc(h), h), lambda result: result.logits.softmax(1)),
         (lambda s, h: {"logits": 3 * s.fc(h)}, lambda result: result["logits"].softmax(1)),
         (lambda s, h: s.fc(h).sigmoid() / 2 + s.second(h).sigmoid() / 2, None),
         (lambda s, h: (s.fc(h), s.projection(h)), None),

@@ -117,6 +117,22 @@ def test_what_an_activation_function_was_given_is_kept_from_in_place_writing(inp
     assert torch.equal(output, before.relu())
 
 
+def test_an_activation_function_that_is_called_by_keyword_has_no_preactivation() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.relu = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            result: Tensor = self.relu(input=self.relu(x) - 0.5)
+            return result
+
+    x = torch.rand(1, 3, 8, 8)
+    output, before = Prefix(nn.Sequential(Block()), "0").with_preactivation(x)
+    assert before is None
+    assert torch.equal(output, (x.relu() - 0.5).relu())
+
+
 def test_a_layer_without_activation_function_has_no_preactivation() -> None:
     network = nn.Sequential(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 4, 3)))
     assert Prefix(network, "0").with_preactivation(torch.rand(1, 3, 8, 8)).before is None
