@@ -155,7 +155,11 @@ class ObjectStore:
         `generator_key`."""
         with translated(key):
             self._client.upload_file(str(path), self._bucket, key, ExtraArgs={"ContentType": content_type})
-        if not self.has(key) or self.head(key).size != path.stat().st_size:
+        try:
+            stored = self.head(key).size
+        except NotFound:
+            stored = None
+        if stored != path.stat().st_size:
             raise Unavailable(WHAT, f"It does not have the whole of {key}.")
 
     def fetch(self, key: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 
 LEFT_SECONDS = 60.0
 """How long nothing is claimed that needs it."""
@@ -11,54 +12,52 @@ TOLD_SECONDS = 2 * LEFT_SECONDS
 _LONGEST_REASON = 2000
 
 
+@dataclass(frozen=True)
+class _Note:
+    """`since` is on the monotonic clock; `leave`: others may have it, and get what needs it."""
+
+    reason: str
+    since: float
+    leave: bool
+
+
 class Lacking:
     """By `kind:id`, the kinds being network and generator. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._since: dict[str, float] = {}
-        self._left_until: dict[str, float] = {}
-        self._reasons: dict[str, str] = {}
+        self._notes: dict[str, _Note] = {}
 
     def note(self, key: str, reason: str, *, leave: bool) -> None:
         """It could not be loaded here just now, for a reason that is for people; whether to leave it to
         others."""
-        now = time.monotonic()
         with self._lock:
-            self._since[key], self._reasons[key] = now, reason
-            self._left_until[key] = now + LEFT_SECONDS if leave else now
+            self._notes[key] = _Note(reason, time.monotonic(), leave)
 
     def found(self, key: str) -> None:
         """It could be loaded."""
         with self._lock:
-            self._forget(key)
+            self._notes.pop(key, None)
 
     @property
     def left(self) -> Collection[str]:
         """What is left to others now."""
-        now = time.monotonic()
-        with self._lock:
-            return [key for key, until in self._left_until.items() if now < until]
+        return [key for key, note in self._younger_than(LEFT_SECONDS).items() if note.leave]
 
     @property
     def told(self) -> Collection[str]:
         """What others are told that this worker lacks."""
-        with self._lock:
-            self._forget_old()
-            return list(self._reasons)
+        return list(self._younger_than(TOLD_SECONDS))
 
     @property
     def reason(self) -> str | None:
         """Why some work is not done here; None while all can be."""
-        with self._lock:
-            self._forget_old()
-            return " ".join(self._reasons.values())[:_LONGEST_REASON] or None
+        notes = self._younger_than(TOLD_SECONDS).values()
+        return " ".join(note.reason for note in notes)[:_LONGEST_REASON] or None
 
-    def _forget_old(self) -> None:
+    def _younger_than(self, seconds: float) -> dict[str, _Note]:
         now = time.monotonic()
-        for key in [key for key, since in self._since.items() if now >= since + TOLD_SECONDS]:
-            self._forget(key)
-
-    def _forget(self, key: str) -> None:
-        for noted in (self._since, self._left_until, self._reasons):
-            noted.pop(key, None)
+        with self._lock:
+            for key in [key for key, note in self._notes.items() if now >= note.since + TOLD_SECONDS]:
+                del self._notes[key]
+            return {key: note for key, note in self._notes.items() if now < note.since + seconds}

@@ -23,7 +23,7 @@ _LONGEST_CAUSE = 200
 
 def download_failed(where: str, cause: BaseException) -> OutOfReach:
     """An error that says what could not be fetched, from where, and what to do without network access."""
-    return _failed(f"from {where} ({_said(cause)})")
+    return _failed(f" from {where} ({_said(cause)})")
 
 
 def check_reachable(host: str, ask: Callable[[float], object]) -> None:
@@ -72,7 +72,7 @@ def _head(url: str, seconds: float) -> None:
 
 def _failed(how: str) -> OutOfReach:
     return OutOfReach(
-        f"the weights could not be downloaded{'' if how.startswith(':') else ' '}{how}. Check this machine's "
+        f"the weights could not be downloaded{how}. Check this machine's "
         "network access; or load the network once where there is access and copy its cache (TORCH_HOME for "
         "torchvision, HF_HOME for timm); or register a safetensors file of the weights, which needs no "
         "network; or use efficientnet_lite0.imagenet, which needs no download."
