@@ -55,7 +55,7 @@ def _schedule(request: TrainingRequest) -> list[FieldError]:
 
 def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldError]:
     # A process that does not see the folder leaves it to the worker.
-    if data_root is None or not _is_folder(data_root):
+    if data_root is None or not has_data_root(data_root):
         return []
     return [
         FieldError(
@@ -66,10 +66,11 @@ def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldErro
     ]
 
 
-def _is_folder(path: Path) -> bool:
-    """Whether it is one that can be looked into; a mount whose server is gone is none."""
+def has_data_root(root: Path | None) -> bool:
+    """Whether pictures can be seen here at all. The folder may be mounted later than the worker starts, and
+    one whose server is gone is not there."""
     try:
-        return path.is_dir()
+        return root is not None and root.is_dir()
     except OSError:
         return False
 

@@ -135,6 +135,7 @@ class Child:
         from services.schema import Lane
         from services.shipped_generator import register_shipped_generator
         from services.storage import ObjectStore
+        from services.training_checks import has_data_root
         from worker.batch_runner import BatchRunner
         from worker.batch_size import BatchSizer
         from worker.delivery import Delivery
@@ -149,7 +150,6 @@ class Child:
         from worker.runtime import Runtime
         from worker.store_watch import StoreWatch
         from worker.trainer import Trainer
-        from worker.training_data import has_data_root
         from worker.upkeep import Upkeep
 
         settings, stop = self._settings, self._stop

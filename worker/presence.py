@@ -9,10 +9,10 @@ from services import workers
 from services.database import Database
 from services.errors import Unavailable
 from services.settings import Settings
+from services.training_checks import has_data_root
 from worker.lacking import Lacking
 from worker.stopping import StopFlag
 from worker.store_watch import StoreWatch
-from worker.training_data import has_data_root
 
 SOONER = 0.25
 """Share of a heartbeat after which a database that was away is told again."""

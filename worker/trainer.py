@@ -12,12 +12,13 @@ from services.errors import Unavailable
 from services.leases import Pulse
 from services.settings import Settings
 from services.storage import ObjectStore
+from services.training_checks import has_data_root
 from services.training_leases import TrainingClaim
 from worker.heartbeat import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.persistence import persist
 from worker.stopping import StopFlag
 from worker.store_watch import StoreWatch
-from worker.training_data import SourceRefused, has_data_root
+from worker.training_data import SourceRefused
 from worker.training_folder import drop_training, kept_trainings
 from worker.training_slice import MadeWay, TrainingFailed, TrainingSlice
 

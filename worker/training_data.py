@@ -8,15 +8,6 @@ class SourceRefused(ValueError):
     """A source of pictures cannot be opened here; the message is for the person who named it."""
 
 
-def has_data_root(root: Path | None) -> bool:
-    """Whether pictures can be seen here at all. The folder may be mounted later than the worker starts, and
-    one whose server is gone is not there."""
-    try:
-        return root is not None and root.is_dir()
-    except OSError:
-        return False
-
-
 def locate_sources(sources: Sequence[str], root: Path | None) -> list[Path]:
     """Paths of the sources, symbolic links resolved. Raises `SourceRefused`."""
     if root is None:

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.training_data import SourceRefused, has_data_root, locate_sources
+from services.training_checks import has_data_root
+from worker.training_data import SourceRefused, locate_sources
 
 
 @pytest.fixture
