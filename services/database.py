@@ -11,13 +11,16 @@ import psycopg
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from services.errors import Invalid, Unavailable
 
 _MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 _MIGRATION_LOCK = 0x696D61676F01
+_NOT_NOW = ("25006", "25P03", "25P04")
+"""SQLSTATEs of a server that writes nothing now (it fails over, or protects its disk), and of a transaction
+that it has ended for having taken too long. psycopg calls them internal errors."""
 _CONNECT_ARGUMENTS: dict[str, str | int | None] = {
     "application_name": "imago",
     "connect_timeout": 5,
@@ -65,12 +68,14 @@ class Database:
         try:
             with self._sessions.begin() as session:
                 yield session
-        except (OperationalError, InterfaceError) as error:
-            raise Unavailable("database", _first_line(error.orig)) from error
         except DataError as error:
             if "NUL" not in str(error.orig):
                 raise
             raise Invalid.field("", "a text holds the character NUL, which cannot be stored") from error
+        except DBAPIError as error:
+            if not _may_be_tried_again(error):
+                raise
+            raise Unavailable("database", _first_line(error.orig)) from error
         except sa.exc.TimeoutError as error:
             raise Unavailable("database", advice="All connections are in use.") from error
 
@@ -108,10 +113,19 @@ def patient_transaction(url: str, **options: Any) -> Iterator[sa.Connection]:
     try:
         with engine.execution_options(**options).begin() as connection:
             yield connection
-    except (OperationalError, InterfaceError) as error:
+    except DBAPIError as error:
+        if not _may_be_tried_again(error):
+            raise
         raise Unavailable("database", _first_line(error.orig)) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise Unavailable("database", _first_line(error)) from error
+
+
+def _may_be_tried_again(error: DBAPIError) -> bool:
+    """Whether the server, and not the statement, is why it was not carried out."""
+    if isinstance(error, (OperationalError, InterfaceError)):
+        return True
+    return getattr(error.orig, "sqlstate", None) in _NOT_NOW
 
 
 def _first_line(error: BaseException | None) -> str:
