@@ -23,13 +23,13 @@ def training(scene: Scene) -> TrainingScene:
     return TrainingScene.build(scene)
 
 
-def check_generator(training: TrainingScene, id: str) -> catalog.Generator:
-    """What must hold of every training that succeeded."""
+def check_generator(training: TrainingScene, id: str, *, others: int = 1) -> catalog.Generator:
+    """What must hold of every training that succeeded; `others` is how many generators there were before."""
     scene, view = training.scene, training.get(id)
     assert view.state == "succeeded"
     with scene.database.session() as session:
         generator = catalog.get_generator(session, view.generator_id)
-        assert len(catalog.list_generators(session).data) == 2  # the shipped one, and this one once
+        assert len(catalog.list_generators(session).data) == others + 1  # this one once
     path = scene.folder / "fetched.safetensors"
     scene.store.fetch(generator_key(generator.weights_sha256), path)
     assert load_generator(path).info.encoder == "efficientnet_lite0.imagenet"
@@ -46,9 +46,14 @@ def check_generator(training: TrainingScene, id: str) -> catalog.Generator:
     return generator
 
 
-def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingScene) -> None:
+def test_a_training_becomes_one_generator_also_if_its_worker_dies_before_it_can_register_it(
+    training: TrainingScene,
+) -> None:
     scene = training.scene
     id = training.submit(pictures=4 * BATCH)
+    crashing = scene.start_child(IMAGO_CRASH_AT="training_stored")
+    assert crashing.wait() == -signal.SIGKILL
+    assert training.get(id).state == "running"
     scene.start_child()
     view = training.wait_until(id, "succeeded")
     generator = check_generator(training, id)
@@ -64,37 +69,6 @@ def test_a_training_becomes_a_generator_that_jobs_can_name(training: TrainingSce
     assert not list((scene.folder / "cache" / "trainings").iterdir())
 
 
-def test_a_training_starts_from_a_generator_and_is_as_it_was_asked_for(training: TrainingScene) -> None:
-    scene = training.scene
-    older = Settings.model_fields["generator_path"].default
-    sha256 = sha256_of_file(older)
-    scene.store.put_file(generator_key(sha256), older)
-    with scene.database.session() as session:
-        catalog.register_generator(session, "older", read_description(older), sha256)
-    options = {"texture_weight": 2.0, "average_decay": 0.9, "width": 0.125}
-    id = training.submit(warm_start="older", options=options, precision="bfloat16", seed=5)
-    first = scene.start_child()
-    saved = training.wait_until_saved(id)
-    first.kill()
-    shutil.rmtree(scene.folder / "cache")  # as on another machine: it goes on from its own checkpoint
-    training.plan(id, saved + 2 * BATCH)
-    scene.start_child()
-    view = training.wait_until(id, "succeeded")
-    with scene.database.session() as session:
-        generator = catalog.get_generator(session, view.generator_id)
-    assert generator.info["training"]["warm_start"] == sha256
-    assert "bfloat16" in generator.info["training"]["computed_on"]
-    for part in (
-        "--warm-start older.safetensors",
-        "--texture-weight 2.0",
-        "--precision bfloat16",
-        "--seed 5",
-    ):
-        assert part in generator.info["training"]["command"]
-    assert view.card_object
-    assert b"texture_weight 2.0, average_decay 0.9" in scene.store.get(view.card_object)
-
-
 def test_a_generator_that_the_store_has_lost_cannot_be_started_from(training: TrainingScene) -> None:
     scene = training.scene
     info = {"architecture": "compact", "code_shape": [1280], "image_size": 64, "encoder": ENCODER}
@@ -107,36 +81,43 @@ def test_a_generator_that_the_store_has_lost_cannot_be_started_from(training: Tr
     assert "cannot start from the generator 'lost'" in view.error["message"]
 
 
-def test_a_training_goes_on_elsewhere_when_its_worker_is_killed(training: TrainingScene) -> None:
+def test_a_training_whose_worker_is_killed_goes_on_elsewhere_as_it_was_asked_for(
+    training: TrainingScene,
+) -> None:
     scene = training.scene
-    id = training.submit()
+    older = Settings.model_fields["generator_path"].default
+    sha256 = sha256_of_file(older)
+    scene.store.put_file(generator_key(sha256), older)
+    with scene.database.session() as session:
+        catalog.register_generator(session, "older", read_description(older), sha256)
+    options = {"texture_weight": 2.0, "average_decay": 0.9, "width": 0.125}
+    id = training.submit(warm_start="older", options=options, precision="bfloat16", seed=5)
     first = scene.start_worker()
     saved = training.wait_until_saved(id)
     process = training.process()
     first.kill()
     until(lambda: not process.is_running(), "the process has ended with its worker")
-    shutil.rmtree(scene.folder / "cache")  # as on another machine
+    # As on another machine: it goes on from its own checkpoint, not once more from the older generator.
+    shutil.rmtree(scene.folder / "cache")
 
     training.plan(id, saved + 8 * BATCH)
     scene.start_child()
     view = training.wait_until(id, "succeeded")
-    check_generator(training, id)
     assert view.pictures >= saved + 8 * BATCH
     assert "checkpoint_lost" not in scene.workers[-1].tail()
     assert training.column(id, "fence") == 2
-
-
-def test_a_worker_that_dies_before_it_can_register_the_generator_loses_and_repeats_nothing(
-    training: TrainingScene,
-) -> None:
-    scene = training.scene
-    id = training.submit(pictures=2 * BATCH)
-    crashing = scene.start_child(IMAGO_CRASH_AT="training_stored")
-    assert crashing.wait() == -signal.SIGKILL
-    assert training.get(id).state == "running"
-    scene.start_child()
-    training.wait_until(id, "succeeded")
-    assert check_generator(training, id).id == "discs-32"
+    made_by = check_generator(training, id, others=2).info["training"]
+    assert made_by["warm_start"] == sha256
+    assert "bfloat16" in made_by["computed_on"]
+    for part in (
+        "--warm-start older.safetensors",
+        "--texture-weight 2.0",
+        "--precision bfloat16",
+        "--seed 5",
+    ):
+        assert part in made_by["command"]
+    assert view.card_object
+    assert b"texture_weight 2.0, average_decay 0.9" in scene.store.get(view.card_object)
 
 
 def test_pictures_are_made_before_a_training_ends_which_then_goes_on(training: TrainingScene) -> None:
