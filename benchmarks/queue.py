@@ -138,7 +138,7 @@ def _side(
     side = subprocess.Popen(
         [str(word) for word in command],
         cwd=checkout,
-        env={**os.environ, "PYTHONPATH": str(checkout)},
+        env={**os.environ, "PYTHONPATH": f"{checkout}:{checkout / 'engine' / 'src'}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -8,8 +8,9 @@ import json
 import sys
 import time
 
+from imago_engine.networks import LayerInfo
 from services import catalog, jobs, leases
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database, migrate
 from services.jobs import JobRequest, Limits
 from services.leases import Finished
@@ -51,7 +52,7 @@ def _stage(database: Database, units: int) -> None:
             weights_sha256="a" * 64,
             preprocessing={"size": 32},
             labels=[],
-            layers=[LayerRecord("classifier", "output", units, None, None, None)],
+            layers=[LayerInfo("classifier", "output", units, None, None, None)],
         )
         catalog.register_generator(session, "bench", info, "b" * 64, default=True)
 

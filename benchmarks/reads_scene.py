@@ -17,12 +17,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from imago_engine.networks import LayerInfo
 from infra.local import ports
 from infra.local.endpoints import Endpoints
 from infra.local.servers import running
 from infra.local.supervision import uninterrupted
 from services import catalog, jobs, leases
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database, migrate
 from services.jobs import JobRequest
 from services.leases import Finished, Work
@@ -75,7 +76,7 @@ def served(endpoints: Endpoints, checkout: Path = CHECKOUT) -> Iterator[str]:
             **os.environ,
             **endpoints.environment(),
             "IMAGO_LOG_FORMAT": "json",
-            "PYTHONPATH": str(checkout),
+            "PYTHONPATH": f"{checkout}:{checkout / 'engine' / 'src'}",
         },
         stderr=subprocess.DEVNULL,
     )
@@ -124,7 +125,7 @@ def _stage(endpoints: Endpoints) -> str:
             weights_sha256="a" * 64,
             preprocessing={"size": 224},
             labels=[f"class number {index}" for index in range(CLASSES)],
-            layers=[LayerRecord(LAYER, "output", CLASSES, None, None, None)],
+            layers=[LayerInfo(LAYER, "output", CLASSES, None, None, None)],
         )
         catalog.register_generator(session, "bench", info, "b" * 64, default=True)
     request = JobRequest.model_validate(

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.activations import activations
 from benchmarks.photographs import photographs
-from worker.synthesis import Network, NetworkReference, load_network
+from worker.synthesis import Network, load_network
 
 QUANTILES = 101
 BATCH = 32
@@ -30,7 +30,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     demo = json.loads(arguments.units.read_text())
-    network = load_network(NetworkReference.parse(demo["network"]))
+    network = load_network(demo["network"])
     images = photographs(arguments.assets / "images" / "imagen_det200_1000x256.npz", demo["input_size"])
     for layer in demo["layers"]:
         layer["quantiles"] = quantiles(network, layer["name"], layer["units"], images)

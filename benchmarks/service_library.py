@@ -5,14 +5,14 @@ import sys
 import time
 from pathlib import Path
 
-from worker.synthesis import DgnAm, Item, NetworkReference, load_generator, load_network, synthesize
+from worker.synthesis import DgnAm, Item, load_generator, load_network, synthesize
 
 GENERATOR = Path(__file__).parent.parent / "generators" / "default.safetensors"
 
 
 def main() -> None:
     network_id, recipe, units = sys.argv[1], json.loads(sys.argv[2]), json.loads(sys.argv[3])
-    network = load_network(NetworkReference.parse(network_id))
+    network = load_network(network_id)
     generator = load_generator(GENERATOR)
     parameters = DgnAm(**{**generator.info.recommended, **recipe})
     for line in sys.stdin:

@@ -2,7 +2,6 @@
 
 from services.generators import Generator, get_generator, list_generators, register_generator
 from services.inspections import (
-    LayerRecord,
     keep_inspection,
     next_pending_network,
     record_inspection,
@@ -10,7 +9,6 @@ from services.inspections import (
     release_inspection,
 )
 from services.layers import (
-    OUTPUT_ALIASES,
     Layer,
     MapBounds,
     Unit,
@@ -27,10 +25,8 @@ from services.network_request import RegisterNetwork
 from services.networks import Network, get_network, list_networks, register_network
 
 __all__ = [
-    "OUTPUT_ALIASES",
     "Generator",
     "Layer",
-    "LayerRecord",
     "MapBounds",
     "Network",
     "RegisterNetwork",

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from imago_engine.validation import problems
+
 
 class ImagoError(Exception):
     """Base of all errors that a caller is expected to handle. The message is written for people."""
@@ -93,17 +95,4 @@ def field_errors(
 
     `known` names the fields there are, for the reader who mistyped one.
     """
-    found = []
-    for detail in error.errors(include_url=False):
-        message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if detail["type"] == "extra_forbidden":
-            message = "is not a known field" + (f"; accepted: {', '.join(known)}" if known else "")
-        elif detail["type"] not in ("missing", "value_error"):
-            message = f"{message}; got {_shown(detail['input'])}"
-        found.append(FieldError(pointer(*prefix, *detail["loc"]), message[:1].lower() + message[1:]))
-    return found
-
-
-def _shown(given: object) -> str:
-    """What was given, short enough for a sentence; 1e7 is 10000000 and not 10000000.0."""
-    return f"{given:.15g}" if isinstance(given, float) else f"{given!r:.80}"
+    return [FieldError(pointer(*prefix, *steps), message) for steps, message in problems(error, known=known)]

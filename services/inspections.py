@@ -5,7 +5,6 @@ another output or another input, the network gets another hash (`spec_sha256`), 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.canonical import canonical_json, sha256_of
+from imago_engine.canonical import canonical_json, sha256_of
+from imago_engine.networks import LayerInfo
 from services.errors import Invalid
 from services.networks import Network, view_of
 from services.plain_text import storable
@@ -25,18 +25,6 @@ _NEVER_ENDED = (
     "killed, most likely because the network does not fit into memory. Register it again to try once more."
 )
 _LONGEST_MESSAGE = 2000
-
-
-@dataclass(frozen=True)
-class LayerRecord:
-    """A layer as inspected; `spatial` is (H, W), `receptive_field` and `stride` are in input pixels."""
-
-    name: str
-    kind: str
-    units: int
-    spatial: tuple[int, int] | None
-    receptive_field: int | None
-    stride: int | None
 
 
 def next_pending_network(session: Session, *, version: int = 0, seconds: float = 600) -> Network | None:
@@ -102,7 +90,7 @@ def record_inspection(
     weights_sha256: str,
     preprocessing: Mapping[str, Any],
     labels: Sequence[str],
-    layers: Sequence[LayerRecord],
+    layers: Sequence[LayerInfo],
     input_sizes: Mapping[str, Any] | None = None,
     version: int = 0,
 ) -> bool:
@@ -136,7 +124,7 @@ def _spec_sha256(
     row: NetworkRow,
     weights_sha256: str,
     preprocessing: Mapping[str, Any],
-    output: LayerRecord | None,
+    output: LayerInfo | None,
 ) -> str:
     """What specs name the network by: the hash of its weights, where these tell everything.
 
@@ -158,7 +146,7 @@ def _spec_sha256(
     return sha256_of({**known, "preprocessing": dict(preprocessing), "output": name})
 
 
-def _replace_layers(session: Session, id: str, layers: Sequence[LayerRecord]) -> None:
+def _replace_layers(session: Session, id: str, layers: Sequence[LayerInfo]) -> None:
     """Pictures may hang on layers that are not found any more: those stay, but are no longer shown."""
     session.execute(sa.update(LayerRow).where(LayerRow.network_id == id).values(is_current=False))
     rows = [

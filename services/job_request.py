@@ -1,12 +1,32 @@
 """What a job is submitted with."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StrictInt
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticKnownError
 
+from services.recipes import offered_techniques
 from services.schema import Lane
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class _TechniqueSchema:
+    """Has a JSON Schema name the techniques that there are."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        found = list(offered_techniques())
+        return {"type": "string", **({"const": found[0]} if len(found) == 1 else {"enum": found})}
+
+
+def _offered(technique: str) -> str:
+    found = offered_techniques()
+    if technique not in found:
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, found))})
+    return technique
 
 
 class Target(BaseModel):
@@ -33,7 +53,9 @@ class RecipeRequest(BaseModel):
 
     model_config = _STRICT
 
-    technique: Annotated[Literal["dgn-am"], Field(description="How the pictures are made")] = "dgn-am"
+    technique: Annotated[
+        str, AfterValidator(_offered), _TechniqueSchema(), Field(description="How the pictures are made")
+    ] = "dgn-am"
     parameters: Annotated[
         dict[str, Any], Field(description="As in the technique's JSON Schema", default_factory=dict)
     ]

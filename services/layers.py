@@ -6,15 +6,12 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from imago_engine.networks import OUTPUT_ALIASES
 from services.errors import NotFound
 from services.nearest import means_output, nearest
 from services.networks import get_network
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
 from services.schema import LayerRow, NetworkRow, State, VisualizationRow
-
-OUTPUT_ALIASES = ("output", "logits")
-"""Names of the layer of kind `output`, whatever it is called in the network. A hidden module of such a name
-is listed with a dot before it."""
 
 
 @dataclass(frozen=True)

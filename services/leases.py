@@ -13,9 +13,9 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from imago_engine.specs import Recipe
 from services import collected
 from services.plain_text import storable
-from services.recipes import Recipe
 from services.reconciliation import Reconciled, reconcile
 from services.schema import Lane, State
 from services.settlement import Change, settle

@@ -1,20 +1,14 @@
-"""What a network is registered with, and what its id alone tells.
-
-Ids of published weights are parsed here and nowhere else: the row has what came of it, and workers load from
-the row.
-"""
+"""What a network is registered with. The row has what its id tells, and workers load from the row."""
 
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from imago_engine.networks import LARGEST_STD, LEAST_STD, NetworkReference, SourceName
 from services.errors import FieldError, Invalid
 
-_LITE = re.compile(r"efficientnet_lite\d\.imagenet")
 _ARCHITECTURE_OF_FILE = re.compile(r"(torchvision|timm):[A-Za-z0-9_]+")
-LEAST_STD, LARGEST_STD = 1e-6, 10.0
-"""As the engine has it for the metadata of files."""
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
@@ -36,7 +30,7 @@ class RegisterNetwork(BaseModel):
         ),
     ]
     source: Annotated[
-        Literal["efficientnet-lite", "torchvision", "timm", "file"] | None,
+        SourceName | None,
         Field(description="Where it comes from; by default told from the id"),
     ] = None
     architecture: Annotated[
@@ -99,16 +93,9 @@ def columns_of(request: RegisterNetwork) -> dict[str, Any]:
 
     For published weights `weights` is the tag, such as `a1_in1k`.
     """
-    name, tag = request.id.split(".", 1)
-    source = request.source
-    if source is None:
-        if request.weights is not None:
-            source = "file"
-        elif _LITE.fullmatch(request.id):
-            source = "efficientnet-lite"
-        else:
-            # torchvision's weights are enumeration members, in capitals; timm's tags are in small letters.
-            source = "torchvision" if tag[:1].isupper() else "timm"
+    told = NetworkReference.parse(request.id)
+    name = told.architecture
+    source = request.source or ("file" if request.weights is not None else told.source)
     errors = []
     if source == "file":
         if request.weights is None:
@@ -138,7 +125,7 @@ def columns_of(request: RegisterNetwork) -> dict[str, Any]:
         "id": request.id,
         "source": source,
         "architecture": request.architecture or name,
-        "weights": request.weights if source == "file" else tag,
+        "weights": request.weights if source == "file" else told.tag,
         "classes": request.classes,
         "stated": request.stated(),
     }

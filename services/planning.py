@@ -7,15 +7,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from imago_engine.objectives import UnitObjective, canonical_position
+from imago_engine.specs import Recipe, Spec
+from imago_engine.techniques import technique_named
+from imago_engine.units import UnitsError, parse_units
 from services import catalog
 from services.catalog import Generator, Layer, MapBounds, Network
 from services.cost_model import Kind
 from services.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.job_request import JobRequest, Target
-from services.recipes import Recipe, check_prior, cost_of, resolve
+from services.recipes import check_prior, cost_of, resolve
 from services.schema import GeneratorRow, NetworkRow
-from services.spec import Spec, canonical_position
-from services.units import parse_units
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class Plan:
     recipe: Recipe
     items: Sequence[Planned]
     kinds: Mapping[str, Kind]
+
+    @property
+    def version(self) -> str:
+        """The technique's: the pictures are named by it."""
+        return technique_named(self.recipe.technique).version
 
 
 def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
@@ -177,7 +184,10 @@ def _target(
             raise Invalid.field(pointer(*here, "position"), wrong)
         exact = bounds.most if bounds.least == bounds.most else None
         position = canonical_position(target.position, *(exact or (None, None)))
-    units = parse_units(target.units, layer=target.layer, count=layer.units, pointer=pointer(*here, "units"))
+    try:
+        units = parse_units(target.units, layer=target.layer, count=layer.units)
+    except UnitsError as error:
+        raise Invalid.field(pointer(*here, "units"), str(error)) from None
     return layer, position, units
 
 
@@ -213,12 +223,12 @@ def _expand(
     spec = Spec(
         network.id,
         network.spec_sha256,
-        layer.name,
-        units[0],
-        position,
-        generator.weights_sha256,
-        recipe,
+        UnitObjective(layer=layer.name, unit=units[0], position=position),
+        recipe.technique,
+        recipe.parameters,
         seeds[0],
+        technique_named(recipe.technique).version,
+        generator.weights_sha256,
     )
     return [
         Planned(digest, spec.batch_key, layer.name, unit, position, seed)

@@ -13,11 +13,13 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.objectives import UnitObjective
+from imago_engine.specs import Spec
+from imago_engine.techniques import all_techniques
 from services import catalog, collected, tallies, visualizations, work
 from services.errors import NotFound
 from services.leases import Finished
 from services.losses import Subject
-from services.spec import ENGINE_VERSION, Spec
 from services.work import WorkClaim
 
 
@@ -31,6 +33,7 @@ class LostPicture:
 
     digest: str
     spec: Spec
+    objective: UnitObjective
     generator: str
 
 
@@ -68,17 +71,19 @@ def picture(session: Session, digest: str) -> LostPicture:
         found = visualizations.get(session, digest)
     except NotFound as error:
         raise Irreparable(str(error)) from error
-    if found.spec.engine != ENGINE_VERSION:
+    spec, technique = found.spec, all_techniques().get(found.spec.technique)
+    if technique is None or spec.version != technique.version:
+        now = "is no technique any more" if technique is None else f"has version {technique.version} now"
         raise Irreparable(
-            f"It was made by version {found.spec.engine} of the engine, and this is {ENGINE_VERSION}. "
+            f"It was made by version {spec.version} of {spec.technique}, which {now}. "
             "Submit the unit again to have a picture of it."
         )
-    if found.spec.digest != digest:
+    if spec.digest != digest:
         raise Irreparable(
-            f"The network {found.spec.network} is not what it was when the picture was made. "
+            f"The network {spec.network} is not what it was when the picture was made. "
             "Submit the unit again to have a picture of it."
         )
-    return LostPicture(digest, found.spec, found.generator)
+    return LostPicture(digest, spec, found.objective, found.generator)
 
 
 def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> set[str]:

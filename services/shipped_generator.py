@@ -6,10 +6,10 @@ from pathlib import Path
 import structlog
 from sqlalchemy import func, select
 
+from imago_engine.generators import GeneratorFileError, read_description
 from services import collected
 from services.database import Database
 from services.errors import Conflict, Invalid
-from services.generator_header import GeneratorHeaderError, read_description
 from services.generators import register_generator
 from services.storage import ObjectStore, generator_key, sha256_of_file
 
@@ -38,5 +38,5 @@ def register_shipped_generator(database: Database, store: ObjectStore, path: Pat
         with database.session() as session:
             collected.guard(session, [generator_key(sha256)], since=began)
             register_generator(session, name, info, sha256, default=True)
-    except (GeneratorHeaderError, OSError, Invalid, Conflict) as error:
+    except (GeneratorFileError, OSError, Invalid, Conflict) as error:
         log.error("shipped_generator_refused", path=str(path), error=str(error))

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from imago_engine.canonical import sha256_of
 from services import forecast, progress
-from services.canonical import sha256_of
 from services.errors import Conflict, Invalid
 from services.ids import new_id
 from services.job_request import JobRequest
@@ -21,7 +21,6 @@ from services.progress import JobView
 from services.requested import replayed
 from services.schema import JobRow, JobState, Lane, RecipeRow, State
 from services.settlement import Change, end_complete, settle
-from services.spec import ENGINE_VERSION
 from services.turns import next_turn
 
 _CHUNK = 5000
@@ -218,7 +217,7 @@ def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str
         "network_sha256": planned.network.spec_sha256,
         "generator": planned.generator.id,
         "recipe": planned.recipe.digest,
-        "engine": ENGINE_VERSION,
+        "engine": planned.version,
         "lane": lane,
         "digests": [item.digest for item in chunk],
         "layers": [item.layer for item in chunk],

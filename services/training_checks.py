@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
+from imago_engine.trainings import DEFAULT_PRESET, PRESETS, Preset
 from services import catalog
 from services.catalog import Layer, Network
-from services.errors import FieldError, Invalid, NotFound
+from services.errors import FieldError, Invalid, NotFound, field_errors
 from services.times import not_in_the_future
-from services.training_presets import check_preset, preset_of
 from services.training_request import TrainingRequest
 
 
@@ -40,6 +41,33 @@ def settled(
     if errors:
         raise Invalid(errors)
     return found
+
+
+def preset_of(request: TrainingRequest) -> Preset | None:
+    """None if the preset is unknown."""
+    return PRESETS.get(request.preset or DEFAULT_PRESET)
+
+
+def check_preset(request: TrainingRequest) -> list[FieldError]:
+    """What the preset does not take, with pointers into the body of the request."""
+    preset = preset_of(request)
+    if preset is None:
+        accepted = ", ".join(PRESETS)
+        return [FieldError("/training/preset", f"must be one of {accepted}; got {request.preset!r}")]
+    errors = []
+    if request.image_size is not None and request.image_size not in preset.image_sizes:
+        sizes = " or ".join(map(str, preset.image_sizes))
+        detail = f"must be {sizes} with preset {preset.id}; got {request.image_size}"
+        errors.append(FieldError("/training/image_size", detail))
+    least, most = preset.feature_sizes
+    if request.feature_size is not None and not least <= request.feature_size <= most:
+        detail = f"must be {least} to {most} with preset {preset.id}; got {request.feature_size}"
+        errors.append(FieldError("/training/feature_size", detail))
+    try:
+        preset.options.model_validate(request.options)
+    except ValidationError as error:
+        errors += field_errors(error, "training", "options", known=preset.options.model_fields)
+    return errors
 
 
 def _schedule(request: TrainingRequest) -> list[FieldError]:

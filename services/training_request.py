@@ -3,13 +3,13 @@
 import json
 import re
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic import AfterValidator, Field
 
+from imago_engine.trainings import EncoderRequest, TrainingChoices
 from services.times import Moment
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
 LONGEST_NAME = 255
 """Bytes of the name of a file or folder: what file systems take."""
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -38,54 +38,8 @@ def _finite(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-DEFAULT_ENCODER = "efficientnet_lite0.imagenet"
-DEFAULT_CODE = {"layer": "bn2", "grid": 2}
-"""What measured best of the default encoder: its last map, averaged to 2×2 places."""
-
-
-class EncoderRequest(BaseModel):
-    """The layer whose codes the generator learns to turn back into pictures."""
-
-    model_config = _STRICT
-
-    network: Annotated[
-        str, Field(min_length=1, max_length=200, description="Id of a network of the catalog")
-    ] = DEFAULT_ENCODER
-    layer: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=200,
-            description="Its layer, by dotted name; where none is named, EfficientNet-lite0's is bn2 with a "
-            "grid of 2",
-        ),
-    ] = "global_pool"
-    input_size: Annotated[
-        StrictInt | None, Field(ge=32, le=1024, description="Side in pixels of the pictures that it encodes")
-    ] = None
-    grid: Annotated[
-        StrictInt | None,
-        Field(
-            ge=1,
-            le=64,
-            description="Average its map to so many places each way, so that a code also says where; null "
-            "for the map as it is",
-        ),
-    ] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _best_code(cls, given: Any) -> Any:
-        names_none = isinstance(given, dict) and "layer" not in given
-        if names_none and given.get("network", DEFAULT_ENCODER) == DEFAULT_ENCODER:
-            return {**DEFAULT_CODE, **given}
-        return given
-
-
-class TrainingRequest(BaseModel):
+class TrainingRequest(TrainingChoices):
     """Pictures to learn from, the encoder to invert, and for how long."""
-
-    model_config = _STRICT
 
     sources: Annotated[
         list[
@@ -103,9 +57,6 @@ class TrainingRequest(BaseModel):
         ),
     ]
     encoder: Annotated[EncoderRequest, Field(default_factory=EncoderRequest)]
-    pictures: Annotated[
-        StrictInt | None, Field(ge=1, le=10**11, description="Pictures to see in all, repeats included")
-    ] = None
     until: Annotated[
         Moment | None, Field(description="End by then at the latest: the learning rate adapts")
     ] = None
@@ -131,35 +82,3 @@ class TrainingRequest(BaseModel):
             "the same network",
         ),
     ] = None
-    image_size: Annotated[
-        Literal[32, 64, 128, 256] | None, Field(description="Side of the generator's pictures in pixels")
-    ] = None
-    batch: Annotated[StrictInt | None, Field(ge=2, le=65_536, description="Pictures a step")] = None
-    learning_rate: Annotated[float | None, Field(gt=0, le=1, description="At its highest")] = None
-    precision: Annotated[
-        Literal["float32", "bfloat16"] | None,
-        Field(description="Of the networks' arithmetic; losses and weights are float32 all the same"),
-    ] = None
-    feature_size: Annotated[
-        StrictInt | None,
-        Field(ge=32, le=1024, description="Side in pixels at which pictures are compared and judged"),
-    ] = None
-    seed: Annotated[
-        StrictInt | None, Field(ge=0, le=2**31 - 1, description="Of weights, order and augmentation")
-    ] = None
-    held_out: Annotated[
-        StrictInt | None, Field(ge=8, le=100_000, description="Pictures kept from training, to measure with")
-    ] = None
-    minimum: Annotated[
-        StrictInt | None, Field(ge=8, description="Fewer pictures to train on than this are an error")
-    ] = None
-    corrupt_share: Annotated[
-        float | None, Field(ge=0, le=1, description="More corrupt pictures than this are an error")
-    ] = None
-    sample_seconds: Annotated[
-        StrictInt, Field(ge=1, le=86_400, description="Time between sample grids with held-out metrics")
-    ] = 300
-    checkpoint_seconds: Annotated[
-        StrictInt,
-        Field(ge=1, le=86_400, description="Time between checkpoints: what may be lost with a worker"),
-    ] = 300

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.canonical import sha256_of
+from imago_engine.canonical import sha256_of
 from services.errors import FieldError, Invalid
 from services.generators import check_name
 from services.ids import new_id

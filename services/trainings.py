@@ -17,11 +17,10 @@ from services.requested import newest_first
 from services.schema import TrainingRow, TrainingSampleRow, TrainingState
 from services.states import ENDED_TRAININGS
 from services.training_leases import Sample
-from services.training_request import EncoderRequest, TrainingRequest
+from services.training_request import TrainingRequest
 from services.training_submission import Submitted, submit
 
 __all__ = [
-    "EncoderRequest",
     "Sample",
     "Submitted",
     "TrainingRequest",

@@ -8,11 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from imago_engine.objectives import UnitObjective
+from imago_engine.specs import Spec
 from services import catalog, progress
 from services.cost_model import Seconds
 from services.errors import Invalid, NotFound
 from services.paging import Page, decode_cursor, encode_cursor, limit_of
-from services.recipes import Recipe
 from services.schema import (
     LIVE_JOBS,
     GeneratorRow,
@@ -23,7 +24,6 @@ from services.schema import (
     State,
     VisualizationRow,
 )
-from services.spec import Spec
 
 _JOBS_LOOKED_AT = 5
 _KEY = (
@@ -63,6 +63,12 @@ class Visualization:
     provenance: Mapping[str, Any] | None
     created_at: datetime
     finished_at: datetime | None
+
+    @property
+    def objective(self) -> UnitObjective:
+        """The spec's: rows hold no other kind."""
+        assert isinstance(self.spec.objective, UnitObjective)
+        return self.spec.objective
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,8 @@ def search(
     following = None
     if len(found) > limit:
         last = found[limit - 1]
-        key: Sequence[str | int] = [last.spec.network, last.spec.layer, last.spec.unit, last.digest]
+        layer, unit = last.objective.layer, last.objective.unit
+        key: Sequence[str | int] = [last.spec.network, layer, unit, last.digest]
         following = encode_cursor("visualizations", key)
     return Page(tuple(found[:limit]), following)
 
@@ -198,16 +205,17 @@ def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
         place = row.network_id, row.layer
         if place not in labels:
             labels[place] = catalog.labels_of_layer(session, *place)
+        y, x = row.position_y, row.position_x
+        position = None if y is None or x is None else (y, x)
         spec = Spec(
             row.network_id,
             row.network_sha256,
-            row.layer,
-            row.unit,
-            None if row.position_y is None or row.position_x is None else (row.position_y, row.position_x),
-            generator_sha256,
-            Recipe(recipe.technique, recipe.parameters),
+            UnitObjective(layer=row.layer, unit=row.unit, position=position),
+            recipe.technique,
+            recipe.parameters,
             row.seed,
             row.engine,
+            generator_sha256,
         )
         found.append(_view(row, spec, labels[place]))
     return found

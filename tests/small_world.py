@@ -6,8 +6,9 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from imago_engine.generators import GeneratorInfo
 from worker.synthesis.generator_file import save_generator
-from worker.synthesis.generators import Generator, GeneratorInfo, build_network
+from worker.synthesis.generators import Generator, build_network
 
 ARCHITECTURE = "test_efficientnet"
 NETWORK_FILE, GENERATOR_FILE = "small-network.safetensors", "small-generator.safetensors"

@@ -11,8 +11,9 @@ import psutil
 from PIL import Image
 from sqlalchemy import text
 
+from imago_engine.networks import LayerInfo
 from services import catalog, trainings
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database
 from services.trainings import TrainingRequest, TrainingView
 from tests.worker_scene import Scene, until
@@ -51,9 +52,9 @@ def register_encoder(database: Database) -> None:
             preprocessing={"size": 224},
             labels=(),
             layers=[
-                LayerRecord(MAP, "block", 320, (7, 7), 299, 32),
-                LayerRecord("bn2", "norm", 1280, (7, 7), None, None),
-                LayerRecord(LAYER, "pool", 1280, None, None, None),
+                LayerInfo(MAP, "block", 320, (7, 7), 299, 32),
+                LayerInfo("bn2", "norm", 1280, (7, 7), None, None),
+                LayerInfo(LAYER, "pool", 1280, None, None, None),
             ],
         )
 

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
+from imago_engine.techniques import BaseParameters, technique_named
 from services import leases, workers
 from services.database import Database
 from services.errors import Unavailable
@@ -22,8 +23,6 @@ from worker.persistence import Patience, persist
 from worker.runtime import NotHere, Runtime, Unloadable
 from worker.stopping import StopFlag
 from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.techniques import DgnAm
-from worker.synthesis.techniques import parameters as technique_parameters
 
 DEVICE_LOST_EXIT_CODE = 71
 T = TypeVar("T")
@@ -110,7 +109,7 @@ class Computer:
         pause: Callable[[], None],
         shares_memory: Callable[[], bool],
     ) -> Computed:
-        parameters = technique_parameters(claim.recipe.technique, claim.recipe.parameters)
+        parameters = technique_named(claim.recipe.technique).parameters(claim.recipe.parameters)
         items = self._keep_what_fits(claim, parameters.steps)
         with keeper.loading():
             network = self._load(
@@ -182,7 +181,7 @@ class Computer:
                 leases.release(session, claim.lease_id, [work.digest for work in claim.items[size:]])
         return claim.items[:size]
 
-    def _learn(self, claim: Claim, parameters: DgnAm, size: int, seconds: float) -> None:
+    def _learn(self, claim: Claim, parameters: BaseParameters, size: int, seconds: float) -> None:
         self._sizer.learn(claim.batch_key, items=size, steps=parameters.steps, seconds=seconds)
         log.info(
             "batch_computed",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from imago_engine.techniques import RecipeError
 from services.leases import Failure, Work
 from worker.devices import is_device_lost, is_out_of_memory
 from worker.heartbeat import EverythingCanceled, Interrupted
@@ -15,7 +16,6 @@ from worker.synthesis.ascent import Picture
 from worker.synthesis.fitting import FitError
 from worker.synthesis.networks import NetworkError
 from worker.synthesis.objectives import ObjectiveError
-from worker.synthesis.techniques import RecipeError
 from worker.synthesis.truncation import LayerError
 
 log = structlog.get_logger()

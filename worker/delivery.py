@@ -227,6 +227,7 @@ class Delivery:
 
     def _provenance_of(self, claim: Claim, made: Made) -> dict[str, object]:
         return self._provenance.of(
+            technique=claim.recipe.technique,
             lease_id=claim.lease_id,
             batch_size=made.batch_size,
             group_size=made.group_size,

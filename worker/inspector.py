@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from imago_engine.networks import LayerInfo, NetworkReference
 from services import catalog
-from services.catalog import LayerRecord
 from services.database import Database
 from services.errors import ImagoError, Unavailable
 from worker.crash_points import crash_point
@@ -15,8 +15,8 @@ from worker.inspection_thread import Inspection
 from worker.runtime import Runtime, reference_of
 from worker.stopping import StopFlag
 from worker.synthesis.input_sizes import InputSizes, input_sizes
-from worker.synthesis.inspection import INSPECTION_VERSION, LayerInfo, inspect
-from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
+from worker.synthesis.inspection import INSPECTION_VERSION, inspect
+from worker.synthesis.networks import Network, NetworkError, load_network
 from worker.weight_files import WeightFileError
 
 NOTICE_SECONDS = 0.25
@@ -122,7 +122,7 @@ class Inspector:
                 weights_sha256=network.weights_sha256,
                 preprocessing=dataclasses.asdict(network.preprocessing),
                 labels=network.labels,
-                layers=[LayerRecord(**dataclasses.asdict(layer)) for layer in layers],
+                layers=layers,
                 input_sizes={"step": sizes.step, "least": sizes.least, "most": sizes.most},
                 version=INSPECTION_VERSION,
             )

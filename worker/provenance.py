@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from services.spec import ENGINE_VERSION
+from imago_engine.techniques import technique_named
 from worker.devices import Device
 
 
@@ -36,7 +36,6 @@ class Provenance:
     def __init__(self, worker_id: str, device: Device) -> None:
         self.device = device
         self._constant: dict[str, Any] = {
-            "engine": ENGINE_VERSION,
             "torch": torch.__version__,
             "device": device.description,
             "dtype": str(device.dtype).removeprefix("torch."),
@@ -45,11 +44,19 @@ class Provenance:
         }
 
     def of(
-        self, *, lease_id: int, batch_size: int, group_size: int, seconds: float, skipped_steps: int
+        self,
+        *,
+        technique: str,
+        lease_id: int,
+        batch_size: int,
+        group_size: int,
+        seconds: float,
+        skipped_steps: int,
     ) -> dict[str, Any]:
         """Provenance of one picture. `seconds` is the time of its whole batch of `batch_size` items, computed
         `group_size` at once; `skipped_steps` counts updates left out because the gradient was not finite."""
         return self._constant | {
+            "engine": technique_named(technique).version,
             "lease": lease_id,
             "batch_size": batch_size,
             "group_size": group_size,

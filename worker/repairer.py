@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import structlog
 
+from imago_engine.techniques import technique_named
 from services import losses, repairs, scrubbing, tallies, work
 from services.database import Database
 from services.errors import Unavailable
@@ -28,7 +29,6 @@ from worker.runtime import Runtime, Unloadable
 from worker.stopping import StopFlag
 from worker.storing import store_picture
 from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.techniques import parameters as technique_parameters
 
 REPAIRS_AT_ONCE = 8
 """Things of one claim: few, since a worker that is killed is suspected of being killed by one of them."""
@@ -143,7 +143,7 @@ class Repairer:
         for picture in pictures:
             batches.setdefault(picture.spec.batch_key, []).append(picture)
         for batch in batches.values():
-            self._deliver(claim, self._make(batch, keeper, make_way))
+            self._deliver(claim, batch[0].spec.technique, self._make(batch, keeper, make_way))
 
     def _is_whole(self, subject: Subject) -> bool:
         """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
@@ -154,11 +154,8 @@ class Repairer:
     def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper, make_way: bool) -> Computed:
         """Compute pictures of one network, layer, generator and recipe."""
         spec = batch[0].spec
-        items = [
-            Work(picture.digest, picture.spec.unit, picture.spec.position, picture.spec.seed, 1)
-            for picture in batch
-        ]
-        parameters = technique_parameters(spec.recipe.technique, spec.recipe.parameters)
+        items = [Work(p.digest, p.objective.unit, p.objective.position, p.spec.seed, 1) for p in batch]
+        parameters = technique_named(spec.technique).parameters(spec.parameters)
         try:
             with keeper.loading():
                 network = self._runtime.network(spec.network, spec.network_sha256)
@@ -193,7 +190,7 @@ class Repairer:
                 return synthesize(
                     network,
                     generator,
-                    spec.layer,
+                    batch[0].objective.layer,
                     [Item(item.unit, item.seed, item.position) for item in items],
                     parameters,
                     on_step=on_step,
@@ -218,7 +215,7 @@ class Repairer:
             if repairs.interactive_waits(session):
                 raise MadeWay
 
-    def _deliver(self, claim: WorkClaim, computed: Computed) -> None:
+    def _deliver(self, claim: WorkClaim, technique: str, computed: Computed) -> None:
         """Put the objects, then point to them. Raises `Unavailable`."""
         results = []
         for made in computed.made:
@@ -226,7 +223,7 @@ class Repairer:
                 computed.failures.append(_failure(made, "No gradient reached the code this time."))
                 continue
             try:
-                results.append(self._store_picture(claim, made))
+                results.append(self._store_picture(claim, technique, made))
             except ValueError as error:  # an activation that is no number
                 computed.failures.append(_failure(made, str(error)))
         crash_point("repair_stored")
@@ -237,8 +234,9 @@ class Repairer:
             subject = str(Subject("visualization", failure.digest))
             self._fail(claim, subject, failure.code, failure.message, final=not failure.retryable)
 
-    def _store_picture(self, claim: WorkClaim, made: Made) -> Finished:
+    def _store_picture(self, claim: WorkClaim, technique: str, made: Made) -> Finished:
         provenance = self._provenance.of(
+            technique=technique,
             lease_id=claim.fence,
             batch_size=made.batch_size,
             group_size=made.group_size,

@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, Literal, TypeVar, cast
 
+from imago_engine.generators import GeneratorFileError
+from imago_engine.networks import NetworkReference, SourceName, Stated
 from services import catalog, losses
 from services.database import Database
 from services.errors import NotFound
@@ -13,10 +15,10 @@ from services.settings import Settings
 from services.storage import Corrupt, ObjectStore, generator_key
 from worker.devices import Device
 from worker.generator_cache import GeneratorCache, GeneratorFileAbsent
-from worker.synthesis.generator_file import GeneratorFileError, load_generator
+from worker.synthesis.generator_file import load_generator
 from worker.synthesis.generators import Generator
-from worker.synthesis.networks import Network, NetworkError, NetworkReference, Stated, load_network
-from worker.synthesis.sources.contract import OutOfReach, SourceName
+from worker.synthesis.networks import Network, NetworkError, load_network
+from worker.synthesis.sources.contract import OutOfReach
 from worker.weight_files import WeightFileAbsent, WeightFileError, locate
 
 K = TypeVar("K", bound=Hashable)

@@ -9,22 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from imago_engine.trainings import TrainingChoices
 from services.settings import Settings
 from services.training_request import TrainingRequest
 
 _ROOT = Path(__file__).resolve().parent.parent
-_OPTIONS = (
-    "preset",
-    "image_size",
-    "batch",
-    "learning_rate",
-    "precision",
-    "feature_size",
-    "seed",
-    "held_out",
-    "minimum",
-    "corrupt_share",
-)
+_SCHEDULE = {"pictures", "sample_seconds", "checkpoint_seconds"}
+_OPTIONS = ("preset", *(name for name in TrainingChoices.model_fields if name not in _SCHEDULE))
 """Fields of a request that are options of the command, passed on where they were given."""
 
 

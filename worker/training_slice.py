@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import structlog
 
+from imago_engine.generators import read_description
 from services import training_leases
 from services.database import Database
 from services.errors import NotFound, Unavailable
-from services.generator_header import read_description
 from services.settings import Settings
 from services.storage import Corrupt, ObjectStore, generator_key, sha256_of_file, training_key
 from services.training_leases import Sample, TrainingClaim

@@ -9,8 +9,8 @@ from api.pagination import only_page
 from api.rendering import json_response
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.presets import Preset, PresetPage, PresetPath
+from imago_engine.trainings import PRESETS
 from services.errors import NotFound
-from services.training_presets import PRESETS
 
 TAG = Tag(name="Presets", description="How generators can be trained.")
 
@@ -22,7 +22,7 @@ blueprint = ApiBlueprint("presets", __name__, url_prefix="/v1/presets", tag=TAG)
 def list_presets(query: PageQuery) -> Response:
     """List the presets. There are few: all are on one page."""
     only_page(query)
-    page = PresetPage(data=[Preset.of(id, preset) for id, preset in PRESETS.items()], next_cursor=None)
+    page = PresetPage(data=[Preset.of(preset) for preset in PRESETS.values()], next_cursor=None)
     return conditional(json_response(page), BRIEF)
 
 
@@ -33,4 +33,4 @@ def get_preset(path: PresetPath, query: NoQuery) -> Response:
     preset = PRESETS.get(path.preset)
     if preset is None:
         raise NotFound("preset", path.preset, f"There are: {', '.join(PRESETS)}.")
-    return conditional(json_response(Preset.of(path.preset, preset)), BRIEF)
+    return conditional(json_response(Preset.of(preset)), BRIEF)

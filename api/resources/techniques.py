@@ -17,7 +17,7 @@ from api.schemas.techniques import (
 )
 from services import catalog
 from services.errors import NotFound
-from services.recipes import TECHNIQUES
+from services.recipes import offered_techniques
 
 TAG = Tag(name="Techniques", description="How pictures can be made.")
 
@@ -30,7 +30,7 @@ def list_techniques(query: TechniqueListQuery) -> Response:
     """List the techniques. There are few: all are on one page."""
     only_page(query)
     generator = _generator(query.generator)
-    shown = [Technique.of(id, model, generator) for id, model in TECHNIQUES.items()]
+    shown = [Technique.of(technique, generator) for technique in offered_techniques().values()]
     return conditional(json_response(TechniquePage(data=shown, next_cursor=None)), REVALIDATE)
 
 
@@ -38,12 +38,10 @@ def list_techniques(query: TechniqueListQuery) -> Response:
 @requires("read")
 def get_technique(path: TechniquePath, query: TechniqueQuery) -> Response:
     """Get a technique with the JSON Schema of its parameters and the values that they have by default."""
-    model = TECHNIQUES.get(path.technique)
-    if model is None:
-        raise NotFound("technique", path.technique, f"There are: {', '.join(TECHNIQUES)}.")
-    return conditional(
-        json_response(Technique.of(path.technique, model, _generator(query.generator))), REVALIDATE
-    )
+    technique = offered_techniques().get(path.technique)
+    if technique is None:
+        raise NotFound("technique", path.technique, f"There are: {', '.join(offered_techniques())}.")
+    return conditional(json_response(Technique.of(technique, _generator(query.generator))), REVALIDATE)
 
 
 def _generator(id: str | None) -> catalog.Generator | None:

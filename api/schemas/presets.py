@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.paths import path_to
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink
-from services import training_presets
+from imago_engine import trainings
 
 
 class PresetPath(RequestModel):
@@ -42,17 +42,17 @@ class Preset(Representation):
     links: SelfLink
 
     @classmethod
-    def of(cls, id: str, preset: training_presets.Preset) -> Self:
+    def of(cls, preset: trainings.Preset) -> Self:
         return cls(
-            id=id,
+            id=preset.id,
             description=preset.description,
-            is_default=id == training_presets.DEFAULT_PRESET,
+            is_default=preset.id == trainings.DEFAULT_PRESET,
             image_sizes=list(preset.image_sizes),
             feature_sizes=preset.feature_sizes,
             architectures=list(preset.architectures),
             defaults=PresetDefaults(**preset.defaults),
             schema=preset.options.model_json_schema(),
-            links=SelfLink(self=path_to("presets", id)),
+            links=SelfLink(self=path_to("presets", preset.id)),
         )
 
 

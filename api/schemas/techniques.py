@@ -2,10 +2,11 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from api.paths import path_to
 from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink
+from imago_engine import techniques
 from services.catalog import Generator
 from services.recipes import resolve
 
@@ -42,14 +43,16 @@ class Technique(Representation):
     links: SelfLink
 
     @classmethod
-    def of(cls, id: str, model: type[BaseModel], generator: Generator | None) -> Self:
+    def of(cls, technique: techniques.Technique, generator: Generator | None) -> Self:
         return cls(
-            id=id,
-            description=(model.__doc__ or "").strip(),
-            schema=model.model_json_schema(),
-            values=dict(resolve({"technique": id}, generator.recommended if generator else {}).parameters),
+            id=technique.id,
+            description=technique.description,
+            schema=technique.Parameters.model_json_schema(),
+            values=dict(
+                resolve({"technique": technique.id}, generator.recommended if generator else {}).parameters
+            ),
             generator=generator.id if generator else None,
-            links=SelfLink(self=path_to("techniques", id)),
+            links=SelfLink(self=path_to("techniques", technique.id)),
         )
 
 

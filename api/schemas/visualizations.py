@@ -99,15 +99,15 @@ class Item(Representation):
 
     @classmethod
     def in_short(cls, found: VisualizationView) -> Self:
-        spec = found.spec
+        spec, objective = found.spec, found.objective
         return cls(
             id=found.digest,
             digest=found.digest,
             network=spec.network,
-            layer=spec.layer,
-            unit=spec.unit,
+            layer=objective.layer,
+            unit=objective.unit,
             label=found.label,
-            position=spec.position,
+            position=objective.position,
             seed=spec.seed,
             state=found.state,
             activation=found.activation,
@@ -198,7 +198,7 @@ class Visualization(Representation):
 
     @classmethod
     def of(cls, found: VisualizationView, class_labels: Sequence[str]) -> Self:
-        spec = found.spec
+        spec, objective = found.spec, found.objective
         path = visualization_path(found.digest)
         done = found.state == State.DONE
         return cls.model_validate(
@@ -207,18 +207,18 @@ class Visualization(Representation):
                 "digest": found.digest,
                 "network": spec.network,
                 "network_sha256": spec.network_sha256,
-                "layer": spec.layer,
-                "unit": spec.unit,
+                "layer": objective.layer,
+                "unit": objective.unit,
                 "label": found.label,
-                "position": spec.position,
+                "position": objective.position,
                 "generator": found.generator,
-                "generator_sha256": spec.generator_sha256,
+                "generator_sha256": spec.source,
                 "recipe": {
-                    "technique": spec.recipe.technique,
-                    "parameters": dict(spec.recipe.parameters),
+                    "technique": spec.technique,
+                    "parameters": dict(spec.parameters),
                 },
                 "seed": spec.seed,
-                "engine": spec.engine,
+                "engine": spec.version,
                 "state": found.state,
                 "lane": found.lane,
                 "attempt": found.attempt,
@@ -244,8 +244,8 @@ class Visualization(Representation):
                     "code": f"{path}/code" if found.code_object else None,
                     "trace": f"{path}/trace" if found.trace_object else None,
                     "network": network_path(spec.network),
-                    "layer": layer_path(spec.network, spec.layer),
-                    "unit": unit_path(spec.network, spec.layer, spec.unit),
+                    "layer": layer_path(spec.network, objective.layer),
+                    "unit": unit_path(spec.network, objective.layer, objective.unit),
                 },
             }
         )

@@ -11,10 +11,12 @@ import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from worker.synthesis import DgnAm, Item, LayerInfo, inspect, synthesize
-from worker.synthesis.generators import Generator, GeneratorInfo, build_network
+from imago_engine.generators import GeneratorInfo
+from imago_engine.networks import LayerInfo, NetworkReference
+from worker.synthesis import DgnAm, Item, inspect, synthesize
+from worker.synthesis.generators import Generator, build_network
 from worker.synthesis.input_sizes import input_sizes
-from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
+from worker.synthesis.networks import Network, NetworkError, load_network
 from worker.synthesis.objectives import ObjectiveError
 from worker.synthesis.truncation import LayerError, Prefix
 

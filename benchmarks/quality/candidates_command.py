@@ -17,7 +17,7 @@ from benchmarks.quality.real import look
 from benchmarks.quality.report import table, write_rows
 from benchmarks.quality.table_command import CACHE, NETWORK, ROOT, about
 from benchmarks.quality.techniques import Generated
-from worker.synthesis.networks import NetworkReference, load_network
+from worker.synthesis.networks import load_network
 
 RESULT = ROOT / "benchmarks" / "results" / "candidates.json"
 
@@ -52,7 +52,7 @@ def run(arguments: Sequence[str]) -> None:
     torch.set_flush_denormal(True)
     assets, plan = Assets(options.assets), Plan.of_classes()
     photographs, panel = assets.photographs(), judges(assets)
-    network = load_network(NetworkReference.parse(NETWORK))
+    network = load_network(NETWORK)
     rows: list[Row] = []
     for name, file in options.candidates:
         candidate = Generated(name, network, file)

@@ -16,7 +16,7 @@ from benchmarks.quality.lists import OUTPUT, Named, famous, places
 from benchmarks.quality.plan import BATCH
 from benchmarks.quality.techniques import Generated
 from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.networks import Network, NetworkError, NetworkReference, load_network
+from worker.synthesis.networks import Network, NetworkError, load_network
 
 COLUMNS, TILE, LABEL, GAP = 8, 128, 18, 4
 SCENES = "places365"
@@ -72,7 +72,7 @@ def _network(assets: Assets, name: str) -> Network:
     if name in NETWORKS:
         return assets.network(name)
     try:
-        network = load_network(NetworkReference.parse(name))
+        network = load_network(name)
     except NetworkError as error:
         raise SystemExit(f"{error}; or one of {', '.join(NETWORKS)}") from error
     if len(network.labels) != IMAGENET_CLASSES:

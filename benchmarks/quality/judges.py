@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.quality.assets import Assets
 from worker.synthesis.hooks import Inputs, watching
-from worker.synthesis.networks import Network, NetworkReference, load_network
+from worker.synthesis.networks import Network, load_network
 from worker.synthesis.truncation import submodule
 
 BATCH = 25
@@ -74,4 +74,4 @@ def judges(assets: Assets, without: str | None = None) -> list[Judge]:
 def _judge(assets: Assets, name: str) -> Judge:
     if name == FEATURES_OF:
         return Judge(assets.network(name), FEATURE_LAYER)
-    return Judge(load_network(NetworkReference.parse(name)))
+    return Judge(load_network(name))

@@ -9,7 +9,7 @@ from benchmarks.quality.judges import BATCH, Judge, resized
 from benchmarks.quality.statistics import cosine_distances
 from worker.synthesis.generators import Generator
 from worker.synthesis.metrics import to_bytes
-from worker.synthesis.networks import NetworkReference, UnknownNetwork, load_network
+from worker.synthesis.networks import UnknownNetwork, load_network
 from worker.training.encoding import Encoder
 
 
@@ -28,7 +28,7 @@ def reconstruction(generator: Generator, photographs: Tensor, judge: Judge) -> R
     """Of photographs uint8 [N, 3, S, S]; None where the catalog does not have the generator's encoder."""
     info = generator.info
     try:
-        encoder_network = load_network(NetworkReference.parse(info.encoder))
+        encoder_network = load_network(info.encoder)
     except UnknownNetwork:
         return None
     size = int(info.training.get("encoder_input_size", encoder_network.preprocessing.size))

@@ -23,7 +23,7 @@ from benchmarks.quality.real import Real, look
 from benchmarks.quality.reconstruction import reconstruction
 from benchmarks.quality.report import table, write
 from benchmarks.quality.techniques import Generated, Technique, Untrained
-from worker.synthesis.networks import NetworkReference, load_network
+from worker.synthesis.networks import load_network
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "efficientnet_lite0.imagenet"
@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> None:
         raise SystemExit(f"{options.generator}: no such generator; name one with --generator")
     plan = Plan.quick() if options.quick else Plan.full()
     photographs = assets.photographs().of_every(5 if options.quick else 1)
-    network = load_network(NetworkReference.parse(NETWORK))
+    network = load_network(NETWORK)
     panel = judges(assets)
 
     shipped = Generated("dgn-am", network, options.generator)

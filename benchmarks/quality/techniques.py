@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.baselines import Parametrisation, climb
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.ascent import Item, synthesize
 from worker.synthesis.generator_file import file_sha256, load_generator
 from worker.synthesis.networks import Network
-from worker.synthesis.techniques import DgnAm
 
 PICTURES_VERSION = 3
 """Raised when code here changes what pictures look like: stored ones are then made anew."""
@@ -70,7 +70,7 @@ class Generated:
             "technique": "dgn-am",
             "network": self._network.weights_sha256,
             "generator": self._sha256,
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.model_dump(),
         }
 
     @property
@@ -87,7 +87,7 @@ class Generated:
             "sha256": self._sha256,
             "architecture": info.architecture,
             "pictures_seen": info.training.get("pictures_seen"),
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.model_dump(),
         }
 
     def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:

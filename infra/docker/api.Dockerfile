@@ -10,6 +10,7 @@ RUN useradd --uid 10001 --user-group --create-home imago
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
 COPY alembic.ini ./
+COPY engine/src/imago_engine imago_engine
 COPY services services
 COPY migrations migrations
 COPY api api

@@ -15,6 +15,7 @@ RUN useradd --uid 10001 --user-group --create-home imago \
     && install -d -o imago -g imago /weights /data /home/imago/.cache
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /app
+COPY engine/src/imago_engine imago_engine
 COPY services services
 COPY worker worker
 COPY generators generators

@@ -9,8 +9,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api import examples
+from imago_engine.networks import LayerInfo
 from services import catalog, training_leases
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database
 from services.schema import Base
 from services.storage import ObjectStore, sha256_of_file, training_key
@@ -31,8 +32,8 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
             preprocessing={"size": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "bgr": False},
             labels=tuple(f"class {index}" for index in range(1000)),
             layers=(
-                LayerRecord("bn2", "conv", 1280, (7, 7), None, 32),
-                LayerRecord(examples.LAYER, "output", 1000, None, None, None),
+                LayerInfo("bn2", "conv", 1280, (7, 7), None, 32),
+                LayerInfo(examples.LAYER, "output", 1000, None, None, None),
             ),
         )
         made = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": examples.NETWORK}

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
+from imago_engine.networks import LayerInfo
 from services import access, catalog, leases
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database
 from services.leases import Finished
 from services.schema import Base
@@ -20,9 +21,9 @@ from services.storage import ObjectStore
 NETWORK = "small.random"
 LABELS = tuple(f"class {index}" for index in range(10))
 LAYERS = (
-    LayerRecord("conv_stem", "conv", 8, (16, 16), 3, 2),
-    LayerRecord("blocks.0.1", "block", 300, (8, 8), 19, 4),
-    LayerRecord("classifier", "output", 10, None, None, None),
+    LayerInfo("conv_stem", "conv", 8, (16, 16), 3, 2),
+    LayerInfo("blocks.0.1", "block", 300, (8, 8), 19, 4),
+    LayerInfo("classifier", "output", 10, None, None, None),
 )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from imago_engine.generators import read_description
 from services import catalog, training_leases, trainings, workers
-from services.generator_header import read_description
 from services.settings import Settings
 from services.storage import generator_key, sha256_of_file
 from tests.training_scene import BATCH, ENCODER, TrainingScene

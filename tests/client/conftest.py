@@ -21,9 +21,10 @@ import imago
 from api import create_app
 from api.context import context
 from imago.cli import app
+from imago_engine.networks import LayerInfo
 from infra.local.servers import Servers
 from services import access, catalog, generators, leases
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database
 from services.leases import Claim, Failure, Finished
 from services.schema import Base
@@ -33,8 +34,8 @@ from tests.own_settings import own_settings
 NETWORK = "efficientnet_lite0.imagenet"
 LABELS = ["tench", "goldfish", "great white shark", *(f"class {index}" for index in range(3, 1000))]
 LAYERS = [
-    LayerRecord("blocks.3", "block", 80, (14, 14), 100, 16),
-    LayerRecord("classifier", "output", 1000, None, None, None),
+    LayerInfo("blocks.3", "block", 80, (14, 14), 100, 16),
+    LayerInfo("classifier", "output", 1000, None, None, None),
 ]
 CLIENT = Path(__file__).parents[2] / "client" / "src"
 

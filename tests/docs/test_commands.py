@@ -84,7 +84,7 @@ def reader(stack: Stack, tmp_path: Path) -> Reader:
     environment = {
         "PATH": f"{commands}:{os.environ['PATH']}",
         "HOME": str(tmp_path),
-        "PYTHONPATH": f"{ROOT}:{ROOT / 'client' / 'src'}",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'client' / 'src'}:{ROOT / 'engine' / 'src'}",
         "PYTHONUTF8": "1",
         "IMAGO_CONFIG_DIR": str(tmp_path / "config"),
     }

@@ -127,7 +127,11 @@ def _run(url: str, key: str, folder: Path, *, cases: int, seed: int, phases: str
     command += ["--mode", "all", "--continue-on-failure", "--generation-database", "none"]
     command += ["--suppress-health-check", "all", "--request-timeout", "60", "--max-redirects", "0"]
     command += ["--report", "json", "--report-json-path", str(report), "--warnings", "off"]
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(ROOT)}
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'engine/src'}",
+    }
     done = subprocess.run(command, cwd=folder, env=environment)
     made = _cases(report)
     if done.returncode == 0 and made < cases:

@@ -6,8 +6,9 @@ from typing import Any, get_args
 
 from sqlalchemy import text
 
+from imago_engine.networks import LayerInfo
 from services import catalog, jobs, leases
-from services.catalog import LayerRecord, RegisterNetwork
+from services.catalog import RegisterNetwork
 from services.database import Database
 from services.jobs import JobRequest, JobView, Limits, Submission
 from services.leases import Claim, Failure, Finished
@@ -17,9 +18,9 @@ from tests import oracle
 KINDS: tuple[Kind, ...] = get_args(Kind)
 NETWORK, GENERATOR = "tiny.random", "tiny-generator"
 LAYERS = (
-    LayerRecord("features.0", "conv", 8, (4, 6), 3, 2),
-    LayerRecord("blocks.4", "block", 112, (7, 7), 99, 16),
-    LayerRecord("classifier", "output", 400, None, None, None),
+    LayerInfo("features.0", "conv", 8, (4, 6), 3, 2),
+    LayerInfo("blocks.4", "block", 112, (7, 7), 99, 16),
+    LayerInfo("classifier", "output", 400, None, None, None),
 )
 LABELS = [f"class {index}" for index in range(400)]
 WEIGHTS = "a" * 64

@@ -14,6 +14,8 @@ from sqlalchemy import text
 
 import worker.claimed_batch
 import worker.giving_way
+from imago_engine.networks import NetworkReference
+from imago_engine.techniques import technique_named
 from services import jobs, leases
 from services.settings import Settings
 from services.storage import Kind, ObjectStore
@@ -29,8 +31,7 @@ from worker.runtime import Runtime
 from worker.stopping import StopFlag
 from worker.synthesis.ascent import Item, Picture, synthesize
 from worker.synthesis.generator_file import load_generator
-from worker.synthesis.networks import NetworkReference, load_network
-from worker.synthesis.techniques import parameters
+from worker.synthesis.networks import load_network
 
 STEPS = 12
 ENDLESS = 2000
@@ -131,7 +132,7 @@ def alone(scene: Scene, units: Sequence[int]) -> list[Picture]:
         load_generator(scene.folder / small_world.GENERATOR_FILE),
         "output",
         [Item(unit, 0) for unit in units],
-        parameters("dgn-am", recipe),
+        technique_named("dgn-am").parameters(recipe),
     )
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from imago_engine.networks import LayerInfo
 from services import catalog, jobs, visualizations
-from services.catalog import LayerRecord, Network, RegisterNetwork
+from services.catalog import Network, RegisterNetwork
 from services.database import Database
 from services.errors import Conflict, Invalid
 from services.training_checks import settled
@@ -75,7 +76,7 @@ def test_a_later_inspection_that_finds_the_same_changes_no_name(staged: Database
             "layers": [
                 LAYERS[0],
                 dataclasses.replace(LAYERS[2], kind="linear"),
-                LayerRecord("head", "output", 9, None, None, None),
+                LayerInfo("head", "output", 9, None, None, None),
             ]
         },
         {"preprocessing": {"size": 32, "bgr": True}},
@@ -236,7 +237,7 @@ def test_what_is_stated_of_a_network_is_in_the_names_of_its_pictures(staged: Dat
                 weights_sha256=WEIGHTS,
                 preprocessing={"size": 64},
                 labels=fields.get("labels", []),
-                layers=[LayerRecord("fc", "output", 2, None, None, None)],
+                layers=[LayerInfo("fc", "output", 2, None, None, None)],
             )
         return of(staged, id)
 

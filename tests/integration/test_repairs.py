@@ -266,7 +266,7 @@ def test_what_cannot_be_made_again_is_given_up_with_an_explanation(scene: Scene)
         assert repairer(scene, **lost_weights).repair_some()
     with scene.database.session() as session:
         found = [losses.noted_loss(session, Subject("visualization", digest)) for digest in digests]
-    for loss, word in zip(found, ("small-network.safetensors", "version 1 of the engine"), strict=True):
+    for loss, word in zip(found, ("small-network.safetensors", "version 1 of dgn-am"), strict=True):
         assert loss is not None
         assert loss.given_up
         assert loss.error is not None

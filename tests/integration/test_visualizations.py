@@ -25,9 +25,9 @@ def test_a_search_narrows_from_network_to_unit_and_state(staged: Database) -> No
         layer = visualizations.search(session, network=NETWORK, layer="logits").data
         unit = visualizations.search(session, network=NETWORK, layer="blocks.4", unit=2, state="done").data
     assert len(everything) == 10
-    assert [(found.spec.unit, found.error is not None) for found in failed] == [(0, True)]
-    assert {found.spec.layer for found in layer} == {"classifier"}
-    assert sorted((found.spec.unit, found.spec.seed) for found in unit) == [(2, 0), (2, 1)]
+    assert [(found.objective.unit, found.error is not None) for found in failed] == [(0, True)]
+    assert {found.objective.layer for found in layer} == {"classifier"}
+    assert sorted((found.objective.unit, found.spec.seed) for found in unit) == [(2, 0), (2, 1)]
 
 
 def test_pages_together_are_the_whole(staged: Database) -> None:
@@ -37,7 +37,7 @@ def test_pages_together_are_the_whole(staged: Database) -> None:
     with staged.session() as session:
         while True:
             page = visualizations.search(session, network=NETWORK, cursor=cursor, limit=7)
-            found += [(seen.spec.layer, seen.spec.unit, seen.digest) for seen in page.data]
+            found += [(seen.objective.layer, seen.objective.unit, seen.digest) for seen in page.data]
             if (cursor := page.next_cursor) is None:
                 break
     assert len(found) == 30
@@ -66,7 +66,7 @@ def test_the_best_picture_excites_the_centre_most(staged: Database) -> None:
     with staged.session() as session:
         found = visualizations.best(session, NETWORK, "features.0", 1)
     assert found is not None
-    assert found.spec.position == (0, 0)
+    assert found.objective.position == (0, 0)
     submit(staged, request(targets=centre, seeds=[0, 1, 2]))
     claimed = claim(staged)
     finish(staged, claimed)

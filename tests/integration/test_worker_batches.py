@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.networks import NetworkReference
+from imago_engine.techniques import technique_named
 from services import catalog, jobs, leases, workers
 from services.catalog import RegisterNetwork
 from services.database import Database
@@ -41,8 +43,7 @@ from worker.runtime import Runtime
 from worker.stopping import StopFlag
 from worker.synthesis.ascent import Item, Picture, synthesize
 from worker.synthesis.generator_file import load_generator
-from worker.synthesis.networks import NetworkReference, load_network
-from worker.synthesis.techniques import parameters
+from worker.synthesis.networks import load_network
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_what_is_stored_is_what_the_engine_made(scene: Scene) -> None:
         load_generator(scene.folder / small_world.GENERATOR_FILE),
         "output",
         [Item(unit=3, seed=0)],
-        parameters("dgn-am", recipe),
+        technique_named("dgn-am").parameters(recipe),
     )
     row = rows(scene, job_id)[3]
     assert row["activation"] == alone.activation

@@ -7,11 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from imago_engine.generators import GeneratorInfo
 from worker.importing.bounds_file import read_bounds
 from worker.importing.caffe import read_caffemodel
 from worker.importing.errors import GeneratorImportError
 from worker.importing.state_dicts import plain_names, read_safetensors, read_torch
-from worker.synthesis.generators import CAFFE_MEAN_BGR, Generator, GeneratorInfo, build_network
+from worker.synthesis.generators import CAFFE_MEAN_BGR, Generator, build_network
 
 ENCODER = "caffenet"
 """The encoder of every released DeePSiM generator:

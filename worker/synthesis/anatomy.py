@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from imago_engine.networks import OUTPUT_ALIASES
 from worker.synthesis.callers_modes import own_modes
 from worker.synthesis.consistency import Flaw, find_flaw
 from worker.synthesis.field_tracking import FieldTracker
@@ -23,9 +24,6 @@ from worker.synthesis.output_layer import SQUASHES, Lineage, find_output
 from worker.synthesis.receptive_field import ReceptiveField
 from worker.synthesis.returned_scores import Scores, describe, find_scores
 from worker.synthesis.sources.contract import NetworkError
-
-ALIASES = ("output", "logits")
-"""What the layer of the logits is called in every network."""
 
 
 @dataclass(frozen=True)
@@ -210,4 +208,8 @@ class _Look:
 
 
 def _named(layer: TracedLayer, output: str | None) -> TracedLayer:
-    return replace(layer, name=f".{layer.name}") if layer.name in ALIASES and layer.name != output else layer
+    return (
+        replace(layer, name=f".{layer.name}")
+        if layer.name in OUTPUT_ALIASES and layer.name != output
+        else layer
+    )

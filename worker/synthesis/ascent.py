@@ -25,6 +25,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imago_engine.techniques import BaseParameters, RecipeError
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.anatomy import TracedLayer, anatomy
 from worker.synthesis.callers_modes import own_modes
 from worker.synthesis.code_spaces import code_space
@@ -40,7 +42,6 @@ from worker.synthesis.predicting import Predicting
 from worker.synthesis.receptive_field import Box
 from worker.synthesis.seeding import seeded
 from worker.synthesis.starts import Ranking, starting_points
-from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import Prefix
 from worker.synthesis.views import Views
 
@@ -70,7 +71,7 @@ def synthesize(
     generator: Generator,
     layer: str,
     items: Sequence[Item],
-    parameters: DgnAm,
+    parameters: BaseParameters,
     *,
     on_step: Callable[[int], None] | None = None,
     on_pause: Callable[[], None] | None = None,
@@ -90,6 +91,8 @@ def synthesize(
     if device is not None:
         network.module.to(device)
         generator.to(device)
+    if not isinstance(parameters, DgnAm):
+        raise RecipeError(f"technique: is dgn-am here; got parameters of {type(parameters).__name__}")
     if not items:
         return []
     size = group_size or GROUP_SIZES.get(network.device.type, 4)

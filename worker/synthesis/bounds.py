@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from imago_engine.techniques.dgn_am import BoundsMode
 from worker.synthesis.generators import Generator
-from worker.synthesis.techniques import BoundsMode
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from imago_engine.techniques import RecipeError
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.bounds import Bounds
 from worker.synthesis.code_prior import CodePrior
 from worker.synthesis.generators import Generator
-from worker.synthesis.techniques import DgnAm, RecipeError
 
 
 class CodeSpace(Protocol):

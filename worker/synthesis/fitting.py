@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imago_engine.techniques.dgn_am import FitMode
 from worker.synthesis.receptive_field import Box
-from worker.synthesis.techniques import FitMode
 
 
 class FitError(ValueError):

@@ -14,21 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from imago_engine.generators import KEY, VERSION, GeneratorFileError, GeneratorInfo, read_description
 from worker.synthesis.callers_modes import loading_modes
-from worker.synthesis.generators import ARCHITECTURES, Generator, GeneratorInfo, build_network
+from worker.synthesis.generators import ARCHITECTURES, Generator, build_network
 
-KEY, VERSION = "imago-generator", 1
 STATISTICS = ("code_mean", "code_std", "code_lower")
 PRIOR = ("code_axes", "code_prototypes")
 COUNTER = ".num_batches_tracked"  # batch norm's step counter: of no use to a frozen network
-
-
-class GeneratorFileError(ValueError):
-    """A file is not a generator of ours; the message says what was expected and what was found."""
 
 
 def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = torch.float16) -> None:
@@ -59,28 +55,9 @@ def _storable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def read_info(path: str | Path) -> GeneratorInfo:
-    """The description of a generator file, without reading its weights."""
+    """The description of a generator file, without reading its weights. Raises `GeneratorFileError`."""
     try:
-        with safe_open(path, "pt") as handle:
-            metadata = handle.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise GeneratorFileError(f"{path} is not a readable safetensors file: {error}") from error
-    return _parse_info(path, metadata)
-
-
-def _parse_info(path: str | Path, metadata: dict[str, str]) -> GeneratorInfo:
-    if KEY not in metadata:
-        raise GeneratorFileError(
-            f"{path}: expected the metadata key {KEY!r} of a generator file, got {sorted(metadata)}"
-        )
-    try:
-        description = json.loads(metadata[KEY])
-        if description["version"] != VERSION:
-            raise GeneratorFileError(
-                f"{path}: expected a generator file of version {VERSION}, got {description['version']}"
-            )
-        fields: dict[str, Any] = description["info"]
-        info = GeneratorInfo(**{**fields, "code_shape": tuple(int(n) for n in fields["code_shape"])})
+        info = GeneratorInfo.of(read_description(Path(path)))
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, GeneratorFileError):
             raise

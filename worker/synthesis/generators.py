@@ -2,47 +2,22 @@
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from imago_engine.generators import GeneratorInfo, Pixels
 from worker.synthesis.code_prior import CodePrior
 from worker.synthesis.compact import CompactNetwork
 from worker.synthesis.deepsim import DeepsimPool5, DeepsimVector
 
-Pixels = Literal["rgb_unit_tanh", "bgr_mean"]
 CAFFE_MEAN_BGR = (104.0, 117.0, 123.0)
 STANDARD_FLOOR = 0.05
 """Added to a code neuron's σ before dividing by it: neurons that hardly ever fire must not dominate a
 standardised code.
 """
-
-
-@dataclass(frozen=True)
-class GeneratorInfo:
-    """What a generator is, apart from its weights.
-
-    `pixels` says what the network puts out: "rgb_unit_tanh" is RGB in [−1, 1]; "bgr_mean" is BGR in [0, 255]
-    minus the Caffe mean. `encoder`, `encoder_layer` and `encoder_sha256` name the network and layer whose
-    codes it inverts. `recommended` holds recipe parameters that suit it; `training` is free text and figures
-    about how it was made. `prior` counts what the file knows of real codes, {"directions", "prototypes"}, and
-    is empty where it knows nothing; `save_generator` writes it.
-    """
-
-    architecture: str
-    arguments: dict[str, Any]
-    code_shape: tuple[int, ...]
-    image_size: int
-    pixels: Pixels
-    encoder: str
-    encoder_layer: str
-    encoder_sha256: str
-    recommended: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    prior: dict[str, int] = field(default_factory=dict)
 
 
 ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], Pixels]] = {

@@ -1,9 +1,9 @@
 """What a network consists of: its layers as people address them."""
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 
-from worker.synthesis.anatomy import ALIASES, Anatomy, TracedLayer, anatomy
+from imago_engine.networks import OUTPUT_ALIASES, LayerInfo
+from worker.synthesis.anatomy import Anatomy, TracedLayer, anatomy
 from worker.synthesis.networks import Network, NetworkError
 from worker.synthesis.truncation import LayerError
 
@@ -11,27 +11,8 @@ INSPECTION_VERSION = 3
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """
-OUTPUT_ALIASES = ALIASES
 CANDIDATES = 5
 """Layers named in an answer at most."""
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """A layer whose units can be asked for.
-
-    `kind` is conv, linear, norm, activation, pool, block (a module of several), other, or output (the
-    logits; at most one layer is). `units` counts neurons or channels; `spatial` is (H, W), the places of each
-    channel, or None for a vector. `receptive_field` and `stride` are in pixels of the network's input, None
-    where a unit sees all of it or where what it sees is not known.
-    """
-
-    name: str
-    kind: str
-    units: int
-    spatial: tuple[int, int] | None
-    receptive_field: int | None
-    stride: int | None
 
 
 def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo, ...]:

@@ -7,23 +7,16 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from imago_engine.networks import NetworkReference
 from worker.synthesis.callers_modes import loading_modes
 from worker.synthesis.network_runs import first_tensor
-from worker.synthesis.sources import source_named
-from worker.synthesis.sources.contract import (
-    NetworkError,
-    NetworkReference,
-    Preprocessing,
-    Stated,
-    UnknownNetwork,
-)
+from worker.synthesis.sources import reference_by_id, source_named
+from worker.synthesis.sources.contract import NetworkError, Preprocessing, UnknownNetwork
 
 __all__ = [
     "Network",
     "NetworkError",
-    "NetworkReference",
     "Preprocessing",
-    "Stated",
     "UnknownNetwork",
     "load_network",
 ]
@@ -56,16 +49,18 @@ class Network:
 
 @loading_modes()
 def load_network(
-    reference: NetworkReference,
+    reference: NetworkReference | str,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
     channels_last: bool = True,
 ) -> Network:
-    """Load a network in eval mode, without gradients of its weights.
+    """Load a network, named by its id or by more, in eval mode and without gradients of its weights.
 
     With a lower `dtype` the convolutions and linear layers run in it; batch norm keeps float32 statistics.
-    Raises `NetworkError` when the weights cannot be had or do not fit.
+    Raises `NetworkError` when the weights cannot be had or do not fit, `UnknownNetwork` for an unknown id.
     """
+    if isinstance(reference, str):
+        reference = reference_by_id(reference)
     try:
         loaded = source_named(reference.source).load(reference)
     except NetworkError as error:

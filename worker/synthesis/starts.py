@@ -8,6 +8,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from imago_engine.techniques import RecipeError
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.anatomy import TracedLayer
 from worker.synthesis.code_spaces import CodeSpace
 from worker.synthesis.fitting import Fit
@@ -17,7 +19,6 @@ from worker.synthesis.metrics import from_bytes, to_bytes
 from worker.synthesis.networks import Network
 from worker.synthesis.objectives import Position, UnitObjective
 from worker.synthesis.pictures import Item
-from worker.synthesis.techniques import DgnAm, RecipeError
 from worker.synthesis.truncation import Prefix
 
 FACETS = 16

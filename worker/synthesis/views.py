@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.fitting import shifted
-from worker.synthesis.techniques import DgnAm
 
 
 class Views:

@@ -4,40 +4,31 @@ import argparse
 import datetime
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
+from imago_engine.trainings import (
+    CORRUPT_SHARE,
+    DEFAULT_CODE,
+    DEFAULT_ENCODER,
+    DEFAULT_PRESET,
+    HELD_OUT,
+    MINIMUM,
+    PRESETS,
+    EncoderRequest,
+    Preset,
+    TrainingChoices,
+    TrainingSettings,
+)
+from imago_engine.validation import problems
 from worker.training.placement import DEVICES, PRECISIONS
-from worker.training.preparation import Limits
-from worker.training.recipes import PRESETS, OptionsError, Recipe, RecipeOptions
+from worker.training.recipes import OptionsError, Recipe, read_options
 from worker.training.sources import SourceLimits
 
-DERIVED = {"widths", "depths", "finish", "subpixel", "noise"}  # follow from the size of the pictures
-HELP = {
-    "batch": "pictures of a step, over all processes",
-    "seed": "of weights, order and augmentation",
-    "learning_rate": "at its highest",
-    "feature_size": "pixels that the discriminator sees",
-    "layout_weight": "of the error of 8×8 averages",
-    "feature_weight": "of the error of features",
-    "code_weight": "of the error of the feature network's code",
-    "texture_weight": "of the distance of the local strength of edges",
-    "head_start": "pictures during which the discriminator learns alone; of use with --warm-start",
-    "width": "factor on the channels of the generator's stages: smaller is faster, larger may learn more",
-    "average_decay": "of the averaged weights, a step",
-    "pixel_weight": "of Σ(error)²/2N of BGR in [0, 255]",
-    "adversarial_weight": "of both adversaries' cross entropy",
-    "weight_decay": "added to the gradients",
-    "halve_at": "steps at which the learning rate is halved",
-    "comparator": "id of the network whose features are compared; default: the encoder's",
-    "comparator_layer": "its layer; default: the last one whose channels have places",
-}
-DEFAULT_ENCODER = "efficientnet_lite0.imagenet"
-DEFAULT_CODE = ("bn2", 2)
-"""Layer and grid that measured best with it: its last map, averaged to 2×2 places."""
 Act = Callable[[argparse.Namespace, list[str]], int]
 
 
@@ -94,8 +85,8 @@ def build_parser(acts: Mapping[str, Act]) -> argparse.ArgumentParser:
 
 
 def _add_train(sub: argparse.ArgumentParser) -> None:
-    def by_preset(value: Callable[[type[Recipe]], object]) -> str:
-        return "default: " + ", ".join(f"{value(recipe)} (preset {name})" for name, recipe in PRESETS.items())
+    def by_preset(value: Callable[[Preset], object]) -> str:
+        return "default: " + ", ".join(f"{value(preset)} (preset {name})" for name, preset in PRESETS.items())
 
     _add_sources(sub)
     # Nothing is the default of what is required, and its help should not say None.
@@ -106,31 +97,33 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="folder of this training, new or prepared",
     )
-    sub.add_argument("--preset", choices=PRESETS, default="default", help="the recipe")
+    sub.add_argument("--preset", choices=PRESETS, default=DEFAULT_PRESET, help="the recipe")
     sub.add_argument(
         "--encoder-size",
         type=int,
         default=argparse.SUPPRESS,
-        help="pixels at which pictures are encoded; "
-        + by_preset(lambda recipe: recipe.encoder_size or "the encoder's own"),
+        help=_described(EncoderRequest, "input_size")
+        + "; "
+        + by_preset(lambda preset: preset.encoder_size or "the encoder's own"),
     )
     sub.add_argument(
         "--image-size",
         type=int,
         default=argparse.SUPPRESS,
-        help="pixels of the generator's pictures: "
+        help=_described(TrainingChoices, "image_size")
+        + ": "
         + ", ".join(
-            f"{' or '.join(map(str, sorted(recipe.image_sizes)))} (preset {name})"
-            for name, recipe in PRESETS.items()
+            f"{' or '.join(map(str, preset.image_sizes))} (preset {name})" for name, preset in PRESETS.items()
         )
         + "; "
-        + by_preset(lambda recipe: recipe.image_sizes[0]),
+        + by_preset(lambda preset: preset.image_size),
     )
     sub.add_argument(
         "--pictures",
         type=int,
         default=argparse.SUPPRESS,
-        help="pictures to see in all, repeats included; " + by_preset(lambda recipe: f"{recipe.pictures:,}"),
+        help=f"{_described(TrainingChoices, 'pictures')}; "
+        + by_preset(lambda preset: f"{preset.pictures:,}"),
     )
     _add_pace(sub)
     _add_placement(sub, "default: float32")
@@ -140,24 +133,22 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="start from this generator file instead of from random weights",
     )
-    sub.add_argument("--held-out", type=int, default=Limits.held_out, help="pictures kept from training")
-    sub.add_argument(
-        "--minimum", type=int, default=Limits.minimum, help="fewer pictures than this are an error"
-    )
-    sub.add_argument(
-        "--corrupt-share",
-        type=float,
-        default=Limits.corrupt_share,
-        help="more corrupt pictures than this are an error",
-    )
-    for name, by_recipe in _recipe_options().items():
-        defaults = ", ".join(f"{_shown(option)} (preset {preset})" for preset, option in by_recipe.items())
-        kind = next(iter(by_recipe.values())).type
+    for name, kind, default in (
+        ("held_out", int, HELD_OUT), ("minimum", int, MINIMUM), ("corrupt_share", float, CORRUPT_SHARE),
+    ):  # fmt: skip
+        help = _described(TrainingChoices, name)
+        sub.add_argument(_option(name), type=kind, default=default, help=help)
+    for name, by_preset_name in _preset_options().items():
+        field = next(iter(by_preset_name.values()))
+        described = TrainingChoices if name in TrainingChoices.model_fields else field
+        defaults = ", ".join(
+            f"{_shown(option.default)} (preset {preset})" for preset, option in by_preset_name.items()
+        )
         sub.add_argument(
-            f"--{name.replace('_', '-')}",
+            _option(name),
             default=argparse.SUPPRESS,
-            **({"type": int, "nargs": "+"} if get_args(kind) else {"type": kind}),
-            help=HELP[name] + ("" if "default: " in HELP[name] else f"; default: {defaults}"),
+            **_argument_type(field),
+            help=_described(described, name) + ("" if field.default is None else f"; default: {defaults}"),
         )
 
 
@@ -190,18 +181,18 @@ def _add_sources(sub: argparse.ArgumentParser) -> None:
         help="a compressed archive that unpacks to more is an error",
     )
     sub.add_argument("--encoder", default=DEFAULT_ENCODER, help="id of the network whose codes are inverted")
-    layer, grid = DEFAULT_CODE
+    usual = EncoderRequest.model_fields["layer"].default
+    best = f"{DEFAULT_CODE['layer']} with --encoder-grid {DEFAULT_CODE['grid']}"
     sub.add_argument(
         "--encoder-layer",
         default=argparse.SUPPRESS,
-        help=f"its layer, by dotted name; default: {layer} with --encoder-grid {grid}, global_pool of others",
+        help=f"its layer, by dotted name; default: {best}, {usual} of others",
     )
     sub.add_argument(
         "--encoder-grid",
         type=int,
         default=argparse.SUPPRESS,
-        help="average the layer's map to so many places each way, so that a code also says where; "
-        "default with --encoder-layer: take it as it is",
+        help=_described(EncoderRequest, "grid"),
     )
 
 
@@ -212,10 +203,10 @@ def _add_pace(sub: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="end by then at the latest (ISO 8601 time, UTC): the schedule adapts",
     )
-    sub.add_argument("--checkpoint-every", type=float, default=300, help="seconds")
-    sub.add_argument(
-        "--sample-every", type=float, default=300, help="seconds between grids with held-out metrics"
-    )
+    for name in ("checkpoint", "sample"):
+        field = TrainingChoices.model_fields[f"{name}_seconds"]
+        help = f"seconds; {_described(TrainingChoices, f'{name}_seconds')}"
+        sub.add_argument(f"--{name}-every", type=float, default=field.default, help=help)
     sub.add_argument("--log-every", type=float, default=20, help="seconds")
 
 
@@ -241,36 +232,62 @@ def _deadline(text: str) -> float:
     return (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
 
 
-def _recipe_options() -> dict[str, dict[str, "Field[Any]"]]:
-    """By the name of the option, then of the preset."""
-    found: dict[str, dict[str, Field[Any]]] = {}
-    for preset, recipe in PRESETS.items():
-        for option in fields(recipe.Options):
-            if option.name not in DERIVED:
-                found.setdefault(option.name, {})[preset] = option
+def _preset_options() -> dict[str, dict[str, FieldInfo]]:
+    """What presets settle, by the name of the option, then of the preset."""
+    found: dict[str, dict[str, FieldInfo]] = {}
+    for id, preset in PRESETS.items():
+        for name, field in preset.settings.model_fields.items():
+            found.setdefault(name, {})[id] = field
     return found
 
 
-def _shown(option: "Field[Any]") -> str:
-    assert option.default is not MISSING
-    return " ".join(map(str, option.default)) if isinstance(option.default, tuple) else f"{option.default}"
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
-def chosen_code(arguments: argparse.Namespace) -> tuple[str, int | None]:
-    """Layer and grid of the codes: those that were given, or those that measured best."""
-    layer, grid = DEFAULT_CODE if arguments.encoder == DEFAULT_ENCODER else ("global_pool", None)
-    if hasattr(arguments, "encoder_layer"):
-        layer, grid = arguments.encoder_layer, None
-    return layer, getattr(arguments, "encoder_grid", grid)
+def _described(model: type[BaseModel] | FieldInfo, name: str) -> str:
+    """A field's description as help has it: null of JSON is what is not given."""
+    field = model if isinstance(model, FieldInfo) else model.model_fields[name]
+    text = (field.description or "").replace("; null for ", "; default: ").replace("%", "%%")
+    return text[:1].lower() + text[1:]
 
 
-def chosen_options(recipe: type[Recipe], arguments: argparse.Namespace) -> RecipeOptions:
+def _argument_type(field: FieldInfo) -> dict[str, Any]:
+    kind: Any = field.annotation
+    if isinstance(field.default, list):
+        return {"type": int, "nargs": "+"}
+    return {"type": next((option for option in get_args(kind) if option is not type(None)), kind)}
+
+
+def _shown(default: Any) -> str:
+    return " ".join(map(str, default)) if isinstance(default, list) else f"{default}"
+
+
+def chosen_encoder(arguments: argparse.Namespace) -> EncoderRequest:
+    """Network, layer, grid and size of the codes: those that were given, or those that measured best. Raises
+    OptionsError.
+    """
+    names = {
+        "network": "encoder",
+        "layer": "encoder_layer",
+        "input_size": "encoder_size",
+        "grid": "encoder_grid",
+    }
+    given = {field: getattr(arguments, name) for field, name in names.items() if hasattr(arguments, name)}
+    try:
+        return EncoderRequest.model_validate(given)
+    except ValidationError as error:
+        (field, *_), message = next(problems(error))
+        raise OptionsError(f"{_option(names[str(field)])}: {message}") from error
+
+
+def chosen_options(recipe: type[Recipe], arguments: argparse.Namespace) -> TrainingSettings:
     """The recipe's options with those that were given. Raises OptionsError for one that it does not take."""
-    given = {name: value for name, value in vars(arguments).items() if name in _recipe_options()}
-    own = [option.name for option in fields(recipe.Options) if option.name not in DERIVED]
-    for name in given.keys() - set(own):
-        raise OptionsError(
-            f"--{name.replace('_', '-')} is no option of preset {arguments.preset}; it takes "
-            + ", ".join(f"--{other.replace('_', '-')}" for other in own)
-        )
-    return recipe.Options.from_facts(given)
+    given = {name: value for name, value in vars(arguments).items() if name in _preset_options()}
+    own = recipe.preset.settings.model_fields
+    for name in given.keys() - own.keys():
+        taken = ", ".join(map(_option, own))
+        raise OptionsError(f"{_option(name)} is no option of preset {arguments.preset}; it takes {taken}")
+    choices = {name: value for name, value in vars(arguments).items() if name in TrainingChoices.model_fields}
+    read_options(TrainingChoices, choices)
+    return read_options(recipe.Options, given)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from imago_engine.generators import GeneratorInfo
 from worker.synthesis.generator_file import file_sha256
-from worker.synthesis.generators import GeneratorInfo
 from worker.training.journal import LOG
 
 BEGIN = "<!-- facts of the training, written by `export`: changes between these lines are lost -->"
@@ -111,7 +111,9 @@ def facts_of(generator_file: Path, info: GeneratorInfo, record: TrainingRecord) 
         parts += [
             "Losses at the end: " + ", ".join(f"{name} {value:.4g}" for name, value in last.items()) + ".\n"
         ]
-    settings = ", ".join(f"{name} {value}" for name, value in record.options.items() if value != "")
+    settings = ", ".join(
+        f"{name} {value}" for name, value in record.options.items() if value not in ("", None)
+    )
     parts += ["## Settings\n", settings + "\n"]
     return "\n".join(parts)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from worker.synthesis.generator_file import GeneratorFileError, file_sha256
+from imago_engine.generators import GeneratorFileError
+from worker.synthesis.generator_file import file_sha256
 from worker.synthesis.networks import NetworkError
 from worker.synthesis.truncation import LayerError
-from worker.training.arguments import build_parser, chosen_code, chosen_options
+from worker.training.arguments import build_parser, chosen_encoder, chosen_options
 from worker.training.bounds import StatisticsOfCodes
 from worker.training.checkpoint import CheckpointError, read_facts
 from worker.training.export import write_generator
@@ -34,7 +35,7 @@ from worker.training.preparation import (
     load_prepared,
     prepare,
 )
-from worker.training.recipes import OptionsError, Recipe, preset_named
+from worker.training.recipes import OptionsError, Recipe, preset_named, read_options
 from worker.training.run import Diverged, Pace, Run
 from worker.training.schedule import Schedule
 from worker.training.sources import RawPicture, SourceError, SourceLimits, open_source
@@ -99,7 +100,7 @@ def train(options: argparse.Namespace, arguments: list[str]) -> int:
         world.wait()
         prepared = load_prepared(run / PREPARED)
         chosen = recipe.completed(chosen, prepared.index)
-        pictures = getattr(options, "pictures", recipe.pictures)
+        pictures = getattr(options, "pictures", recipe.preset.pictures)
         (now,) = world.agree([time.time()])
         schedule = Schedule(pictures, started=now, deadline=getattr(options, "until", None))
         training = new_training(prepared, recipe, chosen, schedule, placement, world)
@@ -116,20 +117,20 @@ def train(options: argparse.Namespace, arguments: list[str]) -> int:
 def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Placement) -> None:
     """Write the run's prepared folder, or see that the one that is there is what was asked for."""
     folder: Path = options.run / PREPARED
-    image_size = getattr(options, "image_size", recipe.image_sizes[0])
-    if image_size not in recipe.image_sizes:
+    image_size = getattr(options, "image_size", recipe.preset.image_size)
+    if image_size not in recipe.preset.image_sizes:
         raise OptionsError(
             f"--image-size {image_size}: preset {options.preset} makes pictures of "
-            f"{' or '.join(map(str, sorted(recipe.image_sizes)))} pixels"
+            f"{' or '.join(map(str, recipe.preset.image_sizes))} pixels"
         )
-    encoder_size = getattr(options, "encoder_size", recipe.encoder_size)
+    encoder_size = getattr(options, "encoder_size", recipe.preset.encoder_size)
     if (folder / "index.json").exists():
         _check_prepared(options, load_prepared(folder).index, image_size, encoder_size)
         return
     left_out = LeftOut()
     pictures = _pictures(options, left_out)
-    layer, grid = chosen_code(options)
-    encoder = load_encoder(options.encoder, layer, encoder_size, placement.device, grid)
+    chosen = chosen_encoder(options)
+    encoder = load_encoder(chosen.network, chosen.layer, encoder_size, placement.device, chosen.grid)
     started = time.monotonic()
 
     def on_progress(rows: int) -> None:
@@ -152,11 +153,11 @@ def _prepare(options: argparse.Namespace, recipe: type[Recipe], placement: Place
 def _check_prepared(
     options: argparse.Namespace, index: PreparedIndex, image_size: int, encoder_size: int | None
 ) -> None:
-    layer, grid = chosen_code(options)
+    chosen = chosen_encoder(options)
     asked = {
-        "encoder": options.encoder,
-        "encoder_layer": layer,
-        "encoder_grid": grid,
+        "encoder": chosen.network,
+        "encoder_layer": chosen.layer,
+        "encoder_grid": chosen.grid,
         "image_size": image_size,
         "encoder_input_size": encoder_size or index.encoder_input_size,
     }
@@ -178,7 +179,7 @@ def resume(options: argparse.Namespace, arguments: list[str]) -> int:
         training = new_training(
             load_prepared(run / PREPARED),
             recipe,
-            recipe.Options.from_facts(facts["options"]),
+            read_options(recipe.Options, facts["options"]),
             schedule,
             placement,
             world,
@@ -228,8 +229,8 @@ def export(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def bounds(options: argparse.Namespace, arguments: list[str]) -> int:
     device = place(options.device).device
-    layer, grid = chosen_code(options)
-    encoder = load_encoder(options.encoder, layer, options.encoder_size, device, grid)
+    chosen = chosen_encoder(options)
+    encoder = load_encoder(chosen.network, chosen.layer, chosen.input_size, device, chosen.grid)
     gathered = StatisticsOfCodes(encoder.code_shape)
     left_out = LeftOut()
     for codes in encoded_batches(_pictures(options, left_out), encoder, left_out):

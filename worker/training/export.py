@@ -5,21 +5,22 @@ description.
 import copy
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from imago_engine.generators import GeneratorInfo
 from worker.synthesis.generator_file import save_generator
-from worker.synthesis.generators import ARCHITECTURES, Generator, GeneratorInfo, build_network
+from worker.synthesis.generators import ARCHITECTURES, Generator, build_network
 from worker.training.bounds import statistics_of
 from worker.training.card import TrainingRecord, read_log, write_card
 from worker.training.checkpoint import CheckpointError, read_checkpoint, without_prefix
 from worker.training.folder import CHECKPOINT, PREPARED, SETTINGS
 from worker.training.preparation import load_prepared
 from worker.training.prior import measured_prior
-from worker.training.recipes import preset_named
+from worker.training.recipes import preset_named, read_options
 
 
 def exported_generator(run_folder: Path, recommended: dict[str, Any] | None = None) -> Generator:
@@ -66,7 +67,7 @@ class _Exported:
         prepared = load_prepared(run_folder / PREPARED)
         index, preset = prepared.index, facts.get("preset", "default")
         recipe = preset_named(preset)
-        options = recipe.Options.from_facts(facts["options"])
+        options = read_options(recipe.Options, facts["options"])
         architecture, arguments = recipe.architecture(options, index.code_shape)
         network = build_network(architecture, arguments)
         try:
@@ -114,4 +115,4 @@ class _Exported:
             prior.axes,
             prior.prototypes,
         )
-        return cls(generator, asdict(options), index.corrupt)
+        return cls(generator, options.model_dump(), index.corrupt)

@@ -2,13 +2,14 @@
 
 import torch
 
-from worker.synthesis.networks import NetworkReference, load_network
+from imago_engine.trainings import TrainingSettings
+from worker.synthesis.networks import load_network
 from worker.training.bounds import statistics_of
 from worker.training.encoding import Encoder
 from worker.training.features import FeatureNetwork
 from worker.training.placement import Placement
 from worker.training.preparation import Prepared
-from worker.training.recipes import Context, Recipe, RecipeOptions
+from worker.training.recipes import Context, Recipe
 from worker.training.schedule import Schedule
 from worker.training.training import Training
 from worker.training.world import ALONE, World
@@ -24,19 +25,19 @@ def load_encoder(
     grid: int | None = None,
 ) -> Encoder:
     """The encoder; `input_size` in pixels, None for the network's own. Raises NetworkError or LayerError."""
-    network = load_network(NetworkReference.parse(network_id), device)
+    network = load_network(network_id, device)
     return Encoder(network, layer, input_size or network.preprocessing.size, grid)
 
 
 def load_feature_network() -> FeatureNetwork:
     """The feature network of discriminator and metrics. It is a fresh copy: folding changes it."""
-    return FeatureNetwork(load_network(NetworkReference.parse(FEATURE_NETWORK)).module)
+    return FeatureNetwork(load_network(FEATURE_NETWORK).module)
 
 
 def new_training(
     prepared: Prepared,
     recipe: type[Recipe],
-    options: RecipeOptions,
+    options: TrainingSettings,
     schedule: Schedule,
     placement: Placement | None = None,
     world: World = ALONE,

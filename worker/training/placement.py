@@ -7,8 +7,9 @@ from typing import Literal, get_args
 
 import torch
 
+from imago_engine.trainings import Precision
+
 DeviceChoice = Literal["auto", "cpu", "cuda"]
-Precision = Literal["float32", "bfloat16"]
 DEVICES, PRECISIONS = get_args(DeviceChoice), get_args(Precision)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from imago_engine.trainings import CORRUPT_SHARE, HELD_OUT, MINIMUM
 from worker.training.array_file import ArrayFile
 from worker.training.decoding import UndecodableError, decode, decoded
 from worker.training.encoding import Encoder
@@ -90,9 +91,9 @@ class Limits:
     corrupt, is an error.
     """
 
-    held_out: int = 512
-    minimum: int = 256
-    corrupt_share: float = 0.05
+    held_out: int = HELD_OUT
+    minimum: int = MINIMUM
+    corrupt_share: float = CORRUPT_SHARE
 
 
 def centre_square(image: Image.Image, size: int) -> np.ndarray:

@@ -23,7 +23,7 @@ from worker.training.checkpoint import (
 )
 from worker.training.feed import Feed, as_pictures
 from worker.training.preparation import Prepared
-from worker.training.recipes import PRESETS, OptionsError, Recipe
+from worker.training.recipes import OptionsError, Recipe
 from worker.training.schedule import Schedule
 
 
@@ -50,7 +50,7 @@ class Training:
 
     @property
     def preset(self) -> str:
-        return next(name for name, recipe in PRESETS.items() if type(self.recipe) is recipe)
+        return self.recipe.preset.id
 
     @property
     def pictures(self) -> int:
@@ -85,7 +85,7 @@ class Training:
             "preset": self.preset,
             "step": self.step_number,
             "seconds": self.seconds,
-            "options": asdict(recipe.options),
+            "options": recipe.options.model_dump(),
             "schedule": asdict(self.schedule),
             "remembered": recipe.remembered(),
             "data": self.prepared.fingerprint,

@@ -3,14 +3,14 @@ import torch
 
 from benchmarks.quality.baselines import PARAMETRISATIONS, Canvas, Parametrisation, climb, drawn_warp, warped
 from worker.synthesis.ascent import Item
-from worker.synthesis.networks import Network, NetworkReference, load_network
+from worker.synthesis.networks import Network, load_network
 
 SIZE = 64
 
 
 @pytest.fixture(scope="module")
 def network() -> Network:
-    return load_network(NetworkReference.parse("efficientnet_lite0.imagenet"))
+    return load_network("efficientnet_lite0.imagenet")
 
 
 def draws(*seeds: int) -> list[torch.Generator]:

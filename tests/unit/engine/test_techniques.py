@@ -49,7 +49,7 @@ def test_a_technique_is_added_by_a_file_alone(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(techniques, "__path__", [*techniques.__path__, str(tmp_path)])
     all_techniques.cache_clear()
     try:
-        assert technique_named("toy").parameters({}).model_dump() == {"grey": 128}
+        assert technique_named("toy").settled({"grey": 5}) == {"steps": 200, "grey": 5}
     finally:
         monkeypatch.undo()
         all_techniques.cache_clear()

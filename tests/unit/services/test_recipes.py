@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imago_engine.techniques.dgn_am import DgnAm
 from services.errors import Invalid
-from services.recipes import TECHNIQUES, DgnAm, resolve
+from services.recipes import check_prior, resolve
 
 
 def test_the_request_goes_before_the_generator_and_that_before_the_technique() -> None:
@@ -61,10 +62,13 @@ def test_an_unknown_technique_is_named() -> None:
         resolve({"technique": "fourier"}, {})
 
 
-def test_every_parameter_of_every_technique_says_what_it_is() -> None:
-    for model in TECHNIQUES.values():
-        schema = model.model_json_schema()
-        assert schema["additionalProperties"] is False
-        for name, described in schema["properties"].items():
-            assert described.get("description"), name
-            assert "default" in described, name
+def test_a_generator_without_a_prior_is_told_what_it_could_do_instead() -> None:
+    recipe = resolve({"parameters": {"space": "whitened", "start": "prototype"}}, {})
+    check_prior(recipe, "mine", has_prior=True)
+    check_prior(resolve({}, {}), "mine", has_prior=False)
+    with pytest.raises(Invalid) as raised:
+        check_prior(recipe, "mine", has_prior=False)
+    assert {error.pointer: error.detail.rpartition("; ")[2] for error in raised.value.errors} == {
+        "/recipe/parameters/space": "expected plain",
+        "/recipe/parameters/start": "expected normal or half-normal",
+    }

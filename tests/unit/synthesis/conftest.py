@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from worker.synthesis.generators import Generator, GeneratorInfo, build_network
-from worker.synthesis.networks import Network, NetworkReference, Preprocessing, load_network
+from imago_engine.generators import GeneratorInfo
+from worker.synthesis.generators import Generator, build_network
+from worker.synthesis.networks import Network, Preprocessing, load_network
 
 PLAIN = Preprocessing(size=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
@@ -19,7 +20,7 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def lite0() -> Network:
-    return load_network(NetworkReference.parse("efficientnet_lite0.imagenet"))
+    return load_network("efficientnet_lite0.imagenet")
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.ascent import PATIENCE, Item, Stop, synthesize
 from worker.synthesis.fitting import FitError
 from worker.synthesis.generators import Generator
 from worker.synthesis.metrics import from_bytes
 from worker.synthesis.networks import Network, Preprocessing
 from worker.synthesis.objectives import ObjectiveError
-from worker.synthesis.techniques import DgnAm
 
 Wrap = Callable[..., Network]
 FREE = DgnAm(steps=5, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal")
@@ -139,7 +139,7 @@ def test_the_picture_kept_is_the_last_one(wrap: Wrap, compact: Generator) -> Non
 
 
 def test_a_units_picture_is_the_same_alone_or_among_63_others(lite0: Network, compact: Generator) -> None:
-    recipe = replace(LITE0, input_size=48)
+    recipe = LITE0.changed(input_size=48)
     items = [Item(unit=(13 * n) % 1000, seed=n) for n in range(64)]
     together = synthesize(lite0, compact, "output", items, recipe)
     for n in (0, 31, 63):
@@ -153,7 +153,7 @@ def test_neighbours_leave_no_trace_in_a_long_climb_with_jitter_and_places(
     lite0: Network, compact: Generator
 ) -> None:
     # So large steps that a difference in the last bit would be a different picture at the end.
-    recipe = replace(LITE0, steps=15, learning_rate=0.3, jitter=3, input_size=32, momentum=0.5)
+    recipe = LITE0.changed(steps=15, learning_rate=0.3, jitter=3, input_size=32, momentum=0.5)
     items = [Item(unit=n, seed=n, position=(n % 4, (n * 3) % 4)) for n in range(7)]
     together = synthesize(lite0, compact, "blocks.2.0", items, recipe)
     (alone,) = synthesize(lite0, compact, "blocks.2.0", [items[5]], recipe)
@@ -161,7 +161,7 @@ def test_neighbours_leave_no_trace_in_a_long_climb_with_jitter_and_places(
 
 
 def test_activations_rise(lite0: Network, compact: Generator) -> None:
-    recipe = replace(LITE0, steps=10, learning_rate=0.05)
+    recipe = LITE0.changed(steps=10, learning_rate=0.05)
     pictures = synthesize(
         lite0, compact, "output", [Item(unit, seed=1) for unit in (1, 99, 301, 950)], recipe
     )
@@ -227,7 +227,7 @@ def test_a_relu_unit_that_is_off_is_reached_through_its_input(
     assert bias is not None
     bias.data.fill_(-7.0)
     module = nn.Sequential(Reader(), conv, nn.ReLU(inplace))
-    (picture,) = synthesize(wrap(module), canvas, "2", [Item(0, seed=0)], replace(FREE, learning_rate=3.0))
+    (picture,) = synthesize(wrap(module), canvas, "2", [Item(0, seed=0)], FREE.changed(learning_rate=3.0))
     assert picture.trace[0] == 0
     assert picture.status == "done"
     assert picture.activation > 0  # of the layer as asked for: after the ReLU
@@ -260,7 +260,7 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_counted(wrap: Wrap, can
 
 
 def test_codes_end_within_their_bounds(lite0: Network, compact: Generator) -> None:
-    recipe = replace(LITE0, learning_rate=5.0, decay=1.0, bounds_k=1.5)
+    recipe = LITE0.changed(learning_rate=5.0, decay=1.0, bounds_k=1.5)
     (picture,) = synthesize(lite0, compact, "output", [Item(7, 0)], recipe)
     assert picture.code.min() >= 0
     assert picture.code.max() <= 0.4 + 1.5 * 0.4 + 1e-6
@@ -269,14 +269,14 @@ def test_codes_end_within_their_bounds(lite0: Network, compact: Generator) -> No
 
 def test_a_norm_penalty_keeps_the_code_smaller(wrap: Wrap, canvas: Generator) -> None:
     (plain,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], FREE)
-    (penalised,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], replace(FREE, l2=50.0))
+    (penalised,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], FREE.changed(l2=50.0))
     assert np.linalg.norm(penalised.code) < np.linalg.norm(plain.code)
 
 
 def test_momentum_carries_further(wrap: Wrap, canvas: Generator) -> None:
-    slow = replace(FREE, learning_rate=1e-3)
+    slow = FREE.changed(learning_rate=1e-3)
     (plain,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], slow)
-    (carried,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], replace(slow, momentum=0.9))
+    (carried,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], slow.changed(momentum=0.9))
     assert carried.activation > plain.activation > plain.trace[0]
 
 
@@ -310,7 +310,7 @@ def test_bfloat16_gives_nearly_the_same_activations(wrap: Wrap, compact: Generat
     low_network = replace(network, module=copy.deepcopy(network.module).to(torch.bfloat16))
     low_generator = copy.deepcopy(compact).to(torch.bfloat16)
     items = [Item(unit, seed=unit) for unit in range(4)]
-    recipe = replace(LITE0, input_size=None)
+    recipe = LITE0.changed(input_size=None)
     low = synthesize(low_network, low_generator, "output", items, recipe)
     full = synthesize(network, compact, "output", items, recipe)
     for a, b in zip(low, full, strict=True):
@@ -337,7 +337,7 @@ def test_units_and_positions_that_do_not_exist_are_named(
 
 def test_a_crop_from_a_picture_that_is_too_small_is_an_error(lite0: Network, compact: Generator) -> None:
     with pytest.raises(FitError, match="gives 32 pixels, the input has 64"):
-        synthesize(lite0, compact, "output", [Item(0, 0)], replace(LITE0, fit="crop"))
+        synthesize(lite0, compact, "output", [Item(0, 0)], LITE0.changed(fit="crop"))
 
 
 def test_no_items_are_no_pictures(lite0: Network, compact: Generator) -> None:

@@ -9,20 +9,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from imago_engine.techniques import RecipeError
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.ascent import Item, Stop, synthesize
 from worker.synthesis.code_spaces import code_space
 from worker.synthesis.generators import Generator
 from worker.synthesis.lanes import lanes
 from worker.synthesis.networks import Network
 from worker.synthesis.starts import FACETS, SHARPNESS, SPREAD
-from worker.synthesis.techniques import DgnAm, RecipeError
 from worker.synthesis.views import magnified
 
 Wrap = Callable[..., Network]
 WHITENED = DgnAm(
     steps=6, learning_rate=0.1, decay=1.0, space="whitened", start="prototype", input_size=32, zoom=1.5
 )
-RESTING = replace(WHITENED, steps=1, learning_rate=1e-9, learning_rate_end=1e-9)
+RESTING = WHITENED.changed(steps=1, learning_rate=1e-9, learning_rate_end=1e-9)
 """One step so small that the first code is the last one."""
 
 
@@ -48,7 +49,7 @@ def test_points_and_codes_stand_for_each_other(knowing: Generator) -> None:
 
 
 def test_a_whitened_code_stays_within_the_radius_of_real_ones(wrap: Wrap, knowing: Generator) -> None:
-    recipe = replace(WHITENED, radius=0.5, learning_rate=5.0, learning_rate_end=5.0)
+    recipe = WHITENED.changed(radius=0.5, learning_rate=5.0, learning_rate_end=5.0)
     pictures = synthesize(wrap(Colours()), knowing, "flat", [Item(0, 0), Item(2, 1)], recipe)
     space = code_space(knowing, recipe)
     points = space.point(torch.from_numpy(np.stack([picture.code for picture in pictures])))
@@ -98,7 +99,7 @@ def test_seeds_begin_at_the_weighted_mean_of_the_best_prototypes_or_halfway_to_o
     mean = (weights[:, None] * prior.prototypes[best]).sum(0) / weights.sum()
     for seed, expected in ((0, mean), (3, (mean + prior.prototypes[best[2]]) / 2)):
         seeds = [seed + FACETS * n for n in range(40)]  # what each adds to the mean averages out
-        recipe = replace(RESTING, start="prototypes", radius=10)
+        recipe = RESTING.changed(start="prototypes", radius=10)
         pictures = synthesize(network, knowing, "flat", [Item(1, s) for s in seeds], recipe)
         points = prior.point(torch.from_numpy(np.stack([picture.code for picture in pictures])))
         torch.testing.assert_close(points.mean(0).double(), expected, atol=4 * SPREAD / math.sqrt(40), rtol=0)
@@ -108,7 +109,7 @@ def test_a_unit_that_no_prototype_excites_begins_at_their_plain_mean(wrap: Wrap,
     dark, prior = Colours(), knowing.prior
     nn.init.zeros_(dark.scale)
     assert prior is not None
-    recipe = replace(RESTING, start="prototypes", radius=10)
+    recipe = RESTING.changed(start="prototypes", radius=10)
     (picture,) = synthesize(wrap(dark), knowing, "flat", [Item(0, 0)], recipe)
     point = prior.point(torch.from_numpy(picture.code)[None])[0]
     torch.testing.assert_close(point, prior.prototypes[:FACETS].mean(0), atol=5 * SPREAD, rtol=0)
@@ -117,7 +118,7 @@ def test_a_unit_that_no_prototype_excites_begins_at_their_plain_mean(wrap: Wrap,
 def test_a_plain_ascent_can_begin_at_a_prototype_too(wrap: Wrap, knowing: Generator) -> None:
     plain, whitened = (
         synthesize(
-            wrap(Colours()), knowing, "flat", [Item(1, 0)], replace(RESTING, space=space, bounds="none")
+            wrap(Colours()), knowing, "flat", [Item(1, 0)], RESTING.changed(space=space, bounds="none")
         )
         for space in ("plain", "whitened")
     )
@@ -125,7 +126,7 @@ def test_a_plain_ascent_can_begin_at_a_prototype_too(wrap: Wrap, knowing: Genera
 
 
 def test_a_half_normal_start_becomes_the_nearest_point(wrap: Wrap, knowing: Generator) -> None:
-    recipe = replace(RESTING, start="half-normal", radius=10)
+    recipe = RESTING.changed(start="half-normal", radius=10)
     (picture,) = synthesize(wrap(Colours()), knowing, "flat", [Item(0, 4)], recipe)
     code = torch.randn(24, generator=torch.Generator().manual_seed(4)).abs() * knowing.code_std
     space = code_space(knowing, recipe)
@@ -133,7 +134,7 @@ def test_a_half_normal_start_becomes_the_nearest_point(wrap: Wrap, knowing: Gene
 
 
 def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: Generator) -> None:
-    recipe = replace(WHITENED, start="prototypes", steps=12, learning_rate=0.3, jitter=3, momentum=0.5)
+    recipe = WHITENED.changed(start="prototypes", steps=12, learning_rate=0.3, jitter=3, momentum=0.5)
     items = [Item(unit=n, seed=n, position=(n % 4, 1)) for n in range(7)]
     together = synthesize(lite0, knowing, "blocks.2.0", items, recipe)
     (alone,) = synthesize(lite0, knowing, "blocks.2.0", [items[5]], recipe)
@@ -148,7 +149,7 @@ def test_pictures_do_not_depend_on_the_number_of_threads(lite0: Network, knowing
         pictures = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            recipe = replace(WHITENED, start="prototypes", steps=4)
+            recipe = WHITENED.changed(start="prototypes", steps=4)
             pictures.append(synthesize(lite0, knowing, "output", items, recipe))
             assert torch.get_num_threads() == threads
     finally:
@@ -184,8 +185,8 @@ def test_a_picture_that_is_white_everywhere_comes_back(wrap: Wrap, compact: Gene
     info = replace(compact.info, architecture="bent", code_shape=(1,), image_size=8)
     size = (1,)
     bent = Generator(info, Saturating(), torch.zeros(size), torch.ones(size), torch.full(size, -9.0))
-    recipe = replace(RESTING, steps=30, learning_rate=40.0, learning_rate_end=0.0, input_size=8)
-    recipe = replace(recipe, space="plain", start="normal", bounds="none", zoom=1.0)
+    recipe = RESTING.changed(steps=30, learning_rate=40.0, learning_rate_end=0.0, input_size=8)
+    recipe = recipe.changed(space="plain", start="normal", bounds="none", zoom=1.0)
     (picture,) = synthesize(wrap(Colours()), bent, "flat", [Item(0, 0)], recipe)
     assert picture.status == "done"
     assert abs(picture.code[0]) < 15, "it never came back to where there is a gradient"
@@ -207,7 +208,7 @@ def test_a_generator_without_a_prior_says_what_is_missing(
     wrap: Wrap, compact: Generator, change: dict[str, str], field: str
 ) -> None:
     with pytest.raises(RecipeError, match=f"{field}: .*expected"):
-        synthesize(wrap(Colours()), compact, "flat", [Item(0, 0)], replace(WHITENED, **change))  # type: ignore[arg-type]
+        synthesize(wrap(Colours()), compact, "flat", [Item(0, 0)], WHITENED.changed(**change))
 
 
 def test_a_whitened_climb_that_leads_down_stays_near_where_it_began(wrap: Wrap, knowing: Generator) -> None:
@@ -218,7 +219,7 @@ def test_a_whitened_climb_that_leads_down_stays_near_where_it_began(wrap: Wrap, 
             y = super().forward(x)
             return y - 2 * y.detach()
 
-    recipe = replace(WHITENED, steps=40, learning_rate=0.1, learning_rate_end=0.1, start="normal", zoom=1.0)
+    recipe = WHITENED.changed(steps=40, learning_rate=0.1, learning_rate_end=0.1, start="normal", zoom=1.0)
     space = code_space(knowing, recipe)
     start = torch.randn(space.shape, generator=torch.Generator().manual_seed(0))
     away = []

@@ -16,8 +16,9 @@ import torch
 from huggingface_hub import constants
 from torch import Tensor
 
+from imago_engine.networks import NetworkReference
 from tests.hub_cache import hub_cache
-from worker.synthesis.networks import NetworkError, NetworkReference, load_network
+from worker.synthesis.networks import NetworkError, load_network
 from worker.synthesis.sources import downloads
 
 ID = "mobilenetv3_small_050.lamb_in1k"
@@ -46,7 +47,7 @@ def silent() -> Iterator[str]:
 
 
 def _load() -> torch.nn.Module:
-    return load_network(NetworkReference.parse(ID)).module
+    return load_network(ID).module
 
 
 @pytest.mark.parametrize("how", ["closed", "silent"])

@@ -6,14 +6,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from worker.synthesis.generator_file import (
-    GeneratorFileError,
-    file_sha256,
-    load_generator,
-    read_info,
-    save_generator,
-)
-from worker.synthesis.generators import Generator, GeneratorInfo, build_network
+from imago_engine.generators import GeneratorFileError, GeneratorInfo
+from worker.synthesis.generator_file import file_sha256, load_generator, read_info, save_generator
+from worker.synthesis.generators import Generator, build_network
 
 ARGUMENTS = {"code_size": 20, "widths": (16, 8, 8), "depths": (1, 1, 1)}
 

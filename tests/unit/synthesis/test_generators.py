@@ -4,14 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from imago_engine.generators import GeneratorInfo, Pixels
 from worker.synthesis.compact import CompactNetwork, StyledNoise, StyledResidual, blurred, grown
-from worker.synthesis.generators import (
-    CAFFE_MEAN_BGR,
-    Generator,
-    GeneratorInfo,
-    Pixels,
-    build_network,
-)
+from worker.synthesis.generators import CAFFE_MEAN_BGR, Generator, build_network
 
 VECTOR_LAYERS = ["defc7", "defc6", "defc5"]
 IMAGE_LAYERS = ["Rconv6", "Rconv7", "Rconv8"]

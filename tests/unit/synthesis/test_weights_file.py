@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision import models
 
-from worker.synthesis.networks import NetworkError, NetworkReference, Preprocessing, Stated, load_network
+from imago_engine.networks import NetworkReference, Stated
+from worker.synthesis.networks import NetworkError, Preprocessing, load_network
 from worker.synthesis.sources.tensors import plain_names
 
 ARCHITECTURE = "timm:test_efficientnet"

@@ -14,12 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from worker.synthesis.sources.contract import LoadedNetwork, NetworkReference
+from imago_engine.networks import NetworkReference
+from worker.synthesis.sources.contract import LoadedNetwork
 from worker.synthesis.sources.efficientnet_lite import EfficientNetLite
 from worker.training.encoding import Encoder
 from worker.training.loading import load_encoder, new_training
 from worker.training.placement import Placement
 from worker.training.preparation import Limits, Prepared, load_prepared, prepare
+from worker.training.recipes import read_options
 from worker.training.recipes.projected import ProjectedOptions, ProjectedRecipe
 from worker.training.schedule import Schedule
 from worker.training.sources import RawPicture
@@ -87,7 +89,8 @@ def small_training(prepared: Prepared) -> Callable[..., Training]:
 
     def build(placement: Placement | None = None, **options: Any) -> Training:
         schedule = Schedule(pictures=10_000, warmup=0)
-        return new_training(prepared, ProjectedRecipe, replace(OPTIONS, **options), schedule, placement)
+        chosen = read_options(ProjectedOptions, {**dict(OPTIONS), **options})
+        return new_training(prepared, ProjectedRecipe, chosen, schedule, placement)
 
     return build
 

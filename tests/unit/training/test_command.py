@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from worker.synthesis.generator_file import file_sha256, load_generator
 from worker.training import prior
-from worker.training.arguments import build_parser, chosen_code
+from worker.training.arguments import build_parser, chosen_encoder
 from worker.training.command import main, train
 from worker.training.recipes import projected
 from worker.training.tuning import SETTINGS
@@ -102,7 +102,8 @@ def test_the_code_that_measured_best_is_taken_where_none_is_named(
     given: list[str], code: tuple[str, int | None]
 ) -> None:
     arguments = ["train", "pictures", "--run", "run", *given]
-    assert chosen_code(build_parser(dict.fromkeys(ACTS, train)).parse_args(arguments)) == code
+    encoder = chosen_encoder(build_parser(dict.fromkeys(ACTS, train)).parse_args(arguments))
+    assert (encoder.layer, encoder.grid) == code
 
 
 def test_codes_that_keep_their_layout_are_inverted_place_by_place(folder: Path, tmp_path: Path) -> None:
@@ -172,7 +173,11 @@ def test_a_second_training_does_not_overwrite_the_first(
             "--code-weight is no option of preset deepsim; it takes",
         ),
         (["--preset", "deepsim", "--image-size", "64"], "preset deepsim makes pictures of 256 pixels"),
-        (["--batch", "0"], "--batch 0: expected at least 2"),
+        (["--batch", "0"], "--batch: should be greater than or equal to 2; got 0"),
+        (["--width", "5"], "--width: should be less than or equal to 4; got 5"),
+        (["--held-out", "0"], "--held-out: should be greater than or equal to 8; got 0"),
+        (["--encoder-grid", "65"], "--encoder-grid: should be less than or equal to 64; got 65"),
+        (["--preset", "deepsim", "--halve-at", "0"], "--halve-at[0]: should be greater than or equal to 1"),
         (
             ["--encoder-layer", "global_pool", "--encoder-grid", "2"],
             "--encoder-grid 2: layer 'global_pool' has no places",

@@ -10,19 +10,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from imago_engine.trainings import DeepsimSettings
 from worker.synthesis.deepsim import DeepsimPool5, DeepsimVector, initialise_deepsim
 from worker.synthesis.generator_file import load_generator
 from worker.synthesis.generators import ARCHITECTURES, CAFFE_MEAN_BGR
-from worker.synthesis.networks import Network, NetworkReference, Preprocessing, load_network
+from worker.synthesis.networks import Network, Preprocessing, load_network
 from worker.training.bounds import statistics_of
 from worker.training.export import write_generator
 from worker.training.loading import load_feature_network
 from worker.training.preparation import Prepared, PreparedIndex
-from worker.training.recipes import Context, OptionsError, deepsim
+from worker.training.recipes import Context, OptionsError, deepsim, read_options
 from worker.training.recipes.balance import Balance
 from worker.training.recipes.caffe_loss import euclidean_loss, softmax_loss
 from worker.training.recipes.comparator import Comparator, last_layer_with_places
-from worker.training.recipes.deepsim import DeepsimOptions, DeepsimRecipe
+from worker.training.recipes.deepsim import DeepsimRecipe
 from worker.training.recipes.deepsim_discriminator import DeepsimDiscriminator, dropout_masks
 from worker.training.schedule import Schedule
 from worker.training.training import Training
@@ -93,10 +94,10 @@ def pictures() -> Prepared:
     return Prepared(index, images, codes)
 
 
-SMALL = DeepsimOptions(batch=2, feature_size=64, comparator="toy", comparator_layer="pool5")
+SMALL = DeepsimSettings(batch=2, feature_size=64, comparator="toy", comparator_layer="pool5")
 
 
-def new_training(pictures: Prepared, comparator: Comparator, options: DeepsimOptions = SMALL) -> Training:
+def new_training(pictures: Prepared, comparator: Comparator, options: DeepsimSettings = SMALL) -> Training:
     context = Context(pictures.index, statistics_of(pictures.codes), load_feature_network())
     return Training(pictures, DeepsimRecipe(options, context, comparator), SCHEDULE)
 
@@ -153,10 +154,10 @@ def test_the_optimizers_and_weights_are_the_published_ones(training: Training) -
         assert type(optimizer) is torch.optim.Adam  # its decay is part of the gradient, as Caffe's
         group = optimizer.param_groups[0]
         assert (group["betas"], group["weight_decay"]) == ((0.9, 0.999), 4e-4)
-    o = DeepsimOptions()
+    o = DeepsimSettings()
     assert (o.batch, o.learning_rate, o.feature_size) == (64, 2e-4, 227)
     assert (o.pixel_weight, o.feature_weight, o.adversarial_weight) == (2e-6, 0.01, 100)
-    assert DeepsimRecipe.pictures == 1_000_000 * 64
+    assert DeepsimRecipe.preset.pictures == 1_000_000 * 64
 
 
 @pytest.mark.usefixtures("thin")
@@ -276,7 +277,7 @@ def test_any_shape_of_code_has_a_generator() -> None:
 
 
 def test_the_last_layer_with_places_stands_for_pool5() -> None:
-    network = load_network(NetworkReference.parse("efficientnet_lite0.imagenet"))
+    network = load_network("efficientnet_lite0.imagenet")
     layer = last_layer_with_places(network)
     assert layer.startswith(("conv_head", "bn2"))
     features = Comparator(network, layer)(torch.rand(1, 3, 224, 224))
@@ -287,5 +288,5 @@ def test_pictures_of_another_size_are_refused(pictures: Prepared, comparator: Co
     smaller = Prepared(replace(pictures.index, image_size=64), pictures.images, pictures.codes)
     with pytest.raises(OptionsError, match="makes pictures of 256 pixels; the data were prepared at 64"):
         new_training(smaller, comparator)
-    with pytest.raises(OptionsError, match="--feature-size 32: expected 64 to 256 pixels"):
-        replace(SMALL, feature_size=32)
+    with pytest.raises(OptionsError, match="--feature-size: should be greater than or equal to 64; got 32"):
+        read_options(DeepsimSettings, {"feature_size": 32})

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
-from worker.synthesis.generators import GeneratorInfo
+from imago_engine.generators import GeneratorInfo
 from worker.training.card import TrainingRecord, read_log, write_card
 from worker.training.event_file import EventFile
 from worker.training.journal import Journal

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from worker.synthesis.networks import NetworkReference, load_network
+from worker.synthesis.networks import load_network
 from worker.training.array_file import ArrayFile
 from worker.training.augmentation import Augmentation, mirrored
 from worker.training.average import MovingAverage
@@ -67,7 +67,7 @@ def test_statistics_are_those_of_all_codes_whatever_the_chunks() -> None:
 
 def test_folding_the_batch_norms_does_not_change_the_features() -> None:
     rgb = torch.rand(2, 3, 64, 64) * 2 - 1
-    network = load_network(NetworkReference.parse("efficientnet_lite0.imagenet"))
+    network = load_network("efficientnet_lite0.imagenet")
     with torch.no_grad():
         taps, code = load_feature_network()(rgb)
         module = network.module

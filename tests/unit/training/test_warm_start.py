@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imago_engine.generators import GeneratorInfo
 from worker.synthesis.generator_file import save_generator
-from worker.synthesis.generators import Generator, GeneratorInfo, build_network
+from worker.synthesis.generators import Generator, build_network
 from worker.training.bounds import statistics_of
 from worker.training.encoding import Encoder
 from worker.training.loading import new_training

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from imago_engine.networks import LayerInfo, NetworkReference
 from services.layers import Layer, map_at
 from tests import small_world
-from worker.synthesis.inspection import LayerInfo, inspect
-from worker.synthesis.networks import Network, NetworkReference, load_network
+from worker.synthesis.inspection import inspect
+from worker.synthesis.networks import Network, load_network
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 from difflib import get_close_matches
 
-from worker.synthesis.sources.contract import NetworkReference, Source, UnknownNetwork
+from imago_engine.networks import NetworkReference
+from worker.synthesis.sources.contract import Source, UnknownNetwork
 from worker.synthesis.sources.efficientnet_lite import EfficientNetLite
 from worker.synthesis.sources.timm_hub import Timm
 from worker.synthesis.sources.torchvision_hub import Torchvision, not_classification, other_kind
@@ -20,11 +21,10 @@ def source_named(name: str) -> Source:
 
 
 def reference_by_id(id: str) -> NetworkReference:
-    """See `NetworkReference.parse`."""
-    for source in SOURCES:
-        reference = source.reference(id)
-        if reference is not None:
-            return reference
+    """The published network of an id. Raises `UnknownNetwork`, which names what would be accepted."""
+    reference = NetworkReference.parse(id)
+    if source_named(reference.source).knows(reference):
+        return reference
     kind = other_kind(id.partition(".")[0])
     if kind is not None:
         raise UnknownNetwork(f"network {id!r}: {not_classification(kind)}")

@@ -6,12 +6,11 @@ from importlib import import_module
 import timm
 import torch
 
+from imago_engine.networks import NetworkReference, SourceName
 from worker.synthesis.sources.contract import (
     LoadedNetwork,
     NetworkError,
-    NetworkReference,
     Preprocessing,
-    SourceName,
 )
 from worker.synthesis.sources.timm_hub import imagenet_labels
 
@@ -26,11 +25,8 @@ class EfficientNetLite:
     def ids(self) -> Iterable[str]:
         return [f"{architecture}.imagenet" for architecture in INPUT_SIZES]
 
-    def reference(self, id: str) -> NetworkReference | None:
-        if id not in self.ids():
-            return None
-        architecture, _, tag = id.partition(".")
-        return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag)
+    def knows(self, reference: NetworkReference) -> bool:
+        return reference.id in self.ids()
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
         size = INPUT_SIZES.get(reference.architecture)

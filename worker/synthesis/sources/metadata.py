@@ -5,11 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from imago_engine.networks import LARGEST_STD, LEAST_STD
 from worker.synthesis.sources.contract import NetworkError, Preprocessing
 
 LARGEST_SIZE = 4096
-LEAST_STD, LARGEST_STD = 1e-6, 10.0
-"""Beyond these a network's input would leave what float32 holds well, or be told in units of 0 to 255."""
 LONGEST_LABEL = 200
 _FIELDS = ("bgr", "mean", "size", "std")
 

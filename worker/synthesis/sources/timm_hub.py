@@ -12,12 +12,11 @@ from huggingface_hub.file_download import repo_folder_name
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
+from imago_engine.networks import NetworkReference, SourceName
 from worker.synthesis.sources.contract import (
     LoadedNetwork,
     NetworkError,
-    NetworkReference,
     Preprocessing,
-    SourceName,
 )
 from worker.synthesis.sources.downloads import check_downloadable, check_reachable, download_failed
 
@@ -28,11 +27,8 @@ class Timm:
     def ids(self) -> Iterable[str]:
         return _pretrained_ids()
 
-    def reference(self, id: str) -> NetworkReference | None:
-        if id not in _pretrained_ids():
-            return None
-        architecture, _, tag = id.partition(".")
-        return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag or None)
+    def knows(self, reference: NetworkReference) -> bool:
+        return reference.id in _pretrained_ids()
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
         name = ".".join(filter(None, (reference.architecture, reference.tag)))

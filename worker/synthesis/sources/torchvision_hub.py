@@ -8,12 +8,11 @@ from typing import Any
 import torchvision.models
 from torch import Tensor, nn
 
+from imago_engine.networks import NetworkReference, SourceName
 from worker.synthesis.sources.contract import (
     LoadedNetwork,
     NetworkError,
-    NetworkReference,
     Preprocessing,
-    SourceName,
 )
 from worker.synthesis.sources.downloads import check_downloadable, download_failed
 
@@ -31,11 +30,9 @@ class Torchvision:
     def ids(self) -> Iterable[str]:
         return [f"{name}.{tag}" for name in architectures() for tag in _weights_by_tag(name)]
 
-    def reference(self, id: str) -> NetworkReference | None:
-        architecture, _, tag = id.partition(".")
-        if architecture not in architectures() or tag not in _weights_by_tag(architecture):
-            return None
-        return NetworkReference(id=id, source=self.name, architecture=architecture, weights=tag)
+    def knows(self, reference: NetworkReference) -> bool:
+        architecture = reference.architecture
+        return architecture in architectures() and reference.tag in _weights_by_tag(architecture)
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
         tag = reference.tag

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from torch import Tensor
 
+from imago_engine.networks import NetworkReference, SourceName
 from worker.synthesis.sources import timm_hub, torchvision_hub
 from worker.synthesis.sources.contract import (
     LoadedNetwork,
     NetworkError,
-    NetworkReference,
-    SourceName,
 )
 from worker.synthesis.sources.metadata import labels_of, preprocessing_of
 from worker.synthesis.sources.tensors import load_strictly, read
@@ -29,8 +28,8 @@ class WeightsFile:
     def ids(self) -> Iterable[str]:
         return ()  # known to whoever holds the file
 
-    def reference(self, id: str) -> NetworkReference | None:
-        return None
+    def knows(self, reference: NetworkReference) -> bool:
+        return False
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
         library, _, architecture = reference.architecture.partition(":")

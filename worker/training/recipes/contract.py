@@ -1,13 +1,17 @@
 """What every way to train a generator provides; `Training` is one loop over any of them."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
+from imago_engine.trainings import Preset, TrainingSettings
+from imago_engine.validation import problems
 from worker.training.bounds import CodeStatistics
 from worker.training.features import FeatureNetwork
 from worker.training.feed import Batch
@@ -16,37 +20,23 @@ from worker.training.preparation import PreparedIndex
 from worker.training.schedule import Schedule
 from worker.training.world import ALONE, World
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
 
 class OptionsError(ValueError):
     """Options of a training that do not fit each other or its data; the message names them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RecipeOptions:
-    """What a training is, apart from its data and its schedule; a checkpoint holds it. `batch` counts the
-    pictures of a step over all processes.
+def read_options(model: type[Settings], facts: Mapping[str, Any]) -> Settings:
+    """Options of a command line or a checkpoint, checked; those that are missing, as they came later or were
+    not given, have their defaults. Raises OptionsError, which names the first that is wrong.
     """
-
-    batch: int = 32
-    seed: int = 0
-    learning_rate: float = 3e-4
-
-    def __post_init__(self) -> None:
-        if self.batch < 2:
-            raise OptionsError(f"--batch {self.batch}: expected at least 2 pictures")
-        if not self.learning_rate > 0:
-            raise OptionsError(f"--learning-rate {self.learning_rate}: expected a number above 0")
-
-    @classmethod
-    def from_facts(cls, facts: dict[str, Any]) -> Self:
-        """From a checkpoint, where tuples are lists and options that came later are missing."""
-        known = {option.name for option in fields(cls)}
-        if unknown := facts.keys() - known:
-            raise OptionsError(
-                f"the options {sorted(unknown)} are unknown to this version; it knows {sorted(known)}"
-            )
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
-        return cls(**values)
+    try:
+        return model.model_validate(facts)
+    except ValidationError as error:
+        (name, *steps), message = next(problems(error, known=model.model_fields))
+        where = "".join(f"[{step}]" for step in steps)
+        raise OptionsError(f"--{str(name).replace('_', '-')}{where}: {message}") from error
 
 
 @dataclass(frozen=True)
@@ -72,19 +62,16 @@ class Recipe(ABC):
     what is in them is what a checkpoint holds, together with `remembered`.
     """
 
-    Options: ClassVar[type[RecipeOptions]]
-    pictures: ClassVar[int]
-    """The plan where none is given: pictures to see, repeats included."""
-    image_sizes: ClassVar[tuple[int, ...]]
-    """Pixels of the pictures that its generators make, the usual size first."""
-    encoder_size: ClassVar[int | None]
-    """Pixels at which pictures are encoded where none are given; None is the encoder's own size."""
+    preset: ClassVar[Preset]
+    """What it is to everybody: its options, sizes and defaults."""
+    Options: ClassVar[type[TrainingSettings]]
+    """The preset's settings, with what follows from the data; a checkpoint holds them."""
     shipped: ClassVar[str]
     """The module that is exported."""
     recommended: ClassVar[dict[str, Any]]
     """Parameters of the ascent that suit its generators."""
 
-    def __init__(self, options: RecipeOptions, context: Context) -> None:
+    def __init__(self, options: TrainingSettings, context: Context) -> None:
         self.options, self.context = options, context
         self.modules: dict[str, nn.Module] = {}
         self.optimizers: dict[str, tuple[torch.optim.Optimizer, str]] = {}

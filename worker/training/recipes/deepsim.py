@@ -2,16 +2,17 @@
 features, and an adversary, in the units of the authors' Caffe solver.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imago_engine.trainings import PRESETS, DeepsimSettings
 from worker.synthesis.fitting import Fit
 from worker.synthesis.generators import CAFFE_MEAN_BGR, build_network
-from worker.synthesis.networks import NetworkReference, load_network
+from worker.synthesis.networks import load_network
 from worker.synthesis.truncation import submodule
 from worker.training.feed import Batch
 from worker.training.preparation import PreparedIndex
@@ -22,7 +23,6 @@ from worker.training.recipes.contract import (
     Context,
     OptionsError,
     Recipe,
-    RecipeOptions,
     set_requires_grad,
     trained,
 )
@@ -30,34 +30,9 @@ from worker.training.recipes.deepsim_discriminator import MADE, REAL, DeepsimDis
 from worker.training.schedule import Schedule
 
 
-@dataclass(frozen=True, kw_only=True)
-class DeepsimOptions(RecipeOptions):
-    """`feature_size` is the central square, in pixels, that comparator and discriminator see; `halve_at` the
-    steps at which the learning rate is halved; `comparator` a network's id and `comparator_layer` a layer.
-    """
-
-    batch: int = 64
-    learning_rate: float = 2e-4
-    feature_size: int = 227
-    pixel_weight: float = 2e-6
-    feature_weight: float = 0.01
-    adversarial_weight: float = 100.0
-    weight_decay: float = 4e-4
-    halve_at: tuple[int, ...] = (300_000, 500_000, 700_000, 900_000, 1_100_000)
-    comparator: str = ""
-    comparator_layer: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 64 <= self.feature_size <= 256:
-            raise OptionsError(f"--feature-size {self.feature_size}: expected 64 to 256 pixels")
-
-
 class DeepsimRecipe(Recipe):
-    Options = DeepsimOptions
-    pictures = 64_000_000  # 1M steps of 64
-    image_sizes = (256,)
-    encoder_size = None
+    preset = PRESETS["deepsim"]
+    Options = DeepsimSettings
     shipped = "generator"
     recommended: ClassVar[dict[str, Any]] = {
         "learning_rate": 8.0,
@@ -68,14 +43,14 @@ class DeepsimRecipe(Recipe):
     }
     """Published for output neurons of AlexNet-like networks (Nguyen et al. 2016)."""
 
-    options: DeepsimOptions
+    options: DeepsimSettings
 
     def __init__(
-        self, options: DeepsimOptions, context: Context, comparator: Comparator | None = None
+        self, options: DeepsimSettings, context: Context, comparator: Comparator | None = None
     ) -> None:
         """The comparator is loaded by its name in `options` unless it is given."""
         super().__init__(options, context)
-        if context.index.image_size not in self.image_sizes:
+        if context.index.image_size not in self.preset.image_sizes:
             raise OptionsError(
                 f"preset deepsim makes pictures of 256 pixels; the data were prepared at "
                 f"{context.index.image_size}"
@@ -89,9 +64,7 @@ class DeepsimRecipe(Recipe):
                 layer.bias.requires_grad_(False)
         self.network = network.to(device)
         self.discriminator = DeepsimDiscriminator(context.code_size).to(device)
-        self.comparator = comparator or Comparator(
-            load_network(NetworkReference.parse(options.comparator), device), options.comparator_layer
-        )
+        self.comparator = comparator or _named_comparator(options, device)
         self.balance = Balance()
         self.modules = {"generator": self.network, "discriminator": self.discriminator}
         self.optimizers = {
@@ -109,19 +82,21 @@ class DeepsimRecipe(Recipe):
         self._mean = torch.tensor(CAFFE_MEAN_BGR, device=device).view(3, 1, 1)
 
     @classmethod
-    def architecture(cls, options: DeepsimOptions, code_shape: tuple[int, ...]) -> tuple[str, dict[str, Any]]:
+    def architecture(
+        cls, options: DeepsimSettings, code_shape: tuple[int, ...]
+    ) -> tuple[str, dict[str, Any]]:
         """The published convolutional one for codes of pool5's shape, else the one for vectors."""
         if code_shape == (256, 6, 6):
             return "deepsim-pool5", {}
         return "deepsim-fc6", {"code_size": int(np.prod(code_shape))}
 
     @classmethod
-    def completed(cls, options: DeepsimOptions, index: PreparedIndex) -> DeepsimOptions:
+    def completed(cls, options: DeepsimSettings, index: PreparedIndex) -> DeepsimSettings:
         comparator = options.comparator or index.encoder
-        network = load_network(NetworkReference.parse(comparator))
+        network = load_network(comparator)
         layer = options.comparator_layer or last_layer_with_places(network)
         submodule(network.module, layer)  # a name that does not exist is told before anything is trained
-        return replace(options, comparator=comparator, comparator_layer=layer)
+        return options.changed(comparator=comparator, comparator_layer=layer)
 
     @property
     def measured_at(self) -> int:
@@ -188,3 +163,9 @@ class DeepsimRecipe(Recipe):
     def _as_rgb(self, bgr: Tensor) -> Tensor:
         """BGR minus the Caffe mean → RGB in [0, 1], not clamped."""
         return (bgr + self._mean).flip(1) / 255
+
+
+def _named_comparator(options: DeepsimSettings, device: torch.device) -> Comparator:
+    assert options.comparator is not None  # both are settled by `completed`
+    assert options.comparator_layer is not None
+    return Comparator(load_network(options.comparator, device), options.comparator_layer)

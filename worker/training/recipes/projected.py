@@ -2,13 +2,14 @@
 cores in hours.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from imago_engine.trainings import PRESETS, DefaultSettings
 from worker.synthesis.compact import CompactNetwork
 from worker.synthesis.generators import STANDARD_FLOOR
 from worker.training.augmentation import Augmentation, mirrored
@@ -23,7 +24,6 @@ from worker.training.recipes.contract import (
     Context,
     OptionsError,
     Recipe,
-    RecipeOptions,
     set_requires_grad,
     trained,
 )
@@ -32,46 +32,24 @@ from worker.training.schedule import Schedule
 WIDTHS, DEPTHS = (384, 208, 96, 48), (2, 2, 2, 1)
 STAGES = {128: 4, 64: 4, 32: 3}
 FINISH = {128: 24, 64: 12, 32: 12}
-LEAST_WIDTH, MOST_WIDTH = 0.1, 4.0
 PATCH = 64
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProjectedOptions(RecipeOptions):
-    """`feature_size` is the discriminator's input in pixels; the generator stays as it is for the first
-    `head_start` pictures, so that a new discriminator does not spoil what a warm start brought. `width` is a
-    factor on the channels of the generator's stages.
-    """
+class ProjectedOptions(DefaultSettings):
+    """The preset's settings, and what follows from the size of the pictures and `width`."""
 
-    feature_size: int = 96
-    layout_weight: float = 2.0
-    feature_weight: float = 0.5
-    code_weight: float = 0.5
-    texture_weight: float = 4.0
-    average_decay: float = 0.999
-    head_start: int = 0
-    width: float = 1.0
-    widths: tuple[int, ...] = WIDTHS
-    depths: tuple[int, ...] = DEPTHS
+    widths: Annotated[tuple[int, ...], Field(strict=False)] = WIDTHS
+    depths: Annotated[tuple[int, ...], Field(strict=False)] = DEPTHS
     finish: int = FINISH[64]
     subpixel: bool = False
     noise: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.feature_size < 32:
-            raise OptionsError(f"--feature-size {self.feature_size}: expected at least 32 pixels")
-        if not LEAST_WIDTH <= self.width <= MOST_WIDTH:
-            raise OptionsError(f"--width {self.width}: expected a factor of {LEAST_WIDTH} to {MOST_WIDTH}")
-
 
 class ProjectedRecipe(Recipe):
+    preset = PRESETS["default"]
     Options = ProjectedOptions
-    pictures = 2_000_000
-    image_sizes = tuple(STAGES)
-    encoder_size = 128
     shipped = "average"
     recommended: ClassVar[dict[str, Any]] = {
         "space": "whitened",
@@ -139,8 +117,7 @@ class ProjectedRecipe(Recipe):
     @classmethod
     def completed(cls, options: ProjectedOptions, index: PreparedIndex) -> ProjectedOptions:
         stages = STAGES[index.image_size]
-        return replace(
-            options,
+        return options.changed(
             widths=tuple(max(8, 2 * round(options.width * width / 2)) for width in WIDTHS[:stages]),
             depths=DEPTHS[:stages],
             finish=FINISH[index.image_size],

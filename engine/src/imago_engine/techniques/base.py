@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.validation import Strict, problems
@@ -55,10 +55,15 @@ class Unmet:
     accepted: tuple[str, ...]
 
 
+Steps = Annotated[int, Field(ge=1, le=2000, description="Steps of the ascent")]
+
+
 class BaseParameters(Strict):
     """The parameters of a technique. Each is annotated with its type, range, default and description; the
-    first paragraph of the docstring describes the technique to users.
+    docstring of a subclass describes its technique to users.
     """
+
+    steps: Steps = 200
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from imago_engine.techniques.base import BaseParameters
+from imago_engine.techniques.base import BaseParameters, Steps
 
 
 class CanvasParameters(BaseParameters):
@@ -13,7 +13,7 @@ class CanvasParameters(BaseParameters):
     Schubert 2017).
     """
 
-    steps: Annotated[int, Field(ge=1, le=2000, description="Steps of the ascent")] = 256
+    steps: Steps = 256
     learning_rate: Annotated[float, Field(gt=0, le=10, description="Adam's, the same at each step")] = 0.05
     input_size: Annotated[
         int | None,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from imago_engine.artifacts import ArtifactKind
-from imago_engine.techniques.base import BaseParameters, Need, Requires, Technique
+from imago_engine.techniques.base import BaseParameters, Need, Requires, Steps, Technique
 
 BoundsMode = Literal["sigma", "unit", "flat30", "none"]
 SpaceMode = Literal["plain", "whitened"]
@@ -22,7 +22,7 @@ FitMode = Literal["auto", "crop", "resize"]
 class DgnAm(BaseParameters):
     """DGN-AM: activation maximization in the code space of a learned generator (Nguyen et al. 2016)."""
 
-    steps: Annotated[int, Field(ge=1, le=2000, description="Steps of the ascent")] = 200
+    steps: Steps = 200
     learning_rate: Annotated[
         float,
         Field(gt=0, le=1000, description="First step's mean absolute change of a code neuron"),
