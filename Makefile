@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 HOME_FOLDER ?= .imago
 LOCAL = $(BIN)/python -m infra.local
 INSTALLED := $(VENV)/.installed
+DESCRIPTIONS := client/src/imago/cli/descriptions.json
 
 .DEFAULT_GOAL := help
+
 .PHONY: help venv demo up down status test test-unit fuzz lint format check openapi sweep-networks train-default soak lock pin-images clean
 
 help: ## this list
@@ -47,11 +49,15 @@ format: $(INSTALLED) ## let ruff format and fix what it can
 check: lint ## lint, and whether openapi.json and the migrations say what the code says
 	@$(BIN)/python -m api openapi | diff -u openapi.json - || \
 		{ echo "openapi.json is not what the code says: run make openapi"; exit 1; }
+	@$(BIN)/python -m api client-help | diff -u $(DESCRIPTIONS) - || \
+		{ echo "the client's help is not what the code says: run make openapi"; exit 1; }
 	$(LOCAL) check-migrations
 
-openapi: $(INSTALLED) ## write openapi.json anew
+openapi: $(INSTALLED) ## write openapi.json anew, and what the client's help says of requests
 	$(BIN)/python -m api openapi > openapi.json.new
 	mv openapi.json.new openapi.json
+	$(BIN)/python -m api client-help > descriptions.json.new
+	mv descriptions.json.new $(DESCRIPTIONS)
 
 FUZZ ?=
 

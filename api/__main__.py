@@ -1,5 +1,5 @@
 """`python -m api [serve]` serves; `python -m api openapi` prints the contract that is committed as
-openapi.json.
+openapi.json, and `client-help` what is committed as the client's descriptions.json.
 """
 
 import argparse
@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         help="of each process (default 16)",
     )
     commands.add_parser("openapi", help="print the OpenAPI document")
+    commands.add_parser("client-help", help="print what the client's help says of requests")
     return parser
 
 
@@ -36,6 +37,12 @@ def main(arguments: list[str]) -> int:
         from api.contract import canonical, document
 
         sys.stdout.write(canonical(document(build())))
+        return 0
+
+    if given.command == "client-help":
+        from api.client_help import client_help
+
+        sys.stdout.write(client_help())
         return 0
 
     from api.serving import serve

@@ -3,12 +3,14 @@
 import io
 import json
 import re
+from importlib.resources import files
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 import imago
+from api.client_help import client_help
 from imago.cli.in_commands import COMMANDS, in_commands
 from imago.cli.numbers import as_value, grouped, number
 from imago.cli.session import Session
@@ -176,3 +178,10 @@ def test_a_field_larger_than_the_input_sees_all_of_it(run: Run, service: Service
     assert shown["whole"].endswith("7×7    all (224 px)")
     assert shown["late"].endswith("7×7    all (851 px)")
     assert shown["pool"].endswith("7×7")
+
+
+def test_help_describes_requests_as_the_server_does(run: Run) -> None:
+    committed = files("imago.cli").joinpath("descriptions.json").read_text(encoding="utf-8")
+    assert committed == client_help(), "run `make openapi` and commit descriptions.json with the code"
+    shown = " ".join(run("train-generator", "--help").stdout.replace("│", " ").split())
+    assert "Pictures kept from training, to measure with." in shown

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment
 from imago.cli.named_values import named_value
 from imago.cli.pending import wait_until_inspected
@@ -54,16 +55,20 @@ def submit(
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="LIST", help="Seeds as a list such as 0-7.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps of the search.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help=described("parameters", "steps"))] = None,
     param: Annotated[
         list[str] | None,
         typer.Option(
             "--param", "-p", metavar="NAME=VALUE", help="A recipe parameter; see `imago techniques`."
         ),
     ] = None,
-    technique: Annotated[str | None, typer.Option("--technique", help="How pictures are made.")] = None,
-    generator: Annotated[str | None, typer.Option("--generator", "-g", help="The generator to use.")] = None,
-    lane: Annotated[Lane | None, typer.Option("--lane", help="Bulk work yields to interactive work.")] = None,
+    technique: Annotated[
+        str | None, typer.Option("--technique", help=described("recipe", "technique"))
+    ] = None,
+    generator: Annotated[
+        str | None, typer.Option("--generator", "-g", help=described("job", "generator"))
+    ] = None,
+    lane: Annotated[Lane | None, typer.Option("--lane", help=described("job", "lane"))] = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask for pictures of units.

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.named_values import named_value
@@ -33,30 +34,34 @@ def train_generator(
         list[str],
         typer.Argument(
             metavar="SOURCES…",
-            help="Image folders, WebDataset tars or packed .npz files below the workers' data root.",
+            help=described("training", "sources"),
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="What the generator will be called.")],
     encoder: Annotated[
         str | None, typer.Option("--encoder", metavar="NETWORK", help="Network whose codes are inverted.")
     ] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="Its layer.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help=described("encoder", "layer"))] = None,
     encoder_size: Annotated[
-        int | None, typer.Option("--encoder-size", help="Pixels of the pictures that it encodes.")
+        int | None, typer.Option("--encoder-size", help=described("encoder", "input_size"))
     ] = None,
     encoder_grid: Annotated[
         int | None,
-        typer.Option("--encoder-grid", help="Average its map to so many places each way: what, and where."),
+        typer.Option("--encoder-grid", help=described("encoder", "grid")),
     ] = None,
     pictures: Annotated[
-        int | None, typer.Option("--pictures", help="Pictures to see in all, repeats included.")
+        int | None, typer.Option("--pictures", help=described("training", "pictures"))
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="TIME", help="End by then: 2027-01-31T19:25, here, or with a zone."),
+        typer.Option(
+            "--until",
+            metavar="TIME",
+            help=f"{described('training', 'until')} Such as 2027-01-31T19:25, here, or with a zone.",
+        ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option("--preset", help="How it is trained; see `imago presets`.")
+        str | None, typer.Option("--preset", help=f"{described('training', 'preset')} See `imago presets`.")
     ] = None,
     option: Annotated[
         list[str] | None,
@@ -66,34 +71,36 @@ def train_generator(
     ] = None,
     warm_start: Annotated[
         str | None,
-        typer.Option("--warm-start", metavar="GENERATOR", help="Start from this generator's weights."),
+        typer.Option("--warm-start", metavar="GENERATOR", help=described("training", "warm_start")),
     ] = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", help="Pixels of its pictures: 32, 64, 128, …")
+        int | None, typer.Option("--image-size", help=described("training", "image_size"))
     ] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="Pictures a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", help="At its highest.")] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help=described("training", "batch"))] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help=described("training", "learning_rate"))
+    ] = None,
     precision: Annotated[
-        str | None, typer.Option("--precision", help="Of the networks' arithmetic: float32 or bfloat16.")
+        str | None,
+        typer.Option("--precision", help=f"float32 or bfloat16. {described('training', 'precision')}"),
     ] = None,
     feature_size: Annotated[
-        int | None, typer.Option("--feature-size", help="Pixels at which pictures are compared and judged.")
+        int | None, typer.Option("--feature-size", help=described("training", "feature_size"))
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Of weights, order and augmentation.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help=described("training", "seed"))] = None,
     held_out: Annotated[
-        int | None, typer.Option("--held-out", help="Pictures kept from training, to measure with.")
+        int | None, typer.Option("--held-out", help=described("training", "held_out"))
     ] = None,
-    minimum: Annotated[
-        int | None, typer.Option("--minimum", help="Fewer pictures to train on than this are an error.")
-    ] = None,
+    minimum: Annotated[int | None, typer.Option("--minimum", help=described("training", "minimum"))] = None,
     corrupt_share: Annotated[
-        float | None, typer.Option("--corrupt-share", help="More corrupt pictures than this are an error.")
+        float | None, typer.Option("--corrupt-share", help=described("training", "corrupt_share"))
     ] = None,
     sample_seconds: Annotated[
-        int | None, typer.Option("--sample-every", help="Seconds between sample grids with held-out metrics.")
+        int | None, typer.Option("--sample-every", help=f"Seconds. {described('training', 'sample_seconds')}")
     ] = None,
     checkpoint_seconds: Annotated[
-        int | None, typer.Option("--checkpoint-every", help="Seconds between checkpoints.")
+        int | None,
+        typer.Option("--checkpoint-every", help=f"Seconds. {described('training', 'checkpoint_seconds')}"),
     ] = None,
     watching: Watch = False,
     as_json: JsonFlag = False,
