@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from flask import Flask
 
-    from services.settings import Settings
+    from services.base.settings import Settings
 
 
 def create_app(settings: "Settings") -> "Flask":

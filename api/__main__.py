@@ -34,20 +34,20 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     if given.command == "openapi":
         from api.application import build
-        from api.contract import canonical, document
+        from api.openapi.document import canonical, document
 
         sys.stdout.write(canonical(document(build())))
         return 0
 
     if given.command == "client-help":
-        from api.client_help import client_help
+        from api.openapi.client_help import client_help
 
         sys.stdout.write(client_help())
         return 0
 
     from api.serving import serve
-    from services.log import configure
-    from services.settings import Settings
+    from services.base.log import configure
+    from services.base.settings import Settings
 
     settings = Settings()
     configure(settings.log_format, settings.log_level)

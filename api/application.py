@@ -4,15 +4,18 @@ import threading
 
 from flask import Flask
 
-from api import addresses, auth, bodies, discovery, health, problems, request_log, resources, response_headers
+from api import auth, discovery, resources
 from api.context import Context, install
+from api.http import addresses, request_body, request_log, response_headers
 from api.memory import Memory
-from api.metrics import Metrics
+from api.monitoring import health
+from api.monitoring.prometheus import Metrics
+from api.problems import problems
 from api.web import pages
-from services.broker import Doorbell
-from services.database import Database
-from services.settings import Settings
-from services.storage import ObjectStore
+from services.base.broker import Doorbell
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
 
 
 def build() -> Flask:
@@ -24,7 +27,7 @@ def build() -> Flask:
     request_log.register(app)
     auth.register(app)
     addresses.register(app)
-    bodies.register(app)
+    request_body.register(app)
     response_headers.register(app)
     problems.register(app)
     for blueprint in (*resources.ALL, discovery.blueprint, health.blueprint, pages.blueprint):

@@ -11,10 +11,10 @@ from typing import Literal, TypeVar
 from flask import Flask, current_app, g, request
 
 from api.context import context
-from services import access
-from services.access import Principal
-from services.errors import Forbidden, Unauthenticated
-from services.settings import Settings
+from services.access import keys
+from services.access.keys import Principal
+from services.base.errors import Forbidden, Unauthenticated
+from services.base.settings import Settings
 
 Scope = Literal["authenticated", "read", "jobs:write", "admin"]
 """What a view needs; `authenticated` is any valid key."""
@@ -80,7 +80,7 @@ def _authenticate() -> Principal:
     if authorization is None or authorization.type != "bearer" or not authorization.token:
         raise Unauthenticated("The Authorization header must be `Bearer` followed by a key.")
     with context().database.session() as session:
-        return access.authenticate(session, authorization.token)
+        return keys.authenticate(session, authorization.token)
 
 
 def register(app: Flask) -> None:

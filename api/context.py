@@ -9,11 +9,11 @@ from typing import cast
 from flask import Flask, current_app
 
 from api.memory import Memory
-from api.metrics import Metrics
-from services.broker import Doorbell
-from services.database import Database
-from services.settings import Settings
-from services.storage import ObjectStore
+from api.monitoring.prometheus import Metrics
+from services.base.broker import Doorbell
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
 
 _EXTENSION = "imago"
 

@@ -4,10 +4,10 @@
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from api import contract
-from api.caching import BRIEF, conditional, keep
 from api.context import context
-from api.metrics import CONTENT_TYPE
+from api.http.caching import BRIEF, conditional, keep
+from api.monitoring.prometheus import CONTENT_TYPE
+from api.openapi import document
 from api.web import pages
 
 blueprint = Blueprint("discovery", __name__)
@@ -36,7 +36,7 @@ def entrance() -> Response:
             {
                 "object": "service",
                 "name": "imago",
-                "version": contract.VERSION,
+                "version": document.VERSION,
                 "links": {
                     "self": "/",
                     "openapi": "/openapi.json",
@@ -55,14 +55,14 @@ def entrance() -> Response:
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
     keep(BRIEF.seconds)
-    text = contract.canonical(contract.document(current_app))
+    text = document.canonical(document.document(current_app))
     return conditional(Response(text, mimetype="application/json"), BRIEF)
 
 
 @blueprint.get("/docs")
 def reference() -> Response:
     keep(BRIEF.seconds)
-    return conditional(pages.reference(contract.document(current_app)), BRIEF)
+    return conditional(pages.reference(document.document(current_app)), BRIEF)
 
 
 @blueprint.get("/metrics")

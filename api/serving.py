@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from api.edge import limits
-from services.settings import Settings
+from services.base.settings import Settings
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes keep their counts, so that each can answer for all."""
@@ -28,7 +28,7 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, threads: in
     _allow_connections(workers)
     # uvicorn repeats the signal when it has ended in good order; that is no reason to die of it.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # requests are logged by api.request_log
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # requests are logged by api.http.request_log
     if workers == 1:
         # Not at the top: prometheus_client decides when it is imported whether processes count together.
         from api.edge.application import Edge

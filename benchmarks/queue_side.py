@@ -9,11 +9,13 @@ import sys
 import time
 
 from imago_engine.networks import LayerInfo
-from services import catalog, jobs, leases
-from services.catalog import RegisterNetwork
-from services.database import Database, migrate
-from services.jobs import JobRequest, Limits
-from services.leases import Finished
+from services.base.database import Database, migrate
+from services.catalog import catalog
+from services.catalog.catalog import RegisterNetwork
+from services.jobs import jobs
+from services.jobs.jobs import JobRequest, Limits
+from services.queue import leases
+from services.queue.leases import Finished
 
 NETWORK, BATCH = "bench.queue", 64
 

@@ -22,13 +22,15 @@ from infra.local import ports
 from infra.local.endpoints import Endpoints
 from infra.local.servers import running
 from infra.local.supervision import uninterrupted
-from services import catalog, jobs, leases
-from services.catalog import RegisterNetwork
-from services.database import Database, migrate
-from services.jobs import JobRequest
-from services.leases import Finished, Work
-from services.settings import Settings
-from services.storage import ObjectStore
+from services.base.database import Database, migrate
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.catalog import catalog
+from services.catalog.catalog import RegisterNetwork
+from services.jobs import jobs
+from services.jobs.jobs import JobRequest
+from services.queue import leases
+from services.queue.leases import Finished, Work
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NETWORK, LAYER = "bench.reads", "classifier"

@@ -1,7 +1,7 @@
 """What became of a job when: `python -m benchmarks.timelines JOB… > timelines.json`.
 
 Reads the database that IMAGO_DATABASE_URL names. Estimates of the time left are tested by replaying these:
-tests/unit/services/test_replayed_estimates.py. Times are seconds since the job was submitted.
+tests/unit/services/estimates/test_replayed_estimates.py. Times are seconds since the job was submitted.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.database import Database
+from services.base.database import Database
 
 _JOB = text("""
     SELECT lane, total, cached, parts, created_at, extract(epoch FROM finished_at - created_at)::float AS took

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra import backup, restore, scrub
 from infra.archive import ArchiveError
-from services.errors import ImagoError
-from services.settings import Settings, SettingsError
+from services.base.errors import ImagoError
+from services.base.settings import Settings, SettingsError
 
 
 def main() -> int:

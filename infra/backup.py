@@ -16,12 +16,12 @@ from psycopg import sql
 from sqlalchemy.orm import Session
 
 from infra.archive import FORMAT, Archive, ArchiveError, Manifest, PartWriter, Table, chunks
-from services import collection
-from services.database import Database, patient_transaction
-from services.errors import NotFound
+from services.base.database import Database, patient_transaction
+from services.base.errors import NotFound
+from services.base.settings import Settings
+from services.base.storage import Corrupt, ObjectStore
 from services.schema import Base
-from services.settings import Settings
-from services.storage import Corrupt, ObjectStore
+from services.upkeep import collection
 
 ROUNDS = 10
 """Times that the rows are read before it is given up that they hold still."""

@@ -16,10 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from infra.archive import Archive, ArchiveError, Manifest, chunks
-from services import leases, training_leases, work
-from services.database import Database, has_revision, move_to, patient_transaction
-from services.settings import Settings
-from services.storage import PROBES, ObjectStore, sha256_of_key
+from services.base.database import Database, has_revision, move_to, patient_transaction
+from services.base.settings import Settings
+from services.base.storage import PROBES, ObjectStore, sha256_of_key
+from services.queue import chores, leases
+from services.trainings import leases as training_leases
 
 _PUTS_AT_ONCE = 8
 _CHUNK = 1000
@@ -157,5 +158,5 @@ def _let_go(session: Session) -> None:
     ).all():
         training_leases.release(session, id, fence)
     for fence in session.scalars(text("SELECT DISTINCT fence FROM work WHERE worker_id IS NOT NULL")).all():
-        work.release(session, fence)
+        chores.release(session, fence)
     session.execute(text("UPDATE workers SET state = 'stopped'"))

@@ -2,12 +2,13 @@
 
 import time
 
-from services import collection, repairs, scrubbing
-from services.collection import min_age_seconds
-from services.database import Database
-from services.scrubbing import Cursor
-from services.settings import Settings
-from services.storage import ObjectStore
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.pictures import repairs
+from services.upkeep import collection, scrubbing
+from services.upkeep.collection import min_age_seconds
+from services.upkeep.scrubbing import Cursor
 
 _ROWS = 200
 _SHOW_SECONDS = 2.0

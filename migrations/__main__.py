@@ -2,9 +2,9 @@
 
 import sys
 
-from services.database import migrate
-from services.errors import Unavailable
-from services.settings import Settings, SettingsError
+from services.base.database import migrate
+from services.base.errors import Unavailable
+from services.base.settings import Settings, SettingsError
 
 if __name__ == "__main__":
     try:

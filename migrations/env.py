@@ -1,10 +1,10 @@
-"""Alembic's entry: on the connection that `services.database` passes, else on one of its own."""
+"""Alembic's entry: on the connection that `services.base.database` passes, else on one of its own."""
 
 import sqlalchemy as sa
 from alembic import context
 
+from services.base.settings import Settings
 from services.schema import Base
-from services.settings import Settings
 
 
 def _run(connection: sa.Connection) -> None:

@@ -19,13 +19,13 @@ import redis
 from infra.local.endpoints import Endpoints
 from infra.local.process import Process
 from infra.local.servers import Servers, running, stop
-from services.database import Database, migrate
-from services.settings import Settings
-from services.storage import ObjectStore
+from services.base.database import Database, migrate
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
 from tests.own_settings import own_settings
 
 if TYPE_CHECKING:
-    from tests.worker_scene import Scene
+    from tests.worker_processes import Scene
 
 _HOME_PREFIX = "imago-tests-"
 
@@ -134,8 +134,10 @@ def store(settings: Settings) -> ObjectStore:
 def scene(
     database: Database, store: ObjectStore, settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> Iterator["Scene"]:
-    """The small world of `tests.worker_scene`. Imported here, so that torch is loaded for those who ask."""
-    from tests.worker_scene import Scene
+    """The small world of `tests.worker_processes`. Imported here, so that torch is loaded for those who
+    ask.
+    """
+    from tests.worker_processes import Scene
 
     scene = Scene.build(database, store, settings, environment, tmp_path)
     yield scene

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from services.database import Database
-from services.errors import ImagoError
-from services.storage import ObjectStore, sha256_of_key
+from services.base.database import Database
+from services.base.errors import ImagoError
+from services.base.storage import ObjectStore, sha256_of_key
 
 _SHOWN = 5
 _FETCHED_AT_ONCE = 8

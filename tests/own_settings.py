@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infra.local.servers import Servers
-from services.settings import Settings
+from services.base.settings import Settings
 
 
 @contextmanager

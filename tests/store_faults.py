@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from services.settings import Settings
-from services.storage import ObjectStore
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
 
 Fault = Literal["none", "500", "503", "cut", "closed"]
 

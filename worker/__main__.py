@@ -9,10 +9,10 @@ from typing import Any
 from celery import signals
 from celery.exceptions import SecurityWarning
 
-from services import log as logs
-from services.settings import Settings, SettingsError
-from worker.app import create_app
-from worker.parent import watch_over
+from services.base import log as logs
+from services.base.settings import Settings, SettingsError
+from worker.process.app import create_app
+from worker.process.parent import watch_over
 
 
 def main() -> None:

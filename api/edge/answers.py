@@ -8,11 +8,11 @@ import re
 import time
 from dataclasses import dataclass
 
-from api.caching import KEPT_SECONDS
 from api.edge.bridge import Answer, Scope
+from api.http.caching import KEPT_SECONDS
+from api.http.response_headers import allowed_origin
 from api.memory import Memory
-from api.response_headers import allowed_origin
-from services.settings import Settings
+from services.base.settings import Settings
 
 _OVERHEAD = 2048
 """Bytes that an answer takes beside its body, roughly."""

@@ -10,15 +10,16 @@ from typing import Any
 
 from flask import Flask
 
-from api import application, request_log
+from api import application
 from api.auth import PRINCIPAL, may_read
-from api.caching import KEPT_SECONDS
 from api.context import context
 from api.edge.answers import Answers, Kept, Name
 from api.edge.bridge import Bridge, Receive, Scope, Send
 from api.edge.changes import Changes
 from api.edge.trust import TrustedKeys
-from services.settings import Settings
+from api.http import request_log
+from api.http.caching import KEPT_SECONDS
+from services.base.settings import Settings
 
 _ONCE = (b"accept", b"authorization", b"if-none-match", b"origin")
 """Headers that decide about an answer from memory; a request that repeats one is left to Flask."""
@@ -193,7 +194,7 @@ def _headers_once(scope: Scope) -> dict[bytes, bytes] | None:
 
 def from_environment() -> Edge:
     """The application of a process that another has started, with the settings of the environment."""
-    from services.log import configure
+    from services.base.log import configure
 
     settings = Settings()
     configure(settings.log_format, settings.log_level)

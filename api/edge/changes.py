@@ -10,9 +10,9 @@ from concurrent.futures import Executor
 
 import structlog
 
-from services import losses
-from services.database import Database
-from services.errors import Unavailable
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.pictures import losses
 
 log = structlog.get_logger(__name__)
 

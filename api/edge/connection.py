@@ -11,10 +11,10 @@ from typing import Any, Literal
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from api import problem_types
 from api.edge import limits
 from api.edge.refusals import refusal
-from api.problem_types import ProblemType
+from api.problems import problem_types
+from api.problems.problem_types import ProblemType
 
 Phase = Literal["idle", "head", "body"]
 Refused = Callable[[str, str, int], None]

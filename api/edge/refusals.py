@@ -2,7 +2,7 @@
 
 import json
 
-from api.problem_types import ProblemType
+from api.problems.problem_types import ProblemType
 
 
 def refusal(kind: ProblemType, detail: str, request_id: str) -> bytes:

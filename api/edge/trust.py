@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from api.memory import Memory
-from services.access import Principal
+from services.access.keys import Principal
 
 SECONDS = 30.0
 """For how long a key is trusted, and so how long a revoked one may still read what others have read."""

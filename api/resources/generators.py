@@ -3,17 +3,18 @@
 from flask import Response
 
 from api.auth import principal, requires
-from api.caching import BRIEF, conditional
 from api.context import context
-from api.operation import ApiBlueprint, Tag
-from api.pagination import page_response
-from api.rendering import REMOVED, json_response, removed
+from api.http.caching import BRIEF, conditional
+from api.http.rendering import REMOVED, json_response, removed
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import page_response
 from api.resources.trainings import as_it_stands
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.generators import Generator, GeneratorPage, GeneratorPath
 from api.schemas.trainings import TrainGenerator, TrainHeaders, Training
-from services import catalog, removal, trainings
-from services.schema import Lane
+from services.base.states import Lane
+from services.catalog import catalog, removal
+from services.trainings import trainings
 
 TAG = Tag(name="Generators", description="The networks that turn codes into images.")
 

@@ -5,12 +5,13 @@ from http import HTTPStatus
 from flask import Response
 
 from api.auth import principal, requires
-from api.caching import REVALIDATE, conditional
 from api.context import context
-from api.operation import ApiBlueprint, Tag
-from api.pagination import page_response
-from api.rendering import REMOVED, json_response, removed
-from api.retrying import seconds_until_progress
+from api.http.caching import REVALIDATE, conditional
+from api.http.rendering import REMOVED, json_response, removed
+from api.http.retry_after import seconds_until_progress
+from api.http.waiting import preferred_wait, wait_for
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import page_response
 from api.schemas.base import NoQuery
 from api.schemas.jobs import (
     Job,
@@ -21,9 +22,9 @@ from api.schemas.jobs import (
     SubmitHeaders,
 )
 from api.schemas.visualizations import Item, ItemListQuery, ItemPage
-from api.waiting import preferred_wait, wait_for
-from services import jobs, removal
-from services.jobs import JobRequest, JobView, Limits
+from services.catalog import removal
+from services.jobs import jobs
+from services.jobs.jobs import JobRequest, JobView, Limits
 
 TAG = Tag(name="Jobs", description="What is asked for: submit it, watch it, cancel it, retry what failed.")
 

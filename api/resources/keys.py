@@ -6,11 +6,11 @@ from flask import Response
 
 from api.auth import principal, requires
 from api.context import context
-from api.operation import ApiBlueprint, Tag
-from api.rendering import json_response
+from api.http.rendering import json_response
+from api.operations.operation import ApiBlueprint, Tag
 from api.schemas.base import NoQuery
 from api.schemas.keys import CreateKey, Key, KeyPage, KeyPath, Me, NewKey
-from services import access
+from services.access import keys as access
 
 TAG = Tag(name="Keys", description="Who may do what.")
 

@@ -5,12 +5,12 @@ from http import HTTPStatus
 from flask import Response
 
 from api.auth import principal, requires
-from api.caching import BRIEF, REVALIDATE, conditional
 from api.context import context
-from api.operation import ApiBlueprint, Tag
-from api.pagination import page_response
-from api.paths import network_path
-from api.rendering import REMOVED, json_response, removed
+from api.http.caching import BRIEF, REVALIDATE, conditional
+from api.http.paths import network_path
+from api.http.rendering import REMOVED, json_response, removed
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import page_response
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.networks import (
     Layer,
@@ -22,8 +22,8 @@ from api.schemas.networks import (
     Unit,
     UnitPage,
 )
-from services import catalog, removal
-from services.catalog import RegisterNetwork
+from services.catalog import catalog, removal
+from services.catalog.catalog import RegisterNetwork
 
 TAG = Tag(name="Networks", description="What can be explained: networks, their layers, the layers' units.")
 INSPECTION_SECONDS = 5

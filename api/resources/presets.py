@@ -3,14 +3,14 @@
 from flask import Response
 
 from api.auth import requires
-from api.caching import BRIEF, conditional
-from api.operation import ApiBlueprint, Tag
-from api.pagination import only_page
-from api.rendering import json_response
+from api.http.caching import BRIEF, conditional
+from api.http.rendering import json_response
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import only_page
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.presets import Preset, PresetPage, PresetPath
 from imago_engine.trainings import PRESETS
-from services.errors import NotFound
+from services.base.errors import NotFound
 
 TAG = Tag(name="Presets", description="How generators can be trained.")
 

@@ -3,13 +3,13 @@
 from flask import Response
 
 from api.auth import requires
-from api.caching import REVALIDATE, conditional
 from api.context import context
-from api.operation import ApiBlueprint, Tag
-from api.rendering import json_response
+from api.http.caching import REVALIDATE, conditional
+from api.http.rendering import json_response
+from api.operations.operation import ApiBlueprint, Tag
 from api.schemas.base import NoQuery
 from api.schemas.queue import Queue
-from services import workers
+from services.queue import workers
 
 TAG = Tag(name="Queue", description="What waits, and who works.")
 

@@ -3,11 +3,11 @@
 from flask import Response
 
 from api.auth import requires
-from api.caching import REVALIDATE, conditional
 from api.context import context
-from api.operation import ApiBlueprint, Tag
-from api.pagination import only_page
-from api.rendering import json_response
+from api.http.caching import REVALIDATE, conditional
+from api.http.rendering import json_response
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import only_page
 from api.schemas.techniques import (
     Technique,
     TechniqueListQuery,
@@ -15,9 +15,9 @@ from api.schemas.techniques import (
     TechniquePath,
     TechniqueQuery,
 )
-from services import catalog
-from services.errors import NotFound
-from services.recipes import offered_techniques
+from services.base.errors import NotFound
+from services.catalog import catalog
+from services.pictures.recipes import offered_techniques
 
 TAG = Tag(name="Techniques", description="How pictures can be made.")
 

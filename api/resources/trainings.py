@@ -5,12 +5,12 @@ from http import HTTPStatus
 from flask import Response
 
 from api.auth import principal, requires
-from api.caching import FOREVER, REVALIDATE, conditional
 from api.context import context
-from api.objects import object_response
-from api.operation import ApiBlueprint, Tag
-from api.pagination import page_response
-from api.rendering import REMOVED, json_response, removed
+from api.http.caching import FOREVER, REVALIDATE, conditional
+from api.http.objects import object_response
+from api.http.rendering import REMOVED, json_response, removed
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import page_response
 from api.schemas.base import NoQuery
 from api.schemas.trainings import (
     RETRY_SECONDS,
@@ -20,10 +20,11 @@ from api.schemas.trainings import (
     TrainingPage,
     TrainingPath,
 )
-from services import removal, trainings
-from services.errors import NotFound
-from services.losses import Subject
-from services.trainings import TrainingView
+from services.base.errors import NotFound
+from services.catalog import removal
+from services.pictures.losses import Subject
+from services.trainings import trainings
+from services.trainings.trainings import TrainingView
 
 TAG = Tag(name="Trainings", description="Generators in the making.")
 

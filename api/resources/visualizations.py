@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from flask import Response
 
-from api import problem_types
 from api.auth import requires
-from api.caching import BRIEF, FOREVER, MOMENT, REVALIDATE, conditional, keep
 from api.context import context
-from api.objects import object_response
-from api.operation import ApiBlueprint, Tag
-from api.pagination import page_response
-from api.paths import visualization_path
-from api.problems import Problem
-from api.rendering import json_response
+from api.http.caching import BRIEF, FOREVER, MOMENT, REVALIDATE, conditional, keep
+from api.http.objects import object_response
+from api.http.paths import visualization_path
+from api.http.rendering import json_response
+from api.http.retry_after import retry_after
+from api.operations.operation import ApiBlueprint, Tag
+from api.operations.pagination import page_response
+from api.problems import problem_types
+from api.problems.problems import Problem
 from api.resources.networks import TAG as NETWORKS_TAG
-from api.retrying import retry_after
 from api.schemas.base import NoQuery
 from api.schemas.networks import UnitPath
 from api.schemas.visualizations import (
@@ -28,10 +28,11 @@ from api.schemas.visualizations import (
     UnitDetail,
     Visualization,
 )
-from services import catalog, visualizations
-from services.errors import NotFound
-from services.losses import Subject
-from services.schema import State
+from services.base.errors import NotFound
+from services.base.states import State
+from services.catalog import catalog
+from services.pictures import visualizations
+from services.pictures.losses import Subject
 
 TAG = Tag(name="Visualizations", description="Pictures and all that is known of them, by digest.")
 PNG, BINARY = "image/png", "application/octet-stream"

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import Field
 
 from api.schemas.base import Representation
-from services.cost_model import Seconds
+from services.estimates.cost_model import Seconds
 
 
 class EtaRange(Representation):

@@ -4,9 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.paths import path_to
+from api.http.paths import path_to
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time
-from services import catalog
+from services.catalog import catalog
 
 
 class GeneratorPath(RequestModel):

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field
 
-from api.paths import job_page, job_path
+from api.http.paths import job_page, job_path
+from api.http.waiting import readable
 from api.schemas.base import (
     PRINTABLE,
     HeaderModel,
@@ -17,9 +18,8 @@ from api.schemas.base import (
     Time,
 )
 from api.schemas.estimates import EtaRange
-from api.waiting import readable
-from services import jobs
-from services.schema import JobState, Lane
+from services.base.states import JobState, Lane
+from services.jobs import jobs
 
 
 class JobPath(RequestModel):

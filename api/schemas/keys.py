@@ -4,10 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from api.paths import path_to
+from api.http.paths import path_to
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time
-from services import access
-from services.times import Moment
+from services.access import keys
+from services.base.times import Moment
 
 ScopeName = Literal["read", "jobs:write", "admin"]
 
@@ -37,7 +37,7 @@ class Me(Representation):
     links: SelfLink
 
     @classmethod
-    def of(cls, principal: access.Principal) -> Self:
+    def of(cls, principal: keys.Principal) -> Self:
         return cls(
             id=principal.key_id,
             name=principal.name,
@@ -59,7 +59,7 @@ class Key(Representation):
     links: SelfLink
 
     @classmethod
-    def of(cls, key: access.KeyView) -> Self:
+    def of(cls, key: keys.KeyView) -> Self:
         return cls(
             id=key.id,
             name=key.name,

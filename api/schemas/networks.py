@@ -4,9 +4,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.paths import layer_path, network_path, path_to, unit_path, visualization_path
+from api.http.paths import layer_path, network_path, path_to, unit_path, visualization_path
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time, Whole
-from services import catalog
+from services.catalog import catalog
 
 
 class NetworkPath(RequestModel):

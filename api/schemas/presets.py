@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.paths import path_to
+from api.http.paths import path_to
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink
 from imago_engine import trainings
 

@@ -4,11 +4,11 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from api.paths import path_to
+from api.http.paths import path_to
 from api.schemas.base import Representation, SelfLink
 from api.schemas.estimates import EtaRange
-from services.schema import Lane
-from services.workers import QueueSummary, WorkerState
+from services.base.states import Lane
+from services.queue.workers import QueueSummary, WorkerState
 
 
 class LaneShown(Representation):

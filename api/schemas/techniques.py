@@ -4,11 +4,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.paths import path_to
+from api.http.paths import path_to
 from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink
 from imago_engine import techniques
-from services.catalog import Generator
-from services.recipes import resolve
+from services.catalog.catalog import Generator
+from services.pictures.recipes import resolve
 
 
 class TechniquePath(RequestModel):

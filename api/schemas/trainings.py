@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.paths import path_to
+from api.http.paths import path_to
 from api.schemas.base import (
     PRINTABLE,
     HeaderModel,
@@ -17,8 +17,8 @@ from api.schemas.base import (
     Time,
     Whole,
 )
-from services.schema import TrainingState
-from services.trainings import Sample, TrainingRequest, TrainingView
+from services.base.states import TrainingState
+from services.trainings.trainings import Sample, TrainingRequest, TrainingView
 
 RETRY_SECONDS = 5
 """How soon it makes sense to look at a training again that has not ended."""

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.paths import layer_path, network_path, unit_path, visualization_path
+from api.http.paths import layer_path, network_path, unit_path, visualization_path
 from api.schemas.base import (
     Name,
     NoQuery,
@@ -18,11 +18,11 @@ from api.schemas.base import (
     Whole,
 )
 from api.schemas.networks import Unit
-from services import catalog
-from services.jobs import JobItem
-from services.schema import Lane, State
-from services.storage import sha256_of_key
-from services.visualizations import Visualization as VisualizationView
+from services.base.states import Lane, State
+from services.base.storage import sha256_of_key
+from services.catalog import catalog
+from services.jobs.jobs import JobItem
+from services.pictures.visualizations import Visualization as VisualizationView
 
 
 class DigestPath(RequestModel):

@@ -9,13 +9,14 @@ from markupsafe import Markup
 
 from api.auth import requires
 from api.context import context
-from api.pagination import next_path
-from api.problem_types import PROBLEM_TYPES
+from api.operations.pagination import next_path
+from api.problems.problem_types import PROBLEM_TYPES
 from api.schemas.jobs import Job, Progress
 from api.schemas.networks import Network
 from api.schemas.visualizations import Item
-from services import catalog, jobs
-from services.schema import State
+from services.base.states import State
+from services.catalog import catalog
+from services.jobs import jobs
 
 _ABOUT = 1.7
 """Bounds that are no further apart are one figure to people."""

@@ -7,10 +7,10 @@ house sees, and not whether a process exists. A database that does not answer is
 import socket
 import sys
 
-from services import workers
-from services.database import Database
-from services.errors import Unavailable
-from services.settings import Settings
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.queue import workers
 
 
 def main() -> int:

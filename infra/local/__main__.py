@@ -17,7 +17,7 @@ from infra.local.process import ProcessError
 from infra.local.servers import Servers
 from infra.local.stack import Stack, environment_of, processes_of, stop_all
 from infra.local.supervision import interruptible
-from services import database
+from services.base import database
 
 _DEFAULT_HOME = Path(__file__).resolve().parents[2] / ".imago"
 

@@ -14,7 +14,7 @@ class Endpoints:
     s3_secret_key: str
 
     def environment(self) -> dict[str, str]:
-        """The variables from which `services.settings.Settings` reads these addresses."""
+        """The variables from which `services.base.settings.Settings` reads these addresses."""
         return {
             "IMAGO_DATABASE_URL": self.database_url,
             "IMAGO_BROKER_URL": self.broker_url,

@@ -27,12 +27,13 @@ from infra.local.supervision import (
     member,
     uninterrupted,
 )
-from services import access, catalog
-from services.database import Database, migrate
-from services.errors import Unauthenticated
-from services.settings import Settings
-from services.shipped_generator import register_shipped_generator
-from services.storage import ObjectStore
+from services.access import keys
+from services.base.database import Database, migrate
+from services.base.errors import Unauthenticated
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.catalog import catalog
+from services.catalog.shipped_generator import register_shipped_generator
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _API_PORT = 8000
@@ -171,13 +172,13 @@ class Stack:
         """The remembered token, if the database still knows it."""
         try:
             token = self._key_file.read_text().strip()
-            access.authenticate(session, token)
+            keys.authenticate(session, token)
         except (FileNotFoundError, Unauthenticated):
             return None
         return token
 
     def _new_key(self, session: Session) -> str:
-        _, token = access.create_key(session, "local", access.SCOPES)
+        _, token = keys.create_key(session, "local", keys.SCOPES)
         self._key_file.touch(mode=0o600)
         self._key_file.write_text(f"{token}\n")
         return token

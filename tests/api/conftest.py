@@ -10,11 +10,11 @@ from flask.testing import FlaskClient
 from api import create_app
 from api.context import context
 from infra.local.servers import Servers
-from services.database import Database
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
 from services.schema import Base
-from services.settings import Settings
-from services.storage import ObjectStore
-from tests.api.scene import NETWORK, register, with_key
+from tests.api.small_catalog import NETWORK, register, with_key
 from tests.own_settings import own_settings
 
 Start = Callable[..., Flask]

@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from infra.local.servers import Servers
-from services.broker import Doorbell
-from services.reconciliation import CRASHES_ALONE
-from tests.worker_scene import LEASE_SECONDS, MAX_BATCH, Scene, until
+from services.base.broker import Doorbell
+from services.queue.reconciliation import CRASHES_ALONE
+from tests.worker_processes import LEASE_SECONDS, MAX_BATCH, Scene, until
 
 pytestmark = pytest.mark.chaos
 STEPS = 30

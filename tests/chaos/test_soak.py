@@ -4,7 +4,7 @@ import pytest
 
 from infra.local.servers import Servers
 from tests.soak.run import Plan, soak
-from tests.worker_scene import Scene
+from tests.worker_processes import Scene
 
 pytestmark = pytest.mark.chaos
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services import jobs
-from tests.worker_scene import Scene, loaded, until
-from worker.child import STOP_SIGNAL
+from services.jobs import jobs
+from tests.worker_processes import Scene, loaded, until
+from worker.process.child import STOP_SIGNAL
 
 pytestmark = pytest.mark.chaos
 STEPS = 10

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from imago_engine.generators import read_description
-from services import catalog, training_leases, trainings, workers
-from services.settings import Settings
-from services.storage import generator_key, sha256_of_file
-from tests.training_scene import BATCH, ENCODER, TrainingScene
-from tests.worker_scene import Scene, until
+from services.base.settings import Settings
+from services.base.storage import generator_key, sha256_of_file
+from services.catalog import catalog
+from services.queue import workers
+from services.trainings import leases as training_leases
+from services.trainings import trainings
+from tests.small_training import BATCH, ENCODER, TrainingScene
+from tests.worker_processes import Scene, until
 from worker.synthesis.generator_file import load_generator
 
 pytestmark = pytest.mark.chaos

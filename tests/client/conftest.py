@@ -23,12 +23,14 @@ from api.context import context
 from imago.cli import app
 from imago_engine.networks import LayerInfo
 from infra.local.servers import Servers
-from services import access, catalog, generators, leases
-from services.catalog import RegisterNetwork
-from services.database import Database
-from services.leases import Claim, Failure, Finished
+from services.access import keys
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from services.catalog import catalog, generators
+from services.catalog.catalog import RegisterNetwork
+from services.queue import leases
+from services.queue.leases import Claim, Failure, Finished
 from services.schema import Base
-from services.storage import ObjectStore
 from tests.own_settings import own_settings
 
 NETWORK = "efficientnet_lite0.imagenet"
@@ -146,7 +148,7 @@ def service(served: Flask, url: str) -> Iterator[Service]:
             "b" * 64,
             default=True,
         )
-        _, key = access.create_key(session, "a test", ["read", "jobs:write"])
+        _, key = keys.create_key(session, "a test", ["read", "jobs:write"])
     service = Service(url, key, database, store)
     service.inspect(NETWORK)
     # The commands run in this process and own its output: the server's log must not get into it.

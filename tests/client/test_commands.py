@@ -21,7 +21,8 @@ from rich.progress_bar import ProgressBar
 
 import imago
 from imago.cli.watching import bar
-from services import access, workers
+from services.access import keys
+from services.queue import workers
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 
 
@@ -422,7 +423,7 @@ def test_the_doctor_finds_what_is_wrong(run: Run, service: Service) -> None:
     assert "1 alive" in said
     assert "worker vm-1: waiting: The object store does not answer." in said
     with service.database.session() as session:
-        access.revoke_key(session, service.key.split("_")[1])
+        keys.revoke_key(session, service.key.split("_")[1])
     assert "revoked" in run("doctor", expect=4).stdout
     assert "Cannot reach" in run("doctor", expect=5, IMAGO_URL="http://127.0.0.1:1").stdout
     assert "not as imago does" in run("doctor", expect=5, IMAGO_URL=f"{service.url}/v1").stdout

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import imago
-from services import training_leases, workers
-from services.schema import LayerRow
-from services.training_leases import Sample, TrainingClaim
+from services.catalog.tables import LayerRow
+from services.queue import workers
+from services.trainings import leases as training_leases
+from services.trainings.leases import Sample, TrainingClaim
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 
 UNITS = 16

@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 import imago
-from api.client_help import client_help
+from api.openapi.client_help import client_help
 from imago.cli.in_commands import COMMANDS, in_commands
 from imago.cli.numbers import as_value, grouped, number
 from imago.cli.session import Session
-from services import catalog
-from services.schema import LayerRow
+from services.catalog import catalog
+from services.catalog.tables import LayerRow
 from tests.client.conftest import NETWORK, Run, Service
 
 OTHER = "resnet18.a1_in1k"

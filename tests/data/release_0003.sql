@@ -1,6 +1,6 @@
 -- Rows of every table as the release of schema 0003 wrote them through its own services (pg_dump --column-inserts).
 -- Objects are named by the SHA-256 of "image of DIGEST", "crop of DIGEST", "code of DIGEST" and "trace of DIGEST";
--- see tests/integration/test_upgrade.py.
+-- see tests/integration/base/test_upgrade.py.
 INSERT INTO public.api_keys (id, name, prefix, secret_sha256, scopes, created_at, expires_at, revoked_at, last_used_at) VALUES ('oiua30wn', 'owner', 'imago_oiua30wn', 'de287bf5be0fb7faec259023a4418bb1e226eb27cda156af693f08c4dfe015ff', '{read,jobs:write}', '2026-11-28 03:58:48.300941+00', NULL, NULL, NULL);
 INSERT INTO public.api_keys (id, name, prefix, secret_sha256, scopes, created_at, expires_at, revoked_at, last_used_at) VALUES ('3zc2mpx7', 'admin', 'imago_3zc2mpx7', 'd377fe318f525dfa120d3efa47f57e2291d2a7429f087c3fe63fae03640fecf5', '{read,jobs:write,admin}', '2026-11-28 03:58:48.300941+00', NULL, NULL, NULL);
 INSERT INTO public.generators (id, weights_sha256, architecture, code_shape, image_size, encoder, info, is_default, created_at) VALUES ('tiny-generator', '9123dcbb0b42652b0e105956c68d3ca2ff34584f324fa41a29aedd32b883e131', 'compact', '[16]', 32, 'tiny.random', '{"encoder": "tiny.random", "code_shape": [16], "image_size": 32, "recommended": {"steps": 20, "learning_rate": 0.5}, "architecture": "compact"}', true, '2026-11-28 03:58:45.987843+00');

@@ -20,9 +20,9 @@ from pathlib import Path
 from api.application import create_app
 from api.context import context
 from infra.local.servers import running
-from services.database import migrate
-from services.settings import Settings
-from tests.api import example_state
+from services.base.database import migrate
+from services.base.settings import Settings
+from tests.api.openapi import example_state
 from tests.own_settings import own_settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import schemathesis
 
-from api import examples
+from api.openapi import examples
 
 _IN_PATHS = ("job", "training", "digest", "network", "layer", "unit", "generator", "pictures", "technique")
 

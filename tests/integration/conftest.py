@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from infra.local.servers import Servers
-from services.database import Database
-from services.settings import Settings
-from services.storage import ObjectStore
-from tests.integration import scene
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from tests.integration import staging
 from tests.own_settings import own_settings
 
 
@@ -22,7 +22,7 @@ def shared_settings(servers: Servers, migrated_template: str) -> Iterator[Settin
 @pytest.fixture(scope="session")
 def shared_database(shared_settings: Settings) -> Iterator[Database]:
     database = Database(shared_settings.database_url)
-    scene.stage(database)
+    staging.stage(database)
     yield database
     database.dispose()
 
@@ -39,7 +39,7 @@ def emptied(shared_settings: Settings) -> ObjectStore:
 
 @pytest.fixture
 def staged(shared_database: Database) -> Database:
-    """A database with the catalog of `scene` and nothing else."""
+    """A database with the catalog of `staging` and nothing else."""
     with shared_database.session() as session:
         for table in (
             "job_visualizations",
@@ -56,6 +56,6 @@ def staged(shared_database: Database) -> Database:
             "collected",
         ):
             session.execute(text(f"DELETE FROM {table}"))
-        session.execute(text("DELETE FROM networks WHERE id <> :id"), {"id": scene.NETWORK})
-        session.execute(text("DELETE FROM generators WHERE id <> :id"), {"id": scene.GENERATOR})
+        session.execute(text("DELETE FROM networks WHERE id <> :id"), {"id": staging.NETWORK})
+        session.execute(text("DELETE FROM generators WHERE id <> :id"), {"id": staging.GENERATOR})
     return shared_database

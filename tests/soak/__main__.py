@@ -17,12 +17,12 @@ from pathlib import Path
 
 from infra.local.servers import running
 from infra.local.supervision import interruptible
-from services import log as logs
-from services.database import Database, migrate
-from services.storage import ObjectStore
+from services.base import log as logs
+from services.base.database import Database, migrate
+from services.base.storage import ObjectStore
 from tests.own_settings import own_settings
 from tests.soak.run import Outcome, Plan, soak
-from tests.worker_scene import Scene
+from tests.worker_processes import Scene
 
 LEASE_SECONDS, MAX_BATCH = 8.0, 16
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from services.database import Database
+from services.base.database import Database
 
 _INSTALL = """
     CREATE TABLE soak_history (

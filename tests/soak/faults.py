@@ -14,14 +14,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy import TextClause, text
 
 from infra.local.servers import Servers
-from services import losses
-from services.errors import ImagoError
-from services.losses import Reason, Subject
-from services.storage import generator_key
+from services.base.errors import ImagoError
+from services.base.storage import generator_key
+from services.pictures import losses
+from services.pictures.losses import Reason, Subject
 from tests.soak.proxy import Mode, Proxy
 from tests.soak.traffic import AT_ONCE, Traffic
 from tests.store_faults import damage, lose
-from tests.worker_scene import Scene, WorkerProcess, loaded
+from tests.worker_processes import Scene, WorkerProcess, loaded
 
 CRASH_POINTS = ("after_claim", "mid_batch", "after_put", "before_commit", "after_commit")
 GRACE_SECONDS = 120.0

@@ -13,13 +13,13 @@ import psutil
 import redis
 
 from infra.local.servers import Servers
-from services.broker import QUEUE, Doorbell
+from services.base.broker import QUEUE, Doorbell
 from tests import oracle
 from tests.soak.audit import audit, install
 from tests.soak.faults import Faults
 from tests.soak.proxy import Proxy
 from tests.soak.traffic import Traffic
-from tests.worker_scene import Scene, until
+from tests.worker_processes import Scene, until
 
 BATCHES_HELD = 2
 """A worker holds two at most: one that is computed and one that is delivered."""

@@ -12,13 +12,13 @@ from typing import TypeVar
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services import jobs
-from services.broker import Doorbell
-from services.database import Database
-from services.errors import Conflict, Unavailable
-from services.jobs import JobRequest, Limits
-from services.schema import Lane
-from tests.worker_scene import NETWORK
+from services.base.broker import Doorbell
+from services.base.database import Database
+from services.base.errors import Conflict, Unavailable
+from services.base.states import Lane
+from services.jobs import jobs
+from services.jobs.jobs import JobRequest, Limits
+from tests.worker_processes import NETWORK
 
 LAYERS = {"output": 400, "blocks.1": 16, "blocks.0": 8}
 """Layers of the small network, with how many of their units are asked for."""

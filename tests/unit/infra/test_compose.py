@@ -16,7 +16,7 @@ import pytest
 from jsonschema.validators import validator_for
 
 from infra.local import stack
-from services.settings import Settings
+from services.base.settings import Settings
 from tests.unit.infra.compose_file import ROOT, compose, dockerfile, final_stage, ignored
 
 DOCKERFILES = {
@@ -248,8 +248,14 @@ def test_containers_start_what_make_up_starts() -> None:
 @pytest.mark.parametrize(
     ("image", "program"),
     [
-        ("api", "import api, infra.keys, migrations, alembic.config; from services.database import migrate"),
-        ("worker", "import worker.app, worker.tasks, worker.synthesis, infra.docker.worker_health"),
+        (
+            "api",
+            "import api, infra.keys, migrations, alembic.config; from services.base.database import migrate",
+        ),
+        (
+            "worker",
+            "import worker.process.app, worker.process.tasks, worker.synthesis, infra.docker.worker_health",
+        ),
     ],
 )
 def test_an_image_holds_all_that_its_command_imports(image: str, program: str, tmp_path: Path) -> None:
@@ -287,7 +293,7 @@ def test_the_build_context_holds_neither_data_nor_secrets_nor_history() -> None:
     ):
         assert ignored(path)
     for path in (
-        "services/jobs.py",
+        "services/jobs/jobs.py",
         "requirements/api.txt",
         "infra/keys.py",
         "generators/default.safetensors",

@@ -1,0 +1,1 @@
+"""Problem documents: the kinds of problem, and what a request did wrong."""

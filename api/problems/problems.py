@@ -1,0 +1,168 @@
+"""Every answer that is not a success is a problem document (RFC 9457); `_problem_for` says which error of
+the domain becomes which.
+
+`errors` names fields: `in` is the part of the request, `pointer` a JSON pointer (RFC 6901) into it,
+`detail` what would be accepted. `request_id` is in the log too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from flask import Flask, Response, current_app, g, json, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from api.problems import problem_types
+from api.problems.field_errors import Part
+from api.problems.problem_types import ProblemType
+from services.base.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    IdempotencyKeyReused,
+    ImagoError,
+    Invalid,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+"""After how long it makes sense to ask an absent server again."""
+ERRORS_SHOWN = 50
+"""A body can be wrong in a hundred thousand places."""
+
+_BY_STATUS = {
+    kind.status: kind
+    for kind in problem_types.PROBLEM_TYPES
+    if kind not in (problem_types.NO_PICTURE, problem_types.LOST, problem_types.MALFORMED_REQUEST)
+}
+
+
+@dataclass(eq=False)
+class Problem(Exception):
+    """An answer other than success, raised where a view has nothing else to say."""
+
+    kind: ProblemType
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
+    """Further members of the document (RFC 9457 §3.2)."""
+
+
+def fields_problem(part: Part, errors: Sequence[FieldError]) -> Problem:
+    """`errors` of one part of the request; the first of them are named."""
+    named = [
+        {"in": part, "pointer": error.pointer, "detail": error.detail} for error in errors[:ERRORS_SHOWN]
+    ]
+    detail = "; ".join(f"{error['pointer'].lstrip('/') or part}: {error['detail']}" for error in named[:3])
+    if len(errors) > 3:
+        detail += f"; and {len(errors) - 3} more" if len(errors) <= ERRORS_SHOWN else "; and many more"
+    return Problem(problem_types.INVALID, detail, errors=named)
+
+
+def render_problem(problem: Problem) -> Response:
+    """The problem as JSON, or as a page for someone who reads pages."""
+    kind = problem.kind
+    document: dict[str, Any] = {
+        "type": kind.uri,
+        "title": kind.title,
+        "status": int(kind.status),
+        "detail": problem.detail,
+        "request_id": g.get("request_id"),
+        **problem.members,
+    }
+    if problem.errors:
+        document["errors"] = [dict(error) for error in problem.errors]
+    if _reads_pages():
+        response = Response(render_template("problem.html", problem=document), mimetype="text/html")
+    else:
+        response = Response(json.dumps(document), mimetype=MEDIA_TYPE)
+    response.status_code = int(kind.status)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers.extend(dict(problem.headers))
+    return response
+
+
+def _reads_pages() -> bool:
+    """Whether this is a browser at a page: programs get JSON everywhere, and what is under /v1 is for
+    programs.
+    """
+    if request.path.startswith("/v1/") or request.path == "/v1":
+        return False
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+
+
+def _invalid(error: Invalid) -> Problem:
+    """What the services refuse is in the body where there is one, else in the query."""
+    return fields_problem("query" if request.method in ("GET", "HEAD") else "body", error.errors)
+
+
+def _problem_for(error: ImagoError) -> Problem:
+    match error:
+        case Invalid():
+            return _invalid(error)
+        case NotFound():
+            return Problem(problem_types.NOT_FOUND, str(error))
+        case IdempotencyKeyReused():
+            # 422, not 409: nothing that the client waits for will make this request possible.
+            return fields_problem("header", [FieldError("/Idempotency-Key", str(error))])
+        case Conflict():
+            return Problem(problem_types.CONFLICT, str(error))
+        case Unauthenticated():
+            return Problem(
+                problem_types.UNAUTHENTICATED,
+                str(error),
+                headers={"WWW-Authenticate": 'Bearer realm="imago"'},
+            )
+        case Forbidden():
+            return Problem(problem_types.FORBIDDEN, str(error))
+        case Unavailable():
+            log.warning("service_unavailable", reason=str(error))
+            return Problem(
+                problem_types.UNAVAILABLE, error.for_anyone, headers={"Retry-After": str(RETRY_SECONDS)}
+            )
+        case _:
+            log.error("domain_error_without_problem_type", error=type(error).__name__, exc_info=error)
+            return Problem(problem_types.INTERNAL, "An unexpected error occurred.")
+
+
+def _from_http(error: HTTPException) -> Response:
+    """Errors of routing and parsing: werkzeug raises them itself."""
+    status = HTTPStatus(error.code or 500)
+    headers = {
+        name: value
+        for name, value in error.get_headers()
+        if name.lower() not in ("content-type", "content-length")
+    }
+    slug = status.phrase.lower().replace(" ", "-")
+    kind = _BY_STATUS.get(status) or ProblemType(slug, status, status.phrase, "See RFC 9110.")
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            detail = f"Nothing is served at {request.path}; /docs lists what is."
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = headers.get("Allow", "nothing")
+            detail = f"{request.method} is not possible at {request.path}; allowed: {allowed}."
+        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            detail = f"The body may have at most {current_app.config['MAX_CONTENT_LENGTH']} bytes."
+        case _:
+            detail = error.description or status.phrase
+    return render_problem(Problem(kind, detail, headers=headers))
+
+
+def _from_bug(error: Exception) -> Response:
+    log.error("request_failed", method=request.method, path=request.path, exc_info=error)
+    return render_problem(Problem(problem_types.INTERNAL, "An unexpected error occurred."))
+
+
+def register(app: Flask) -> None:
+    app.register_error_handler(Problem, render_problem)
+    app.register_error_handler(ImagoError, lambda error: render_problem(_problem_for(error)))
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(Exception, _from_bug)

@@ -1,0 +1,66 @@
+"""What jobs and trainings have in common: somebody asked for them, may ask again, and may take it back."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from services.base.errors import IdempotencyKeyReused, Invalid
+from services.base.paging import decode_cursor, encode_cursor, limit_of
+from services.jobs.tables import JobRow
+from services.trainings.tables import TrainingRow
+
+Row = TypeVar("Row", JobRow, TrainingRow)
+
+
+def replayed(
+    session: Session, kind: type[Row], owner: str | None, idempotency_key: str, request_hash: str
+) -> Row | None:
+    """What the key `owner` has asked for before under this idempotency key, if anything.
+
+    Raises `IdempotencyKeyReused` when that was something else.
+    """
+    row = session.scalars(
+        sa.select(kind).where(
+            kind.owner_key_id.is_not_distinct_from(owner), kind.idempotency_key == idempotency_key
+        )
+    ).first()
+    if row is not None and row.request_hash != request_hash:
+        raise IdempotencyKeyReused(
+            f"The idempotency key {idempotency_key!r} was used for another request, which became {row.id}."
+        )
+    return row
+
+
+def newest_first(
+    session: Session,
+    kind: type[Row],
+    states: type[StrEnum],
+    *,
+    cursor: str | None,
+    limit: int,
+    state: str | None,
+) -> tuple[Sequence[Row], str | None]:
+    """A page of rows, the newest first, and the cursor of the next one.
+
+    `state`, one of `states`, narrows it to those in that state. Raises `Invalid` for a wrong cursor, limit or
+    state.
+    """
+    name = kind.__tablename__
+    query = sa.select(kind).order_by(kind.id.desc()).limit(limit_of(limit) + 1)
+    if cursor is not None:
+        query = query.where(kind.id < decode_cursor(name, cursor, (str,))[0])
+    if state is not None:
+        query = query.where(kind.state == known_state(states, state))
+    rows = session.scalars(query).all()
+    following = encode_cursor(name, [rows[limit - 1].id]) if len(rows) > limit else None
+    return rows[:limit], following
+
+
+def known_state(kind: type[StrEnum], state: str) -> str:
+    """The state itself. Raises `Invalid` at `/state` for a word that is none of these states."""
+    if state not in tuple(kind):
+        raise Invalid.field("/state", f"must be one of {', '.join(tuple(kind))}; got {state!r}")
+    return state

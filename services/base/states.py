@@ -1,0 +1,62 @@
+"""What each state means; who may change it stands in `jobs`, `queue` and `trainings`."""
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Of a visualization."""
+
+    QUEUED = "queued"
+    """Waits to be claimed."""
+    LEASED = "leased"
+    """A worker computes it under `lease_id`."""
+    DONE = "done"
+    """Final: its objects are in the store."""
+    FAILED = "failed"
+    """Ended without a picture; `error` explains it. Asked for again, it is queued anew."""
+    UNREACHABLE = "unreachable"
+    """Final: no gradient reaches the code, so no picture of this unit can exist."""
+    CANCELED = "canceled"
+    """No live job wants it. With a `lease_id`, a worker has not yet noticed."""
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    """Nothing of it has been claimed."""
+    RUNNING = "running"
+    """A worker has claimed some of it."""
+    CANCELING = "canceling"
+    """Canceled; a worker still computes some of it and will stop at its next heartbeat."""
+    SUCCEEDED = "succeeded"
+    """Every item is done or unreachable, at least one done."""
+    FAILED = "failed"
+    """Everything has ended, and an item failed or none is done."""
+    CANCELED = "canceled"
+
+
+LIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
+"""States of a job that still wants its items."""
+
+
+class TrainingState(StrEnum):
+    QUEUED = "queued"
+    """Waits to be claimed: for the first time, or to go on from its checkpoint."""
+    RUNNING = "running"
+    """A worker trains."""
+    CANCELING = "canceling"
+    """Canceled; the worker will stop at its next heartbeat."""
+    SUCCEEDED = "succeeded"
+    """Final: the generator is registered."""
+    FAILED = "failed"
+    """Final; `error` explains it."""
+    CANCELED = "canceled"
+
+
+ENDED_TRAININGS = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
+
+
+class Lane(StrEnum):
+    INTERACTIVE = "interactive"
+    """Someone waits."""
+    BULK = "bulk"
+    """Overnight."""

@@ -1,0 +1,1 @@
+"""Networks, their layers and units, and generators: registered, inspected, removed."""

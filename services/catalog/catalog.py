@@ -1,0 +1,53 @@
+"""The catalog, whole: networks, layers and units, generators. Callers need to know this module only."""
+
+from services.catalog.generators import Generator, get_generator, list_generators, register_generator
+from services.catalog.inspections import (
+    keep_inspection,
+    next_pending_network,
+    record_inspection,
+    record_inspection_failure,
+    release_inspection,
+)
+from services.catalog.layers import (
+    Layer,
+    MapBounds,
+    Unit,
+    current_sha256,
+    get_layer,
+    get_unit,
+    labels_of_layer,
+    list_layers,
+    list_units,
+    map_at,
+    unit_labels,
+)
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import Network, get_network, list_networks, register_network
+
+__all__ = [
+    "Generator",
+    "Layer",
+    "MapBounds",
+    "Network",
+    "RegisterNetwork",
+    "Unit",
+    "current_sha256",
+    "get_generator",
+    "get_layer",
+    "get_network",
+    "get_unit",
+    "keep_inspection",
+    "labels_of_layer",
+    "list_generators",
+    "list_layers",
+    "list_networks",
+    "list_units",
+    "map_at",
+    "next_pending_network",
+    "record_inspection",
+    "record_inspection_failure",
+    "register_generator",
+    "register_network",
+    "release_inspection",
+    "unit_labels",
+]

@@ -1,0 +1,168 @@
+"""Generators: what turns a code into an image. A name stands for one file of weights for ever."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.base.errors import Conflict, FieldError, Invalid, NotFound
+from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.suggestions import did_you_mean
+from services.catalog.tables import GeneratorRow
+from services.pictures import recipes
+
+_LOCK = 0x696D61676F02
+_TRIES = 5
+"""Times that a generator is inserted that somebody else removes at the same moment."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
+_NEEDED = {"architecture": str, "code_shape": list, "image_size": int, "encoder": str}
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Its file lies in the store under `storage.generator_key(weights_sha256)`; `info` is the file's own
+    description of itself.
+    """
+
+    id: str
+    weights_sha256: str
+    architecture: str
+    code_shape: tuple[int, ...]
+    image_size: int
+    encoder: str
+    info: Mapping[str, Any]
+    is_default: bool
+    created_at: datetime
+
+    @property
+    def recommended(self) -> Mapping[str, Any]:
+        """The parameters of a recipe that suit it; others keep the technique's defaults."""
+        recommended: Mapping[str, Any] = self.info.get("recommended") or {}
+        return recommended
+
+
+def register_generator(
+    session: Session,
+    name: str,
+    info: Mapping[str, Any],
+    sha256: str,
+    *,
+    default: bool = False,
+    owner: str | None = None,
+) -> Generator:
+    """Add a generator whose file is in the store. Jobs that name none use the `default` one. `owner` is the
+    id of the key that had it made, None for the operator of the service.
+
+    Raises `Invalid` when `info` lacks a field or recommends parameters that no recipe could have, `Conflict`
+    when the name stands for other weights or the weights have another name. One registration runs at a time.
+    """
+    _check(name, info, sha256)
+    session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    if default:
+        others = sa.update(GeneratorRow).where(GeneratorRow.is_default, GeneratorRow.id != name)
+        session.execute(others.values(is_default=False))
+    added = (
+        insert(GeneratorRow)
+        .values(
+            id=name,
+            weights_sha256=sha256,
+            info=dict(info),
+            owner_key_id=owner,
+            **{field: info[field] for field in _NEEDED},
+        )
+        .on_conflict_do_nothing()
+    )
+    for row in _inserted_or_there(session, added, name, sha256):
+        if row.id != name:
+            raise Conflict(f"The weights of {name!r} are registered already, under the name {row.id!r}.")
+        if row.weights_sha256 != sha256:
+            raise Conflict(
+                f"The generator {name!r} has the weights {row.weights_sha256[:12]}…; got {sha256[:12]}…. "
+                "Pictures are named by their generator's weights: choose another name."
+            )
+        row.info, row.is_default = dict(info), row.is_default or default
+        session.flush()
+    return get_generator(session, name)
+
+
+def _inserted_or_there(session: Session, added: sa.Insert, name: str, sha256: str) -> Sequence[GeneratorRow]:
+    """The rows of that name or of those weights, locked. Where the only one is being removed, the lock is
+    waited for and the row is gone then: it is inserted once more.
+    """
+    known = sa.or_(GeneratorRow.id == name, GeneratorRow.weights_sha256 == sha256)
+    locking = sa.select(GeneratorRow).where(known).order_by(GeneratorRow.id).with_for_update(key_share=True)
+    for _ in range(_TRIES):
+        session.execute(added)
+        rows = session.scalars(locking.execution_options(populate_existing=True)).all()
+        if rows:
+            return rows
+    raise Conflict(f"The generator {name!r} is registered and removed all the time; try again.")
+
+
+def check_name(name: str) -> list[FieldError]:
+    """What is wrong with a generator's name, at `/name`."""
+    if _NAME.fullmatch(name):
+        return []
+    return [FieldError("/name", f"must be letters, digits, '.', '_' and '-', 120 at most; got {name!r}")]
+
+
+def _check(name: str, info: Mapping[str, Any], sha256: str) -> None:
+    errors = check_name(name)
+    if not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        errors.append(FieldError("/sha256", f"must be 64 hex digits; got {sha256!r}"))
+    for field, kind in _NEEDED.items():
+        if not isinstance(info.get(field), kind):
+            errors.append(FieldError(f"/info/{field}", f"must be a {kind.__name__}; got {info.get(field)!r}"))
+    if errors:
+        raise Invalid(errors)
+    try:
+        recipes.resolve({}, info.get("recommended") or {})
+    except Invalid as error:
+        prefix = "/recipe/parameters"
+        raise Invalid(
+            FieldError("/info/recommended" + wrong.pointer.removeprefix(prefix), wrong.detail)
+            for wrong in error.errors
+        ) from None
+
+
+def list_generators(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Generator]:
+    """Generators by name. Raises `Invalid` for a wrong cursor or limit."""
+    query = sa.select(GeneratorRow).order_by(GeneratorRow.id).limit(limit_of(limit) + 1)
+    if cursor is not None:
+        query = query.where(GeneratorRow.id > decode_cursor("generators", cursor, (str,))[0])
+    rows = session.scalars(query).all()
+    following = encode_cursor("generators", [rows[limit - 1].id]) if len(rows) > limit else None
+    return Page(tuple(_view(row) for row in rows[:limit]), following)
+
+
+def get_generator(session: Session, name: str | None = None) -> Generator:
+    """The generator of that name, or the default one. Raises `NotFound`."""
+    wanted = GeneratorRow.is_default if name is None else GeneratorRow.id == name
+    row = session.scalars(
+        sa.select(GeneratorRow).where(wanted).execution_options(populate_existing=True)
+    ).first()
+    if row is None:
+        hint = did_you_mean(session, sa.select(GeneratorRow.id), name or "default", "There are")
+        raise NotFound(
+            "generator", name or "default", hint or "A worker registers the shipped one as it starts."
+        )
+    return _view(row)
+
+
+def _view(row: GeneratorRow) -> Generator:
+    return Generator(
+        row.id,
+        row.weights_sha256,
+        row.architecture,
+        tuple(row.code_shape),
+        row.image_size,
+        row.encoder,
+        row.info,
+        row.is_default,
+        row.created_at,
+    )

@@ -1,0 +1,191 @@
+"""Layers and units of the networks in the catalog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from imago_engine.networks import OUTPUT_ALIASES
+from services.base.errors import NotFound
+from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.states import State
+from services.base.suggestions import means_output, nearest
+from services.catalog.networks import get_network
+from services.catalog.tables import LayerRow, NetworkRow
+from services.pictures.tables import VisualizationRow
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`spatial` is (H, W) of its map, None for a vector; `receptive_field` and `stride` are in pixels."""
+
+    network: str
+    name: str
+    ordinal: int
+    kind: str
+    units: int
+    spatial: tuple[int, int] | None
+    receptive_field: int | None
+    stride: int | None
+
+
+@dataclass(frozen=True)
+class MapBounds:
+    """What is known of the map (H, W) that a layer has at some input size: `least` is there for certain, and
+    beyond `most` nothing is; None where only the network itself could tell.
+    """
+
+    least: tuple[int, int] | None
+    most: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """`pictures` counts its done visualizations; `best` is the digest of the one that excites it most."""
+
+    network: str
+    layer: str
+    unit: int
+    label: str | None
+    pictures: int
+    best: str | None
+    activation: float | None
+
+
+def list_layers(
+    session: Session, network: str, *, cursor: str | None = None, limit: int = 200
+) -> Page[Layer]:
+    """Layers in execution order. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
+    get_network(session, network)
+    query = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
+    if cursor is not None:
+        query = query.where(LayerRow.ordinal > decode_cursor("layers", cursor, (int,))[0])
+    rows = session.scalars(query.order_by(LayerRow.ordinal).limit(limit_of(limit) + 1)).all()
+    following = encode_cursor("layers", [rows[limit - 1].ordinal]) if len(rows) > limit else None
+    return Page(tuple(_view(row) for row in rows[:limit]), following)
+
+
+def get_layer(session: Session, network: str, name: str) -> Layer:
+    """The layer of that name; `output` and `logits` are any network's output layer. Raises `NotFound`."""
+    current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
+    row = session.get(LayerRow, (network, name)) if name not in OUTPUT_ALIASES else None
+    if row is not None and row.is_current:
+        return _view(row)
+    output = session.scalars(
+        current.where(LayerRow.kind == "output").order_by(LayerRow.ordinal.desc()).limit(1)
+    ).first()
+    if output is not None and name in OUTPUT_ALIASES:
+        return _view(output)
+    get_network(session, network)
+    names = list(session.scalars(current.with_only_columns(LayerRow.name).order_by(LayerRow.ordinal)))
+    raise NotFound("layer", name, _instead(network, name, names, output.name if output else None))
+
+
+def _instead(network: str, wrong: str, names: Sequence[str], output: str | None) -> str:
+    """What a network has instead of the layer `wrong`: names like it, and the output if it may be meant."""
+    if not names:
+        return ""
+    if wrong in OUTPUT_ALIASES:
+        last = names[-5:]
+        return (
+            f"{network} has no output layer: what it returns is not what one of its layers gives. The last "
+            f"of its layers are: {', '.join(last)}{', …' if len(names) > len(last) else ''}."
+        )
+    near = list(nearest(wrong, names))
+    if output is not None and means_output(wrong):
+        near = ["output", *[name for name in near if name != output][:4]]
+    return f"{network} has: {', '.join(near)}{', …' if len(names) > len(near) else ''}."
+
+
+def map_at(layer: Layer, own_size: int, input_size: int) -> MapBounds:
+    """The map that `layer` has at `input_size` pixels, from the one that it has at the network's `own_size`.
+
+    A layer that sees a window (it has a stride) gains one place a stride of pixels, whatever its paddings; a
+    size that is not whole strides away is between two that are. A pool may be adaptive, with a map of one
+    size whatever goes in, so none is taken to shrink. Layers without a stride see everything; their map
+    cannot be told.
+    """
+    if layer.spatial is None or input_size == own_size:
+        return MapBounds(layer.spatial, layer.spatial)
+    if layer.stride is None:
+        return MapBounds(None, None)
+    pixels, pool = input_size - own_size, layer.kind == "pool"
+    fewer, more = pixels // layer.stride, -(-pixels // layer.stride)
+    height, width = layer.spatial
+    least = fewer if not pool else min(fewer, 0)
+    most = more if not pool else max(more, 0)
+    return MapBounds(
+        (max(1, height + least), max(1, width + least)), (max(1, height + most), max(1, width + most))
+    )
+
+
+def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:
+    """Raises `NotFound` when the layer has no such unit."""
+    found = get_layer(session, network, layer)
+    if not 0 <= unit < found.units:
+        raise NotFound("unit", str(unit), f"Layer {layer!r} has {found.units} units (0–{found.units - 1}).")
+    return _units(session, found, unit, unit + 1)[0]
+
+
+def list_units(
+    session: Session, network: str, layer: str, *, cursor: str | None = None, limit: int = 100
+) -> Page[Unit]:
+    """Units by number. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
+    found = get_layer(session, network, layer)
+    first = 0 if cursor is None else int(decode_cursor("units", cursor, (int,))[0]) + 1
+    end = min(first + limit_of(limit), found.units)
+    following = encode_cursor("units", [end - 1]) if end < found.units else None
+    return Page(tuple(_units(session, found, first, end)), following)
+
+
+def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:
+    table = VisualizationRow
+    done = (
+        sa.select(table.unit, table.digest, table.activation)
+        .where(table.network_id == layer.network, table.layer == layer.name)
+        .where(table.unit >= first, table.unit < end, table.state == State.DONE)
+        .where(table.network_sha256 == current_sha256(layer.network))
+        .order_by(table.unit, table.activation.desc().nulls_last(), table.digest)
+    )
+    pictures: dict[int, list[tuple[str, float | None]]] = {}
+    for unit, digest, activation in session.execute(done):
+        pictures.setdefault(unit, []).append((digest, activation))
+    labels = unit_labels(session, layer)
+    return [
+        Unit(
+            layer.network,
+            layer.name,
+            unit,
+            labels[unit] if unit < len(labels) else None,
+            len(pictures.get(unit, ())),
+            *(pictures[unit][0] if unit in pictures else (None, None)),
+        )
+        for unit in range(first, end)
+    ]
+
+
+def current_sha256(network: str) -> sa.ScalarSelect[str | None]:
+    """What pictures of the network as it is now name it by: those of earlier inspections name another."""
+    return sa.select(NetworkRow.spec_sha256).where(NetworkRow.id == network).scalar_subquery()
+
+
+def unit_labels(session: Session, layer: Layer) -> Sequence[str]:
+    """Names of the layer's units: those of the network's classes for its output layer, none for any other."""
+    if layer.kind != "output":
+        return ()
+    labels = session.scalar(sa.select(NetworkRow.labels).where(NetworkRow.id == layer.network)) or []
+    return labels if len(labels) == layer.units else ()
+
+
+def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]:
+    """The same for a layer by its own name, which may be one that the network has no more."""
+    row = session.get(LayerRow, (network, layer))
+    return () if row is None or not row.is_current else unit_labels(session, _view(row))
+
+
+def _view(row: LayerRow) -> Layer:
+    spatial = None if row.height is None or row.width is None else (row.height, row.width)
+    return Layer(
+        row.network_id, row.name, row.ordinal, row.kind, row.units, spatial, row.receptive_field, row.stride
+    )

@@ -1,0 +1,167 @@
+"""Networks: registered by anyone, inspected by a worker, then fixed for ever."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.access.keys import Principal
+from services.access.ownership import check_may_change, owner_of
+from services.base.errors import Conflict, NotFound
+from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.suggestions import did_you_mean
+from services.catalog.network_request import RegisterNetwork, columns_of
+from services.catalog.tables import NetworkRow
+
+_TRIES = 5
+"""Times that a network is inserted that somebody else removes at the same moment."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """`state` is pending (not yet inspected), ready or failed; what weights tell is set once it is ready.
+
+    `weights` is the name of a file, or the tag of published weights. `stated` holds what was stated when it
+    was registered: any of labels, mean, std, size and bgr. `spec_sha256` is what specs name it by.
+    `input_sizes` is `{"step", "least", "most"}` in pixels: the inputs that it takes besides its own, see
+    `runs_at`; None where nobody has tried. `outputs` counts the units of its output layer, None without one.
+    `inspection_due`: it was ready, and a later release has yet to look at it again.
+    """
+
+    id: str
+    source: str
+    architecture: str
+    weights: str | None
+    classes: int | None
+    stated: Mapping[str, Any]
+    state: str
+    error: str | None
+    weights_sha256: str | None
+    spec_sha256: str | None
+    preprocessing: Mapping[str, Any] | None
+    input_sizes: Mapping[str, Any] | None
+    outputs: int | None
+    labels: tuple[str, ...]
+    inspection_due: bool
+    created_at: datetime
+    inspected_at: datetime | None
+
+    @property
+    def own_size(self) -> int | None:
+        """Side of its own input in pixels."""
+        return None if self.preprocessing is None else self.preprocessing["size"]
+
+    def runs_at(self, size: int) -> bool:
+        """Whether it takes pictures of `size` pixels, as far as is known."""
+        if self.input_sizes is None or self.own_size is None or size == self.own_size:
+            return True
+        step, least, most = (self.input_sizes[name] for name in ("step", "least", "most"))
+        if step is None or size < least or (most is not None and size > most):
+            return False
+        return bool((size - self.own_size) % step == 0)
+
+    def sizes_accepted(self) -> str:
+        """The same in words, to follow "it takes"."""
+        sizes = self.input_sizes
+        if sizes is None or sizes["step"] is None:
+            return f"{self.own_size} pixels only"
+        most = "more" if sizes["most"] is None else str(sizes["most"])
+        steps = "" if sizes["step"] == 1 else f" in steps of {sizes['step']}"
+        return f"{sizes['least']} to {most} pixels{steps} (its own are {self.own_size})"
+
+
+def register_network(session: Session, request: RegisterNetwork, *, by: Principal | None = None) -> Network:
+    """Add a network in state pending, for a worker to inspect; commits with the caller.
+
+    Registering the same again changes nothing, except that a failed network is inspected anew. `by` is who
+    registers it and then owns it, None the operator of the service. Raises `Invalid` when the fields do not
+    fit together, `Conflict` when the id means another network, `Forbidden` for a failed one that is not
+    theirs.
+    """
+    wanted = columns_of(request)
+    row = _inserted_or_there(session, wanted, owner_of(by))
+    if row.state == "failed":
+        check_may_change(row, by)
+        if any(getattr(row, name) != value for name, value in wanted.items()):
+            row.spec_sha256 = None  # another network than the one that may have had pictures before
+        for name, value in wanted.items():
+            setattr(row, name, value)
+        row.state, row.error, row.inspection_tries, row.inspection_until = "pending", None, 0, None
+        session.flush()
+    elif different := [name for name, value in wanted.items() if getattr(row, name) != value]:
+        name = different[0]
+        if name == "stated":
+            raise Conflict(
+                f"The network {request.id!r} is registered with other labels, mean, std, size or channels "
+                "than these. Choose another id."
+            )
+        raise Conflict(
+            f"The network {request.id!r} is registered with {name} {getattr(row, name)!r}; "
+            f"got {wanted[name]!r}. Choose another id."
+        )
+    return view_of(row)
+
+
+def _inserted_or_there(session: Session, wanted: Mapping[str, Any], owner: str | None) -> NetworkRow:
+    """The row of that id, locked. Where it is being removed, the lock is waited for and the row is gone then:
+    it is inserted once more. Raises `Conflict` when that happens again and again.
+    """
+    added = insert(NetworkRow).values(**wanted, owner_key_id=owner).on_conflict_do_nothing()
+    for _ in range(_TRIES):
+        session.execute(added)
+        row = session.get(NetworkRow, wanted["id"], with_for_update=True, populate_existing=True)
+        if row is not None:
+            return row
+    raise Conflict(f"The network {wanted['id']!r} is registered and removed all the time; try again.")
+
+
+def list_networks(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Network]:
+    """Networks by id. Raises `Invalid` for a wrong cursor or limit."""
+    query = sa.select(NetworkRow).order_by(NetworkRow.id).limit(limit_of(limit) + 1)
+    if cursor is not None:
+        query = query.where(NetworkRow.id > decode_cursor("networks", cursor, (str,))[0])
+    rows = session.scalars(query).all()
+    following = encode_cursor("networks", [rows[limit - 1].id]) if len(rows) > limit else None
+    return Page(tuple(view_of(row) for row in rows[:limit]), following)
+
+
+def get_network(session: Session, id: str) -> Network:
+    """Raises `NotFound`, which names networks that look alike and have not failed."""
+    row = session.get(NetworkRow, id, populate_existing=True)
+    if row is None:
+        raise NotFound("network", id, _instead(session, id))
+    return view_of(row)
+
+
+def _instead(session: Session, wrong: str) -> str:
+    """The networks most like the wrong name. Those that failed are named only where all of them did."""
+    names = sa.select(NetworkRow.id)
+    return did_you_mean(
+        session, names.where(NetworkRow.state != "failed"), wrong, "There are"
+    ) or did_you_mean(session, names, wrong, "All networks that are registered failed their inspection")
+
+
+def view_of(row: NetworkRow) -> Network:
+    return Network(
+        id=row.id,
+        source=row.source,
+        architecture=row.architecture,
+        weights=row.weights,
+        classes=row.classes,
+        stated=row.stated,
+        state=row.state,
+        error=row.error,
+        weights_sha256=row.weights_sha256,
+        spec_sha256=row.spec_sha256,
+        preprocessing=row.preprocessing,
+        input_sizes=row.input_sizes,
+        outputs=row.outputs,
+        labels=tuple(row.labels),
+        inspection_due=row.inspection_due,
+        created_at=row.created_at,
+        inspected_at=row.inspected_at,
+    )

@@ -1,0 +1,90 @@
+"""The tables of networks, their layers, and generators."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.access.tables import ApiKeyRow
+from services.base.tables import CREATED, Base, Id, Json, one_of
+
+
+class NetworkRow(Base):
+    """A network that can be explained. Once `ready` it changes only when it is inspected again, and digests
+    are made from `spec_sha256`, which then changes with it."""
+
+    __tablename__ = "networks"
+    __table_args__ = (
+        one_of("source", ("efficientnet-lite", "torchvision", "timm", "file")),
+        one_of("state", ("pending", "ready", "failed")),
+        sa.CheckConstraint("state <> 'ready' OR weights_sha256 IS NOT NULL", name="ready_has_weights"),
+        sa.CheckConstraint("state <> 'ready' OR spec_sha256 IS NOT NULL", name="ready_has_spec_sha256"),
+        sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    source: Mapped[str]
+    architecture: Mapped[str]
+    weights: Mapped[str | None]
+    classes: Mapped[int | None]
+    stated: Mapped[Json] = mapped_column(server_default="{}")
+    state: Mapped[str] = mapped_column(server_default="pending")
+    error: Mapped[str | None]
+    weights_sha256: Mapped[str | None]
+    spec_sha256: Mapped[str | None]
+    preprocessing: Mapped[Json | None]
+    input_sizes: Mapped[Json | None]
+    outputs: Mapped[int | None]
+    labels: Mapped[list[Any]] = mapped_column(server_default="[]")
+    owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
+    inspection_tries: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    inspection_until: Mapped[datetime | None]
+    inspection_version: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    inspection_due: Mapped[bool] = mapped_column(server_default=sa.false())
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
+    inspected_at: Mapped[datetime | None]
+
+
+class LayerRow(Base):
+    """`is_current` is false for what a later inspection did not find any more."""
+
+    __tablename__ = "layers"
+    __table_args__ = (
+        sa.CheckConstraint("units > 0", name="units"),
+        sa.CheckConstraint("(height IS NULL) = (width IS NULL)", name="spatial"),
+    )
+
+    network_id: Mapped[str] = mapped_column(
+        Id, sa.ForeignKey(NetworkRow.id, ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(Id, primary_key=True)
+    ordinal: Mapped[int]
+    kind: Mapped[str]
+    units: Mapped[int]
+    height: Mapped[int | None]
+    width: Mapped[int | None]
+    receptive_field: Mapped[int | None]
+    stride: Mapped[int | None]
+    is_current: Mapped[bool] = mapped_column(server_default=sa.true())
+
+
+class GeneratorRow(Base):
+    """Its file lies in the store, under `object_keys.generator_key` of its hash."""
+
+    __tablename__ = "generators"
+    __table_args__ = (
+        sa.UniqueConstraint("weights_sha256"),
+        sa.Index("uq_generators_default", "is_default", unique=True, postgresql_where=sa.text("is_default")),
+    )
+
+    id: Mapped[str] = mapped_column(Id, primary_key=True)
+    weights_sha256: Mapped[str]
+    architecture: Mapped[str]
+    code_shape: Mapped[list[Any]]
+    image_size: Mapped[int]
+    encoder: Mapped[str]
+    info: Mapped[Json]
+    is_default: Mapped[bool] = mapped_column(server_default=sa.false())
+    owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

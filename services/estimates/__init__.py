@@ -1,0 +1,1 @@
+"""What work costs, learned from batches, and when waiting work will be done."""

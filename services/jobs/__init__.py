@@ -1,0 +1,1 @@
+"""Jobs: what is asked for, planned, submitted, counted and shown."""

@@ -1,0 +1,227 @@
+"""Jobs, whole: submit, read, cancel, retry. Callers need to know this module only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.access.keys import Principal
+from services.access.ownership import check_may_change
+from services.access.submissions import known_state, newest_first
+from services.base.errors import Conflict, NotFound
+from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.states import LIVE_JOBS, JobState, State
+from services.catalog import catalog
+from services.estimates import forecast
+from services.jobs import progress
+from services.jobs.job_counters import end_complete
+from services.jobs.job_request import JobRequest, RecipeRequest, Target
+from services.jobs.planning import Limits
+from services.jobs.progress import ErrorSummary, JobView, QueuePlace, Units
+from services.jobs.submission import Submission, requeue_ended, start_if_claimed, submit
+from services.jobs.tables import JobRow
+from services.queue.queue_order import next_turn
+
+__all__ = [
+    "ErrorSummary",
+    "JobItem",
+    "JobRequest",
+    "JobView",
+    "Limits",
+    "QueuePlace",
+    "RecipeRequest",
+    "Submission",
+    "Target",
+    "Units",
+    "cancel",
+    "get",
+    "items",
+    "list",
+    "retry",
+    "submit",
+]
+
+_LOCK_ITEMS = text("""
+    SELECT v.digest, v.state, v.batch_key, jv.ordinal
+    FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
+    WHERE jv.job_id = :id AND v.state NOT IN ('done', 'unreachable')
+    ORDER BY v.digest FOR NO KEY UPDATE OF v
+""")
+_COUNT_UNREACHABLE = text("""
+    SELECT count(*) FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
+    WHERE jv.job_id = :id AND v.state = 'unreachable'
+""")
+_DROP = text("""
+    UPDATE visualizations SET state = 'canceled', finished_at = now(), not_before = NULL
+    WHERE digest = ANY(CAST(:digests AS text[])) AND NOT EXISTS (
+        SELECT 1 FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
+        WHERE jv.digest = visualizations.digest AND jobs.id <> :id AND jobs.state IN ('queued', 'running')
+    )
+""")
+_ITEMS = """
+    SELECT jv.ordinal, v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.seed,
+    v.activation,
+        v.error, item.state
+    FROM jobs
+    JOIN job_visualizations jv ON jv.job_id = jobs.id
+    JOIN visualizations v ON v.digest = jv.digest
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN jobs.state IN ('canceling', 'canceled') AND v.state IN ('queued', 'leased')
+            THEN 'canceled' ELSE v.state END AS state
+    ) AS item
+    WHERE jobs.id = :id AND jv.ordinal > :after {and_state}
+    ORDER BY jv.ordinal LIMIT :limit
+"""
+_PAGE = text(_ITEMS.format(and_state=""))
+_PAGE_OF_STATE = text(_ITEMS.format(and_state="AND item.state = :state"))
+
+
+@dataclass(frozen=True)
+class JobItem:
+    """A visualization as one of a job's. `label` is the name of the class, for units of the output layer."""
+
+    ordinal: int
+    digest: str
+    network: str
+    layer: str
+    unit: int
+    label: str | None
+    position: tuple[int, int] | None
+    seed: int
+    state: State
+    activation: float | None
+    error: Mapping[str, Any] | None
+
+
+def get(session: Session, id: str) -> JobView:
+    """The job as it stands. Raises `NotFound`."""
+    return progress.views(session, [_row(session, id)])[0]
+
+
+def items(
+    session: Session, job_id: str, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+) -> Page[JobItem]:
+    """Items in the order of the request. Raises `NotFound`, or `Invalid` for a wrong cursor, limit or state.
+
+    With a `state`, a page looks at items until it is full; the cursor goes on where it stopped.
+    """
+    _row(session, job_id)
+    after = -1 if cursor is None else decode_cursor("items", cursor, (int,))[0]
+    given = {"id": job_id, "after": after, "limit": limit_of(limit) + 1}
+    if state is None:
+        rows = session.execute(_PAGE, given).all()
+    else:
+        rows = session.execute(_PAGE_OF_STATE, {**given, "state": known_state(State, state)}).all()
+    following = encode_cursor("items", [rows[limit - 1].ordinal]) if len(rows) > limit else None
+    labels = {
+        (row.network_id, row.layer): catalog.labels_of_layer(session, row.network_id, row.layer)
+        for row in {(row.network_id, row.layer): row for row in rows[:limit]}.values()
+    }
+    return Page(tuple(_item(row, labels[row.network_id, row.layer]) for row in rows[:limit]), following)
+
+
+def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView:
+    """Stop a job. Its items that no other live job wants become canceled; what is done stays done.
+
+    The job is `canceling` until the workers that compute some of them have noticed, `canceled` at once where
+    there are none. Canceling again changes nothing. `by` is who asks, None for the operator of the service.
+    Raises `NotFound`, `Forbidden` when the job is another key's and `by` is no admin, or `Conflict` when the
+    job has ended otherwise.
+    """
+    row = _row(session, id)
+    check_may_change(row, by)
+    open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
+    row = _locked(session, id)
+    if row.state in LIVE_JOBS:
+        row.state = JobState.CANCELING
+        row.canceled = row.total - row.done - row.failed - row.unreachable
+        session.flush()
+        # Jobs that want one of these have locked it before they were committed, so all of them are seen here.
+        session.execute(_DROP, {"id": id, "digests": open_digests})
+        end_complete(session, [row])
+    elif row.state not in (JobState.CANCELING, JobState.CANCELED):
+        raise Conflict(f"The job {id} has {row.state} already; there is nothing to cancel.")
+    return get(session, id)
+
+
+def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
+    """Queue those items again that failed or were canceled, with all their attempts.
+
+    In the caller's transaction; ring the doorbell after the commit. `by` is who asks, None for the operator
+    of the service. Raises `NotFound`, `Forbidden` when the job is another key's and `by` is no admin, or
+    `Conflict` when there are none or the job is being canceled.
+    """
+    row = _row(session, id)
+    check_may_change(row, by)
+    locked = session.execute(_LOCK_ITEMS, {"id": id}).all()
+    # Whoever would change the job must hold one of these items, so it stays as it is read now.
+    row = _row(session, id)
+    if row.state == JobState.CANCELING:
+        raise Conflict(f"The job {id} is being canceled; retry it once it is canceled.")
+    ended = [item for item in locked if not _is_open(item.state)]
+    if not ended and row.state != JobState.CANCELED:
+        raise Conflict(f"The job {id} has no item that failed or was canceled.")
+    turn = next_turn(session)
+    turns = {item.digest: turn + item.ordinal for item in locked}
+    states, moved = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
+    row = _locked(session, id)
+    if row.state not in LIVE_JOBS:
+        row.state, row.turn, row.errors = JobState.QUEUED, turn, {}
+        row.started_at = row.finished_at = row.rate = row.rate_at = None
+        row.failed = row.canceled = 0
+        again = sorted((item for item in locked if item.digest in moved), key=lambda item: item.ordinal)
+        row.parts = forecast.parts_again(row.parts, [item.batch_key for item in again])
+        row.unreachable = session.execute(_COUNT_UNREACHABLE, {"id": id}).scalar_one()
+        row.done = row.total - row.unreachable - len(locked)
+        start_if_claimed(row, states.values())
+        end_complete(session, [row])
+    return get(session, id)
+
+
+def _row(session: Session, id: str) -> JobRow:
+    return _found(session.get(JobRow, id, populate_existing=True), id)
+
+
+def _locked(session: Session, id: str) -> JobRow:
+    """The job as it stands, held against its removal. Call it after its items are locked: whoever would
+    change it otherwise must hold one of them. Raises `NotFound` where it was removed meanwhile.
+    """
+    row = session.get(JobRow, id, with_for_update={"key_share": True}, populate_existing=True)
+    return _found(row, id)
+
+
+def _found(row: JobRow | None, id: str) -> JobRow:
+    if row is None:
+        raise NotFound("job", id, "Ids look like job_01j9… and are given by POST /v1/jobs.")
+    return row
+
+
+def _is_open(state: str) -> bool:
+    return state in (State.QUEUED, State.LEASED)
+
+
+def _item(row: Any, labels: Any) -> JobItem:
+    position = None if row.position_y is None else (row.position_y, row.position_x)
+    return JobItem(
+        row.ordinal,
+        row.digest,
+        row.network_id,
+        row.layer,
+        row.unit,
+        labels[row.unit] if row.unit < len(labels) else None,
+        position,
+        row.seed,
+        State(row.state),
+        row.activation,
+        row.error,
+    )
+
+
+def list(
+    session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+) -> Page[JobView]:
+    """Jobs, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
+    rows, following = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state)
+    return Page(tuple(progress.views(session, rows)), following)

@@ -1,0 +1,156 @@
+"""How far jobs are, as readers see them. What a view costs does not depend on how many items a job has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.base.states import LIVE_JOBS, JobState, Lane
+from services.estimates import forecast, rates
+from services.estimates.cost_model import Seconds
+from services.estimates.estimates import Queue
+from services.jobs.tables import JobRow
+
+COUNT_CAP = 10_000
+"""What goes before a job is counted up to here; beyond it nobody needs the exact figure."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """Items of a job by what became of them; all but `cached` add up to `total`.
+
+    `cached` counts those that were done or unreachable before the job was submitted.
+    """
+
+    total: int
+    done: int
+    failed: int
+    unreachable: int
+    canceled: int
+    queued: int
+    leased: int
+    cached: int
+
+
+@dataclass(frozen=True)
+class QueuePlace:
+    """`position` jobs go first (0: this one is next), with `ahead_units` items, counted up to `COUNT_CAP`."""
+
+    position: int
+    ahead_units: int
+
+
+@dataclass(frozen=True)
+class ErrorSummary:
+    """How many items failed with one code, and the message of one of them."""
+
+    code: str
+    count: int
+    message: str
+
+
+@dataclass(frozen=True)
+class JobView:
+    """`rate` is items a second over about the last minute; `eta` is None where nothing tells it."""
+
+    id: str
+    state: JobState
+    lane: Lane
+    request: Mapping[str, Any]
+    owner_key_id: str | None
+    units: Units
+    rate: float | None
+    eta: Seconds | None
+    queue: QueuePlace | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    errors: tuple[ErrorSummary, ...]
+
+    @property
+    def ended(self) -> bool:
+        return self.finished_at is not None
+
+
+_AHEAD = text("""
+    SELECT count(*) FROM (
+        SELECT 1 FROM visualizations
+        WHERE state = 'queued' AND lane = :lane AND queue_order < :turn LIMIT :cap
+    ) AS ahead
+""")
+_POSITION = text("""
+    SELECT count(*) FROM (
+        SELECT 1 FROM jobs WHERE state IN ('queued', 'running')
+        AND (lane = :lane AND turn < :turn OR lane = 'interactive' AND :lane = 'bulk') LIMIT :cap
+    ) AS ahead
+""")
+_SERVICE_RATE = text(
+    "SELECT coalesce(sum(settled), 0) / 60.0 FROM leases WHERE ended_at > now() - interval '1 minute'"
+)
+
+
+def service_rate(session: Session) -> float:
+    """Items a second that all workers together ended over the last minute."""
+    return float(session.execute(_SERVICE_RATE).scalar_one())
+
+
+def views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
+    """The jobs as readers see them."""
+    queue = forecast.read(session) if any(row.state in LIVE_JOBS for row in rows) else None
+    now = session.execute(sa.select(sa.func.now())).scalar_one()
+    return [_view(session, row, queue if row.state in LIVE_JOBS else None, now) for row in rows]
+
+
+def _view(session: Session, row: JobRow, queue: Queue | None, now: datetime) -> JobView:
+    """`queue` is there for a job that goes on."""
+    leased = queue.held.get(row.id, 0) if queue else 0
+    left = row.total - row.done - row.failed - row.unreachable - row.canceled
+    units = Units(
+        total=row.total,
+        done=row.done,
+        failed=row.failed,
+        unreachable=row.unreachable,
+        canceled=row.canceled,
+        queued=left - leased,
+        leased=leased,
+        cached=row.cached,
+    )
+    rate = eta = None
+    place = _place(session, row) if row.state == JobState.QUEUED else None
+    if queue:
+        rate = rates.current(row.rate, row.rate_at, row.started_at or row.created_at, now)
+        eta = queue.until_done(forecast.waiting(row))
+    return JobView(
+        row.id,
+        JobState(row.state),
+        Lane(row.lane),
+        row.request,
+        row.owner_key_id,
+        units,
+        rate,
+        eta,
+        place,
+        row.created_at,
+        row.started_at,
+        row.finished_at,
+        _errors(row),
+    )
+
+
+def _errors(row: JobRow) -> tuple[ErrorSummary, ...]:
+    found = [ErrorSummary(code, error["count"], error["message"]) for code, error in row.errors.items()]
+    return tuple(sorted(found, key=lambda error: (-error.count, error.code)))
+
+
+def _place(session: Session, row: JobRow) -> QueuePlace:
+    """Ahead is what has its turn before the first item of this job, and for bulk all that is interactive."""
+    ahead = session.execute(_AHEAD, {"lane": row.lane, "turn": row.turn, "cap": COUNT_CAP}).scalar_one()
+    if row.lane == Lane.BULK:
+        every = {"lane": Lane.INTERACTIVE, "turn": 2**63 - 1, "cap": COUNT_CAP}
+        ahead += session.execute(_AHEAD, every).scalar_one()
+    place = {"turn": row.turn, "lane": row.lane, "cap": COUNT_CAP}
+    return QueuePlace(session.execute(_POSITION, place).scalar_one(), ahead)

@@ -1,0 +1,238 @@
+"""Submitting a job: the request is checked and planned, then the job and what is missing are inserted at
+once.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from imago_engine.canonical import sha256_of
+from services.access.submissions import replayed
+from services.base.errors import Conflict, Invalid
+from services.base.ids import new_id
+from services.base.states import JobState, Lane, State
+from services.estimates import forecast
+from services.jobs import progress
+from services.jobs.job_counters import Change, end_complete, update_counters
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits, Plan, Planned, plan
+from services.jobs.progress import JobView
+from services.jobs.tables import JobRow
+from services.pictures.tables import RecipeRow
+from services.queue.queue_order import next_turn
+
+_CHUNK = 5000
+"""Rows of one statement, so that none comes near the time that a statement may take."""
+
+_INSERT = text("""
+    INSERT INTO visualizations (
+        digest, network_id, network_sha256, layer, unit, position_y, position_x, generator_id, recipe_digest,
+        seed, engine, batch_key, lane, queue_order)
+    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, :generator, :recipe,
+        item.seed, :engine, item.batch_key, :lane, item.queue_order
+    FROM unnest(
+        CAST(:digests AS text[]), CAST(:layers AS text[]), CAST(:units AS int[]), CAST(:ys AS int[]),
+        CAST(:xs AS int[]), CAST(:seeds AS int[]), CAST(:batch_keys AS text[]), CAST(:orders AS bigint[])
+    ) AS item (digest, layer, unit, y, x, seed, batch_key, queue_order)
+    ON CONFLICT (digest) DO NOTHING
+    RETURNING digest
+""")
+# Final rows never change again and need no lock.
+_LOCK = text("""
+    SELECT digest, state, lane, error FROM visualizations
+    WHERE digest = ANY(CAST(:digests AS text[])) AND state NOT IN ('done', 'unreachable')
+    ORDER BY digest FOR NO KEY UPDATE
+""")
+_REQUEUE = text("""
+    UPDATE visualizations AS v SET
+        state = 'queued', lane = :lane, queue_order = item.queue_order, lease_id = NULL, attempt = 0,
+        crash_count = 0, not_before = NULL, error = NULL, finished_at = NULL
+    FROM unnest(CAST(:digests AS text[]), CAST(:orders AS bigint[])) AS item (digest, queue_order)
+    WHERE v.digest = item.digest
+""")
+_HURRY = text("""
+    UPDATE visualizations AS v SET lane = :lane, queue_order = item.queue_order
+    FROM unnest(CAST(:digests AS text[]), CAST(:orders AS bigint[])) AS item (digest, queue_order)
+    WHERE v.digest = item.digest
+""")
+_UNREACHABLE = text("""
+    SELECT count(*) FROM visualizations WHERE digest = ANY(CAST(:digests AS text[])) AND state = 'unreachable'
+""")
+_LINK = text("""
+    INSERT INTO job_visualizations (job_id, ordinal, digest)
+    SELECT :job, :start + item.ordinal - 1, item.digest
+    FROM unnest(CAST(:digests AS text[])) WITH ORDINALITY AS item (digest, ordinal)
+""")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """`created` is False for a repeated submission; `all_cached`: there was nothing to compute."""
+
+    job: JobView
+    created: bool
+    all_cached: bool
+
+
+def submit(
+    session: Session,
+    request: JobRequest,
+    *,
+    owner: str | None = None,
+    idempotency_key: str | None = None,
+    limits: Limits | None = None,
+) -> Submission:
+    """Insert a job of the key `owner` with all that is missing of its items.
+
+    All or nothing, within the caller's transaction, and everything is checked before the first insert; ring
+    the doorbell after the commit. With an idempotency key, the same request again returns the job there is,
+    also if both are submitted at the same moment; another request under the same key raises
+    `IdempotencyKeyReused`. Items that failed or were canceled are queued anew. Otherwise raises as
+    `planning.plan` does.
+    """
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
+        raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
+    request_hash = sha256_of(request.model_dump(mode="json"))
+    if idempotency_key is not None:
+        known = replayed(session, JobRow, owner, idempotency_key, request_hash)
+        if known is not None:
+            return _repeated(session, known)
+    planned = plan(session, request, limits or Limits())
+    job_id = session.scalar(
+        insert(JobRow)
+        .values(
+            id=new_id("job"),
+            state="queued",
+            lane=request.lane,
+            request=_as_resolved(request, planned),
+            owner_key_id=owner,
+            idempotency_key=idempotency_key,
+            request_hash=request_hash,
+            total=len(planned.items),
+            cached=0,
+            turn=next_turn(session),
+        )
+        .on_conflict_do_nothing()
+        .returning(JobRow.id)
+    )
+    if job_id is None:
+        # The same key was submitted at the same moment: the insert has waited for that one to commit.
+        assert idempotency_key is not None
+        known = replayed(session, JobRow, owner, idempotency_key, request_hash)
+        if known is None:
+            raise Conflict("A job of this idempotency key was removed at the same moment; try again.")
+        return _repeated(session, known)
+    row = session.get_one(JobRow, job_id)
+    _insert_items(session, row, planned)
+    job = progress.views(session, [row])[0]
+    return Submission(job, created=True, all_cached=job.ended)
+
+
+def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
+    """The request as it is carried out: what it left open is what the plan has settled.
+
+    Its hash is made from what was sent: the same words are the same request whatever they come to later.
+    """
+    recipe = {"technique": planned.recipe.technique, "parameters": dict(planned.recipe.parameters)}
+    return {**request.model_dump(mode="json"), "generator": planned.generator.id, "recipe": recipe}
+
+
+def _repeated(session: Session, row: JobRow) -> Submission:
+    return Submission(progress.views(session, [row])[0], created=False, all_cached=row.cached == row.total)
+
+
+def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
+    recipe = planned.recipe
+    session.execute(
+        insert(RecipeRow)
+        .values(digest=recipe.digest, technique=recipe.technique, parameters=dict(recipe.parameters))
+        .on_conflict_do_nothing()
+    )
+    turns = {item.digest: row.turn + ordinal for ordinal, item in enumerate(planned.items)}
+    # In the order of the digests, as everywhere: two jobs that insert the same items wait for each other, and
+    # must not do so crosswise.
+    in_order = sorted(planned.items, key=lambda item: item.digest)
+    present: list[str] = []
+    for chunk in _chunks(in_order):
+        inserted = set(session.scalars(_INSERT, _columns(chunk, planned, row.lane, turns)))
+        present.extend(item.digest for item in chunk if item.digest not in inserted)
+    states, moved = requeue_ended(session, present, row.lane, turns)
+    for start in range(0, len(planned.items), _CHUNK):
+        digests = [item.digest for item in planned.items[start : start + _CHUNK]]
+        session.execute(_LINK, {"job": row.id, "start": start, "digests": digests})
+    final = [digest for digest in present if digest not in states]
+    others = set(present) - moved
+    row.parts = forecast.parts_of(
+        planned.kinds, [item.batch_key for item in planned.items if item.digest not in others]
+    )
+    row.cached = len(final)
+    row.unreachable = session.execute(_UNREACHABLE, {"digests": final}).scalar_one() if final else 0
+    row.done = row.cached - row.unreachable
+    start_if_claimed(row, states.values())
+    end_complete(session, [row])
+
+
+def start_if_claimed(row: JobRow, states: Collection[State]) -> None:
+    """A job that wants what a worker computes already is running from its beginning."""
+    if State.LEASED in states:
+        row.state = JobState.RUNNING
+        row.started_at = sa.func.now()
+
+
+def requeue_ended(
+    session: Session, digests: Sequence[str], lane: str, turns: dict[str, int]
+) -> tuple[dict[str, State], set[str]]:
+    """Queue those items again that failed or were canceled, and hurry those that wait in a slower lane.
+
+    `digests` ascend. Locks jobs, so call it once. Returns the states that the items had which are not final,
+    and those of them that wait for their turn in `turns` now, not in one that they had before. They all stay
+    locked to the end of the transaction, so that nobody can cancel them before the job that wants them is
+    seen.
+    """
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(digests), _CHUNK):
+        rows += session.execute(_LOCK, {"digests": digests[start : start + _CHUNK]}).all()
+    anew = {row.digest for row in rows if row.state in (State.FAILED, State.CANCELED)}
+    slower = {
+        row.digest
+        for row in rows
+        if row.state == State.QUEUED and (row.lane, lane) == (Lane.BULK, Lane.INTERACTIVE)
+    }
+    for statement, chosen in ((_REQUEUE, anew), (_HURRY, slower)):
+        if chosen:
+            digests, orders = list(chosen), [turns[digest] for digest in chosen]
+            session.execute(statement, {"lane": lane, "digests": digests, "orders": orders})
+    reopened = {
+        row.digest: Change(State(row.state), State.QUEUED, row.error) for row in rows if row.digest in anew
+    }
+    update_counters(session, reopened, let_go=anew)
+    return {row.digest: State(row.state) for row in rows}, anew | slower
+
+
+def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:
+    return {
+        "network": planned.network.id,
+        "network_sha256": planned.network.spec_sha256,
+        "generator": planned.generator.id,
+        "recipe": planned.recipe.digest,
+        "engine": planned.version,
+        "lane": lane,
+        "digests": [item.digest for item in chunk],
+        "layers": [item.layer for item in chunk],
+        "units": [item.unit for item in chunk],
+        "ys": [item.position[0] if item.position else None for item in chunk],
+        "xs": [item.position[1] if item.position else None for item in chunk],
+        "seeds": [item.seed for item in chunk],
+        "batch_keys": [item.batch_key for item in chunk],
+        "orders": [turns[item.digest] for item in chunk],
+    }
+
+
+def _chunks(items: Sequence[Planned]) -> Iterator[Sequence[Planned]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]

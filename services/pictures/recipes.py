@@ -1,0 +1,58 @@
+"""Recipes of jobs: settled by request, generator and technique, and checked against the generator."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from imago_engine.specs import Recipe
+from imago_engine.techniques import Need, Technique, all_techniques
+from services.base.errors import FieldError, Invalid, field_errors, pointer
+
+
+def offered_techniques() -> Mapping[str, Technique]:
+    """What jobs may ask for, by id: the techniques that make pictures with a generator, as all rows have."""
+    return {id: found for id, found in all_techniques().items() if Need.GENERATOR in found.needs}
+
+
+def cost_of(recipe: Recipe) -> tuple[str, int, int | None]:
+    """What the time of an item depends on: technique, steps, and the size of the input, None for the
+    network's own.
+    """
+    return recipe.technique, int(recipe.parameters["steps"]), recipe.parameters.get("input_size")
+
+
+def check_prior(recipe: Recipe, generator: str, has_prior: bool) -> None:
+    """Raises `Invalid` for a recipe that needs to know what real codes are like, where the generator does
+    not.
+    """
+    there = [Need.GENERATOR, Need.PRIOR] if has_prior else [Need.GENERATOR]
+    wrong = [
+        FieldError(
+            pointer("recipe", "parameters", unmet.parameter),
+            f"{unmet.value!r} needs the prior of the codes, which the file of generator "
+            f"{generator!r} does not have; expected {' or '.join(unmet.accepted)}",
+        )
+        for unmet in offered_techniques()[recipe.technique].unmet(recipe.parameters, there)
+    ]
+    if wrong:
+        raise Invalid(wrong)
+
+
+def resolve(requested: Mapping[str, Any], recommended: Mapping[str, Any]) -> Recipe:
+    """Settle each parameter: as requested, else as the generator recommends, else the technique's default.
+
+    `requested` is `{"technique"?, "parameters"?}` of a job, `recommended` the parameters that suit the
+    generator. Raises `Invalid` with pointers below `/recipe`.
+    """
+    id = requested.get("technique", "dgn-am")
+    technique = offered_techniques().get(id)
+    if technique is None:
+        accepted = ", ".join(offered_techniques())
+        raise Invalid.field(pointer("recipe", "technique"), f"is one of: {accepted}; got {id!r}")
+    explicit = requested.get("parameters") or {}
+    try:
+        return Recipe(id, technique.settled({**recommended, **explicit}))
+    except ValidationError as error:
+        known = technique.Parameters.model_fields
+        raise Invalid(field_errors(error, "recipe", "parameters", known=known)) from None

@@ -1,0 +1,133 @@
+"""Making again what the store has lost: what is needed for it, and the transaction that ends it.
+
+A repair counts in no job: the visualization is `done` before, meanwhile and afterwards. Its new objects need
+not be those that were lost, since GPU arithmetic is not bit-deterministic; the row then points to the new
+ones, and what is left of the old ones is collected.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from imago_engine.objectives import UnitObjective
+from imago_engine.specs import Spec
+from imago_engine.techniques import all_techniques
+from services.base.errors import NotFound
+from services.catalog import catalog
+from services.pictures import visualizations
+from services.pictures.losses import Subject
+from services.queue import chores
+from services.queue.chores import WorkClaim
+from services.queue.leases import Finished
+from services.upkeep import collected, tallies
+
+
+class Irreparable(Exception):
+    """It cannot be made again; the message is for people."""
+
+
+@dataclass(frozen=True)
+class LostPicture:
+    """A visualization of which an object is lost, and all that it is made from."""
+
+    digest: str
+    spec: Spec
+    objective: UnitObjective
+    generator: str
+
+
+_REPLACE = text("""
+    UPDATE visualizations SET activation = :activation, predictions = CAST(:predictions AS jsonb),
+        image_object = :image_object, crop_object = :crop_object, code_object = :code_object,
+        trace_object = :trace_object, image_bytes = :image_bytes, width = :width, height = :height,
+        crop_box = CAST(:crop_box AS jsonb), provenance = CAST(:provenance AS jsonb)
+    WHERE digest = :digest AND state = 'done'
+""")
+_INTERACTIVE = text("""
+    SELECT EXISTS (
+        SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = 'interactive'
+        AND (not_before IS NULL OR not_before <= now())
+    )
+""")
+_COUNTS = text("""
+    SELECT count(*) FILTER (WHERE NOT given_up) AS waiting, count(*) FILTER (WHERE given_up) AS given_up
+    FROM (SELECT given_up FROM work WHERE kind = 'repair' LIMIT :cap) AS noted
+""")
+COUNT_CAP = 100_000
+
+
+@dataclass(frozen=True)
+class RepairsDepth:
+    """Things that are to be made again, and those that were given up; together counted up to `COUNT_CAP`."""
+
+    waiting: int
+    given_up: int
+
+
+def picture(session: Session, digest: str) -> LostPicture:
+    """What a picture was made from. Raises `Irreparable` where that is not what it was any more."""
+    try:
+        found = visualizations.get(session, digest)
+    except NotFound as error:
+        raise Irreparable(str(error)) from error
+    spec, technique = found.spec, all_techniques().get(found.spec.technique)
+    if technique is None or spec.version != technique.version:
+        now = "is no technique any more" if technique is None else f"has version {technique.version} now"
+        raise Irreparable(
+            f"It was made by version {spec.version} of {spec.technique}, which {now}. "
+            "Submit the unit again to have a picture of it."
+        )
+    if spec.digest != digest:
+        raise Irreparable(
+            f"The network {spec.network} is not what it was when the picture was made. "
+            "Submit the unit again to have a picture of it."
+        )
+    return LostPicture(digest, spec, found.objective, found.generator)
+
+
+def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> set[str]:
+    """Point to the new objects, which are in the store; returns the digests that were accepted.
+
+    Nothing is changed for a claim that has ended. Objects that were collected while they were put again are
+    left to the next attempt.
+    """
+    collected.enter(session)
+    by_subject = {str(Subject("visualization", result.digest)): result for result in results}
+    held = chores.hold(session, claim.fence, by_subject)
+    doomed = collected.doomed(session, {key for result in results for key in result.objects})
+    accepted = {subject for subject in held if doomed.isdisjoint(by_subject[subject].objects)}
+    for subject in sorted(accepted, key=lambda subject: by_subject[subject].digest):
+        session.execute(_REPLACE, _values(by_subject[subject]))
+    chores.release(session, claim.fence, held - accepted, after_seconds=collected.WRITE_SECONDS)
+    chores.done(session, claim.fence, accepted)
+    tallies.add(session, {"repaired": len(accepted)})
+    return {by_subject[subject].digest for subject in accepted}
+
+
+def generator_sha256(session: Session, id: str) -> str:
+    """Of a generator's weights. Raises `NotFound`."""
+    return catalog.get_generator(session, id).weights_sha256
+
+
+def interactive_waits(session: Session) -> bool:
+    """Whether someone waits for a picture that a worker could take now."""
+    return bool(session.execute(_INTERACTIVE).scalar_one())
+
+
+def depth(session: Session) -> RepairsDepth:
+    row = session.execute(_COUNTS, {"cap": COUNT_CAP}).one()
+    return RepairsDepth(row.waiting, row.given_up)
+
+
+def _values(result: Finished) -> dict[str, Any]:
+    return vars(result) | {
+        name: _json(getattr(result, name)) for name in ("predictions", "crop_box", "provenance")
+    }
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, allow_nan=False)

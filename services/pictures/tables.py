@@ -1,0 +1,110 @@
+"""The tables of recipes and visualizations."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.base.states import Lane, State
+from services.base.tables import CREATED, Base, Id, Json, one_of
+from services.catalog.tables import GeneratorRow, LayerRow
+from services.queue.tables import LeaseRow
+
+
+class RecipeRow(Base):
+    __tablename__ = "recipes"
+
+    digest: Mapped[str] = mapped_column(Id, primary_key=True)
+    technique: Mapped[str]
+    parameters: Mapped[Json]
+
+
+class VisualizationRow(Base):
+    """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first."""
+
+    __tablename__ = "visualizations"
+    __table_args__ = (
+        one_of("state", State),
+        one_of("lane", Lane),
+        sa.ForeignKeyConstraint(["network_id", "layer"], [LayerRow.network_id, LayerRow.name]),
+        sa.CheckConstraint("length(digest) = 64", name="digest"),
+        sa.CheckConstraint("(position_y IS NULL) = (position_x IS NULL)", name="position"),
+        sa.CheckConstraint(
+            "CASE state WHEN 'leased' THEN lease_id IS NOT NULL"
+            " WHEN 'canceled' THEN true ELSE lease_id IS NULL END",
+            name="lease",
+        ),
+        sa.CheckConstraint("state <> 'done' OR image_object IS NOT NULL", name="done_has_image"),
+        sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+        sa.CheckConstraint(
+            "(finished_at IS NOT NULL) = (state IN ('done', 'failed', 'unreachable', 'canceled'))",
+            name="finished",
+        ),
+        # What the claim reads: the turn within a lane, and within what can be computed together. Partial, so
+        # that they stay as small as the queue while the table grows for ever.
+        sa.Index(
+            "ix_visualizations_turn", "lane", "queue_order", postgresql_where=sa.text("state = 'queued'")
+        ),
+        sa.Index(
+            "ix_visualizations_batch",
+            "lane",
+            "batch_key",
+            "queue_order",
+            postgresql_where=sa.text("state = 'queued'"),
+        ),
+        sa.Index("ix_visualizations_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
+        # Whether a generator can be removed, which the foreign key asks too.
+        sa.Index("ix_visualizations_generator", "generator_id"),
+        # What readers page through.
+        sa.Index("ix_visualizations_unit", "network_id", "layer", "unit", "digest"),
+        sa.Index(
+            "ix_visualizations_without_picture",
+            "network_id",
+            "layer",
+            "unit",
+            "digest",
+            postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
+        ),
+        # Whether anything points to an object: by hash, the smallest index that tells.
+        sa.Index("ix_visualizations_image_object", "image_object", postgresql_using="hash"),
+        sa.Index("ix_visualizations_crop_object", "crop_object", postgresql_using="hash"),
+        sa.Index("ix_visualizations_code_object", "code_object", postgresql_using="hash"),
+        sa.Index("ix_visualizations_trace_object", "trace_object", postgresql_using="hash"),
+    )
+
+    digest: Mapped[str] = mapped_column(Id, primary_key=True)
+    network_id: Mapped[str] = mapped_column(Id)
+    network_sha256: Mapped[str]
+    layer: Mapped[str] = mapped_column(Id)
+    unit: Mapped[int]
+    position_y: Mapped[int | None]
+    position_x: Mapped[int | None]
+    generator_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id))
+    recipe_digest: Mapped[str] = mapped_column(Id, sa.ForeignKey(RecipeRow.digest))
+    seed: Mapped[int]
+    engine: Mapped[str]
+    batch_key: Mapped[str] = mapped_column(Id)
+
+    state: Mapped[str] = mapped_column(server_default="queued")
+    lane: Mapped[str]
+    queue_order: Mapped[int] = mapped_column(sa.BigInteger)
+    lease_id: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey(LeaseRow.id))
+    attempt: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    crash_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    not_before: Mapped[datetime | None]
+    error: Mapped[Json | None]
+
+    activation: Mapped[float | None]
+    predictions: Mapped[list[Any] | None]
+    image_object: Mapped[str | None]
+    crop_object: Mapped[str | None]
+    code_object: Mapped[str | None]
+    trace_object: Mapped[str | None]
+    image_bytes: Mapped[int | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    crop_box: Mapped[list[Any] | None]
+    provenance: Mapped[Json | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
+    finished_at: Mapped[datetime | None]

@@ -1,0 +1,257 @@
+"""Visualizations: one by digest, many by network, layer and unit, and the best of a unit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from imago_engine.objectives import UnitObjective
+from imago_engine.specs import Spec
+from services.base.errors import Invalid, NotFound
+from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.states import LIVE_JOBS, Lane, State
+from services.catalog import catalog
+from services.catalog.tables import GeneratorRow
+from services.estimates.cost_model import Seconds
+from services.jobs import progress
+from services.jobs.tables import JobRow, JobVisualizationRow
+from services.pictures.tables import RecipeRow, VisualizationRow
+
+_JOBS_LOOKED_AT = 5
+_KEY = (
+    VisualizationRow.network_id,
+    VisualizationRow.layer,
+    VisualizationRow.unit,
+    VisualizationRow.digest,
+)
+
+
+@dataclass(frozen=True)
+class Visualization:
+    """`spec.digest` equals `digest`. The objects' keys and what follows are set once it is done.
+
+    `label` is the name of the class, for units of the output layer; `crop_box` is (left, top, right, bottom)
+    in pixels of the image, `image_bytes` its size.
+    """
+
+    digest: str
+    spec: Spec
+    label: str | None
+    generator: str
+    state: State
+    lane: Lane
+    attempt: int
+    error: Mapping[str, Any] | None
+    activation: float | None
+    predictions: Sequence[Any] | None
+    image_object: str | None
+    crop_object: str | None
+    code_object: str | None
+    trace_object: str | None
+    image_bytes: int | None
+    width: int | None
+    height: int | None
+    crop_box: tuple[int, ...] | None
+    provenance: Mapping[str, Any] | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def objective(self) -> UnitObjective:
+        """The spec's: rows hold no other kind."""
+        assert isinstance(self.spec.objective, UnitObjective)
+        return self.spec.objective
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Of a visualization only what leads to its bytes: its objects' keys, or why there are none."""
+
+    digest: str
+    state: State
+    error: Mapping[str, Any] | None
+    image_object: str | None
+    crop_object: str | None
+    code_object: str | None
+    trace_object: str | None
+
+
+def objects_of(session: Session, digest: str) -> Objects:
+    """One row, by its key, and nothing beside it. Raises `NotFound`."""
+    row = session.execute(_OBJECTS.where(VisualizationRow.digest == digest)).first()
+    if row is None:
+        raise NotFound("visualization", digest)
+    return Objects(
+        row.digest,
+        State(row.state),
+        row.error,
+        row.image_object,
+        row.crop_object,
+        row.code_object,
+        row.trace_object,
+    )
+
+
+_OBJECTS = sa.select(
+    VisualizationRow.digest,
+    VisualizationRow.state,
+    VisualizationRow.error,
+    VisualizationRow.image_object,
+    VisualizationRow.crop_object,
+    VisualizationRow.code_object,
+    VisualizationRow.trace_object,
+)
+
+
+def get(session: Session, digest: str) -> Visualization:
+    """Raises `NotFound`."""
+    found = _views(session, _query().where(VisualizationRow.digest == digest))
+    if not found:
+        raise NotFound("visualization", digest)
+    return found[0]
+
+
+def search(
+    session: Session,
+    *,
+    network: str | None = None,
+    layer: str | None = None,
+    unit: int | None = None,
+    state: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[Visualization]:
+    """Visualizations by network, layer, unit and digest; each filter needs the ones before it, `state` none.
+
+    Raises `Invalid` for wrong filters, cursor or limit, `NotFound` for a network or layer that is not there.
+    """
+    query = _query().order_by(*_KEY).limit(limit_of(limit) + 1)
+    if network is not None:
+        catalog.get_network(session, network)
+        query = query.where(VisualizationRow.network_id == network)
+    if layer is not None:
+        if network is None:
+            raise Invalid.field("/layer", "needs a network beside it")
+        query = query.where(VisualizationRow.layer == catalog.get_layer(session, network, layer).name)
+    if unit is not None:
+        if layer is None:
+            raise Invalid.field("/unit", "needs a layer beside it")
+        if not 0 <= unit < 2**31:
+            raise Invalid.field("/unit", f"must be 0 or more; got {unit}")
+        query = query.where(VisualizationRow.unit == unit)
+    if state is not None:
+        if state not in tuple(State):
+            raise Invalid.field("/state", f"must be one of {', '.join(State)}; got {state!r}")
+        # Spelled out in the statement, so that the planner sees that a partial index has what is looked for.
+        query = query.where(VisualizationRow.state == sa.literal(state, literal_execute=True))
+    if cursor is not None:
+        after = decode_cursor("visualizations", cursor, (str, str, int, str))
+        query = query.where(sa.tuple_(*_KEY) > sa.tuple_(*after))
+    found = _views(session, query)
+    following = None
+    if len(found) > limit:
+        last = found[limit - 1]
+        layer, unit = last.objective.layer, last.objective.unit
+        key: Sequence[str | int] = [last.spec.network, layer, unit, last.digest]
+        following = encode_cursor("visualizations", key)
+    return Page(tuple(found[:limit]), following)
+
+
+def best(session: Session, network: str, layer: str, unit: int) -> Visualization | None:
+    """The done visualization that excites the unit most, one at the centre of its map if there is any.
+
+    None where no picture is done. Raises `NotFound` where there is no such unit.
+    """
+    found = catalog.get_unit(session, network, layer, unit)
+    chosen = (
+        _query()
+        .where(VisualizationRow.network_id == network, VisualizationRow.layer == found.layer)
+        .where(VisualizationRow.unit == unit, VisualizationRow.state == State.DONE)
+        .where(VisualizationRow.network_sha256 == catalog.current_sha256(network))
+        .order_by(
+            VisualizationRow.position_y.is_not(None),
+            VisualizationRow.activation.desc().nulls_last(),
+            VisualizationRow.digest,
+        )
+        .limit(1)
+    )
+    return next(iter(_views(session, chosen)), None)
+
+
+_Row = tuple[VisualizationRow, str, RecipeRow]
+
+
+def _query() -> sa.Select[*_Row]:
+    return (
+        sa.select(VisualizationRow, GeneratorRow.weights_sha256, RecipeRow)
+        .join(GeneratorRow, GeneratorRow.id == VisualizationRow.generator_id)
+        .join(RecipeRow, RecipeRow.digest == VisualizationRow.recipe_digest)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
+    labels: dict[tuple[str, str], Sequence[str]] = {}
+    found = []
+    for row, generator_sha256, recipe in session.execute(query):
+        place = row.network_id, row.layer
+        if place not in labels:
+            labels[place] = catalog.labels_of_layer(session, *place)
+        y, x = row.position_y, row.position_x
+        position = None if y is None or x is None else (y, x)
+        spec = Spec(
+            row.network_id,
+            row.network_sha256,
+            UnitObjective(layer=row.layer, unit=row.unit, position=position),
+            recipe.technique,
+            recipe.parameters,
+            row.seed,
+            row.engine,
+            generator_sha256,
+        )
+        found.append(_view(row, spec, labels[place]))
+    return found
+
+
+def _view(row: VisualizationRow, spec: Spec, labels: Sequence[str]) -> Visualization:
+    return Visualization(
+        row.digest,
+        spec,
+        labels[row.unit] if row.unit < len(labels) else None,
+        row.generator_id,
+        State(row.state),
+        Lane(row.lane),
+        row.attempt,
+        row.error,
+        row.activation,
+        row.predictions,
+        row.image_object,
+        row.crop_object,
+        row.code_object,
+        row.trace_object,
+        row.image_bytes,
+        row.width,
+        row.height,
+        None if row.crop_box is None else tuple(row.crop_box),
+        row.provenance,
+        row.created_at,
+        row.finished_at,
+    )
+
+
+def eta(session: Session, digest: str) -> Seconds | None:
+    """When the picture will be there at the latest, with the first of the jobs that want it; None where
+    nothing tells it. Looks at a few of those jobs only.
+    """
+    wanted = (
+        sa.select(JobRow)
+        .join(JobVisualizationRow, JobVisualizationRow.job_id == JobRow.id)
+        .where(JobVisualizationRow.digest == digest, JobRow.state.in_(LIVE_JOBS))
+        .order_by(JobRow.lane == Lane.BULK, JobRow.turn)
+        .limit(_JOBS_LOOKED_AT)
+    )
+    found = [view.eta for view in progress.views(session, session.scalars(wanted).all()) if view.eta]
+    return min(found, key=lambda eta: eta.likely) if found else None

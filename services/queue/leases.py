@@ -1,0 +1,400 @@
+"""What a worker may do: claim a batch, keep it, and end its items. Only the database's clock counts.
+
+Whatever a worker reports changes only rows that its lease still holds, in one transaction: a worker that lost
+its lease, or reports twice, changes nothing. Results may therefore be reported again after any error.
+"""
+
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.orm import Session
+
+from imago_engine.specs import Recipe
+from services.base.plain_text import storable
+from services.base.states import Lane, State
+from services.jobs.job_counters import Change, update_counters
+from services.queue.reconciliation import Reconciled, reconcile
+from services.upkeep import collected
+
+__all__ = [
+    "MAX_ATTEMPTS",
+    "Claim",
+    "Failure",
+    "Finished",
+    "Pulse",
+    "Reconciled",
+    "Work",
+    "claim",
+    "conclude",
+    "fail",
+    "finish",
+    "heartbeat",
+    "interactive_waits",
+    "reconcile",
+    "release",
+    "unreachable",
+]
+
+MAX_ATTEMPTS = 3
+"""Times that an item may fail by its own fault."""
+_RETRIES = {"attempts": MAX_ATTEMPTS, "backoff": 5}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One item of a batch; `attempt` is the number of this execution, from 1."""
+
+    digest: str
+    unit: int
+    position: tuple[int, int] | None
+    seed: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A batch under a lease: items of one network, layer, generator and recipe, for `expires_in` seconds."""
+
+    lease_id: int
+    batch_key: str
+    network_id: str
+    network_sha256: str
+    layer: str
+    generator_id: str
+    recipe: Recipe
+    items: tuple[Work, ...]
+    lane: Lane
+    expires_in: float
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """`alive` is False once the lease has ended: then nothing of it can be finished any more. `canceled` are
+    items of the lease that nobody wants any more.
+    """
+
+    alive: bool
+    canceled: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A picture whose objects are in the store. `activation` is finite.
+
+    `crop_box` is (left, top, right, bottom) and `image_bytes` the size of the encoded image.
+    """
+
+    digest: str
+    activation: float
+    predictions: Sequence[Any] | None
+    image_object: str
+    crop_object: str | None
+    code_object: str | None
+    trace_object: str | None
+    image_bytes: int
+    width: int
+    height: int
+    crop_box: Sequence[int] | None
+    provenance: Mapping[str, Any]
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The keys of its objects."""
+        keys = (self.image_object, self.crop_object, self.code_object, self.trace_object)
+        return tuple(key for key in keys if key is not None)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.activation):
+            raise ValueError(f"activation must be finite, got {self.activation}")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item's own error, in words for the person who asked for it."""
+
+    digest: str
+    code: str
+    message: str
+    retryable: bool
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", storable(self.message))
+
+
+_HEAD = text("""
+    SELECT digest, batch_key, crash_count FROM visualizations
+    WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())
+    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
+    AND 'generator:' || generator_id <> ALL(CAST(:lacks AS text[]))
+    ORDER BY queue_order LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+""")
+_INTERACTIVE = text("""
+    SELECT FROM visualizations
+    WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
+    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
+    AND 'generator:' || generator_id <> ALL(CAST(:lacks AS text[]))
+    LIMIT 1
+""")
+_BATCH = text("""
+    SELECT digest FROM visualizations
+    WHERE state = 'queued' AND lane = :lane AND batch_key = :batch_key AND crash_count = 0
+    AND (not_before IS NULL OR not_before <= now())
+    ORDER BY queue_order LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
+""")
+_OPEN = text("""
+    INSERT INTO leases (worker_id, items, expires_at)
+    VALUES (:worker, :items, clock_timestamp() + make_interval(secs => :seconds)) RETURNING id
+""")
+_TAKE = text("""
+    UPDATE visualizations v SET state = 'leased', lease_id = :lease, not_before = NULL
+    FROM recipes
+    WHERE v.digest = ANY(CAST(:digests AS text[])) AND recipes.digest = v.recipe_digest
+    RETURNING v.digest, v.network_id, v.network_sha256, v.layer, v.unit, v.position_y, v.position_x,
+        v.generator_id, v.seed, v.attempt, v.queue_order, recipes.technique, recipes.parameters
+""")
+_START_JOBS = text("""
+    UPDATE jobs SET state = 'running', started_at = clock_timestamp()
+    WHERE id IN (
+        SELECT id FROM jobs
+        WHERE state = 'queued'
+        AND id IN (SELECT job_id FROM job_visualizations WHERE digest = ANY(CAST(:digests AS text[])))
+        ORDER BY id FOR NO KEY UPDATE
+    )
+""")
+_RENEW = text("""
+    UPDATE leases SET expires_at = clock_timestamp() + make_interval(secs => :seconds),
+        steps = greatest(steps, :steps)
+    WHERE id = :lease AND ended_at IS NULL RETURNING id
+""")
+_CANCELED = text("SELECT digest FROM visualizations WHERE lease_id = :lease AND state = 'canceled'")
+_LOCK_LEASE = text("SELECT id FROM leases WHERE id = :lease AND ended_at IS NULL FOR NO KEY UPDATE")
+_LOCK_HELD = text("""
+    SELECT digest, state FROM visualizations WHERE lease_id = :lease ORDER BY digest FOR NO KEY UPDATE
+""")
+_FINISH = text("""
+    UPDATE visualizations v SET
+        state = 'done', lease_id = NULL, error = NULL, finished_at = clock_timestamp(),
+        activation = r.activation, predictions = r.predictions, image_object = r.image_object,
+        crop_object = r.crop_object, code_object = r.code_object, trace_object = r.trace_object,
+        image_bytes = r.image_bytes, width = r.width, height = r.height, crop_box = r.crop_box,
+        provenance = r.provenance
+    FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (
+        digest text, activation float, predictions jsonb, image_object text, crop_object text, code_object
+        text, trace_object text, image_bytes int, width int, height int, crop_box jsonb, provenance jsonb)
+    WHERE v.digest = r.digest
+    RETURNING v.digest, v.state, v.error
+""")
+_UNREACHABLE = text("""
+    UPDATE visualizations v SET
+        state = 'unreachable', lease_id = NULL, error = NULL, finished_at = clock_timestamp(),
+        provenance = r.provenance
+    FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (digest text, provenance jsonb)
+    WHERE v.digest = r.digest
+    RETURNING v.digest, v.state, v.error
+""")
+_FAIL = text("""
+    UPDATE visualizations v SET
+        state = CASE WHEN again THEN 'queued' ELSE 'failed' END,
+        finished_at = CASE WHEN again THEN NULL ELSE clock_timestamp() END,
+        not_before = CASE WHEN again
+            THEN clock_timestamp() + make_interval(secs => :backoff * power(2, old.attempt)) END,
+        attempt = old.attempt + 1, lease_id = NULL,
+        error = jsonb_build_object('code', r.code, 'message', r.message, 'retryable', r.retryable)
+    FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (
+        digest text, code text, message text, retryable boolean)
+    JOIN visualizations old ON old.digest = r.digest
+    CROSS JOIN LATERAL (SELECT r.retryable AND old.attempt + 1 < :attempts AS again) AS verdict
+    WHERE v.digest = r.digest
+    RETURNING v.digest, v.state, v.error
+""")
+_RELEASE = text("""
+    UPDATE visualizations SET state = CASE state WHEN 'leased' THEN 'queued' ELSE state END, lease_id = NULL
+    WHERE digest = ANY(CAST(:digests AS text[]))
+""")
+_UPDATE_LEASE = text("""
+    UPDATE leases SET settled = settled + :settled,
+        ended_at = CASE WHEN :ends THEN clock_timestamp() END, outcome = CASE WHEN :ends THEN :outcome END
+    WHERE id = :lease
+""")
+
+
+def interactive_waits(session: Session, *, lacks: Collection[str] = ()) -> bool:
+    """Whether a claim of the interactive lane would find something now."""
+    return session.execute(_INTERACTIVE, {"lacks": [*lacks]}).first() is not None
+
+
+def claim(
+    session: Session,
+    worker_id: str,
+    *,
+    limit: int,
+    lease_seconds: float,
+    lanes: Sequence[str] = (Lane.INTERACTIVE, Lane.BULK),
+    lacks: Collection[str] = (),
+) -> Claim | None:
+    """Take the item whose turn it is in the first lane that has one, and up to `limit` - 1 that fit to it.
+
+    None when nothing waits. Items are taken when the transaction commits; nobody else gets them until the
+    lease expires, and nobody who takes or holds items is waited for. An item that was in a batch when a
+    worker died is taken alone, so that it can only harm itself. Jobs that get their first item taken become
+    `running`. What needs something of `lacks` (`network:ID`, `generator:ID`) is left to others.
+    """
+    for lane in lanes:
+        head = session.execute(_HEAD, {"lane": lane, "lacks": [*lacks]}).first()
+        if head is not None:
+            break
+    else:
+        return None
+    digests = [head.digest]
+    if head.crash_count == 0:
+        batch = {"lane": lane, "batch_key": head.batch_key, "limit": limit}
+        digests = list(session.scalars(_BATCH, batch))
+    opened = {"worker": worker_id, "items": len(digests), "seconds": lease_seconds}
+    lease_id = session.execute(_OPEN, opened).scalar_one()
+    rows = session.execute(_TAKE, {"lease": lease_id, "digests": digests}).all()
+    session.execute(_START_JOBS, {"digests": digests})
+    first = rows[0]
+    return Claim(
+        lease_id,
+        head.batch_key,
+        first.network_id,
+        first.network_sha256,
+        first.layer,
+        first.generator_id,
+        Recipe(first.technique, first.parameters),
+        tuple(_work(row) for row in sorted(rows, key=lambda row: row.queue_order)),
+        Lane(lane),
+        lease_seconds,
+    )
+
+
+def heartbeat(session: Session, lease_id: int, *, steps: int, lease_seconds: float) -> Pulse:
+    """Renew a lease from now on and note how many steps its batch has made. Commits with the caller."""
+    renewal = {"lease": lease_id, "steps": steps, "seconds": lease_seconds}
+    if session.execute(_RENEW, renewal).first() is None:
+        return Pulse(False, frozenset())
+    return Pulse(True, frozenset(session.scalars(_CANCELED, {"lease": lease_id})))
+
+
+def conclude(
+    session: Session,
+    lease_id: int,
+    *,
+    finished: Sequence[Finished] = (),
+    unreachable: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    failures: Sequence[Failure] = (),
+) -> set[str]:
+    """End items, each in its way, and the jobs and the lease that have nothing left, in the caller's
+    transaction.
+
+    Call it once in a transaction, with all there is to say: it locks jobs, and a second time would lock them
+    out of their order. An item in several lists counts in the first. `unreachable` are (digest, provenance):
+    no gradient reaches the code. Returns the digests that were accepted: those that the lease still held. Put
+    the objects first; an item of which one may have been collected again meanwhile is queued again. When the
+    commit is in doubt, call it again: what was accepted once is not accepted twice.
+    """
+    if finished:
+        collected.enter(session)
+    held = _hold(session, lease_id)
+    if held is None:
+        return set()
+    again = collected.doomed_items(session, lease_id, {result.digest: result.objects for result in finished})
+    again &= held.keys()
+    if again:
+        session.execute(_RELEASE, {"digests": list(again)})
+    unseen = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in unreachable]
+    ways: list[tuple[TextClause, list[dict[str, Any]], dict[str, int]]] = [
+        (_FINISH, [vars(result) for result in finished], {}),
+        (_UNREACHABLE, unseen, {}),
+        (_FAIL, [vars(failure) for failure in failures], _RETRIES),
+    ]
+    accepted: set[str] = set()
+    changes: dict[str, Change] = {}
+    for statement, results, rule in ways:
+        # Per digest, so that a result given twice is one.
+        new = {
+            result["digest"]: result
+            for result in results
+            if held.get(result["digest"]) == State.LEASED and result["digest"] not in accepted | again
+        }
+        if new:
+            given: dict[str, Any] = {"results": json.dumps(list(new.values()), allow_nan=False), **rule}
+            for row in session.execute(statement, given):
+                changes[row.digest] = Change(State.LEASED, State(row.state), row.error)
+            accepted |= new.keys()
+    let_go = {digest for digest in again if held[digest] == State.CANCELED}
+    _close(session, lease_id, held, accepted | again, changes, let_go, outcome="finished")
+    return accepted
+
+
+def finish(session: Session, lease_id: int, results: Sequence[Finished]) -> set[str]:
+    """Make items done. As `conclude`, where there is nothing else to say."""
+    return conclude(session, lease_id, finished=results)
+
+
+def unreachable(session: Session, lease_id: int, items: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
+    """Make items, given as (digest, provenance), unreachable: no gradient reaches the code. As `conclude`."""
+    return conclude(session, lease_id, unreachable=items)
+
+
+def fail(session: Session, lease_id: int, failures: Sequence[Failure]) -> set[str]:
+    """Charge items an attempt: retryable ones are queued again until `MAX_ATTEMPTS` are used up, others fail.
+
+    A queued one waits before its next attempt, longer each time. Otherwise as `conclude`. For the items' own
+    errors only: what the infrastructure did to them costs no attempt, see `release`.
+    """
+    return conclude(session, lease_id, failures=failures)
+
+
+def release(session: Session, lease_id: int, digests: Collection[str] | None = None) -> set[str]:
+    """Give items back, or all that the lease holds, without an attempt charged; they keep their turn.
+
+    Returns those that are queued again. Canceled ones are let go, which ends the jobs that waited for that.
+    """
+    held = _hold(session, lease_id)
+    if held is None:
+        return set()
+    chosen = [digest for digest in held if digests is None or digest in digests]
+    session.execute(_RELEASE, {"digests": chosen})
+    let_go = {digest for digest in chosen if held[digest] == State.CANCELED}
+    _close(session, lease_id, held, chosen, {}, let_go, outcome="released")
+    return set(chosen) - let_go
+
+
+def _hold(session: Session, lease_id: int) -> dict[str, State] | None:
+    """Lock the lease, then all rows that it holds; None if it has ended."""
+    if session.execute(_LOCK_LEASE, {"lease": lease_id}).first() is None:
+        return None
+    return {digest: State(state) for digest, state in session.execute(_LOCK_HELD, {"lease": lease_id})}
+
+
+def _close(
+    session: Session,
+    lease_id: int,
+    held: Mapping[str, State],
+    given_up: Collection[str],
+    changes: Mapping[str, Change],
+    let_go: set[str],
+    *,
+    outcome: str,
+) -> None:
+    """End the lease if it has nothing left to compute, and let the jobs follow."""
+    left = [digest for digest in held if digest not in set(given_up)]
+    ends = all(held[digest] == State.CANCELED for digest in left)
+    if ends and left:
+        session.execute(_RELEASE, {"digests": left})
+        let_go = let_go | set(left)
+    lease = {"lease": lease_id, "settled": len(changes), "ends": ends, "outcome": outcome}
+    session.execute(_UPDATE_LEASE, lease)
+    update_counters(session, changes, let_go)
+
+
+def _work(row: Any) -> Work:
+    position = None if row.position_y is None else (row.position_y, row.position_x)
+    return Work(row.digest, row.unit, position, row.seed, row.attempt + 1)

@@ -1,0 +1,201 @@
+"""Who works, and how much waits for them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.base.plain_text import storable
+from services.base.states import Lane
+from services.estimates import forecast
+from services.estimates.cost_model import Seconds
+from services.jobs.progress import service_rate
+from services.queue.liveness import ALIVE, LOST
+from services.queue.tables import WorkerRow
+
+DEPTH_CAP = 100_000
+"""A lane is counted up to here."""
+
+WorkerState = Literal["idle", "working", "waiting", "lost", "stopped"]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """`state`: working while it holds a lease, waiting while it takes none for the `reason` that it gives,
+    lost when it was not seen for some heartbeats, stopped when it said so."""
+
+    id: str
+    host: str
+    device: str
+    state: WorkerState
+    started_at: datetime
+    seen_at: datetime
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class LaneDepth:
+    """Items of one lane; `queued` is counted up to `DEPTH_CAP`."""
+
+    lane: Lane
+    queued: int
+    leased: int
+
+
+@dataclass(frozen=True)
+class TrainingsDepth:
+    """Trainings that wait, those that a worker has, and how many of the workers have a data root."""
+
+    queued: int
+    running: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class QueueSummary:
+    """`workers` are those idle or working; `rate` is items a second over the last minute, by all of them.
+
+    `eta` is None where nothing tells it: nobody works, or nothing was ever done. `known` are those seen
+    within the hour that did not stop.
+    """
+
+    lanes: tuple[LaneDepth, ...]
+    trainings: TrainingsDepth
+    workers: int
+    rate: float
+    eta: Seconds | None
+    known: tuple[Worker, ...]
+
+
+_QUEUED = text("""
+    SELECT count(*) FROM (
+        SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = :lane LIMIT :cap
+    ) AS queued
+""")
+_LEASED = text("""
+    SELECT lane, count(*) AS items FROM visualizations
+    WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
+""")
+_WORKERS = text(f"""
+    SELECT id, host, device, started_at, seen_at, CASE WHEN state = 'running' THEN reason END AS reason,
+        CASE WHEN state = 'stopped' THEN 'stopped'
+            WHEN {LOST} THEN 'lost'
+            WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL)
+                OR EXISTS (SELECT 1 FROM trainings WHERE worker_id = workers.id) THEN 'working'
+            WHEN reason IS NOT NULL THEN 'waiting'
+            ELSE 'idle' END AS state
+    FROM workers WHERE seen_at > now() - make_interval(hours => :hours)
+    ORDER BY state = 'stopped', id
+""")
+_ALIVE = text(f"""
+    SELECT count(*) AS workers, count(*) FILTER (WHERE has_data_root) AS trainers FROM workers WHERE {ALIVE}
+""")
+_LACK = text("""
+    UPDATE workers SET lacks = array_remove(lacks, CAST(:lack AS text)) || CAST(:lack AS text)
+    WHERE id = :worker
+""")
+_OTHERS = text(f"""
+    SELECT FROM workers WHERE {ALIVE} AND id <> :worker AND NOT CAST(:lack AS text) = ANY(lacks) LIMIT 1
+""")
+_TRAININGS = text("""
+    SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
+        count(*) FILTER (WHERE state <> 'queued') AS running
+    FROM trainings WHERE state IN ('queued', 'running', 'canceling')
+""")
+
+
+def register(
+    session: Session,
+    worker_id: str,
+    *,
+    host: str,
+    device: str,
+    has_data_root: bool = False,
+    heartbeat_seconds: float = 10,
+) -> None:
+    """Note that a worker has started, and how often it will be `seen`. The same id again is the same worker,
+    started again."""
+    values = {
+        "host": host,
+        "device": device,
+        "state": "running",
+        "has_data_root": has_data_root,
+        "heartbeat_seconds": heartbeat_seconds,
+    }
+    now = {"started_at": sa.func.now(), "seen_at": sa.func.now()}
+    session.execute(
+        insert(WorkerRow)
+        .values(id=worker_id, **values)
+        .on_conflict_do_update(index_elements=[WorkerRow.id], set_={**values, **now})
+    )
+
+
+def seen(
+    session: Session,
+    worker_id: str,
+    *,
+    has_data_root: bool = False,
+    reason: str | None = None,
+    lacks: Collection[str] = (),
+) -> None:
+    """Note that a registered worker is alive, whether it sees pictures now (folders are mounted late), the
+    `reason`, for people, why it takes no work or not all, if there is one, and what it `lacks`."""
+    reason = None if reason is None else storable(reason)
+    values = {"has_data_root": has_data_root, "reason": reason, "lacks": [*lacks]}
+    _update(session, worker_id, seen_at=sa.func.now(), **values)
+
+
+def others_may_have(session: Session, worker_id: str, lack: str) -> bool:
+    """Note that a worker lacks something that its work needs; whether another one that lives may have it."""
+    noted = {"worker": worker_id, "lack": lack}
+    session.execute(_LACK, noted)
+    return session.execute(_OTHERS, noted).first() is not None
+
+
+def stopped(session: Session, worker_id: str) -> None:
+    """Note that a worker has stopped in good order."""
+    _update(session, worker_id, seen_at=sa.func.now(), state="stopped")
+
+
+def _update(session: Session, worker_id: str, **values: object) -> None:
+    session.execute(
+        sa.update(WorkerRow)
+        .where(WorkerRow.id == worker_id)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def queue(session: Session) -> QueueSummary:
+    """What waits and who works, at this moment."""
+    leased = {row.lane: row.items for row in session.execute(_LEASED)}
+    lanes = tuple(
+        LaneDepth(
+            lane,
+            session.execute(_QUEUED, {"lane": lane, "cap": DEPTH_CAP}).scalar_one(),
+            leased.get(lane, 0),
+        )
+        for lane in Lane
+    )
+    rate = service_rate(session)
+    alive = session.execute(_ALIVE).one()
+    depth = session.execute(_TRAININGS).one()
+    return QueueSummary(
+        lanes,
+        TrainingsDepth(depth.queued, depth.running, alive.trainers),
+        alive.workers,
+        rate,
+        forecast.read(session).until_empty(),
+        tuple(worker for worker in list(session, hours=1) if worker.state != "stopped"),
+    )
+
+
+def list(session: Session, *, hours: int = 24) -> Sequence[Worker]:
+    """Workers seen within the last hours, those that stopped last."""
+    rows = session.execute(_WORKERS, {"hours": hours})
+    return tuple(Worker(r.id, r.host, r.device, r.state, r.started_at, r.seen_at, r.reason) for r in rows)

@@ -1,0 +1,342 @@
+"""What a worker may do with a training: claim it, keep it, save it, and end it. Only the database's clock
+counts.
+
+Every change names the fence that the claim has given. A worker that lost its lease changes nothing, and hears
+so; what is reported twice takes effect once.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.base.errors import Conflict
+from services.base.plain_text import storable
+from services.catalog.generators import register_generator
+from services.queue.leases import Pulse
+from services.queue.liveness import ALIVE
+from services.trainings.request import TrainingRequest
+from services.upkeep import collected
+
+MAX_CRASHES = 3
+"""Times that a training's process may crash."""
+MAX_DEATHS = 3
+"""Times in a row that its worker may vanish before a checkpoint of it is stored."""
+
+
+@dataclass(frozen=True)
+class TrainingClaim:
+    """A training under a lease; the objects are those of its last checkpoint, if there is one."""
+
+    id: str
+    fence: int
+    name: str
+    request: TrainingRequest
+    checkpoint_object: str | None
+    log_object: str | None
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Held-out metrics after so many pictures, and the key of the grid that shows them."""
+
+    pictures: int
+    held_out: Mapping[str, float]
+    image_object: str | None
+    at: datetime
+
+
+# Workers that could still try a training whose pictures others lack.
+_COULD_TRY = f"""
+    SELECT 1 FROM workers WHERE has_data_root AND {ALIVE}
+    AND id <> :worker AND id <> ALL (trainings.refused_by)
+"""
+_CLAIM = text(f"""
+    UPDATE trainings SET state = 'running', fence = fence + 1, worker_id = :worker,
+        expires_at = clock_timestamp() + make_interval(secs => :seconds),
+        started_at = coalesce(started_at, clock_timestamp())
+    WHERE id = (
+        SELECT id FROM trainings WHERE state = 'queued'
+        AND (:worker <> ALL (refused_by) OR NOT EXISTS ({_COULD_TRY}))
+        ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING id, fence, name, request, checkpoint_object, log_object, progress
+""")
+_WAITING = text("""
+    SELECT EXISTS (
+        SELECT 1 FROM visualizations WHERE state = 'queued' AND (not_before IS NULL OR not_before <= now())
+    ) OR EXISTS (
+        SELECT 1 FROM networks WHERE state = 'pending'
+        AND (inspection_until IS NULL OR inspection_until < now())
+    ) OR EXISTS (
+        SELECT 1 FROM work WHERE kind = 'repair' AND worker_id IS NULL AND not_before <= now()
+    )
+""")
+_RENEW = text("""
+    UPDATE trainings SET expires_at = clock_timestamp() + make_interval(secs => :seconds)
+    WHERE id = :id AND fence = :fence AND state IN ('running', 'canceling') RETURNING state
+""")
+_HOLD = text("""
+    SELECT state, checkpoint_object, log_object, crashes, owner_key_id FROM trainings
+    WHERE id = :id AND fence = :fence AND state IN ('running', 'canceling') FOR NO KEY UPDATE
+""")
+_REPORT = text("UPDATE trainings SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
+_SAMPLES = text("""
+    INSERT INTO training_samples (training_id, pictures, held_out, image_object, created_at)
+    SELECT :id, s.pictures, s.held_out, s.image_object, s.at
+    FROM jsonb_to_recordset(CAST(:samples AS jsonb)) AS s (
+        pictures bigint, held_out jsonb, image_object text, at timestamptz)
+    ON CONFLICT (training_id, pictures) DO UPDATE
+    SET held_out = excluded.held_out,
+        image_object = coalesce(excluded.image_object, training_samples.image_object)
+""")
+_SAVE = text("""
+    UPDATE trainings SET checkpoint_object = :checkpoint, log_object = :log, deaths = 0,
+        progress = progress || CAST(:progress AS jsonb)
+    WHERE id = :id
+""")
+# A canceled one that is let go has nothing more to wait for.
+_LET_GO = text("""
+    UPDATE trainings SET worker_id = NULL, expires_at = NULL,
+        state = CASE state WHEN 'canceling' THEN 'canceled' ELSE 'queued' END,
+        finished_at = CASE state WHEN 'canceling' THEN clock_timestamp() END
+    WHERE id = :id
+""")
+_REFUSED = text(f"""
+    UPDATE trainings SET refused_by = array_append(array_remove(refused_by, :worker), :worker)
+    WHERE id = :id RETURNING EXISTS ({_COULD_TRY}) AS others, cardinality(refused_by) AS refusals
+""")
+_CRASHED = text("UPDATE trainings SET crashes = crashes + 1 WHERE id = :id RETURNING crashes")
+_FAIL = text("""
+    UPDATE trainings SET state = 'failed', worker_id = NULL, expires_at = NULL,
+        finished_at = clock_timestamp(),
+        error = jsonb_build_object('code', CAST(:code AS text), 'message', CAST(:message AS text))
+    WHERE id = :id
+""")
+_SUCCEED = text("""
+    UPDATE trainings SET state = 'succeeded', worker_id = NULL, expires_at = NULL,
+        finished_at = clock_timestamp(), generator_id = :generator, log_object = :log, card_object = :card,
+        progress = progress || CAST(:progress AS jsonb)
+    WHERE id = :id
+""")
+_RECLAIM = text("""
+    UPDATE trainings SET worker_id = NULL, expires_at = NULL, deaths = deaths + 1,
+        state = CASE WHEN state = 'canceling' THEN 'canceled' WHEN deaths + 1 >= :deaths THEN 'failed'
+            ELSE 'queued' END,
+        finished_at = CASE WHEN state = 'canceling' OR deaths + 1 >= :deaths THEN clock_timestamp() END,
+        error = CASE WHEN state <> 'canceling' AND deaths + 1 >= :deaths
+            THEN jsonb_build_object('code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END
+    WHERE id IN (
+        SELECT id FROM trainings WHERE state IN ('running', 'canceling') AND expires_at < clock_timestamp()
+        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING id
+""")
+_UNCLEARED = text("""
+    SELECT id, log_object, card_object FROM trainings
+    WHERE NOT cleared AND state IN ('succeeded', 'failed', 'canceled') ORDER BY id LIMIT 1
+""")
+_CLEARED = text("UPDATE trainings SET cleared = true, checkpoint_object = NULL WHERE id = :id")
+_ENDED = text("""
+    SELECT id FROM unnest(CAST(:ids AS text[])) AS known (id) WHERE NOT EXISTS (
+        SELECT 1 FROM trainings WHERE trainings.id = known.id
+        AND trainings.state IN ('queued', 'running', 'canceling')
+    )
+""")
+
+
+def claim(session: Session, worker_id: str, *, lease_seconds: float) -> TrainingClaim | None:
+    """Take the training that has waited longest, or None. Nobody is waited for.
+
+    One that this worker has refused is left to those that could still try.
+    """
+    asked = {"worker": worker_id, "seconds": lease_seconds}
+    row = session.execute(_CLAIM, asked).first()
+    if row is None:
+        return None
+    return TrainingClaim(
+        row.id,
+        row.fence,
+        row.name,
+        TrainingRequest.model_validate(row.request),
+        row.checkpoint_object,
+        row.log_object,
+        int(row.progress.get("pictures") or 0),
+    )
+
+
+def others_wait(session: Session) -> bool:
+    """Whether there is work that goes before any training."""
+    return bool(session.execute(_WAITING).scalar_one())
+
+
+def heartbeat(session: Session, id: str, fence: int, *, lease_seconds: float) -> Pulse:
+    """Renew the lease from now on. A training that was canceled is among the pulse's `canceled`."""
+    row = session.execute(_RENEW, {"id": id, "fence": fence, "seconds": lease_seconds}).first()
+    if row is None:
+        return Pulse(False, frozenset())
+    return Pulse(True, frozenset({id} if row.state == "canceling" else ()))
+
+
+def report(
+    session: Session, id: str, fence: int, progress: Mapping[str, Any], samples: Sequence[Sample] = ()
+) -> bool:
+    """Note how far it is: members of `progress` replace those there are. False if the lease is lost.
+
+    Raises `Unavailable` when a sample's object may have been collected meanwhile: put it again.
+    """
+    collected.guard(session, _grids(samples))
+    if _held(session, id, fence) is None:
+        return False
+    session.execute(_REPORT, {"id": id, "progress": json.dumps(progress)})
+    _add_samples(session, id, samples)
+    return True
+
+
+def save(
+    session: Session, id: str, fence: int, checkpoint: str, log: str, progress: Mapping[str, Any]
+) -> tuple[str, ...] | None:
+    """Point to a checkpoint and a log that are in the store; None if the lease is lost.
+
+    Returns the keys that nothing points to any more: delete them after the commit.
+    """
+    row = _held(session, id, fence)
+    if row is None:
+        return None
+    session.execute(_SAVE, {"id": id, "checkpoint": checkpoint, "log": log, "progress": json.dumps(progress)})
+    return tuple(
+        key for key in (row.checkpoint_object, row.log_object) if key and key not in (checkpoint, log)
+    )
+
+
+def release(session: Session, id: str, fence: int) -> bool:
+    """Give it back, to go on from its checkpoint; a canceled one ends. False if the lease is lost."""
+    if _held(session, id, fence) is None:
+        return False
+    session.execute(_LET_GO, {"id": id})
+    return True
+
+
+def crashed(session: Session, id: str, fence: int, message: str) -> bool:
+    """Its process ended for no reason that it explained: it is tried again, and fails at the third time."""
+    if _held(session, id, fence) is None:
+        return False
+    if session.execute(_CRASHED, {"id": id}).scalar_one() >= MAX_CRASHES:
+        return fail(session, id, fence, "crashed", message)
+    return release(session, id, fence)
+
+
+def fail(session: Session, id: str, fence: int, code: str, message: str) -> bool:
+    """End it for a reason, in words for the person who asked for it. A canceled one ends as canceled."""
+    row = _held(session, id, fence)
+    if row is None:
+        return False
+    if row.state == "canceling":
+        return release(session, id, fence)
+    session.execute(_FAIL, {"id": id, "code": code, "message": storable(message)})
+    return True
+
+
+def refuse(session: Session, id: str, fence: int, worker_id: str, message: str) -> bool:
+    """Its pictures are not where this worker sees them: it is left to the others, and fails when the last of
+    them has said so too. False if the lease is lost.
+    """
+    if _held(session, id, fence) is None:
+        return False
+    row = session.execute(_REFUSED, {"id": id, "worker": worker_id}).one()
+    if row.others:
+        return release(session, id, fence)
+    others = " The other workers lack it too." if row.refusals > 1 else ""
+    return fail(session, id, fence, "source_refused", message + others)
+
+
+def finish(
+    session: Session,
+    training: TrainingClaim,
+    *,
+    info: Mapping[str, Any],
+    sha256: str,
+    log: str,
+    card: str | None,
+    progress: Mapping[str, Any],
+    samples: Sequence[Sample],
+) -> str | None:
+    """Register the generator, whose file is in the store, and end the training: both or neither.
+
+    Returns the generator's id; None if the lease is lost. The name is the training's own since it was
+    submitted; should another registration have got it all the same, the weights' hash is added to it.
+    """
+    row = _held(session, training.id, training.fence)
+    if row is None:
+        return None
+    generator = None
+    for name in (training.name, f"{training.name}-{sha256[:8]}"):
+        try:
+            with session.begin_nested():
+                generator = register_generator(session, name, info, sha256, owner=row.owner_key_id)
+            break
+        except Conflict:
+            continue
+    if generator is None:
+        raise Conflict(
+            f"The generator {training.name!r} cannot be registered: its weights have another name."
+        )
+    _add_samples(session, training.id, samples)
+    session.execute(
+        _SUCCEED,
+        {
+            "id": training.id,
+            "generator": generator.id,
+            "log": log,
+            "card": card,
+            "progress": json.dumps(progress),
+        },
+    )
+    return generator.id
+
+
+def reclaim(session: Session) -> int:
+    """Queue the trainings of dead workers again; returns how many were freed.
+
+    One whose worker vanishes again and again before it can store a checkpoint fails as `poisoned`.
+    """
+    message = f"The worker died {MAX_DEATHS} times while it trained, each time before it stored a checkpoint."
+    return len(session.execute(_RECLAIM, {"deaths": MAX_DEATHS, "message": message}).all())
+
+
+def next_uncleared(session: Session) -> tuple[str, frozenset[str]] | None:
+    """An ended training that may have left objects, and the keys that are to stay."""
+    row = session.execute(_UNCLEARED).first()
+    return None if row is None else (row.id, frozenset(filter(None, (row.log_object, row.card_object))))
+
+
+def cleared(session: Session, id: str) -> None:
+    """Note that an ended training has left nothing superfluous in the store."""
+    session.execute(_CLEARED, {"id": id})
+
+
+def ended(session: Session, ids: Sequence[str]) -> set[str]:
+    """Those of the ids that no training has which could still go on."""
+    return set(session.scalars(_ENDED, {"ids": list(ids)}))
+
+
+def _grids(samples: Sequence[Sample]) -> list[str]:
+    return [sample.image_object for sample in samples if sample.image_object is not None]
+
+
+def _held(session: Session, id: str, fence: int) -> Any:
+    """The row, locked, if this lease still holds it."""
+    return session.execute(_HOLD, {"id": id, "fence": fence}).first()
+
+
+def _add_samples(session: Session, id: str, samples: Sequence[Sample]) -> None:
+    # A training that goes on from its checkpoint passes some numbers of pictures again: the last one counts.
+    latest = {sample.pictures: sample for sample in samples}
+    if latest:
+        rows = [{**vars(sample), "at": sample.at.isoformat()} for sample in latest.values()]
+        session.execute(_SAMPLES, {"id": id, "samples": json.dumps(rows, allow_nan=False)})

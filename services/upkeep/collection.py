@@ -1,0 +1,218 @@
+"""Removing from the store what no row points to, never what a writer is about to point to.
+
+Objects are named by their bytes, so a writer may put one that has lain there unused for days, and a store
+cannot remove an object on the condition that nobody has put it again. So what is to be removed is first
+written down, under a lock that excludes the commits of all writers; then its age is looked at once more, and
+only then it is removed. Writers look at what was written down as they commit: see
+`services.upkeep.collected`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.base.database import Database
+from services.base.errors import NotFound
+from services.base.object_keys import is_key
+from services.base.storage import Listed, ObjectStore
+from services.upkeep import tallies
+from services.upkeep.collected import WRITERS_LOCK
+
+log = structlog.get_logger()
+
+PREFIXES = ("generators/", "objects/", "trainings/")
+"""Where objects are looked for. Whatever else lies in the bucket is not ours."""
+MIN_AGE_SECONDS = 86_400.0
+"""An object that was put more recently stays, whoever points to it."""
+LEASES_OF_AGE = 10
+_PAGE = 1000
+_BACKUP_LOCK = 0x696D61676F05
+
+_EXCLUDE = text("SELECT pg_advisory_xact_lock(:lock)")
+# A writer that hangs in its commit must not make all others wait behind the collector.
+_WAIT_BRIEFLY = text("SET LOCAL lock_timeout = '2s'")
+_MAY_COLLECT = text("SELECT pg_try_advisory_xact_lock(:lock)")
+_HOLD_OFF = text("SELECT pg_advisory_xact_lock_shared(:lock)")
+# The planner would rather read a whole table once than look into its index a thousand times, up to sizes at
+# which this takes much longer than a writer should wait.
+_BY_INDEX = text("SET LOCAL enable_seqscan = off")
+_KEYS = "CAST(:keys AS text[])"
+_POINTED_TO = f"""
+    SELECT image_object AS key FROM visualizations WHERE image_object = ANY({_KEYS})
+    UNION SELECT crop_object FROM visualizations WHERE crop_object = ANY({_KEYS})
+    UNION SELECT code_object FROM visualizations WHERE code_object = ANY({_KEYS})
+    UNION SELECT trace_object FROM visualizations WHERE trace_object = ANY({_KEYS})
+    UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
+    UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
+    WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})
+    UNION SELECT k.key FROM unnest({_KEYS}) AS k (key)
+    JOIN trainings ON trainings.id = split_part(k.key, '/', 2)
+    WHERE k.key IN (checkpoint_object, log_object, card_object)
+"""
+# Of a training that runs, also what its claim may be about to point to.
+_USED_BY_ANY = f"""
+    {_POINTED_TO}
+    UNION SELECT k.key FROM unnest({_KEYS}) AS k (key)
+    JOIN trainings ON trainings.id = split_part(k.key, '/', 2)
+    WHERE CASE WHEN k.key LIKE 'trainings/%' AND state IN ('queued', 'running', 'canceling')
+        THEN CAST(split_part(k.key, '/', 3) AS bigint) >= fence ELSE false END
+"""
+_USED = text(_USED_BY_ANY)
+_POINTED = text(_POINTED_TO)
+_WRITE_DOWN = text(f"""
+    INSERT INTO collected (key) SELECT unnest({_KEYS})
+    ON CONFLICT (key) DO UPDATE SET removed_at = NULL
+""")
+_UNFINISHED = text("SELECT key FROM collected WHERE removed_at IS NULL ORDER BY key LIMIT :limit")
+_REMOVED = text("""
+    UPDATE collected SET removed_at = clock_timestamp() WHERE key = ANY(CAST(:keys AS text[]))
+""")
+_SPARED = text("DELETE FROM collected WHERE key = ANY(CAST(:keys AS text[]))")
+_FORGET = text("""
+    DELETE FROM collected WHERE key IN (
+        SELECT key FROM collected WHERE removed_at < clock_timestamp() - make_interval(secs => :seconds)
+        ORDER BY removed_at LIMIT 1000)
+""")
+_FORGET_AFTER_SECONDS = 7 * 86_400.0
+"""Longer than any batch takes from its claim to its commit."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one slice came to: objects seen, removed, and their bytes. `after` is the last key that was looked
+    at, None at the end of a round.
+    """
+
+    after: str | None
+    objects: int
+    removed: int
+    bytes: int
+
+
+def min_age_seconds(lease_seconds: float) -> float:
+    """How old an object is at least when it is removed."""
+    return max(MIN_AGE_SECONDS, LEASES_OF_AGE * lease_seconds)
+
+
+def write_down(session: Session, keys: Sequence[str]) -> Sequence[str]:
+    """Write down those of the keys that are unused, and take back what was written down of the others.
+
+    Returns the former. The caller excludes the writers.
+    """
+    session.execute(_BY_INDEX)
+    used = set(session.scalars(_USED, {"keys": list(keys)}))
+    unused = sorted(set(keys) - used)
+    session.execute(_SPARED, {"keys": sorted(used)})
+    session.execute(_WRITE_DOWN, {"keys": unused})
+    return unused
+
+
+def pointed_to(session: Session, keys: Sequence[str]) -> set[str]:
+    """Those of the keys that a row points to now."""
+    session.execute(_BY_INDEX)
+    return set(session.scalars(_POINTED, {"keys": list(keys)}))
+
+
+def hold_off(session: Session) -> None:
+    """Keep everything in the store until the transaction ends: for whoever copies it."""
+    session.execute(_HOLD_OFF, {"lock": _BACKUP_LOCK})
+
+
+def collect(
+    database: Database,
+    store: ObjectStore,
+    after: str,
+    *,
+    min_age: float,
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> Collected:
+    """Look at the next thousand objects after the key `after` and remove those that are unused and older than
+    `min_age` seconds. `may_go_on` is asked before each removal: false once the claim may have ended.
+
+    Raises `Unavailable`: what was written down is looked at again by the next slice.
+    """
+    unfinished = _resume(database)
+    listed = _page(store, after)
+    old = {*unfinished, *(found.key for found in listed.objects if listed.age(found) > min_age)}
+    removed = _remove(database, store, sorted(old), min_age, may_go_on) if old else []
+    sizes = {found.key: found.size for found in listed.objects}
+    gone = sum(sizes.get(key, 0) for key in removed)
+    with database.session() as session:
+        session.execute(_FORGET, {"seconds": _FORGET_AFTER_SECONDS})
+        tallies.add(session, {"collected_objects": len(removed), "collected_bytes": gone})
+    return Collected(listed.following, len(listed.objects), len(removed), gone)
+
+
+@dataclass(frozen=True)
+class _Page:
+    objects: Sequence[Listed]
+    now: datetime
+    following: str | None
+
+    def age(self, found: Listed) -> float:
+        """In seconds, both times by the store's own clock."""
+        return (self.now - found.modified) / timedelta(seconds=1)
+
+
+def _page(store: ObjectStore, after: str) -> _Page:
+    """The next objects after a key, prefix by prefix."""
+    for prefix in PREFIXES:
+        if after >= prefix and not after.startswith(prefix):
+            continue  # this one is behind us
+        listed, now = store.list(prefix, after if after.startswith(prefix) else None, _PAGE)
+        ours = [found for found in listed if is_key(found.key)]
+        if len(listed) == _PAGE:
+            return _Page(ours, now, listed[-1].key)
+        last = prefix == PREFIXES[-1]
+        if listed or last:
+            # "0" comes right after "/": behind all keys of the prefix, before those of the next one.
+            return _Page(ours, now, None if last else prefix.replace("/", "0"))
+    return _Page((), datetime.min, None)
+
+
+def _resume(database: Database) -> list[str]:
+    """What an earlier slice wrote down and did not come to remove."""
+    with database.session() as session:
+        return list(session.scalars(_UNFINISHED, {"limit": _PAGE}))
+
+
+def _remove(
+    database: Database, store: ObjectStore, keys: Sequence[str], min_age: float, may_go_on: Callable[[], bool]
+) -> list[str]:
+    with database.session() as session:
+        if not session.execute(_MAY_COLLECT, {"lock": _BACKUP_LOCK}).scalar_one():
+            return []
+        session.execute(_WAIT_BRIEFLY)
+        session.execute(_EXCLUDE, {"lock": WRITERS_LOCK})
+        chosen = write_down(session, keys)
+    removed, young = [], []
+    try:
+        for key in chosen:
+            # Looked at again after it was written down: who has put it before may not have seen that.
+            old = _age(store, key) > min_age
+            if not may_go_on():
+                break
+            if old:
+                store.delete(key)
+                removed.append(key)
+            else:
+                young.append(key)
+    finally:
+        with database.session() as session:
+            session.execute(_REMOVED, {"keys": removed})
+            session.execute(_SPARED, {"keys": young})
+    if removed:
+        log.info("objects_collected", objects=len(removed))
+    return removed
+
+
+def _age(store: ObjectStore, key: str) -> float:
+    """In seconds; of what is not there any more, any age will do."""
+    try:
+        return store.age_seconds(key)
+    except NotFound:
+        return float("inf")

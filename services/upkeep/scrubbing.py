@@ -1,0 +1,141 @@
+"""Looking whether the store still has what the rows point to, each object with the bytes that its key names.
+
+One round goes over all rows in the order of their keys, in slices; visualizations are ordered by digest, so
+each slice of theirs is also a random sample. What a round found stands in the notes that it left.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+
+from services.base.database import Database
+from services.base.errors import NotFound
+from services.base.storage import Corrupt, ObjectStore, generator_key
+from services.pictures import losses
+from services.pictures.losses import FoundBy, Reason, Subject
+from services.upkeep import tallies
+
+log = structlog.get_logger()
+
+STAGES = ("generators", "trainings", "samples", "visualizations")
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where a round is: within which table, and after which of its rows."""
+
+    stage: str = STAGES[0]
+    after: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        return {"stage": self.stage, "after": self.after}
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> "Cursor":
+        """From what `as_json` has given; a new round where there is none."""
+        stage = payload.get("stage")
+        return cls(stage, payload.get("after", "")) if stage in STAGES else cls()
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one slice came to. `cursor` is None at the end of a round."""
+
+    cursor: Cursor | None
+    rows: int
+    objects: int
+    lost: int
+
+
+# By the primary key alone, whatever the state: the time of a slice does not depend on what is in the table.
+_ROWS = {
+    "generators": text(
+        "SELECT id, weights_sha256 FROM generators WHERE id > :after ORDER BY id LIMIT :limit"
+    ),
+    "trainings": text("""
+        SELECT id, state, log_object, card_object FROM trainings WHERE id > :after ORDER BY id LIMIT :limit
+    """),
+    "samples": text("""
+        SELECT training_id, pictures, image_object FROM training_samples
+        WHERE (training_id, pictures) > (split_part(:after, '/', 1),
+            CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS bigint))
+        ORDER BY training_id, pictures LIMIT :limit
+    """),
+    "visualizations": text("""
+        SELECT digest, state, image_object, crop_object, code_object, trace_object FROM visualizations
+        WHERE digest > :after ORDER BY digest LIMIT :limit
+    """),
+}
+
+
+def fault_of(store: ObjectStore, key: str) -> Reason | None:
+    """What is wrong with an object. Raises `Unavailable` when the store does not say."""
+    try:
+        store.verified(key).close()
+    except NotFound:
+        return "missing"
+    except Corrupt:
+        return "damaged"
+    return None
+
+
+def scrub(
+    database: Database,
+    store: ObjectStore,
+    cursor: Cursor,
+    *,
+    rows: int,
+    may_go_on: Callable[[], bool] = lambda: True,
+    found_by: FoundBy = "scrub",
+) -> Slice:
+    """Look at the objects of the next `rows` rows, fewer once `may_go_on` is false, and note what is lost.
+
+    Raises `Unavailable`; what was found before is noted already.
+    """
+    with database.session() as session:
+        following = session.execute(_ROWS[cursor.stage], {"after": cursor.after, "limit": rows}).all()
+    seen = objects = lost = 0
+    for row in following:
+        if not may_go_on():
+            break
+        after, targets = _targets(cursor.stage, row)
+        for subject, key in targets:
+            objects += 1
+            reason = fault_of(store, key)
+            if reason is not None:
+                lost += _note(database, subject, key, reason, found_by)
+        cursor, seen = Cursor(cursor.stage, after), seen + 1
+    with database.session() as session:
+        tallies.add(session, {"scrubbed_objects": objects})
+    if seen < len(following) or len(following) == rows:
+        return Slice(cursor, seen, objects, lost)
+    position = STAGES.index(cursor.stage)
+    return Slice(Cursor(STAGES[position + 1]) if position + 1 < len(STAGES) else None, seen, objects, lost)
+
+
+def _note(database: Database, subject: Subject, key: str, reason: Reason, found_by: FoundBy) -> bool:
+    with database.session() as session:
+        noted = losses.note(session, subject, key, reason, found_by) is not None
+    if noted:  # else it was replaced since the row was read
+        log.error("object_lost", key=key, subject=str(subject), reason=reason)
+    return noted
+
+
+def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
+    """The cursor after a row, and its objects with what points to them."""
+    if stage == "generators":
+        return row.id, [(Subject("generator", row.id), generator_key(row.weights_sha256))]
+    if stage == "samples":
+        id = f"{row.training_id}/{row.pictures}"
+        return id, [(Subject("sample", id), row.image_object)] if row.image_object else []
+    if stage == "trainings":
+        # What a training replaces while it runs is not lost.
+        ended = row.state in ("succeeded", "failed", "canceled")
+        named = (("log", row.log_object), ("card", row.card_object)) if ended else ()
+        return row.id, [(Subject(kind, row.id), key) for kind, key in named if key]  # type: ignore[arg-type]
+    keys = (row.image_object, row.crop_object, row.code_object, row.trace_object)
+    subject = Subject("visualization", row.digest)
+    return row.digest, [(subject, key) for key in keys if key] if row.state == "done" else []

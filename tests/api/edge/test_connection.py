@@ -1,0 +1,233 @@
+"""What a client can do to the server with connections alone, on the real server with shorter limits."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from infra.local.servers import Servers
+from services.base.database import Database
+from services.base.settings import Settings
+from tests.api.small_catalog import job_body, with_key
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMITS = {"HEAD_SECONDS": 3.0, "BODY_SECONDS": 3.0, "READER_SECONDS": 3.0}
+"""Shorter than the server's own, so that the tests need not wait for those."""
+SLOW = 200
+
+
+class Server:
+    """`python -m api` with the limits above, in one process with four threads."""
+
+    def __init__(self, settings: Settings, servers: Servers) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        shorter = "; ".join(f"limits.{name} = {seconds}" for name, seconds in LIMITS.items())
+        arguments = ["serve", "--port", str(self.port), "--threads", "4"]
+        code = f"from api.edge import limits; {shorter}; from api.__main__ import main; main({arguments})"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={
+                "PATH": os.environ["PATH"],
+                **servers.endpoints.environment(),
+                "IMAGO_DATABASE_URL": settings.database_url,
+                "IMAGO_S3_BUCKET": settings.s3_bucket,
+                "IMAGO_LOG_LEVEL": "warning",
+            },
+        )
+        deadline = time.monotonic() + 120
+        while True:
+            assert self.process.poll() is None, "the server has ended"
+            assert time.monotonic() < deadline, "the server does not answer"
+            try:
+                assert self.get("/healthz")[0] == 200
+                return
+            except OSError:
+                time.sleep(0.1)
+
+    def connect(self, buffer: int | None = None) -> socket.socket:
+        """A connection, of a client that takes no more than `buffer` bytes unless it reads."""
+        made = socket.socket()
+        if buffer is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        made.settimeout(60)
+        made.connect(("127.0.0.1", self.port))
+        return made
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(shared_settings: Settings, servers: Servers) -> Iterator[Server]:
+    made = Server(shared_settings, servers)
+    yield made
+    made.close()
+
+
+def answered(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The answer, and that the connection then ends."""
+    answer = http.client.HTTPResponse(connection)
+    answer.begin()
+    body = answer.read()
+    assert connection.recv(1) == b"", "the connection does not end"
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body
+
+
+HOST = b"Host: localhost\r\n"
+JSON = b"Content-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+        (b"GET /" + b"a" * 50_000, 414),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X-Large: " + b"a" * 40_000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"X-Large: " + b"a" * 400_000, 431),
+        (b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: a\r\n" % n for n in range(200)) + b"\r\n", 431),
+        (b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 1048577\r\n\r\n{", 413),
+        (
+            b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Transfer-Encoding: chunked\r\n\r\n"
+            b"200000\r\n" + b" " * 0x200000 + b"\r\n0\r\n\r\n",
+            413,
+        ),
+        (b"GET / HTTP/1.1\r\n" + HOST, 408),
+        (b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 10\r\n\r\n{", 408),
+        (b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", 408),
+        (b"hello\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: many\r\n\r\n", 400),
+    ],
+)
+def test_what_cannot_be_a_request_is_refused_by_a_problem_and_the_connection_ends(
+    server: Server, sent: bytes, status: int
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(sent)
+        found, headers, body = answered(connection)
+    assert (found, headers["content-type"]) == (status, "application/problem+json")
+    assert headers["connection"] == "close"
+    problem = json.loads(body)
+    assert (problem["status"], problem["request_id"]) == (status, headers["x-request-id"])
+    assert problem["type"].startswith("/docs#problem-")
+    # What it points to is there.
+    assert f'id="{problem["type"].partition("#")[2]}"'.encode() in server.get("/docs")[1]
+
+
+def test_a_connection_carries_requests_one_after_the_other_and_sent_ahead(server: Server) -> None:
+    request = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
+    with server.connect() as connection:
+        for count in (1, 3):
+            connection.sendall(request * count)
+            received = b""
+            while received.count(b'{"status":"ok"}') < count:
+                received += connection.recv(65536)
+            assert received.count(b"HTTP/1.1 200 OK") == count
+        connection.sendall(b"GET /docs HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+        assert answered(connection)[0] == 200
+
+
+def test_two_hundred_slow_heads_bodies_and_readers_leave_the_others_their_answers(server: Server) -> None:
+    head = b"GET /openapi.json HTTP/1.1\r\n" + HOST
+    body = b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 1000\r\n\r\n{"
+    with ExitStack() as stack:
+        slow = []
+        for number in range(SLOW):
+            connection = stack.enter_context(server.connect(2048))
+            connection.sendall((head, body, (head + b"\r\n") * 2)[number % 3])
+            slow.append(connection)
+        stop = threading.Event()
+
+        def drip() -> None:
+            """As slow clients do: a byte now and then, so that no connection is ever idle."""
+            while not stop.wait(0.5):
+                for number, connection in enumerate(slow):
+                    try:
+                        if number % 3 == 2:
+                            connection.recv(16)
+                        else:
+                            connection.send(b" " if number % 3 else b"X-A: b\r\n")
+                    except OSError:
+                        pass
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            for _ in range(20):
+                # Waits for a minute: far more than it takes, and a server whose threads are held takes more.
+                assert server.get("/v1/presets")[0] == 200
+            # They are not kept for ever either.
+            for number, connection in enumerate(slow):
+                if number % 3 != 2:
+                    assert _status_of(connection) == 408
+        finally:
+            stop.set()
+            dripping.join()
+
+
+def _status_of(connection: socket.socket) -> int:
+    answer = http.client.HTTPResponse(connection)
+    try:
+        answer.begin()
+    except ConnectionError:
+        # It sent a byte after the server had given it up, and the reset has overtaken the answer.
+        return 408
+    return answer.status
+
+
+def test_a_stop_answers_who_waits_and_does_not_wait_for_who_is_slow(
+    shared_settings: Settings, servers: Servers, app: object, database: Database, network: str
+) -> None:
+    from flask import Flask
+
+    assert isinstance(app, Flask)
+    job = with_key(app, database, "jobs:write").post("/v1/jobs", json=job_body("0-3")).get_json()
+    server = Server(shared_settings, servers)
+    try:
+        with server.connect() as waiting, server.connect() as slow_head, server.connect() as slow_body:
+            slow_head.sendall(b"GET / HTTP/1.1\r\n" + HOST)
+            slow_body.sendall(b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 9\r\n\r\n{")
+            path = job["links"]["self"].encode()
+            waiting.sendall(b"GET " + path + b" HTTP/1.1\r\n" + HOST + b"Prefer: wait=60\r\n\r\n")
+            time.sleep(1)
+            began = time.monotonic()
+            server.process.send_signal(signal.SIGTERM)
+            status, headers, body = answered(waiting)
+            assert (status, json.loads(body)["state"]) == (200, "queued")
+            assert headers["connection"] == "close"
+            assert server.process.wait(timeout=60) == 0
+            assert time.monotonic() - began < 50  # of the 60 s that the client would have waited
+    finally:
+        server.close()
+
+
+def test_a_trailer_does_not_pass_for_a_header(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(
+            b"GET /healthz HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            b"0\r\nX-Request-Id: from-the-trailer\r\n\r\n"
+        )
+        status, headers, _ = answered(connection)
+    assert status == 200
+    assert headers["x-request-id"] != "from-the-trailer"

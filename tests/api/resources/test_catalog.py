@@ -1,0 +1,143 @@
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from services.pictures.recipes import offered_techniques
+from tests.api.small_catalog import LABELS, LAYERS, NETWORK, finish_all, job_body, row_counts
+
+
+def get(client: FlaskClient, path: str) -> Any:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.get_json()
+    return answer.get_json()
+
+
+def test_a_network_is_shown_with_its_classes(client: FlaskClient, network: str) -> None:
+    shown = get(client, f"/v1/networks/{network}")
+    assert (shown["id"], shown["object"], shown["state"]) == (NETWORK, "network", "ready")
+    assert shown["labels"] == list(LABELS)
+    assert shown["links"] == {
+        "self": f"/v1/networks/{NETWORK}",
+        "layers": f"/v1/networks/{NETWORK}/layers",
+    }
+    (entry,) = get(client, "/v1/networks")["data"]
+    assert entry == shown | {"labels": []}
+
+
+def test_a_new_network_waits_for_inspection_and_registering_it_again_changes_nothing(
+    client: FlaskClient, database: Database
+) -> None:
+    body = {"id": "resnet18.IMAGENET1K_V1"}
+    first = client.post("/v1/networks", json=body)
+    assert first.status_code == 202
+    assert first.headers["Location"] == "/v1/networks/resnet18.IMAGENET1K_V1"
+    assert first.get_json()["state"] == "pending"
+    assert first.get_json()["source"] == "torchvision"
+    counts = row_counts(database)
+    assert client.post("/v1/networks", json=body).get_json() == first.get_json()
+    assert row_counts(database) == counts
+
+
+@pytest.mark.usefixtures("network")
+def test_layers_are_listed_in_execution_order(client: FlaskClient) -> None:
+    shown = get(client, f"/v1/networks/{NETWORK}/layers")["data"]
+    assert [layer["name"] for layer in shown] == [layer.name for layer in LAYERS]
+    assert shown[0] == {
+        "id": f"{NETWORK}/conv_stem",
+        "object": "layer",
+        "network": NETWORK,
+        "name": "conv_stem",
+        "ordinal": 0,
+        "kind": "conv",
+        "units": 8,
+        "height": 16,
+        "width": 16,
+        "receptive_field": 3,
+        "stride": 2,
+        "links": {
+            "self": f"/v1/networks/{NETWORK}/layers/conv_stem",
+            "network": f"/v1/networks/{NETWORK}",
+            "units": f"/v1/networks/{NETWORK}/layers/conv_stem/units",
+        },
+    }
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("name", ["blocks.0.1", "blocks%2E0%2E1", "output", "logits"])
+def test_a_layer_is_found_by_its_dotted_name_however_it_is_written(client: FlaskClient, name: str) -> None:
+    shown = get(client, f"/v1/networks/{NETWORK}/layers/{name}")
+    assert shown["name"] in ("blocks.0.1", "classifier")
+    assert get(client, shown["links"]["self"]) == shown
+
+
+@pytest.mark.usefixtures("network")
+def test_units_are_paged_through_by_the_links(client: FlaskClient) -> None:
+    path: str | None = f"/v1/networks/{NETWORK}/layers/blocks.0.1/units?limit=120"
+    units: list[int] = []
+    while path:
+        answer = client.get(path)
+        units += [unit["unit"] for unit in answer.get_json()["data"]]
+        link = answer.headers.get("Link", "")
+        path = link[1 : link.index(">")] if link else None
+    assert units == list(range(300))
+
+
+@pytest.mark.usefixtures("network")
+def test_a_unit_is_shown_with_its_visualizations(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    before = get(client, f"/v1/networks/{NETWORK}/layers/output/units/3")
+    assert (before["label"], before["pictures"], before["visualizations"]) == ("class 3", 0, [])
+    assert before["links"]["image"] is None
+    client.post("/v1/jobs", json=job_body("3", seeds=[0, 1]))
+    finish_all(database, store)
+    after = get(client, f"/v1/networks/{NETWORK}/layers/output/units/3")
+    assert after["pictures"] == 2
+    assert {shown["seed"] for shown in after["visualizations"]} == {0, 1}
+    assert after["links"]["best"] in [shown["links"]["self"] for shown in after["visualizations"]]
+
+
+@pytest.mark.usefixtures("network")
+def test_a_generator_is_shown_with_the_recipe_that_suits_it(client: FlaskClient) -> None:
+    (shown,) = get(client, "/v1/generators")["data"]
+    assert shown == get(client, shown["links"]["self"])
+    assert shown["is_default"] is True
+    assert shown["recommended"] == {"steps": 20, "learning_rate": 0.5}
+    assert shown["code_shape"] == [16]
+    assert "location" not in shown  # where workers find the file is nobody's business
+
+
+def test_a_technique_publishes_the_schema_of_its_parameters(client: FlaskClient) -> None:
+    listed = get(client, "/v1/techniques")["data"]
+    assert [technique["id"] for technique in listed] == list(offered_techniques())
+    shown = get(client, "/v1/techniques/dgn-am")
+    assert shown in listed
+    validator = Draft202012Validator(shown["schema"])
+    assert validator.is_valid({"steps": 200, "decay": 0.99})
+    assert not validator.is_valid({"steps": 0})
+    assert not validator.is_valid({"stepz": 1})
+
+
+@pytest.mark.usefixtures("network")
+def test_a_technique_shows_the_values_that_a_job_would_use(client: FlaskClient) -> None:
+    """And a job's request shows them as it uses them."""
+    for asked in ("/v1/techniques/dgn-am", "/v1/techniques/dgn-am?generator=small"):
+        shown = get(client, asked)
+        assert shown["generator"] == "small"
+        job = client.post("/v1/jobs", json=job_body("0", recipe={"parameters": {"steps": 7}})).get_json()
+        assert job["request"]["generator"] == "small"
+        assert job["request"]["recipe"]["parameters"] == shown["values"] | {"steps": 7}
+    assert client.get("/v1/techniques/dgn-am?generator=none").status_code == 404
+
+
+@pytest.mark.usefixtures("network")
+def test_the_queue_counts_what_waits_by_lane(client: FlaskClient) -> None:
+    client.post("/v1/jobs", json=job_body("0-3"))
+    client.post("/v1/jobs", json=job_body("4-5", lane="bulk"))
+    shown = get(client, "/v1/queue")
+    assert {lane["name"]: lane["queued"] for lane in shown["lanes"]} == {"interactive": 4, "bulk": 2}
+    assert shown["workers"] == 0

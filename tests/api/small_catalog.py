@@ -1,0 +1,124 @@
+"""What the tests of the API share: a network that was never built (only what an inspection would have said of
+it), requests, and a stand-in for a worker's results.
+"""
+
+import hashlib
+import struct
+import zlib
+
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+
+from imago_engine.networks import LayerInfo
+from services.access import keys
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from services.catalog import catalog
+from services.catalog.catalog import RegisterNetwork
+from services.queue import leases
+from services.queue.leases import Finished
+from services.schema import Base
+
+NETWORK = "small.random"
+LABELS = tuple(f"class {index}" for index in range(10))
+LAYERS = (
+    LayerInfo("conv_stem", "conv", 8, (16, 16), 3, 2),
+    LayerInfo("blocks.0.1", "block", 300, (8, 8), 19, 4),
+    LayerInfo("classifier", "output", 10, None, None, None),
+)
+
+
+def with_key(app: Flask, database: Database, *scopes: str) -> FlaskClient:
+    with database.session() as session:
+        _, token = keys.create_key(session, "test", scopes)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    return client
+
+
+def register(database: Database) -> None:
+    """The network, ready, and a default generator."""
+    with database.session() as session:
+        catalog.register_network(
+            session,
+            RegisterNetwork(
+                id=NETWORK, source="file", architecture="timm:small", weights="small.safetensors"
+            ),
+        )
+        catalog.record_inspection(
+            session,
+            NETWORK,
+            weights_sha256="a" * 64,
+            preprocessing={"size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "bgr": False},
+            labels=LABELS,
+            layers=LAYERS,
+        )
+        info = {
+            "architecture": "compact",
+            "code_shape": [16],
+            "image_size": 32,
+            "encoder": NETWORK,
+            "recommended": {"steps": 20, "learning_rate": 0.5},
+            "training": {"pictures": 1000},
+        }
+        catalog.register_generator(session, "small", info, "b" * 64, default=True)
+
+
+def job_body(units: object = "0-3", layer: str = "output", **more: object) -> dict[str, object]:
+    return {"network": NETWORK, "targets": [{"layer": layer, "units": units}], **more}
+
+
+def png(shade: int) -> bytes:
+    """A grey picture of 2 × 2 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 2, 2, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes([0, shade, shade]) * 2)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) -> int:
+    """Do what a worker does, with grey pictures; returns how many were made."""
+    made = 0
+    while True:
+        with database.session() as session:
+            claim = leases.claim(session, "tester", limit=64, lease_seconds=60)
+        if claim is None:
+            return made
+        results = []
+        for work in claim.items:
+            picture = png(int(hashlib.sha256(work.digest.encode()).hexdigest()[:2], 16))
+            results.append(
+                Finished(
+                    digest=work.digest,
+                    activation=1.0 + work.unit,
+                    predictions=[[work.unit % 10, 0.75], [0, 0.25]],
+                    image_object=store.put("image", picture, "image/png"),
+                    crop_object=store.put("crop", png(7), "image/png") if crop else None,
+                    code_object=store.put(
+                        "code", b"code of " + work.digest.encode(), "application/octet-stream"
+                    ),
+                    trace_object=store.put(
+                        "trace", b"trace of " + work.digest.encode(), "application/octet-stream"
+                    ),
+                    image_bytes=len(picture),
+                    width=2,
+                    height=2,
+                    crop_box=(0, 0, 1, 1) if crop else None,
+                    provenance={"device": "none"},
+                )
+            )
+        with database.session() as session:
+            made += len(leases.finish(session, claim.lease_id, results))
+
+
+def row_counts(database: Database) -> dict[str, int]:
+    """How many rows each table has, but for the sequence of turns, which may have holes."""
+    with database.session() as session:
+        return {
+            table.name: session.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+            for table in Base.metadata.sorted_tables
+        }

@@ -1,0 +1,159 @@
+"""The pages for people."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from flask.testing import FlaskClient
+
+from api.schemas.estimates import EtaRange
+from api.schemas.jobs import Progress, Units
+from api.web.pages import time_left
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from services.estimates.cost_model import Seconds
+from services.queue import leases
+from services.queue.leases import Failure
+from tests.api.conftest import Start
+from tests.api.small_catalog import NETWORK, finish_all, job_body
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+class Page(HTMLParser):
+    """What a page links to, and whether each of its tags is closed."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value for name, value in attrs if name in ("href", "src") and value]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_browsers_and_programs_get_each_their_entrance(client: FlaskClient, network: str) -> None:
+    job = client.post("/v1/jobs", json=job_body()).get_json()
+    page = client.get("/", headers=BROWSER)
+    assert page.mimetype == "text/html"
+    assert page.headers["Vary"] == "Accept, Origin"
+    assert network in page.text
+    assert f"/jobs/{job['id']}" in Page(page.text).links
+    assert client.get("/").mimetype == "application/json"
+    assert client.get("/", headers={"Accept": "application/json"}).mimetype == "application/json"
+
+
+def test_the_entrance_shows_no_lists_where_reading_needs_a_key(start: Start, network: str) -> None:
+    page = start(public_read=False).test_client().get("/", headers=BROWSER)
+    assert page.status_code == 200
+    assert network not in page.text
+
+
+@pytest.mark.usefixtures("network")
+def test_a_jobs_gallery_shows_its_pictures_as_they_come(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    job = client.post("/v1/jobs", json=job_body()).get_json()
+    waiting = client.get(job["links"]["page"])
+    assert waiting.status_code == 200
+    assert '<meta http-equiv="refresh"' in waiting.text
+    assert "img" not in Page(waiting.text).tags
+    finish_all(database, store)
+    finished = client.get(job["links"]["page"])
+    assert "refresh" not in finished.text
+    page = Page(finished.text)
+    images = [link for link in page.links if link.endswith("/image")]
+    assert len(set(images)) == 4
+    assert "class 3" in finished.text
+    assert "activation 4" in finished.text
+    for path in page.links:
+        assert client.get(path, buffered=True).status_code == 200
+    assert re.search(r'<img[^>]*width="160"[^>]*alt="[^"]+', finished.text)
+
+
+@pytest.mark.usefixtures("network")
+def test_a_gallery_explains_what_is_missing_and_escapes_what_it_shows(
+    client: FlaskClient, database: Database
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("0")).get_json()
+    with database.session() as session:
+        claim = leases.claim(session, "tester", limit=1, lease_seconds=60)
+        assert claim is not None
+        failure = Failure(claim.items[0].digest, "broken", "<script>alert(1)</script>", retryable=False)
+        leases.fail(session, claim.lease_id, [failure])
+    page = client.get(job["links"]["page"])
+    assert "&lt;script&gt;" in page.text
+    assert "script" not in Page(page.text).tags
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("seeds", [[0], [0, 7]])
+def test_a_gallery_names_every_seed(client: FlaskClient, seeds: list[int]) -> None:
+    job = client.post("/v1/jobs", json=job_body("0", seeds=seeds)).get_json()
+    page = client.get(job["links"]["page"])
+    assert [int(seed) for seed in re.findall(r"· seed (\d+)", page.text)] == seeds
+
+
+@pytest.mark.usefixtures("network")
+def test_a_large_gallery_goes_on_on_the_next_page(client: FlaskClient) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-149", layer="blocks.0.1")).get_json()
+    first = client.get(job["links"]["page"])
+    (more,) = [link for link in Page(first.text).links if "cursor=" in link]
+    second = client.get(more)
+    assert first.text.count("<figure>") + second.text.count("<figure>") == 150
+    assert "cursor=" not in second.text
+
+
+def test_pages_may_load_nothing_but_their_stylesheet_and_pictures(client: FlaskClient, network: str) -> None:
+    page = client.get("/", headers=BROWSER)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    (stylesheet,) = [link for link in Page(page.text).links if link.endswith(".css")]
+    assert client.get(stylesheet, buffered=True).mimetype == "text/css"
+
+
+def test_a_page_that_is_not_there_is_explained_as_a_page(client: FlaskClient) -> None:
+    answer = client.get("/jobs/job_none", headers=BROWSER)
+    assert answer.status_code == 404
+    assert answer.mimetype == "text/html"
+    assert "job_none" in answer.text
+    Page(answer.text)
+    assert client.get("/v1/jobs/job_none", headers=BROWSER).mimetype == "application/problem+json"
+
+
+def test_the_reference_names_every_operation_and_every_kind_of_problem(client: FlaskClient) -> None:
+    page = client.get("/docs")
+    Page(page.text)
+    for path in client.get("/openapi.json").get_json()["paths"]:
+        assert path in page.text
+    problem = client.get(f"/v1/networks/{NETWORK}").get_json()
+    assert f'id="{problem["type"].split("#")[1]}"' in page.text
+    assert "`" not in page.text
+    assert "<code>next_cursor</code> of the page before." in page.text
+
+
+@pytest.mark.parametrize(
+    ("eta", "words"),
+    [
+        (Seconds(220, 250, 280), "about 4 min"),
+        (Seconds(240, 400, 700), "4 to 12 min"),
+        (Seconds(20, 100, 900), "up to 15 min"),
+        (Seconds(6000, 12_000, 50_000), "1 to 14 h"),
+    ],
+)
+def test_the_time_left_is_one_figure_only_where_it_is_known(eta: Seconds, words: str) -> None:
+    units = Units(total=1, done=0, failed=0, unreachable=0, canceled=0, queued=1, leased=0, cached=0)
+    progress = Progress(units=units, rate=None, eta_seconds=eta.likely, eta_range=EtaRange.of(eta))
+    assert time_left(progress) == words

@@ -1,0 +1,207 @@
+"""A database that an earlier release has filled is brought up to date, read and worked on."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from api import create_app
+from api.context import context
+from infra.local.servers import Servers
+from services.access import keys
+from services.base.database import Database, check_migrations, migrate, move_to
+from services.base.settings import Settings
+from services.base.storage import ObjectStore, generator_key
+from services.pictures import visualizations
+from services.queue import leases
+from services.trainings import leases as training_leases
+from tests.integration import staging
+from tests.integration.staging import request, submit
+from tests.own_settings import own_settings
+
+RELEASE = "0003"
+ROWS = Path(__file__).parents[2] / "data" / f"release_{RELEASE}.sql"
+TABLES = {
+    "networks": 4, "layers": 6, "generators": 2, "recipes": 1, "leases": 5, "visualizations": 22,
+    "api_keys": 2, "jobs": 7, "job_visualizations": 24, "trainings": 4, "training_samples": 2, "workers": 1,
+}  # fmt: skip
+RESTATED = {"networks": ("weights", "inspection_tries")}
+"""Columns that a later release says in another way."""
+
+
+def fill(url: str) -> None:
+    """The schema and the rows of that release."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        move_to(connection, RELEASE)
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.execute(ROWS.read_bytes())
+
+
+@pytest.fixture
+def old(servers: Servers) -> Iterator[Settings]:
+    """A database of that release, and its bucket with all objects."""
+    with own_settings(servers, "template1") as settings:
+        fill(settings.database_url)
+        _put_objects(settings)
+        yield settings
+
+
+def _put_objects(settings: Settings) -> None:
+    store = ObjectStore(settings)
+    store.ensure_bucket()
+    engine = sa.create_engine(settings.database_url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        digests = connection.scalars(text("SELECT digest FROM visualizations WHERE state = 'done'")).all()
+        trained = connection.execute(
+            text("SELECT log_object, card_object FROM trainings WHERE card_object IS NOT NULL")
+        ).one()
+    for kind in staging.KINDS:
+        for digest in (*digests, "grid"):
+            store.put(kind, f"{kind} of {digest}".encode(), "application/octet-stream")
+    others = {
+        generator_key(hashlib.sha256(b"generator").hexdigest()): b"generator",
+        generator_key(hashlib.sha256(b"trained").hexdigest()): b"trained",
+        trained.log_object: b"log",
+        trained.card_object: b"card",
+    }
+    for key, data in others.items():
+        store._client.put_object(Bucket=store._bucket, Key=key, Body=data)
+
+
+@pytest.fixture
+def upgraded(old: Settings) -> Iterator[tuple[FlaskClient, Database]]:
+    migrate(old.database_url)
+    app = create_app(old)
+    database = context(app).database
+    with database.session() as session:
+        _, token = keys.create_key(session, "new", keys.SCOPES)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    yield client, database
+    context(app).close()
+
+
+def test_everything_that_an_earlier_release_wrote_is_read(upgraded: tuple[FlaskClient, Database]) -> None:
+    client, database = upgraded
+    with database.session() as session:
+        for table, rows in TABLES.items():
+            found = session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            assert found == rows + (table == "api_keys"), table
+
+    def get(path: str) -> Any:
+        answer = client.get(path)
+        assert answer.status_code == 200, (path, answer.data)
+        return answer.get_json(silent=True) or answer.data
+
+    networks = {network["id"]: network for network in get("/v1/networks")["data"]}
+    assert networks.keys() == {
+        staging.NETWORK,
+        "efficientnet_lite0.imagenet",
+        "resnet18.IMAGENET1K_V1",
+        "vgg11.IMAGENET1K_V1",
+    }
+    assert networks["vgg11.IMAGENET1K_V1"]["state"] == "failed"
+    for layer in get(f"/v1/networks/{staging.NETWORK}/layers")["data"]:
+        get(f"/v1/networks/{staging.NETWORK}/layers/{layer['name']}")
+    assert {generator["id"] for generator in get("/v1/generators")["data"]} == {staging.GENERATOR, "birds-1"}
+    assert {key["name"] for key in get("/v1/keys")["data"]} == {"owner", "admin", "new"}
+    _read_jobs(get)
+    _read_trainings(get)
+    assert get("/v1/queue")["trainings"]["running"] == 1
+    pictures = 0
+    for item in get("/v1/visualizations?limit=200")["data"]:
+        detail = get(f"/v1/visualizations/{item['digest']}")
+        with database.session() as session:
+            assert visualizations.get(session, item["digest"]).spec.digest == item["digest"]
+        if detail["state"] != "done":
+            continue
+        pictures += 1
+        for name in ("image", "code", "trace"):
+            assert get(detail["links"][name]) == f"{name} of {item['digest']}".encode()
+        if detail["links"].get("crop"):
+            assert get(detail["links"]["crop"]) == f"crop of {item['digest']}".encode()
+    assert pictures == 12
+    staging.assert_consistent(database)
+
+
+def _read_jobs(get: Any) -> None:
+    jobs = get("/v1/jobs")["data"]
+    assert sorted(job["state"] for job in jobs) == [
+        "canceled", "failed", "queued", "running", "succeeded", "succeeded", "succeeded",
+    ]  # fmt: skip
+    for job in jobs:
+        assert get(f"/v1/jobs/{job['id']}")["progress"] == job["progress"]
+        items, units = get(job["links"]["visualizations"])["data"], job["progress"]["units"]
+        assert len(items) == units["total"]
+        for state in ("done", "failed", "unreachable", "canceled"):
+            assert sum(item["state"] == state for item in items) == units[state]
+
+
+def _read_trainings(get: Any) -> None:
+    trainings = {training["name"]: training for training in get("/v1/trainings")["data"]}
+    states = {name: training["state"] for name, training in trainings.items()}
+    assert states == {"birds-1": "succeeded", "birds-2": "failed", "birds-3": "running", "birds-4": "queued"}
+    path = f"/v1/trainings/{trainings['birds-1']['id']}"
+    assert get(f"{path}/log") == b"log"
+    assert get(f"{path}/card") == b"card"
+    assert get(f"{path}/samples/50/image") == b"image of grid"
+    assert trainings["birds-2"]["error"]["message"] == "Its pictures are too few."
+
+
+def test_work_goes_on_where_the_earlier_release_left_it(
+    upgraded: tuple[FlaskClient, Database],
+) -> None:
+    _, database = upgraded
+    staging.inspect_again(database)
+    # What was made before is not made again: the digests are those of the earlier release.
+    submitted = submit(database, request("0-5"))
+    assert staging.job(database, submitted.job.id).units.cached == 6
+    with database.session() as session:
+        session.execute(text("UPDATE leases SET expires_at = now() - interval '1 s' WHERE ended_at IS NULL"))
+        session.execute(text("UPDATE trainings SET expires_at = now() WHERE worker_id IS NOT NULL"))
+    with database.session() as session:
+        assert leases.reconcile(session).requeued == 3
+        assert training_leases.reclaim(session) == 1
+    staging.hurry(database)
+    assert staging.work_off(database) == 5
+    with database.session() as session:
+        claimed = training_leases.claim(session, "new-worker", lease_seconds=60)
+    assert claimed is not None
+    assert claimed.name == "birds-3"
+    staging.assert_consistent(database)
+
+
+def test_the_way_back_and_up_again_loses_no_row(old: Settings) -> None:
+    before = _rows(old.database_url)
+    assert {table: len(rows) for table, rows in before.items()} == TABLES
+    migrate(old.database_url)
+    engine = sa.create_engine(old.database_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        move_to(connection, RELEASE)
+    assert _rows(old.database_url) == before
+    migrate(old.database_url)
+    check_migrations(old.database_url)
+
+
+def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
+    """All rows, but for what later releases say in another way."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    found: dict[str, list[dict[str, Any]]] = {}
+    with engine.connect() as connection:
+        for table in TABLES:
+            query = text(f"SELECT to_jsonb(t) AS whole FROM {table} t ORDER BY to_jsonb(t)::text")
+            rows = [cast(dict[str, Any], row.whole) for row in connection.execute(query)]
+            restated = RESTATED.get(table, ())
+            found[table] = sorted(
+                ({name: value for name, value in row.items() if name not in restated} for row in rows),
+                key=str,
+            )
+    return found

@@ -1,0 +1,231 @@
+"""Networks are registered, inspected once and then fixed; generators stand for one file of weights."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from services.base.database import Database
+from services.base.errors import Conflict, Invalid, NotFound
+from services.catalog import catalog
+from services.catalog.catalog import Network, RegisterNetwork
+from tests.integration import staging
+from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK
+
+
+def _register(staged: Database, **fields: Any) -> Network:
+    with staged.session() as session:
+        return catalog.register_network(session, RegisterNetwork(**fields))
+
+
+def _next(staged: Database, seconds: float = 600) -> Network | None:
+    with staged.session() as session:
+        return catalog.next_pending_network(session, seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("id", "source", "architecture"),
+    [
+        ("efficientnet_lite0.imagenet", "efficientnet-lite", "efficientnet_lite0"),
+        ("resnet18.IMAGENET1K_V1", "torchvision", "resnet18"),
+        ("resnet18.a1_in1k", "timm", "resnet18"),
+    ],
+)
+def test_the_source_is_told_from_the_id(staged: Database, id: str, source: str, architecture: str) -> None:
+    network = _register(staged, id=id)
+    assert (network.state, network.source, network.architecture) == ("pending", source, architecture)
+    assert network.weights == id.partition(".")[2]
+    assert _register(staged, id=id) == network
+
+
+def test_a_file_of_ones_own_needs_its_architecture(staged: Database) -> None:
+    network = _register(
+        staged, id="mine.v1", architecture="timm:resnet18", weights="mine.safetensors", classes=7
+    )
+    assert (network.source, network.weights, network.classes) == ("file", "mine.safetensors", 7)
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointers"),
+    [
+        ({"id": "mine.v1", "source": "file"}, ["/weights", "/architecture"]),
+        ({"id": "mine.v1", "weights": "w.safetensors", "architecture": "mine.py"}, ["/architecture"]),
+        ({"id": "resnet18.a1_in1k", "source": "timm", "classes": 5}, ["/classes"]),
+        ({"id": "resnet18.a1_in1k", "architecture": "resnet34"}, ["/architecture"]),
+    ],
+)
+def test_fields_that_do_not_fit_together_are_named(
+    staged: Database, fields: dict[str, Any], pointers: list[str]
+) -> None:
+    with pytest.raises(Invalid) as raised:
+        _register(staged, **fields)
+    assert [error.pointer for error in raised.value.errors] == pointers
+
+
+@pytest.mark.parametrize(
+    "weights", ["../w.safetensors", "/etc/w.safetensors", "w.pt", ".safetensors", "a/b.safetensors"]
+)
+def test_weights_are_a_name_and_no_path(weights: str) -> None:
+    with pytest.raises(ValidationError):
+        RegisterNetwork(id="mine.v1", architecture="timm:resnet18", weights=weights)
+
+
+@pytest.mark.parametrize("id", ["resnet18", "", "a/b.c", ".a", "a.", "a b.c", "a.b\n"])
+def test_an_id_is_architecture_and_tag(id: str) -> None:
+    with pytest.raises(ValidationError):
+        RegisterNetwork(id=id)
+
+
+def test_an_id_stands_for_one_network(staged: Database) -> None:
+    _register(staged, id="mine.v1", architecture="timm:resnet18", weights="a.safetensors")
+    with pytest.raises(Conflict, match=r"weights 'a.safetensors'; got 'b.safetensors'"):
+        _register(staged, id="mine.v1", architecture="timm:resnet18", weights="b.safetensors")
+
+
+def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
+    _register(staged, id="resnet18.a1_in1k")
+    first = _next(staged)
+    assert first is not None
+    assert first.id == "resnet18.a1_in1k"
+    assert _next(staged) is None
+
+    def record(sha256: str) -> bool:
+        with staged.session() as session:
+            return catalog.record_inspection(
+                session,
+                "resnet18.a1_in1k",
+                weights_sha256=sha256,
+                preprocessing={"size": 224},
+                labels=[],
+                layers=LAYERS,
+            )
+
+    assert record("c" * 64)
+    assert not record("d" * 64)
+    with staged.session() as session:
+        assert not catalog.record_inspection_failure(session, first.id, "Too late.")
+    with staged.session() as session:
+        network = catalog.get_network(session, first.id)
+        layers = catalog.list_layers(session, first.id).data
+    assert (network.state, network.weights_sha256) == ("ready", "c" * 64)
+    assert [(layer.name, layer.spatial) for layer in layers] == [
+        (layer.name, layer.spatial) for layer in LAYERS
+    ]
+    assert network.inspected_at is not None
+
+
+def test_an_inspection_that_never_ends_is_given_up_and_can_be_asked_for_again(staged: Database) -> None:
+    _register(staged, id="huge.v1")
+    for _ in range(3):
+        assert _next(staged, seconds=-1) is not None
+    assert _next(staged) is None
+    with staged.session() as session:
+        failed = catalog.get_network(session, "huge.v1")
+    assert failed.state == "failed"
+    assert failed.error is not None
+    assert "fit into memory" in failed.error
+    assert _register(staged, id="huge.v1").state == "pending"
+    assert _next(staged) is not None
+
+
+def test_unknown_names_come_with_what_is_near(staged: Database) -> None:
+    with staged.session() as session:
+        with pytest.raises(NotFound, match=NETWORK):
+            catalog.get_network(session, "tiny.rand")
+        with pytest.raises(NotFound, match=r"blocks\.4"):
+            catalog.get_layer(session, NETWORK, "block.4")
+        with pytest.raises(NotFound, match=GENERATOR):
+            catalog.get_generator(session, "tiny-gen")
+        with pytest.raises(NotFound, match=r"has 112 units \(0–111\)"):
+            catalog.get_unit(session, NETWORK, "blocks.4", 112)
+    with pytest.raises(Invalid, match="NUL"), staged.session() as session:
+        catalog.get_network(session, "a\0b")
+
+
+def test_networks_that_failed_are_suggested_only_where_there_is_nothing_else(staged: Database) -> None:
+    def hint(*first: str) -> str:
+        """What is suggested for a name that is not known, after statements that are taken back then."""
+        with staged.session() as session:
+            for statement in first:
+                session.execute(text(statement))
+            with pytest.raises(NotFound) as raised:
+                catalog.get_network(session, "resnet18.a1_in1")
+            session.rollback()
+        return raised.value.hint
+
+    for id in ("resnet18.a1_in1k", "resnet18.a2_in1k"):
+        _register(staged, id=id)
+    with staged.session() as session:
+        catalog.record_inspection_failure(session, "resnet18.a1_in1k", "There are no such weights.")
+    assert hint() == f"There are: resnet18.a2_in1k, {NETWORK}."
+    assert hint("DELETE FROM networks WHERE state <> 'failed'") == (
+        "All networks that are registered failed their inspection: resnet18.a1_in1k."
+    )
+
+
+def test_lists_go_page_by_page(staged: Database) -> None:
+    for id in ("a.v1", "b.v1", "z.v1"):
+        _register(staged, id=id)
+    with staged.session() as session:
+        first = catalog.list_networks(session, limit=3)
+        second = catalog.list_networks(session, limit=3, cursor=first.next_cursor)
+        assert [network.id for network in first.data] == ["a.v1", "b.v1", NETWORK]
+        assert [network.id for network in second.data] == ["z.v1"]
+        layers = catalog.list_layers(session, NETWORK, limit=2)
+        rest = catalog.list_layers(session, NETWORK, limit=2, cursor=layers.next_cursor)
+        assert [layer.ordinal for layer in (*layers.data, *rest.data)] == [0, 1, 2]
+        assert rest.next_cursor is None
+        units = catalog.list_units(session, NETWORK, "output", limit=200)
+        last = catalog.list_units(session, NETWORK, "output", limit=200, cursor=units.next_cursor)
+    assert [unit.unit for unit in last.data] == list(range(200, 400))
+    assert last.next_cursor is None
+    assert units.data[7].label == "class 7"
+
+
+def test_a_unit_shows_its_pictures_and_the_best_of_them(staged: Database) -> None:
+    staging.submit(staged, staging.request("3-4", seeds=[0, 1]))
+    claimed = staging.claim(staged)
+    done = [work.digest for work in claimed.items if work.unit == 3]
+    staging.finish(staged, claimed, done)
+    with staged.session() as session:
+        units = {unit.unit: unit for unit in catalog.list_units(session, NETWORK, "classifier", limit=5).data}
+        assert catalog.get_unit(session, NETWORK, "logits", 3) == units[3]
+    best = max(done, key=lambda digest: staging.picture(digest).activation)
+    assert (units[3].pictures, units[3].best) == (2, best)
+    assert (units[4].pictures, units[4].best, units[4].activation) == (0, None, None)
+
+
+def test_a_generator_stands_for_one_file(staged: Database) -> None:
+    with staged.session() as session:
+        again = catalog.register_generator(session, GENERATOR, INFO, "b" * 64)
+        assert again.is_default
+    with pytest.raises(Conflict, match="choose another name"), staged.session() as session:
+        catalog.register_generator(session, GENERATOR, INFO, "c" * 64)
+    with pytest.raises(Conflict, match=GENERATOR), staged.session() as session:
+        catalog.register_generator(session, "other", INFO, "b" * 64)
+
+
+def test_one_generator_is_the_default(staged: Database) -> None:
+    with staged.session() as session:
+        catalog.register_generator(session, "newer", INFO, "c" * 64, default=True)
+        assert catalog.get_generator(session).id == "newer"
+        assert not catalog.get_generator(session, GENERATOR).is_default
+        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
+        assert catalog.get_generator(session).id == GENERATOR
+        assert [generator.id for generator in catalog.list_generators(session).data] == ["newer", GENERATOR]
+
+
+def test_a_generator_must_describe_itself_and_recommend_what_a_recipe_can_have(staged: Database) -> None:
+    with pytest.raises(Invalid, match="/info/encoder"), staged.session() as session:
+        catalog.register_generator(session, "bad", {**INFO, "encoder": None}, "c" * 64)
+    wrong = {**INFO, "recommended": {"steps": 0}}
+    with pytest.raises(Invalid, match="/info/recommended/steps"), staged.session() as session:
+        catalog.register_generator(session, "bad", wrong, "c" * 64)
+
+
+def test_a_ready_network_without_its_weights_is_refused_by_the_table(staged: Database) -> None:
+    _register(staged, id="a.v1")
+    with pytest.raises(IntegrityError), staged.session() as session:
+        session.execute(text("UPDATE networks SET state = 'ready' WHERE id = 'a.v1'"))

@@ -1,0 +1,241 @@
+"""What is asked often costs the same whatever the tables hold: the plans are read, nothing is timed."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import TextClause, event, text
+from sqlalchemy.orm import Session
+
+from infra.local.servers import Servers
+from services.base.database import Database
+from services.base.states import Lane, State
+from services.jobs import jobs
+from services.pictures import losses, visualizations
+from services.pictures.losses import Subject
+from services.queue import chores as work
+from services.queue import leases, workers
+from services.upkeep import collection, scrubbing
+from tests.integration import staging
+from tests.integration.staging import claim, finish, picture, request, submit
+from tests.own_settings import own_settings
+
+ROWS = 100_000
+PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+LARGE = ("visualizations", "job_visualizations", "jobs", "leases")
+
+
+@pytest.fixture(scope="module")
+def crowded(servers: Servers, migrated_template: str) -> Iterator[Database]:
+    """Many items: a fifth waits in each lane, the rest is done; ten jobs want a tenth each."""
+    with own_settings(servers, migrated_template) as settings:
+        database = Database(settings.database_url)
+        staging.stage(database)
+        submit(database, request("0"))
+        with database.session() as session:
+            recipe = session.execute(text("SELECT recipe_digest FROM visualizations")).scalar_one()
+            # Without the triggers of the foreign keys: these rows are known to be right.
+            session.execute(text("SET LOCAL session_replication_role = replica"))
+            for statement in _FILL:
+                session.execute(text(statement), {"rows": ROWS, "recipe": recipe})
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        yield database
+        database.dispose()
+
+
+_FILL = (
+    f"""
+    INSERT INTO visualizations (
+        digest, network_id, network_sha256, layer, unit, generator_id, recipe_digest, seed, engine, batch_key,
+        lane, queue_order, state, image_object, finished_at)
+    SELECT encode(sha256(i::text::bytea), 'hex'), '{staging.NETWORK}', '{staging.WEIGHTS}', 'classifier', i %
+    400,
+        '{staging.GENERATOR}', :recipe, i / 400, '1', lpad((i % 20)::text, 16, '0'),
+        CASE WHEN i % 2 = 0 THEN 'interactive' ELSE 'bulk' END, i,
+        CASE WHEN i % 5 < 2 THEN 'queued' ELSE 'done' END,
+        CASE WHEN i % 5 < 2 THEN NULL ELSE 'objects/' || i END,
+        CASE WHEN i % 5 < 2 THEN NULL ELSE now() END
+    FROM generate_series(1, :rows) AS i WHERE :recipe <> ''
+    """,
+    """
+    INSERT INTO jobs (id, state, lane, request, request_hash, total, cached, done, turn)
+    SELECT 'job_' || lpad(i::text, 26, '0'), 'running', 'bulk', '{}', '', :rows / 10, 0, :rows * 3 / 50, i
+    FROM generate_series(0, 9) AS i WHERE :recipe <> ''
+    """,
+    """
+    INSERT INTO job_visualizations (job_id, ordinal, digest)
+    SELECT 'job_' || lpad(((i - 1) / (:rows / 10))::text, 26, '0'), (i - 1) % (:rows / 10),
+        encode(sha256(i::text::bytea), 'hex')
+    FROM generate_series(1, :rows) AS i WHERE :recipe <> ''
+    """,
+)
+JOB = "job_" + "5".rjust(26, "0")
+
+
+def _plans(database: Database, act: Callable[[Session], object]) -> list[tuple[str, dict[str, Any]]]:
+    """The statements that `act` executes, each with the plan that it has at that moment."""
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    def explain(
+        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
+        if not executemany and statement.lstrip().split(None, 1)[0] in PLANNED:
+            beside = connection.connection.cursor()
+            beside.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
+            found.append((statement, beside.fetchone()[0][0]["Plan"]))
+
+    with database.session() as session:
+        event.listen(database.engine, "before_cursor_execute", explain)
+        try:
+            act(session)
+        finally:
+            event.remove(database.engine, "before_cursor_execute", explain)
+        session.rollback()
+    assert found
+    return found
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
+
+
+def _assert_by_index(plans: list[tuple[str, dict[str, Any]]]) -> None:
+    """No table that grows is read whole."""
+    for statement, plan in plans:
+        for node in _nodes(plan):
+            whole = node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE[:2]
+            assert not whole, f"{node} in {statement}"
+
+
+def test_a_claim_reads_the_queue_in_its_order_and_nothing_else(crowded: Database) -> None:
+    plans = _plans(
+        crowded,
+        lambda session: leases.claim(session, "worker", limit=64, lease_seconds=60, lanes=(Lane.BULK,)),
+    )
+    _assert_by_index(plans)
+    ordered = [(s, p) for s, p in plans if "SKIP LOCKED" in s]
+    indexes = [[node["Index Name"] for node in _nodes(plan) if "Index Name" in node] for _, plan in ordered]
+    assert indexes == [["ix_visualizations_turn"], ["ix_visualizations_batch"]]
+    assert not any(node["Node Type"] == "Sort" for _, plan in ordered for node in _nodes(plan))
+
+
+def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> None:
+    claimed = claim(crowded)
+    digests = [work.digest for work in claimed.items]
+    failures = [leases.Failure(digest, "broken", "Broken.", True) for digest in digests]
+    acts: list[Callable[[Session], object]] = [
+        lambda session: leases.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=60),
+        lambda session: leases.finish(session, claimed.lease_id, [picture(digest) for digest in digests]),
+        lambda session: leases.fail(session, claimed.lease_id, failures),
+        lambda session: leases.release(session, claimed.lease_id),
+    ]
+    for act in acts:
+        _assert_by_index(_plans(crowded, act))
+    assert finish(crowded, claimed) == set(digests)
+
+
+def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database) -> None:
+    claimed = claim(crowded)
+    staging.expire(crowded, claimed.lease_id)
+    _assert_by_index(_plans(crowded, leases.reconcile))
+    with crowded.session() as session:
+        leases.release(session, claimed.lease_id)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda session: jobs.get(session, JOB),
+        lambda session: jobs.list(session, limit=10),
+        lambda session: jobs.items(session, JOB, limit=200),
+        lambda session: visualizations.search(session, limit=50),
+        lambda session: visualizations.search(session, network=staging.NETWORK, layer="classifier", unit=3),
+        lambda session: visualizations.search(session, network=staging.NETWORK, state=State.FAILED),
+        lambda session: visualizations.best(session, staging.NETWORK, "classifier", 3),
+        workers.queue,
+    ],
+    ids=["job", "jobs", "items", "any", "unit", "failed", "best", "queue"],
+)
+def test_reading_finds_its_rows_by_index(crowded: Database, act: Callable[[Session], object]) -> None:
+    _assert_by_index(_plans(crowded, act))
+
+
+def test_a_later_page_starts_where_the_cursor_says(crowded: Database) -> None:
+    with crowded.session() as session:
+        first = visualizations.search(session, network=staging.NETWORK, limit=50)
+    plans = _plans(
+        crowded,
+        lambda session: visualizations.search(
+            session, network=staging.NETWORK, limit=50, cursor=first.next_cursor
+        ),
+    )
+    _assert_by_index(plans)
+    scans = [n for _, plan in plans for n in _nodes(plan) if n.get("Relation Name") == "visualizations"]
+    assert any("ROW(network_id, layer, unit, digest) >" in node.get("Index Cond", "") for node in scans), (
+        scans
+    )
+
+
+def test_keeping_the_store_whole_finds_its_rows_by_index(crowded: Database) -> None:
+    with crowded.session() as session:
+        for stage in scrubbing.STAGES:
+            _assert_by_index(_explained(session, scrubbing._ROWS[stage], after="0", limit=100))
+    keys = [f"objects/{n}" for n in range(1000)]
+    acts: list[Callable[[Session], object]] = [
+        lambda session: collection.write_down(session, keys),
+        lambda session: collection.pointed_to(session, keys),
+        lambda session: losses.keys_of(session, Subject("visualization", "0" * 64)),
+    ]
+    for act in acts:
+        _assert_by_index(_plans(crowded, act))
+
+
+def test_work_is_claimed_in_its_order_however_much_there_is(crowded: Database) -> None:
+    fill = """
+        INSERT INTO work (kind, subject, not_before)
+        SELECT 'repair', 'visualization:' || i, now() + make_interval(secs => i - 100000)
+        FROM generate_series(1, 100000) AS i
+    """
+    with crowded.session() as session:
+        session.execute(text(fill))
+    with crowded.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE work"))
+    acts: list[Callable[[Session], object]] = [
+        lambda session: work.claim(session, "repair", "worker", limit=8, lease_seconds=60),
+        lambda session: work.renew(session, 1, lease_seconds=60),
+        lambda session: work.done(session, 1, ["visualization:1"]),
+        lambda session: work.release(session, 1),
+        work.reclaim,
+    ]
+    try:
+        for act in acts:
+            for statement, plan in _plans(crowded, act):
+                for node in _nodes(plan):
+                    assert (node["Node Type"], node.get("Relation Name")) != ("Seq Scan", "work"), statement
+    finally:
+        with crowded.session() as session:
+            session.execute(text("TRUNCATE work"))
+
+
+def _explained(
+    session: Session, statement: TextClause, **parameters: Any
+) -> list[tuple[str, dict[str, Any]]]:
+    explain = text("EXPLAIN (FORMAT JSON) " + statement.text)
+    return [(statement.text, session.execute(explain, parameters).scalar_one()[0]["Plan"])]
+
+
+def test_a_job_of_many_items_is_submitted_with_a_few_statements(crowded: Database) -> None:
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(crowded.engine, "before_cursor_execute", note)
+    try:
+        submit(crowded, request("all", seeds=[7001, 7002, 7003, 7004, 7005, 7006]))
+    finally:
+        event.remove(crowded.engine, "before_cursor_execute", note)
+    assert len(statements) < 25, statements

@@ -1,0 +1,245 @@
+"""What a worker may do with a training: only what its lease still allows, and each thing once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import pytest
+
+from services.base.database import Database
+from services.base.errors import Conflict, Invalid, NotFound
+from services.catalog import catalog
+from services.queue import workers
+from services.trainings import leases as training_leases
+from services.trainings import trainings
+from services.trainings.leases import MAX_CRASHES, MAX_DEATHS, Sample, TrainingClaim
+from services.trainings.request import TrainingRequest
+from services.trainings.trainings import TrainingView
+from tests.small_training import ENCODER, register_encoder
+
+INFO = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": ENCODER}
+
+
+@pytest.fixture
+def world(database: Database) -> Database:
+    register_encoder(database)
+    return database
+
+
+def submit(world: Database, name: str = "birds") -> str:
+    request = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
+    with world.session() as session:
+        return trainings.submit(session, name, request).id
+
+
+def claim(world: Database, seconds: float = 60, worker: str = "tester") -> TrainingClaim | None:
+    with world.session() as session:
+        return training_leases.claim(session, worker, lease_seconds=seconds)
+
+
+def claimed(world: Database, seconds: float = 60, worker: str = "tester") -> TrainingClaim:
+    found = claim(world, seconds, worker)
+    assert found is not None
+    return found
+
+
+def register_workers(world: Database, **has_data_root: bool) -> None:
+    with world.session() as session:
+        for id, has in has_data_root.items():
+            workers.register(session, id, host="here", device="cpu", has_data_root=has)
+
+
+def refuse(world: Database, worker: str) -> None:
+    """Claim the training, and find that its pictures are not there."""
+    current = claimed(world, worker=worker)
+    message = f"'birds' is not here, says {worker}."
+    with world.session() as session:
+        assert training_leases.refuse(session, current.id, current.fence, worker, message)
+
+
+def get(world: Database, id: str) -> TrainingView:
+    with world.session() as session:
+        return trainings.get(session, id)
+
+
+def reclaim(world: Database) -> int:
+    with world.session() as session:
+        return training_leases.reclaim(session)
+
+
+def test_a_training_is_claimed_once_and_in_its_turn(world: Database) -> None:
+    ids = [submit(world, f"birds-{n}") for n in range(3)]
+    with ThreadPoolExecutor(4) as pool:
+        found = [c.id for c in pool.map(lambda _: claim(world), range(4)) if c]
+    assert sorted(found) == ids
+    assert claim(world) is None
+
+
+def test_of_parallel_submissions_of_one_name_one_is_accepted(world: Database) -> None:
+    def attempt(_: int) -> bool:
+        try:
+            submit(world)
+        except Invalid:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(8))) == 1
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
+    id = submit(world)
+    late = claimed(world, seconds=-1)
+    assert reclaim(world) == 1
+    now = claimed(world)
+    assert now.fence > late.fence
+    with world.session() as session:
+        assert not training_leases.heartbeat(session, id, late.fence, lease_seconds=60).alive
+        assert not training_leases.report(session, id, late.fence, {"pictures": 7})
+        assert training_leases.save(session, id, late.fence, "c", "l", {}) is None
+        assert not training_leases.release(session, id, late.fence)
+        assert not training_leases.crashed(session, id, late.fence, "x")
+        assert not training_leases.fail(session, id, late.fence, "x", "x")
+        assert not training_leases.refuse(session, id, late.fence, "tester", "x")
+        args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
+        assert training_leases.finish(session, late, **args) is None  # type: ignore[arg-type]
+        with pytest.raises(NotFound):
+            catalog.get_generator(session, "birds")
+    assert (get(world, id).state, get(world, id).pictures) == ("running", 0)
+
+
+def test_it_goes_on_from_what_was_saved_last(world: Database) -> None:
+    id = submit(world)
+    first = claimed(world)
+    with world.session() as session:
+        assert training_leases.save(session, id, first.fence, "c1", "l1", {"pictures": 10}) == ()
+        assert training_leases.save(session, id, first.fence, "c2", "l1", {"pictures": 20}) == ("c1",)
+        assert training_leases.release(session, id, first.fence)
+    second = claimed(world)
+    assert (second.checkpoint_object, second.log_object, second.pictures) == ("c2", "l1", 20)
+
+
+def test_a_sample_that_is_made_again_replaces_the_first_but_keeps_its_grid(world: Database) -> None:
+    id = submit(world)
+    fence, now = claimed(world).fence, datetime.now(UTC)
+    again = [Sample(10, {"pixels": 0.5}, "grid", now), Sample(10, {"pixels": 0.25}, "grid", now)]
+    for samples in (again, [Sample(10, {"pixels": 0.125}, None, now)]):
+        with world.session() as session:
+            assert training_leases.report(session, id, fence, {}, samples)
+    [sample] = get(world, id).samples
+    assert (sample.held_out, sample.image_object) == ({"pixels": 0.125}, "grid")
+
+
+def test_what_one_worker_cannot_see_is_left_to_the_others_until_none_can(world: Database) -> None:
+    id = submit(world)
+    register_workers(world, a=True, b=True, c=False)
+    refuse(world, "a")
+    assert get(world, id).state == "queued"
+    assert claim(world, worker="a") is None
+    refuse(world, "b")
+    view = get(world, id)
+    assert view.state == "failed"
+    message = "'birds' is not here, says b. The other workers lack it too."
+    assert view.error == {"code": "source_refused", "message": message}
+
+
+def test_a_worker_that_refused_does_not_keep_another_training_waiting(world: Database) -> None:
+    refused, other = submit(world, "birds-1"), submit(world, "birds-2")
+    register_workers(world, a=True, b=True)
+    refuse(world, "a")
+    assert claimed(world, worker="a").id == other
+    assert claimed(world, worker="b").id == refused
+
+
+def test_the_last_worker_that_is_left_says_why_nobody_can_train(world: Database) -> None:
+    id = submit(world)
+    register_workers(world, a=True, b=True)
+    refuse(world, "a")
+    with world.session() as session:
+        workers.stopped(session, "b")
+    refuse(world, "a")
+    view = get(world, id)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["message"] == "'birds' is not here, says a."
+
+
+def test_a_canceled_training_that_is_refused_ends_as_canceled(world: Database) -> None:
+    id = submit(world)
+    register_workers(world, a=True, b=True)
+    current = claimed(world, worker="a")
+    with world.session() as session:
+        trainings.cancel(session, id)
+        assert training_leases.refuse(session, id, current.fence, "a", "It is not here.")
+    assert get(world, id).state == "canceled"
+
+
+def test_three_crashes_are_too_many(world: Database) -> None:
+    id = submit(world)
+    for crash in range(1, MAX_CRASHES + 1):
+        assert get(world, id).state == "queued"
+        with world.session() as session:
+            assert training_leases.crashed(session, id, claimed(world).fence, f"crash {crash}")
+    view = get(world, id)
+    assert (view.state, view.error) == ("failed", {"code": "crashed", "message": f"crash {MAX_CRASHES}"})
+
+
+def test_workers_may_die_as_long_as_checkpoints_come(world: Database) -> None:
+    id = submit(world)
+    for _ in range(2 * MAX_DEATHS):
+        current = claimed(world, seconds=-1)
+        with world.session() as session:
+            training_leases.save(session, id, current.fence, "c", "l", {})
+        assert reclaim(world) == 1
+        assert get(world, id).state == "queued"
+    for _ in range(MAX_DEATHS - 1):  # and one death since the last checkpoint
+        claimed(world, seconds=-1)
+        reclaim(world)
+    view = get(world, id)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["code"] == "poisoned"
+
+
+def test_what_is_canceled_ends_however_its_worker_ends(world: Database) -> None:
+    released, failed, dead = (submit(world, name) for name in ("a", "b", "c"))
+    claims = [claimed(world), claimed(world), claimed(world, seconds=-1)]
+    with world.session() as session:
+        for id in (released, failed, dead):
+            trainings.cancel(session, id)
+        pulse = training_leases.heartbeat(session, released, claims[0].fence, lease_seconds=60)
+        assert pulse.canceled == {released}
+        training_leases.release(session, released, claims[0].fence)
+        training_leases.fail(session, failed, claims[1].fence, "x", "x")
+        training_leases.reclaim(session)
+    assert {get(world, id).state for id in (released, failed, dead)} == {"canceled"}
+
+
+def test_a_finished_training_registers_its_generator_once(world: Database) -> None:
+    id = submit(world)
+    current = claimed(world)
+    args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": "m", "progress": {}, "samples": ()}
+    with world.session() as session:
+        assert training_leases.finish(session, current, **args) == "birds"  # type: ignore[arg-type]
+    with world.session() as session:
+        assert training_leases.finish(session, current, **args) is None  # type: ignore[arg-type]
+        assert len(catalog.list_generators(session).data) == 1
+        with pytest.raises(Conflict):
+            trainings.cancel(session, id)
+    assert get(world, id).generator_id == "birds"
+
+
+def test_a_name_lost_to_another_registration_does_not_lose_the_result(world: Database) -> None:
+    submit(world)
+    current = claimed(world)
+    with world.session() as session:
+        catalog.register_generator(session, "birds", INFO, "a" * 64)
+    args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
+    with world.session() as session:
+        assert training_leases.finish(session, current, **args) == "birds-dddddddd"  # type: ignore[arg-type]
+
+
+def test_other_work_goes_first(world: Database) -> None:
+    with world.session() as session:
+        assert not training_leases.others_wait(session)
+        catalog.register_network(session, catalog.RegisterNetwork(id="resnet18.a1_in1k"))
+        assert training_leases.others_wait(session)

@@ -1,0 +1,188 @@
+"""The lease of work beside the queue, and rounds over the store."""
+
+import pytest
+from sqlalchemy import text
+
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.base.storage import ObjectStore, generator_key
+from services.pictures import losses
+from services.pictures.losses import Subject
+from services.queue import chores
+from services.queue.chores import WorkClaim
+from services.queue.leases import Finished, finish
+from services.upkeep import scrubbing, tallies
+from services.upkeep.scrubbing import Cursor
+from tests.integration import staging
+from tests.integration.staging import claim, request, submit
+from tests.store_faults import Fault, damage, faulty_store, lose
+
+
+def noted(database: Database, count: int) -> list[str]:
+    """Repairs of things that are not there, which a lease does not mind."""
+    subjects = [f"visualization:{n}" for n in range(count)]
+    with database.session() as session:
+        for subject in subjects:
+            chores.plan(session, "repair", subject)
+            chores.plan(session, "repair", subject)
+    return subjects
+
+
+def take(database: Database, limit: int = 10, seconds: float = 60) -> WorkClaim | None:
+    with database.session() as session:
+        return chores.claim(session, "repair", "worker", limit=limit, lease_seconds=seconds)
+
+
+def taken(database: Database, limit: int = 10, seconds: float = 60) -> WorkClaim:
+    found = take(database, limit, seconds)
+    assert found is not None
+    return found
+
+
+def hurry(database: Database) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE work SET not_before = now()"))
+
+
+def expire(database: Database) -> int:
+    with database.session() as session:
+        session.execute(
+            text("UPDATE work SET expires_at = now() - interval '1 s' WHERE worker_id IS NOT NULL")
+        )
+    with database.session() as session:
+        return chores.reclaim(session)
+
+
+def test_a_task_is_claimed_once_and_ended_by_whoever_holds_it(staged: Database) -> None:
+    subjects = noted(staged, 3)
+    first, second = taken(staged, 2), taken(staged, 2)
+    assert take(staged) is None
+    assert sorted(task.subject for task in (*first.tasks, *second.tasks)) == subjects
+    mine = [task.subject for task in first.tasks]
+    with staged.session() as session:
+        assert chores.done(session, second.fence, mine) == set()
+        assert chores.fail(session, second.fence, mine[0], "x", "x") is None
+        assert chores.done(session, first.fence, mine) == set(mine)
+        assert chores.done(session, first.fence, mine) == set()
+        assert chores.release(session, second.fence) == {task.subject for task in second.tasks}
+    assert [task.subject for task in taken(staged).tasks] == [task.subject for task in second.tasks]
+
+
+def test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothing(staged: Database) -> None:
+    noted(staged, 2)
+    late = taken(staged)
+    assert expire(staged) == 2
+    with staged.session() as session:
+        assert not chores.renew(session, late.fence, lease_seconds=60)
+        assert chores.done(session, late.fence, [task.subject for task in late.tasks]) == set()
+    hurry(staged)
+    assert len(taken(staged).tasks) == 1  # alone, since one of the two may have killed the worker
+    assert len(taken(staged).tasks) == 1
+
+
+def test_what_kills_its_workers_is_given_up_and_said_why(staged: Database) -> None:
+    (subject,) = noted(staged, 1)
+    for _ in range(1 + chores.CRASHES_ALONE):
+        hurry(staged)
+        assert not taken(staged).tasks[0].given_up
+        expire(staged)
+    hurry(staged)
+    assert taken(staged).tasks[0].given_up
+    with staged.session() as session:
+        loss = losses.noted_loss(session, Subject.parse(subject))
+    assert loss is not None
+    assert loss.error is not None
+    assert loss.error["code"] == "poisoned"
+
+
+def test_three_failures_are_too_many(staged: Database) -> None:
+    (subject,) = noted(staged, 1)
+    for attempt in range(chores.MAX_ATTEMPTS):
+        hurry(staged)
+        claimed = taken(staged)
+        with staged.session() as session:
+            given_up = chores.fail(session, claimed.fence, subject, "broken", "It is broken.")
+        assert given_up == (attempt == chores.MAX_ATTEMPTS - 1)
+        assert take(staged) is None  # it waits before it is tried again
+
+
+@pytest.fixture
+def pictures(staged: Database, emptied: ObjectStore) -> list[Finished]:
+    submit(staged, request("0-5"))
+    claimed = claim(staged)
+    results = [staging.real_picture(emptied, item.digest) for item in claimed.items]
+    with staged.session() as session:
+        finish(session, claimed.lease_id, results)
+    emptied._client.put_object(Bucket=emptied._bucket, Key=generator_key("b" * 64), Body=b"?")
+    return results
+
+
+def scrub_round(database: Database, store: ObjectStore, rows: int = 2) -> tuple[int, int]:
+    """Objects and losses of a whole round."""
+    objects = lost = 0
+    cursor: Cursor | None = Cursor()
+    while cursor is not None:
+        done = scrubbing.scrub(database, store, Cursor.of(cursor.as_json()), rows=rows)
+        objects, lost, cursor = objects + done.objects, lost + done.lost, done.cursor
+        assert done.rows <= rows
+    return objects, lost
+
+
+def subjects_of(database: Database) -> dict[str, str]:
+    with database.session() as session:
+        rows = session.execute(text("SELECT subject, payload FROM work WHERE kind = 'repair'")).all()
+    return {row.subject: row.payload["reason"] for row in rows}
+
+
+@pytest.mark.parametrize("rows", [1, 4, 100])
+def test_a_round_looks_at_every_object_and_notes_what_is_wrong(
+    staged: Database,
+    emptied: ObjectStore,
+    shared_settings: Settings,
+    pictures: list[Finished],
+    rows: int,
+) -> None:
+    lose(emptied, pictures[1].image_object)
+    assert pictures[2].trace_object is not None
+    damage(shared_settings, pictures[2].trace_object)
+    # The generator's file is damaged in any case: its bytes are not those that the tests' catalog names.
+    assert scrub_round(staged, emptied, rows) == (1 + 4 * len(pictures), 3)
+    assert subjects_of(staged) == {
+        f"generator:{staging.GENERATOR}": "damaged",
+        f"visualization:{pictures[1].digest}": "missing",
+        f"visualization:{pictures[2].digest}": "damaged",
+    }
+    with staged.session() as session:
+        counted = tallies.read(session)
+    assert counted["scrubbed_objects"] == 1 + 4 * len(pictures)
+    assert counted["found_missing_by_scrub"] == 1
+    assert counted["found_damaged_by_scrub"] == 2
+    staging.assert_consistent(staged)
+
+
+def test_a_slice_that_is_cut_short_goes_on_where_it_stopped(
+    staged: Database, emptied: ObjectStore, pictures: list[Finished]
+) -> None:
+    at = Cursor("visualizations")
+    leave = iter([True, True, False])
+    first = scrubbing.scrub(staged, emptied, at, rows=6, may_go_on=lambda: next(leave))
+    assert first.rows == 2
+    assert first.cursor is not None
+    second = scrubbing.scrub(staged, emptied, first.cursor, rows=6)
+    assert (second.rows, second.cursor) == (4, None)
+
+
+@pytest.mark.parametrize("fault", ["500", "cut", "closed"])
+def test_a_store_that_fails_has_lost_nothing(
+    staged: Database,
+    emptied: ObjectStore,
+    shared_settings: Settings,
+    pictures: list[Finished],
+    fault: Fault,
+) -> None:
+    with faulty_store(shared_settings) as (relay, through):
+        relay.fault = fault
+        with pytest.raises(Unavailable):
+            scrubbing.scrub(staged, ObjectStore(through), Cursor("visualizations"), rows=10)
+    assert subjects_of(staged) == {}

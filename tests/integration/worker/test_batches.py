@@ -1,0 +1,514 @@
+"""Batches on real servers, run in this process: what is stored is what the engine made."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.numpy import load as load_safetensors
+from safetensors.torch import save_file
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from imago_engine.networks import NetworkReference
+from imago_engine.techniques import technique_named
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.base.storage import Kind, ObjectStore, generator_key
+from services.catalog import catalog
+from services.catalog.catalog import RegisterNetwork
+from services.catalog.shipped_generator import register_shipped_generator
+from services.jobs import jobs
+from services.jobs.jobs import JobRequest
+from services.queue import leases, workers
+from tests import small_world
+from tests.worker_processes import MAX_BATCH, Scene, until
+from worker.batches.computation import Computed, Made
+from worker.batches.deliver import Delivery
+from worker.batches.provenance import Provenance
+from worker.batches.runner import BatchRunner
+from worker.batches.size import BatchSizer
+from worker.leasing.lease_renewal import FENCE_SHARE, LeaseKeeper
+from worker.loading.runtime import Runtime
+from worker.process.devices import choose_device
+from worker.process.stopping import StopFlag
+from worker.synthesis.ascent import Item, Picture, synthesize
+from worker.synthesis.generator_file import load_generator
+from worker.synthesis.networks import load_network
+
+
+@pytest.fixture
+def scene(scene: Scene) -> Scene:
+    # Nothing dies here, so a lease may be long enough for the busiest machine.
+    scene.settings = scene.settings.model_copy(update={"lease_seconds": 600.0})
+    return scene
+
+
+def delivery(scene: Scene) -> Delivery:
+    return Delivery(
+        scene.database, scene.store, Provenance("test-worker", choose_device("cpu", threads=1)), StopFlag()
+    )
+
+
+def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
+    device = choose_device("cpu", threads=1)
+    return BatchRunner(
+        database=scene.database,
+        runtime=Runtime(scene.database, scene.store, scene.settings, device),
+        sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
+        delivery=delivery(scene),
+        settings=scene.settings,
+        worker_id="test-worker",
+        stop=StopFlag(),
+    )
+
+
+def run_everything(runner: BatchRunner) -> None:
+    while runner.run_batch():
+        pass
+    runner.settle()
+
+
+def rows(scene: Scene, job_id: str) -> dict[int, dict[str, Any]]:
+    query = """
+        SELECT v.* FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
+        WHERE jv.job_id = :id
+    """
+    with scene.database.session() as session:
+        return {row["unit"]: dict(row) for row in session.execute(text(query), {"id": job_id}).mappings()}
+
+
+def pixels(scene: Scene, key: str) -> NDArray[np.int16]:
+    return np.asarray(Image.open(io.BytesIO(scene.store.get(key))), dtype=np.int16)
+
+
+def test_what_is_stored_is_what_the_engine_made(scene: Scene) -> None:
+    job_id = scene.submit("0-4")
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 5}
+    assert scene.job(job_id).state == "succeeded"
+
+    weights = scene.folder / small_world.NETWORK_FILE
+    reference = NetworkReference(
+        "small.random", "file", f"timm:{small_world.ARCHITECTURE}", str(weights), small_world.CLASSES
+    )
+    recipe = {"steps": 10, "learning_rate": 0.1, "input_size": small_world.IMAGE_SIZE}
+    [alone] = synthesize(
+        load_network(reference),
+        load_generator(scene.folder / small_world.GENERATOR_FILE),
+        "output",
+        [Item(unit=3, seed=0)],
+        technique_named("dgn-am").parameters(recipe),
+    )
+    row = rows(scene, job_id)[3]
+    assert row["activation"] == alone.activation
+    np.testing.assert_array_equal(pixels(scene, row["image_object"]), alone.image)
+    code = load_safetensors(scene.store.get(row["code_object"]))["code"]
+    np.testing.assert_array_equal(code, alone.code)
+    trace = np.load(io.BytesIO(scene.store.get(row["trace_object"])), allow_pickle=False)
+    np.testing.assert_array_equal(trace, alone.trace)
+    assert row["predictions"] is not None
+
+
+def test_a_row_tells_where_its_picture_was_made(scene: Scene) -> None:
+    job_id = scene.submit("0-2")
+    run_everything(runner(scene))
+    row = rows(scene, job_id)[0]
+    provenance = row["provenance"]
+    assert provenance["worker"] == "test-worker"
+    assert provenance["batch_size"] == 3
+    assert provenance["batch_seconds"] > 0
+    assert {"engine", "torch", "device", "dtype", "lease", "skipped_steps", "revision"} <= set(provenance)
+    assert (row["width"], row["height"]) == (small_world.IMAGE_SIZE, small_world.IMAGE_SIZE)
+
+
+def test_a_batch_teaches_what_its_kind_costs_and_a_lost_one_does_not(scene: Scene) -> None:
+    scene.submit("0-9")
+    run_everything(runner(scene))
+    query = text("SELECT device, depth, steps, round_items, seconds, batches FROM learned_costs")
+    with scene.database.session() as session:
+        [learned] = session.execute(query).all()
+    assert learned.device == choose_device("cpu", threads=1).description
+    assert learned.steps == 10
+    assert learned.depth == max(layer.ordinal for layer in scene.layers())
+    assert learned.seconds > 0
+
+    scene.submit("20-22")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=3, lease_seconds=600)
+    assert claim is not None
+    with scene.database.session() as session:
+        leases.release(session, claim.lease_id)
+    made = [Made(work, blank(), 3, 4, 1000.0) for work in claim.items]
+    delivery(scene).deliver(claim, Computed(made=made), held(scene, claim))
+    with scene.database.session() as session:
+        assert session.execute(query).all() == [learned]
+
+
+def test_a_hidden_units_crop_is_what_it_sees(scene: Scene) -> None:
+    job_id = scene.submit("1", layer="blocks.1")
+    run_everything(runner(scene))
+    row = rows(scene, job_id)[1]
+    left, top, right, bottom = row["crop_box"]
+    whole = pixels(scene, row["image_object"])
+    np.testing.assert_array_equal(pixels(scene, row["crop_object"]), whole[top:bottom, left:right])
+
+
+def test_a_unit_that_nothing_reaches_has_no_picture_and_says_so(scene: Scene) -> None:
+    job_id = scene.submit(f"0,{small_world.UNREACHABLE_UNIT}")
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 1, "unreachable": 1}
+    assert scene.job(job_id).state == "succeeded"
+    row = rows(scene, job_id)[small_world.UNREACHABLE_UNIT]
+    assert row["image_object"] is None
+    assert row["provenance"] is not None
+
+
+def test_a_lease_is_counted_from_before_the_claim_was_sent(scene: Scene) -> None:
+    """Its answer may take long; the lease runs meanwhile."""
+    scene.settings = scene.settings.model_copy(update={"lease_seconds": 3.0, "heartbeat_seconds": 600.0})
+    job_id = scene.submit("0-4")
+    slow = runner(scene)
+    with scene.database.session() as other, ThreadPoolExecutor(1) as pool:
+        hold = text("SELECT pg_backend_pid() FROM jobs WHERE id = :id FOR NO KEY UPDATE")
+        other.execute(hold, {"id": job_id})  # the claim wants it last, when its lease is made
+        batch = pool.submit(slow.run_batch)
+        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname ="
+        until(lambda: scene.count(f"{blocked} current_database()") > 0, "the claim waits")
+        time.sleep(3.0 * FENCE_SHARE)
+        other.commit()
+        assert batch.result()
+    slow.settle()
+    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released' AND settled = 0") == 1
+    assert scene.job(job_id).units.queued == 5
+
+
+def test_weights_that_changed_since_the_inspection_fail_every_item_and_say_why(scene: Scene) -> None:
+    job_id = scene.submit("0-3")
+    small_world.write_network(scene.folder, seed=1)
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"failed": 4}
+    [error] = scene.job(job_id).errors
+    assert error.code == "network_changed"
+    assert "another id" in error.message
+
+
+def test_a_job_keeps_its_generator_though_another_file_is_shipped_meanwhile(scene: Scene) -> None:
+    before, job_id = scene.default_generator(), scene.submit("0-3")
+    shipped = small_world.write_generator(scene.folder, seed=1)
+    register_shipped_generator(scene.database, scene.store, shipped)
+    assert scene.default_generator() != before
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 4}
+
+
+def test_a_damaged_copy_of_a_generator_is_fetched_anew(scene: Scene) -> None:
+    job_id = scene.submit("0-3")
+    copy = (
+        scene.settings.cache_folder / "generators" / f"{scene.default_generator().weights_sha256}.safetensors"
+    )
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(b"half of a gen")
+    run_everything(runner(scene))
+    assert scene.check(job_id) == {"done": 4}
+    assert hashlib.sha256(copy.read_bytes()).hexdigest() == copy.stem
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"), [(b"other bytes", "has the sha256"), (None, "There is no object")]
+)
+def test_a_generator_that_is_not_whole_in_the_store_fails_every_item_and_says_why(
+    scene: Scene, tmp_path: Path, damage: bytes | None, message: str
+) -> None:
+    job_id = scene.submit("0-3")
+    key = generator_key(scene.default_generator().weights_sha256)
+    if damage is None:
+        scene.store.delete(key)
+    else:
+        (tmp_path / "damaged").write_bytes(damage)
+        scene.store.put_file(key, tmp_path / "damaged")
+    run_everything(runner(scene))
+    [error] = scene.job(job_id).errors
+    assert (error.code, error.count) == ("generator_unloadable", 4)
+    assert message in error.message
+    assert not list(scene.settings.cache_folder.glob("generators/*"))
+
+
+def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Scene) -> None:
+    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=4)
+    sizer.learn("another kind", items=4, steps=10, seconds=0.01)
+    assert sizer.size("another kind", steps=10) == MAX_BATCH  # so the claim asks for that many
+    job_id = scene.submit("0-9")
+    batches = runner(scene, sizer)
+    assert batches.run_batch()
+    batches.settle()
+    units = scene.job(job_id).units
+    assert (units.done, units.queued, units.leased) == (4, 6, 0)
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
+def test_a_batch_ends_at_once_when_its_job_is_canceled_though_a_part_of_it_was_given_back(
+    scene: Scene,
+) -> None:
+    endless = 2000
+    sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=4)
+    sizer.learn("another kind", items=4, steps=10, seconds=0.01)
+    sizer.size("another kind", steps=10)
+    job_id = scene.submit("0-7", steps=endless)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(runner(scene, sizer).run_batch)
+        until(scene.computing, "a batch is being computed")
+        with scene.database.session() as session:
+            assert jobs.cancel(session, job_id).state == "canceling"
+        assert running.result()
+    assert scene.job(job_id).state == "canceled"
+    assert scene.check(job_id) == {"canceled": 8}
+    assert scene.count("SELECT max(steps) FROM leases") < endless
+
+
+def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=60)
+    assert claim is not None
+    made = [
+        Made(work, blank(activation), 2, 4, 1.0)
+        for work, activation in zip(claim.items, [float("inf"), 1.0], strict=True)
+    ]
+    delivery(scene).deliver(claim, Computed(made=made), held(scene, claim))
+    assert scene.check(job_id) == {"done": 1, "failed": 1}
+    assert [error.code for error in scene.job(job_id).errors] == ["not_finite"]
+
+
+def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
+    scene.submit("0")
+    with scene.database.session() as session:
+        late = leases.claim(session, "late-worker", limit=1, lease_seconds=60)
+        assert late is not None
+        session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
+    with scene.database.session() as session:
+        leases.reconcile(session)
+    scene.hurry()
+    run_everything(runner(scene))
+    before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
+
+    delivery(scene).deliver(
+        late, Computed(made=[Made(late.items[0], blank(99.0), 1, 4, 1.0)]), held(scene, late)
+    )
+    assert scene.count("SELECT hashtext(v::text) FROM visualizations v") == before
+
+
+class Flaky:
+    """Fails the first so many times, then lets everything through."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def fail(self, what: str) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable(what, "as the test wants it")
+
+
+class FlakyStore(ObjectStore):
+    def __init__(self, settings: Settings, failures: int) -> None:
+        super().__init__(settings)
+        self.flaky = Flaky(failures)
+
+    def put(self, kind: Kind, data: bytes, content_type: str) -> str:
+        self.flaky.fail("object store")
+        return super().put(kind, data, content_type)
+
+
+class FlakyDatabase(Database):
+    """Loses transactions as they are committed."""
+
+    def __init__(self, url: str, failures: int) -> None:
+        super().__init__(url)
+        self.flaky = Flaky(failures)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        with super().session() as session:
+            yield session
+            self.flaky.fail("database")
+
+
+@pytest.mark.parametrize("server", ["store", "database"])
+def test_a_delivery_is_tried_again_while_a_server_is_away(scene: Scene, server: str) -> None:
+    job_id = scene.submit("0-1")
+    store = FlakyStore(scene.settings, 3 if server == "store" else 0)
+    database = FlakyDatabase(scene.settings.database_url, 3 if server == "database" else 0)
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+    assert claim is not None
+    made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
+    provenance = Provenance("test-worker", choose_device("cpu", threads=1))
+    Delivery(database, store, provenance, StopFlag()).deliver(claim, Computed(made=made), held(scene, claim))
+    database.dispose()
+    assert scene.check(job_id) == {"done": 2}
+
+
+def test_a_delivery_that_is_not_possible_gives_the_items_back_free_of_charge(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+    assert claim is not None
+    stop = StopFlag()
+    stop.ask(grace_seconds=0)
+    made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
+    Delivery(
+        scene.database,
+        FlakyStore(scene.settings, 1000),
+        Provenance("test-worker", choose_device("cpu", threads=1)),
+        stop,
+    ).deliver(claim, Computed(made=made), held(scene, claim, stop))
+    assert scene.job(job_id).units.queued == 2
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
+def test_a_release_that_the_database_did_not_hear_is_made_up_for(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    with scene.database.session() as session:
+        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+    assert claim is not None
+    database = FlakyDatabase(scene.settings.database_url, 2)
+    provenance = Provenance("test-worker", choose_device("cpu", threads=1))
+    delivery = Delivery(database, scene.store, provenance, StopFlag())
+    delivery.give_back(claim.lease_id)
+    with pytest.raises(Unavailable):
+        delivery.give_back_owed()
+    assert scene.job(job_id).units.leased == 2
+    delivery.give_back_owed()
+    database.dispose()
+    assert scene.job(job_id).units.queued == 2
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+
+
+def test_objects_are_named_by_their_bytes(scene: Scene) -> None:
+    job_id = scene.submit("0")
+    run_everything(runner(scene))
+    key = rows(scene, job_id)[0]["image_object"]
+    assert hashlib.sha256(scene.store.get(key)).hexdigest() in key
+
+
+def blank(activation: float = 1.0) -> Picture:
+    return Picture(
+        image=np.full((32, 32, 3), 7, np.uint8),
+        code=np.zeros(16, np.float32),
+        activation=activation,
+        trace=np.zeros(10, np.float32),
+        status="done",
+        predictions=None,
+        crop_box=None,
+        skipped_steps=0,
+    )
+
+
+def held(scene: Scene, claim: leases.Claim, stop: StopFlag | None = None) -> LeaseKeeper:
+    """A keeper that believes to hold the lease; its heartbeat is not started."""
+    return LeaseKeeper(
+        lambda steps: leases.Pulse(True, frozenset()),
+        lease_seconds=60,
+        heartbeat_seconds=10,
+        confirmed_at=time.monotonic(),
+        stop=stop or StopFlag(),
+    )
+
+
+def test_a_network_of_one_input_size_makes_pictures_at_it(scene: Scene) -> None:
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_vit3", num_classes=7).state_dict(), scene.folder / "vit.safetensors")
+    wanted = RegisterNetwork(id="own.vit", architecture="timm:test_vit3", weights="vit.safetensors")
+    with scene.database.session() as session:
+        catalog.register_network(session, wanted)
+    assert scene.inspector().inspect_one()
+    assert not scene.network("own.vit").runs_at(small_world.IMAGE_SIZE)  # what the generator recommends
+    request = {"network": "own.vit", "targets": [{"layer": "output", "units": "0"}]}
+    with scene.database.session() as session:
+        job_id = jobs.submit(session, JobRequest.model_validate(request)).job.id
+    run_everything(runner(scene))
+    assert scene.job(job_id).units.done == 1
+
+
+def test_an_item_that_was_asked_for_before_its_network_changed_says_so(scene: Scene) -> None:
+    job_id = scene.submit("0")
+    with scene.database.session() as session:
+        session.execute(text("UPDATE networks SET spec_sha256 = repeat('f', 64)"))
+    run_everything(runner(scene))
+    (error,) = scene.job(job_id).errors
+    assert (error.code, error.count) == ("network_changed", 1)
+    assert "Ask for it again" in error.message
+
+
+def beside(scene: Scene, worker_id: str, **changes: Any) -> BatchRunner:
+    """One of several workers that live, with settings of its own."""
+    device, settings = choose_device("cpu", threads=1), scene.settings.model_copy(update=changes)
+    with scene.database.session() as session:
+        workers.register(session, worker_id, host="here", device="cpu", heartbeat_seconds=600)
+    return BatchRunner(
+        database=scene.database,
+        runtime=Runtime(scene.database, scene.store, settings, device),
+        sizer=BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
+        delivery=delivery(scene),
+        settings=settings,
+        worker_id=worker_id,
+        stop=StopFlag(),
+    )
+
+
+def without_weights(scene: Scene) -> dict[str, Any]:
+    return {"weights_folder": scene.folder / "empty"}
+
+
+def without_cache(scene: Scene) -> dict[str, Any]:
+    (scene.folder / "file").touch()
+    return {"cache_folder": scene.folder / "file"}  # ENOTDIR, as good as ENOSPC or EACCES
+
+
+@pytest.mark.parametrize("without", [without_weights, without_cache])
+def test_what_one_worker_cannot_load_is_left_to_another_at_no_charge(
+    scene: Scene, without: Callable[[Scene], dict[str, Any]]
+) -> None:
+    job_id = scene.submit("0-9")
+    lacks, has = beside(scene, "lacks", **without(scene)), beside(scene, "has")
+    assert lacks.run_batch()
+    assert not lacks.run_batch()  # nothing else waits, and this not for this worker
+    assert scene.job(job_id).units.queued == 10
+    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+    run_everything(has)
+    assert scene.check(job_id) == {"done": 10}
+
+
+def test_what_no_worker_can_load_ends_with_an_explanation(scene: Scene) -> None:
+    job_id = scene.submit("0-9")
+    first, second = (beside(scene, id, **without_weights(scene)) for id in ("first", "second"))
+    assert first.run_batch()
+    run_everything(second)
+    assert scene.check(job_id) == {"failed": 10}
+    [error] = scene.job(job_id).errors
+    assert error.code == "network_unloadable"
+    assert "There is no file" in error.message
+
+
+def test_what_may_pass_is_tried_again_where_there_is_no_other_worker(scene: Scene) -> None:
+    job_id = scene.submit("0-1")
+    alone = beside(scene, "alone", **without_cache(scene))
+    run_everything(alone)
+    assert scene.job(job_id).units.queued == 2
+    for _ in range(leases.MAX_ATTEMPTS):
+        scene.hurry()
+        run_everything(alone)
+    [error] = scene.job(job_id).errors
+    assert (error.code, error.count) == ("generator_unloadable", 2)

@@ -1,0 +1,79 @@
+"""Which trainings a worker takes, with the real leases: none of these gets as far as a process."""
+
+from pathlib import Path
+
+import pytest
+
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.queue import workers
+from services.trainings import trainings
+from services.trainings.request import TrainingRequest
+from services.trainings.trainings import TrainingView
+from tests.small_training import register_encoder
+from worker.process.stopping import StopFlag
+from worker.trainings.trainer import Trainer
+
+
+@pytest.fixture
+def training(database: Database) -> str:
+    register_encoder(database)
+    request = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
+    with database.session() as session:
+        return trainings.submit(session, "birds-64", request).id
+
+
+def get(database: Database, id: str) -> TrainingView:
+    with database.session() as session:
+        return trainings.get(session, id)
+
+
+def look(
+    database: Database, store: ObjectStore, settings: Settings, worker: str, data_root: Path | None
+) -> bool:
+    """One look for a training, by a worker that sees this data root; whether it took one."""
+    own = settings.model_copy(update={"data_root": data_root})
+    with database.session() as session:
+        has_data_root = data_root is not None and data_root.is_dir()
+        workers.register(session, worker, host="here", device="cpu", has_data_root=has_data_root)
+    trainer = Trainer(
+        database=database,
+        store=store,
+        settings=own,
+        worker_id=worker,
+        stop=StopFlag(),
+        let_go=lambda: None,
+    )
+    return trainer.train_one(serve=lambda: None, tend=lambda: None)
+
+
+def test_a_worker_that_sees_no_pictures_leaves_trainings_alone(
+    database: Database, store: ObjectStore, settings: Settings, training: str, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"cache_folder": tmp_path / "cache"})
+    for data_root in (None, tmp_path / "not-mounted"):
+        assert not look(database, store, settings, "blind", data_root)
+    view = get(database, training)
+    assert (view.state, view.started_at) == ("queued", None)
+
+
+def test_a_worker_without_the_pictures_leaves_a_training_to_the_next_and_the_last_says_why(
+    database: Database, store: ObjectStore, settings: Settings, training: str, tmp_path: Path
+) -> None:
+    settings = settings.model_copy(update={"cache_folder": tmp_path / "cache"})
+    roots = {name: tmp_path / name for name in ("first", "second")}
+    for root in roots.values():
+        root.mkdir()
+    with database.session() as session:
+        workers.register(session, "second", host="there", device="cpu", has_data_root=True)
+    assert look(database, store, settings, "first", roots["first"])
+    assert get(database, training).state == "queued"
+    assert not look(database, store, settings, "first", roots["first"])
+    assert look(database, store, settings, "second", roots["second"])
+    view = get(database, training)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["code"] == "source_refused"
+    assert view.error["message"].startswith("'birds' does not exist below the data root of this worker")
+    assert view.crashes == 0

@@ -1,0 +1,1 @@
+"""One batch of pictures: sized, computed, encoded, delivered."""

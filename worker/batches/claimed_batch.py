@@ -1,0 +1,205 @@
+"""The items of one claim, from loading what they need to their results."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
+
+import structlog
+
+from imago_engine.techniques import BaseParameters, technique_named
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.queue import leases, workers
+from services.queue.leases import Claim, Failure, Work
+from worker.batches.computation import Computed, DeviceLost, compute, failure_of
+from worker.batches.size import BatchSizer
+from worker.leasing.giving_way import Stopwatch
+from worker.leasing.lacking import Lacking
+from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, LeaseKeeper, NoRoom
+from worker.leasing.retries import Patience, keep_trying
+from worker.loading.runtime import NotHere, Runtime, Unloadable
+from worker.process.crash_points import crash_point
+from worker.process.devices import is_device_lost, is_out_of_memory
+from worker.process.stopping import StopFlag
+from worker.synthesis.ascent import Item, Picture, synthesize
+
+DEVICE_LOST_EXIT_CODE = 71
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class LeftToOthers(Interrupted):
+    """What the batch needs is not to be had here, but perhaps by another worker."""
+
+
+class Computer:
+    """Computes claimed batches, in one thread; a batch may be computed while another one is suspended."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        runtime: Runtime,
+        sizer: BatchSizer,
+        store_patience: float,
+        stop: StopFlag,
+        lacking: Lacking,
+        worker_id: str,
+    ) -> None:
+        """`store_patience`: seconds to wait for a store that does not answer before a batch is given back."""
+        self._database = database
+        self._runtime = runtime
+        self._sizer = sizer
+        self._store_patience = store_patience
+        self._stop = stop
+        self._lacking = lacking
+        self._worker_id = worker_id
+        self._group_sizes: dict[str, int] = {}  # by batch key, where the device's own took too much memory
+
+    def guess(self) -> int:
+        """Items to claim before it is known what kind they are."""
+        return self._sizer.guess()
+
+    def compute(
+        self,
+        claim: Claim,
+        keeper: LeaseKeeper,
+        watch: Stopwatch,
+        *,
+        pause: Callable[[], None],
+        shares_memory: Callable[[], bool],
+    ) -> Computed:
+        """What became of the items that the keeper's lease holds; whatever the engine raises is told of them.
+
+        `pause` is called between steps, and may do other work while `watch` stands still. `shares_memory`
+        says whether another batch is, or was during this one, in the device's memory: then running out of it
+        is not these items' fault, and ends in `NoRoom`. Raises `Interrupted`, or `Unavailable`, when the
+        items are to be given back. Ends the process when it has lost its device.
+        """
+        try:
+            return self._ascend(claim, keeper, watch, pause, shares_memory)
+        except (Interrupted, Unavailable):
+            raise
+        except Unloadable as error:
+            again = isinstance(error, NotHere) and self._is_passing(error)
+            return Computed(
+                failures=[Failure(work.digest, error.code, str(error), again) for work in claim.items]
+            )
+        except DeviceLost as error:
+            _end_without_device(error)
+        except BaseException as error:
+            # Networks and what loads them are third-party code, which may raise anything, SystemExit too.
+            # What would leave here would leave a lease to lapse, and its items without an end.
+            log.exception("batch_failed")
+            failed = error.with_traceback(None)
+        if is_device_lost(failed):
+            _end_without_device(failed)
+        if is_out_of_memory(failed):
+            self._runtime.let_go()
+            if shares_memory():
+                raise NoRoom
+        return Computed(failures=[failure_of(work, failed) for work in claim.items])
+
+    def _ascend(
+        self,
+        claim: Claim,
+        keeper: LeaseKeeper,
+        watch: Stopwatch,
+        pause: Callable[[], None],
+        shares_memory: Callable[[], bool],
+    ) -> Computed:
+        parameters = technique_named(claim.recipe.technique).parameters(claim.recipe.parameters)
+        items = self._keep_what_fits(claim, parameters.steps)
+        with keeper.loading():
+            network = self._load(
+                lambda: self._runtime.network(claim.network_id, claim.network_sha256), keeper
+            )
+            self._lacking.found(f"network:{claim.network_id}")
+            generator = self._load(lambda: self._runtime.generator(claim.generator_id), keeper)
+            self._lacking.found(f"generator:{claim.generator_id}")
+
+        def on_step(step: int) -> None:
+            if step == parameters.steps // 2:
+                crash_point("mid_batch")
+            keeper.step()
+            pause()
+
+        def on_pause() -> None:
+            keeper.tick()
+            pause()
+
+        def ascend(batch: Sequence[Work], group_size: int) -> list[Picture]:
+            with keeper.computing(work.digest for work in batch):
+                return synthesize(
+                    network,
+                    generator,
+                    claim.layer,
+                    [Item(work.unit, work.seed, work.position) for work in batch],
+                    parameters,
+                    on_step=on_step,
+                    on_pause=on_pause,
+                    device=self._runtime.device.name,
+                    group_size=group_size,
+                )
+
+        def on_out_of_memory(group_size: int) -> None:
+            self._runtime.let_go()
+            if shares_memory():
+                raise NoRoom
+            self._group_sizes[claim.batch_key] = max(group_size, 1)
+
+        computed = compute(
+            items,
+            ascend,
+            group_size=self._group_sizes.get(claim.batch_key, self._runtime.device.group_size),
+            canceled=lambda: keeper.canceled,
+            on_batch=lambda size, seconds: self._learn(claim, parameters, size, seconds),
+            on_out_of_memory=on_out_of_memory,
+            clock=watch,
+        )
+        if not computed.made and not computed.failures:
+            raise EverythingCanceled
+        return computed
+
+    def _is_passing(self, error: NotHere) -> bool:
+        """Raise `LeftToOthers` where another worker that lives may load what this one cannot; else whether a
+        later try may go better."""
+        key = f"{error.kind}:{error.id}"
+        with self._database.session() as session:
+            others = workers.others_may_have(session, self._worker_id, key)
+        self._lacking.note(key, str(error), leave=others)
+        if others:
+            raise LeftToOthers(str(error))
+        return error.passing
+
+    def _keep_what_fits(self, claim: Claim, steps: int) -> Sequence[Work]:
+        """Give back what would make the batch too long: its kind was not known when it was claimed."""
+        size = self._sizer.size(claim.batch_key, steps)
+        if len(claim.items) > size:
+            with self._database.session() as session:
+                leases.release(session, claim.lease_id, [work.digest for work in claim.items[size:]])
+        return claim.items[:size]
+
+    def _learn(self, claim: Claim, parameters: BaseParameters, size: int, seconds: float) -> None:
+        self._sizer.learn(claim.batch_key, items=size, steps=parameters.steps, seconds=seconds)
+        log.info(
+            "batch_computed",
+            items=size,
+            seconds=round(seconds, 3),
+            network=claim.network_id,
+            layer=claim.layer,
+        )
+
+    def _load(self, action: Callable[[], T], keeper: LeaseKeeper) -> T:
+        patience = Patience(self._store_patience)
+        return keep_trying(
+            action, what="load", may_go_on=lambda: not keeper.fenced and patience.left, wait=self._stop.wait
+        )
+
+
+def _end_without_device(error: BaseException) -> NoReturn:
+    """The lease is not given back: if one of the items did this, the crash count finds it out."""
+    log.critical("device_lost", error=str(error))
+    sys.stderr.flush()
+    os._exit(DEVICE_LOST_EXIT_CODE)

@@ -1,0 +1,1 @@
+"""Networks and generators on this machine: found, checked, kept on the device."""

@@ -1,0 +1,1 @@
+"""Trainings as jobs: slices of a process that trains, from claim to hand-over."""

@@ -1,0 +1,193 @@
+"""Trainings of generators: claimed when nothing else waits, run in slices, given back in good order."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from sqlalchemy.orm import Session
+
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.queue.leases import Pulse
+from services.trainings import leases as training_leases
+from services.trainings.checks import has_data_root
+from services.trainings.leases import TrainingClaim
+from worker.leasing.lease_renewal import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
+from worker.leasing.retries import keep_trying
+from worker.process.stopping import StopFlag
+from worker.process.store_watch import StoreWatch
+from worker.trainings.folder import drop_training, kept_trainings
+from worker.trainings.slice import MadeWay, TrainingFailed, TrainingSlice
+from worker.trainings.sources import SourceRefused
+
+log = structlog.get_logger()
+
+
+class Trainer:
+    """Owned by the thread that works; `busy` and `abandon` are for others."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: ObjectStore,
+        settings: Settings,
+        worker_id: str,
+        stop: StopFlag,
+        let_go: Callable[[], object],
+        store_watch: StoreWatch | None = None,
+    ) -> None:
+        """`let_go` frees the device of what is kept there for batches."""
+        self._store_watch = store_watch or StoreWatch(store)
+        self._database = database
+        self._store = store
+        self._settings = settings
+        self._worker_id = worker_id
+        self._stop = stop
+        self._let_go = let_go
+        self._current: tuple[TrainingClaim, TrainingSlice] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is in hand, whose state would be worth saving."""
+        return self._current is not None
+
+    def train_one(self, *, serve: Callable[[], object], tend: Callable[[], object]) -> bool:
+        """Claim a training and run a slice of it; False if there was none.
+
+        A worker that sees no pictures leaves trainings to those that do. `serve` does other work that waits,
+        `tend` is called every few seconds. Raises `Unavailable` when the database is away.
+        """
+        if not has_data_root(self._settings.data_root) or not self._store_watch.answers():
+            return False
+        confirmed_at = time.monotonic()
+        with self._database.session() as session:
+            claim = training_leases.claim(
+                session, self._worker_id, lease_seconds=self._settings.lease_seconds
+            )
+        if claim is None:
+            return False
+        keeper = self._keeper(claim, confirmed_at)
+        with structlog.contextvars.bound_contextvars(training=claim.id, fence=claim.fence):
+            keeper.start()
+            try:
+                self._let_go()
+                self._run(claim, keeper, serve, tend)
+            finally:
+                self._current = None
+                keeper.stop()
+        return True
+
+    def tidy(self) -> None:
+        """Drop what ended trainings have left behind, in the store and on this machine."""
+        with self._database.session() as session:
+            uncleared = training_leases.next_uncleared(session)
+            over = training_leases.ended(session, kept_trainings(self._settings.cache_folder))
+        for id in over:
+            drop_training(self._settings.cache_folder, id)
+        if uncleared is not None:
+            id, keep = uncleared
+            for key in self._store.keys(f"trainings/{id}/"):
+                if key not in keep:
+                    self._store.delete(key)
+            with self._database.session() as session:
+                training_leases.cleared(session, id)
+
+    def abandon(self) -> None:
+        """Give back at once what is in hand, from any thread: for a process that has no time left."""
+        if self._current is None:
+            return
+        claim, slice_ = self._current
+        slice_.abandon()
+        try:
+            with self._database.session() as session:
+                training_leases.release(session, claim.id, claim.fence)
+        except Unavailable as error:
+            log.warning("release_failed", training=claim.id, reason=str(error))
+
+    def _run(
+        self,
+        claim: TrainingClaim,
+        keeper: LeaseKeeper,
+        serve: Callable[[], object],
+        tend: Callable[[], object],
+    ) -> None:
+        slice_ = TrainingSlice(
+            claim,
+            keeper,
+            database=self._database,
+            store=self._store,
+            settings=self._settings,
+            stop=self._stop,
+            serve=serve,
+            tend=tend,
+        )
+        self._current = claim, slice_
+        log.info("training_slice", name=claim.name, pictures=claim.pictures)
+        try:
+            generator = slice_.run()
+            keeper.stop()
+            log.info("training_succeeded", generator=generator)
+            slice_.folder.clear()
+        except (MadeWay, Stopping, EverythingCanceled, Unavailable) as reason:
+            log.info("training_given_back", reason=str(reason) or type(reason).__name__)
+            if isinstance(reason, Unavailable):
+                self._store_watch.failed(reason)
+            self._end(keeper, lambda s: training_leases.release(s, claim.id, claim.fence))
+        except LeaseLost:
+            log.warning("training_lost")
+        except SourceRefused as error:
+            message = str(error)
+            log.warning("training_refused", message=message)
+            self._end(
+                keeper,
+                lambda s: training_leases.refuse(s, claim.id, claim.fence, self._worker_id, message),
+            )
+        except TrainingFailed as error:
+            log.warning("training_failed", message=str(error), explained=error.explained)
+            self._fail(claim, keeper, str(error), explained=error.explained)
+        except Exception as error:
+            # A defect must not end the loop, nor keep one training for ever.
+            log.exception("training_slice_failed")
+            self._fail(claim, keeper, f"{type(error).__name__}: {error}"[:500], explained=False)
+
+    def _fail(self, claim: TrainingClaim, keeper: LeaseKeeper, message: str, *, explained: bool) -> None:
+        """What is not explained is a crash, which is tried again."""
+
+        def end(session: Session) -> bool:
+            if explained:
+                return training_leases.fail(session, claim.id, claim.fence, "training_failed", message)
+            return training_leases.crashed(session, claim.id, claim.fence, message)
+
+        self._end(keeper, end)
+
+    def _end(self, keeper: LeaseKeeper, end: Callable[[Session], bool]) -> None:
+        """Give the lease back."""
+
+        def commit() -> bool:
+            with self._database.session() as session:
+                return end(session)
+
+        try:
+            keep_trying(commit, what="release", may_go_on=lambda: keeper.may_finish, wait=self._stop.wait)
+        except Unavailable as error:
+            log.warning("release_failed", reason=str(error))  # its lease lapses
+
+    def _keeper(self, claim: TrainingClaim, confirmed_at: float) -> LeaseKeeper:
+        settings = self._settings
+
+        def pulse(steps: int) -> Pulse:
+            with self._database.session() as session:
+                return training_leases.heartbeat(
+                    session, claim.id, claim.fence, lease_seconds=settings.lease_seconds
+                )
+
+        return LeaseKeeper(
+            pulse,
+            lease_seconds=settings.lease_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            confirmed_at=confirmed_at,
+            stop=self._stop,
+        )

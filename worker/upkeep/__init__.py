@@ -1,0 +1,1 @@
+"""What idle workers do for the store: repairs, scrubbing, collection."""

@@ -1,0 +1,302 @@
+"""Making again what the store has lost: a look whether it really has, then the objects, then the row."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from imago_engine.techniques import technique_named
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.base.storage import ObjectStore, generator_key
+from services.pictures import losses, repairs
+from services.pictures.losses import Subject
+from services.pictures.repairs import Irreparable, LostPicture
+from services.queue import chores
+from services.queue.chores import WorkClaim
+from services.queue.leases import Failure, Finished, Pulse, Work
+from services.upkeep import scrubbing, tallies
+from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
+from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
+from worker.batches.encode import encode
+from worker.batches.provenance import Provenance
+from worker.batches.store import store_picture
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.loading.generator_cache import local_file
+from worker.loading.runtime import Runtime, Unloadable
+from worker.process.crash_points import crash_point
+from worker.process.stopping import StopFlag
+from worker.synthesis.ascent import Item, Picture, synthesize
+
+REPAIRS_AT_ONCE = 8
+"""Things of one claim: few, since a worker that is killed is suspected of being killed by one of them."""
+LOOK_SECONDS = 1.0
+"""How often the database is asked whether someone waits."""
+AWAY_SECONDS = 30.0
+"""How long repairs rest when the store or the database does not answer."""
+AGAIN_SECONDS = 86_400.0
+"""What was given up is looked at this often, should the store have found it again."""
+log = structlog.get_logger()
+
+
+class MadeWay(Interrupted):
+    """Someone waits for a picture, and nobody for this one in particular."""
+
+
+class Repairer:
+    """Owned by the thread that works."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: ObjectStore,
+        runtime: Runtime,
+        provenance: Provenance,
+        settings: Settings,
+        worker_id: str,
+        stop: StopFlag,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._runtime = runtime
+        self._provenance = provenance
+        self._settings = settings
+        self._worker_id = worker_id
+        self._stop = stop
+        self._in_hand: WorkClaim | None = None
+
+    def repair_some(self, *, make_way: bool = True) -> bool:
+        """Claim some of what was noted as lost and make it again; False if nothing is due.
+
+        With `make_way` the work is given back as soon as someone waits for a picture. Raises `Unavailable`
+        when the database is away.
+        """
+        confirmed_at = time.monotonic()
+        with self._database.session() as session:
+            claim = chores.claim(
+                session,
+                "repair",
+                self._worker_id,
+                limit=REPAIRS_AT_ONCE,
+                lease_seconds=self._settings.lease_seconds,
+            )
+        if claim is None:
+            return False
+        self._in_hand = claim
+        keeper = self._keeper(claim, confirmed_at)
+        with structlog.contextvars.bound_contextvars(repair=claim.fence):
+            keeper.start()
+            try:
+                self._repair(claim, keeper, make_way)
+            except Interrupted as reason:
+                log.info("repair_given_back", reason=type(reason).__name__)
+                self._give_back(claim)
+            except Unavailable as error:
+                log.warning("repair_given_back", reason=str(error))
+                self._give_back(claim, AWAY_SECONDS)
+            except DeviceLost as error:
+                log.critical("device_lost", error=str(error))
+                sys.stderr.flush()
+                os._exit(DEVICE_LOST_EXIT_CODE)
+            except BaseException as error:  # of third-party code too, which may raise SystemExit
+                log.exception("repair_failed")
+                message = f"{type(error).__name__}: {error}"[:500]
+                for task in claim.tasks:
+                    self._fail(claim, task.subject, "internal", message)
+            finally:
+                keeper.stop()
+                self._in_hand = None
+        return True
+
+    def abandon(self) -> None:
+        """Give back what is in hand, from any thread: for a process that ends while a step is still
+        running."""
+        claim = self._in_hand
+        if claim is not None:
+            self._give_back(claim)
+
+    def _repair(self, claim: WorkClaim, keeper: LeaseKeeper, make_way: bool) -> None:
+        pictures: list[LostPicture] = []
+        for task in claim.tasks:
+            keeper.check()
+            subject = Subject.parse(task.subject)
+            if self._is_whole(subject):
+                self._strike(claim, task.subject, "repairs_unneeded")
+            elif subject.kind == "generator":
+                self._restore_generator(claim, subject)
+            elif task.given_up:
+                with self._database.session() as session:
+                    chores.release(session, claim.fence, [task.subject], after_seconds=AGAIN_SECONDS)
+            elif subject.kind == "visualization":
+                try:
+                    with self._database.session() as session:
+                        pictures.append(repairs.picture(session, subject.id))
+                except Irreparable as error:
+                    self._fail(claim, task.subject, "irreparable", str(error), final=True)
+            else:
+                message = "What a training has left behind (its log, card and grids) cannot be made again."
+                self._fail(claim, task.subject, "irreparable", message, final=True)
+        batches: dict[str, list[LostPicture]] = {}
+        for picture in pictures:
+            batches.setdefault(picture.spec.batch_key, []).append(picture)
+        for batch in batches.values():
+            self._deliver(claim, batch[0].spec.technique, self._make(batch, keeper, make_way))
+
+    def _is_whole(self, subject: Subject) -> bool:
+        """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
+        with self._database.session() as session:
+            keys = losses.keys_of(session, subject)
+        return all(scrubbing.fault_of(self._store, key) is None for key in keys)
+
+    def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper, make_way: bool) -> Computed:
+        """Compute pictures of one network, layer, generator and recipe."""
+        spec = batch[0].spec
+        items = [Work(p.digest, p.objective.unit, p.objective.position, p.spec.seed, 1) for p in batch]
+        parameters = technique_named(spec.technique).parameters(spec.parameters)
+        try:
+            with keeper.loading():
+                network = self._runtime.network(spec.network, spec.network_sha256)
+                generator = self._runtime.generator(batch[0].generator)
+        except Unloadable as error:
+            again = error.code != "network_changed"
+            return Computed(failures=[Failure(item.digest, error.code, str(error), again) for item in items])
+        except Unavailable:
+            raise
+        except Exception as error:
+            return Computed(failures=[failure_of(item, error.with_traceback(None)) for item in items])
+        looked_at = time.monotonic()
+
+        def look() -> None:
+            nonlocal looked_at
+            if make_way and time.monotonic() - looked_at > LOOK_SECONDS:
+                looked_at = time.monotonic()
+                self._make_way()
+
+        def on_step(step: int) -> None:
+            if step == parameters.steps // 2:
+                crash_point("mid_repair")
+            keeper.step()
+            look()
+
+        def on_pause() -> None:
+            keeper.tick()
+            look()
+
+        def ascend(items: Sequence[Work], group_size: int) -> list[Picture]:
+            with keeper.computing(item.digest for item in items):
+                return synthesize(
+                    network,
+                    generator,
+                    batch[0].objective.layer,
+                    [Item(item.unit, item.seed, item.position) for item in items],
+                    parameters,
+                    on_step=on_step,
+                    on_pause=on_pause,
+                    device=self._runtime.device.name,
+                    group_size=group_size,
+                )
+
+        return compute(
+            items,
+            ascend,
+            group_size=self._runtime.device.group_size,
+            canceled=frozenset,
+            on_batch=lambda size, seconds: log.info(
+                "pictures_made_again", items=size, seconds=round(seconds, 3)
+            ),
+            on_out_of_memory=lambda group_size: self._runtime.let_go(),
+        )
+
+    def _make_way(self) -> None:
+        with suppress(Unavailable), self._database.session() as session:
+            if repairs.interactive_waits(session):
+                raise MadeWay
+
+    def _deliver(self, claim: WorkClaim, technique: str, computed: Computed) -> None:
+        """Put the objects, then point to them. Raises `Unavailable`."""
+        results = []
+        for made in computed.made:
+            if made.picture.status == "unreachable":
+                computed.failures.append(_failure(made, "No gradient reached the code this time."))
+                continue
+            try:
+                results.append(self._store_picture(claim, technique, made))
+            except ValueError as error:  # an activation that is no number
+                computed.failures.append(_failure(made, str(error)))
+        crash_point("repair_stored")
+        with self._database.session() as session:
+            accepted = repairs.replace(session, claim, results)
+        log.info("repaired", items=len(accepted), late=len(results) - len(accepted))
+        for failure in computed.failures:
+            subject = str(Subject("visualization", failure.digest))
+            self._fail(claim, subject, failure.code, failure.message, final=not failure.retryable)
+
+    def _store_picture(self, claim: WorkClaim, technique: str, made: Made) -> Finished:
+        provenance = self._provenance.of(
+            technique=technique,
+            lease_id=claim.fence,
+            batch_size=made.batch_size,
+            group_size=made.group_size,
+            seconds=made.seconds,
+            skipped_steps=made.picture.skipped_steps,
+        )
+        return store_picture(self._store, made, encode(made.picture), provenance | {"repaired": True})
+
+    def _restore_generator(self, claim: WorkClaim, subject: Subject) -> None:
+        """Put the file again, if this machine has it."""
+        with self._database.session() as session:
+            sha256 = repairs.generator_sha256(session, subject.id)
+        file = local_file(sha256, self._settings)
+        if file is None:
+            message = f"No worker that looked has the file {sha256}.safetensors of the generator any more."
+            self._fail(claim, str(subject), "irreparable", message)
+            return
+        key = generator_key(sha256)
+        self._store.put_file(key, file)
+        if scrubbing.fault_of(self._store, key) is None:
+            self._strike(claim, str(subject), "repaired")
+
+    def _strike(self, claim: WorkClaim, subject: str, tally: str) -> None:
+        with self._database.session() as session:
+            tallies.add(session, {tally: len(chores.done(session, claim.fence, [subject]))})
+
+    def _fail(self, claim: WorkClaim, subject: str, code: str, message: str, *, final: bool = False) -> None:
+        log.warning("repair_failed", subject=subject, code=code, message=message)
+        try:
+            with self._database.session() as session:
+                given_up = chores.fail(session, claim.fence, subject, code, message, final=final)
+                if given_up is not None:
+                    tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
+        except Unavailable as error:
+            log.warning("release_failed", reason=str(error))  # its lease lapses
+
+    def _give_back(self, claim: WorkClaim, after_seconds: float = 0) -> None:
+        try:
+            with self._database.session() as session:
+                chores.release(session, claim.fence, after_seconds=after_seconds)
+        except Unavailable as error:
+            log.warning("release_failed", reason=str(error))
+
+    def _keeper(self, claim: WorkClaim, confirmed_at: float) -> LeaseKeeper:
+        lease_seconds = self._settings.lease_seconds
+
+        def pulse(steps: int) -> Pulse:
+            with self._database.session() as session:
+                return Pulse(chores.renew(session, claim.fence, lease_seconds=lease_seconds), frozenset())
+
+        return LeaseKeeper(
+            pulse,
+            lease_seconds=lease_seconds,
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+            confirmed_at=confirmed_at,
+            stop=self._stop,
+        )
+
+
+def _failure(made: Made, message: str) -> Failure:
+    return Failure(made.work.digest, "not_made", message, retryable=True)
