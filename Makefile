@@ -86,19 +86,19 @@ DATA ?=
 # TRAIN passes options to both commands, for instance TRAIN="--until 2027-01-31T19:25 --pictures 4000000".
 train-default: $(INSTALLED) ## go on training the shipped generator; at first DATA="pictures/ set.npz …" (also TRAIN=options)
 	@if [ -e $(TRAINING)/checkpoint.safetensors ]; then \
-		$(BIN)/python -m worker.training resume $(TRAINING) $(TRAIN); \
+		$(BIN)/python -m imago_engine.training resume $(TRAINING) $(TRAIN); \
 	elif [ -n "$(strip $(DATA))" ]; then \
-		$(BIN)/python -m worker.training train $(DATA) --run $(TRAINING) \
-			--warm-start generators/default.safetensors --head-start 5000 --learning-rate 2e-4 $(TRAIN); \
+		$(BIN)/python -m imago_engine.training train $(DATA) --run $(TRAINING) \
+			--warm-start engine/src/imago_engine/weights/default.safetensors --head-start 5000 --learning-rate 2e-4 $(TRAIN); \
 	else \
 		echo "$(TRAINING) holds no training yet: name image folders, WebDataset tars or packed sets," >&2; \
 		echo "for instance make train-default DATA=\"photographs/ more.tar\"" >&2; exit 1; \
 	fi
 
 lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade for newer releases)
-	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml
+	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml engine/pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/api.txt pyproject.toml
-	$(COMPILE) -c requirements/dev.txt --extra worker -o requirements/worker.txt pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --extra torch -o requirements/worker.txt pyproject.toml engine/pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --group store -o requirements/store.txt
 
 pin-images: $(INSTALLED) ## look up the digests of the containers' images (needs Docker) and write them down
@@ -111,12 +111,12 @@ clean: ## stop what runs and remove the environment and all caches; data in .ima
 
 venv: $(INSTALLED) ## install everything into the virtual environment
 
-$(INSTALLED): requirements/dev.txt client/pyproject.toml
+$(INSTALLED): requirements/dev.txt client/pyproject.toml engine/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "imago needs Python 3.11 or newer, and $(PYTHON) is older: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV): about 6 GB the first time, most of it PyTorch …"
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e client
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e client -e engine
 	@touch $@

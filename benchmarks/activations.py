@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from worker.synthesis.networks import Network
-from worker.synthesis.truncation import Prefix
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.truncate import Prefix
 
 
 @torch.inference_mode()

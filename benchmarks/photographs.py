@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.training.preparation import centre_square, decode
-from worker.training.sources import open_source
+from imago_engine.training.data.preparation import centre_square, decode
+from imago_engine.training.data.sources import open_source
 
 
 def photographs(packed: Path, size: int) -> Tensor:

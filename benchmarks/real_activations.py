@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.activations import activations
 from benchmarks.photographs import photographs
-from worker.synthesis import Network, load_network
+from imago_engine.synthesis import Network, load_network
 
 QUANTILES = 101
 BATCH = 32

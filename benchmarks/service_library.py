@@ -3,11 +3,11 @@
 import json
 import sys
 import time
-from pathlib import Path
 
-from worker.synthesis import DgnAm, Item, load_generator, load_network, synthesize
+from imago_engine.synthesis import DgnAm, Item, load_generator, load_network, synthesize
+from imago_engine.weights import shipped_generator
 
-GENERATOR = Path(__file__).parent.parent / "generators" / "default.safetensors"
+GENERATOR = shipped_generator()
 
 
 def main() -> None:

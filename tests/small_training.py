@@ -142,7 +142,9 @@ class TrainingScene:
 
         def appears() -> bool:
             with suppress(psutil.NoSuchProcess):
-                found[:] = [p for p in worker.children(recursive=True) if "worker.training" in p.cmdline()]
+                found[:] = [
+                    p for p in worker.children(recursive=True) if "imago_engine.training" in p.cmdline()
+                ]
             return bool(found)
 
         until(appears, "the training's process runs")

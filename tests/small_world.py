@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from imago_engine.generators import GeneratorInfo
-from worker.synthesis.generator_file import save_generator
-from worker.synthesis.generators import Generator, build_network
+from imago_engine.synthesis.generators.architectures import Generator, build_network
+from imago_engine.synthesis.generators.files import save_generator
 
 ARCHITECTURE = "test_efficientnet"
 NETWORK_FILE, GENERATOR_FILE = "small-network.safetensors", "small-generator.safetensors"

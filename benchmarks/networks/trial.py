@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from imago_engine.generators import GeneratorInfo
 from imago_engine.networks import LayerInfo, NetworkReference
-from worker.synthesis import DgnAm, Item, inspect, synthesize
-from worker.synthesis.generators import Generator, build_network
-from worker.synthesis.input_sizes import input_sizes
-from worker.synthesis.networks import Network, NetworkError, load_network
-from worker.synthesis.objectives import ObjectiveError
-from worker.synthesis.truncation import LayerError, Prefix
+from imago_engine.synthesis import DgnAm, Item, inspect, synthesize
+from imago_engine.synthesis.generators.architectures import Generator, build_network
+from imago_engine.synthesis.inspection.input_sizes import input_sizes
+from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
+from imago_engine.synthesis.networks.truncate import LayerError, Prefix
+from imago_engine.synthesis.objectives import ObjectiveError
 
 CLASSES = 11
 """A number that is no width of any layer, so that no other layer can be taken for the output by its width."""

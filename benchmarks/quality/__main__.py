@@ -3,7 +3,7 @@
 import os
 import sys
 
-from worker.training.tuning import SETTINGS
+from imago_engine.training.run.tuning import SETTINGS
 
 
 def main(arguments: list[str]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.photographs import photographs
-from worker.synthesis.networks import Network, Preprocessing, state_sha256
+from imago_engine.synthesis.networks.load import Network, Preprocessing, state_sha256
 
 DEFAULT = Path(__file__).parents[2].parent / "shared" / "assets"
 NETWORKS = ("mobilenet_v2", "squeezenet1_1", "tiny_darknet", "places365")

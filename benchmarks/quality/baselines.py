@@ -14,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worker.synthesis.ascent import Item
-from worker.synthesis.inspection import find_layer
-from worker.synthesis.metrics import from_bytes, to_bytes
-from worker.synthesis.networks import Network
-from worker.synthesis.objectives import UnitObjective
-from worker.synthesis.truncation import Prefix
+from imago_engine.synthesis.ascent import Item
+from imago_engine.synthesis.inspection.layers import find_layer
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.truncate import Prefix
+from imago_engine.synthesis.objectives import UnitObjective
+from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
 
 Parametrisation = Literal["fourier", "pixel"]
 PARAMETRISATIONS: tuple[Parametrisation, ...] = get_args(Parametrisation)

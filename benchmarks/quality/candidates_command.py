@@ -17,7 +17,7 @@ from benchmarks.quality.real import look
 from benchmarks.quality.report import table, write_rows
 from benchmarks.quality.table_command import CACHE, NETWORK, ROOT, about
 from benchmarks.quality.techniques import Generated
-from worker.synthesis.networks import load_network
+from imago_engine.synthesis.networks.load import load_network
 
 RESULT = ROOT / "benchmarks" / "results" / "candidates.json"
 

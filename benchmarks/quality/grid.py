@@ -15,8 +15,8 @@ from benchmarks.quality.judges import judges
 from benchmarks.quality.lists import OUTPUT, Named, famous, places
 from benchmarks.quality.plan import BATCH
 from benchmarks.quality.techniques import Generated
-from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.networks import Network, NetworkError, load_network
+from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 
 COLUMNS, TILE, LABEL, GAP = 8, 128, 18, 4
 SCENES = "places365"

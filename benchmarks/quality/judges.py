@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.quality.assets import Assets
-from worker.synthesis.hooks import Inputs, watching
-from worker.synthesis.networks import Network, load_network
-from worker.synthesis.truncation import submodule
+from imago_engine.synthesis.networks.hooks import Inputs, watching
+from imago_engine.synthesis.networks.load import Network, load_network
+from imago_engine.synthesis.networks.truncate import submodule
 
 BATCH = 25
 FEATURES_OF = "mobilenet_v2"

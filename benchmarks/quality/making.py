@@ -17,7 +17,7 @@ from benchmarks.quality.arrays import write_whole
 from benchmarks.quality.lists import Unit
 from benchmarks.quality.plan import FIRST_SEED, Plan
 from benchmarks.quality.techniques import Made, Technique, digest
-from worker.synthesis.ascent import Item
+from imago_engine.synthesis.ascent import Item
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from benchmarks.quality.lists import Unit, classes, hidden_units
-from worker.synthesis.ascent import Item
+from imago_engine.synthesis.ascent import Item
 
 BATCH = 20
 FIRST_SEED = 0

@@ -17,8 +17,8 @@ from benchmarks.quality.assets import Photographs
 from benchmarks.quality.judges import BATCH, Judge, Opinions, resized
 from benchmarks.quality.lists import OUTPUT
 from benchmarks.quality.statistics import Array, percentiles
-from worker.synthesis.inspection import find_layer
-from worker.synthesis.networks import Network
+from imago_engine.synthesis.inspection.layers import find_layer
+from imago_engine.synthesis.networks.load import Network
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from benchmarks.quality.judges import BATCH, Judge, resized
 from benchmarks.quality.statistics import cosine_distances
-from worker.synthesis.generators import Generator
-from worker.synthesis.metrics import to_bytes
-from worker.synthesis.networks import UnknownNetwork, load_network
-from worker.training.encoding import Encoder
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.networks.load import UnknownNetwork, load_network
+from imago_engine.synthesis.stored_pixels import to_bytes
+from imago_engine.training.data.encoder import Encoder
 
 
 @dataclass(frozen=True)

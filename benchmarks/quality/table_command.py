@@ -23,12 +23,13 @@ from benchmarks.quality.real import Real, look
 from benchmarks.quality.reconstruction import reconstruction
 from benchmarks.quality.report import table, write
 from benchmarks.quality.techniques import Generated, Technique, Untrained
-from worker.synthesis.networks import load_network
+from imago_engine.synthesis.networks.load import load_network
+from imago_engine.weights import shipped_generator
 
 ROOT = Path(__file__).parents[2]
 NETWORK = "efficientnet_lite0.imagenet"
-DEFAULT_GENERATOR = ROOT / "generators" / "default.safetensors"
-PREVIOUS_GENERATOR = ROOT / "generators" / "previous.safetensors"
+DEFAULT_GENERATOR = shipped_generator()
+PREVIOUS_GENERATOR = DEFAULT_GENERATOR.with_name("previous.safetensors")
 RESULT = ROOT / "benchmarks" / "results" / "quality.json"
 CACHE = ROOT / ".imago" / "bench" / "quality"
 RECONSTRUCTED = 200

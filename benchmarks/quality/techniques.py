@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.baselines import Parametrisation, climb
+from imago_engine.synthesis.ascent import Item, synthesize
+from imago_engine.synthesis.generators.files import file_sha256, load_generator
+from imago_engine.synthesis.networks.load import Network
 from imago_engine.techniques.dgn_am import DgnAm
-from worker.synthesis.ascent import Item, synthesize
-from worker.synthesis.generator_file import file_sha256, load_generator
-from worker.synthesis.networks import Network
 
 PICTURES_VERSION = 3
 """Raised when code here changes what pictures look like: stored ones are then made anew."""

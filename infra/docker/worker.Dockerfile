@@ -18,7 +18,6 @@ WORKDIR /app
 COPY engine/src/imago_engine imago_engine
 COPY services services
 COPY worker worker
-COPY generators generators
 COPY infra/docker/worker_health.py infra/docker/
 RUN /opt/venv/bin/python -m compileall -q /app
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \

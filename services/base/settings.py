@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-_SHIPPED_GENERATOR = Path(__file__).resolve().parents[2] / "generators" / "default.safetensors"
+from imago_engine.weights import shipped_generator
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 """As browsers send it: small letters, no path, no slash at the end."""
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     largest_archive_gib: int = Field(
         64, ge=1, description="A compressed archive of pictures that unpacks to more is refused"
     )
-    generator_path: Path = Field(_SHIPPED_GENERATOR, description="The generator that is the default")
+    generator_path: Path = Field(shipped_generator(), description="The generator that is the default")
     log_format: Literal["json", "console"] = Field(
         "json", description="For machines, or for people, who see reads that succeed at level debug only"
     )

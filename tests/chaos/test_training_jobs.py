@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from imago_engine.generators import read_description
+from imago_engine.synthesis.generators.files import load_generator
 from services.base.settings import Settings
 from services.base.storage import generator_key, sha256_of_file
 from services.catalog import catalog
@@ -16,7 +17,6 @@ from services.trainings import leases as training_leases
 from services.trainings import trainings
 from tests.small_training import BATCH, ENCODER, TrainingScene
 from tests.worker_processes import Scene, until
-from worker.synthesis.generator_file import load_generator
 
 pytestmark = pytest.mark.chaos
 

@@ -60,7 +60,11 @@ def pages() -> list[Path]:
         ROOT / "ARCHITECTURE.md",
         ROOT / "client/README.md",
     ]
-    return [*found, *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "generators").glob("*.md"))]
+    return [
+        *found,
+        *sorted((ROOT / "docs").rglob("*.md")),
+        *sorted((ROOT / "engine/src/imago_engine/weights").glob("*.md")),
+    ]
 
 
 def blocks_of(page: Path) -> Iterator[Block]:

@@ -74,8 +74,9 @@ class Reader:
 @pytest.fixture
 def reader(stack: Stack, tmp_path: Path) -> Reader:
     """Someone with an empty folder, in which the files lie that a checkout has, and `imago` on the path."""
-    (tmp_path / "generators").mkdir()
-    shutil.copy(os.environ["IMAGO_GENERATOR_PATH"], tmp_path / "generators" / "default.safetensors")
+    shipped = tmp_path / "engine/src/imago_engine/weights" / "default.safetensors"
+    shipped.parent.mkdir(parents=True)
+    shutil.copy(os.environ["IMAGO_GENERATOR_PATH"], shipped)
     commands = tmp_path / ".venv" / "bin"
     commands.mkdir(parents=True)
     (commands / "activate").write_text(f'export PATH="{commands}:$PATH"\n')

@@ -7,6 +7,7 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
+from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -22,7 +23,6 @@ from worker.loading.runtime import NotHere, Runtime, Unloadable
 from worker.process.crash_points import crash_point
 from worker.process.devices import is_device_lost, is_out_of_memory
 from worker.process.stopping import StopFlag
-from worker.synthesis.ascent import Item, Picture, synthesize
 
 DEVICE_LOST_EXIT_CODE = 71
 T = TypeVar("T")

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from imago_engine.synthesis.ascent import Picture
+from imago_engine.synthesis.fitting import FitError
+from imago_engine.synthesis.networks.load import NetworkError
+from imago_engine.synthesis.networks.truncate import LayerError
+from imago_engine.synthesis.objectives import ObjectiveError
 from imago_engine.techniques import RecipeError
 from services.queue.leases import Failure, Work
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted
 from worker.process.devices import is_device_lost, is_out_of_memory
-from worker.synthesis.ascent import Picture
-from worker.synthesis.fitting import FitError
-from worker.synthesis.networks import NetworkError
-from worker.synthesis.objectives import ObjectiveError
-from worker.synthesis.truncation import LayerError
 
 log = structlog.get_logger()
 IMPOSSIBLE = (LayerError, ObjectiveError, FitError, RecipeError, NetworkError)

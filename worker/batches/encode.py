@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from safetensors.numpy import save as save_safetensors
 
-from worker.synthesis.ascent import Picture
+from imago_engine.synthesis.ascent import Picture
 
 
 @dataclass(frozen=True)

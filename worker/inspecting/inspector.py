@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from imago_engine.networks import LayerInfo, NetworkReference
+from imago_engine.synthesis.inspection.input_sizes import InputSizes, input_sizes
+from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
+from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 from services.base.database import Database
 from services.base.errors import ImagoError, Unavailable
 from services.catalog import catalog
@@ -15,9 +18,6 @@ from worker.loading.runtime import Runtime, reference_of
 from worker.loading.weight_files import WeightFileError
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
-from worker.synthesis.input_sizes import InputSizes, input_sizes
-from worker.synthesis.inspection import INSPECTION_VERSION, inspect
-from worker.synthesis.networks import Network, NetworkError, load_network
 
 NOTICE_SECONDS = 0.25
 RENEW_SECONDS = 60.0

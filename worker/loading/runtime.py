@@ -7,6 +7,10 @@ from typing import Any, Generic, Literal, TypeVar, cast
 
 from imago_engine.generators import GeneratorFileError
 from imago_engine.networks import NetworkReference, SourceName, Stated
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.generators.files import load_generator
+from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
+from imago_engine.synthesis.sources.network_source import OutOfReach
 from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.settings import Settings
@@ -17,10 +21,6 @@ from services.pictures.losses import Reason, Subject
 from worker.loading.generator_cache import GeneratorCache, GeneratorFileAbsent
 from worker.loading.weight_files import WeightFileAbsent, WeightFileError, locate
 from worker.process.devices import Device
-from worker.synthesis.generator_file import load_generator
-from worker.synthesis.generators import Generator
-from worker.synthesis.networks import Network, NetworkError, load_network
-from worker.synthesis.sources.contract import OutOfReach
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -7,8 +7,8 @@ from typing import Literal
 
 import torch
 
-from worker.synthesis.ascent import GROUP_SIZES
-from worker.synthesis.lanes import lane_count
+from imago_engine.synthesis.ascent import GROUP_SIZES
+from imago_engine.synthesis.thread_groups import groups_at_once
 
 DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -29,7 +29,7 @@ class Device:
     @property
     def round_size(self) -> int:
         """Items of the groups that it computes at the same time."""
-        return self.group_size * lane_count(torch.device(self.name))
+        return self.group_size * groups_at_once(torch.device(self.name))
 
     def free_cached_memory(self) -> None:
         """Hand unused blocks back. Call it outside an `except` block, whose traceback keeps tensors alive."""

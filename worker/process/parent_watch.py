@@ -1,4 +1,4 @@
-"""Runs `python -m worker.training ARGUMENTS` so that it never outlives its worker:
+"""Runs `python -m imago_engine.training ARGUMENTS` so that it never outlives its worker:
 `python -m worker.process.parent_watch ARGUMENTS`.
 
 A worker that is killed cannot end what it started; a training that went on without one would use the device
@@ -21,7 +21,7 @@ def main() -> None:
         # It may have died before it was asked for.
         if os.getppid() != int(os.environ.pop("IMAGO_PARENT", os.getppid())):
             sys.exit("the worker is gone")
-    os.execv(sys.executable, [sys.executable, "-m", "worker.training", *sys.argv[1:]])
+    os.execv(sys.executable, [sys.executable, "-m", "imago_engine.training", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def _pace(request: TrainingRequest) -> list[str]:
 
 
 class TrainingProcess:
-    """`python -m worker.training` in a session of its own, tied to this process."""
+    """`python -m imago_engine.training` in a session of its own, tied to this process."""
 
     def __init__(self, arguments: Sequence[str], folder: Path, *, threads: int | None, device: str) -> None:
         """What it says goes to files in `folder`. Make it in a thread that lives as long as it should: the

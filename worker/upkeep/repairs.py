@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import structlog
 
+from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.techniques import technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -30,7 +31,6 @@ from worker.loading.generator_cache import local_file
 from worker.loading.runtime import Runtime, Unloadable
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
-from worker.synthesis.ascent import Item, Picture, synthesize
 
 REPAIRS_AT_ONCE = 8
 """Things of one claim: few, since a worker that is killed is suspected of being killed by one of them."""

@@ -11,6 +11,8 @@ import pytest
 from sqlalchemy import text
 
 import worker.upkeep.repairs
+from imago_engine.synthesis.ascent import Picture, synthesize
+from imago_engine.synthesis.networks.load import Network
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
@@ -26,8 +28,6 @@ from worker.loading.runtime import Runtime
 from worker.process.child import Child
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
-from worker.synthesis.ascent import Picture, synthesize
-from worker.synthesis.networks import Network
 from worker.upkeep.chores import Upkeep
 from worker.upkeep.repairs import Repairer
 

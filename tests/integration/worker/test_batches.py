@@ -21,6 +21,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from imago_engine.networks import NetworkReference
+from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.generators.files import load_generator
+from imago_engine.synthesis.networks.load import load_network
 from imago_engine.techniques import technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -43,9 +46,6 @@ from worker.leasing.lease_renewal import FENCE_SHARE, LeaseKeeper
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
-from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.generator_file import load_generator
-from worker.synthesis.networks import load_network
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from sqlalchemy import text
 import worker.batches.claimed_batch
 import worker.batches.deliver
 import worker.loading.runtime
+from imago_engine.synthesis.ascent import Picture, synthesize
+from imago_engine.synthesis.networks.load import load_network
 from services.catalog import catalog
 from services.queue.leases import MAX_ATTEMPTS
 from tests.integration.worker.test_batches import run_everything, runner
 from tests.worker_processes import NETWORK, Scene
-from worker.synthesis.ascent import Picture, synthesize
-from worker.synthesis.networks import load_network
 
 
 @pytest.fixture

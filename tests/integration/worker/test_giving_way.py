@@ -15,6 +15,9 @@ from sqlalchemy import text
 import worker.batches.claimed_batch
 import worker.leasing.giving_way
 from imago_engine.networks import NetworkReference
+from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.generators.files import load_generator
+from imago_engine.synthesis.networks.load import load_network
 from imago_engine.techniques import technique_named
 from services.base.settings import Settings
 from services.base.storage import Kind, ObjectStore
@@ -30,9 +33,6 @@ from worker.batches.size import BatchSizer
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
-from worker.synthesis.ascent import Item, Picture, synthesize
-from worker.synthesis.generator_file import load_generator
-from worker.synthesis.networks import load_network
 
 STEPS = 12
 ENDLESS = 2000

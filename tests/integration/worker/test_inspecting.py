@@ -8,12 +8,12 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from imago_engine.synthesis.generators.files import file_sha256
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from tests import small_world
 from tests.hub_cache import hub_cache
 from tests.worker_processes import NETWORK, Scene
-from worker.synthesis.generator_file import file_sha256
 
 
 def refusal(scene: Scene, network: str) -> str:

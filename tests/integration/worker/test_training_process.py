@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from imago_engine.training.arguments import build_parser
 from services.base.settings import Settings
 from services.trainings.request import TrainingRequest
-from worker.training.arguments import build_parser
 from worker.trainings.process import (
     TrainingProcess,
     prepare_arguments,

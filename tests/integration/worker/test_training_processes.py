@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.training.conftest import drawn
-from worker.training.checkpoint import read_facts
-from worker.training.command import main
-from worker.training.tuning import SETTINGS
+from imago_engine.training.command import main
+from imago_engine.training.run.checkpoint import read_facts
+from imago_engine.training.run.tuning import SETTINGS
+from tests.unit.engine.training.conftest import drawn
 
 SMALL = [
     *("--threads", "1", "--device", "cpu", "--log-every", "0", "--minimum", "16", "--held-out", "8"),
@@ -115,7 +115,7 @@ def test_a_training_killed_at_any_moment_goes_on_to_the_same_bits_as_an_unbroken
 ) -> None:
     killed, unbroken = copied("killed"), copied("unbroken")
     plan = ["--pictures", "120", *AGAIN]  # for all alike: the learning rate follows from it
-    process = start(["worker.training", "resume", str(killed), *plan, "--checkpoint-every", "0.5"])
+    process = start(["imago_engine.training", "resume", str(killed), *plan, "--checkpoint-every", "0.5"])
     wait_for_pictures(killed, 48, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -131,7 +131,7 @@ def test_a_stopped_training_says_so_and_has_saved_its_last_step(
     copied: Callable[[str], Path], start: Callable[[list[str]], "subprocess.Popen[str]"]
 ) -> None:
     run = copied("stopped")
-    process = start(["worker.training", "resume", str(run), "--pictures", "80000", *AGAIN])
+    process = start(["imago_engine.training", "resume", str(run), "--pictures", "80000", *AGAIN])
     wait_for_pictures(run, 32, process)
     process.terminate()
     output, _ = process.communicate()
@@ -144,7 +144,7 @@ def test_two_processes_have_the_losses_of_one_and_go_on_from_each_others_checkpo
 ) -> None:
     shared, alone = copied("shared"), copied("alone")
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
-    process = start([*torchrun, "worker.training", "resume", str(shared), "--pictures", "40", *AGAIN])
+    process = start([*torchrun, "imago_engine.training", "resume", str(shared), "--pictures", "40", *AGAIN])
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert "2 × CPU" in output

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from benchmarks.quality.baselines import PARAMETRISATIONS, Canvas, Parametrisation, climb, drawn_warp, warped
-from worker.synthesis.ascent import Item
-from worker.synthesis.networks import Network, load_network
+from imago_engine.synthesis.ascent import Item
+from imago_engine.synthesis.networks.load import Network, load_network
 
 SIZE = 64
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from benchmarks.quality.grid import GAP, LABEL, TILE, sheet
 from benchmarks.quality.lists import famous
-from worker.synthesis.ascent import Picture
+from imago_engine.synthesis.ascent import Picture
 
 
 def picture(value: int) -> Picture:

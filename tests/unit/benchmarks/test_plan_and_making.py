@@ -9,7 +9,7 @@ from benchmarks.quality.lists import classes, famous, hidden_units, places
 from benchmarks.quality.making import made
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.techniques import Made, OnStep, digest
-from worker.synthesis.ascent import Item
+from imago_engine.synthesis.ascent import Item
 
 
 class Painter:

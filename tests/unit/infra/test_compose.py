@@ -254,7 +254,8 @@ def test_containers_start_what_make_up_starts() -> None:
         ),
         (
             "worker",
-            "import worker.process.app, worker.process.tasks, worker.synthesis, infra.docker.worker_health",
+            "import worker.process.app, worker.process.tasks, "
+            "imago_engine.synthesis, infra.docker.worker_health",
         ),
     ],
 )
@@ -296,7 +297,7 @@ def test_the_build_context_holds_neither_data_nor_secrets_nor_history() -> None:
         "services/jobs/jobs.py",
         "requirements/api.txt",
         "infra/keys.py",
-        "generators/default.safetensors",
+        "engine/src/imago_engine/weights/default.safetensors",
     ):
         assert not ignored(path)
     assert ignored("services/__pycache__")

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
+from imago_engine.training.recipes import PRESETS as RECIPES
+from imago_engine.training.recipes import read_options
+from imago_engine.training.recipes.projected import STAGES
 from imago_engine.trainings import PRESETS
 from services.trainings.checks import check_preset
 from services.trainings.request import TrainingRequest
-from worker.training.recipes import PRESETS as RECIPES
-from worker.training.recipes import read_options
-from worker.training.recipes.projected import STAGES
 
 
 def wrong(**fields: Any) -> dict[str, str]:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from imago_engine.synthesis.ascent import Picture
+from imago_engine.synthesis.objectives import ObjectiveError
 from services.queue.leases import Work
 from worker.batches.computation import Computed, DeviceLost, compute
 from worker.leasing.lease_renewal import EverythingCanceled, Stopping
-from worker.synthesis.ascent import Picture
-from worker.synthesis.objectives import ObjectiveError
 
 
 def work(count: int) -> list[Work]:

@@ -4,9 +4,9 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import load as load_safetensors
 
+from imago_engine.synthesis.ascent import Picture
+from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from worker.batches.encode import encode
-from worker.synthesis.ascent import Picture
-from worker.synthesis.receptive_field import Box
 
 
 def picture(crop_box: Box | None = None) -> Picture:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from imago_engine.networks import LayerInfo, NetworkReference
+from imago_engine.synthesis.inspection.layers import inspect
+from imago_engine.synthesis.networks.load import Network, load_network
 from services.catalog.layers import Layer, map_at
 from tests import small_world
-from worker.synthesis.inspection import inspect
-from worker.synthesis.networks import Network, load_network
 
 
 @pytest.fixture(scope="module")

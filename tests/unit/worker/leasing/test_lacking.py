@@ -1,9 +1,9 @@
 import pytest
 
+from imago_engine.synthesis.sources.downloads import check_reachable
+from imago_engine.synthesis.sources.network_source import NetworkError, OutOfReach
 from worker.leasing import lacking
 from worker.leasing.lacking import Lacking
-from worker.synthesis.sources.contract import NetworkError, OutOfReach
-from worker.synthesis.sources.downloads import check_reachable
 
 
 def test_what_is_lacking_is_left_for_a_while_and_told_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +26,7 @@ def test_what_is_lacking_is_left_for_a_while_and_told_for_longer(monkeypatch: py
 def test_a_hub_that_cannot_be_reached_is_told_from_a_network_that_cannot_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("worker.synthesis.sources.downloads.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("imago_engine.synthesis.sources.downloads.PAUSE_SECONDS", 0.0)
 
     def ask(seconds: float) -> None:
         raise ConnectionRefusedError

@@ -1,0 +1,1 @@
+"""Generators: architectures, files, the space of their codes, and its limits."""

@@ -1,0 +1,1 @@
+"""What a network consists of: its layers, found by running it."""

@@ -1,0 +1,215 @@
+"""What a network consists of, found by running it.
+
+Which layers run, in what order, their shapes and receptive fields, which of them gives the logits, whether a
+gradient reaches them, and whether the network answers a picture the same way each time.
+"""
+
+import math
+import threading
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from imago_engine.networks import OUTPUT_ALIASES
+from imago_engine.synthesis.inspection.consistency import Flaw, find_flaw
+from imago_engine.synthesis.inspection.gradient_reach import Also, reached_layers
+from imago_engine.synthesis.inspection.layer_kinds import layer_kind
+from imago_engine.synthesis.inspection.output_layer import SQUASHES, Lineage, find_output
+from imago_engine.synthesis.inspection.returned_scores import Scores, describe, find_scores
+from imago_engine.synthesis.networks.hooks import Inputs
+from imago_engine.synthesis.networks.modes import own_modes
+from imago_engine.synthesis.networks.run import CannotRun, Run, Watched, sampled, test_pictures
+from imago_engine.synthesis.receptive_fields.receptive_field import ReceptiveField
+from imago_engine.synthesis.receptive_fields.tracking import FieldTracker
+from imago_engine.synthesis.sources.network_source import NetworkError
+
+
+@dataclass(frozen=True)
+class TracedLayer:
+    """`name` is dotted; a module whose own name is an alias of the logits, and that is not theirs, has a dot
+    before it. `shape` is [C] or [C, H, W]. `field` is None where a unit sees the whole input, or where what
+    it sees is not known."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    field: ReceptiveField | None
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Layers by name, in the order in which they finish. It holds on to no part of the network.
+
+    `output` names the layer of the logits; without one, `no_output` says why. `scores` tells where in its
+    result the network returns its classes' scores, None where that is not clear. `cut_off` are layers that no
+    gradient reaches from the input. `flaw` says why its pictures might differ from time to time.
+    `least_batch` is 2 for a network that drops the batch of one picture.
+    """
+
+    layers: dict[str, TracedLayer]
+    output: str | None
+    no_output: str
+    scores: Scores | None
+    cut_off: frozenset[str]
+    flaw: Flaw | None
+    least_batch: int
+
+    @property
+    def vectors(self) -> list[TracedLayer]:
+        """The layers that give one number a unit, more than one unit."""
+        return [layer for layer in self.layers.values() if math.prod(layer.shape) == layer.shape[0] > 1]
+
+
+_known: WeakKeyDictionary[nn.Module, dict[int, Anatomy]] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def anatomy(module: nn.Module, input_size: int) -> Anatomy:
+    """Look into `module` with pictures of `input_size` pixels; later calls are answered from memory.
+
+    Raises `NetworkError` when the network cannot run at that size, or when no gradient leads through it.
+    """
+    with _lock:
+        known = _known.setdefault(module, {})
+    if input_size not in known:
+        with own_modes():
+            known[input_size] = _Look(module, input_size).anatomy()
+    return known[input_size]
+
+
+class _Look:
+    """A few runs on two test pictures: b and a together, a alone with its gradient, and b alone; if they make
+    another thing of one of the two, or draw random numbers, more of them."""
+
+    def __init__(self, module: nn.Module, input_size: int) -> None:
+        self._pictures = test_pictures(module, input_size)
+        self._watched = Watched(module)
+        self._layers: dict[str, TracedLayer] = {}
+        self._lineage = Lineage()
+
+    def anatomy(self) -> Anatomy:
+        b, a = self._pictures[:1], self._pictures[1:]
+        with self._watched.watching():
+            with torch.no_grad():
+                both = self._trace()
+            if not self._layers:
+                raise NetworkError(
+                    "none of the network's modules gives units: its own code or TorchScript does the work; "
+                    "expected modules (torch.nn) that it runs by name, with results [N, C] or [N, C, H, W]"
+                )
+            alone, reached = self._alone(a)
+            other = self._look_only(b) if alone is not None else None
+            flaw = find_flaw(both, (other, alone), self._twice)
+        scores = find_scores(both.result)
+        cut_off = frozenset(self._layers) - reached
+        output, no_output = self._output(both, alone, scores, cut_off)
+        layers = [_named(layer, output) for name, layer in self._layers.items() if name not in cut_off]
+        return Anatomy(
+            layers={layer.name: layer for layer in layers},
+            output=output,
+            no_output=no_output,
+            scores=scores,
+            cut_off=cut_off,
+            flaw=flaw,
+            least_batch=2 if alone is None or alone.dropped_batch else 1,
+        )
+
+    def _trace(self) -> Run:
+        """The run that finds the layers, with all operations watched."""
+        run, layers, lineage = Run(), self._layers, self._lineage
+        tracker = FieldTracker(self._pictures)
+
+        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor, first: bool) -> None:
+            if inputs:
+                tracker.carry(part, inputs[0], output)
+            if not first:
+                return
+            placed = tracker.placed(output)
+            shape = tuple(output.shape[1:])
+            # [H, W, C], channels last, is no layer's shape; where places are lost, squareness tells which.
+            channels_first = placed.dims == (2, 3) if placed else shape[-2:] == shape[-1:] * 2
+            if output.shape[:1] != (2,) or not (len(shape) == 1 or (len(shape) == 3 and channels_first)):
+                return
+            told = placed is not None and placed.least_window == 1
+            layers[name] = TracedLayer(
+                name, layer_kind(part), shape, placed.field if placed and told else None
+            )
+            with tracker.resting():
+                run.samples[name] = sampled(output)
+            if math.prod(shape) == shape[0]:
+                lineage.given[name] = output
+                if isinstance(part, SQUASHES) and inputs and isinstance(inputs[0], Tensor):
+                    lineage.squashes.add(name)
+                    lineage.taken[name] = inputs[0]
+
+        with tracker:
+            self._watched.run(self._pictures, note, run)
+        return run
+
+    def _look(self, pictures: Tensor, also: Also = lambda name, output: None) -> Run:
+        """A run that looks at the values of the known layers. `also` is told all their outputs, those too
+        that lack the batch of one picture."""
+        run, count = Run(), len(pictures)
+
+        def note(name: str, part: nn.Module, inputs: Inputs, output: Tensor, first: bool) -> None:
+            known = self._layers.get(name)
+            if known is None or not first:
+                return
+            lacks_batch = count == 1 and output.shape == known.shape
+            if lacks_batch or output.shape == (count, *known.shape):
+                also(name, output)
+                run.samples[name] = sampled(output[None] if lacks_batch else output)
+                run.dropped_batch |= lacks_batch
+
+        self._watched.run(pictures, note, run)
+        return run
+
+    @torch.no_grad()
+    def _look_only(self, pictures: Tensor) -> Run:
+        return self._look(pictures)
+
+    def _twice(self, place: int) -> Run:
+        picture = self._pictures[place : place + 1]
+        return self._look_only(torch.cat([picture, picture]))
+
+    def _alone(self, a: Tensor) -> tuple[Run | None, frozenset[str]]:
+        """The run on one picture, or None if the network runs on no less than two, and the layers that a
+        gradient reaches. Raises `NetworkError` where there are none."""
+        try:
+            return reached_layers(a, self._look)
+        except CannotRun:
+            return None, reached_layers(torch.cat([a, a]), self._look)[1]
+
+    def _output(
+        self, both: Run, alone: Run | None, scores: Scores | None, cut_off: frozenset[str]
+    ) -> tuple[str | None, str]:
+        """The layer of the logits, or None and why there is none."""
+        if scores is None:
+            return None, f"the network returns {describe(both.result)}"
+        runs = [run for run in (both, alone) if run is not None and scores.has(run.result)]
+        names = [
+            layer.name
+            for layer in self._layers.values()
+            if math.prod(layer.shape) == layer.shape[0] > 1 and all(layer.name in run.samples for run in runs)
+        ]
+        output = find_output(
+            {name: [run.samples[name] for run in runs] for name in names},
+            [scores.of(run.result).detach() for run in runs],
+            self._lineage.logits_behind(scores.tensor(both.result)),
+            self._lineage,
+        )
+        if output is None:
+            return None, "none of its layers gives what the network returns"
+        if output in cut_off:
+            return None, f"no gradient leads from the layer of its logits, {output!r}, to its input"
+        return output, ""
+
+
+def _named(layer: TracedLayer, output: str | None) -> TracedLayer:
+    return (
+        replace(layer, name=f".{layer.name}")
+        if layer.name in OUTPUT_ALIASES and layer.name != output
+        else layer
+    )

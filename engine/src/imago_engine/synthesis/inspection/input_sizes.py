@@ -1,0 +1,98 @@
+"""Which sizes of picture a network runs at: found by trying."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from imago_engine.synthesis.networks.load import Network
+
+LEAST = 32
+"""Pixels. Nothing smaller is tried: a picture of less says nothing."""
+USUAL = (64, 96, 112, 128, 160, 192, 256)
+"""Sizes that are asked for most, tried wherever they should run."""
+_STEPS = (1, 2, 4, 8, 16, 32)
+"""Networks halve the picture some times; many that join what they halved need a size that halves evenly."""
+
+
+@dataclass(frozen=True)
+class InputSizes:
+    """The sides of the square inputs that a network takes, in pixels.
+
+    Its `own`, and those from `least` to `most` (None: no limit is known) that are its own plus or minus a
+    multiple of `step`; `step` is None where it takes its own alone, and `least` and `most` are that one then.
+    """
+
+    own: int
+    step: int | None
+    least: int
+    most: int | None
+
+    def __contains__(self, size: object) -> bool:
+        if not isinstance(size, int):
+            return False
+        if self.step is None or size < self.least or (self.most is not None and size > self.most):
+            return size == self.own
+        return (size - self.own) % self.step == 0
+
+
+def input_sizes(network: Network) -> InputSizes:
+    """Try sizes around and below the network's own; each try is a forward pass of one picture.
+
+    Sizes between those that were tried are taken to be as their neighbours are. A size counts if the network
+    gives as many numbers there as at its own size, all finite. A network that fails at its own size takes no
+    other: whoever inspects it says why.
+    """
+    own = network.preprocessing.size
+    expected = _answer(network, own)
+    if expected is None:
+        return InputSizes(own, None, own, own)
+
+    @cache
+    def runs(size: int) -> bool:
+        return size >= LEAST and _answer(network, size) == expected
+
+    for step in _STEPS:
+        least = _least(own, step, runs) if runs(own - step) else own
+        most = None if runs(own + step) and runs(own + 5 * step) else own
+        found = InputSizes(own, step, least, most)
+        between = [own - (own - least) // step * quarter // 4 * step for quarter in (1, 2, 3)]
+        # Where sizes between fail, those that run are further apart than this step.
+        if (least, most) != (own, own) and all(runs(size) for size in (*between, *USUAL) if size in found):
+            return found
+    return InputSizes(own, None, own, own)
+
+
+def _least(own: int, step: int, runs: Callable[[int], bool]) -> int:
+    """The least size that runs, by bisection: what runs at a size is taken to run from there to `own`."""
+    running, failing = 1, (own - LEAST) // step + 1  # in steps below the own size
+    while failing - running > 1:
+        middle = (running + failing) // 2
+        running, failing = (middle, failing) if runs(own - middle * step) else (running, middle)
+    return own - running * step
+
+
+@torch.no_grad()
+def _answer(network: Network, size: int) -> list[list[int]] | None:
+    """The shapes of what the network returns for a picture of noise, or None where it cannot run or its
+    numbers are not finite."""
+    noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    x = network.preprocessing(noise.to(network.device, network.dtype))
+    try:
+        tensors = list(_tensors(network.module(x)))
+    except Exception:  # third-party code, at a size that it was perhaps not made for
+        return None
+    finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
+    return [list(tensor.shape) for tensor in tensors] if finite else None
+
+
+def _tensors(returned: object) -> list[Tensor]:
+    """All dense float tensors in what a network returns, in order."""
+    if isinstance(returned, Tensor):
+        return [returned] if returned.is_floating_point() and returned.layout == torch.strided else []
+    parts = returned.values() if isinstance(returned, dict) else returned
+    if not isinstance(returned, dict | list | tuple):
+        return []
+    return [tensor for part in parts for tensor in _tensors(part)]  # type: ignore[attr-defined]

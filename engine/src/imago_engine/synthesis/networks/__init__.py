@@ -1,0 +1,1 @@
+"""Networks on the device: loaded, run, watched, cut off after a layer."""

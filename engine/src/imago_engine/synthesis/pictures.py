@@ -1,0 +1,43 @@
+"""What is asked of an ascent and what it gives."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imago_engine.synthesis.receptive_fields.receptive_field import Box
+from imago_engine.synthesis.stored_pixels import Prediction
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture asked for. `position` is (y, x) of a channel, None for its centre; `seed` draws its first
+    code.
+    """
+
+    unit: int
+    seed: int
+    position: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The result of one item.
+
+    `image` is uint8 [S, S, 3] RGB; `code` float32 [*code_shape]; `activation` is measured on `image` as
+    stored. `trace` float32 [steps] has the activation before each step (fewer if unreachable). `crop_box` is
+    the unit's receptive field in pixels of `image`, None where it is the whole input. `predictions` are the
+    network's five most probable classes of `image`, None for a network without logits. `skipped_steps` counts
+    steps without a finite gradient. With status `unreachable` no gradient ever reached the code: `image`
+    shows no preference of the unit.
+    """
+
+    image: NDArray[np.uint8]
+    code: NDArray[np.float32]
+    activation: float
+    trace: NDArray[np.float32]
+    status: Literal["done", "unreachable"]
+    predictions: list[Prediction] | None
+    crop_box: Box | None
+    skipped_steps: int

@@ -1,0 +1,1 @@
+"""Which part of the input a unit sees, followed through the operations of a forward pass."""

@@ -1,0 +1,1 @@
+"""The pictures of a training: read, decoded, prepared, encoded and fed."""

@@ -1,0 +1,1 @@
+"""What a training leaves: samples, journal, code statistics, model card and the generator's file."""

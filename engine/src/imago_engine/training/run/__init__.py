@@ -1,0 +1,1 @@
+"""One run of a training: its loop, schedule, checkpoints and folder."""

@@ -1,0 +1,60 @@
+"""The prior of codes that a training writes into its generator."""
+
+import numpy as np
+import pytest
+import torch
+
+from imago_engine.training.results import prior as prior_module
+from imago_engine.training.results.code_statistics import statistics_of
+from imago_engine.training.results.prior import measured_prior
+
+
+def correlated(count: int, size: int, rank: int, seed: int = 0) -> np.ndarray:
+    """Codes [count, size] that vary along `rank` directions around a mean of 2."""
+    random = np.random.default_rng(seed)
+    mixing = random.normal(size=(rank, size)) * np.linspace(3, 1, rank)[:, None]
+    return (2 + random.normal(size=(count, rank)) @ mixing).astype(np.float32)
+
+
+@pytest.mark.parametrize("exact", [40, 39], ids=["exact", "randomized"])
+def test_the_coordinates_of_real_codes_are_uncorrelated_and_of_variance_one(
+    exact: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prior_module, "EXACT", exact)
+    codes = correlated(3000, 40, 8)
+    prior = measured_prior(codes, statistics_of(codes), directions=6, prototypes=10)
+    points = prior.point(torch.from_numpy(codes))
+    torch.testing.assert_close(points.mean(0), torch.zeros(6), atol=0.02, rtol=0)
+    torch.testing.assert_close(torch.cov(points.T), torch.eye(6), atol=0.05, rtol=0)
+
+
+def test_directions_in_which_nothing_varies_are_left_out() -> None:
+    codes = correlated(500, 40, 4)
+    prior = measured_prior(codes, statistics_of(codes), directions=20, prototypes=5)
+    assert prior.axes.shape == (4, 40)
+    rebuilt = prior.code(prior.point(torch.from_numpy(codes)))
+    np.testing.assert_allclose(rebuilt.numpy(), codes, atol=0.05)
+
+
+def test_long_codes_have_fewer_directions_so_that_a_file_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prior_module, "LARGEST", 130)
+    codes = correlated(500, 40, 8)
+    assert measured_prior(codes, statistics_of(codes), directions=8, prototypes=5).axes.shape == (3, 40)
+
+
+def test_prototypes_are_the_centres_of_what_lies_together() -> None:
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(4, 12)) * 20
+    codes = (centres[random.integers(4, size=800)] + random.normal(size=(800, 12)) * 0.1).astype(np.float32)
+    prior = measured_prior(codes, statistics_of(codes), directions=12, prototypes=40)
+    found = prior.code(prior.prototypes).numpy()
+    away = np.linalg.norm(found[:, None] - centres[None], axis=2)
+    assert away.min(axis=1).max() < 3, "a prototype lies where there are no codes"
+    assert away.min(axis=0).max() < 3, "a cluster has no prototype"
+
+
+def test_the_same_codes_give_the_same_prior() -> None:
+    codes = correlated(600, 30, 5)
+    one, other = (measured_prior(codes, statistics_of(codes), 5, 8) for _ in range(2))
+    assert torch.equal(one.axes, other.axes)
+    assert torch.equal(one.prototypes, other.prototypes)

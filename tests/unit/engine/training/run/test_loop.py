@@ -1,0 +1,156 @@
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import torch
+
+from imago_engine.training.recipes import OptionsError, read_options
+from imago_engine.training.results.journal import Journal
+from imago_engine.training.run.checkpoint import (
+    CheckpointError,
+    read_checkpoint,
+    read_facts,
+    write_atomically,
+)
+from imago_engine.training.run.loop import Diverged, Pace, Run
+from imago_engine.training.run.placement import Placement, PlacementError, place
+from imago_engine.training.run.schedule import Schedule
+from imago_engine.training.run.training import Training
+
+SmallTraining = Callable[..., Training]
+EVERY_STEP = Pace(checkpoint=0, sample=1e9, log=0)
+
+
+def run_until(training: Training, folder: Path, pictures: int) -> list[str]:
+    """What was said."""
+    said: list[str] = []
+    training.schedule = Schedule(pictures=pictures, warmup=0)
+    journal = Journal(folder, said.append)
+    try:
+        Run(training, folder, EVERY_STEP, journal).go()
+    finally:
+        journal.close()
+    return said
+
+
+def test_a_full_disk_loses_neither_the_last_checkpoint_nor_the_run(
+    small_training: SmallTraining,
+    tmp_path: Path,
+    file_size_limit: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    training = small_training()
+    run_until(training, tmp_path, 16)
+    with file_size_limit(1 << 12), pytest.raises(CheckpointError, match=r"cannot write .*/checkpoint"):
+        run_until(training, tmp_path, 32)
+    assert training.pictures == 32  # it went on training: there could have been room again
+    assert read_facts(tmp_path / "checkpoint.safetensors")["step"] == 2
+    again = small_training()
+    again.restore(tmp_path / "checkpoint.safetensors")
+    said = run_until(again, tmp_path, 24)
+    assert not any("warning" in line for line in said)
+    assert read_facts(tmp_path / "checkpoint.safetensors")["step"] == 3
+
+
+def test_a_log_that_cannot_be_written_is_a_warning(small_training: SmallTraining, tmp_path: Path) -> None:
+    training = small_training()
+    (tmp_path / "log.jsonl").mkdir()
+    (tmp_path / "tensorboard").write_text("in the way")
+    said = run_until(training, tmp_path, 16)
+    assert sum("its log cannot be written" in line for line in said) >= 4
+    assert read_facts(tmp_path / "checkpoint.safetensors")["step"] == 2
+
+
+def test_losses_that_are_no_numbers_end_the_run_before_they_are_saved(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    training = small_training()
+    run_until(training, tmp_path, 8)
+    with torch.no_grad():
+        next(training.recipe.modules["generator"].parameters()).fill_(float("nan"))
+    with pytest.raises(Diverged, match="no longer numbers after 16 pictures"):
+        run_until(training, tmp_path, 80)
+    assert read_facts(tmp_path / "checkpoint.safetensors")["step"] == 1
+
+
+def test_a_checkpoint_that_was_cut_short_is_a_clear_error(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    training = small_training()
+    training.save(path)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match="is not a checkpoint of a training"):
+        training.restore(path)
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"data": "other"}, "belongs to other data"),
+        ({"preset": "deepsim"}, "is of preset deepsim, not default"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_a_clear_error(
+    small_training: SmallTraining, tmp_path: Path, facts: dict[str, str], message: str
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    training = small_training()
+    training.save(path)
+    tensors, own = read_checkpoint(path)
+    write_atomically(path, tensors, {"facts": json.dumps(own | facts)})
+    with pytest.raises(CheckpointError, match=message):
+        training.restore(path)
+
+
+def test_a_checkpoint_of_other_networks_is_a_clear_error(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    small_training().save(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(CheckpointError, match="does not fit this training"):
+        small_training(widths=(16, 16, 8)).restore(tmp_path / "checkpoint.safetensors")
+
+
+def test_checkpoints_from_before_presets_are_read(small_training: SmallTraining, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    training = small_training()
+    training.step()
+    training.save(path)
+    tensors, facts = read_checkpoint(path)
+    old = {name: facts[name] for name in ("step", "seconds", "options", "schedule")}
+    del old["options"]["texture_weight"]
+    write_atomically(path, tensors, {"facts": json.dumps(old)})
+    again = small_training()
+    again.restore(path)
+    assert again.step_number == 1
+    assert read_options(training.recipe.Options, old["options"]) == training.recipe.options
+
+
+def test_bfloat16_changes_the_arithmetic_and_not_the_weights(small_training: SmallTraining) -> None:
+    exact = {name: float(loss) for name, loss in small_training().step().items()}
+    training = small_training(placement=Placement(torch.device("cpu"), "bfloat16"))
+    rough = training.step()
+    assert {loss.dtype for loss in rough.values()} == {torch.float32}
+    assert {p.dtype for p in training.recipe.modules["generator"].parameters()} == {torch.float32}
+    for name, loss in rough.items():
+        assert float(loss) == pytest.approx(exact[name], rel=0.1, abs=0.05)
+    assert any(float(loss) != exact[name] for name, loss in rough.items())
+
+
+def test_options_that_make_no_training_are_refused(small_training: SmallTraining) -> None:
+    with pytest.raises(OptionsError, match="a batch of 55 needs as many pictures, got 54"):
+        small_training(batch=55)
+    with pytest.raises(OptionsError, match="--batch: should be greater than or equal to 2; got 1"):
+        small_training(batch=1)
+
+
+def test_a_device_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert place("auto").device.type == "cpu"
+    with pytest.raises(PlacementError, match="finds no CUDA device; expected auto or cpu"):
+        place("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(PlacementError, match=r"process 3 of this machine has no device.*at most 2"):
+        place("auto")

@@ -1,0 +1,197 @@
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from imago_engine.synthesis.generators.files import file_sha256, load_generator
+from imago_engine.training.arguments import build_parser, chosen_encoder
+from imago_engine.training.command import main, train
+from imago_engine.training.recipes import projected
+from imago_engine.training.results import prior
+from imago_engine.training.run.tuning import SETTINGS
+
+ACTS = ("train", "resume", "export", "bounds")
+SMALL = [
+    *("--threads", "1", "--minimum", "16", "--held-out", "8", "--batch", "8"),
+    *("--image-size", "32", "--encoder-size", "32", "--encoder-layer", "global_pool", "--feature-size", "32"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _tuned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the process had been started with the settings: it must not replace itself by another."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thin generators, and directions by the estimate, which test_prior.py measures: exact ones of 1280
+    dimensions take a second a generator.
+    """
+    monkeypatch.setattr(projected, "WIDTHS", (24, 16, 8, 8, 8))
+    monkeypatch.setattr(prior, "EXACT", 256)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture_bytes: Callable[[int], bytes]) -> Path:
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(40):
+        (images / f"{i:02d}.png").write_bytes(picture_bytes(i))
+    return images
+
+
+def test_a_generator_is_trained_resumed_and_exported_from_a_folder(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    at_the_end = ["--log-every", "3600"]  # however slow the machine is
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--pictures", "16", *at_the_end]) == 0
+    assert main(["resume", str(run), "--pictures", "32", "--log-every", "0", "--threads", "1"]) == 0
+    assert main(["export", str(run), "--out", str(tmp_path / "g.safetensors")]) == 0
+
+    generator = load_generator(tmp_path / "g.safetensors")
+    assert generator(generator.code_mean[None]).shape == (1, 3, 32, 32)
+    assert generator.info.encoder_layer == "global_pool"
+    training = generator.info.training
+    assert (training["pictures_seen"], training["train_pictures"]) == (32, 36)
+    assert training["command"].startswith("python -m imago_engine.training train ")
+    assert "36 pictures trained on" in (tmp_path / "g.md").read_text()
+    assert load_generator(run / "generator.safetensors").info.training["pictures_seen"] == 32
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["pictures"] for entry in log if "rate" in entry] == [16, 24, 32]
+    assert all(np.isfinite(entry["held_out"]["pixels"]) for entry in log if "held_out" in entry)
+
+
+def test_a_training_starts_from_a_generator_of_its_kind_and_from_no_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["train", str(folder), "--run", str(first), *SMALL, "--pictures", "16"]) == 0
+    warm = ["--warm-start", str(first / "generator.safetensors")]
+    # A plan of which nothing is left: what is saved is what it started from.
+    ended = ["--until", "1970-01-01T00:00"]
+    assert main(["train", str(folder), "--run", str(second), *SMALL, *warm, *ended]) == 0
+    weights = load_file(first / "generator.safetensors")
+    saved = load_file(second / "checkpoint.safetensors")
+    for part in ("generator", "average"):
+        own = saved[f"{part}.to_rgb.weight"]
+        torch.testing.assert_close(own, weights["network.to_rgb.weight"].float())
+    card = (second / "generator.md").read_text()
+    assert f"a generator, sha256 `{file_sha256(first / 'generator.safetensors')}`" in card
+
+    other = ["--encoder-layer", "blocks.2"]
+    assert main(["train", str(folder), "--run", str(tmp_path / "third"), *SMALL, *other, *warm]) == 1
+    assert "expected a generator of codes like [40, 4, 4] from layer blocks.2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ([], ("bn2", 2)),
+        (["--encoder-grid", "4"], ("bn2", 4)),
+        (["--encoder-layer", "blocks.6"], ("blocks.6", None)),
+        (["--encoder", "resnet18.IMAGENET1K_V1"], ("global_pool", None)),
+    ],
+)
+def test_the_code_that_measured_best_is_taken_where_none_is_named(
+    given: list[str], code: tuple[str, int | None]
+) -> None:
+    arguments = ["train", "pictures", "--run", "run", *given]
+    encoder = chosen_encoder(build_parser(dict.fromkeys(ACTS, train)).parse_args(arguments))
+    assert (encoder.layer, encoder.grid) == code
+
+
+def test_codes_that_keep_their_layout_are_inverted_place_by_place(folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    layout = ["--encoder-layer", "bn2", "--encoder-size", "64", "--encoder-grid", "2"]
+    assert main(["train", str(folder), "--run", str(run), *SMALL, *layout, "--pictures", "16"]) == 0
+    info = load_generator(run / "generator.safetensors").info
+    assert info.code_shape == (1280, 2, 2)
+    assert (info.arguments["code_size"], info.arguments["places"]) == (1280, 2)
+    assert "layer `bn2` averaged to 2×2 places" in (run / "generator.md").read_text()
+
+
+def test_prepared_data_are_used_again_only_as_they_were_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--until", "1970-01-01T00:00"]) == 0
+    (run / "checkpoint.safetensors").unlink()
+    assert main(["train", str(folder), "--run", str(run), *SMALL, "--encoder-size", "48"]) == 1
+    error = capsys.readouterr().err
+    assert "'encoder_input_size': 32" in error
+    assert "expected the same options, or another --run" in error
+
+
+def test_a_full_disk_while_pictures_are_prepared_is_an_error_that_names_the_file(
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    file_size_limit: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    with file_size_limit(1 << 14):
+        assert main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL]) == 1
+    assert "images.npy" in capsys.readouterr().err
+
+
+def test_bounds_are_measured_over_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bounds.safetensors"
+    assert (
+        main(
+            ["bounds", str(folder), "--encoder-layer", "blocks.2", "--encoder-size", "32", "--out", str(out)]
+        )
+        == 0
+    )
+    bounds = load_file(out)
+    assert {name: tuple(t.shape) for name, t in bounds.items()} == dict.fromkeys(
+        ("code_mean", "code_std", "code_lower"), (40, 4, 4)
+    )
+    assert torch.all(bounds["code_std"] > 0)
+
+
+def test_a_second_training_does_not_overwrite_the_first(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.safetensors").write_bytes(b"precious")
+    assert main(["train", str(folder), "--run", str(tmp_path / "run")]) == 1
+    assert "already holds a training; go on with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--encoder-layer", "pool9"], "layer 'pool9' does not exist"),
+        (["--encoder", "alexnet.nothing"], "alexnet.nothing"),
+        (
+            ["--preset", "deepsim", "--code-weight", "1"],
+            "--code-weight is no option of preset deepsim; it takes",
+        ),
+        (["--preset", "deepsim", "--image-size", "64"], "preset deepsim makes pictures of 256 pixels"),
+        (["--batch", "0"], "--batch: should be greater than or equal to 2; got 0"),
+        (["--width", "5"], "--width: should be less than or equal to 4; got 5"),
+        (["--held-out", "0"], "--held-out: should be greater than or equal to 8; got 0"),
+        (["--encoder-grid", "65"], "--encoder-grid: should be less than or equal to 64; got 65"),
+        (["--preset", "deepsim", "--halve-at", "0"], "--halve-at[0]: should be greater than or equal to 1"),
+        (
+            ["--encoder-layer", "global_pool", "--encoder-grid", "2"],
+            "--encoder-grid 2: layer 'global_pool' has no places",
+        ),
+        (["--encoder-layer", "bn2", "--encoder-grid", "2"], "expected a grid of 1 to 1"),
+        (["--encoder-grid", "1"], "36 pictures to train on are too few: at least 256 are needed"),
+    ],
+)
+def test_an_error_is_one_line_for_people(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
+) -> None:
+    arguments = ["train", str(folder), "--run", str(tmp_path / "run"), "--encoder-size", "32", *change]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
