@@ -14,8 +14,8 @@ from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, Limits
-from services.queue import leases
-from services.queue.leases import Finished
+from services.queue import batches
+from services.queue.batches import Finished
 
 NETWORK, BATCH = "bench.queue", 64
 
@@ -70,11 +70,11 @@ def _work_off(database: Database, items: int) -> None:
     """Claim and finish as a worker does, with nothing computed in between."""
     for _ in range(0, items, BATCH):
         with database.session() as session:
-            claim = leases.claim(session, "bench", limit=BATCH, lease_seconds=600)
+            claim = batches.claim(session, "bench", limit=BATCH, lease_seconds=600)
         assert claim is not None
         results = [_result(work.digest) for work in claim.items]
         with database.session() as session:
-            assert len(leases.finish(session, claim.lease_id, results)) == len(results)
+            assert len(batches.finish(session, claim.lease_id, results)) == len(results)
 
 
 def _result(digest: str) -> Finished:

@@ -29,8 +29,8 @@ from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest
-from services.queue import leases
-from services.queue.leases import Finished, Work
+from services.queue import batches
+from services.queue.batches import Finished, Work
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NETWORK, LAYER = "bench.reads", "classifier"
@@ -141,12 +141,12 @@ def _stage(endpoints: Endpoints) -> str:
         job = jobs.submit(session, request).job
     while True:
         with database.session() as session:
-            claim = leases.claim(session, "bench", limit=64, lease_seconds=600)
+            claim = batches.claim(session, "bench", limit=64, lease_seconds=600)
         if claim is None:
             break
         results = [_result(store, work) for work in claim.items]
         with database.session() as session:
-            leases.finish(session, claim.lease_id, results)
+            batches.finish(session, claim.lease_id, results)
     with database.session() as session:
         digest = jobs.items(session, job.id, limit=1).data[0].digest
     database.dispose()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from services.estimates.cost_model import Cost, Costs, Kind, Spent, learned
 from services.estimates.tables import LearnedCostRow
 from services.pictures.recipes import cost_of
-from services.queue.leases import Claim
+from services.queue.batches import Claim
 
 _LIKE_AT_MOST = 400
 """Costs that are read to guess one that is not known."""

@@ -21,8 +21,8 @@ from services.catalog import catalog
 from services.pictures import visualizations
 from services.pictures.losses import Subject
 from services.queue import chores
+from services.queue.batches import Finished
 from services.queue.chores import WorkClaim
-from services.queue.leases import Finished
 from services.upkeep import collected, tallies
 
 

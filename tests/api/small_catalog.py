@@ -16,8 +16,8 @@ from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
-from services.queue import leases
-from services.queue.leases import Finished
+from services.queue import batches
+from services.queue.batches import Finished
 from services.schema import Base
 
 NETWORK = "small.random"
@@ -85,7 +85,7 @@ def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) ->
     made = 0
     while True:
         with database.session() as session:
-            claim = leases.claim(session, "tester", limit=64, lease_seconds=60)
+            claim = batches.claim(session, "tester", limit=64, lease_seconds=60)
         if claim is None:
             return made
         results = []
@@ -112,7 +112,7 @@ def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) ->
                 )
             )
         with database.session() as session:
-            made += len(leases.finish(session, claim.lease_id, results))
+            made += len(batches.finish(session, claim.lease_id, results))
 
 
 def row_counts(database: Database) -> dict[str, int]:

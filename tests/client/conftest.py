@@ -28,8 +28,8 @@ from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.catalog import catalog, generators
 from services.catalog.catalog import RegisterNetwork
-from services.queue import leases
-from services.queue.leases import Claim, Failure, Finished
+from services.queue import batches
+from services.queue.batches import Claim, Failure, Finished
 from services.schema import Base
 from tests.own_settings import own_settings
 
@@ -61,7 +61,7 @@ class Service:
     def claim(self, limit: int = 64) -> Claim:
         """Take the next batch, as a worker does."""
         with self.database.session() as session:
-            claim = leases.claim(session, "test-worker", limit=limit, lease_seconds=60)
+            claim = batches.claim(session, "test-worker", limit=limit, lease_seconds=60)
         assert claim is not None
         return claim
 
@@ -85,13 +85,13 @@ class Service:
             for work in claim.items
         ]
         with self.database.session() as session:
-            assert len(leases.finish(session, claim.lease_id, finished)) == len(finished)
+            assert len(batches.finish(session, claim.lease_id, finished)) == len(finished)
 
     def fail(self, claim: Claim, message: str) -> None:
         """End every item of a batch with an error."""
         failures = [Failure(work.digest, "broken", message, retryable=False) for work in claim.items]
         with self.database.session() as session:
-            leases.fail(session, claim.lease_id, failures)
+            batches.fail(session, claim.lease_id, failures)
 
     def work(self, limit: int = 64) -> None:
         """Claim and finish one batch."""

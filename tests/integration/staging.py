@@ -13,8 +13,8 @@ from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, JobView, Limits, Submission
-from services.queue import leases
-from services.queue.leases import Claim, Failure, Finished
+from services.queue import batches
+from services.queue.batches import Claim, Failure, Finished
 from tests import oracle
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -77,7 +77,7 @@ def claim_if_any(
     database: Database, limit: int = 64, worker: str = "worker-1", seconds: float = 60, **rest: Any
 ) -> Claim | None:
     with database.session() as session:
-        return leases.claim(session, worker, limit=limit, lease_seconds=seconds, **rest)
+        return batches.claim(session, worker, limit=limit, lease_seconds=seconds, **rest)
 
 
 def picture(digest: str) -> Finished:
@@ -110,12 +110,12 @@ def real_picture(store: ObjectStore, digest: str) -> Finished:
 def finish(database: Database, claimed: Claim, digests: Sequence[str] | None = None) -> set[str]:
     chosen = [work.digest for work in claimed.items] if digests is None else digests
     with database.session() as session:
-        return leases.finish(session, claimed.lease_id, [picture(digest) for digest in chosen])
+        return batches.finish(session, claimed.lease_id, [picture(digest) for digest in chosen])
 
 
 def fail(database: Database, claimed: Claim, *, retryable: bool = False, code: str = "broken") -> set[str]:
     with database.session() as session:
-        return leases.fail(
+        return batches.fail(
             session,
             claimed.lease_id,
             [Failure(work.digest, code, "It cannot be done.", retryable) for work in claimed.items],

@@ -11,8 +11,8 @@ from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
-from services.queue import leases, workers
-from services.queue.leases import Claim, Failure, Work
+from services.queue import batches, workers
+from services.queue.batches import Claim, Failure, Work
 from worker.batches.computation import Computed, DeviceLost, compute, failure_of
 from worker.batches.size import BatchSizer
 from worker.leasing.giving_way import Stopwatch
@@ -178,7 +178,7 @@ class Computer:
         size = self._sizer.size(claim.batch_key, steps)
         if len(claim.items) > size:
             with self._database.session() as session:
-                leases.release(session, claim.lease_id, [work.digest for work in claim.items[size:]])
+                batches.release(session, claim.lease_id, [work.digest for work in claim.items[size:]])
         return claim.items[:size]
 
     def _learn(self, claim: Claim, parameters: BaseParameters, size: int, seconds: float) -> None:

@@ -14,7 +14,7 @@ from imago_engine.synthesis.networks.load import NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 from imago_engine.synthesis.objectives import ObjectiveError
 from imago_engine.techniques import RecipeError
-from services.queue.leases import Failure, Work
+from services.queue.batches import Failure, Work
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted
 from worker.process.devices import is_device_lost, is_out_of_memory
 

@@ -13,8 +13,8 @@ from services.base.states import Lane
 from services.base.storage import ObjectStore
 from services.estimates import costs
 from services.estimates.cost_model import occupied
-from services.queue import leases
-from services.queue.leases import Claim, Failure, Finished
+from services.queue import batches
+from services.queue.batches import Claim, Failure, Finished
 from worker.batches.computation import Computed, Made
 from worker.batches.encode import encode
 from worker.batches.provenance import Provenance
@@ -102,7 +102,7 @@ class Delivery:
         """
         try:
             with self._database.session() as session:
-                leases.release(session, lease_id)
+                batches.release(session, lease_id)
         except Unavailable as error:
             self._owed.add(lease_id)
             log.warning("release_failed", lease=lease_id, reason=str(error))
@@ -112,7 +112,7 @@ class Delivery:
         is."""
         for lease_id in sorted(self._owed):
             with self._database.session() as session:
-                leases.release(session, lease_id)
+                batches.release(session, lease_id)
             self._owed.discard(lease_id)
 
     def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished | Failure:
@@ -194,7 +194,7 @@ class Delivery:
     ) -> set[str]:
         """End items in one transaction, and learn from `computed`, if given, what such work costs."""
         with self._database.session() as session:
-            accepted = leases.conclude(
+            accepted = batches.conclude(
                 session,
                 claim.lease_id,
                 finished=finished,

@@ -12,8 +12,8 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.states import Lane
-from services.queue import leases
-from services.queue.leases import Claim, Pulse
+from services.queue import batches
+from services.queue.batches import Claim, Pulse
 from worker.batches.claimed_batch import Computer
 from worker.batches.computation import Computed
 from worker.batches.deliver import Delivery
@@ -122,7 +122,7 @@ class BatchRunner:
         if not self._delivery.store_watch.answers():
             return None
         with self._database.session() as session:
-            return leases.claim(
+            return batches.claim(
                 session,
                 self._worker_id,
                 limit=self._computer.guess(),
@@ -204,12 +204,12 @@ class BatchRunner:
 
     def _someone_waits(self) -> bool:
         with self._database.session() as session:
-            return leases.interactive_waits(session, lacks=self._lacking.left)
+            return batches.interactive_waits(session, lacks=self._lacking.left)
 
     def _keeper(self, claim: Claim, confirmed_at: float) -> LeaseKeeper:
         def pulse(steps: int) -> Pulse:
             with self._database.session() as session:
-                return leases.heartbeat(
+                return batches.heartbeat(
                     session, claim.lease_id, steps=steps, lease_seconds=self._settings.lease_seconds
                 )
 

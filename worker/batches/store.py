@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from services.base.storage import ObjectStore
-from services.queue.leases import Finished
+from services.queue.batches import Finished
 from worker.batches.computation import Made
 from worker.batches.encode import EncodedPicture
 

@@ -7,8 +7,8 @@ from flask.testing import FlaskClient
 
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.queue import leases
-from services.queue.leases import Failure
+from services.queue import batches
+from services.queue.batches import Failure
 from tests.api.conftest import Start
 from tests.api.small_catalog import LABELS, finish_all, job_body, row_counts, with_key
 
@@ -177,10 +177,10 @@ def test_what_has_succeeded_can_neither_be_canceled_nor_retried(
 def test_a_failed_item_says_why(client: FlaskClient, database: Database) -> None:
     job = client.post("/v1/jobs", json=job_body("5")).get_json()
     with database.session() as session:
-        claim = leases.claim(session, "tester", limit=1, lease_seconds=60)
+        claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
         failure = Failure(claim.items[0].digest, "out_of_memory", "It does not fit.", retryable=False)
-        leases.fail(session, claim.lease_id, [failure])
+        batches.fail(session, claim.lease_id, [failure])
     job = client.get(job["links"]["self"]).get_json()
     assert job["state"] == "failed"
     assert job["errors"] == [{"code": "out_of_memory", "count": 1, "message": "It does not fit."}]

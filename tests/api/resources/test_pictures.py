@@ -6,7 +6,7 @@ from flask.testing import FlaskClient
 
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.queue import leases
+from services.queue import batches
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, job_body, png, with_key
 
@@ -148,7 +148,7 @@ def test_a_picture_that_is_on_its_way_is_a_404_that_says_when_to_come_again(
         assert int(answer.headers["Retry-After"]) > 0
         assert answer.headers["Cache-Control"] == "no-store"
         with database.session() as session:
-            leases.claim(session, "tester", limit=1, lease_seconds=60)
+            batches.claim(session, "tester", limit=1, lease_seconds=60)
     unit = client.get(f"/v1/networks/{NETWORK}/layers/output/units/4/image")
     assert unit.status_code == 404
     assert "on its way" in unit.get_json()["detail"]
@@ -158,9 +158,9 @@ def test_a_picture_that_is_on_its_way_is_a_404_that_says_when_to_come_again(
 def test_an_unreachable_unit_is_explained(client: FlaskClient, database: Database) -> None:
     job = client.post("/v1/jobs", json=job_body("5")).get_json()
     with database.session() as session:
-        claim = leases.claim(session, "tester", limit=1, lease_seconds=60)
+        claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
-        leases.unreachable(session, claim.lease_id, [(claim.items[0].digest, {})])
+        batches.unreachable(session, claim.lease_id, [(claim.items[0].digest, {})])
     (item,) = client.get(job["links"]["visualizations"]).get_json()["data"]
     answer = client.get(item["links"]["self"] + "/image")
     assert answer.status_code == 404

@@ -12,8 +12,8 @@ from api.web.pages import time_left
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.estimates.cost_model import Seconds
-from services.queue import leases
-from services.queue.leases import Failure
+from services.queue import batches
+from services.queue.batches import Failure
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, job_body
 
@@ -88,10 +88,10 @@ def test_a_gallery_explains_what_is_missing_and_escapes_what_it_shows(
 ) -> None:
     job = client.post("/v1/jobs", json=job_body("0")).get_json()
     with database.session() as session:
-        claim = leases.claim(session, "tester", limit=1, lease_seconds=60)
+        claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
         failure = Failure(claim.items[0].digest, "broken", "<script>alert(1)</script>", retryable=False)
-        leases.fail(session, claim.lease_id, [failure])
+        batches.fail(session, claim.lease_id, [failure])
     page = client.get(job["links"]["page"])
     assert "&lt;script&gt;" in page.text
     assert "script" not in Page(page.text).tags

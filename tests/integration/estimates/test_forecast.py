@@ -9,8 +9,8 @@ from services.estimates import costs
 from services.estimates.cost_model import Seconds
 from services.jobs import jobs
 from services.pictures import visualizations
-from services.queue import leases, workers
-from services.queue.leases import Claim
+from services.queue import batches, workers
+from services.queue.batches import Claim
 from tests.integration import staging
 from tests.integration.staging import claim, fail, finish, picture, request, submit
 
@@ -27,7 +27,7 @@ def register(staged: Database, *names: str) -> None:
 def finish_and_tell(staged: Database, claimed: Claim) -> None:
     """As a worker does: the costs are learned in the transaction that ends the batch."""
     with staged.session() as session:
-        leases.finish(session, claimed.lease_id, [picture(work.digest) for work in claimed.items])
+        batches.finish(session, claimed.lease_id, [picture(work.digest) for work in claimed.items])
         seconds = ITEM_SECONDS[claimed.layer] * len(claimed.items)
         costs.note(session, claimed, device=CPU, round_items=1, rounds=len(claimed.items), seconds=seconds)
 

@@ -21,8 +21,8 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.pictures import losses
 from services.pictures.losses import Subject
-from services.queue import leases, workers
-from services.queue.leases import Failure, Finished
+from services.queue import batches, workers
+from services.queue.batches import Failure, Finished
 from services.schema import Base
 from services.trainings import leases as training_leases
 from services.trainings import trainings
@@ -65,7 +65,7 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     claimed = claim(database, 4)
     ends = [staging.real_picture(store, work.digest) for work in claimed.items[:2]]
     with database.session() as session:
-        leases.conclude(
+        batches.conclude(
             session,
             claimed.lease_id,
             finished=ends,
@@ -127,7 +127,7 @@ def finish_the_rest(database: Database, store: ObjectStore) -> list[Finished]:
     while (claimed := staging.claim_if_any(database)) is not None:
         results = [staging.real_picture(store, work.digest) for work in claimed.items]
         with database.session() as session:
-            assert leases.finish(session, claimed.lease_id, results)
+            assert batches.finish(session, claimed.lease_id, results)
         made += results
     return made
 

@@ -16,7 +16,7 @@ from services.base.database import Database, patient_transaction
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.queue import leases
+from services.queue import batches
 from services.schema import Base
 from tests.integration import staging
 from tests.integration.staging import claim, request, submit
@@ -37,7 +37,7 @@ def served(database: Database, store: ObjectStore) -> None:
     submit(database, request("0"))
     claimed = claim(database)
     with database.session() as session:
-        leases.finish(
+        batches.finish(
             session, claimed.lease_id, [staging.real_picture(store, item.digest) for item in claimed.items]
         )
 

@@ -16,8 +16,8 @@ from imago_engine.synthesis.networks.load import Network
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
+from services.queue import batches
 from services.queue import chores as work
-from services.queue import leases
 from services.upkeep import tallies
 from tests.integration.staging import real_picture
 from tests.store_faults import damage, lose
@@ -50,10 +50,10 @@ def finished_elsewhere(scene: Scene, units: str = "0-2") -> tuple[str, list[str]
     """A job whose pictures another device has made: their bytes are not those that this one would make."""
     job = scene.submit(units)
     with scene.database.session() as session:
-        claim = leases.claim(session, "elsewhere", limit=64, lease_seconds=60)
+        claim = batches.claim(session, "elsewhere", limit=64, lease_seconds=60)
         assert claim is not None
         results = [real_picture(scene.store, work.digest) for work in claim.items]
-        leases.finish(session, claim.lease_id, results)
+        batches.finish(session, claim.lease_id, results)
     return job, [result.digest for result in results]
 
 
@@ -152,9 +152,9 @@ def test_a_store_that_does_not_answer_postpones_a_repair_and_charges_nothing(sce
 def test_someone_who_waits_goes_before_a_repair(scene: Scene) -> None:
     job = scene.submit("0", steps=2000)  # takes longer than it takes to look who waits
     with scene.database.session() as session:
-        claim = leases.claim(session, "elsewhere", limit=1, lease_seconds=60)
+        claim = batches.claim(session, "elsewhere", limit=1, lease_seconds=60)
         assert claim is not None
-        leases.finish(session, claim.lease_id, [real_picture(scene.store, claim.items[0].digest)])
+        batches.finish(session, claim.lease_id, [real_picture(scene.store, claim.items[0].digest)])
     lose_image(scene, claim.items[0].digest)
     scene.submit("5")
     assert repairer(scene).repair_some()

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from services.base.database import Database
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, Limits
-from services.queue import leases
-from services.queue.leases import Claim, Failure
+from services.queue import batches
+from services.queue.batches import Claim, Failure
 from tests.integration import staging
 from tests.integration.queue.row_locks import Acting, lay_out_backwards, locked_while_waiting, pid_of
 from tests.integration.staging import claim, expire, fail, picture, request, submit
@@ -67,21 +67,21 @@ def _digests(*claims: Claim) -> list[str]:
 
 def _claiming(staged: Database) -> Stage:
     _two_jobs(staged)
-    return _of(staged, lambda s: leases.claim(s, "w", limit=6, lease_seconds=60), [], [])
+    return _of(staged, lambda s: batches.claim(s, "w", limit=6, lease_seconds=60), [], [])
 
 
 def _finishing(staged: Database) -> Stage:
     _two_jobs(staged)
     claimed = claim(staged)
     results = [picture(digest) for digest in sorted(_digests(claimed), reverse=True)]
-    return _of(staged, lambda s: leases.finish(s, claimed.lease_id, results), [claimed], _digests(claimed))
+    return _of(staged, lambda s: batches.finish(s, claimed.lease_id, results), [claimed], _digests(claimed))
 
 
 def _failing(staged: Database) -> Stage:
     _two_jobs(staged)
     claimed = claim(staged)
     failures = [Failure(digest, "broken", "Broken.", False) for digest in sorted(_digests(claimed))[::-1]]
-    return _of(staged, lambda s: leases.fail(s, claimed.lease_id, failures), [claimed], _digests(claimed))
+    return _of(staged, lambda s: batches.fail(s, claimed.lease_id, failures), [claimed], _digests(claimed))
 
 
 def _concluding(staged: Database) -> Stage:
@@ -92,7 +92,7 @@ def _concluding(staged: Database) -> Stage:
     bad, good = _digests(claimed)[:3], _digests(claimed)[3:]
 
     def conclude(session: Session) -> object:
-        return leases.conclude(
+        return batches.conclude(
             session,
             claimed.lease_id,
             finished=[picture(good[0]), picture(good[1])],
@@ -105,14 +105,14 @@ def _concluding(staged: Database) -> Stage:
 
 def _releasing(staged: Database) -> Stage:
     [claimed] = _two_canceled_jobs(staged, 6)
-    return _of(staged, lambda s: leases.release(s, claimed.lease_id), [claimed], _digests(claimed))
+    return _of(staged, lambda s: batches.release(s, claimed.lease_id), [claimed], _digests(claimed))
 
 
 def _reconciling(staged: Database) -> Stage:
     claims = _two_canceled_jobs(staged, 4, 2)
     for claimed in claims:
         expire(staged, claimed.lease_id)
-    return _of(staged, leases.reconcile, claims, _digests(*claims))
+    return _of(staged, batches.reconcile, claims, _digests(*claims))
 
 
 def _submitting(staged: Database) -> Stage:
@@ -249,11 +249,11 @@ def test_a_claim_waits_for_nobody_and_takes_what_is_free(staged: Database) -> No
     submit(staged, request("0-9"))
     claim(staged, limit=1)  # the job runs: no claim has to start it
     with staged.session() as first:
-        taken = leases.claim(first, "worker-1", limit=4, lease_seconds=60)
+        taken = batches.claim(first, "worker-1", limit=4, lease_seconds=60)
         assert taken is not None
         with staged.session() as second:
             second.execute(text("SET LOCAL lock_timeout = '5s'"))
-            free = leases.claim(second, "worker-2", limit=4, lease_seconds=60)
+            free = batches.claim(second, "worker-2", limit=4, lease_seconds=60)
             assert free is not None
             assert [work.unit for work in free.items] == [5, 6, 7, 8]
             second.rollback()
@@ -262,21 +262,21 @@ def test_a_claim_waits_for_nobody_and_takes_what_is_free(staged: Database) -> No
 def test_a_claim_finds_nothing_where_another_takes_all(staged: Database) -> None:
     submit(staged, request("0-3"))
     with staged.session() as first:
-        assert leases.claim(first, "worker-1", limit=4, lease_seconds=60) is not None
+        assert batches.claim(first, "worker-1", limit=4, lease_seconds=60) is not None
         with staged.session() as second:
             second.execute(text("SET LOCAL lock_timeout = '5s'"))
-            assert leases.claim(second, "worker-2", limit=4, lease_seconds=60) is None
+            assert batches.claim(second, "worker-2", limit=4, lease_seconds=60) is None
 
 
 def test_an_item_that_is_tried_alone_is_claimed_by_one_worker(staged: Database) -> None:
     submit(staged, request("0-1"))
     expire(staged, claim(staged).lease_id)
     with staged.session() as session:
-        leases.reconcile(session)
+        batches.reconcile(session)
     staging.hurry(staged)
     with staged.session() as first, staged.session() as second:
         second.execute(text("SET LOCAL lock_timeout = '5s'"))
-        taken = [leases.claim(s, "w", limit=9, lease_seconds=60) for s in (first, second)]
+        taken = [batches.claim(s, "w", limit=9, lease_seconds=60) for s in (first, second)]
         assert [[work.unit for work in claimed.items] for claimed in taken if claimed] == [[0], [1]]
         first.rollback()
 
@@ -286,10 +286,10 @@ def test_the_reconciler_leaves_a_lease_that_is_just_being_finished(staged: Datab
     claimed = claim(staged)
     expire(staged, claimed.lease_id)
     with staged.session() as worker:
-        assert len(leases.finish(worker, claimed.lease_id, [picture(d) for d in _digests(claimed)])) == 4
+        assert len(batches.finish(worker, claimed.lease_id, [picture(d) for d in _digests(claimed)])) == 4
         with staged.session() as other:
             other.execute(text("SET LOCAL lock_timeout = '5s'"))
-            assert leases.reconcile(other).expired_leases == 0
+            assert batches.reconcile(other).expired_leases == 0
     assert staging.job(staged, id).state == "succeeded"
     assert _ascending(staged, "SELECT outcome FROM leases") == ["finished"]
 
@@ -298,9 +298,9 @@ def test_counts_of_two_workers_that_meet_in_a_job_add_up(staged: Database) -> No
     id = submit(staged, request("0-5")).job.id
     claims = [claim(staged, limit=2) for _ in range(2)]
     with staged.session() as first:
-        leases.finish(first, claims[0].lease_id, [picture(d) for d in _digests(claims[0])])
+        batches.finish(first, claims[0].lease_id, [picture(d) for d in _digests(claims[0])])
         results = [picture(digest) for digest in _digests(claims[1])]
-        second = Acting(staged, lambda s: leases.finish(s, claims[1].lease_id, results))
+        second = Acting(staged, lambda s: batches.finish(s, claims[1].lease_id, results))
         second.until_it_waits_for(pid_of(first))
     second.end()
     assert staging.job(staged, id).units.done == 4
@@ -313,7 +313,7 @@ def test_what_is_canceled_while_it_is_finished_is_one_of_both(staged: Database) 
     with staged.session() as first:
         jobs.cancel(first, id)
         results = [picture(digest) for digest in _digests(claimed)]
-        second = Acting(staged, lambda s: leases.finish(s, claimed.lease_id, results))
+        second = Acting(staged, lambda s: batches.finish(s, claimed.lease_id, results))
         second.until_it_waits_for(pid_of(first))
     second.end()
     assert set(staging.states(staged, id).values()) == {"canceled"}

@@ -13,8 +13,8 @@ from services.base.states import Lane, State
 from services.jobs import jobs
 from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
+from services.queue import batches, workers
 from services.queue import chores as work
-from services.queue import leases, workers
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
 from tests.integration.staging import claim, finish, picture, request, submit
@@ -113,7 +113,7 @@ def _assert_by_index(plans: list[tuple[str, dict[str, Any]]]) -> None:
 def test_a_claim_reads_the_queue_in_its_order_and_nothing_else(crowded: Database) -> None:
     plans = _plans(
         crowded,
-        lambda session: leases.claim(session, "worker", limit=64, lease_seconds=60, lanes=(Lane.BULK,)),
+        lambda session: batches.claim(session, "worker", limit=64, lease_seconds=60, lanes=(Lane.BULK,)),
     )
     _assert_by_index(plans)
     ordered = [(s, p) for s, p in plans if "SKIP LOCKED" in s]
@@ -125,12 +125,12 @@ def test_a_claim_reads_the_queue_in_its_order_and_nothing_else(crowded: Database
 def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> None:
     claimed = claim(crowded)
     digests = [work.digest for work in claimed.items]
-    failures = [leases.Failure(digest, "broken", "Broken.", True) for digest in digests]
+    failures = [batches.Failure(digest, "broken", "Broken.", True) for digest in digests]
     acts: list[Callable[[Session], object]] = [
-        lambda session: leases.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=60),
-        lambda session: leases.finish(session, claimed.lease_id, [picture(digest) for digest in digests]),
-        lambda session: leases.fail(session, claimed.lease_id, failures),
-        lambda session: leases.release(session, claimed.lease_id),
+        lambda session: batches.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=60),
+        lambda session: batches.finish(session, claimed.lease_id, [picture(digest) for digest in digests]),
+        lambda session: batches.fail(session, claimed.lease_id, failures),
+        lambda session: batches.release(session, claimed.lease_id),
     ]
     for act in acts:
         _assert_by_index(_plans(crowded, act))
@@ -140,9 +140,9 @@ def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> Non
 def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database) -> None:
     claimed = claim(crowded)
     staging.expire(crowded, claimed.lease_id)
-    _assert_by_index(_plans(crowded, leases.reconcile))
+    _assert_by_index(_plans(crowded, batches.reconcile))
     with crowded.session() as session:
-        leases.release(session, claimed.lease_id)
+        batches.release(session, claimed.lease_id)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from services.base.database import Database
 from services.base.errors import Conflict, Unavailable
 from services.base.states import JobState, Lane
 from services.jobs import jobs
-from services.queue import leases
-from services.queue.leases import Failure
+from services.queue import batches
+from services.queue.batches import Failure
 from tests.integration import staging
 from tests.integration.staging import claim, finish, picture, request, submit, work_off
 
@@ -77,7 +77,7 @@ def test_finish_and_expiry_at_once_leave_each_item_done_or_queued(staged: Databa
 
         def reconcile() -> None:
             with staged.session() as session:
-                leases.reconcile(session)
+                batches.reconcile(session)
 
         accepted, _ = _together(lambda: finish(staged, claimed), reconcile)  # noqa: B023
         assert sorted(staging.states(staged, id).values()) == (["done"] if accepted else ["queued"]) * 8
@@ -165,22 +165,22 @@ class Turmoil:
                 time.sleep(0.4)  # stopped for longer than its lease, and going on
             half = digests[: len(digests) // 2]
             with self.database.session() as session:
-                pulse = leases.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=0.3)
+                pulse = batches.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=0.3)
             with self.database.session() as session:
                 if fate < 0.4:
-                    leases.release(session, claimed.lease_id, half or None)
+                    batches.release(session, claimed.lease_id, half or None)
                 elif fate < 0.6:
                     failures = [
                         Failure(digest, "broken", "Broken.", chance.random() < 0.7) for digest in half
                     ]
-                    leases.fail(session, claimed.lease_id, failures)
+                    batches.fail(session, claimed.lease_id, failures)
             with self.database.session() as session:
                 left = [picture(digest) for digest in digests if digest not in pulse.canceled]
-                accepted = leases.finish(session, claimed.lease_id, left)
+                accepted = batches.finish(session, claimed.lease_id, left)
             with self.lock:
                 self.accepted += accepted
             with self.database.session() as session:
-                leases.release(session, claimed.lease_id)
+                batches.release(session, claimed.lease_id)
 
     def impatient(self, chance: random.Random) -> None:
         while time.monotonic() < self.until:
@@ -193,7 +193,7 @@ class Turmoil:
     def reconciler(self, chance: random.Random) -> None:
         while time.monotonic() < self.until:
             with self.database.session() as session:
-                leases.reconcile(session)
+                batches.reconcile(session)
             time.sleep(0.05)
 
 
@@ -206,7 +206,7 @@ def test_turmoil_ends_with_every_job_ended_and_every_item_explained(staged: Data
     assert len(turmoil.accepted) == len(set(turmoil.accepted)), "a picture was accepted twice"
     time.sleep(0.4)
     with staged.session() as session:
-        leases.reconcile(session)
+        batches.reconcile(session)
     staging.assert_consistent(staged)
     staging.hurry(staged)
     work_off(staged)

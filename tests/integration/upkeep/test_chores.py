@@ -10,8 +10,8 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import chores
+from services.queue.batches import Finished, finish
 from services.queue.chores import WorkClaim
-from services.queue.leases import Finished, finish
 from services.upkeep import scrubbing, tallies
 from services.upkeep.scrubbing import Cursor
 from tests.integration import staging

@@ -14,8 +14,8 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
-from services.queue import leases
-from services.queue.leases import Finished
+from services.queue import batches
+from services.queue.batches import Finished
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.leases import Sample, TrainingClaim
@@ -48,7 +48,7 @@ def finished(database: Database, store: ObjectStore, units: str = "0-3") -> list
     claimed = claim(database)
     results = [staging.real_picture(store, work.digest) for work in claimed.items]
     with database.session() as session:
-        assert leases.finish(session, claimed.lease_id, results)
+        assert batches.finish(session, claimed.lease_id, results)
     return results
 
 
@@ -132,7 +132,7 @@ class Writer:
 
     def commit(self) -> set[str]:
         with self.database.session() as session:
-            return leases.finish(session, self.claimed.lease_id, [self.result])
+            return batches.finish(session, self.claimed.lease_id, [self.result])
 
     def put_and_commit(self) -> None:
         self.put()
@@ -207,7 +207,7 @@ def test_the_collector_waits_for_a_writer_that_is_about_to_commit(
     writer = Writer(staged, emptied)
     with ThreadPoolExecutor(1) as pool:
         with staged.session() as session:
-            assert leases.finish(session, writer.claimed.lease_id, [writer.result])
+            assert batches.finish(session, writer.claimed.lease_id, [writer.result])
             collecting = pool.submit(collect_all, staged, emptied)
             _until_it_waits(staged)
         assert collecting.result() == 0

@@ -34,7 +34,7 @@ from services.catalog.catalog import RegisterNetwork
 from services.catalog.shipped_generator import register_shipped_generator
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest
-from services.queue import leases, workers
+from services.queue import batches, workers
 from tests import small_world
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
@@ -146,10 +146,10 @@ def test_a_batch_teaches_what_its_kind_costs_and_a_lost_one_does_not(scene: Scen
 
     scene.submit("20-22")
     with scene.database.session() as session:
-        claim = leases.claim(session, "test-worker", limit=3, lease_seconds=600)
+        claim = batches.claim(session, "test-worker", limit=3, lease_seconds=600)
     assert claim is not None
     with scene.database.session() as session:
-        leases.release(session, claim.lease_id)
+        batches.release(session, claim.lease_id)
     made = [Made(work, blank(), 3, 4, 1000.0) for work in claim.items]
     delivery(scene).deliver(claim, Computed(made=made), held(scene, claim))
     with scene.database.session() as session:
@@ -250,9 +250,9 @@ def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Sc
     sizer.learn("another kind", items=4, steps=10, seconds=0.01)
     assert sizer.size("another kind", steps=10) == MAX_BATCH  # so the claim asks for that many
     job_id = scene.submit("0-9")
-    batches = runner(scene, sizer)
-    assert batches.run_batch()
-    batches.settle()
+    running = runner(scene, sizer)
+    assert running.run_batch()
+    running.settle()
     units = scene.job(job_id).units
     assert (units.done, units.queued, units.leased) == (4, 6, 0)
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
@@ -280,7 +280,7 @@ def test_a_batch_ends_at_once_when_its_job_is_canceled_though_a_part_of_it_was_g
 def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) -> None:
     job_id = scene.submit("0-1")
     with scene.database.session() as session:
-        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=60)
+        claim = batches.claim(session, "test-worker", limit=2, lease_seconds=60)
     assert claim is not None
     made = [
         Made(work, blank(activation), 2, 4, 1.0)
@@ -294,11 +294,11 @@ def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) 
 def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
     scene.submit("0")
     with scene.database.session() as session:
-        late = leases.claim(session, "late-worker", limit=1, lease_seconds=60)
+        late = batches.claim(session, "late-worker", limit=1, lease_seconds=60)
         assert late is not None
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
     with scene.database.session() as session:
-        leases.reconcile(session)
+        batches.reconcile(session)
     scene.hurry()
     run_everything(runner(scene))
     before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
@@ -351,7 +351,7 @@ def test_a_delivery_is_tried_again_while_a_server_is_away(scene: Scene, server: 
     store = FlakyStore(scene.settings, 3 if server == "store" else 0)
     database = FlakyDatabase(scene.settings.database_url, 3 if server == "database" else 0)
     with scene.database.session() as session:
-        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+        claim = batches.claim(session, "test-worker", limit=2, lease_seconds=600)
     assert claim is not None
     made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
     provenance = Provenance("test-worker", choose_device("cpu", threads=1))
@@ -363,7 +363,7 @@ def test_a_delivery_is_tried_again_while_a_server_is_away(scene: Scene, server: 
 def test_a_delivery_that_is_not_possible_gives_the_items_back_free_of_charge(scene: Scene) -> None:
     job_id = scene.submit("0-1")
     with scene.database.session() as session:
-        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+        claim = batches.claim(session, "test-worker", limit=2, lease_seconds=600)
     assert claim is not None
     stop = StopFlag()
     stop.ask(grace_seconds=0)
@@ -381,7 +381,7 @@ def test_a_delivery_that_is_not_possible_gives_the_items_back_free_of_charge(sce
 def test_a_release_that_the_database_did_not_hear_is_made_up_for(scene: Scene) -> None:
     job_id = scene.submit("0-1")
     with scene.database.session() as session:
-        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=600)
+        claim = batches.claim(session, "test-worker", limit=2, lease_seconds=600)
     assert claim is not None
     database = FlakyDatabase(scene.settings.database_url, 2)
     provenance = Provenance("test-worker", choose_device("cpu", threads=1))
@@ -416,10 +416,10 @@ def blank(activation: float = 1.0) -> Picture:
     )
 
 
-def held(scene: Scene, claim: leases.Claim, stop: StopFlag | None = None) -> LeaseKeeper:
+def held(scene: Scene, claim: batches.Claim, stop: StopFlag | None = None) -> LeaseKeeper:
     """A keeper that believes to hold the lease; its heartbeat is not started."""
     return LeaseKeeper(
-        lambda steps: leases.Pulse(True, frozenset()),
+        lambda steps: batches.Pulse(True, frozenset()),
         lease_seconds=60,
         heartbeat_seconds=10,
         confirmed_at=time.monotonic(),
@@ -507,7 +507,7 @@ def test_what_may_pass_is_tried_again_where_there_is_no_other_worker(scene: Scen
     alone = beside(scene, "alone", **without_cache(scene))
     run_everything(alone)
     assert scene.job(job_id).units.queued == 2
-    for _ in range(leases.MAX_ATTEMPTS):
+    for _ in range(batches.MAX_ATTEMPTS):
         scene.hurry()
         run_everything(alone)
     [error] = scene.job(job_id).errors

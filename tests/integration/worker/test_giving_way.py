@@ -22,7 +22,7 @@ from imago_engine.techniques import technique_named
 from services.base.settings import Settings
 from services.base.storage import Kind, ObjectStore
 from services.jobs import jobs
-from services.queue import leases
+from services.queue import batches
 from tests import small_world
 from tests.integration.worker.test_batches import pixels, rows, run_everything
 from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
@@ -180,7 +180,7 @@ def test_bulk_goes_on_between_interactive_batches_that_follow_each_other_without
 
 def leases_wait(scene: Scene) -> bool:
     with scene.database.session() as session:
-        return leases.interactive_waits(session)
+        return batches.interactive_waits(session)
 
 
 def test_a_bulk_batch_that_is_canceled_while_it_rests_ends_without_another_picture(
@@ -213,7 +213,7 @@ def test_a_bulk_batch_that_lost_its_lease_while_it_rested_changes_nothing(scene:
                 session.execute(
                     text("UPDATE leases SET expires_at = now() - interval '1 second' WHERE items = 8")
                 )
-                assert leases.reconcile(session).requeued == 8
+                assert batches.reconcile(session).requeued == 8
 
     world.during = during
     assert world.runner.run_batch()

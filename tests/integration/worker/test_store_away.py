@@ -14,7 +14,7 @@ from services.base.errors import ClockOff, Refused, Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.base.store_errors import now as real_now
-from services.queue import leases, workers
+from services.queue import batches, workers
 from tests.integration.worker.test_batches import blank, held, run_everything
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
@@ -62,7 +62,7 @@ def test_a_batch_that_the_store_does_not_take_is_given_back_though_the_heart_bea
         store_patience=0.2,
     )
     with scene.database.session() as session:
-        claim = leases.claim(session, "test-worker", limit=2, lease_seconds=3600)
+        claim = batches.claim(session, "test-worker", limit=2, lease_seconds=3600)
     assert claim is not None
     made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
     delivery.deliver(claim, Computed(made=made), held(scene, claim))
@@ -72,11 +72,11 @@ def test_a_batch_that_the_store_does_not_take_is_given_back_though_the_heart_bea
 
     # From now on nothing is claimed, until the store answers.
     leases_before = scene.count("SELECT count(*) FROM leases")
-    batches = runner(scene, delivery)
-    assert not batches.run_batch()
+    running = runner(scene, delivery)
+    assert not running.run_batch()
     assert scene.count("SELECT count(*) FROM leases") == leases_before
     delivery.store_watch._store = delivery._store = scene.store  # the way to the store is free again
-    run_everything(batches)
+    run_everything(running)
     assert scene.check(job_id) == {"done": 2}
     assert delivery.store_watch.reason is None
 

@@ -6,7 +6,7 @@ import torch
 
 from imago_engine.synthesis.ascent import Picture
 from imago_engine.synthesis.objectives import ObjectiveError
-from services.queue.leases import Work
+from services.queue.batches import Work
 from worker.batches.computation import Computed, DeviceLost, compute
 from worker.leasing.lease_renewal import EverythingCanceled, Stopping
 

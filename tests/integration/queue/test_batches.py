@@ -12,8 +12,8 @@ from services.base.database import Database
 from services.base.states import JobState, Lane, State
 from services.jobs import jobs
 from services.pictures import visualizations
-from services.queue import leases
-from services.queue.leases import MAX_ATTEMPTS, Failure
+from services.queue import batches
+from services.queue.batches import MAX_ATTEMPTS, Failure
 from services.queue.reconciliation import CRASHES_ALONE
 from tests.integration import staging
 from tests.integration.staging import (
@@ -29,7 +29,7 @@ from tests.integration.staging import (
 )
 
 
-def _digests(claimed: leases.Claim) -> list[str]:
+def _digests(claimed: batches.Claim) -> list[str]:
     return [work.digest for work in claimed.items]
 
 
@@ -47,15 +47,15 @@ def test_a_batch_is_of_one_network_layer_generator_and_recipe(staged: Database) 
     submit(staged, request(targets=targets))
     submit(staged, request("5-6", layer="blocks.4"))
     submit(staged, request("7", layer="blocks.4", recipe={"parameters": {"steps": 3}}))
-    batches = [claim(staged) for _ in range(3)]
-    assert [(batch.layer, [work.unit for work in batch.items]) for batch in batches] == [
+    claims = [claim(staged) for _ in range(3)]
+    assert [(batch.layer, [work.unit for work in batch.items]) for batch in claims] == [
         ("blocks.4", [0, 1, 2, 3, 4, 5, 6]),
         ("features.0", [0, 1, 2]),
         ("blocks.4", [7]),
     ]
-    assert batches[0].network_id == staging.NETWORK
-    assert batches[0].generator_id == staging.GENERATOR
-    assert (batches[0].recipe.parameters["steps"], batches[2].recipe.parameters["steps"]) == (20, 3)
+    assert claims[0].network_id == staging.NETWORK
+    assert claims[0].generator_id == staging.GENERATOR
+    assert (claims[0].recipe.parameters["steps"], claims[2].recipe.parameters["steps"]) == (20, 3)
     assert claim_if_any(staged) is None
 
 
@@ -89,7 +89,7 @@ def test_the_lane_that_is_named_first_goes_first_and_what_waits_in_the_interacti
 ) -> None:
     def waits() -> bool:
         with staged.session() as session:
-            return leases.interactive_waits(session)
+            return batches.interactive_waits(session)
 
     submit(staged, request("0-9", lane=Lane.BULK))
     assert not waits()
@@ -169,7 +169,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
     digest = late.items[0].digest
     expire(staged, late.lease_id)
     with staged.session() as session:
-        leases.reconcile(session)
+        batches.reconcile(session)
     hurry(staged)
     quick = claim(staged, worker="worker-2")
     assert quick.items[0].digest == digest
@@ -178,9 +178,9 @@ def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
     assert finish(staged, late) == set()
     assert fail(staged, late) == set()
     with staged.session() as session:
-        assert leases.release(session, late.lease_id) == set()
-        assert leases.unreachable(session, late.lease_id, [(digest, {})]) == set()
-        assert not leases.heartbeat(session, late.lease_id, steps=1, lease_seconds=60).alive
+        assert batches.release(session, late.lease_id) == set()
+        assert batches.unreachable(session, late.lease_id, [(digest, {})]) == set()
+        assert not batches.heartbeat(session, late.lease_id, steps=1, lease_seconds=60).alive
     assert _state(staged, digest) == State.LEASED
 
     assert finish(staged, quick) == {digest}
@@ -200,11 +200,11 @@ def test_a_heartbeat_keeps_the_lease(staged: Database) -> None:
     for step in range(6):
         with staged.session() as session:
             let_pass(session, 300)
-            assert leases.heartbeat(session, claimed.lease_id, steps=step, lease_seconds=600).alive
-            assert leases.reconcile(session).expired_leases == 0
+            assert batches.heartbeat(session, claimed.lease_id, steps=step, lease_seconds=600).alive
+            assert batches.reconcile(session).expired_leases == 0
     with staged.session() as session:
         let_pass(session, 601)
-        assert leases.reconcile(session).expired_leases == 1
+        assert batches.reconcile(session).expired_leases == 1
     with staged.session() as session:
         steps = session.execute(
             text("SELECT steps, outcome FROM leases WHERE id = :id"), {"id": claimed.lease_id}
@@ -217,12 +217,12 @@ def test_released_items_keep_their_turn_and_are_charged_nothing(staged: Database
     submit(staged, request("4-5"))
     claimed = claim(staged, limit=4)
     with staged.session() as session:
-        assert leases.release(session, claimed.lease_id, _digests(claimed)[1:]) == set(_digests(claimed)[1:])
+        assert batches.release(session, claimed.lease_id, _digests(claimed)[1:]) == set(_digests(claimed)[1:])
     again = claim(staged, limit=4)
     assert [(work.unit, work.attempt) for work in again.items] == [(1, 1), (2, 1), (3, 1), (4, 1)]
     assert finish(staged, claimed) == {_digests(claimed)[0]}
     with staged.session() as session:
-        leases.release(session, again.lease_id)
+        batches.release(session, again.lease_id)
     assert [work.unit for work in claim(staged).items] == [1, 2, 3, 4, 5]
     staging.assert_consistent(staged)
 
@@ -251,7 +251,7 @@ def test_an_error_that_will_not_go_away_fails_at_once_and_alone(staged: Database
     claimed = claim(staged)
     digests = _digests(claimed)
     with staged.session() as session:
-        leases.fail(
+        batches.fail(
             session, claimed.lease_id, [Failure(digests[1], "numerical", "All steps gave NaN.", False)]
         )
     assert _state(staged, digests[1]) == State.FAILED
@@ -270,7 +270,7 @@ def test_an_unreachable_unit_is_a_result_and_is_not_computed_again(staged: Datab
     claimed = claim(staged)
     digests = _digests(claimed)
     with staged.session() as session:
-        leases.unreachable(session, claimed.lease_id, [(digests[0], {"device": "test"})])
+        batches.unreachable(session, claimed.lease_id, [(digests[0], {"device": "test"})])
     finish(staged, claimed)
     ended = staging.job(staged, job.id)
     assert (ended.state, ended.units.done, ended.units.unreachable) == (JobState.SUCCEEDED, 1, 1)
@@ -283,7 +283,7 @@ def test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared(sta
     claimed = claim(staged)
     expire(staged, claimed.lease_id)
     with staged.session() as session:
-        found = leases.reconcile(session)
+        found = batches.reconcile(session)
     assert (found.expired_leases, found.requeued, found.poisoned) == (1, 4, 0)
     # What was never in that batch is not held up by them.
     submit(staged, request("4-9"))
@@ -303,19 +303,19 @@ def test_an_item_that_was_in_a_crash_joins_no_batch(staged: Database) -> None:
     submit(staged, request("2-3"))
     expire(staged, claim(staged).lease_id)
     with staged.session() as session:
-        leases.reconcile(session)
+        batches.reconcile(session)
     with staged.session() as session:
-        leases.release(session, first.lease_id)
+        batches.release(session, first.lease_id)
     hurry(staged)
     assert [[work.unit for work in claim(staged).items] for _ in range(3)] == [[0, 1], [2], [3]]
 
 
-def _die(staged: Database, *claims: leases.Claim) -> leases.Reconciled:
+def _die(staged: Database, *claims: batches.Claim) -> batches.Reconciled:
     """The worker that holds these leases is killed, and the reconciler comes by."""
     for claimed in claims:
         expire(staged, claimed.lease_id)
     with staged.session() as session:
-        return leases.reconcile(session)
+        return batches.reconcile(session)
 
 
 @pytest.mark.parametrize("company", [3, 0])
@@ -384,9 +384,9 @@ def test_a_round_of_the_reconciler_excludes_another(staged: Database) -> None:
     submit(staged, request("0"))
     expire(staged, claim(staged).lease_id)
     with staged.session() as first:
-        assert leases.reconcile(first).expired_leases == 1
+        assert batches.reconcile(first).expired_leases == 1
         with staged.session() as second:
-            assert leases.reconcile(second).expired_leases == 0
+            assert batches.reconcile(second).expired_leases == 0
     staging.assert_consistent(staged)
 
 
