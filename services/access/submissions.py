@@ -1,6 +1,5 @@
 """What jobs and trainings have in common: somebody asked for them, may ask again, and may take it back."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -8,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services.base.errors import IdempotencyKeyReused, Invalid
-from services.base.paging import decode_cursor, encode_cursor, limit_of
+from services.base.paging import Page, page_of
 from services.jobs.tables import JobRow
 from services.trainings.tables import TrainingRow
 
@@ -42,21 +41,17 @@ def newest_first(
     cursor: str | None,
     limit: int,
     state: str | None,
-) -> tuple[Sequence[Row], str | None]:
-    """A page of rows, the newest first, and the cursor of the next one.
+) -> Page[Row]:
+    """A page of rows, the newest first.
 
     `state`, one of `states`, narrows it to those in that state. Raises `Invalid` for a wrong cursor, limit or
     state.
     """
-    name = kind.__tablename__
-    query = sa.select(kind).order_by(kind.id.desc()).limit(limit_of(limit) + 1)
-    if cursor is not None:
-        query = query.where(kind.id < decode_cursor(name, cursor, (str,))[0])
+    query = sa.select(kind)
     if state is not None:
         query = query.where(kind.state == known_state(states, state))
-    rows = session.scalars(query).all()
-    following = encode_cursor(name, [rows[limit - 1].id]) if len(rows) > limit else None
-    return rows[:limit], following
+    name = kind.__tablename__
+    return page_of(session, query, kind.id, name=name, cursor=cursor, limit=limit, descending=True)
 
 
 def known_state(kind: type[StrEnum], state: str) -> str:

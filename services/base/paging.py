@@ -1,54 +1,109 @@
-"""Pages of a list by keyset: the cursor holds the last row's key, so page 10,000 costs what page 1 does."""
+"""Keyset pagination, the same for every list: the cursor holds the last row's key, so page 10,000 costs what
+page 1 does, and rows that are added meanwhile neither repeat nor hide others.
+"""
 
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from services.base.errors import Invalid
 
 T = TypeVar("T")
+Shown = TypeVar("Shown")
+Key = Sequence[str | int]
+"""What a list is ordered by: the values of one row."""
 _LARGEST = 200
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """`next_cursor` is None on the last page."""
+    """One page of a list."""
 
     data: tuple[T, ...]
     next_cursor: str | None
+    """None on the last page."""
+
+    def map(self, show: Callable[[T], Shown]) -> "Page[Shown]":
+        """The same page with `show(entry)` in place of each entry."""
+        return Page(tuple(map(show, self.data)), self.next_cursor)
 
 
-def limit_of(limit: int) -> int:
-    """The limit itself. Raises `Invalid` outside 1..200."""
-    if not 1 <= limit <= _LARGEST:
-        raise Invalid.field("/limit", f"must be between 1 and {_LARGEST}; got {limit}")
-    return limit
+@dataclass(frozen=True)
+class Keyset:
+    """A list that is read in pages: its name, which its cursors carry, and the types of its key's parts."""
+
+    name: str
+    kinds: tuple[type, ...]
+
+    def page(
+        self,
+        cursor: str | None,
+        limit: int,
+        read: Callable[[Key | None, int], Sequence[T]],
+        key: Callable[[T], Key],
+    ) -> Page[T]:
+        """One page. `read(after, most)` gives the rows that follow a key, from the first for None; `key`
+        is that of a row. Raises `Invalid` for a wrong cursor or limit.
+        """
+        if not 1 <= limit <= _LARGEST:
+            raise Invalid.field("/limit", f"must be between 1 and {_LARGEST}; got {limit}")
+        after = None if cursor is None else self.key_in(cursor)
+        rows = read(after, limit + 1)
+        following = self.cursor_after(key(rows[limit - 1])) if len(rows) > limit else None
+        return Page(tuple(rows[:limit]), following)
+
+    def cursor_after(self, key: Key) -> str:
+        """An opaque cursor after the row with this key, for this list only."""
+        return base64.urlsafe_b64encode(json.dumps([self.name, *key]).encode()).decode().rstrip("=")
+
+    def key_in(self, cursor: str) -> list[Any]:
+        """The key in a cursor. Raises `Invalid` at `/cursor` for what is none of this list."""
+        key: list[Any] = []
+        try:
+            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+            name, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            fits = name == self.name and [type(part) for part in key] == list(self.kinds) and _storable(key)
+        except (ValueError, TypeError, RecursionError):
+            fits = False
+        if not fits:
+            advice = "is not a cursor of this list; pass a next_cursor on as it was given"
+            raise Invalid.field("/cursor", advice)
+        return key
 
 
-def encode_cursor(list_name: str, key: Sequence[str | int]) -> str:
-    """An opaque cursor after the row with this key, for that list only."""
-    return base64.urlsafe_b64encode(json.dumps([list_name, *key]).encode()).decode().rstrip("=")
+def page_of(
+    session: Session,
+    query: sa.Select[T],
+    *columns: InstrumentedAttribute[Any],
+    name: str,
+    cursor: str | None,
+    limit: int,
+    descending: bool = False,
+) -> Page[T]:
+    """One page of the rows that `query` selects, in the order of these columns, which tell rows apart.
+
+    `name` is the list's. Raises `Invalid` for a wrong cursor or limit.
+    """
+    keyset = Keyset(name, tuple(column.type.python_type for column in columns))
+
+    def read(after: Key | None, most: int) -> Sequence[T]:
+        here = query.order_by(*(column.desc() if descending else column for column in columns)).limit(most)
+        if after is not None:
+            place, end = sa.tuple_(*columns), sa.tuple_(*after)
+            here = here.where(place < end if descending else place > end)
+        return session.scalars(here).all()
+
+    return keyset.page(cursor, limit, read, lambda row: [getattr(row, column.key) for column in columns])
 
 
-def decode_cursor(list_name: str, cursor: str, kinds: tuple[type, ...]) -> list[Any]:
-    """The key in a cursor, of these types. Raises `Invalid` at `/cursor` for anything else."""
-    key: list[Any] = []
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        name, *key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        fits = name == list_name and [type(part) for part in key] == list(kinds) and _storable(key)
-    except (ValueError, TypeError, RecursionError):
-        fits = False
-    if not fits:
-        raise Invalid.field("/cursor", "is not a cursor of this list; pass a next_cursor on as it was given")
-    return key
-
-
-def _storable(key: Sequence[str | int]) -> bool:
+def _storable(key: Key) -> bool:
     """Whether it can be the key of a row: no NUL or half a surrogate pair in a text, numbers of 31 bits."""
     return all(
         not _UNSTORABLE.search(part) if isinstance(part, str) else 0 <= part < 2**31 - 1 for part in key

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
-from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
 from services.catalog.tables import GeneratorRow
 from services.pictures import recipes
@@ -132,12 +132,10 @@ def _check(name: str, info: Mapping[str, Any], sha256: str) -> None:
 
 def list_generators(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Generator]:
     """Generators by name. Raises `Invalid` for a wrong cursor or limit."""
-    query = sa.select(GeneratorRow).order_by(GeneratorRow.id).limit(limit_of(limit) + 1)
-    if cursor is not None:
-        query = query.where(GeneratorRow.id > decode_cursor("generators", cursor, (str,))[0])
-    rows = session.scalars(query).all()
-    following = encode_cursor("generators", [rows[limit - 1].id]) if len(rows) > limit else None
-    return Page(tuple(_view(row) for row in rows[:limit]), following)
+    rows = page_of(
+        session, sa.select(GeneratorRow), GeneratorRow.id, name="generators", cursor=cursor, limit=limit
+    )
+    return rows.map(_view)
 
 
 def get_generator(session: Session, name: str | None = None) -> Generator:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from imago_engine.networks import OUTPUT_ALIASES
 from services.base.errors import NotFound
-from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.paging import Key, Keyset, Page, page_of
 from services.base.states import State
 from services.base.suggestions import means_output, nearest
 from services.catalog.networks import get_network
@@ -59,11 +59,8 @@ def list_layers(
     """Layers in execution order. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
     get_network(session, network)
     query = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
-    if cursor is not None:
-        query = query.where(LayerRow.ordinal > decode_cursor("layers", cursor, (int,))[0])
-    rows = session.scalars(query.order_by(LayerRow.ordinal).limit(limit_of(limit) + 1)).all()
-    following = encode_cursor("layers", [rows[limit - 1].ordinal]) if len(rows) > limit else None
-    return Page(tuple(_view(row) for row in rows[:limit]), following)
+    rows = page_of(session, query, LayerRow.ordinal, name="layers", cursor=cursor, limit=limit)
+    return rows.map(_view)
 
 
 def get_layer(session: Session, network: str, name: str) -> Layer:
@@ -133,10 +130,12 @@ def list_units(
 ) -> Page[Unit]:
     """Units by number. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
     found = get_layer(session, network, layer)
-    first = 0 if cursor is None else int(decode_cursor("units", cursor, (int,))[0]) + 1
-    end = min(first + limit_of(limit), found.units)
-    following = encode_cursor("units", [end - 1]) if end < found.units else None
-    return Page(tuple(_units(session, found, first, end)), following)
+
+    def read(after: Key | None, most: int) -> Sequence[Unit]:
+        first = 0 if after is None else int(after[0]) + 1
+        return _units(session, found, first, min(first + most, found.units))
+
+    return Keyset("units", (int,)).page(cursor, limit, read, lambda unit: [unit.unit])
 
 
 def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.access.ownership import check_may_change, owner_of
 from services.base.errors import Conflict, NotFound
-from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
 from services.catalog.network_request import RegisterNetwork, columns_of
 from services.catalog.tables import NetworkRow
@@ -121,12 +121,8 @@ def _inserted_or_there(session: Session, wanted: Mapping[str, Any], owner: str |
 
 def list_networks(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Network]:
     """Networks by id. Raises `Invalid` for a wrong cursor or limit."""
-    query = sa.select(NetworkRow).order_by(NetworkRow.id).limit(limit_of(limit) + 1)
-    if cursor is not None:
-        query = query.where(NetworkRow.id > decode_cursor("networks", cursor, (str,))[0])
-    rows = session.scalars(query).all()
-    following = encode_cursor("networks", [rows[limit - 1].id]) if len(rows) > limit else None
-    return Page(tuple(view_of(row) for row in rows[:limit]), following)
+    rows = page_of(session, sa.select(NetworkRow), NetworkRow.id, name="networks", cursor=cursor, limit=limit)
+    return rows.map(view_of)
 
 
 def get_network(session: Session, id: str) -> Network:

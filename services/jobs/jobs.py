@@ -1,17 +1,17 @@
 """Jobs, whole: submit, read, cancel, retry. Callers need to know this module only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
 from services.access.submissions import known_state, newest_first
 from services.base.errors import Conflict, NotFound
-from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, JobState, State
 from services.catalog import catalog
 from services.estimates import forecast
@@ -108,18 +108,16 @@ def items(
     With a `state`, a page looks at items until it is full; the cursor goes on where it stopped.
     """
     _row(session, job_id)
-    after = -1 if cursor is None else decode_cursor("items", cursor, (int,))[0]
-    given = {"id": job_id, "after": after, "limit": limit_of(limit) + 1}
-    if state is None:
-        rows = session.execute(_PAGE, given).all()
-    else:
-        rows = session.execute(_PAGE_OF_STATE, {**given, "state": known_state(State, state)}).all()
-    following = encode_cursor("items", [rows[limit - 1].ordinal]) if len(rows) > limit else None
-    labels = {
-        (row.network_id, row.layer): catalog.labels_of_layer(session, row.network_id, row.layer)
-        for row in {(row.network_id, row.layer): row for row in rows[:limit]}.values()
-    }
-    return Page(tuple(_item(row, labels[row.network_id, row.layer]) for row in rows[:limit]), following)
+    statement = _PAGE if state is None else _PAGE_OF_STATE
+    given = {"id": job_id} if state is None else {"id": job_id, "state": known_state(State, state)}
+
+    def read(after: Key | None, most: int) -> Sequence[Row[Any]]:
+        return session.execute(statement, {**given, "after": after[0] if after else -1, "limit": most}).all()
+
+    rows = Keyset("items", (int,)).page(cursor, limit, read, lambda row: [row.ordinal])
+    places = {(row.network_id, row.layer) for row in rows.data}
+    labels = {place: catalog.labels_of_layer(session, *place) for place in places}
+    return rows.map(lambda row: _item(row, labels[row.network_id, row.layer]))
 
 
 def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView:
@@ -223,5 +221,5 @@ def list(
     session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
 ) -> Page[JobView]:
     """Jobs, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
-    rows, following = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state)
-    return Page(tuple(progress.views(session, rows)), following)
+    rows = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state)
+    return Page(tuple(progress.views(session, rows.data)), rows.next_cursor)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from imago_engine.objectives import UnitObjective
 from imago_engine.specs import Spec
 from services.base.errors import Invalid, NotFound
-from services.base.paging import Page, decode_cursor, encode_cursor, limit_of
+from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, Lane, State
 from services.catalog import catalog
 from services.catalog.tables import GeneratorRow
@@ -128,7 +128,7 @@ def search(
 
     Raises `Invalid` for wrong filters, cursor or limit, `NotFound` for a network or layer that is not there.
     """
-    query = _query().order_by(*_KEY).limit(limit_of(limit) + 1)
+    query = _query()
     if network is not None:
         catalog.get_network(session, network)
         query = query.where(VisualizationRow.network_id == network)
@@ -147,17 +147,16 @@ def search(
             raise Invalid.field("/state", f"must be one of {', '.join(State)}; got {state!r}")
         # Spelled out in the statement, so that the planner sees that a partial index has what is looked for.
         query = query.where(VisualizationRow.state == sa.literal(state, literal_execute=True))
-    if cursor is not None:
-        after = decode_cursor("visualizations", cursor, (str, str, int, str))
-        query = query.where(sa.tuple_(*_KEY) > sa.tuple_(*after))
-    found = _views(session, query)
-    following = None
-    if len(found) > limit:
-        last = found[limit - 1]
-        layer, unit = last.objective.layer, last.objective.unit
-        key: Sequence[str | int] = [last.spec.network, layer, unit, last.digest]
-        following = encode_cursor("visualizations", key)
-    return Page(tuple(found[:limit]), following)
+
+    def read(after: Key | None, most: int) -> Sequence[Visualization]:
+        following = sa.true() if after is None else sa.tuple_(*_KEY) > sa.tuple_(*after)
+        return _views(session, query.where(following).order_by(*_KEY).limit(most))
+
+    return Keyset("visualizations", (str, str, int, str)).page(cursor, limit, read, _key)
+
+
+def _key(found: Visualization) -> Key:
+    return [found.spec.network, found.objective.layer, found.objective.unit, found.digest]
 
 
 def best(session: Session, network: str, layer: str, unit: int) -> Visualization | None:

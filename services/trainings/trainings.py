@@ -77,10 +77,8 @@ def list(
     session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
 ) -> Page[TrainingView]:
     """Trainings, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
-    rows, following = newest_first(
-        session, TrainingRow, TrainingState, cursor=cursor, limit=limit, state=state
-    )
-    return Page(tuple(_views(session, rows)), following)
+    rows = newest_first(session, TrainingRow, TrainingState, cursor=cursor, limit=limit, state=state)
+    return Page(tuple(_views(session, rows.data)), rows.next_cursor)
 
 
 def cancel(session: Session, id: str, *, by: Principal | None = None) -> TrainingView:

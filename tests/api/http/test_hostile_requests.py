@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from services.base.database import Database
-from services.base.paging import encode_cursor
+from services.base.paging import Keyset
 from tests.api.small_catalog import NETWORK, job_body, row_counts
 
 pytestmark = pytest.mark.usefixtures("network")
@@ -165,10 +165,10 @@ def forged(*parts: object) -> str:
         (f"/v1/networks/{NETWORK}/layers/output/units", forged("units", 2**63 - 1)),
         (f"/v1/networks/{NETWORK}/layers", forged("layers", 2**31)),
         ("/v1/visualizations", forged("visualizations", "a", "b", 2**80, "c")),
-        ("/v1/visualizations", encode_cursor("jobs", ["job_1"])),
+        ("/v1/visualizations", Keyset("jobs", (str,)).cursor_after(["job_1"])),
         ("/v1/visualizations", "ä"),
         ("/v1/presets", "ä"),
-        ("/v1/techniques", encode_cursor("techniques", ["dgn-am"])),
+        ("/v1/techniques", forged("techniques", "dgn-am")),
     ],
 )
 def test_a_forged_cursor_is_refused(client: FlaskClient, path: str, cursor: str) -> None:
