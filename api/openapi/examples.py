@@ -73,6 +73,7 @@ _FIELDS: Mapping[str, Any] = {
     "units": "0-11,207",
     "sources": ["birds"],
     "request_id": "req_0123456789abcdef0123",
+    "generator_sha256": _SHA256,
     "activation": 14.5,
     "probability": 0.97,
     "type": "/docs#problem-not-found",

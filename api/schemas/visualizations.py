@@ -176,8 +176,8 @@ class Visualization(Representation):
     unit: int
     label: str | None = Field(description="Name of its class, for a unit of the output.")
     position: tuple[int, int] | None = Field(description="[y, x] in the layer's map; null for its centre.")
-    generator: str
-    generator_sha256: str
+    generator: str | None = Field(description="Null where the technique needs none.")
+    generator_sha256: str | None
     recipe: RecipeShown
     seed: int
     engine: str

@@ -33,13 +33,13 @@ class Seconds:
 @dataclass(frozen=True)
 class Kind:
     """What the cost of an item depends on, beside the device. `depth` is the layer's place in its network,
-    counted from 0; `input_size` None means the network's own.
+    counted from 0; `generator` is None for a technique that needs none, `input_size` for the network's own.
     """
 
     batch_key: str
     network: str
     depth: int
-    generator: str
+    generator: str | None
     technique: str
     steps: int
     input_size: int | None

@@ -26,7 +26,7 @@ class LearnedCostRow(Base):
     batch_key: Mapped[str] = mapped_column(Id, primary_key=True)
     network_id: Mapped[str] = mapped_column(Id)
     depth: Mapped[int]
-    generator_id: Mapped[str] = mapped_column(Id)
+    generator_id: Mapped[str | None] = mapped_column(Id)
     technique: Mapped[str]
     steps: Mapped[int]
     input_size: Mapped[int | None]

@@ -17,7 +17,7 @@ from services.catalog.catalog import Generator, Layer, MapBounds, Network
 from services.catalog.tables import GeneratorRow, NetworkRow
 from services.estimates.cost_model import Kind
 from services.jobs.job_request import JobRequest, Target
-from services.pictures.recipes import check_prior, cost_of, resolve
+from services.pictures.recipes import check_prior, cost_of, needs_generator, resolve
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,18 @@ class Planned:
 @dataclass(frozen=True)
 class Plan:
     """`items` has each digest once, in the order of the request: by target, unit, seed. `kinds` are theirs,
-    by batch key.
+    by batch key. `generator` is None for a technique that needs none.
     """
 
     network: Network
-    generator: Generator
+    generator: Generator | None
     recipe: Recipe
     items: Sequence[Planned]
     kinds: Mapping[str, Kind]
+
+    @property
+    def generator_id(self) -> str | None:
+        return self.generator.id if self.generator else None
 
     @property
     def version(self) -> str:
@@ -65,13 +69,20 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     """
     errors: list[FieldError] = []
     network = _network(session, request.network)
-    generator = _generator(session, request.generator)
+    generator = None
+    if needs_generator(request.recipe.technique):
+        generator = _generator(session, request.generator)
+    elif request.generator is not None:
+        unused = f"is not used by {request.recipe.technique!r}, which needs no generator; leave it out"
+        errors.append(FieldError("/generator", unused))
     recipe = None
     try:
         _check_input_size(network, request.recipe.parameters)
-        recipe = resolve(request.recipe.model_dump(), _suiting(network, generator.recommended))
-        check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
-        _check_fit(network, generator, recipe)
+        recommended = generator.recommended if generator else {}
+        recipe = resolve(request.recipe.model_dump(), _suiting(network, recommended))
+        if generator is not None:
+            check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
+            _check_fit(network, generator, recipe)
     except Invalid as error:
         errors.extend(error.errors)
     targets: list[tuple[Layer, tuple[int, int] | None, Sequence[int]]] = []
@@ -95,8 +106,9 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
         for item in _expand(network, generator, recipe, layer, position, units, seeds):
             found.setdefault(item.digest, item)
             if item.batch_key not in kinds:
+                generator_id = generator.id if generator else None
                 kinds[item.batch_key] = Kind(
-                    item.batch_key, network.id, layer.ordinal, generator.id, *cost_of(recipe)
+                    item.batch_key, network.id, layer.ordinal, generator_id, *cost_of(recipe)
                 )
     return Plan(network, generator, recipe, tuple(found.values()), kinds)
 
@@ -212,7 +224,7 @@ def _wrong_position(
 
 def _expand(
     network: Network,
-    generator: Generator,
+    generator: Generator | None,
     recipe: Recipe,
     layer: Layer,
     position: tuple[int, int] | None,
@@ -228,7 +240,7 @@ def _expand(
         recipe.parameters,
         seeds[0],
         technique_named(recipe.technique).version,
-        generator.weights_sha256,
+        generator.weights_sha256 if generator else None,
     )
     return [
         Planned(digest, spec.batch_key, layer.name, unit, position, seed)

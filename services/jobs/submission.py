@@ -139,7 +139,7 @@ def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
     Its hash is made from what was sent: the same words are the same request whatever they come to later.
     """
     recipe = {"technique": planned.recipe.technique, "parameters": dict(planned.recipe.parameters)}
-    return {**request.model_dump(mode="json"), "generator": planned.generator.id, "recipe": recipe}
+    return {**request.model_dump(mode="json"), "generator": planned.generator_id, "recipe": recipe}
 
 
 def _repeated(session: Session, row: JobRow) -> Submission:
@@ -218,7 +218,7 @@ def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str
     return {
         "network": planned.network.id,
         "network_sha256": planned.network.spec_sha256,
-        "generator": planned.generator.id,
+        "generator": planned.generator_id,
         "recipe": planned.recipe.digest,
         "engine": planned.version,
         "lane": lane,

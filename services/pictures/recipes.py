@@ -6,13 +6,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from imago_engine.specs import Recipe
-from imago_engine.techniques import Need, Technique, all_techniques
+from imago_engine.techniques import Need, Technique, all_techniques, technique_named
 from services.base.errors import FieldError, Invalid, field_errors, pointer
 
 
 def offered_techniques() -> Mapping[str, Technique]:
     """What jobs may ask for, by id: the techniques that make pictures with a generator, as all rows have."""
     return {id: found for id, found in all_techniques().items() if Need.GENERATOR in found.needs}
+
+
+def needs_generator(technique: str) -> bool:
+    """Whether it makes pictures of codes. Raises `RecipeError` for a technique that there is not."""
+    return Need.GENERATOR in technique_named(technique).needs
 
 
 def cost_of(recipe: Recipe) -> tuple[str, int, int | None]:

@@ -37,7 +37,7 @@ class LostPicture:
     digest: str
     spec: Spec
     objective: UnitObjective
-    generator: str
+    generator: str | None
 
 
 _REPLACE = text("""

@@ -21,7 +21,8 @@ class RecipeRow(Base):
 
 
 class VisualizationRow(Base):
-    """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first."""
+    """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first.
+    `generator_id` is NULL where the technique needs no generator."""
 
     __tablename__ = "visualizations"
     __table_args__ = (
@@ -80,7 +81,7 @@ class VisualizationRow(Base):
     unit: Mapped[int]
     position_y: Mapped[int | None]
     position_x: Mapped[int | None]
-    generator_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id))
+    generator_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id))
     recipe_digest: Mapped[str] = mapped_column(Id, sa.ForeignKey(RecipeRow.digest))
     seed: Mapped[int]
     engine: Mapped[str]

@@ -40,7 +40,7 @@ class Visualization:
     digest: str
     spec: Spec
     label: str | None
-    generator: str
+    generator: str | None
     state: State
     lane: Lane
     attempt: int
@@ -180,13 +180,13 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
     return next(iter(_views(session, chosen)), None)
 
 
-_Row = tuple[VisualizationRow, str, RecipeRow]
+_Row = tuple[VisualizationRow, str | None, RecipeRow]
 
 
 def _query() -> sa.Select[*_Row]:
     return (
         sa.select(VisualizationRow, GeneratorRow.weights_sha256, RecipeRow)
-        .join(GeneratorRow, GeneratorRow.id == VisualizationRow.generator_id)
+        .outerjoin(GeneratorRow, GeneratorRow.id == VisualizationRow.generator_id)
         .join(RecipeRow, RecipeRow.digest == VisualizationRow.recipe_digest)
         .execution_options(populate_existing=True)
     )

@@ -64,7 +64,7 @@ class Claim:
     network_id: str
     network_sha256: str
     layer: str
-    generator_id: str
+    generator_id: str | None
     recipe: Recipe
     items: tuple[Work, ...]
     lane: Lane
@@ -129,7 +129,7 @@ _HEAD = text("""
     SELECT digest, batch_key, crash_count FROM visualizations
     WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())
     AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
-    AND 'generator:' || generator_id <> ALL(CAST(:lacks AS text[]))
+    AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
     ORDER BY queue_order LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -137,7 +137,7 @@ _INTERACTIVE = text("""
     SELECT FROM visualizations
     WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
     AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
-    AND 'generator:' || generator_id <> ALL(CAST(:lacks AS text[]))
+    AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
     LIMIT 1
 """)
 _BATCH = text("""

@@ -8,6 +8,7 @@ from typing import NoReturn, TypeVar
 import structlog
 
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -116,8 +117,7 @@ class Computer:
                 lambda: self._runtime.network(claim.network_id, claim.network_sha256), keeper
             )
             self._lacking.found(f"network:{claim.network_id}")
-            generator = self._load(lambda: self._runtime.generator(claim.generator_id), keeper)
-            self._lacking.found(f"generator:{claim.generator_id}")
+            generator = self._generator(claim.generator_id, keeper)
 
         def on_step(step: int) -> None:
             if step == parameters.steps // 2:
@@ -161,6 +161,14 @@ class Computer:
         if not computed.made and not computed.failures:
             raise EverythingCanceled
         return computed
+
+    def _generator(self, id: str | None, keeper: LeaseKeeper) -> Generator | None:
+        """The one of the batch, None for a technique that needs none."""
+        if id is None:
+            return None
+        generator = self._load(lambda: self._runtime.generator(id), keeper)
+        self._lacking.found(f"generator:{id}")
+        return generator
 
     def _is_passing(self, error: NotHere) -> bool:
         """Raise `LeftToOthers` where another worker that lives may load what this one cannot; else whether a

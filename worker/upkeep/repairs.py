@@ -161,7 +161,8 @@ class Repairer:
         try:
             with keeper.loading():
                 network = self._runtime.network(spec.network, spec.network_sha256)
-                generator = self._runtime.generator(batch[0].generator)
+                named = batch[0].generator
+                generator = None if named is None else self._runtime.generator(named)
         except Unloadable as error:
             again = error.code != "network_changed"
             return Computed(failures=[Failure(item.digest, error.code, str(error), again) for item in items])

@@ -68,7 +68,7 @@ class Stop(Exception):
 
 def synthesize(
     network: Network,
-    generator: Generator,
+    generator: Generator | None,
     layer: str,
     items: Sequence[Item],
     parameters: BaseParameters,
@@ -90,9 +90,12 @@ def synthesize(
     """
     if device is not None:
         network.module.to(device)
-        generator.to(device)
+        if generator is not None:
+            generator.to(device)
     if not isinstance(parameters, DgnAm):
         raise RecipeError(f"technique: is dgn-am here; got parameters of {type(parameters).__name__}")
+    if generator is None:
+        raise RecipeError("technique: dgn-am needs a generator")
     if not items:
         return []
     size = group_size or GROUP_SIZES.get(network.device.type, 4)
