@@ -1,4 +1,4 @@
-"""What a worker may do: claim a batch, keep it, and end its items. Only the database's clock counts.
+"""Batches of pictures as a kind of work: claim one, end its items, give them back.
 
 Whatever a worker reports changes only rows that its lease still holds, in one transaction: a worker that lost
 its lease, or reports twice, changes nothing. Results may therefore be reported again after any error.
@@ -17,27 +17,10 @@ from imago_engine.specs import Recipe
 from services.base.plain_text import storable
 from services.base.states import Lane, State
 from services.jobs.job_counters import Change, update_counters
-from services.queue.reconciliation import Reconciled, reconcile
+from services.queue import crashes, leases
+from services.queue.kinds import TakenBack
+from services.queue.leases import Outcome
 from services.upkeep import collected
-
-__all__ = [
-    "MAX_ATTEMPTS",
-    "Claim",
-    "Failure",
-    "Finished",
-    "Pulse",
-    "Reconciled",
-    "Work",
-    "claim",
-    "conclude",
-    "fail",
-    "finish",
-    "heartbeat",
-    "interactive_waits",
-    "reconcile",
-    "release",
-    "unreachable",
-]
 
 MAX_ATTEMPTS = 3
 """Times that an item may fail by its own fault."""
@@ -69,16 +52,6 @@ class Claim:
     items: tuple[Work, ...]
     lane: Lane
     expires_in: float
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """`alive` is False once the lease has ended: then nothing of it can be finished any more. `canceled` are
-    items of the lease that nobody wants any more.
-    """
-
-    alive: bool
-    canceled: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -147,10 +120,6 @@ _BATCH = text("""
     ORDER BY queue_order LIMIT :limit
     FOR NO KEY UPDATE SKIP LOCKED
 """)
-_OPEN = text("""
-    INSERT INTO leases (worker_id, items, expires_at)
-    VALUES (:worker, :items, clock_timestamp() + make_interval(secs => :seconds)) RETURNING id
-""")
 _TAKE = text("""
     UPDATE visualizations v SET state = 'leased', lease_id = :lease, not_before = NULL
     FROM recipes
@@ -167,13 +136,7 @@ _START_JOBS = text("""
         ORDER BY id FOR NO KEY UPDATE
     )
 """)
-_RENEW = text("""
-    UPDATE leases SET expires_at = clock_timestamp() + make_interval(secs => :seconds),
-        steps = greatest(steps, :steps)
-    WHERE id = :lease AND ended_at IS NULL RETURNING id
-""")
 _CANCELED = text("SELECT digest FROM visualizations WHERE lease_id = :lease AND state = 'canceled'")
-_LOCK_LEASE = text("SELECT id FROM leases WHERE id = :lease AND ended_at IS NULL FOR NO KEY UPDATE")
 _LOCK_HELD = text("""
     SELECT digest, state FROM visualizations WHERE lease_id = :lease ORDER BY digest FOR NO KEY UPDATE
 """)
@@ -217,11 +180,6 @@ _RELEASE = text("""
     UPDATE visualizations SET state = CASE state WHEN 'leased' THEN 'queued' ELSE state END, lease_id = NULL
     WHERE digest = ANY(CAST(:digests AS text[]))
 """)
-_UPDATE_LEASE = text("""
-    UPDATE leases SET settled = settled + :settled,
-        ended_at = CASE WHEN :ends THEN clock_timestamp() END, outcome = CASE WHEN :ends THEN :outcome END
-    WHERE id = :lease
-""")
 
 
 def interactive_waits(session: Session, *, lacks: Collection[str] = ()) -> bool:
@@ -255,8 +213,9 @@ def claim(
     if head.crash_count == 0:
         batch = {"lane": lane, "batch_key": head.batch_key, "limit": limit}
         digests = list(session.scalars(_BATCH, batch))
-    opened = {"worker": worker_id, "items": len(digests), "seconds": lease_seconds}
-    lease_id = session.execute(_OPEN, opened).scalar_one()
+    lease_id = leases.open_lease(
+        session, BATCHES.name, worker_id, lease_seconds=lease_seconds, items=len(digests)
+    )
     rows = session.execute(_TAKE, {"lease": lease_id, "digests": digests}).all()
     session.execute(_START_JOBS, {"digests": digests})
     first = rows[0]
@@ -272,14 +231,6 @@ def claim(
         Lane(lane),
         lease_seconds,
     )
-
-
-def heartbeat(session: Session, lease_id: int, *, steps: int, lease_seconds: float) -> Pulse:
-    """Renew a lease from now on and note how many steps its batch has made. Commits with the caller."""
-    renewal = {"lease": lease_id, "steps": steps, "seconds": lease_seconds}
-    if session.execute(_RENEW, renewal).first() is None:
-        return Pulse(False, frozenset())
-    return Pulse(True, frozenset(session.scalars(_CANCELED, {"lease": lease_id})))
 
 
 def conclude(
@@ -367,9 +318,27 @@ def release(session: Session, lease_id: int, digests: Collection[str] | None = N
     return set(chosen) - let_go
 
 
+class _Batches:
+    """Batches of pictures, as a kind of work."""
+
+    name = "batch"
+
+    def canceled(self, session: Session, lease_id: int) -> frozenset[str]:
+        return frozenset(session.scalars(_CANCELED, {"lease": lease_id}))
+
+    def give_back(self, session: Session, lease_id: int) -> None:
+        release(session, lease_id)
+
+    def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
+        return crashes.take_back(session, lease_ids)
+
+
+BATCHES = _Batches()
+
+
 def _hold(session: Session, lease_id: int) -> dict[str, State] | None:
     """Lock the lease, then all rows that it holds; None if it has ended."""
-    if session.execute(_LOCK_LEASE, {"lease": lease_id}).first() is None:
+    if not leases.hold(session, lease_id):
         return None
     return {digest: State(state) for digest, state in session.execute(_LOCK_HELD, {"lease": lease_id})}
 
@@ -382,7 +351,7 @@ def _close(
     changes: Mapping[str, Change],
     let_go: set[str],
     *,
-    outcome: str,
+    outcome: Outcome,
 ) -> None:
     """End the lease if it has nothing left to compute, and let the jobs follow."""
     left = [digest for digest in held if digest not in set(given_up)]
@@ -390,8 +359,10 @@ def _close(
     if ends and left:
         session.execute(_RELEASE, {"digests": left})
         let_go = let_go | set(left)
-    lease = {"lease": lease_id, "settled": len(changes), "ends": ends, "outcome": outcome}
-    session.execute(_UPDATE_LEASE, lease)
+    if changes:
+        leases.settle(session, lease_id, len(changes))
+    if ends:
+        leases.close(session, lease_id, outcome=outcome)
     update_counters(session, changes, let_go)
 
 

@@ -10,7 +10,11 @@ from services.base.tables import CREATED, Base, Id, Json, one_of
 
 
 class LeaseRow(Base):
-    """A worker's right to compute a batch. The increasing id is the fence."""
+    """A worker's right to do something, of the kind of work that `kind` names: see `services.queue.leases`.
+    The increasing id is the fence.
+
+    `items` is how many things were claimed, `settled` how many of them have ended.
+    """
 
     __tablename__ = "leases"
     __table_args__ = (
@@ -21,6 +25,7 @@ class LeaseRow(Base):
     )
 
     id: Mapped[int] = mapped_column(sa.BigInteger, sa.Identity(always=True), primary_key=True)
+    kind: Mapped[str]
     worker_id: Mapped[str]
     items: Mapped[int]
     settled: Mapped[int] = mapped_column(server_default="0")

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from services.base.errors import Conflict
 from services.base.plain_text import storable
 from services.catalog.generators import register_generator
-from services.queue.batches import Pulse
+from services.queue.leases import Pulse
 from services.queue.liveness import ALIVE
 from services.trainings.request import TrainingRequest
 from services.upkeep import collected

@@ -12,8 +12,9 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.states import Lane
-from services.queue import batches
-from services.queue.batches import Claim, Pulse
+from services.queue import batches, kinds
+from services.queue.batches import BATCHES, Claim
+from services.queue.leases import Pulse
 from worker.batches.claimed_batch import Computer
 from worker.batches.computation import Computed
 from worker.batches.deliver import Delivery
@@ -209,8 +210,12 @@ class BatchRunner:
     def _keeper(self, claim: Claim, confirmed_at: float) -> LeaseKeeper:
         def pulse(steps: int) -> Pulse:
             with self._database.session() as session:
-                return batches.heartbeat(
-                    session, claim.lease_id, steps=steps, lease_seconds=self._settings.lease_seconds
+                return kinds.pulse(
+                    session,
+                    BATCHES,
+                    claim.lease_id,
+                    steps=steps,
+                    lease_seconds=self._settings.lease_seconds,
                 )
 
         return LeaseKeeper(

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, contextmanager
 import structlog
 
 from services.base.errors import Unavailable
-from services.queue.batches import Pulse
+from services.queue.leases import Pulse
 from worker.batches.pace import HUNG_SECONDS, Pace
 from worker.process.stopping import StopFlag
 

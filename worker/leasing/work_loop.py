@@ -8,7 +8,8 @@ import structlog
 
 from services.base.database import Database
 from services.base.errors import Unavailable
-from services.queue import batches
+from services.queue.batches import BATCHES
+from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
 from worker.batches.runner import BatchRunner
 from worker.inspecting.inspector import Inspector
@@ -127,7 +128,7 @@ class WorkLoop:
         nobody is ever idle."""
         self._next_reconcile = time.monotonic() + self._poll_seconds
         with self._database.session() as session:
-            done = batches.reconcile(session)
+            done = reconcile(session, BATCHES)
             freed = training_leases.reclaim(session)
         try:
             self._trainer.tidy()

@@ -10,7 +10,7 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.queue.batches import Pulse
+from services.queue.leases import Pulse
 from services.trainings import leases as training_leases
 from services.trainings.checks import has_data_root
 from services.trainings.leases import TrainingClaim

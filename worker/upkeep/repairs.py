@@ -18,8 +18,9 @@ from services.pictures import losses, repairs
 from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
 from services.queue import chores
-from services.queue.batches import Failure, Finished, Pulse, Work
+from services.queue.batches import Failure, Finished, Work
 from services.queue.chores import WorkClaim
+from services.queue.leases import Pulse
 from services.upkeep import scrubbing, tallies
 from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of

@@ -19,7 +19,8 @@ from services.base.database import Database, check_migrations, migrate, move_to
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import visualizations
-from services.queue import batches
+from services.queue.batches import BATCHES
+from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
 from tests.integration import staging
 from tests.integration.staging import request, submit
@@ -168,7 +169,7 @@ def test_work_goes_on_where_the_earlier_release_left_it(
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 s' WHERE ended_at IS NULL"))
         session.execute(text("UPDATE trainings SET expires_at = now() WHERE worker_id IS NOT NULL"))
     with database.session() as session:
-        assert batches.reconcile(session).requeued == 3
+        assert reconcile(session, BATCHES).requeued == 3
         assert training_leases.reclaim(session) == 1
     staging.hurry(database)
     assert staging.work_off(database) == 5

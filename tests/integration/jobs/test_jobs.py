@@ -8,6 +8,9 @@ from services.base.states import JobState, Lane
 from services.jobs import jobs
 from services.jobs.jobs import JobItem, JobView
 from services.queue import batches
+from services.queue.batches import BATCHES
+from services.queue.kinds import pulse
+from services.queue.reconciliation import reconcile
 from tests.integration import staging
 from tests.integration.staging import claim, claim_if_any, expire, fail, finish, request, submit, work_off
 
@@ -46,11 +49,11 @@ def test_a_running_job_is_canceling_until_its_worker_has_let_go(staged: Database
     canceling = _cancel(staged, id)
     assert (canceling.state, canceling.units.done, canceling.units.canceled) == (JobState.CANCELING, 1, 5)
     with staged.session() as session:
-        pulse = batches.heartbeat(session, claimed.lease_id, steps=3, lease_seconds=60)
-    assert pulse.alive
-    assert pulse.canceled == set(digests[1:])
+        heard = pulse(session, BATCHES, claimed.lease_id, steps=3, lease_seconds=60)
+    assert heard.alive
+    assert heard.canceled == set(digests[1:])
     with staged.session() as session:
-        assert batches.release(session, claimed.lease_id, pulse.canceled) == set()
+        assert batches.release(session, claimed.lease_id, heard.canceled) == set()
     ended = staging.job(staged, id)
     assert (ended.state, ended.units.done, ended.units.canceled) == (JobState.CANCELED, 1, 5)
     staging.assert_consistent(staged)
@@ -72,7 +75,7 @@ def test_a_canceling_job_ends_when_its_worker_is_dead(staged: Database) -> None:
     assert _cancel(staged, id).state == JobState.CANCELING
     expire(staged, claimed.lease_id)
     with staged.session() as session:
-        assert batches.reconcile(session).requeued == 0
+        assert reconcile(session, BATCHES).requeued == 0
     assert staging.job(staged, id).state == JobState.CANCELED
     staging.assert_consistent(staged)
 

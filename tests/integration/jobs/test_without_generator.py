@@ -10,7 +10,7 @@ from services.catalog import catalog, removal
 from services.estimates import costs, forecast
 from services.jobs import job_request
 from services.pictures import recipes, repairs, visualizations
-from services.queue import leases
+from services.queue import batches
 from tests.integration import staging
 from tests.integration.staging import claim, finish, request, submit
 
@@ -57,11 +57,11 @@ def test_a_worker_that_lacks_a_generator_takes_what_needs_none(staged: Database)
     submit(staged, request("1"))
     lacks = [f"generator:{staging.GENERATOR}"]
     with staged.session() as session:
-        assert leases.interactive_waits(session, lacks=lacks)
-        claimed = leases.claim(session, "worker", limit=9, lease_seconds=60, lacks=lacks)
+        assert batches.interactive_waits(session, lacks=lacks)
+        claimed = batches.claim(session, "worker", limit=9, lease_seconds=60, lacks=lacks)
         assert claimed is not None
         assert claimed.generator_id is None
-        assert not leases.interactive_waits(session, lacks=lacks)
+        assert not batches.interactive_waits(session, lacks=lacks)
 
 
 def test_what_it_costs_is_learned_and_foretold(staged: Database) -> None:

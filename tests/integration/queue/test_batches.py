@@ -13,8 +13,10 @@ from services.base.states import JobState, Lane, State
 from services.jobs import jobs
 from services.pictures import visualizations
 from services.queue import batches
-from services.queue.batches import MAX_ATTEMPTS, Failure
-from services.queue.reconciliation import CRASHES_ALONE
+from services.queue.batches import BATCHES, MAX_ATTEMPTS, Failure
+from services.queue.crashes import CRASHES_ALONE
+from services.queue.kinds import pulse
+from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
 from tests.integration.staging import (
     claim,
@@ -169,7 +171,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
     digest = late.items[0].digest
     expire(staged, late.lease_id)
     with staged.session() as session:
-        batches.reconcile(session)
+        reconcile(session, BATCHES)
     hurry(staged)
     quick = claim(staged, worker="worker-2")
     assert quick.items[0].digest == digest
@@ -180,7 +182,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
     with staged.session() as session:
         assert batches.release(session, late.lease_id) == set()
         assert batches.unreachable(session, late.lease_id, [(digest, {})]) == set()
-        assert not batches.heartbeat(session, late.lease_id, steps=1, lease_seconds=60).alive
+        assert not pulse(session, BATCHES, late.lease_id, steps=1, lease_seconds=60).alive
     assert _state(staged, digest) == State.LEASED
 
     assert finish(staged, quick) == {digest}
@@ -200,11 +202,11 @@ def test_a_heartbeat_keeps_the_lease(staged: Database) -> None:
     for step in range(6):
         with staged.session() as session:
             let_pass(session, 300)
-            assert batches.heartbeat(session, claimed.lease_id, steps=step, lease_seconds=600).alive
-            assert batches.reconcile(session).expired_leases == 0
+            assert pulse(session, BATCHES, claimed.lease_id, steps=step, lease_seconds=600).alive
+            assert reconcile(session, BATCHES).expired_leases == 0
     with staged.session() as session:
         let_pass(session, 601)
-        assert batches.reconcile(session).expired_leases == 1
+        assert reconcile(session, BATCHES).expired_leases == 1
     with staged.session() as session:
         steps = session.execute(
             text("SELECT steps, outcome FROM leases WHERE id = :id"), {"id": claimed.lease_id}
@@ -283,7 +285,7 @@ def test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared(sta
     claimed = claim(staged)
     expire(staged, claimed.lease_id)
     with staged.session() as session:
-        found = batches.reconcile(session)
+        found = reconcile(session, BATCHES)
     assert (found.expired_leases, found.requeued, found.poisoned) == (1, 4, 0)
     # What was never in that batch is not held up by them.
     submit(staged, request("4-9"))
@@ -303,19 +305,19 @@ def test_an_item_that_was_in_a_crash_joins_no_batch(staged: Database) -> None:
     submit(staged, request("2-3"))
     expire(staged, claim(staged).lease_id)
     with staged.session() as session:
-        batches.reconcile(session)
+        reconcile(session, BATCHES)
     with staged.session() as session:
         batches.release(session, first.lease_id)
     hurry(staged)
     assert [[work.unit for work in claim(staged).items] for _ in range(3)] == [[0, 1], [2], [3]]
 
 
-def _die(staged: Database, *claims: batches.Claim) -> batches.Reconciled:
+def _die(staged: Database, *claims: batches.Claim) -> Reconciled:
     """The worker that holds these leases is killed, and the reconciler comes by."""
     for claimed in claims:
         expire(staged, claimed.lease_id)
     with staged.session() as session:
-        return batches.reconcile(session)
+        return reconcile(session, BATCHES)
 
 
 @pytest.mark.parametrize("company", [3, 0])
@@ -384,9 +386,9 @@ def test_a_round_of_the_reconciler_excludes_another(staged: Database) -> None:
     submit(staged, request("0"))
     expire(staged, claim(staged).lease_id)
     with staged.session() as first:
-        assert batches.reconcile(first).expired_leases == 1
+        assert reconcile(first, BATCHES).expired_leases == 1
         with staged.session() as second:
-            assert batches.reconcile(second).expired_leases == 0
+            assert reconcile(second, BATCHES).expired_leases == 0
     staging.assert_consistent(staged)
 
 

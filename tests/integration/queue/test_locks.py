@@ -14,7 +14,8 @@ from services.base.database import Database
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, Limits
 from services.queue import batches
-from services.queue.batches import Claim, Failure
+from services.queue.batches import BATCHES, Claim, Failure
+from services.queue.reconciliation import reconcile
 from tests.integration import staging
 from tests.integration.queue.row_locks import Acting, lay_out_backwards, locked_while_waiting, pid_of
 from tests.integration.staging import claim, expire, fail, picture, request, submit
@@ -112,7 +113,7 @@ def _reconciling(staged: Database) -> Stage:
     claims = _two_canceled_jobs(staged, 4, 2)
     for claimed in claims:
         expire(staged, claimed.lease_id)
-    return _of(staged, batches.reconcile, claims, _digests(*claims))
+    return _of(staged, lambda session: reconcile(session, BATCHES), claims, _digests(*claims))
 
 
 def _submitting(staged: Database) -> Stage:
@@ -272,7 +273,7 @@ def test_an_item_that_is_tried_alone_is_claimed_by_one_worker(staged: Database) 
     submit(staged, request("0-1"))
     expire(staged, claim(staged).lease_id)
     with staged.session() as session:
-        batches.reconcile(session)
+        reconcile(session, BATCHES)
     staging.hurry(staged)
     with staged.session() as first, staged.session() as second:
         second.execute(text("SET LOCAL lock_timeout = '5s'"))
@@ -289,7 +290,7 @@ def test_the_reconciler_leaves_a_lease_that_is_just_being_finished(staged: Datab
         assert len(batches.finish(worker, claimed.lease_id, [picture(d) for d in _digests(claimed)])) == 4
         with staged.session() as other:
             other.execute(text("SET LOCAL lock_timeout = '5s'"))
-            assert batches.reconcile(other).expired_leases == 0
+            assert reconcile(other, BATCHES).expired_leases == 0
     assert staging.job(staged, id).state == "succeeded"
     assert _ascending(staged, "SELECT outcome FROM leases") == ["finished"]
 

@@ -15,6 +15,9 @@ from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
 from services.queue import batches, workers
 from services.queue import chores as work
+from services.queue.batches import BATCHES
+from services.queue.kinds import pulse
+from services.queue.reconciliation import reconcile
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
 from tests.integration.staging import claim, finish, picture, request, submit
@@ -127,7 +130,7 @@ def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> Non
     digests = [work.digest for work in claimed.items]
     failures = [batches.Failure(digest, "broken", "Broken.", True) for digest in digests]
     acts: list[Callable[[Session], object]] = [
-        lambda session: batches.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=60),
+        lambda session: pulse(session, BATCHES, claimed.lease_id, steps=1, lease_seconds=60),
         lambda session: batches.finish(session, claimed.lease_id, [picture(digest) for digest in digests]),
         lambda session: batches.fail(session, claimed.lease_id, failures),
         lambda session: batches.release(session, claimed.lease_id),
@@ -140,7 +143,7 @@ def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> Non
 def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database) -> None:
     claimed = claim(crowded)
     staging.expire(crowded, claimed.lease_id)
-    _assert_by_index(_plans(crowded, batches.reconcile))
+    _assert_by_index(_plans(crowded, lambda session: reconcile(session, BATCHES)))
     with crowded.session() as session:
         batches.release(session, claimed.lease_id)
 

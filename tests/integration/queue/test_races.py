@@ -14,7 +14,9 @@ from services.base.errors import Conflict, Unavailable
 from services.base.states import JobState, Lane
 from services.jobs import jobs
 from services.queue import batches
-from services.queue.batches import Failure
+from services.queue.batches import BATCHES, Failure
+from services.queue.kinds import pulse
+from services.queue.reconciliation import reconcile
 from tests.integration import staging
 from tests.integration.staging import claim, finish, picture, request, submit, work_off
 
@@ -75,11 +77,11 @@ def test_finish_and_expiry_at_once_leave_each_item_done_or_queued(staged: Databa
         claimed = claim(staged)
         staging.expire(staged, claimed.lease_id)
 
-        def reconcile() -> None:
+        def take_back() -> None:
             with staged.session() as session:
-                batches.reconcile(session)
+                reconcile(session, BATCHES)
 
-        accepted, _ = _together(lambda: finish(staged, claimed), reconcile)  # noqa: B023
+        accepted, _ = _together(lambda: finish(staged, claimed), take_back)  # noqa: B023
         assert sorted(staging.states(staged, id).values()) == (["done"] if accepted else ["queued"]) * 8
         staging.assert_consistent(staged)
         staging.hurry(staged)
@@ -165,7 +167,7 @@ class Turmoil:
                 time.sleep(0.4)  # stopped for longer than its lease, and going on
             half = digests[: len(digests) // 2]
             with self.database.session() as session:
-                pulse = batches.heartbeat(session, claimed.lease_id, steps=1, lease_seconds=0.3)
+                heard = pulse(session, BATCHES, claimed.lease_id, steps=1, lease_seconds=0.3)
             with self.database.session() as session:
                 if fate < 0.4:
                     batches.release(session, claimed.lease_id, half or None)
@@ -175,7 +177,7 @@ class Turmoil:
                     ]
                     batches.fail(session, claimed.lease_id, failures)
             with self.database.session() as session:
-                left = [picture(digest) for digest in digests if digest not in pulse.canceled]
+                left = [picture(digest) for digest in digests if digest not in heard.canceled]
                 accepted = batches.finish(session, claimed.lease_id, left)
             with self.lock:
                 self.accepted += accepted
@@ -193,7 +195,7 @@ class Turmoil:
     def reconciler(self, chance: random.Random) -> None:
         while time.monotonic() < self.until:
             with self.database.session() as session:
-                batches.reconcile(session)
+                reconcile(session, BATCHES)
             time.sleep(0.05)
 
 
@@ -206,7 +208,7 @@ def test_turmoil_ends_with_every_job_ended_and_every_item_explained(staged: Data
     assert len(turmoil.accepted) == len(set(turmoil.accepted)), "a picture was accepted twice"
     time.sleep(0.4)
     with staged.session() as session:
-        batches.reconcile(session)
+        reconcile(session, BATCHES)
     staging.assert_consistent(staged)
     staging.hurry(staged)
     work_off(staged)

@@ -35,6 +35,9 @@ from services.catalog.shipped_generator import register_shipped_generator
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest
 from services.queue import batches, workers
+from services.queue.batches import BATCHES
+from services.queue.leases import Pulse
+from services.queue.reconciliation import reconcile
 from tests import small_world
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
@@ -298,7 +301,7 @@ def test_a_late_delivery_changes_nothing(scene: Scene) -> None:
         assert late is not None
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 second'"))
     with scene.database.session() as session:
-        batches.reconcile(session)
+        reconcile(session, BATCHES)
     scene.hurry()
     run_everything(runner(scene))
     before = scene.count("SELECT hashtext(v::text) FROM visualizations v")
@@ -419,7 +422,7 @@ def blank(activation: float = 1.0) -> Picture:
 def held(scene: Scene, claim: batches.Claim, stop: StopFlag | None = None) -> LeaseKeeper:
     """A keeper that believes to hold the lease; its heartbeat is not started."""
     return LeaseKeeper(
-        lambda steps: batches.Pulse(True, frozenset()),
+        lambda steps: Pulse(True, frozenset()),
         lease_seconds=60,
         heartbeat_seconds=10,
         confirmed_at=time.monotonic(),

@@ -23,6 +23,8 @@ from services.base.settings import Settings
 from services.base.storage import Kind, ObjectStore
 from services.jobs import jobs
 from services.queue import batches
+from services.queue.batches import BATCHES
+from services.queue.reconciliation import reconcile
 from tests import small_world
 from tests.integration.worker.test_batches import pixels, rows, run_everything
 from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
@@ -213,7 +215,7 @@ def test_a_bulk_batch_that_lost_its_lease_while_it_rested_changes_nothing(scene:
                 session.execute(
                     text("UPDATE leases SET expires_at = now() - interval '1 second' WHERE items = 8")
                 )
-                assert batches.reconcile(session).requeued == 8
+                assert reconcile(session, BATCHES).requeued == 8
 
     world.during = during
     assert world.runner.run_batch()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from services.base.errors import Unavailable
-from services.queue.batches import Pulse
+from services.queue.leases import Pulse
 from worker.leasing.lease_renewal import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.process.stopping import StopFlag
 
