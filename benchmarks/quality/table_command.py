@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from benchmarks.quality.assets import Assets, Photographs
-from benchmarks.quality.baselines import PARAMETRISATIONS
 from benchmarks.quality.evaluation import Row, real_row, row
 from benchmarks.quality.judges import Judge, judges
 from benchmarks.quality.kept_rows import KeptRows
@@ -22,7 +21,7 @@ from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.real import Real, look
 from benchmarks.quality.reconstruction import reconstruction
 from benchmarks.quality.report import table, write
-from benchmarks.quality.techniques import Generated, Technique, Untrained
+from benchmarks.quality.techniques import UNTRAINED, Generated, Technique, Untrained
 from imago_engine.synthesis.networks.load import load_network
 from imago_engine.weights import shipped_generator
 
@@ -88,7 +87,7 @@ def run(arguments: Sequence[str]) -> None:
     previous = options.previous or (PREVIOUS_GENERATOR if PREVIOUS_GENERATOR.is_file() else None)
     if previous is not None:
         generated.append(Generated("dgn-am-previous", network, previous))
-    baselines: list[Technique] = [Untrained(kind, network, equal_to=shipped) for kind in PARAMETRISATIONS]
+    baselines: list[Technique] = [Untrained(id, network, equal_to=shipped) for id in UNTRAINED]
     everyone: list[Technique] = [*generated, *baselines]
 
     start = time.monotonic()

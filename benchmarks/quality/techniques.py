@@ -12,15 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.quality.baselines import Parametrisation, climb
 from imago_engine.synthesis.ascent import Item, synthesize
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.pictures import Picture
+from imago_engine.techniques import all_techniques, technique_named
 from imago_engine.techniques.dgn_am import DgnAm
 
-PICTURES_VERSION = 3
+PICTURES_VERSION = 4
 """Raised when code here changes what pictures look like: stored ones are then made anew."""
 OnStep = Callable[[int], None]
+UNTRAINED = tuple(id for id, technique in all_techniques().items() if not technique.needs)
+"""Techniques that need no generator: the baselines."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,7 @@ class Generated:
     def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:
         start = time.perf_counter()
         pictures = synthesize(self._network, self.generator, layer, items, self.recipe, on_step=on_step)
-        seconds = time.perf_counter() - start
-        images = torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2)
-        return Made(images, torch.tensor([picture.activation for picture in pictures]), seconds)
+        return _made(pictures, time.perf_counter() - start)
 
 
 class Untrained:
@@ -103,29 +104,27 @@ class Untrained:
     held against.
     """
 
-    def __init__(self, kind: Parametrisation, network: Network, equal_to: Technique) -> None:
-        self.name: str = kind
-        self._kind, self._network = kind, network
+    def __init__(self, technique: str, network: Network, equal_to: Technique) -> None:
+        self.name, self._network = technique, network
         self.steps, self.input_size = equal_to.steps, equal_to.input_size
+        values = {"steps": self.steps, "input_size": self.input_size}
+        self._parameters = technique_named(technique).parameters(values)
 
     @property
     def conditions(self) -> dict[str, Any]:
         return {
-            "technique": self._kind,
+            "technique": self.name,
+            "version": technique_named(self.name).version,
             "network": self._network.weights_sha256,
-            "steps": self.steps,
-            "input_size": self.input_size,
+            "recipe": self._parameters.model_dump(),
         }
 
     def make(self, layer: str, items: Sequence[Item], on_step: OnStep) -> Made:
         start = time.perf_counter()
-        images, activations = climb(
-            self._network,
-            self._kind,
-            layer,
-            items,
-            steps=self.steps,
-            input_size=self.input_size,
-            on_step=on_step,
-        )
-        return Made(images, activations, time.perf_counter() - start)
+        pictures = synthesize(self._network, None, layer, items, self._parameters, on_step=on_step)
+        return _made(pictures, time.perf_counter() - start)
+
+
+def _made(pictures: Sequence[Picture], seconds: float) -> Made:
+    images = torch.from_numpy(np.stack([picture.image for picture in pictures])).permute(0, 3, 1, 2)
+    return Made(images, torch.tensor([picture.activation for picture in pictures]), seconds)

@@ -49,7 +49,11 @@ def test_a_technique_is_added_by_a_file_alone(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(techniques, "__path__", [*techniques.__path__, str(tmp_path)])
     all_techniques.cache_clear()
     try:
-        assert technique_named("toy").settled({"grey": 5}) == {"steps": 200, "grey": 5}
+        assert technique_named("toy").settled({"grey": 5}) == {
+            "steps": 200,
+            "input_size": None,
+            "grey": 5,
+        }
     finally:
         monkeypatch.undo()
         all_techniques.cache_clear()
@@ -92,7 +96,7 @@ def test_the_defaults_of_dgn_am_are_the_published_settings() -> None:
         ({"bounds": "box"}, "bounds: should be 'sigma', 'unit', 'flat30' or 'none'; got 'box'"),
         ({"momentum": 1}, "momentum: should be less than 1"),
         ({"input_size": 4}, "input_size: should be greater than or equal to 8"),
-        ({"speed": 3}, "speed: is not a known field; accepted: steps, learning_rate"),
+        ({"speed": 3}, "speed: is not a known field; accepted: steps, input_size, learning_rate"),
     ],
 )
 def test_a_value_that_is_not_accepted_is_named_with_what_would_be(

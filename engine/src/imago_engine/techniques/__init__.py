@@ -31,6 +31,7 @@ __all__ = [
     "all_techniques",
     "canonical_parameters",
     "technique_named",
+    "technique_of",
 ]
 
 
@@ -48,6 +49,15 @@ def technique_named(id: str) -> Technique:
     if id not in known:
         raise RecipeError(f"technique: is one of: {', '.join(known)}; got {id!r}")
     return known[id]
+
+
+def technique_of(parameters: BaseParameters) -> Technique:
+    """The technique whose parameters these are. Raises `RecipeError`, which names those there are."""
+    for technique in all_techniques().values():
+        if technique.Parameters is type(parameters):
+            return technique
+    known = ", ".join(all_techniques())
+    raise RecipeError(f"technique: is one of: {known}; got parameters of {type(parameters).__name__}")
 
 
 def canonical_parameters(technique: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,10 @@ class Unmet:
 
 
 Steps = Annotated[int, Field(ge=1, le=2000, description="Steps of the ascent")]
+InputSize = Annotated[
+    int | None,
+    Field(ge=8, le=1024, description="Side of the network's input in pixels; null for its own"),
+]
 
 
 class BaseParameters(Strict):
@@ -64,6 +68,7 @@ class BaseParameters(Strict):
     """
 
     steps: Steps = 200
+    input_size: InputSize = None
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,13 @@ from imago_engine.techniques.base import BaseParameters, Steps
 
 
 class CanvasParameters(BaseParameters):
-    """A picture is a sigmoid of three decorrelated colours; before each step it is padded with grey, shifted,
-    scaled, rotated and shifted again, and Adam climbs. The defaults are those of Lucid (Olah, Mordvintsev and
-    Schubert 2017).
+    """A picture of the size of the network's input is a sigmoid of three decorrelated colours. Before each
+    step it is padded with grey, cut, scaled, rotated and cut again; Adam climbs. The defaults are those of
+    Lucid (Olah, Mordvintsev and Schubert 2017).
     """
 
     steps: Steps = 256
     learning_rate: Annotated[float, Field(gt=0, le=10, description="Adam's, the same at each step")] = 0.05
-    input_size: Annotated[
-        int | None,
-        Field(
-            ge=8,
-            le=1024,
-            description="Side in pixels of picture and network's input; null for the network's own",
-        ),
-    ] = None
     deviation: Annotated[
         float,
         Field(gt=0, le=10, description="Standard deviation of the random values that a picture begins with"),

@@ -75,10 +75,6 @@ class DgnAm(BaseParameters):
             " the image is large enough, else a resize"
         ),
     ] = "auto"
-    input_size: Annotated[
-        int | None,
-        Field(ge=8, le=1024, description="Side of the network's input in pixels; null for its own"),
-    ] = None
     jitter: Annotated[
         int, Field(ge=0, le=64, description="Largest random shift of the image at each step, in pixels")
     ] = 0

@@ -17,6 +17,7 @@ from imago_engine.synthesis.networks.load import Network, Preprocessing
 from imago_engine.synthesis.objectives import ObjectiveError
 from imago_engine.synthesis.stored_pixels import from_bytes
 from imago_engine.techniques.dgn_am import DgnAm
+from tests.unit.engine.synthesis.codes import code_of
 
 Wrap = Callable[..., Network]
 FREE = DgnAm(steps=5, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal")
@@ -52,7 +53,7 @@ def brightened(canvas: Generator, network: Network, item: Item) -> NDArray[np.fl
     """The change that the ascent made to the code, which is the picture: [3, 16, 16]."""
     (picture,) = synthesize(network, canvas, "conv", [item], FREE)
     start = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(item.seed)).abs() * 0.25
-    change: NDArray[np.float32] = picture.code - start.numpy()
+    change: NDArray[np.float32] = code_of(picture) - start.numpy()
     return change
 
 
@@ -126,7 +127,7 @@ def test_the_code_follows_the_published_steps(wrap: Wrap, compact: Generator) ->
             upper = compact.code_mean + 1.0 * compact.code_std
             code = torch.minimum((code + rate * g / g.abs().mean()).detach().clamp_min(0), upper) * 0.9
             trace.append(activation.item())
-        np.testing.assert_allclose(picture.code, code.numpy(), atol=1e-4)
+        np.testing.assert_allclose(code_of(picture), code.numpy(), atol=1e-4)
         np.testing.assert_allclose(picture.trace, trace, atol=1e-4)
 
 
@@ -134,7 +135,7 @@ def test_the_picture_kept_is_the_last_one(wrap: Wrap, compact: Generator) -> Non
     network = wrap(small_classifier())
     # Far too large steps: activation falls at the end, and the last code is kept all the same.
     (picture,) = synthesize(network, compact, "5", [Item(0, 0)], DgnAm(steps=7, learning_rate_end=8.0))
-    last = compact(torch.from_numpy(picture.code)[None])[0].permute(1, 2, 0).clamp(0, 1)
+    last = compact(torch.from_numpy(code_of(picture))[None])[0].permute(1, 2, 0).clamp(0, 1)
     assert np.abs(picture.image / 255 - last.numpy()).max() <= 0.5 / 255 + 1e-6
 
 
@@ -144,7 +145,7 @@ def test_a_units_picture_is_the_same_alone_or_among_63_others(lite0: Network, co
     together = synthesize(lite0, compact, "output", items, recipe)
     for n in (0, 31, 63):
         (alone,) = synthesize(lite0, compact, "output", [items[n]], recipe)
-        np.testing.assert_allclose(alone.code, together[n].code, atol=1e-5)
+        np.testing.assert_allclose(code_of(alone), code_of(together[n]), atol=1e-5)
         assert np.abs(alone.image.astype(int) - together[n].image.astype(int)).mean() < 0.01
         assert alone.activation == pytest.approx(together[n].activation, abs=1e-4)
 
@@ -157,7 +158,7 @@ def test_neighbours_leave_no_trace_in_a_long_climb_with_jitter_and_places(
     items = [Item(unit=n, seed=n, position=(n % 4, (n * 3) % 4)) for n in range(7)]
     together = synthesize(lite0, compact, "blocks.2.0", items, recipe)
     (alone,) = synthesize(lite0, compact, "blocks.2.0", [items[5]], recipe)
-    np.testing.assert_allclose(alone.code, together[5].code, atol=1e-4)
+    np.testing.assert_allclose(code_of(alone), code_of(together[5]), atol=1e-4)
 
 
 def test_activations_rise(lite0: Network, compact: Generator) -> None:
@@ -206,7 +207,7 @@ def test_a_dead_unit_is_unreachable_and_its_neighbours_are_not(wrap: Wrap, compa
     assert [picture.status for picture in pictures] == ["done", "unreachable", "done"]
     assert [len(picture.trace) for picture in pictures] == [steps, PATIENCE, steps]
     (alone,) = synthesize(wrap(module), compact, "5", [Item(4, 2)], DgnAm(steps=steps, learning_rate=0.05))
-    np.testing.assert_allclose(pictures[2].code, alone.code, atol=1e-3)
+    np.testing.assert_allclose(code_of(pictures[2]), code_of(alone), atol=1e-3)
 
 
 def test_a_batch_of_dead_units_ends_early(wrap: Wrap, compact: Generator) -> None:
@@ -254,23 +255,23 @@ def test_a_step_without_a_finite_gradient_is_skipped_and_counted(wrap: Wrap, can
     stumbled = synthesize(wrap(module), canvas, "conv", items, FREE)
     straight = synthesize(wrap(Reader()), canvas, "conv", items, FREE)
     assert [picture.skipped_steps for picture in stumbled] == [1, 0]
-    assert np.isfinite(stumbled[0].code).all()
-    np.testing.assert_allclose(stumbled[1].code, straight[1].code, atol=1e-6)
-    assert not np.allclose(stumbled[0].code, straight[0].code)
+    assert np.isfinite(code_of(stumbled[0])).all()
+    np.testing.assert_allclose(code_of(stumbled[1]), code_of(straight[1]), atol=1e-6)
+    assert not np.allclose(code_of(stumbled[0]), code_of(straight[0]))
 
 
 def test_codes_end_within_their_bounds(lite0: Network, compact: Generator) -> None:
     recipe = LITE0.changed(learning_rate=5.0, decay=1.0, bounds_k=1.5)
     (picture,) = synthesize(lite0, compact, "output", [Item(7, 0)], recipe)
-    assert picture.code.min() >= 0
-    assert picture.code.max() <= 0.4 + 1.5 * 0.4 + 1e-6
-    assert picture.code.max() == pytest.approx(1.0)
+    assert code_of(picture).min() >= 0
+    assert code_of(picture).max() <= 0.4 + 1.5 * 0.4 + 1e-6
+    assert code_of(picture).max() == pytest.approx(1.0)
 
 
 def test_a_norm_penalty_keeps_the_code_smaller(wrap: Wrap, canvas: Generator) -> None:
     (plain,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], FREE)
     (penalised,) = synthesize(wrap(Reader()), canvas, "conv", [Item(0, 0)], FREE.changed(l2=50.0))
-    assert np.linalg.norm(penalised.code) < np.linalg.norm(plain.code)
+    assert np.linalg.norm(code_of(penalised)) < np.linalg.norm(code_of(plain))
 
 
 def test_momentum_carries_further(wrap: Wrap, canvas: Generator) -> None:
@@ -314,7 +315,7 @@ def test_bfloat16_gives_nearly_the_same_activations(wrap: Wrap, compact: Generat
     low = synthesize(low_network, low_generator, "output", items, recipe)
     full = synthesize(network, compact, "output", items, recipe)
     for a, b in zip(low, full, strict=True):
-        assert a.code.dtype == np.float32
+        assert code_of(a).dtype == np.float32
         assert a.activation == pytest.approx(b.activation, abs=0.1)
         assert a.activation > a.trace[0]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 import imago_engine.synthesis
 from imago_engine.synthesis import DgnAm, Generator, Item, Network, Picture, synthesize
+from tests.unit.engine.synthesis.codes import code_of
 
 
 def test_every_exported_name_exists() -> None:
@@ -29,4 +30,4 @@ def test_two_jobs_on_one_network_get_what_each_would_alone(lite0: Network, compa
     for thread in threads:
         thread.join()
     for layer in layers:
-        np.testing.assert_allclose(together[layer].code, alone[layer].code, atol=1e-5)
+        np.testing.assert_allclose(code_of(together[layer]), code_of(alone[layer]), atol=1e-5)

@@ -18,6 +18,7 @@ from imago_engine.synthesis.thread_groups import thread_groups
 from imago_engine.synthesis.transforms import magnified
 from imago_engine.techniques import RecipeError
 from imago_engine.techniques.dgn_am import DgnAm
+from tests.unit.engine.synthesis.codes import code_of
 
 Wrap = Callable[..., Network]
 WHITENED = DgnAm(
@@ -52,7 +53,7 @@ def test_a_whitened_code_stays_within_the_radius_of_real_ones(wrap: Wrap, knowin
     recipe = WHITENED.changed(radius=0.5, learning_rate=5.0, learning_rate_end=5.0)
     pictures = synthesize(wrap(Colours()), knowing, "flat", [Item(0, 0), Item(2, 1)], recipe)
     space = code_space(knowing, recipe)
-    points = space.point(torch.from_numpy(np.stack([picture.code for picture in pictures])))
+    points = space.point(torch.from_numpy(np.stack([code_of(picture) for picture in pictures])))
     assert (points.norm(dim=1) <= 0.5 * math.sqrt(6) * 1.001).all()
     assert points.norm(dim=1).max() > 0.3 * math.sqrt(6), "so large steps lead to the limit"
 
@@ -61,7 +62,7 @@ def test_a_whitened_step_moves_a_code_along_its_principal_directions_only(
     wrap: Wrap, knowing: Generator
 ) -> None:
     (picture,) = synthesize(wrap(Colours()), knowing, "flat", [Item(1, 3)], WHITENED)
-    away = torch.from_numpy(picture.code) - knowing.code_mean
+    away = torch.from_numpy(code_of(picture)) - knowing.code_mean
     assert knowing.code_axes is not None
     within = torch.linalg.lstsq(knowing.code_axes.T, away[:, None])
     assert (knowing.code_axes.T @ within.solution - away[:, None]).norm() < 1e-4 * away.norm()
@@ -76,7 +77,7 @@ def test_seeds_begin_at_the_prototypes_that_excite_the_unit_most(wrap: Wrap, kno
         best = seen[:, unit].argsort(descending=True)
         for seed in (0, 1, FACETS + 1):
             (picture,) = synthesize(network, knowing, "flat", [Item(unit, seed)], RESTING)
-            point = prior.point(torch.from_numpy(picture.code)[None])
+            point = prior.point(torch.from_numpy(code_of(picture))[None])
             nearest = (prior.prototypes - point).norm(dim=1).argmin()
             assert nearest == best[seed % FACETS]
 
@@ -84,7 +85,7 @@ def test_seeds_begin_at_the_prototypes_that_excite_the_unit_most(wrap: Wrap, kno
 def test_seeds_of_one_prototype_differ(wrap: Wrap, knowing: Generator) -> None:
     items = [Item(0, 2), Item(0, 2 + FACETS)]
     one, other = synthesize(wrap(Colours()), knowing, "flat", items, RESTING)
-    assert np.abs(one.code - other.code).max() > 0.01
+    assert np.abs(code_of(one) - code_of(other)).max() > 0.01
 
 
 def test_seeds_begin_at_the_weighted_mean_of_the_best_prototypes_or_halfway_to_one(
@@ -101,7 +102,7 @@ def test_seeds_begin_at_the_weighted_mean_of_the_best_prototypes_or_halfway_to_o
         seeds = [seed + FACETS * n for n in range(40)]  # what each adds to the mean averages out
         recipe = RESTING.changed(start="prototypes", radius=10)
         pictures = synthesize(network, knowing, "flat", [Item(1, s) for s in seeds], recipe)
-        points = prior.point(torch.from_numpy(np.stack([picture.code for picture in pictures])))
+        points = prior.point(torch.from_numpy(np.stack([code_of(picture) for picture in pictures])))
         torch.testing.assert_close(points.mean(0).double(), expected, atol=4 * SPREAD / math.sqrt(40), rtol=0)
 
 
@@ -111,7 +112,7 @@ def test_a_unit_that_no_prototype_excites_begins_at_their_plain_mean(wrap: Wrap,
     assert prior is not None
     recipe = RESTING.changed(start="prototypes", radius=10)
     (picture,) = synthesize(wrap(dark), knowing, "flat", [Item(0, 0)], recipe)
-    point = prior.point(torch.from_numpy(picture.code)[None])[0]
+    point = prior.point(torch.from_numpy(code_of(picture))[None])[0]
     torch.testing.assert_close(point, prior.prototypes[:FACETS].mean(0), atol=5 * SPREAD, rtol=0)
 
 
@@ -122,7 +123,7 @@ def test_a_plain_ascent_can_begin_at_a_prototype_too(wrap: Wrap, knowing: Genera
         )
         for space in ("plain", "whitened")
     )
-    np.testing.assert_allclose(plain[0].code, whitened[0].code, atol=1e-4)
+    np.testing.assert_allclose(code_of(plain[0]), code_of(whitened[0]), atol=1e-4)
 
 
 def test_a_half_normal_start_becomes_the_nearest_point(wrap: Wrap, knowing: Generator) -> None:
@@ -130,7 +131,7 @@ def test_a_half_normal_start_becomes_the_nearest_point(wrap: Wrap, knowing: Gene
     (picture,) = synthesize(wrap(Colours()), knowing, "flat", [Item(0, 4)], recipe)
     code = torch.randn(24, generator=torch.Generator().manual_seed(4)).abs() * knowing.code_std
     space = code_space(knowing, recipe)
-    np.testing.assert_allclose(picture.code, space.code(space.point(code[None]))[0].numpy(), atol=1e-4)
+    np.testing.assert_allclose(code_of(picture), space.code(space.point(code[None]))[0].numpy(), atol=1e-4)
 
 
 def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: Generator) -> None:
@@ -138,7 +139,7 @@ def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: 
     items = [Item(unit=n, seed=n, position=(n % 4, 1)) for n in range(7)]
     together = synthesize(lite0, knowing, "blocks.2.0", items, recipe)
     (alone,) = synthesize(lite0, knowing, "blocks.2.0", [items[5]], recipe)
-    assert np.array_equal(alone.code, together[5].code)
+    assert np.array_equal(code_of(alone), code_of(together[5]))
     assert np.array_equal(alone.image, together[5].image)
 
 
@@ -155,7 +156,7 @@ def test_pictures_do_not_depend_on_the_number_of_threads(lite0: Network, knowing
     finally:
         torch.set_num_threads(before)
     for one, other in zip(*pictures, strict=True):
-        assert np.array_equal(one.code, other.code)
+        assert np.array_equal(code_of(one), code_of(other))
         assert np.array_equal(one.image, other.image)
 
 
@@ -189,7 +190,7 @@ def test_a_picture_that_is_white_everywhere_comes_back(wrap: Wrap, compact: Gene
     recipe = recipe.changed(space="plain", start="normal", bounds="none", zoom=1.0)
     (picture,) = synthesize(wrap(Colours()), bent, "flat", [Item(0, 0)], recipe)
     assert picture.status == "done"
-    assert abs(picture.code[0]) < 15, "it never came back to where there is a gradient"
+    assert abs(code_of(picture)[0]) < 15, "it never came back to where there is a gradient"
 
 
 def test_a_magnified_part_is_what_is_there() -> None:
@@ -228,7 +229,7 @@ def test_a_whitened_climb_that_leads_down_stays_near_where_it_began(wrap: Wrap, 
         last.weight.data = torch.eye(3)
         network = wrap(nn.Sequential(Colours(), last))
         (picture,) = synthesize(network, knowing, "1", [Item(0, 0)], recipe)
-        away.append((space.point(torch.from_numpy(picture.code)[None])[0] - start).norm())
+        away.append((space.point(torch.from_numpy(code_of(picture))[None])[0] - start).norm())
     assert away[1] < 0.9 * away[0]
 
 

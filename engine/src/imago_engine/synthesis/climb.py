@@ -1,0 +1,270 @@
+"""A climb: N items, each with a point that goes up the gradient of its unit's activation.
+
+What all techniques share is here: groups, the gradient, units that are off, items that nothing moves, and
+what is measured on the finished pictures. A technique says what a point is, how it becomes a picture, and how
+it moves. No item knows of the others in its batch.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.inspection.anatomy import TracedLayer
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.predict import Predicting
+from imago_engine.synthesis.networks.truncate import Prefix
+from imago_engine.synthesis.objectives import UnitObjective
+from imago_engine.synthesis.pictures import Item, Picture
+from imago_engine.synthesis.receptive_fields.receptive_field import Box
+from imago_engine.synthesis.stored_pixels import as_images, from_bytes, to_bytes, top_predictions
+from imago_engine.synthesis.thread_groups import Run, filled
+from imago_engine.techniques import BaseParameters
+
+PATIENCE = 8
+"""Steps without any gradient after which an item is given up: nothing that it prefers moves its point."""
+
+Parameters = TypeVar("Parameters", bound=BaseParameters)
+
+
+@dataclass(frozen=True)
+class Context(Generic[Parameters]):
+    """What the items of one climb have in common.
+
+    `prefix` is the network up to `layer`; `run` computes groups of `group_size` items side by side.
+    `generator` is None only for techniques that do not need one.
+    """
+
+    network: Network
+    generator: Generator | None
+    layer: TracedLayer
+    prefix: Prefix
+    predicting: Predicting
+    input_size: int
+    parameters: Parameters
+    group_size: int
+    run: Run
+
+
+@dataclass
+class Group:
+    """Items that go through the networks together. `index` [M] is filled up to the group size by repetition;
+    the first `count` are meant.
+    """
+
+    index: Tensor
+    count: int
+    objective: UnitObjective
+    flat: Tensor | None = None
+    """[M]: items that climb the input of the layer's activation function; None if there are none."""
+
+    @property
+    def kept(self) -> Tensor:
+        return self.index[: self.count]
+
+
+class Slope(NamedTuple):
+    """What a group's items meet at one step."""
+
+    points: Tensor
+    """[M, *shape of a point]: where they are."""
+    activation: Tensor
+    """[M]."""
+    gradient: Tensor
+    """[M, *shape of a point], of the activation by the point."""
+    size: Tensor
+    """[M]: the gradient's mean absolute value."""
+    finite: Tensor
+    """[M]: whether it is a number; the others stay where they are."""
+
+
+class _Ends(NamedTuple):
+    """How the climbs of all N items went, in memory of the host; `traces` is [N, steps]."""
+
+    moved: list[bool]
+    skipped: list[int]
+    traces: NDArray[np.float32]
+
+
+class Climb(ABC, Generic[Parameters]):
+    """The state of N items on one device. A technique is a subclass of this; it sets `points`."""
+
+    points: Tensor
+    """[N, *shape of a point] in float32."""
+
+    def __init__(self, context: Context[Parameters], items: Sequence[Item], device: torch.device) -> None:
+        """Raises `ObjectiveError`."""
+        self.context, self.parameters, self.device = context, context.parameters, device
+        self.objective = UnitObjective(
+            context.layer, [i.unit for i in items], [i.position for i in items], context.network.device
+        )
+        self.draws = [torch.Generator().manual_seed(item.seed) for item in items]
+        """Each item's own source of random numbers."""
+        self.count = len(items)
+        self.moved = torch.zeros(self.count, dtype=torch.bool, device=device)  # has had a gradient
+        self.skipped = torch.zeros(self.count, dtype=torch.long, device=device)
+        self.traces = torch.zeros(context.parameters.steps, self.count, dtype=torch.float32, device=device)
+        self._everything = self._climbing = self._groups(torch.arange(self.count, device=device))
+
+    # What a technique says:
+
+    @abstractmethod
+    def picture(self, points: Tensor) -> Tensor:
+        """Points [M, …] → RGB [M, 3, S, S] in [0, 1], or a little beyond."""
+
+    def network_input(self, picture: Tensor) -> Tensor:
+        """Pictures [M, 3, S, S] → what the network looks at, [M, 3, input_size, input_size]; here the
+        same.
+        """
+        return picture.to(self.context.network.dtype)
+
+    def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
+        """What the network sees of its inputs at one step, drawn for each item; here all of it, unmoved."""
+        return x
+
+    @abstractmethod
+    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
+        """Where the group's points go, [M, *shape of a point]."""
+
+    def code(self, points: Tensor) -> Tensor | None:
+        """The generator's inputs that give the pictures, [M, *code_shape]; here none."""
+        return None
+
+    def in_picture(self, box: Box) -> Box:
+        """A box of the network's input in pixels of the picture; here the same."""
+        return box
+
+    # What all share:
+
+    @property
+    def ended(self) -> bool:
+        """Whether no item is worth another step."""
+        return not self._climbing
+
+    def step(self, step: int) -> None:
+        """Move every item once; give up those that nothing has moved for `PATIENCE` steps."""
+        self.context.run(partial(self._step, step), self._climbing)
+        # The one place after the first step that waits for the device.
+        if step + 1 == PATIENCE and not bool(self.moved.all()):
+            self._climbing = self._groups(self.moved.nonzero()[:, 0], climbing=self._climbing)
+
+    def finish(self) -> list[Picture]:
+        """The pictures of all items at their present points, and what is measured on them."""
+        # Read once for all: on a GPU every reading waits for the device.
+        ends = _Ends(self.moved.tolist(), self.skipped.tolist(), self.traces.T.cpu().numpy())
+        parts = self.context.run(partial(self._finish, ends), self._everything)
+        return [picture for part in parts for picture in part]
+
+    def _groups(self, items: Tensor, climbing: Sequence[Group] = ()) -> list[Group]:
+        """Groups of the items [M]; which of them climb the input of the activation function is kept."""
+        flat = torch.zeros(self.count, dtype=torch.bool, device=self.device)
+        for group in climbing:
+            if group.flat is not None:
+                flat[group.index] = group.flat
+        groups = []
+        size = self.context.group_size
+        for part in torch.split(items, size) if len(items) else ():
+            index = filled(part, size)
+            groups.append(Group(index, len(part), self.objective.only(index)))
+            if climbing and bool(flat[index].any()):
+                groups[-1].flat = flat[index]
+        return groups
+
+    def _step(self, step: int, group: Group) -> None:
+        activation, gradient = self._gradient(step, group)
+        if step == 0 and self._climbs_before_activation(group, gradient):
+            activation, gradient = self._gradient(step, group)
+        self.traces[step, group.kept] = activation[: group.count]
+        points, size = self.points[group.index], gradient.abs().flatten(1).mean(1)
+        slope = Slope(points, activation, gradient, size, torch.isfinite(size))
+        climbed = self.moved_points(step, group, slope)
+        self.points[group.kept] = torch.where(column(slope.finite, points), climbed, points)[: group.count]
+        self.moved[group.kept] |= (slope.finite & (size > 0))[: group.count]
+        self.skipped[group.kept] += (~slope.finite)[: group.count]
+
+    def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
+        """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
+        points = self.points[group.index].requires_grad_()
+        x = self.network_input(self.picture(points))
+        x = self.context.network.preprocessing(self.transformed(x, group, step))
+        if group.flat is None:
+            goal = activation = group.objective(self.context.prefix(x))
+        else:
+            output, before = self.context.prefix.with_preactivation(x)
+            goal = activation = group.objective(output)
+            if before is not None:
+                goal = torch.where(group.flat, group.objective(before), activation)
+        gradient: Tensor | None = None
+        if goal.requires_grad:  # else the network has cut it off from its input
+            # The sum keeps items apart: each point reaches its own activation only.
+            (gradient,) = torch.autograd.grad(goal.sum(), points, allow_unused=True)
+        return activation.detach(), torch.zeros_like(points) if gradient is None else gradient
+
+    def _climbs_before_activation(self, group: Group, gradient: Tensor) -> bool:
+        """Let items on a flat stretch of the layer's activation function climb its input, if both exist.
+
+        Decided once, at the first step: a ReLU's unit that is off gives no gradient, what goes into it does.
+        """
+        flat = (gradient == 0).flatten(1).all(1)
+        if not bool(flat.any()):
+            return False
+        with torch.no_grad():
+            picture = self.picture(self.points[group.index])
+            x = self.context.network.preprocessing(self.network_input(picture))
+            if self.context.prefix.with_preactivation(x).before is None:
+                return False
+        group.flat = flat
+        return True
+
+    def _stored_input(self, pixels: Tensor) -> Tensor:
+        """What the network is fed for stored pictures, uint8 [M, 3, S, S]."""
+        return self.context.network.preprocessing(self.network_input(from_bytes(pixels)))
+
+    @torch.no_grad()
+    def _finish(self, ends: _Ends, group: Group) -> list[Picture]:
+        points, predicting = self.points[group.index], self.context.predicting
+        codes = self.code(points)
+        pixels = to_bytes(self.picture(points))
+        # Made anew for each run: the network may work on its input in place.
+        x = partial(self._stored_input, pixels)
+        output = self.context.prefix(x())
+        activations = group.objective(output).tolist()
+        logits = output if self.context.layer.name == predicting.output else predicting(x)
+        predictions = None if logits is None else top_predictions(logits)
+        images, kept = as_images(pixels), None if codes is None else codes.cpu().numpy()
+        pictures = []
+        for m, n in enumerate(group.kept.tolist()):
+            moved, trace = ends.moved[n], ends.traces[n]
+            pictures.append(
+                Picture(
+                    image=images[m],
+                    code=None if kept is None else kept[m],
+                    activation=activations[m],
+                    trace=trace if moved else trace[:PATIENCE],
+                    status="done" if moved else "unreachable",
+                    predictions=predictions[m] if predictions else None,
+                    crop_box=self._crop_box(self.objective.positions[n]),
+                    skipped_steps=ends.skipped[n],
+                )
+            )
+        return pictures
+
+    def _crop_box(self, position: tuple[int, int]) -> Box | None:
+        if self.context.layer.field is None:
+            return None
+        box = self.context.layer.field.box(position, self.context.input_size)
+        if box is None or box.left >= box.right or box.top >= box.bottom:
+            return None  # sees everything, or nothing but padding
+        return self.in_picture(box)
+
+
+def column(per_item: Tensor, like: Tensor) -> Tensor:
+    """[N] → [N, 1, …] so that it goes with points."""
+    return per_item.view(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,95 @@
+"""DGN-AM: climb from a code to the picture that excites a unit most (Nguyen et al. 2016, arXiv 1605.09304).
+
+One step of one item:
+
+    lr_i = lr + (lr_end − lr) · i / steps
+    g    = ∂ activation(transform_i(fit(G(c)))) / ∂p
+    p    ← decay · limit(p + lr_i · g / mean|g|)
+
+where the point p is the code c itself and limit clips it to its bounds (the paper's), or p are the code's
+coordinates along the principal directions of real codes (`code_spaces`). The picture kept is the last one.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from imago_engine.synthesis.climb import Climb, Context, Group, Slope, column
+from imago_engine.synthesis.fitting import Fit
+from imago_engine.synthesis.generators.code_spaces import code_space
+from imago_engine.synthesis.pictures import Item
+from imago_engine.synthesis.receptive_fields.receptive_field import Box
+from imago_engine.synthesis.starts import Ranking, starting_points
+from imago_engine.synthesis.transforms import Transforms
+from imago_engine.techniques.dgn_am import DgnAm
+
+RETREAT = 0.1
+"""Share of the way back that an item goes at each step at which it is lost: to the mean code when its
+gradient has become zero (a picture that is saturated everywhere would stay as it is), and in the whitened
+space to where it began while it excites the unit less than there.
+"""
+
+
+def prepare(context: Context[DgnAm], items: Sequence[Item]) -> "CodeClimb":
+    return CodeClimb(context, items)
+
+
+class CodeClimb(Climb[DgnAm]):
+    """Points are codes of the generator, or their coordinates."""
+
+    def __init__(self, context: Context[DgnAm], items: Sequence[Item]) -> None:
+        assert context.generator is not None
+        self.generator, parameters = context.generator, context.parameters
+        self.fit = Fit.plan(parameters.fit, self.generator.info.image_size, context.input_size)
+        super().__init__(context, items, self.generator.code_mean.device)
+        self.dtype = self.generator.dtype
+        self.space = code_space(self.generator, parameters)
+        ranking = Ranking(context.network, self.generator, context.layer, context.prefix, self.fit)
+        self.points = starting_points(
+            self.space, self.generator, items, parameters, self.draws, ranking, context.run
+        )
+        self.home = self.space.limited(self.points) if parameters.space == "whitened" else None
+        self.transforms = Transforms(parameters, self.draws, self.device)
+        self.velocity = torch.zeros_like(self.points) if parameters.momentum else None
+
+    def picture(self, points: Tensor) -> Tensor:
+        image: Tensor = self.generator(self.space.code(points).to(self.dtype))
+        return image
+
+    def network_input(self, picture: Tensor) -> Tensor:
+        return self.fit(super().network_input(picture))
+
+    def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
+        return self.transforms(x, group.index, step)
+
+    def code(self, points: Tensor) -> Tensor:
+        return self.space.code(points)
+
+    def in_picture(self, box: Box) -> Box:
+        return self.fit.in_picture(box)
+
+    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
+        parameters, points, gradient = self.parameters, slope.points, slope.gradient
+        if parameters.l2:
+            norm = points.flatten(1).norm(dim=1).clamp_min(1e-12)
+            penalised = gradient - parameters.l2 * points / column(norm, points)
+        else:
+            penalised = gradient
+        scale = penalised.abs().flatten(1).mean(1)
+        # A zero gradient moves nothing; dividing by its size would.
+        update = penalised / column(torch.where(scale > 0, scale, 1.0), points)
+        if self.velocity is not None:
+            before = self.velocity[group.index]
+            update = parameters.momentum * before + update
+            keep = column(slope.finite, points)
+            self.velocity[group.kept] = torch.where(keep, update, before)[: group.count]
+        first, last = parameters.learning_rate, parameters.learning_rate_end
+        rate = first + (last - first) * step / parameters.steps
+        climbed = self.space.limited(points + rate * update) * parameters.decay
+        stuck = (slope.size == 0) & self.moved[group.index]
+        climbed = torch.where(column(stuck, points), climbed.lerp(self.space.centre, RETREAT), climbed)
+        if self.home is not None:
+            lost = column(slope.activation < self.traces[0, group.index], points)
+            climbed = torch.where(lost, climbed.lerp(self.home[group.index], RETREAT), climbed)
+        return climbed
