@@ -90,17 +90,24 @@ class NetworkReference:
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A layer whose units can be asked for.
-
-    `kind` is conv, linear, norm, activation, pool, block (a module of several), other, or output (the
-    logits; at most one layer is). `units` counts neurons or channels; `spatial` is (H, W), the places of each
-    channel, or None for a vector. `receptive_field` and `stride` are in pixels of the network's input, None
-    where a unit sees all of it or where what it sees is not known.
-    """
+    """A layer whose units can be asked for."""
 
     name: str
+    """Dotted, as the network's modules are called."""
     kind: str
+    """conv, linear, norm, activation, pool, block (a module of several), other, or output (the logits; at
+    most one layer is)."""
     units: int
+    """Neurons, or channels of a map or of tokens."""
     spatial: tuple[int, int] | None
+    """(H, W), the places of each channel; None for a vector and for tokens."""
     receptive_field: int | None
+    """Pixels of the network's input that a unit sees, along the longer side; None where it sees all of it, or
+    where what it sees is not known."""
     stride: int | None
+    """Pixels between neighbouring places; None where the receptive field is."""
+    tokens: int | None = None
+    """Tokens of a transformer's layer, special ones included; None for a layer without."""
+    token: int | None = None
+    """The token that is read unless another is asked for: the class token where the network makes its answer
+    of one, else the patch at the centre of the picture."""

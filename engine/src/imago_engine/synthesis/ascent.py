@@ -106,7 +106,7 @@ def _context(
         network=network,
         generator=generator,
         layer=found,
-        prefix=Prefix(network.module, found.name),
+        prefix=Prefix(network.module, found.name, found.layout),
         predicting=Predicting(network.module, traced),
         input_size=input_size,
         parameters=parameters,

@@ -16,9 +16,12 @@ from imago_engine.networks import OUTPUT_ALIASES
 from imago_engine.synthesis.inspection.consistency import Flaw, find_flaw
 from imago_engine.synthesis.inspection.gradient_reach import Also, reached_layers
 from imago_engine.synthesis.inspection.layer_kinds import layer_kind
+from imago_engine.synthesis.inspection.layout_finder import LayoutFinder
 from imago_engine.synthesis.inspection.output_layer import SQUASHES, Lineage, find_output
 from imago_engine.synthesis.inspection.returned_scores import Scores, describe, find_scores
+from imago_engine.synthesis.inspection.usual_token import usual_tokens
 from imago_engine.synthesis.networks.hooks import Inputs
+from imago_engine.synthesis.networks.layouts import Layout
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.run import CannotRun, Run, Watched, sampled, test_pictures
 from imago_engine.synthesis.receptive_fields.receptive_field import ReceptiveField
@@ -28,14 +31,40 @@ from imago_engine.synthesis.sources.network_source import NetworkError
 
 @dataclass(frozen=True)
 class TracedLayer:
-    """`name` is dotted; a module whose own name is an alias of the logits, and that is not theirs, has a dot
-    before it. `shape` is [C] or [C, H, W]. `field` is None where a unit sees the whole input, or where what
-    it sees is not known."""
+    """A layer as it was found in a run of the network."""
 
     name: str
+    """Dotted; a module whose own name is an alias of the logits, and that is not theirs, has a dot before
+    it."""
     kind: str
+    """What people call it: `networks.LayerInfo` lists the kinds."""
     shape: tuple[int, ...]
+    """[C] or [C, H, W]; T tokens are a map of T rows and one column, [C, T, 1]."""
     field: ReceptiveField | None
+    """What a unit sees; None where that is the whole input, or not known."""
+    layout: Layout
+    """The order of the axes in the network, of which `shape` is the one with the units first."""
+    token: int = 0
+    """The usual token of a layer of tokens."""
+
+    @property
+    def tokens(self) -> int | None:
+        """How many tokens it has, None for a layer without."""
+        return self.shape[1] if self.layout is Layout.TOKENS else None
+
+    @property
+    def spatial(self) -> tuple[int, int] | None:
+        """(H, W) of its map, None for a vector and for tokens."""
+        return (self.shape[1], self.shape[2]) if len(self.shape) == 3 and self.tokens is None else None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """(y, x) where a unit is read unless another place is asked for: the centre of its map; of tokens
+        (token, 0)."""
+        if self.layout is Layout.TOKENS:
+            return self.token, 0
+        height, width = self.spatial or (1, 1)
+        return height // 2, width // 2
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,7 @@ class _Look:
         self._watched = Watched(module)
         self._layers: dict[str, TracedLayer] = {}
         self._lineage = Lineage()
+        self._layouts = LayoutFinder()
 
     def anatomy(self) -> Anatomy:
         b, a = self._pictures[:1], self._pictures[1:]
@@ -102,7 +132,9 @@ class _Look:
             alone, reached = self._alone(a)
             other = self._look_only(b) if alone is not None else None
             flaw = find_flaw(both, (other, alone), self._twice)
-        scores = find_scores(both.result)
+            scores = find_scores(both.result)
+            least_batch = 2 if alone is None or alone.dropped_batch else 1
+            self._choose_tokens(a, scores, least_batch)
         cut_off = frozenset(self._layers) - reached
         output, no_output = self._output(both, alone, scores, cut_off)
         layers = [_named(layer, output) for name, layer in self._layers.items() if name not in cut_off]
@@ -113,7 +145,7 @@ class _Look:
             scores=scores,
             cut_off=cut_off,
             flaw=flaw,
-            least_batch=2 if alone is None or alone.dropped_batch else 1,
+            least_batch=least_batch,
         )
 
     def _trace(self) -> Run:
@@ -127,17 +159,15 @@ class _Look:
             if not first:
                 return
             placed = tracker.placed(output)
-            shape = tuple(output.shape[1:])
-            # [H, W, C], channels last, is no layer's shape; where places are lost, squareness tells which.
-            channels_first = placed.dims == (2, 3) if placed else shape[-2:] == shape[-1:] * 2
-            if output.shape[:1] != (2,) or not (len(shape) == 1 or (len(shape) == 3 and channels_first)):
-                return
-            told = placed is not None and placed.least_window == 1
-            layers[name] = TracedLayer(
-                name, layer_kind(part), shape, placed.field if placed and told else None
-            )
             with tracker.resting():
+                layout = self._layouts.layout(part, output, placed)
+                if layout is None:
+                    return
+                shape = tuple(layout.units_first(output).shape[1:])
                 run.samples[name] = sampled(output)
+            told = placed is not None and placed.least_window == 1
+            field = placed.field if placed and told else None
+            layers[name] = TracedLayer(name, layer_kind(part), shape, field, layout)
             if math.prod(shape) == shape[0]:
                 lineage.given[name] = output
                 if isinstance(part, SQUASHES) and inputs and isinstance(inputs[0], Tensor):
@@ -157,8 +187,9 @@ class _Look:
             known = self._layers.get(name)
             if known is None or not first:
                 return
-            lacks_batch = count == 1 and output.shape == known.shape
-            if lacks_batch or output.shape == (count, *known.shape):
+            shape = known.layout.as_given(known.shape)
+            lacks_batch = count == 1 and output.shape == shape
+            if lacks_batch or output.shape == (count, *shape):
                 also(name, output)
                 run.samples[name] = sampled(output[None] if lacks_batch else output)
                 run.dropped_batch |= lacks_batch
@@ -181,6 +212,15 @@ class _Look:
             return reached_layers(a, self._look)
         except CannotRun:
             return None, reached_layers(torch.cat([a, a]), self._look)[1]
+
+    def _choose_tokens(self, a: Tensor, scores: Scores | None, least_batch: int) -> None:
+        """Tell each layer of tokens the usual one."""
+        counts = {name: layer.tokens for name, layer in self._layers.items() if layer.tokens is not None}
+        if not counts:
+            return
+        usual = usual_tokens(self._layouts.special, counts, a, scores, self._look, least_batch)
+        for name, token in usual.items():
+            self._layers[name] = replace(self._layers[name], token=token)
 
     def _output(
         self, both: Run, alone: Run | None, scores: Scores | None, cut_off: frozenset[str]

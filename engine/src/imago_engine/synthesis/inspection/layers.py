@@ -7,7 +7,7 @@ from imago_engine.synthesis.inspection.anatomy import Anatomy, TracedLayer, anat
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 
-INSPECTION_VERSION = 3
+INSPECTION_VERSION = 4
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """
@@ -29,9 +29,11 @@ def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo,
             name=layer.name,
             kind="output" if layer.name == traced.output else layer.kind,
             units=layer.shape[0],
-            spatial=(layer.shape[1], layer.shape[2]) if len(layer.shape) == 3 else None,
+            spatial=layer.spatial,
             receptive_field=layer.field.size if layer.field else None,
             stride=layer.field.stride if layer.field else None,
+            tokens=layer.tokens,
+            token=layer.token if layer.tokens is not None else None,
         )
         for layer in traced.layers.values()
     )

@@ -15,7 +15,9 @@ class Predicting:
         self.output = traced.output
         """The name of the layer of the logits, None without one."""
         self._module, self._scores = module, traced.scores
-        self._prefix = Prefix(module, traced.output) if traced.output is not None else None
+        self._prefix: Prefix | None = None
+        if traced.output is not None:
+            self._prefix = Prefix(module, traced.output, traced.layers[traced.output].layout)
 
     def __call__(self, x: Callable[[], Tensor]) -> Tensor | None:
         """The logits [N, C] of the input [N, 3, S, S] that `x` makes; None where it is not clear what they

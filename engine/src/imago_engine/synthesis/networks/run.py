@@ -141,6 +141,9 @@ def sampled(output: Tensor) -> Tensor:
     if values.ndim == 4 and values.shape[2] * values.shape[3] > 1:
         channels, rows, columns = (-(-s // most) for s, most in zip(values.shape[1:], SAMPLED, strict=True))
         values = values[:, ::channels, ::rows, ::columns]
+    elif values.ndim == 3:  # tokens
+        tokens, channels = (-(-s // SAMPLED[0]) for s in values.shape[1:])
+        values = values[:, ::tokens, ::channels]
     if values.is_quantized:
         values = values.dequantize()
     if values.is_complex():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from imago_engine.synthesis.networks.hooks import Inputs, watching
+from imago_engine.synthesis.networks.layouts import Layout
 
 
 class LayerError(ValueError):
@@ -18,27 +19,31 @@ class _Reached(BaseException):
 
 
 class Activations(NamedTuple):
-    """`output` of the layer, [N, C] or [N, C, H, W]; `before` is the same shape before the layer's own last
-    activation function, or None when the layer does not end with one."""
+    """What a layer gives."""
 
     output: Tensor
+    """[N, C] or [N, C, H, W]; T tokens are a map of T rows and one column."""
     before: Tensor | None
+    """The same shape, before the layer's own last activation function; None when the layer does not end with
+    one."""
 
 
 class Prefix:
     """The part of a network up to the first run of a layer, as a function of the network's input.
 
     No later module runs, nothing stays on the network, also when the call fails, and calls of several threads
-    on one network do not meet. Raises `LayerError` for a layer that does not exist or is not run.
+    on one network do not meet. `layout` is the layer's own, None for a vector or a map with its channels
+    first. Raises `LayerError` for a layer that does not exist or is not run.
     """
 
-    def __init__(self, module: nn.Module, layer: str) -> None:
+    def __init__(self, module: nn.Module, layer: str, layout: Layout | None = None) -> None:
         self.module = module
         self.layer = layer
+        self._layout = layout
         self._target = submodule(module, layer)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Input [N, 3, S, S] → the layer's output, [N, C] or [N, C, H, W]."""
+        """Input [N, 3, S, S] → the layer's output with its units first, [N, C] or [N, C, H, W]."""
         found: list[Tensor] = []
 
         def reached(module: nn.Module, inputs: Inputs, output: Any) -> None:
@@ -84,15 +89,20 @@ class Prefix:
                 self.module(x)
             except _Reached:
                 output = self._checked(found[0])
-                before = last[0][0] if last and last[0][1] is output else None
-                return Activations(output, before)
+                before = last[0][0] if last and last[0][1] is found[0] else None
+                return Activations(output, None if before is None else self._units_first(before))
         raise LayerError(f"layer {self.layer!r} is not run by the network's forward pass")
 
     def _checked(self, output: Any) -> Tensor:
-        if not isinstance(output, Tensor) or output.ndim not in (2, 4):
+        axes = (2, 4) if self._layout is None else (self._layout.axes,)
+        if not isinstance(output, Tensor) or output.ndim not in axes:
             shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise LayerError(f"layer {self.layer!r} gives {shape}, expected a tensor [N, C] or [N, C, H, W]")
-        return output
+            expected = "[N, C] or [N, C, H, W]" if self._layout is None else self._layout.value
+            raise LayerError(f"layer {self.layer!r} gives {shape}, expected a tensor {expected}")
+        return self._units_first(output)
+
+    def _units_first(self, output: Tensor) -> Tensor:
+        return output if self._layout is None else self._layout.units_first(output)
 
 
 def submodule(module: nn.Module, layer: str) -> nn.Module:

@@ -99,7 +99,7 @@ def test_a_shared_module_is_listed_once_with_its_first_run(wrap: Wrap) -> None:
 
 
 class ActivationMap(nn.Module):
-    """Its classifier is run on each place first, then on the mean of all."""
+    """Its classifier is run on each place of a set of maps first, then on the mean of all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class ActivationMap(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.conv(x).relu()
-        self.map = self.fc(features.permute(0, 2, 3, 1))
+        self.map = self.fc(features.permute(0, 2, 3, 1)[:, None])  # [N, 1, 14, 14, 5]
         scores: Tensor = self.fc(features.mean((2, 3)))
         return scores
 
@@ -158,3 +158,23 @@ def test_inspection_leaves_the_outputs_as_they_were(wrap: Wrap) -> None:
     before = network.module(x)
     inspect(network)
     assert torch.equal(network.module(x), before)
+
+
+class ChannelsLast(nn.Module):
+    """Works on [N, H, W, C] within, as ConvNeXt does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.wide = nn.Conv2d(3, 8, 3, 2), nn.LayerNorm(8), nn.Linear(8, 12)
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.wide(self.norm(self.conv(x).permute(0, 2, 3, 1)))  # [N, H, W, 12]
+        scores: Tensor = self.fc(features.mean((1, 2)))
+        return scores
+
+
+def test_a_map_with_its_channels_last_has_channels_for_units_and_a_receptive_field(wrap: Wrap) -> None:
+    layers = {layer.name: layer for layer in inspect(wrap(ChannelsLast(), SMALL))}
+    assert layers["wide"] == LayerInfo("wide", "linear", 12, (15, 15), receptive_field=3, stride=2)
+    assert list(layers) == ["conv", "norm", "wide", "fc"]
