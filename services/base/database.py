@@ -97,7 +97,10 @@ class Database:
             )
 
     def dispose(self) -> None:
-        """Close all connections."""
+        """Close all connections: those in use by other threads as soon as they are given back."""
+        pool = self.engine.pool
+        # The pool that is given up would keep them open until it is collected as garbage.
+        sa.event.listen(pool, "checkin", lambda _connection, record: record.invalidate())
         self.engine.dispose()
 
 

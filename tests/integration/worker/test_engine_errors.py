@@ -41,12 +41,12 @@ def test_a_recipe_that_the_engine_refuses_fails_every_item_and_says_why(scene: S
     assert scene.check(job_id) == {"failed": 4}
     [error] = scene.job(job_id).errors
     assert error.code == "impossible"
-    assert "bounds_k: expected a number above 0" in error.message
+    assert "bounds_k: should be greater than 0; got 0" in error.message
     assert scene.count("SELECT max(attempt) FROM visualizations") == 1  # again it would be refused
 
 
 STAGES = {
-    "the technique": (worker.batches.claimed_batch, "technique_parameters", KeyError("a name")),
+    "the technique": (worker.batches.claimed_batch, "technique_named", KeyError("a name")),
     "the network": (worker.loading.runtime, "load_network", StopIteration()),
     "the generator": (worker.loading.runtime, "load_generator", SystemExit(1)),
     "the ascent": (worker.batches.claimed_batch, "synthesize", SystemExit(1)),

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 
 import botocore.compat
@@ -130,11 +131,14 @@ def test_a_store_that_refuses_is_told_from_one_that_does_not_answer(
 def test_the_store_is_believed_for_a_moment_and_asked_again_after_it(
     store: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr(store_watch, "time", clock)
     watch = StoreWatch(store)
     assert watch.answers()
     watch._store = ObjectStore(nowhere(settings))
     assert watch.answers()
-    monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + store_watch.TRUSTED_SECONDS)
+    clock.monotonic = lambda: now + store_watch.TRUSTED_SECONDS
     assert not watch.answers()
 
 
