@@ -10,10 +10,11 @@ DESCRIPTIONS := client/src/imago/cli/descriptions.json
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo up down status test test-unit fuzz lint format check openapi sweep-networks train-default soak lock pin-images clean
+.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks openapi sweep-networks train-default soak lock pin-images clean
 
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} sub(/^# bench/, "bench") || /^[a-z-]+:.*## / \
+		{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## compute 24 units of a real network and write .imago/demo/grid.png
 	@$(LOCAL) demo --home $(HOME_FOLDER)
@@ -36,6 +37,20 @@ test: $(INSTALLED) ## all tests, on real servers of their own (PYTEST=options, s
 test-unit: $(INSTALLED) ## the quick tests, without servers
 	@$(BIN)/python -m pytest tests/unit $(PARALLEL) $(PYTEST)
 
+# Lists everything that needs a GPU, and says of each test why it was skipped where there is none.
+test-gpu: $(INSTALLED) ## the tests that need a CUDA device (skipped, with the reason, where there is none)
+	@$(BIN)/python -m pytest tests/gpu -m gpu -n 0 $(PYTEST)
+
+# Not part of `make test`, which would take half as long again (measured over tests/unit: 49 s of processor time for 30;
+# Python 3.12 has a cheaper way, sys.monitoring, and 3.11 has not).
+coverage: $(INSTALLED) ## all tests as in `make test`, and which lines they run (COVERAGE=tests/unit for some); a report, no threshold
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(PARALLEL) $(COVERAGE) $(PYTEST); status=$$?; \
+		$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$status
+
+mutants: $(INSTALLED) ## break each promise of the queue on purpose and see that a test notices (MUTANTS="-k fence")
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
+
 lint: $(INSTALLED) ## ruff, mypy --strict, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -53,6 +68,9 @@ check: lint ## lint, and whether openapi.json and the migrations say what the co
 		{ echo "the client's help is not what the code says: run make openapi"; exit 1; }
 	$(LOCAL) check-migrations
 
+hooks: $(INSTALLED) ## run lint before each commit (git hooks, by pre-commit)
+	@$(BIN)/pre-commit install
+
 openapi: $(INSTALLED) ## write openapi.json anew, and what the client's help says of requests
 	$(BIN)/python -m api openapi > openapi.json.new
 	mv openapi.json.new openapi.json
@@ -64,7 +82,13 @@ FUZZ ?=
 fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cases 20000 --seed 7"
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
-bench-%: $(INSTALLED) ## run benchmarks/%.py (bench-service, …)
+# bench-service: ## what the service costs beside the bare library
+# bench-reads: ## reads a second and their p99; needs wrk
+# bench-slow-clients: ## what 200 slow connections cost everyone else
+# bench-latency: ## how long one picture takes beside a bulk job, and alone
+# bench-queue: ## rows a second through the queue
+# bench-quality: ## agreement, realism, activation and diversity of the pictures; needs image sets that are not shipped
+bench-%: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 
 # SWEEP passes options, for instance SWEEP="--at-once 2 --minutes 30"; a sweep that was ended goes on where it was

@@ -9,6 +9,7 @@ from api.http.caching import BRIEF, conditional, keep
 from api.monitoring.prometheus import CONTENT_TYPE
 from api.openapi import document
 from api.web import pages
+from imago_engine.version import __version__
 
 blueprint = Blueprint("discovery", __name__)
 
@@ -36,7 +37,7 @@ def entrance() -> Response:
             {
                 "object": "service",
                 "name": "imago",
-                "version": document.VERSION,
+                "version": __version__,
                 "links": {
                     "self": "/",
                     "openapi": "/openapi.json",

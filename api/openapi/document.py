@@ -18,13 +18,11 @@ from api.problems.field_errors import Part
 from api.problems.problem_types import ProblemType
 from api.problems.problems import MEDIA_TYPE
 from api.schemas.problem import ProblemDocument
-
-VERSION = "0.1.0"
-"""Of imago, as in pyproject.toml."""
+from imago_engine.version import __version__
 
 INFO = {
     "title": "imago",
-    "version": VERSION,
+    "version": __version__,
     "summary": "The preferred inputs of neurons, computed once and served for good.",
     "description": (
         "Submit a job for units of a vision network; each becomes a picture that the unit responds to most, "
