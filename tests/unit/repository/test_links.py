@@ -12,6 +12,12 @@ PAGES = [
     *(ROOT / "client").glob("*.md"),
     *(ROOT / "engine").glob("*.md"),
 ]
+EXPLANATIONS = sorted((ROOT / "docs/explanation").glob("*.md"))
+TESTS = {
+    name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"def (test_\w+)", path.read_text())
+}
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 
@@ -21,6 +27,35 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
         link for link in _LINK.findall(page.read_text()) if "://" not in link and not link.startswith("#")
     ]
     assert [link for link in links if not (page.parent / link.partition("#")[0]).exists()] == []
+
+
+@pytest.mark.parametrize("page", EXPLANATIONS, ids=lambda page: page.name)
+def test_a_page_names_tests_that_there_are(page: Path) -> None:
+    named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+    assert named - TESTS == set()
+
+
+def test_where_is_answers_with_paths_that_there_are() -> None:
+    rows = re.findall(r"^\| (.+?) \| `([^`]+)` \|", (ROOT / "docs/explanation/where-is.md").read_text(), re.M)
+    assert len(rows) >= 20
+    assert [path for _, path in rows if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", [*EXPLANATIONS, ROOT / "ARCHITECTURE.md"], ids=lambda page: page.name)
+def test_a_page_names_files_of_ours_that_there_are(page: Path) -> None:
+    """Paths are given from the root, or from the engine's package or its synthesis."""
+    bases = [ROOT, ROOT / "engine/src", ROOT / "engine/src/imago_engine"]
+    bases += [bases[2] / "synthesis"]
+    named = set(re.findall(r"`((?:[\w.-]+/)+(?:[\w-]+\.\w+)?)`", page.read_text()))
+    assert [
+        path for path in named if not any((base / path).exists() for base in bases) and "NAME" not in path
+    ] == []
+
+
+def test_the_architecture_is_one_page_with_one_diagram() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    assert len(text.splitlines()) <= 80
+    assert text.count("```") == 2
 
 
 def test_pages_have_links_to_follow() -> None:
