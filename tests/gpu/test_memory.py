@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from imago_engine.synthesis import DgnAm, Generator, Item, Network, Picture, synthesize
-from services.queue.leases import Work
+from services.queue.batches import Work
 from worker.batches.computation import Computed, compute
 from worker.process.devices import choose_device
 

@@ -58,7 +58,8 @@ def test_the_demo_s_specs_have_the_digests_that_they_always_had(lite0: Network, 
 def thumbnail(image: NDArray[np.uint8]) -> NDArray[np.float64]:
     """[H, W, 3] → [8, 8, 3], the mean of each field."""
     side = image.shape[0] // 8
-    return image.reshape(8, side, 8, side, 3).mean((1, 3))
+    fields: NDArray[np.float64] = image.reshape(8, side, 8, side, 3).mean((1, 3))
+    return fields
 
 
 def from_hex(rows: list[str]) -> NDArray[np.float64]:
