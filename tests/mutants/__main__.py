@@ -10,7 +10,7 @@ import sys
 
 from tests.mutants.mutant import Mutant, StaleMutant
 from tests.mutants.promises import MUTANTS
-from tests.mutants.runner import ROOT, copied, judged
+from tests.mutants.runner import ALL_SECONDS, ROOT, copied, judged
 
 
 def main() -> int:
@@ -42,8 +42,8 @@ def _run(chosen: list[Mutant]) -> int:
     with copied() as copy:
         tests = sorted({test for mutant in chosen for test in mutant.tests})
         print(f"{len(tests)} tests without any change …", flush=True)
-        status, said = copy.test(tests)
-        if status:
+        status, said = copy.test(tests, seconds=ALL_SECONDS)
+        if status != 0:
             print(said, file=sys.stderr)
             print("They fail without any change, and so say nothing.", file=sys.stderr)
             return 2

@@ -297,7 +297,7 @@ _RENEWALS = (
         "worker/batches/runner.py",
         "        began = time.monotonic()\n        claim = self._claim(lanes)\n",
         "        claim = self._claim(lanes)\n        began = time.monotonic()\n",
-        ("tests/integration/worker/test_batches.py",),
+        ("tests/integration/worker/test_batches.py::test_a_lease_is_counted_from_before_the_claim_was_sent",),
     ),
     Mutant(
         "bulk has its share however much interactive work waits",

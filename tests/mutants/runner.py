@@ -18,6 +18,8 @@ from tests.mutants.mutant import Mutant
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 300
 """A test that hangs has noticed, too; it gets this long."""
+ALL_SECONDS = 3000
+"""For all tests together."""
 _PASSED, _FAILED = 0, 1
 
 Verdict = Literal["killed", "survived", "broken"]
@@ -58,7 +60,7 @@ class Copy:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def test(self, tests: Sequence[str]) -> tuple[int | None, str]:
+    def test(self, tests: Sequence[str], seconds: float = SECONDS) -> tuple[int | None, str]:
         """Run tests until one fails; pytest's exit status, None where it took too long, and what it said."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
         try:
@@ -68,7 +70,7 @@ class Copy:
                 env=self._environment,
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=seconds,
             )
         except subprocess.TimeoutExpired as late:
             return None, str(late)
