@@ -1,8 +1,8 @@
 """Who asks and whether they may: `Authorization: Bearer imago_…`, checked before anything else of the
 request is read.
 
-A view declares its scope with `requires`; one that declares none needs none (health, the discovery
-document). `create_app` refuses to start if a view under /v1 has forgotten to declare.
+An operation declares its scope, a page does with `requires`; a view that declares none needs none (health,
+the discovery document). `create_app` refuses to start if a view under /v1 has forgotten to declare.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ SECURITY_SCHEME = "key"
 
 
 def requires(scope: Scope) -> Callable[[View], View]:
-    """Declare the scope that a view needs. Goes below the route's decorator."""
+    """Declare the scope that a view needs. Goes below a route's decorator."""
 
     def declare(view: View) -> View:
         setattr(view, _ATTRIBUTE, scope)
@@ -91,4 +91,4 @@ def assert_every_resource_declares(app: Flask) -> None:
     """Fail at start rather than serve a resource to everyone because a line was forgotten."""
     for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/v1") and scope_of(app.view_functions[rule.endpoint]) is None:
-            raise AssertionError(f"{rule.rule} declares no scope: add @requires(...) to {rule.endpoint}")
+            raise AssertionError(f"{rule.rule} declares no scope: make {rule.endpoint} an operation")

@@ -5,7 +5,7 @@
 from flask import Blueprint, Response, current_app, jsonify, request
 
 from api.context import context
-from api.http.caching import BRIEF, conditional, keep
+from api.http.caching import BRIEF_FROM_MEMORY, conditional
 from api.monitoring.prometheus import CONTENT_TYPE
 from api.openapi import document
 from api.web import pages
@@ -55,19 +55,20 @@ def entrance() -> Response:
 
 @blueprint.get("/openapi.json")
 def openapi() -> Response:
-    keep(BRIEF.seconds)
+    """The OpenAPI document of this service."""
     text = document.canonical(document.document(current_app))
-    return conditional(Response(text, mimetype="application/json"), BRIEF)
+    return conditional(Response(text, mimetype="application/json"), BRIEF_FROM_MEMORY)
 
 
 @blueprint.get("/docs")
 def reference() -> Response:
-    keep(BRIEF.seconds)
-    return conditional(pages.reference(document.document(current_app)), BRIEF)
+    """The OpenAPI document as a page."""
+    return conditional(pages.reference(document.document(current_app)), BRIEF_FROM_MEMORY)
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
+    """Figures for Prometheus."""
     response = Response(context().metrics.render(), content_type=CONTENT_TYPE)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -19,9 +19,16 @@ class Freshness:
 
     seconds: int
     immutable: bool = False
+    from_memory: bool = False
+    """Whether the server may give the same answer again from memory for so long, see `keep`."""
+    is_secret: bool = False
+    """Whether no cache may keep it, not even the client's own."""
 
     @property
     def cache_control(self) -> str:
+        """The header of that name."""
+        if self.is_secret:
+            return "no-store"
         # Where reading needs a key, a shared cache must not hand the answer to someone without one.
         audience = "public" if context().settings.public_read else "private"
         if self.seconds == 0:
@@ -31,12 +38,16 @@ class Freshness:
 
 REVALIDATE = Freshness(0)
 """May be kept, must be asked about before each use: most resources change while jobs run."""
-MOMENT = Freshness(2)
+MOMENT = Freshness(2, from_memory=True)
 """Changes while jobs run, and is read so often that it may be two seconds old."""
 BRIEF = Freshness(60)
 """Changes now and then and nobody minds a minute: catalogs, the best picture of a unit."""
+BRIEF_FROM_MEMORY = Freshness(60, from_memory=True)
+"""The same for what all readers see alike."""
 FOREVER = Freshness(31_536_000, immutable=True)
 """Named by a digest of what determines it."""
+SECRET = Freshness(0, is_secret=True)
+"""Keys and who asks."""
 
 
 def keep(seconds: float) -> None:
@@ -49,11 +60,15 @@ def keep(seconds: float) -> None:
 
 
 def conditional(response: Response, freshness: Freshness, *, etag: str | None = None) -> Response:
-    """Give the response an ETag (of its bytes, unless named), and make it a 304 if the client has it
-    already.
+    """Give the response an ETag (of its bytes, unless named), and make it a 304 if the client has it already;
+    neither where it is secret.
     """
-    response.set_etag(etag or hashlib.sha256(response.get_data()).hexdigest()[:32])
     response.headers["Cache-Control"] = freshness.cache_control
+    if freshness.is_secret:
+        return response
+    if freshness.from_memory:
+        keep(freshness.seconds)
+    response.set_etag(etag or hashlib.sha256(response.get_data()).hexdigest()[:32])
     # Reads that are to fail where something has changed are not offered: `If-Match` says nothing here, as it
     # says nothing where the server answers from memory.
     response.make_conditional({name: held for name, held in request.environ.items() if name != _IF_MATCH})

@@ -7,14 +7,15 @@ it here: reading needs no key, so it must not order work.
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import IO
 
 import structlog
 from flask import Response, request
 
 from api.context import context
-from api.http.caching import MOMENT, Freshness, conditional, is_held_by_client, keep
+from api.http.caching import FOREVER, MOMENT, Freshness, conditional, is_held_by_client, keep
 from api.memory import Memory
 from api.problems import problem_types
 from api.problems.problems import Problem
@@ -37,11 +38,24 @@ _AT_ONCE = 1024 * 1024
 _CHUNK = 64 * 1024
 
 
-def object_response(
-    key: str, media_type: str, filename: str, freshness: Freshness, subject: Subject
-) -> Response:
-    """The object, or a 304 without asking the store, since its key tells its ETag. `subject` is what points
-    to it. A 404 problem if it is lost."""
+@dataclass(frozen=True)
+class StoredObject:
+    """Bytes of the store that are to be handed out."""
+
+    key: str
+    filename: str
+    """What whoever saves it may call it."""
+    subject: Subject
+    """What points to it."""
+    freshness: Freshness = FOREVER
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def object_response(wanted: StoredObject, media_type: str) -> Response:
+    """The object, or a 304 without asking the store, since its key tells its ETag. A 404 problem if it is
+    lost.
+    """
+    key, subject, freshness = wanted.key, wanted.subject, wanted.freshness
     etag = sha256_of_key(key)
     # Trainings can be removed with all that they left; pictures stay for ever.
     lasts = freshness.immutable and subject.kind == "visualization"
@@ -49,10 +63,13 @@ def object_response(
     if is_held_by_client(etag):
         response = Response()
     elif context().settings.image_delivery == "redirect":
-        return _redirected(key, subject)
+        response = _redirected(key, subject)
+        response.headers.extend(dict(wanted.headers))
+        return response
     else:
         response = _streamed(key, media_type, subject)
-        response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
+        response.headers["Content-Disposition"] = f'inline; filename="{wanted.filename}"'
+    response.headers.extend(dict(wanted.headers))
     return conditional(response, freshness, etag=etag)
 
 

@@ -7,14 +7,10 @@ from flask import Response
 from pydantic import BaseModel
 
 
-def json_response(
-    representation: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
-) -> Response:
+def json_response(representation: BaseModel, status: HTTPStatus, headers: Mapping[str, str]) -> Response:
+    """The representation as JSON."""
     body = representation.model_dump_json(by_alias=True)
-    return Response(body, status=status, mimetype="application/json", headers=dict(headers or {}))
-
-
-REMOVED = {"description": "It is removed."}
+    return Response(body, status=status, mimetype="application/json", headers=dict(headers))
 
 
 def removed() -> Response:

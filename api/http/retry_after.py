@@ -1,13 +1,38 @@
-"""`Retry-After` of what is on its way: as soon as it can be there, by what is estimated."""
+"""`Retry-After`: when it makes sense to ask again for what is on its way, by what is estimated."""
 
-from services.base.database import Database
+from sqlalchemy.orm import Session
+
 from services.estimates.cost_model import Seconds
+from services.jobs.jobs import JobView
 from services.pictures import visualizations
+from services.trainings.trainings import TrainingView
 
 SOONEST, LATEST = 2, 3600
 """Seconds: nothing is worth asking for more often, and plans may change within the hour."""
 PROGRESS_SECONDS = 60
 """Whoever watches a job wants to see it go on."""
+TRAINING_SECONDS = 5
+"""The same of a training, whose end nobody waits for."""
+
+
+def header(seconds: int | None) -> dict[str, str]:
+    """The header, none for what nobody needs to ask for again."""
+    return {} if seconds is None else {"Retry-After": str(seconds)}
+
+
+def of_picture(session: Session, digest: str) -> int:
+    """For a picture that waits or is being computed: when it can be there at the earliest."""
+    return seconds_until_there(visualizations.eta(session, digest))
+
+
+def of_job(job: JobView) -> int | None:
+    """None for a job that has ended."""
+    return None if job.ended else seconds_until_progress(job.eta)
+
+
+def of_training(training: TrainingView) -> int | None:
+    """None for a training that has ended."""
+    return None if training.ended else TRAINING_SECONDS
 
 
 def seconds_until_there(eta: Seconds | None) -> int:
@@ -18,9 +43,3 @@ def seconds_until_there(eta: Seconds | None) -> int:
 def seconds_until_progress(eta: Seconds | None) -> int:
     """When it makes sense to look at a job again: often while its end is near."""
     return SOONEST if eta is None else int(min(max(eta.low / 10, SOONEST), PROGRESS_SECONDS))
-
-
-def retry_after(database: Database, digest: str) -> dict[str, str]:
-    """The header for a picture that waits or is being computed."""
-    with database.session() as session:
-        return {"Retry-After": str(seconds_until_there(visualizations.eta(session, digest)))}

@@ -8,14 +8,13 @@ from typing import Any
 
 from flask import Flask
 
-from api.auth import SECURITY_SCHEME, scope_of
+from api.auth import SECURITY_SCHEME
 from api.openapi import examples
 from api.openapi.schemas import Schemas, component_of, schemas_of, without_null
 from api.operations.operation import Operation, operation_of
 from api.operations.reading import PARTS
 from api.problems import problem_types
 from api.problems.field_errors import Part
-from api.problems.problem_types import ProblemType
 from api.problems.problems import MEDIA_TYPE
 from api.schemas.problem import ProblemDocument
 from imago_engine.version import __version__
@@ -42,21 +41,19 @@ SERVERS = [
     {"url": "http://127.0.0.1:8000", "description": "A service of one's own, as `make up` starts it."},
 ]
 _JSON = "application/json"
-_NAMES = {"network", "generator"}
-"""Parameters of a query that name what may not be there."""
 
 
 @lru_cache(maxsize=4)
 def document(app: Flask) -> dict[str, Any]:
     """The document of this application. Built from its routes; needs no server."""
     operations = list(_operations(app))
-    schemas, components = schemas_of([operation for _, _, operation in operations])
+    schemas, components = schemas_of([operation for _, operation in operations])
     shown = {name: examples.of_component(name, components) for name in components}
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, str] = {}
-    for path, method, operation in operations:
+    for path, operation in operations:
         tags[operation.tag.name] = operation.tag.description
-        paths.setdefault(path, {})[method] = _described(method, operation, schemas, shown)
+        paths.setdefault(path, {})[operation.method.lower()] = _described(operation, schemas, shown)
     return {
         "openapi": "3.1.0",
         "info": INFO,
@@ -76,26 +73,22 @@ def canonical(made: dict[str, Any]) -> str:
     return json.dumps(made, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def _operations(app: Flask) -> Iterator[tuple[str, str, Operation]]:
-    """Path as OpenAPI writes it, method in small letters, operation; in the order of declaration."""
+def _operations(app: Flask) -> Iterator[tuple[str, Operation]]:
+    """Operations with their paths as OpenAPI writes them, in the order of declaration."""
     for rule in app.url_map.iter_rules():
         operation = operation_of(app.view_functions[rule.endpoint])
         if operation is not None:
-            path = rule.rule.replace("<", "{").replace(">", "}")
-            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield path, method.lower(), operation
+            yield rule.rule.replace("<", "{").replace(">", "}"), operation
 
 
-def _described(
-    method: str, operation: Operation, schemas: Schemas, shown: Mapping[str, Any]
-) -> dict[str, Any]:
+def _described(operation: Operation, schemas: Schemas, shown: Mapping[str, Any]) -> dict[str, Any]:
     summary, description = operation.texts
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": summary,
         "tags": [operation.tag.name],
         **_security(operation),
-        "responses": _responses(method, operation, schemas, shown),
+        "responses": _responses(operation, schemas, shown),
     }
     if description:
         described["description"] = description
@@ -109,19 +102,16 @@ def _described(
         described["parameters"] = parameters
     if body := operation.models.get("body"):
         content: dict[str, Any] = {"schema": schemas[body, "validation"]}
-        if operation.name in examples.BODIES:
-            content["example"] = examples.BODIES[operation.name]
+        if operation.example is not None:
+            content["example"] = operation.example
         described["requestBody"] = {"content": {_JSON: content}, "required": True}
     return described
 
 
 def _security(operation: Operation) -> dict[str, Any]:
-    scope = scope_of(operation.view)
-    if scope == "read":
+    if operation.scope == "read":
         return {"security": [{}, {SECURITY_SCHEME: []}]}
-    if scope:
-        return {"security": [{SECURITY_SCHEME: []}], "x-scope": scope}
-    return {}
+    return {"security": [{SECURITY_SCHEME: []}], "x-scope": operation.scope}
 
 
 def _parameters(part: Part, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -137,9 +127,7 @@ def _parameters(part: Part, schema: Mapping[str, Any]) -> Iterator[dict[str, Any
         yield parameter
 
 
-def _responses(
-    method: str, operation: Operation, schemas: Schemas, shown: Mapping[str, Any]
-) -> dict[str, Any]:
+def _responses(operation: Operation, schemas: Schemas, shown: Mapping[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, answer in operation.responses.items():
         if isinstance(answer, type):
@@ -148,35 +136,11 @@ def _responses(
             responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
         else:
             responses[str(status)] = dict(answer)
-    if method == "get" and operation.may_be_unchanged:
+    if operation.may_be_unchanged:
         responses["304"] = {"description": "What the client has is what there is."}
-    for kind in _failures(method, operation):
+    for kind in operation.problems:
         responses[str(int(kind.status))] = {"$ref": f"#/components/responses/{kind.slug}"}
     return responses
-
-
-def _failures(method: str, operation: Operation) -> Iterator[ProblemType]:
-    """The problems that an operation can answer with, known by what it reads and writes."""
-    scope, models = scope_of(operation.view), operation.models
-    if "body" in models:
-        yield from (problem_types.MALFORMED, problem_types.TOO_LARGE, problem_types.UNSUPPORTED_MEDIA_TYPE)
-    if scope is not None:
-        yield problem_types.UNAUTHENTICATED
-    if scope not in (None, "authenticated"):
-        yield problem_types.FORBIDDEN
-    if "path" in models or _NAMES & models.get("query", ProblemDocument).model_fields.keys():
-        yield problem_types.NOT_FOUND
-    if method != "get":
-        yield problem_types.CONFLICT
-    yield from (
-        problem_types.REQUEST_TIMEOUT,
-        problem_types.TARGET_TOO_LONG,
-        problem_types.HEADERS_TOO_LARGE,
-        problem_types.NOT_ACCEPTABLE,
-        problem_types.INVALID,
-        problem_types.INTERNAL,
-        problem_types.UNAVAILABLE,
-    )
 
 
 def _problems(schemas: Schemas, shown: Mapping[str, Any]) -> dict[str, Any]:

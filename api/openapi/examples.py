@@ -15,26 +15,19 @@ _SHA256 = "0f3b" * 16
 _MOMENT = "2026-11-28T12:00:00Z"
 _UNIT_PATH = f"/v1/networks/{NETWORK}/layers/{LAYER}/units/{UNIT}"
 
-BODIES: Mapping[str, Any] = {
-    "submit_job": {
-        "network": NETWORK,
-        "targets": [{"layer": LAYER, "units": "0-11,207"}],
-        "recipe": {"technique": "dgn-am", "parameters": {"steps": 100}},
-        "seeds": [0, 1],
-        "lane": "bulk",
-    },
-    "register_network": {"id": "resnet18.a1_in1k"},
-    "train_generator": {
-        "name": "flowers-64",
-        "training": {"sources": ["flowers", "more/flowers.tar"], "pictures": 100_000, "image_size": 64},
-    },
-    "create_key": {
-        "name": "notebook",
-        "scopes": ["read", "jobs:write"],
-        "expires_at": "2100-01-31T12:00:00Z",
-    },
+JOB_BODY = {
+    "network": NETWORK,
+    "targets": [{"layer": LAYER, "units": "0-11,207"}],
+    "recipe": {"technique": "dgn-am", "parameters": {"steps": 100}},
+    "seeds": [0, 1],
+    "lane": "bulk",
 }
-"""A body that each operation takes."""
+NETWORK_BODY = {"id": "resnet18.a1_in1k"}
+GENERATOR_BODY = {
+    "name": "flowers-64",
+    "training": {"sources": ["flowers", "more/flowers.tar"], "pictures": 100_000, "image_size": 64},
+}
+KEY_BODY = {"name": "notebook", "scopes": ["read", "jobs:write"], "expires_at": "2100-01-31T12:00:00Z"}
 
 _PARAMETERS: Mapping[str, Any] = {
     "job": JOB,

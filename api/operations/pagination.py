@@ -2,19 +2,19 @@
 services.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TypeVar
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import request
+from pydantic import BaseModel
 
-from api.http.rendering import json_response
-from api.schemas.base import Page, PageQuery
-from services.base import paging
+from api.operations.answers import Answer
+from api.schemas.base import PageQuery
 from services.base.errors import Invalid
+from services.base.paging import Page
 
-View = TypeVar("View")
-Shown = TypeVar("Shown")
+T = TypeVar("T")
 
 
 def next_path(cursor: str) -> str:
@@ -23,16 +23,14 @@ def next_path(cursor: str) -> str:
     return f"{request.path}?{urlencode([*others, ('cursor', cursor)])}"
 
 
-def page_response(
-    model: type[Page[Shown]], page: paging.Page[View], render: Callable[[View], Shown]
-) -> Response:
-    """The page with each entry rendered."""
-    shown = model(data=[render(entry) for entry in page.data], next_cursor=page.next_cursor)
+def shown_page(model: type[BaseModel], page: Page[BaseModel]) -> Answer:
+    """A page of representations as the model of a page, with the link to the next."""
     links = {"Link": f'<{next_path(page.next_cursor)}>; rel="next"'} if page.next_cursor else {}
-    return json_response(shown, headers=links)
+    return Answer(model(data=list(page.data), next_cursor=page.next_cursor), headers=links)
 
 
-def only_page(query: PageQuery) -> None:
-    """For lists that are one page. Raises `Invalid` for a cursor: none was ever given out."""
-    if query.cursor is not None:
+def only_page(entries: Iterable[T], query: PageQuery | None = None) -> Page[T]:
+    """All entries of a list that is one page. Raises `Invalid` for a cursor: none was ever given out."""
+    if query is not None and query.cursor is not None:
         raise Invalid.field("/cursor", "must be left out: this list is one page")
+    return Page(tuple(entries), None)

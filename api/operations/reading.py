@@ -15,7 +15,7 @@ PARTS: tuple[Part, ...] = ("path", "query", "header", "body")
 """In the order in which they are read."""
 
 
-def read(models: Mapping[Part, type[BaseModel]], segments: Mapping[str, str]) -> dict[Part, BaseModel]:
+def read(models: Mapping[Part, type[BaseModel]], segments: Mapping[str, str]) -> dict[str, BaseModel]:
     """Each part as its model. `segments`: what the rule of the path matched.
 
     Raises `Problem` for the first part that does not fit, with all that is wrong in it.

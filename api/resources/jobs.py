@@ -1,27 +1,18 @@
 """Jobs: submit, look, cancel, retry."""
 
-from http import HTTPStatus
+from sqlalchemy.orm import Session
 
-from flask import Response
-
-from api.auth import principal, requires
+from api.auth import principal
 from api.context import context
-from api.http.caching import REVALIDATE, conditional
-from api.http.rendering import REMOVED, json_response, removed
-from api.http.retry_after import seconds_until_progress
+from api.http import retry_after
 from api.http.waiting import preferred_wait, wait_for
-from api.operations.operation import ApiBlueprint, Tag
-from api.operations.pagination import page_response
+from api.openapi import examples
+from api.operations.answers import Answer, accepted
+from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery
-from api.schemas.jobs import (
-    Job,
-    JobListQuery,
-    JobPage,
-    JobPath,
-    PreferHeaders,
-    SubmitHeaders,
-)
+from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
 from api.schemas.visualizations import Item, ItemListQuery, ItemPage
+from services.base.paging import Page
 from services.catalog import removal
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, JobView, Limits
@@ -31,9 +22,10 @@ TAG = Tag(name="Jobs", description="What is asked for: submit it, watch it, canc
 blueprint = ApiBlueprint("jobs", __name__, url_prefix="/v1/jobs", tag=TAG)
 
 
-@blueprint.post("", responses={200: Job, 202: Job})
-@requires("jobs:write")
-def submit_job(header: SubmitHeaders, body: JobRequest) -> Response:
+@blueprint.operation(
+    "POST", "", scope="jobs:write", responses={200: Job, 202: Job}, example=examples.JOB_BODY
+)
+def submit_job(header: SubmitHeaders, body: JobRequest) -> Answer:
     """Submit a job.
 
     202 while something is to be computed, 200 when every picture is known already (or the job ended within
@@ -44,83 +36,62 @@ def submit_job(header: SubmitHeaders, body: JobRequest) -> Response:
         submission = jobs.submit(
             session, body, owner=principal().key_id, idempotency_key=header.idempotency_key, limits=limits
         )
-    job = submission.job
-    if not job.ended:
-        context().doorbell.ring(job.lane)
-    response = _as_it_stands(_wait(job, header))
-    response.headers["Location"] = Job.of(job).links.self
-    if not submission.created:
-        response.headers["Idempotency-Replayed"] = "true"
-    return response
+    if not submission.job.ended:
+        context().doorbell.ring(submission.job.lane)
+    job = _wait(submission.job, header)
+    shown = Job.of(job)
+    return accepted(shown, retry_after.of_job(job), shown.links.self, replayed=not submission.created)
 
 
-@blueprint.get("", responses={200: JobPage})
-@requires("read")
-def list_jobs(query: JobListQuery) -> Response:
+@blueprint.operation("GET", "", scope="read", responses={200: JobPage})
+def list_jobs(session: Session, query: JobListQuery) -> Page[Job]:
     """List jobs, the newest first."""
-    with context().database.session() as session:
-        page = jobs.list(session, cursor=query.cursor, limit=query.limit, state=query.state)
-    return conditional(page_response(JobPage, page, Job.of), REVALIDATE)
+    return jobs.list(session, cursor=query.cursor, limit=query.limit, state=query.state).map(Job.of)
 
 
-@blueprint.get("/<job>", responses={200: Job})
-@requires("read")
-def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Response:
+@blueprint.operation("GET", "/<job>", scope="read", responses={200: Job})
+def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Answer:
     """Get a job as it stands, or with `Prefer: wait` as soon as it has ended."""
-    found = _wait(_get(path.job), header)
-    response = json_response(Job.of(found), headers={"Vary": "Prefer"})
-    if not found.ended:
-        response.headers["Retry-After"] = str(seconds_until_progress(found.eta))
-    return conditional(response, REVALIDATE)
+    job = _wait(_get(path.job), header)
+    return Answer(Job.of(job), headers={"Vary": "Prefer", **retry_after.header(retry_after.of_job(job))})
 
 
-@blueprint.get("/<job>/visualizations", responses={200: ItemPage})
-@requires("read")
-def list_job_visualizations(path: JobPath, query: ItemListQuery) -> Response:
+@blueprint.operation("GET", "/<job>/visualizations", scope="read", responses={200: ItemPage})
+def list_job_visualizations(session: Session, path: JobPath, query: ItemListQuery) -> Page[Item]:
     """List a job's items in the order of its request."""
-    with context().database.session() as session:
-        page = jobs.items(session, path.job, cursor=query.cursor, limit=query.limit, state=query.state)
-    return conditional(page_response(ItemPage, page, Item.of), REVALIDATE)
+    page = jobs.items(session, path.job, cursor=query.cursor, limit=query.limit, state=query.state)
+    return page.map(Item.of)
 
 
-@blueprint.post("/<job>/cancel", responses={200: Job, 202: Job})
-@requires("jobs:write")
-def cancel_job(path: JobPath) -> Response:
+@blueprint.operation("POST", "/<job>/cancel", scope="jobs:write", responses={200: Job, 202: Job})
+def cancel_job(session: Session, path: JobPath) -> Answer:
     """Cancel a job.
 
     Only the key that submitted it and keys with the scope `admin` may. Items that no other job wants are
     dropped; pictures that are done stay. 202 while a worker still computes some.
     """
-    with context().database.session() as session:
-        job = jobs.cancel(session, path.job, by=principal())
-    return _as_it_stands(job)
+    job = jobs.cancel(session, path.job, by=principal())
+    return accepted(Job.of(job), retry_after.of_job(job))
 
 
-@blueprint.post("/<job>/retry", responses={200: Job, 202: Job})
-@requires("jobs:write")
-def retry_job(path: JobPath) -> Response:
+@blueprint.operation("POST", "/<job>/retry", scope="jobs:write", responses={200: Job, 202: Job})
+def retry_job(session: Session, path: JobPath) -> Answer:
     """Queue a job's failed and canceled items again.
 
     Only the key that submitted it and keys with the scope `admin` may.
     """
-    with context().database.session() as session:
-        job = jobs.retry(session, path.job, by=principal())
-    if not job.ended:
-        context().doorbell.ring(job.lane)
-    return _as_it_stands(job)
+    job = jobs.retry(session, path.job, by=principal())
+    return accepted(Job.of(job), retry_after.of_job(job), ring=None if job.ended else job.lane)
 
 
-@blueprint.delete("/<job>", responses={204: REMOVED})
-@requires("jobs:write")
-def remove_job(path: JobPath, query: NoQuery) -> Response:
+@blueprint.operation("DELETE", "/<job>", scope="jobs:write", responses=REMOVED)
+def remove_job(session: Session, path: JobPath, query: NoQuery) -> None:
     """Remove a job that has ended.
 
     Only the key that submitted it and keys with the scope `admin` may. Its pictures stay, under their
     own addresses.
     """
-    with context().database.session() as session:
-        removal.remove_job(session, path.job, by=principal())
-    return removed()
+    removal.remove_job(session, path.job, by=principal())
 
 
 def _get(id: str) -> JobView:
@@ -129,17 +100,12 @@ def _get(id: str) -> JobView:
 
 
 def _wait(job: JobView, header: PreferHeaders) -> JobView:
+    """The job as it stands after the time that the client is ready to wait. Each look is a transaction of its
+    own.
+    """
     seconds = preferred_wait(header.prefer)
     if job.ended or not seconds:
         return job
     return wait_for(
         lambda: _get(job.id), lambda seen: seen.ended, seconds, context().waits, context().stopping
-    )
-
-
-def _as_it_stands(job: JobView) -> Response:
-    if job.ended:
-        return json_response(Job.of(job))
-    return json_response(
-        Job.of(job), HTTPStatus.ACCEPTED, {"Retry-After": str(seconds_until_progress(job.eta))}
     )

@@ -1,16 +1,12 @@
 """Networks, layers and units."""
 
-from http import HTTPStatus
+from sqlalchemy.orm import Session
 
-from flask import Response
-
-from api.auth import principal, requires
-from api.context import context
-from api.http.caching import BRIEF, REVALIDATE, conditional
-from api.http.paths import network_path
-from api.http.rendering import REMOVED, json_response, removed
-from api.operations.operation import ApiBlueprint, Tag
-from api.operations.pagination import page_response
+from api.auth import principal
+from api.http.caching import BRIEF
+from api.openapi import examples
+from api.operations.answers import Answer, accepted
+from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.networks import (
     Layer,
@@ -22,6 +18,8 @@ from api.schemas.networks import (
     Unit,
     UnitPage,
 )
+from services.base.paging import Page
+from services.base.states import Lane
 from services.catalog import catalog, removal
 from services.catalog.catalog import RegisterNetwork
 
@@ -32,83 +30,62 @@ INSPECTION_SECONDS = 5
 blueprint = ApiBlueprint("networks", __name__, url_prefix="/v1/networks", tag=TAG)
 
 
-@blueprint.get("", responses={200: NetworkPage})
-@requires("read")
-def list_networks(query: PageQuery) -> Response:
+@blueprint.operation("GET", "", scope="read", responses={200: NetworkPage})
+def list_networks(session: Session, query: PageQuery) -> Page[Network]:
     """List networks by id."""
-    with context().database.session() as session:
-        page = catalog.list_networks(session, cursor=query.cursor, limit=query.limit)
-    return conditional(
-        page_response(NetworkPage, page, lambda network: Network.of(network, with_labels=False)), REVALIDATE
-    )
+    page = catalog.list_networks(session, cursor=query.cursor, limit=query.limit)
+    return page.map(lambda network: Network.of(network, with_labels=False))
 
 
-@blueprint.post("", responses={200: Network, 202: Network})
-@requires("jobs:write")
-def register_network(body: RegisterNetwork) -> Response:
+@blueprint.operation(
+    "POST", "", scope="jobs:write", responses={200: Network, 202: Network}, example=examples.NETWORK_BODY
+)
+def register_network(session: Session, body: RegisterNetwork) -> Answer:
     """Register a network.
 
     A worker inspects it: `state` goes from pending to ready or failed. Registering the same again changes
     nothing, except that a failed network is inspected anew; that is for the key that registered it and for
     keys with the scope `admin`.
     """
-    with context().database.session() as session:
-        network = catalog.register_network(session, body, by=principal())
-    path = network_path(network.id)
-    if network.state == "pending":
-        context().doorbell.ring("interactive")
-        return json_response(
-            Network.of(network),
-            HTTPStatus.ACCEPTED,
-            {"Location": path, "Retry-After": str(INSPECTION_SECONDS)},
-        )
-    return json_response(Network.of(network), headers={"Location": path})
+    network = catalog.register_network(session, body, by=principal())
+    shown = Network.of(network)
+    if network.state != "pending":
+        return accepted(shown, None, shown.links.self)
+    return accepted(shown, INSPECTION_SECONDS, shown.links.self, ring=Lane.INTERACTIVE)
 
 
-@blueprint.get("/<network>", responses={200: Network})
-@requires("read")
-def get_network(path: NetworkPath, query: NoQuery) -> Response:
+@blueprint.operation("GET", "/<network>", scope="read", responses={200: Network})
+def get_network(session: Session, path: NetworkPath, query: NoQuery) -> Network:
     """Get a network with the names of its classes."""
-    with context().database.session() as session:
-        network = catalog.get_network(session, path.network)
-    return conditional(json_response(Network.of(network)), REVALIDATE)
+    return Network.of(catalog.get_network(session, path.network))
 
 
-@blueprint.get("/<network>/layers", responses={200: LayerPage})
-@requires("read")
-def list_layers(path: NetworkPath, query: PageQuery) -> Response:
+@blueprint.operation("GET", "/<network>/layers", scope="read", responses={200: LayerPage})
+def list_layers(session: Session, path: NetworkPath, query: PageQuery) -> Page[Layer]:
     """List a network's layers in the order of execution."""
-    with context().database.session() as session:
-        page = catalog.list_layers(session, path.network, cursor=query.cursor, limit=query.limit)
-    return conditional(page_response(LayerPage, page, Layer.of), REVALIDATE)
+    return catalog.list_layers(session, path.network, cursor=query.cursor, limit=query.limit).map(Layer.of)
 
 
-@blueprint.get("/<network>/layers/<layer>", responses={200: Layer})
-@requires("read")
-def get_layer(path: LayerPath, query: NoQuery) -> Response:
+@blueprint.operation(
+    "GET", "/<network>/layers/<layer>", scope="read", responses={200: Layer}, freshness=BRIEF
+)
+def get_layer(session: Session, path: LayerPath, query: NoQuery) -> Layer:
     """Get a layer."""
-    with context().database.session() as session:
-        layer = catalog.get_layer(session, path.network, path.layer)
-    return conditional(json_response(Layer.of(layer)), BRIEF)
+    return Layer.of(catalog.get_layer(session, path.network, path.layer))
 
 
-@blueprint.get("/<network>/layers/<layer>/units", responses={200: UnitPage})
-@requires("read")
-def list_units(path: LayerPath, query: PageQuery) -> Response:
+@blueprint.operation("GET", "/<network>/layers/<layer>/units", scope="read", responses={200: UnitPage})
+def list_units(session: Session, path: LayerPath, query: PageQuery) -> Page[Unit]:
     """List a layer's units with their best pictures."""
-    with context().database.session() as session:
-        page = catalog.list_units(session, path.network, path.layer, cursor=query.cursor, limit=query.limit)
-    return conditional(page_response(UnitPage, page, Unit.of), REVALIDATE)
+    page = catalog.list_units(session, path.network, path.layer, cursor=query.cursor, limit=query.limit)
+    return page.map(Unit.of)
 
 
-@blueprint.delete("/<network>", responses={204: REMOVED})
-@requires("jobs:write")
-def remove_network(path: NetworkPath, query: NoQuery) -> Response:
+@blueprint.operation("DELETE", "/<network>", scope="jobs:write", responses=REMOVED)
+def remove_network(session: Session, path: NetworkPath, query: NoQuery) -> None:
     """Remove a network that nothing needs.
 
     Only the key that registered it and keys with the scope `admin` may. 409 says what needs it: pictures,
     jobs, or a training.
     """
-    with context().database.session() as session:
-        removal.remove_network(session, path.network, by=principal())
-    return removed()
+    removal.remove_network(session, path.network, by=principal())

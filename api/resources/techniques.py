@@ -1,11 +1,7 @@
 """Techniques, each with the JSON Schema of its parameters, so that clients can build forms."""
 
-from flask import Response
+from sqlalchemy.orm import Session
 
-from api.auth import requires
-from api.context import context
-from api.http.caching import REVALIDATE, conditional
-from api.http.rendering import json_response
 from api.operations.operation import ApiBlueprint, Tag
 from api.operations.pagination import only_page
 from api.schemas.techniques import (
@@ -16,6 +12,7 @@ from api.schemas.techniques import (
     TechniqueQuery,
 )
 from services.base.errors import NotFound
+from services.base.paging import Page
 from services.catalog import catalog
 from services.pictures.recipes import offered_techniques
 
@@ -24,32 +21,28 @@ TAG = Tag(name="Techniques", description="How pictures can be made.")
 blueprint = ApiBlueprint("techniques", __name__, url_prefix="/v1/techniques", tag=TAG)
 
 
-@blueprint.get("", responses={200: TechniquePage})
-@requires("read")
-def list_techniques(query: TechniqueListQuery) -> Response:
+@blueprint.operation("GET", "", scope="read", responses={200: TechniquePage})
+def list_techniques(session: Session, query: TechniqueListQuery) -> Page[Technique]:
     """List the techniques. There are few: all are on one page."""
-    only_page(query)
-    generator = _generator(query.generator)
+    generator = _generator(session, query.generator)
     shown = [Technique.of(technique, generator) for technique in offered_techniques().values()]
-    return conditional(json_response(TechniquePage(data=shown, next_cursor=None)), REVALIDATE)
+    return only_page(shown, query)
 
 
-@blueprint.get("/<technique>", responses={200: Technique})
-@requires("read")
-def get_technique(path: TechniquePath, query: TechniqueQuery) -> Response:
+@blueprint.operation("GET", "/<technique>", scope="read", responses={200: Technique})
+def get_technique(session: Session, path: TechniquePath, query: TechniqueQuery) -> Technique:
     """Get a technique with the JSON Schema of its parameters and the values that they have by default."""
     technique = offered_techniques().get(path.technique)
     if technique is None:
         raise NotFound("technique", path.technique, f"There are: {', '.join(offered_techniques())}.")
-    return conditional(json_response(Technique.of(technique, _generator(query.generator))), REVALIDATE)
+    return Technique.of(technique, _generator(session, query.generator))
 
 
-def _generator(id: str | None) -> catalog.Generator | None:
+def _generator(session: Session, id: str | None) -> catalog.Generator | None:
     """The one asked for, else the default one if there is one. Raises `NotFound` for an unknown name."""
-    with context().database.session() as session:
-        try:
-            return catalog.get_generator(session, id)
-        except NotFound:
-            if id is not None:
-                raise
-            return None
+    try:
+        return catalog.get_generator(session, id)
+    except NotFound:
+        if id is not None:
+            raise
+        return None

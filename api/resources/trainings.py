@@ -1,19 +1,15 @@
 """Trainings of generators: look, cancel, and fetch what they leave. `POST /v1/generators` submits them."""
 
-from http import HTTPStatus
+from sqlalchemy.orm import Session
 
-from flask import Response
-
-from api.auth import principal, requires
-from api.context import context
-from api.http.caching import FOREVER, REVALIDATE, conditional
-from api.http.objects import object_response
-from api.http.rendering import REMOVED, json_response, removed
-from api.operations.operation import ApiBlueprint, Tag
-from api.operations.pagination import page_response
+from api.auth import principal
+from api.http import retry_after
+from api.http.caching import REVALIDATE
+from api.http.objects import StoredObject
+from api.operations.answers import Answer, accepted
+from api.operations.operation import REMOVED, ApiBlueprint, Tag, stored
 from api.schemas.base import NoQuery
 from api.schemas.trainings import (
-    RETRY_SECONDS,
     SamplePath,
     Training,
     TrainingListQuery,
@@ -21,115 +17,89 @@ from api.schemas.trainings import (
     TrainingPath,
 )
 from services.base.errors import NotFound
+from services.base.paging import Page
 from services.catalog import removal
 from services.pictures.losses import Subject
 from services.trainings import trainings
-from services.trainings.trainings import TrainingView
 
 TAG = Tag(name="Trainings", description="Generators in the making.")
 
 blueprint = ApiBlueprint("trainings", __name__, url_prefix="/v1/trainings", tag=TAG)
 
-_ELSEWHERE = {"description": "The bytes are at `Location`, for some minutes."}
-_UNCHANGED = {"description": "What the client has is what there is."}
-_PICTURE = {
-    "description": "The picture.",
-    "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
-}
-_LOG = {"description": "The log.", "content": {"application/x-ndjson": {"schema": {"type": "string"}}}}
-_CARD = {"description": "The card.", "content": {"text/markdown": {"schema": {"type": "string"}}}}
 
-
-@blueprint.get("", responses={200: TrainingPage})
-@requires("read")
-def list_trainings(query: TrainingListQuery) -> Response:
+@blueprint.operation("GET", "", scope="read", responses={200: TrainingPage})
+def list_trainings(session: Session, query: TrainingListQuery) -> Page[Training]:
     """List trainings, the newest first."""
-    with context().database.session() as session:
-        page = trainings.list(session, cursor=query.cursor, limit=query.limit, state=query.state)
-    return conditional(page_response(TrainingPage, page, Training.of), REVALIDATE)
+    page = trainings.list(session, cursor=query.cursor, limit=query.limit, state=query.state)
+    return page.map(Training.of)
 
 
-@blueprint.get("/<training>", responses={200: Training})
-@requires("read")
-def get_training(path: TrainingPath, query: NoQuery) -> Response:
+@blueprint.operation("GET", "/<training>", scope="read", responses={200: Training})
+def get_training(session: Session, path: TrainingPath, query: NoQuery) -> Answer:
     """Get a training as it stands: how far it is, its losses, its latest samples."""
-    view = _get(path.training)
-    response = json_response(Training.of(view))
-    if not view.ended:
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
-    return conditional(response, REVALIDATE)
+    view = trainings.get(session, path.training)
+    return Answer(Training.of(view), headers=retry_after.header(retry_after.of_training(view)))
 
 
-@blueprint.post("/<training>/cancel", responses={200: Training, 202: Training})
-@requires("jobs:write")
-def cancel_training(path: TrainingPath) -> Response:
+@blueprint.operation(
+    "POST", "/<training>/cancel", scope="jobs:write", responses={200: Training, 202: Training}
+)
+def cancel_training(session: Session, path: TrainingPath) -> Answer:
     """Cancel a training.
 
     Only the key that submitted it and keys with the scope `admin` may. Its log and samples stay. 202 while
     its worker has not noticed yet.
     """
-    with context().database.session() as session:
-        view = trainings.cancel(session, path.training, by=principal())
-    return as_it_stands(view)
+    view = trainings.cancel(session, path.training, by=principal())
+    return accepted(Training.of(view), retry_after.of_training(view))
 
 
-@blueprint.get(
-    "/<training>/samples/<pictures>/image", responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED}
+@blueprint.operation(
+    "GET",
+    "/<training>/samples/<pictures>/image",
+    scope="read",
+    responses=stored("image/png", "The picture."),
 )
-@requires("read")
-def get_sample_image(path: SamplePath, query: NoQuery) -> Response:
+def get_sample_image(session: Session, path: SamplePath, query: NoQuery) -> StoredObject:
     """Get a sample grid: odd rows are held-out pictures, even rows what the generator makes of them."""
-    with context().database.session() as session:
-        sample = trainings.sample(session, path.training, path.pictures)
+    sample = trainings.sample(session, path.training, path.pictures)
     if sample.image_object is None:
         raise NotFound("grid", str(path.pictures), "Only its metrics were kept.")
     name = f"{path.training}-{path.pictures}.png"
     subject = Subject("sample", f"{path.training}/{path.pictures}")
-    return object_response(sample.image_object, "image/png", name, REVALIDATE, subject)
+    return StoredObject(sample.image_object, name, subject, REVALIDATE)
 
 
-@blueprint.get("/<training>/log", responses={200: _LOG, 302: _ELSEWHERE, 304: _UNCHANGED})
-@requires("read")
-def get_log(path: TrainingPath, query: NoQuery) -> Response:
+@blueprint.operation(
+    "GET",
+    "/<training>/log",
+    scope="read",
+    responses=stored("application/x-ndjson", "The log.", text=True),
+)
+def get_log(session: Session, path: TrainingPath, query: NoQuery) -> StoredObject:
     """Get the log as of the last checkpoint: losses and held-out metrics, one JSON object a line."""
-    view = _get(path.training)
+    view = trainings.get(session, path.training)
     if view.log_object is None:
         raise NotFound("log", path.training, "It is stored with the first checkpoint.")
-    subject = Subject("log", view.id)
-    return object_response(view.log_object, "application/x-ndjson", f"{view.id}.jsonl", REVALIDATE, subject)
+    return StoredObject(view.log_object, f"{view.id}.jsonl", Subject("log", view.id), REVALIDATE)
 
 
-@blueprint.get("/<training>/card", responses={200: _CARD, 302: _ELSEWHERE, 304: _UNCHANGED})
-@requires("read")
-def get_card(path: TrainingPath, query: NoQuery) -> Response:
+@blueprint.operation(
+    "GET", "/<training>/card", scope="read", responses=stored("text/markdown", "The card.", text=True)
+)
+def get_card(session: Session, path: TrainingPath, query: NoQuery) -> StoredObject:
     """Get the model card of the generator that was trained."""
-    view = _get(path.training)
+    view = trainings.get(session, path.training)
     if view.card_object is None:
         raise NotFound("model card", path.training, "It is written when the training has succeeded.")
-    subject = Subject("card", view.id)
-    return object_response(view.card_object, "text/markdown", f"{view.name}.md", FOREVER, subject)
+    return StoredObject(view.card_object, f"{view.name}.md", Subject("card", view.id))
 
 
-def as_it_stands(view: TrainingView) -> Response:
-    """200 once it has ended, 202 before."""
-    if view.ended:
-        return json_response(Training.of(view))
-    return json_response(Training.of(view), HTTPStatus.ACCEPTED, {"Retry-After": str(RETRY_SECONDS)})
-
-
-def _get(id: str) -> TrainingView:
-    with context().database.session() as session:
-        return trainings.get(session, id)
-
-
-@blueprint.delete("/<training>", responses={204: REMOVED})
-@requires("jobs:write")
-def remove_training(path: TrainingPath, query: NoQuery) -> Response:
+@blueprint.operation("DELETE", "/<training>", scope="jobs:write", responses=REMOVED)
+def remove_training(session: Session, path: TrainingPath, query: NoQuery) -> None:
     """Remove a training that has ended, with its log and samples.
 
     Only the key that submitted it and keys with the scope `admin` may. The generator that it made
     stays.
     """
-    with context().database.session() as session:
-        removal.remove_training(session, path.training, by=principal())
-    return removed()
+    removal.remove_training(session, path.training, by=principal())

@@ -1,18 +1,16 @@
 """Visualizations: search, one in full, and its bytes. And units, which are seen through theirs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
-from flask import Response
+from sqlalchemy.orm import Session
 
-from api.auth import requires
-from api.context import context
-from api.http.caching import BRIEF, FOREVER, MOMENT, REVALIDATE, conditional, keep
-from api.http.objects import object_response
+from api.http import retry_after
+from api.http.caching import BRIEF, BRIEF_FROM_MEMORY, FOREVER, MOMENT, Freshness
+from api.http.objects import StoredObject
 from api.http.paths import visualization_path
-from api.http.rendering import json_response
-from api.http.retry_after import retry_after
-from api.operations.operation import ApiBlueprint, Tag
-from api.operations.pagination import page_response
+from api.operations.answers import Answer
+from api.operations.operation import ApiBlueprint, Tag, stored
 from api.problems import problem_types
 from api.problems.problems import Problem
 from api.resources.networks import TAG as NETWORKS_TAG
@@ -29,134 +27,110 @@ from api.schemas.visualizations import (
     Visualization,
 )
 from services.base.errors import NotFound
+from services.base.paging import Page
 from services.base.states import State
 from services.catalog import catalog
 from services.pictures import visualizations
 from services.pictures.losses import Subject
+from services.pictures.visualizations import Objects
 
 TAG = Tag(name="Visualizations", description="Pictures and all that is known of them, by digest.")
-PNG, BINARY = "image/png", "application/octet-stream"
 SHOWN_OF_A_UNIT = 50
 
-_PICTURE = {"description": "The PNG.", "content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}
-_BYTES = {
-    "description": "The bytes.",
-    "content": {BINARY: {"schema": {"type": "string", "format": "binary"}}},
-}
-_ELSEWHERE = {"description": "They are at `Location`, for some minutes."}
-_UNCHANGED = {"description": "What the client has is what there is."}
+_PICTURE = stored("image/png", "The PNG.")
+_BYTES = stored("application/octet-stream", "The bytes.")
+_COMING = (State.QUEUED, State.LEASED)
 
 blueprint = ApiBlueprint("visualizations", __name__, url_prefix="/v1", tag=TAG)
 
 
-@blueprint.get("/visualizations", responses={200: ItemPage})
-@requires("read")
-def search_visualizations(query: SearchQuery) -> Response:
+@blueprint.operation("GET", "/visualizations", scope="read", responses={200: ItemPage})
+def search_visualizations(session: Session, query: SearchQuery) -> Page[Item]:
     """Search by network, layer, unit and state."""
-    with context().database.session() as session:
-        page = visualizations.search(
-            session,
-            network=query.network,
-            layer=query.layer,
-            unit=query.unit,
-            state=query.state,
-            cursor=query.cursor,
-            limit=query.limit,
-        )
-    return conditional(page_response(ItemPage, page, Item.in_short), REVALIDATE)
+    page = visualizations.search(
+        session,
+        network=query.network,
+        layer=query.layer,
+        unit=query.unit,
+        state=query.state,
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return page.map(Item.in_short)
 
 
-@blueprint.get("/visualizations/<digest>", responses={200: Visualization})
-@requires("read")
-def get_visualization(path: DigestPath, query: NoQuery) -> Response:
+@blueprint.operation("GET", "/visualizations/<digest>", scope="read", responses={200: Visualization})
+def get_visualization(session: Session, path: DigestPath, query: NoQuery) -> Answer:
     """Get a visualization with its recipe, predictions and provenance."""
-    with context().database.session() as session:
-        found = visualizations.get(session, path.digest)
-        labels = catalog.get_network(session, found.spec.network).labels
-    response = json_response(Visualization.of(found, labels))
-    if found.state in (State.QUEUED, State.LEASED):
-        response.headers.update(retry_after(context().database, found.digest))
-    if found.state != State.DONE:
-        return conditional(response, REVALIDATE)
-    keep(BRIEF.seconds)
-    return conditional(response, BRIEF)
+    found = visualizations.get(session, path.digest)
+    shown = Visualization.of(found, catalog.get_network(session, found.spec.network).labels)
+    freshness = BRIEF_FROM_MEMORY if found.state == State.DONE else None
+    return Answer(shown, headers=_retry_after(session, found), freshness=freshness)
 
 
-@blueprint.get("/visualizations/<digest>/image", responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED})
-@requires("read")
-def get_image(path: DigestPath, query: ImageQuery) -> Response:
+@blueprint.operation("GET", "/visualizations/<digest>/image", scope="read", responses=_PICTURE)
+def get_image(session: Session, path: DigestPath, query: ImageQuery) -> StoredObject:
     """Get the picture. Its bytes never change, unless the store has lost them and they were made again."""
-    found = _with_picture(path.digest)
-    key = found.crop_object if query.view == "crop" else None
-    key = key or found.image_object
-    assert key is not None  # a CHECK of the table: what is done has its image
-    return object_response(key, PNG, f"{found.digest[:16]}.png", FOREVER, _subject(found.digest))
+    return _picture(_done(session, path.digest), query, FOREVER)
 
 
-@blueprint.get("/visualizations/<digest>/code", responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED})
-@requires("read")
-def get_code(path: DigestPath, query: NoQuery) -> Response:
+@blueprint.operation("GET", "/visualizations/<digest>/code", scope="read", responses=_BYTES)
+def get_code(session: Session, path: DigestPath, query: NoQuery) -> StoredObject:
     """Get the code that the generator made the picture of: safetensors with one float32 tensor, `code`."""
-    found = _with_picture(path.digest)
+    found = _done(session, path.digest)
     return _attachment(found.digest, found.code_object, "code", "safetensors")
 
 
-@blueprint.get("/visualizations/<digest>/trace", responses={200: _BYTES, 302: _ELSEWHERE, 304: _UNCHANGED})
-@requires("read")
-def get_trace(path: DigestPath, query: NoQuery) -> Response:
+@blueprint.operation("GET", "/visualizations/<digest>/trace", scope="read", responses=_BYTES)
+def get_trace(session: Session, path: DigestPath, query: NoQuery) -> StoredObject:
     """Get the unit's activation at each step of the ascent: NumPy's .npy, float32."""
-    found = _with_picture(path.digest)
+    found = _done(session, path.digest)
     return _attachment(found.digest, found.trace_object, "trace", "npy")
 
 
-@blueprint.get(
-    "/networks/<network>/layers/<layer>/units/<unit>", tag=NETWORKS_TAG, responses={200: UnitDetail}
-)
-@requires("read")
-def get_unit(path: UnitPath, query: NoQuery) -> Response:
-    """Get a unit with its visualizations. May be two seconds old."""
-    with context().database.session() as session:
-        unit = catalog.get_unit(session, path.network, path.layer, path.unit)
-        page = visualizations.search(
-            session, network=unit.network, layer=unit.layer, unit=unit.unit, limit=SHOWN_OF_A_UNIT
-        )
-    keep(MOMENT.seconds)
-    return conditional(json_response(UnitDetail.of_unit(unit, page.data)), MOMENT)
-
-
-@blueprint.get(
-    "/networks/<network>/layers/<layer>/units/<unit>/image",
+@blueprint.operation(
+    "GET",
+    "/networks/<network>/layers/<layer>/units/<unit>",
+    scope="read",
+    responses={200: UnitDetail},
+    freshness=MOMENT,
     tag=NETWORKS_TAG,
-    responses={200: _PICTURE, 302: _ELSEWHERE, 304: _UNCHANGED},
 )
-@requires("read")
-def get_unit_image(path: UnitPath, query: ImageQuery) -> Response:
+def get_unit(session: Session, path: UnitPath, query: NoQuery) -> UnitDetail:
+    """Get a unit with its visualizations. May be two seconds old."""
+    unit = catalog.get_unit(session, path.network, path.layer, path.unit)
+    return UnitDetail.of_unit(unit, _of_unit(session, unit.network, unit.layer, unit.unit))
+
+
+@blueprint.operation(
+    "GET",
+    "/networks/<network>/layers/<layer>/units/<unit>/image",
+    scope="read",
+    responses=_PICTURE,
+    tag=NETWORKS_TAG,
+)
+def get_unit_image(session: Session, path: UnitPath, query: ImageQuery) -> StoredObject:
     """Get the best picture of a unit that there is now. For embedding: may be two seconds old, and clients
     keep it for a minute.
     """
-    with context().database.session() as session:
-        found = visualizations.best(session, path.network, path.layer, path.unit)
-        if found is None:
-            page = visualizations.search(
-                session, network=path.network, layer=path.layer, unit=path.unit, limit=SHOWN_OF_A_UNIT
-            )
-            raise _no_picture_of(path, page.data)
-    key = found.crop_object if query.view == "crop" else None
-    key = key or found.image_object
-    assert key is not None
-    response = object_response(key, PNG, f"{found.digest[:16]}.png", BRIEF, _subject(found.digest))
-    response.headers["Content-Location"] = f"{visualization_path(found.digest)}/image"
-    return response
+    found = visualizations.best(session, path.network, path.layer, path.unit)
+    if found is None:
+        raise _no_picture_of(session, path)
+    return _picture(found, query, BRIEF, {"Content-Location": f"{visualization_path(found.digest)}/image"})
 
 
-def _with_picture(digest: str) -> visualizations.Objects:
+def _of_unit(session: Session, network: str, layer: str, unit: int) -> Sequence[visualizations.Visualization]:
+    page = visualizations.search(session, network=network, layer=layer, unit=unit, limit=SHOWN_OF_A_UNIT)
+    return page.data
+
+
+def _done(session: Session, digest: str) -> Objects:
     """The visualization if it is done. Raises the problem that says why there is no picture, or not yet.
 
     404 rather than 409: this representation does not exist now, and nothing about the request is in
     conflict with anything. Whoever embeds the address sees a missing picture until it is there.
     """
-    with context().database.session() as session:
-        found = visualizations.objects_of(session, digest)
+    found = visualizations.objects_of(session, digest)
     if found.state == State.DONE:
         return found
     error = ItemError.of(found.error)
@@ -167,17 +141,17 @@ def _with_picture(digest: str) -> visualizations.Objects:
         State.CANCELED: "The job that asked for it was canceled; submit it again to have it made.",
         State.FAILED: f"It could not be computed: {error.message if error else 'no reason is recorded'}",
     }
-    coming = found.state in (State.QUEUED, State.LEASED)
     raise Problem(
         problem_types.NO_PICTURE,
         details[found.state],
-        headers=retry_after(context().database, found.digest) if coming else {},
+        headers=_retry_after(session, found),
         members={"state": found.state, "error": error.model_dump() if error else None},
     )
 
 
-def _no_picture_of(path: UnitPath, known: Sequence[visualizations.Visualization]) -> Problem:
-    coming = [entry for entry in known if entry.state in (State.QUEUED, State.LEASED)]
+def _no_picture_of(session: Session, path: UnitPath) -> Problem:
+    known = _of_unit(session, path.network, path.layer, path.unit)
+    coming = [entry for entry in known if entry.state in _COMING]
     what = f"{path.network}/{path.layer}/{path.unit}"
     if coming:
         detail = f"A picture of {what} is on its way."
@@ -186,15 +160,32 @@ def _no_picture_of(path: UnitPath, known: Sequence[visualizations.Visualization]
         detail = f"There is no picture of {what}; its visualizations are {states}."
     else:
         detail = f"Nobody has asked for a picture of {what} yet; POST /v1/jobs does."
-    headers = retry_after(context().database, coming[0].digest) if coming else {}
+    headers = _retry_after(session, coming[0]) if coming else {}
     return Problem(problem_types.NO_PICTURE, detail, headers=headers)
 
 
-def _attachment(digest: str, key: str | None, what: str, suffix: str) -> Response:
+def _retry_after(session: Session, found: Objects | visualizations.Visualization) -> dict[str, str]:
+    coming = found.state in _COMING
+    return retry_after.header(retry_after.of_picture(session, found.digest) if coming else None)
+
+
+def _picture(
+    found: Objects | visualizations.Visualization,
+    query: ImageQuery,
+    freshness: Freshness,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> StoredObject:
+    """The whole picture of what is done, or the part that the unit sees where that was asked for and kept."""
+    key = (found.crop_object if query.view == "crop" else None) or found.image_object
+    assert key is not None  # a CHECK of the table: what is done has its image
+    return StoredObject(key, f"{found.digest[:16]}.png", _subject(found.digest), freshness, headers)
+
+
+def _attachment(digest: str, key: str | None, what: str, suffix: str) -> StoredObject:
     filename = f"{digest[:16]}.{suffix}"
     if key is None:
         raise NotFound(what, filename, "It was not kept.")
-    return object_response(key, BINARY, filename, FOREVER, _subject(digest))
+    return StoredObject(key, filename, _subject(digest))
 
 
 def _subject(digest: str) -> Subject:

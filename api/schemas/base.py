@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -21,8 +21,6 @@ def _digits(sent: object) -> object:
 
 Whole = Annotated[int, BeforeValidator(_digits)]
 """A whole number in an address."""
-PRINTABLE = r"^[\x20-\x7e]+$"
-"""What may stand in a header everywhere."""
 
 
 class RequestModel(BaseModel):
@@ -35,6 +33,19 @@ class HeaderModel(BaseModel):
     """The headers that a view reads; requests carry others."""
 
     model_config = ConfigDict(extra="ignore")
+
+
+def idempotency_key(made: str) -> Any:
+    """The header under which a request that makes something, a `made`, can be sent again."""
+    return Field(
+        None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x20-\x7e]+$",  # what may stand in a header everywhere
+        description="The same request under the same key answers with the "
+        f"{made} that it made the first time.",
+    )
 
 
 class Representation(BaseModel):

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, Field
 from api.http.paths import job_page, job_path
 from api.http.waiting import readable
 from api.schemas.base import (
-    PRINTABLE,
     HeaderModel,
     Name,
     Page,
@@ -16,6 +15,7 @@ from api.schemas.base import (
     RequestModel,
     SelfLink,
     Time,
+    idempotency_key,
 )
 from api.schemas.estimates import EtaRange
 from services.base.states import JobState, Lane
@@ -40,14 +40,7 @@ class PreferHeaders(HeaderModel):
 
 
 class SubmitHeaders(PreferHeaders):
-    idempotency_key: str | None = Field(
-        None,
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=PRINTABLE,
-        description="The same request under the same key answers with the job that it made the first time.",
-    )
+    idempotency_key: str | None = idempotency_key("job")
 
 
 class Units(Representation):

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from api.http.paths import path_to
 from api.schemas.base import (
-    PRINTABLE,
     HeaderModel,
     Name,
     Page,
@@ -16,12 +15,10 @@ from api.schemas.base import (
     SelfLink,
     Time,
     Whole,
+    idempotency_key,
 )
 from services.base.states import TrainingState
 from services.trainings.trainings import Sample, TrainingRequest, TrainingView
-
-RETRY_SECONDS = 5
-"""How soon it makes sense to look at a training again that has not ended."""
 
 
 class TrainGenerator(RequestModel):
@@ -35,14 +32,7 @@ class TrainGenerator(RequestModel):
 
 
 class TrainHeaders(HeaderModel):
-    idempotency_key: str | None = Field(
-        None,
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern=PRINTABLE,
-        description="The same request under the same key answers with the training that it made first.",
-    )
+    idempotency_key: str | None = idempotency_key("training")
 
 
 class TrainingPath(RequestModel):

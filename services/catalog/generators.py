@@ -1,7 +1,7 @@
 """Generators: what turns a code into an image. A name stands for one file of weights for ever."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,12 +13,11 @@ from sqlalchemy.orm import Session
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
+from services.catalog.insertion import inserted_or_there
 from services.catalog.tables import GeneratorRow
 from services.pictures import recipes
 
 _LOCK = 0x696D61676F02
-_TRIES = 5
-"""Times that a generator is inserted that somebody else removes at the same moment."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _NEEDED = {"architecture": str, "code_shape": list, "image_size": int, "encoder": str}
 
@@ -77,7 +76,9 @@ def register_generator(
         )
         .on_conflict_do_nothing()
     )
-    for row in _inserted_or_there(session, added, name, sha256):
+    known = sa.or_(GeneratorRow.id == name, GeneratorRow.weights_sha256 == sha256)
+    locking = sa.select(GeneratorRow).where(known).order_by(GeneratorRow.id).with_for_update(key_share=True)
+    for row in inserted_or_there(session, added, locking, f"The generator {name!r}"):
         if row.id != name:
             raise Conflict(f"The weights of {name!r} are registered already, under the name {row.id!r}.")
         if row.weights_sha256 != sha256:
@@ -88,20 +89,6 @@ def register_generator(
         row.info, row.is_default = dict(info), row.is_default or default
         session.flush()
     return get_generator(session, name)
-
-
-def _inserted_or_there(session: Session, added: sa.Insert, name: str, sha256: str) -> Sequence[GeneratorRow]:
-    """The rows of that name or of those weights, locked. Where the only one is being removed, the lock is
-    waited for and the row is gone then: it is inserted once more.
-    """
-    known = sa.or_(GeneratorRow.id == name, GeneratorRow.weights_sha256 == sha256)
-    locking = sa.select(GeneratorRow).where(known).order_by(GeneratorRow.id).with_for_update(key_share=True)
-    for _ in range(_TRIES):
-        session.execute(added)
-        rows = session.scalars(locking.execution_options(populate_existing=True)).all()
-        if rows:
-            return rows
-    raise Conflict(f"The generator {name!r} is registered and removed all the time; try again.")
 
 
 def check_name(name: str) -> list[FieldError]:

@@ -14,11 +14,9 @@ from services.access.ownership import check_may_change, owner_of
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
+from services.catalog.insertion import inserted_or_there
 from services.catalog.network_request import RegisterNetwork, columns_of
 from services.catalog.tables import NetworkRow
-
-_TRIES = 5
-"""Times that a network is inserted that somebody else removes at the same moment."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,9 @@ def register_network(session: Session, request: RegisterNetwork, *, by: Principa
     theirs.
     """
     wanted = columns_of(request)
-    row = _inserted_or_there(session, wanted, owner_of(by))
+    added = insert(NetworkRow).values(**wanted, owner_key_id=owner_of(by)).on_conflict_do_nothing()
+    locking = sa.select(NetworkRow).where(NetworkRow.id == request.id).with_for_update()
+    (row,) = inserted_or_there(session, added, locking, f"The network {request.id!r}")
     if row.state == "failed":
         check_may_change(row, by)
         if any(getattr(row, name) != value for name, value in wanted.items()):
@@ -104,19 +104,6 @@ def register_network(session: Session, request: RegisterNetwork, *, by: Principa
             f"got {wanted[name]!r}. Choose another id."
         )
     return view_of(row)
-
-
-def _inserted_or_there(session: Session, wanted: Mapping[str, Any], owner: str | None) -> NetworkRow:
-    """The row of that id, locked. Where it is being removed, the lock is waited for and the row is gone then:
-    it is inserted once more. Raises `Conflict` when that happens again and again.
-    """
-    added = insert(NetworkRow).values(**wanted, owner_key_id=owner).on_conflict_do_nothing()
-    for _ in range(_TRIES):
-        session.execute(added)
-        row = session.get(NetworkRow, wanted["id"], with_for_update=True, populate_existing=True)
-        if row is not None:
-            return row
-    raise Conflict(f"The network {wanted['id']!r} is registered and removed all the time; try again.")
 
 
 def list_networks(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Network]:

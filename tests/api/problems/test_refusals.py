@@ -188,15 +188,6 @@ def test_a_wrong_query_is_refused_by_parameter(client: FlaskClient, path: str, p
     assert (error["in"], error["pointer"]) == ("query", pointer)
 
 
-def test_a_cursor_of_another_list_is_refused(client: FlaskClient) -> None:
-    for unit in range(2):
-        client.post("/v1/jobs", json=job_body(str(unit)))
-    cursor = client.get("/v1/jobs?limit=1").get_json()["next_cursor"]
-    answer = client.get("/v1/networks", query_string={"cursor": cursor})
-    assert answer.status_code == 422
-    assert answer.get_json()["errors"][0]["pointer"] == "/cursor"
-
-
 @pytest.mark.parametrize(
     "path",
     [

@@ -1,0 +1,51 @@
+"""What views return: a model, a page of models, an `Answer` with more to say, bytes of the store, nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+
+from api.http.caching import Freshness
+from api.http.objects import StoredObject
+from api.http.retry_after import header
+from services.base.paging import Page
+from services.base.states import Lane
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A representation with a status or headers of its own."""
+
+    shown: BaseModel
+    status: HTTPStatus = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+    freshness: Freshness | None = None
+    """If it is not the one that the operation declares."""
+    ring: Lane | None = None
+    """The lane whose workers are told, once the transaction is committed, that there is something to do."""
+
+
+Result = BaseModel | Page[Any] | Answer | StoredObject | None
+
+
+def accepted(
+    shown: BaseModel,
+    retry_after: int | None,
+    location: str | None = None,
+    *,
+    replayed: bool = False,
+    ring: Lane | None = None,
+) -> Answer:
+    """What came of a request: 200 for what has ended, 202 with `Retry-After` for what goes on.
+
+    `retry_after` is None for what has ended. `location`: where something new can be found. `replayed`: it was
+    made by an earlier request under the same idempotency key. `ring`: as in `Answer`.
+    """
+    headers = header(retry_after)
+    if location is not None:
+        headers["Location"] = location
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return Answer(shown, HTTPStatus.OK if retry_after is None else HTTPStatus.ACCEPTED, headers, ring=ring)
