@@ -1,9 +1,10 @@
 """What is kept on the device: networks and generators, least recently used goes first."""
 
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
+
+from cachetools import LRUCache
 
 from imago_engine.generators import GeneratorFileError
 from imago_engine.networks import NetworkReference, SourceName, Stated
@@ -59,26 +60,14 @@ def _stated(given: Mapping[str, Any]) -> Stated:
     return Stated(**fields)
 
 
-class LeastRecentlyUsed(Generic[K, V]):
-    """At most `capacity` values; making another one lets go of the one that was unused for longest."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._values: OrderedDict[K, V] = OrderedDict()
-
-    def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value of `key`. Room is made before `make()` is called, so that memory never holds one too
-        many."""
-        if key in self._values:
-            self._values.move_to_end(key)
-            return self._values[key]
-        while len(self._values) >= self._capacity:
-            self._values.popitem(last=False)
-        value = self._values[key] = make()
-        return value
-
-    def clear(self) -> None:
-        self._values.clear()
+def kept(cache: LRUCache[K, V], key: K, make: Callable[[], V]) -> V:
+    """The value of `key`, made if it is not there. Room is made before `make()` is called, so that the
+    device's memory never holds one too many."""
+    if key not in cache:
+        while len(cache) >= cache.maxsize:
+            cache.popitem()
+        cache[key] = make()
+    return cache[key]
 
 
 class Runtime:
@@ -90,8 +79,8 @@ class Runtime:
         self._database = database
         self._files = GeneratorCache(store, settings.cache_folder / "generators")
         self._settings = settings
-        self._networks: LeastRecentlyUsed[tuple[str, str], Network] = LeastRecentlyUsed(NETWORKS_KEPT)
-        self._generators: LeastRecentlyUsed[str, Generator] = LeastRecentlyUsed(GENERATORS_KEPT)
+        self._networks: LRUCache[tuple[str, str], Network] = LRUCache(NETWORKS_KEPT)
+        self._generators: LRUCache[str, Generator] = LRUCache(GENERATORS_KEPT)
 
     def network(self, network_id: str, spec_sha256: str) -> Network:
         """The network, on the device, as specs name it by `spec_sha256`. Raises `Unloadable`, or
@@ -127,7 +116,7 @@ class Runtime:
                 )
             return network
 
-        return self._networks.get((network_id, current), load)
+        return kept(self._networks, (network_id, current), load)
 
     def generator(self, generator_id: str) -> Generator:
         """The generator, on the device. Raises `Unloadable`, or `Unavailable` when the database or the store
@@ -147,7 +136,7 @@ class Runtime:
                     raise NotHere("generator", generator_id, message, passing=passing) from error
                 raise Unloadable("generator_unloadable", message) from error
 
-        return self._generators.get(sha256, load)
+        return kept(self._generators, sha256, load)
 
     def locate_weights(self, reference: NetworkReference) -> NetworkReference:
         """The same reference with the path of its file, if it has one. Raises `WeightFileError`."""
