@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from imago import Client, Job
+from infra.local.processes.supervision import interruptible
 from infra.local.stack import Stack
-from infra.local.supervision import interruptible
 
 NETWORK = "efficientnet_lite0.imagenet"
 BULK_UNITS = list(range(960))

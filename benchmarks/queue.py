@@ -21,7 +21,7 @@ from pathlib import Path
 
 from infra.local import ports
 from infra.local.postgres import PostgreSQL
-from infra.local.supervision import interruptible, uninterrupted
+from infra.local.processes.supervision import interruptible, uninterrupted
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SIDE = Path(__file__).with_name("queue_side.py")

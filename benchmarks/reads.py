@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.queue import checkout_of
 from benchmarks.reads_scene import CHECKOUT, Scene, running_servers, served
-from infra.local.supervision import interruptible
+from infra.local.processes.supervision import interruptible
 
 RESULT = Path(__file__).parent / "results" / "reads.json"
 CONNECTIONS = 32

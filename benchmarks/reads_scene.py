@@ -20,8 +20,8 @@ from PIL import Image
 from imago_engine.networks import LayerInfo
 from infra.local import ports
 from infra.local.endpoints import Endpoints
+from infra.local.processes.supervision import uninterrupted
 from infra.local.servers import running
-from infra.local.supervision import uninterrupted
 from services.base.database import Database, migrate
 from services.base.settings import Settings
 from services.base.storage import ObjectStore

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from imago import Client
+from infra.local.processes.supervision import interruptible, uninterrupted
 from infra.local.stack import Stack
-from infra.local.supervision import interruptible, uninterrupted
 
 NETWORK = "efficientnet_lite0.imagenet"
 UNITS = list(range(0, 960, 15))

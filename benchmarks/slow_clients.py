@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.reads_scene import Scene, running_servers, served
-from infra.local.supervision import interruptible
+from infra.local.processes.supervision import interruptible
 
 RESULT = Path(__file__).parent / "results" / "slow_clients.json"
 READ = ("/v1/presets", "/v1/networks")

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from infra.local.endpoints import Endpoints
-from infra.local.process import Process
+from infra.local.processes.process import Process
 from infra.local.servers import Servers, running, stop
 from services.base.database import Database, migrate
 from services.base.settings import Settings

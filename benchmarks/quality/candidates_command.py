@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.quality.assets import Assets
-from benchmarks.quality.evaluation import Row, of_classes
-from benchmarks.quality.judges import judges
 from benchmarks.quality.making import made
+from benchmarks.quality.measuring.evaluation import Row, of_classes
+from benchmarks.quality.measuring.judges import judges
+from benchmarks.quality.measuring.real import look
+from benchmarks.quality.measuring.report import table, write_rows
 from benchmarks.quality.plan import Plan
-from benchmarks.quality.real import look
-from benchmarks.quality.report import table, write_rows
 from benchmarks.quality.table_command import CACHE, NETWORK, ROOT, about
 from benchmarks.quality.techniques import Generated
 from imago_engine.synthesis.networks.load import load_network

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from benchmarks.quality.assets import NETWORKS, Assets
-from benchmarks.quality.judges import judges
 from benchmarks.quality.lists import OUTPUT, Named, famous, places
+from benchmarks.quality.measuring.judges import judges
 from benchmarks.quality.plan import BATCH
 from benchmarks.quality.techniques import Generated
 from imago_engine.synthesis.ascent import Item, Picture, synthesize

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 
 from benchmarks.quality.assets import Assets, Photographs
-from benchmarks.quality.evaluation import Row, real_row, row
-from benchmarks.quality.judges import Judge, judges
-from benchmarks.quality.kept_rows import KeptRows
 from benchmarks.quality.making import made
+from benchmarks.quality.measuring.evaluation import Row, real_row, row
+from benchmarks.quality.measuring.judges import Judge, judges
+from benchmarks.quality.measuring.kept_rows import KeptRows
+from benchmarks.quality.measuring.real import Real, look
+from benchmarks.quality.measuring.reconstruction import reconstruction
+from benchmarks.quality.measuring.report import table, write
 from benchmarks.quality.plan import BATCH, Plan
-from benchmarks.quality.real import Real, look
-from benchmarks.quality.reconstruction import reconstruction
-from benchmarks.quality.report import table, write
 from benchmarks.quality.techniques import UNTRAINED, Generated, Technique, Untrained
 from imago_engine.synthesis.networks.load import load_network
 from imago_engine.weights import shipped_generator

@@ -5,7 +5,7 @@ import shutil
 import sysconfig
 from pathlib import Path
 
-from infra.local.process import ProcessError
+from infra.local.processes.process import ProcessError
 
 
 def in_wheel(package: str, pattern: str, *, wheel: str) -> Path:

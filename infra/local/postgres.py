@@ -8,8 +8,9 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from infra.local import binaries, unprivileged
-from infra.local.process import kill_all
+from infra.local import binaries
+from infra.local.processes import unprivileged
+from infra.local.processes.process import kill_all
 from infra.local.server import Server, ServerError
 
 _ROLE = "imago"

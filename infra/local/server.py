@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
-from infra.local.process import Process, ProcessError
+from infra.local.processes.process import Process, ProcessError
 
 
 class ServerError(ProcessError):

@@ -15,11 +15,9 @@ from sqlalchemy.orm import Session
 
 from infra.local import ports
 from infra.local.endpoints import Endpoints
-from infra.local.process import Process, ProcessError
-from infra.local.revival import Revival
-from infra.local.server import Server
-from infra.local.servers import Servers
-from infra.local.supervision import (
+from infra.local.processes.process import Process, ProcessError
+from infra.local.processes.revival import Revival
+from infra.local.processes.supervision import (
     GRACE_SECONDS,
     SUPERVISOR,
     Group,
@@ -27,6 +25,8 @@ from infra.local.supervision import (
     member,
     uninterrupted,
 )
+from infra.local.server import Server
+from infra.local.servers import Servers
 from services.access import keys
 from services.base.database import Database, migrate
 from services.base.errors import Unauthenticated

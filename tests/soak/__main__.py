@@ -15,8 +15,8 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from infra.local.processes.supervision import interruptible
 from infra.local.servers import running
-from infra.local.supervision import interruptible
 from services.base import log as logs
 from services.base.database import Database, migrate
 from services.base.storage import ObjectStore

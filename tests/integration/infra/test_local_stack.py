@@ -19,10 +19,10 @@ import psutil
 import pytest
 
 from imago import Client, ImagoError, Job
-from infra.local.process import Process
+from infra.local.processes.process import Process
+from infra.local.processes.supervision import member
 from infra.local.servers import Servers
 from infra.local.stack import processes_of
-from infra.local.supervision import member
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from tests import small_world

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.kept_rows import CONDITIONS, KeptRows
+from benchmarks.quality.measuring.kept_rows import CONDITIONS, KeptRows
 from tests.unit.benchmarks.test_plan_and_making import Painter
 
 NOW: dict[str, Any] = dict.fromkeys(CONDITIONS, "as now") | {"load": 0.1}

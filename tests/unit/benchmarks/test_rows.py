@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.assets import Assets
-from benchmarks.quality.evaluation import real_row, row
-from benchmarks.quality.judges import Judge, Opinions, resized
 from benchmarks.quality.lists import OUTPUT, Unit
 from benchmarks.quality.making import made
+from benchmarks.quality.measuring.evaluation import real_row, row
+from benchmarks.quality.measuring.judges import Judge, Opinions, resized
+from benchmarks.quality.measuring.real import Real, Seen
+from benchmarks.quality.measuring.report import table, write
 from benchmarks.quality.plan import Plan
-from benchmarks.quality.real import Real, Seen
-from benchmarks.quality.report import table, write
 from tests.unit.benchmarks.test_plan_and_making import Painter
 
 PLAN = Plan(

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.statistics import (
+from benchmarks.quality.measuring.statistics import (
     Gaussian,
     cosine_distances,
     frechet,

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local.process import Process
+from infra.local.processes.process import Process
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 WITH_CHILD = [

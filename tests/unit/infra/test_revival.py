@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local import revival
-from infra.local.process import Process
-from infra.local.revival import Revival
+from infra.local.processes import revival
+from infra.local.processes.process import Process
+from infra.local.processes.revival import Revival
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 FAILS = [sys.executable, "-c", "import sys; sys.exit('no disk')"]
@@ -82,7 +82,7 @@ def test_a_start_takes_along_what_a_killed_process_left_behind(process: Process,
 
 def test_a_process_whose_command_was_killed_is_an_orphan(process: Process, tmp_path: Path) -> None:
     program = (
-        "import sys, time\nfrom pathlib import Path\nfrom infra.local.process import Process\n"
+        "import sys, time\nfrom pathlib import Path\nfrom infra.local.processes.process import Process\n"
         "folder = Path(sys.argv[1])\n"
         "process = Process('sleeper', folder / 'run' / 'sleeper.json', folder / 'logs' / 'sleeper.log')\n"
         f"process.owned = True\nprocess.spawn({SLEEP!r}, folder=folder)\ntime.sleep(600)"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.process import ProcessError
-from infra.local.supervision import Group, member
+from infra.local.processes.process import ProcessError
+from infra.local.processes.supervision import Group, member
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local import unprivileged
-from infra.local.process import ProcessError
+from infra.local.processes import unprivileged
+from infra.local.processes.process import ProcessError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to give its place to another user")
 

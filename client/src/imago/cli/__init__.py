@@ -9,15 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imago.cli import (
-    catalog_commands,
-    connection_commands,
-    job_commands,
-    network_commands,
-    picture_commands,
-    removal_commands,
-    training_commands,
-)
+from imago.cli.commands import catalog, connection, jobs, networks, pictures, removal, trainings
 from imago.cli.session import JsonFlag, Session
 from imago.cli.shell import Commands
 from imago.version import __version__
@@ -35,25 +27,25 @@ app = typer.Typer(
 )
 
 _WORK, _PICTURES, _CATALOG, _SERVER = "Work", "Pictures", "What there is", "Server"
-app.command("submit", rich_help_panel=_WORK)(job_commands.submit)
-app.command("job", rich_help_panel=_WORK)(job_commands.show_job)
-app.command("jobs", rich_help_panel=_WORK)(job_commands.list_jobs)
-app.command("cancel", rich_help_panel=_WORK)(job_commands.cancel)
-app.command("retry", rich_help_panel=_WORK)(job_commands.retry)
-app.command("delete", rich_help_panel=_WORK)(removal_commands.delete)
-app.command("train-generator", rich_help_panel=_WORK)(training_commands.train_generator)
-app.command("training", rich_help_panel=_WORK)(training_commands.show_training)
-app.command("trainings", rich_help_panel=_WORK)(training_commands.list_trainings)
-app.command("get", rich_help_panel=_PICTURES)(picture_commands.get)
-app.add_typer(network_commands.networks, name="networks", rich_help_panel=_CATALOG)
-app.command("layers", rich_help_panel=_CATALOG)(catalog_commands.layers)
-app.command("generators", rich_help_panel=_CATALOG)(catalog_commands.generators)
-app.command("techniques", rich_help_panel=_CATALOG)(catalog_commands.techniques)
-app.command("presets", rich_help_panel=_CATALOG)(catalog_commands.presets)
-app.command("queue", rich_help_panel=_SERVER)(catalog_commands.queue)
-app.command("login", rich_help_panel=_SERVER)(connection_commands.login)
-app.command("logout", rich_help_panel=_SERVER)(connection_commands.logout)
-app.command("doctor", rich_help_panel=_SERVER)(connection_commands.doctor)
+app.command("submit", rich_help_panel=_WORK)(jobs.submit)
+app.command("job", rich_help_panel=_WORK)(jobs.show_job)
+app.command("jobs", rich_help_panel=_WORK)(jobs.list_jobs)
+app.command("cancel", rich_help_panel=_WORK)(jobs.cancel)
+app.command("retry", rich_help_panel=_WORK)(jobs.retry)
+app.command("delete", rich_help_panel=_WORK)(removal.delete)
+app.command("train-generator", rich_help_panel=_WORK)(trainings.train_generator)
+app.command("training", rich_help_panel=_WORK)(trainings.show_training)
+app.command("trainings", rich_help_panel=_WORK)(trainings.list_trainings)
+app.command("get", rich_help_panel=_PICTURES)(pictures.get)
+app.add_typer(networks.networks, name="networks", rich_help_panel=_CATALOG)
+app.command("layers", rich_help_panel=_CATALOG)(catalog.layers)
+app.command("generators", rich_help_panel=_CATALOG)(catalog.generators)
+app.command("techniques", rich_help_panel=_CATALOG)(catalog.techniques)
+app.command("presets", rich_help_panel=_CATALOG)(catalog.presets)
+app.command("queue", rich_help_panel=_SERVER)(catalog.queue)
+app.command("login", rich_help_panel=_SERVER)(connection.login)
+app.command("logout", rich_help_panel=_SERVER)(connection.logout)
+app.command("doctor", rich_help_panel=_SERVER)(connection.doctor)
 
 
 def _print_version(wanted: bool) -> None:

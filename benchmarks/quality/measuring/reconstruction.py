@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.quality.judges import BATCH, Judge, resized
-from benchmarks.quality.statistics import cosine_distances
+from benchmarks.quality.measuring.judges import BATCH, Judge, resized
+from benchmarks.quality.measuring.statistics import cosine_distances
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import UnknownNetwork, load_network
 from imago_engine.synthesis.stored_pixels import to_bytes

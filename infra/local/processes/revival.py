@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from infra.local.process import Process, ProcessError
+from infra.local.processes.process import Process, ProcessError
 
 FIRST_SECONDS = 0.2
 LONGEST_SECONDS = 30.0

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from imago.cli.commands.removal import remove_network
 from imago.cli.free_text import one_line
 from imago.cli.network_options import read_names, three_numbers
-from imago.cli.removal_commands import remove_network
 from imago.cli.session import JsonFlag, session_of, state_style
 from imago.records import Network
 

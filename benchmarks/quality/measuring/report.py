@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.evaluation import Row
+from benchmarks.quality.measuring.evaluation import Row
 
 COLUMNS = (
     ("technique", "technique", "{}"),

@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmarks.activations import activations
 from benchmarks.quality.arrays import write_whole
 from benchmarks.quality.assets import Photographs
-from benchmarks.quality.judges import BATCH, Judge, Opinions, resized
 from benchmarks.quality.lists import OUTPUT
-from benchmarks.quality.statistics import Array, percentiles
+from benchmarks.quality.measuring.judges import BATCH, Judge, Opinions, resized
+from benchmarks.quality.measuring.statistics import Array, percentiles
 from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.load import Network
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.evaluation import Row
-from benchmarks.quality.report import plain
+from benchmarks.quality.measuring.evaluation import Row
+from benchmarks.quality.measuring.report import plain
 from benchmarks.quality.techniques import Generated, Technique
 
 CONDITIONS = ("network", "judges", "classes", "hidden_units", "facets", "frechet", "torch")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from infra.local.process import Process, ProcessError
+from infra.local.processes.process import Process, ProcessError
 
 GRACE_SECONDS = 11.0
 """How long a process may take to end after SIGTERM: to answer its requests, to hand its batch back, for which

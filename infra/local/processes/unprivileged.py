@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from infra.local.process import ProcessError
+from infra.local.processes.process import ProcessError
 
 _NAME = "nobody"  # on every Unix, so nothing is added to the machine
 

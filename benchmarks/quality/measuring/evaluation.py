@@ -18,11 +18,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.assets import PHOTOGRAPH_SIZE
-from benchmarks.quality.judges import Judge, Opinions
 from benchmarks.quality.making import Pictures
+from benchmarks.quality.measuring.judges import Judge, Opinions
+from benchmarks.quality.measuring.real import Real, Seen, own_class_percentiles
+from benchmarks.quality.measuring.statistics import (
+    Array,
+    Gaussian,
+    frechet,
+    mean_pairwise_distance,
+    percentiles,
+)
 from benchmarks.quality.plan import Plan
-from benchmarks.quality.real import Real, Seen, own_class_percentiles
-from benchmarks.quality.statistics import Array, Gaussian, frechet, mean_pairwise_distance, percentiles
 from benchmarks.quality.techniques import Technique
 
 Row = dict[str, Any]

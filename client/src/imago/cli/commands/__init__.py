@@ -1,0 +1,1 @@
+"""The commands of `imago`, those of one subject together."""

@@ -1,0 +1,1 @@
+"""Processes that one command starts, keeps alive and ends."""
