@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str]) -> int:
+    """Serve, or print the OpenAPI document or the client's help."""
     if not arguments or (arguments[0].startswith("--") and arguments[0] != "--help"):
         arguments = ["serve", *arguments]
     given = _parser().parse_args(arguments)

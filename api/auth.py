@@ -37,6 +37,7 @@ def requires(scope: Scope) -> Callable[[View], View]:
 
 
 def scope_of(view: Callable[..., object]) -> Scope | None:
+    """The scope that a view declares, None for one that needs none."""
     return getattr(view, _ATTRIBUTE, None)
 
 
@@ -84,6 +85,7 @@ def _authenticate() -> Principal:
 
 
 def register(app: Flask) -> None:
+    """Check the key of every request."""
     app.before_request(_check)
 
 

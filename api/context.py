@@ -20,6 +20,8 @@ _EXTENSION = "imago"
 
 @dataclass(frozen=True)
 class Context:
+    """The connections and the shared state of one application."""
+
     settings: Settings
     database: Database
     store: ObjectStore
@@ -42,6 +44,7 @@ class Context:
 
 
 def install(app: Flask, made: Context) -> None:
+    """Give an application its context."""
     app.extensions[_EXTENSION] = made
 
 

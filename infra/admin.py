@@ -19,6 +19,7 @@ from services.base.settings import Settings, SettingsError
 
 
 def main() -> int:
+    """Run the command that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m infra.admin", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     saving = commands.add_parser("backup", help="copy database and store into a folder")

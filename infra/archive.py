@@ -33,6 +33,8 @@ class Part(BaseModel):
 
 
 class Table(Part):
+    """The rows of one table."""
+
     name: str
     columns: list[str]
 
@@ -52,13 +54,17 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Archive:
+    """A backup in a folder."""
+
     folder: Path
 
     @property
     def manifest_path(self) -> Path:
+        """The file that says what the backup holds."""
         return self.folder / "manifest.json"
 
     def object_path(self, key: str) -> Path:
+        """The file of an object of the store."""
         return self.folder / "store" / key
 
     def read_manifest(self) -> Manifest:
@@ -99,6 +105,7 @@ class Archive:
 
     @contextmanager
     def reading(self, part: Part) -> Iterator[IO[bytes]]:
+        """The contents of a file, uncompressed."""
         with gzip.open(self.folder / part.file, "rb") as file:
             yield file  # type: ignore[misc]
 
@@ -128,12 +135,14 @@ class PartWriter:
         self._lines = 0
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Add some bytes."""
         data = bytes(data)
         self._hashed.update(data)
         self._lines += data.count(b"\n")
         self._stream.write(data)
 
     def part(self) -> Part:
+        """The measure of what was written."""
         return Part(file=self._file, sha256=self._hashed.hexdigest(), lines=self._lines)
 
     def __enter__(self) -> "PartWriter":

@@ -43,6 +43,7 @@ def _look_up(image: str) -> str:
 
 
 def main() -> int:
+    """Write the digests of the containers' images into the files that name them."""
     try:
         digests = {image: _look_up(image) for image in images()}
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from services.base.settings import Settings, SettingsError
 
 
 def main() -> int:
+    """Create a key and print its token."""
     parser = argparse.ArgumentParser(prog="python -m infra.keys", description=__doc__)
     parser.add_argument("name", help="whom or what the key is for")
     parser.add_argument(

@@ -73,6 +73,7 @@ class Answers:
         return scope["raw_path"], scope["query_string"], allowed
 
     def find(self, name: Name) -> Kept | None:
+        """The answer of this name, None if there is none or it is too old."""
         kept = self._memory.get(name)
         return None if kept is None or kept.until < time.monotonic() else kept
 
@@ -103,6 +104,7 @@ class Answers:
         self._memory.put(name, kept, len(answer.body) + _OVERHEAD)
 
     def clear(self) -> None:
+        """Forget all answers."""
         self._memory.clear()
 
 

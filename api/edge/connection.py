@@ -47,6 +47,7 @@ class LimitedProtocol(HttpToolsProtocol):
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Refuse the connection if there are too many."""
         super().connection_made(transport)
         if len(self.connections) > limits.CONNECTIONS:
             self._refuse(problem_types.UNAVAILABLE, "There are too many connections.")
@@ -54,6 +55,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._watch()
 
     def data_received(self, data: bytes) -> None:
+        """Parse what came, and end a head that is too large."""
         if self._is_refused:
             return
         # A chunk in which a head only begins is not counted: it may hold the end of a body before it.
@@ -66,16 +68,19 @@ class LimitedProtocol(HttpToolsProtocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timers."""
         for timer in (self._deadline, self._standstill):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
+        """The client does not read: end the connection if it goes on."""
         super().pause_writing()
         self._standstill = self.loop.call_later(limits.READER_SECONDS, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """The client reads again."""
         super().resume_writing()
         if self._standstill is not None:
             self._standstill.cancel()
@@ -83,6 +88,7 @@ class LimitedProtocol(HttpToolsProtocol):
     # What uvicorn calls.
 
     def shutdown(self) -> None:
+        """End the connection once its answer is sent, at once where none will be."""
         self.app_state["stop"]()
         if self._phase != "idle" or self._is_refused:
             # A request that has not arrived will not be answered any more.
@@ -93,11 +99,13 @@ class LimitedProtocol(HttpToolsProtocol):
             self.loop.call_later(limits.STOP_SECONDS / 3, self.transport.abort)
 
     def on_response_complete(self) -> None:
+        """Give a client that is to go some seconds to read the rest."""
         super().on_response_complete()
         if self.transport.is_closing() and self.transport.get_write_buffer_size():
             self.loop.call_later(limits.READER_SECONDS, self.transport.abort)
 
     def timeout_keep_alive_handler(self) -> None:
+        """End a connection on which nothing was asked for some time."""
         if self.transport.get_write_buffer_size():
             # Closing would wait for a client that does not take the rest of its answer.
             self.transport.abort()
@@ -105,23 +113,27 @@ class LimitedProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP with a problem document."""
         if not self._is_refused:
             self._refuse(problem_types.MALFORMED_REQUEST, "This is not an HTTP/1.1 request.")
 
     # What the parser calls. An exception here ends the parsing.
 
     def on_message_begin(self) -> None:
+        """A head begins."""
         super().on_message_begin()
         self._phase, self._fed, self._parsed = "head", 0, 0
         self._messages += 1
 
     def on_url(self, url: bytes) -> None:
+        """Refuse an address that is too long."""
         super().on_url(url)
         if len(self.url) > limits.TARGET_BYTES:
             self._refuse_head()
             raise RefusedError
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Refuse heads and announced bodies that are too large; drop trailers."""
         self._parsed += len(name) + len(value) + 4
         if self._phase == "body":
             # A trailer. It must not pass for what the head says (RFC 9110 §6.5.1), and nobody here reads any.
@@ -138,10 +150,12 @@ class LimitedProtocol(HttpToolsProtocol):
             raise RefusedError
 
     def on_headers_complete(self) -> None:
+        """The body begins."""
         self._phase, self._parsed = "body", 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
+        """Refuse a body that is too large."""
         self._parsed += len(body)
         if self._parsed > limits.BODY_BYTES:
             self._refuse_body()
@@ -149,6 +163,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        """The request has arrived whole."""
         self._phase = "idle"
         super().on_message_complete()
 

@@ -36,4 +36,5 @@ def _is_readable(text: bytes) -> bool:
 
 
 def register(app: Flask) -> None:
+    """Check the address of every request."""
     app.before_request(_check)

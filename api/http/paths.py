@@ -13,6 +13,7 @@ def path_to(*segments: str | int) -> str:
 
 
 def job_path(id: str) -> str:
+    """The path of a job."""
     return path_to("jobs", id)
 
 
@@ -22,16 +23,20 @@ def job_page(id: str) -> str:
 
 
 def network_path(id: str) -> str:
+    """The path of a network."""
     return path_to("networks", id)
 
 
 def layer_path(network: str, layer: str) -> str:
+    """The path of a layer."""
     return path_to("networks", network, "layers", layer)
 
 
 def unit_path(network: str, layer: str, unit: int) -> str:
+    """The path of a unit."""
     return path_to("networks", network, "layers", layer, "units", unit)
 
 
 def visualization_path(digest: str) -> str:
+    """The path of a visualization."""
     return path_to("visualizations", digest)

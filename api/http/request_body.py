@@ -137,4 +137,5 @@ def _too_many(body: Any) -> list[FieldError]:
 
 
 def register(app: Flask) -> None:
+    """Let Flask refuse bodies that are too large."""
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES

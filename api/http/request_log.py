@@ -66,6 +66,8 @@ def _level(settings: Settings, method: str, status: int) -> int:
 
 
 def register(app: Flask) -> None:
+    """Give each request an id, and log its answer."""
+
     def begin() -> None:
         g.started = time.perf_counter()
         g.request_id = request_id(request.headers.get(HEADER, ""))

@@ -33,6 +33,8 @@ def allowed_origin(settings: Settings, method: str, origin: str | None, *, has_k
 
 
 def register(app: Flask) -> None:
+    """Add these headers to every response."""
+
     def finish(response: Response) -> Response:
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"

@@ -23,11 +23,13 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def process_runs() -> Response:
+    """Whether this process runs."""
     return _uncached(jsonify(status="ok"))
 
 
 @blueprint.get("/readyz")
 def everything_answers() -> Response:
+    """Whether all servers answer that this process needs."""
     checks = _run_all()
     if all(check["ok"] for check in checks.values()):
         return _uncached(jsonify(status="ready", checks=checks))

@@ -30,6 +30,7 @@ class QueueCollector(Collector):
         self._database = database
 
     def collect(self) -> Iterable[Metric]:
+        """The figures of this moment, read from the database at each scrape."""
         depth = GaugeMetricFamily(
             "imago_queue_items", "Visualizations waiting to be claimed.", labels=["lane"]
         )
@@ -58,6 +59,8 @@ class QueueCollector(Collector):
 
 
 class Metrics:
+    """The figures of the API: requests and their times, and those of the queue."""
+
     def __init__(self, database: Database) -> None:
         self._registry = CollectorRegistry()
         self._queue = QueueCollector(database)
@@ -76,6 +79,7 @@ class Metrics:
         )
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 

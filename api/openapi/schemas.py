@@ -66,6 +66,7 @@ def _name_free_objects(schema: Any) -> None:
 
 
 def component_of(reference: Mapping[str, Any]) -> str:
+    """The name of the component that a reference names."""
     return str(reference["$ref"]).rpartition("/")[2]
 
 

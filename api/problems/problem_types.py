@@ -8,6 +8,8 @@ from http import HTTPStatus
 
 @dataclass(frozen=True)
 class ProblemType:
+    """A kind of problem: its name in addresses, status, title, and what it means."""
+
     slug: str
     status: HTTPStatus
     title: str

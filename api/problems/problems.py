@@ -162,6 +162,7 @@ def _from_bug(error: Exception) -> Response:
 
 
 def register(app: Flask) -> None:
+    """Answer every error with a problem document."""
     app.register_error_handler(Problem, render_problem)
     app.register_error_handler(ImagoError, lambda error: render_problem(_problem_for(error)))
     app.register_error_handler(HTTPException, _from_http)

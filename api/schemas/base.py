@@ -59,6 +59,8 @@ class NoQuery(RequestModel):
 
 
 class PageQuery(RequestModel):
+    """Which page of a list."""
+
     limit: Whole = Field(DEFAULT_LIMIT, ge=1, le=MAXIMUM_LIMIT, description="How many to return at most.")
     cursor: str | None = Field(None, max_length=1000, description="`next_cursor` of the page before.")
 

@@ -16,4 +16,5 @@ class EtaRange(Representation):
 
     @classmethod
     def of(cls, eta: Seconds | None) -> Self | None:
+        """The bounds of an estimate, None where there is none."""
         return None if eta is None else cls(low=eta.low, high=eta.high)

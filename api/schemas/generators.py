@@ -10,6 +10,8 @@ from services.catalog import catalog
 
 
 class GeneratorPath(RequestModel):
+    """The address of a generator."""
+
     generator: Name = Field(description="Id of a generator.")
 
 
@@ -31,6 +33,7 @@ class Generator(Representation):
 
     @classmethod
     def of(cls, generator: catalog.Generator) -> Self:
+        """The generator as it is shown."""
         return cls(
             id=generator.id,
             is_default=generator.is_default,

@@ -23,14 +23,20 @@ from services.jobs import jobs
 
 
 class JobPath(RequestModel):
+    """The address of a job."""
+
     job: Name = Field(description="Id of a job.")
 
 
 class JobListQuery(PageQuery):
+    """Which jobs, and which page."""
+
     state: JobState | None = Field(None, description="Only jobs in this state.")
 
 
 class PreferHeaders(HeaderModel):
+    """How long the client is ready to wait."""
+
     prefer: Annotated[str | None, AfterValidator(readable)] = Field(
         None,
         alias="Prefer",
@@ -40,6 +46,8 @@ class PreferHeaders(HeaderModel):
 
 
 class SubmitHeaders(PreferHeaders):
+    """The headers of a submission."""
+
     idempotency_key: str | None = idempotency_key("job")
 
 
@@ -105,6 +113,7 @@ class Job(Representation):
 
     @classmethod
     def of(cls, job: jobs.JobView) -> Self:
+        """The job as it is shown."""
         units = job.units
         return cls(
             id=job.id,

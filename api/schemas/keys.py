@@ -13,6 +13,8 @@ ScopeName = Literal["read", "jobs:write", "admin"]
 
 
 class KeyPath(RequestModel):
+    """The address of a key."""
+
     key: Name = Field(description="Id of a key.")
 
 
@@ -38,6 +40,7 @@ class Me(Representation):
 
     @classmethod
     def of(cls, principal: keys.Principal) -> Self:
+        """Who asks, as it is shown."""
         return cls(
             id=principal.key_id,
             name=principal.name,
@@ -60,6 +63,7 @@ class Key(Representation):
 
     @classmethod
     def of(cls, key: keys.KeyView) -> Self:
+        """The key as it is shown."""
         return cls(
             id=key.id,
             name=key.name,

@@ -10,14 +10,20 @@ from services.catalog import catalog
 
 
 class NetworkPath(RequestModel):
+    """The address of a network."""
+
     network: Name = Field(description="Id of a network, `arch.tag`.")
 
 
 class LayerPath(NetworkPath):
+    """The address of a layer."""
+
     layer: Name = Field(description="Dotted name of a layer; `output` is that of its logits.")
 
 
 class UnitPath(LayerPath):
+    """The address of a unit."""
+
     unit: Whole = Field(ge=0, le=2**31 - 1, description="Number of a neuron or channel, from 0.")
 
 
@@ -63,6 +69,7 @@ class Network(Representation):
 
     @classmethod
     def of(cls, network: catalog.Network, *, with_labels: bool = True) -> Self:
+        """The network as it is shown."""
         return cls.model_validate(
             {
                 "id": network.id,
@@ -117,6 +124,7 @@ class Layer(Representation):
 
     @classmethod
     def of(cls, layer: catalog.Layer) -> Self:
+        """The layer as it is shown."""
         height, width = layer.spatial or (None, None)
         path = layer_path(layer.network, layer.name)
         return cls(
@@ -156,10 +164,12 @@ class Unit(Representation):
 
     @classmethod
     def of(cls, unit: catalog.Unit) -> Self:
+        """The unit as it is shown."""
         return cls(**cls.members(unit))
 
     @staticmethod
     def members(unit: catalog.Unit) -> dict[str, Any]:
+        """The fields that all representations of a unit have."""
         path = unit_path(unit.network, unit.layer, unit.unit)
         return {
             "id": f"{unit.network}/{unit.layer}/{unit.unit}",

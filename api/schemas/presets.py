@@ -10,6 +10,8 @@ from imago_engine import trainings
 
 
 class PresetPath(RequestModel):
+    """The address of a preset."""
+
     preset: Name = Field(description="Id of a preset.")
 
 
@@ -43,6 +45,7 @@ class Preset(Representation):
 
     @classmethod
     def of(cls, preset: trainings.Preset) -> Self:
+        """The preset as it is shown."""
         return cls(
             id=preset.id,
             description=preset.description,

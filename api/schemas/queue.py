@@ -56,6 +56,7 @@ class Queue(Representation):
 
     @classmethod
     def of(cls, summary: QueueSummary) -> Self:
+        """The queue as it is shown."""
         return cls(
             lanes=[
                 LaneShown(name=lane.lane, queued=lane.queued, leased=lane.leased) for lane in summary.lanes

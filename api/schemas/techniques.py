@@ -12,17 +12,21 @@ from services.pictures.recipes import resolve
 
 
 class TechniquePath(RequestModel):
+    """The address of a technique."""
+
     technique: Name = Field(description="Id of a technique.")
 
 
 class TechniqueQuery(RequestModel):
+    """Whose values are shown."""
+
     generator: Name | None = Field(
         None, description="Id of the generator whose values are shown; by default the default one."
     )
 
 
 class TechniqueListQuery(PageQuery, TechniqueQuery):
-    pass
+    """Whose values are shown, and which page."""
 
 
 class Technique(Representation):
@@ -44,6 +48,7 @@ class Technique(Representation):
 
     @classmethod
     def of(cls, technique: techniques.Technique, generator: Generator | None) -> Self:
+        """The technique as it is shown."""
         return cls(
             id=technique.id,
             description=technique.description,

@@ -32,18 +32,26 @@ class TrainGenerator(RequestModel):
 
 
 class TrainHeaders(HeaderModel):
+    """The headers of a submission."""
+
     idempotency_key: str | None = idempotency_key("training")
 
 
 class TrainingPath(RequestModel):
+    """The address of a training."""
+
     training: Name = Field(description="Id of a training.")
 
 
 class SamplePath(TrainingPath):
+    """The address of a training's sample."""
+
     pictures: Whole = Field(ge=0, le=2**62, description="Pictures that it had seen.")
 
 
 class TrainingListQuery(PageQuery):
+    """Which trainings, and which page."""
+
     state: TrainingState | None = Field(None, description="Only trainings in this state.")
 
 
@@ -63,6 +71,7 @@ class TrainingSample(Representation):
 
     @classmethod
     def of(cls, training: str, sample: Sample) -> Self:
+        """The sample as it is shown."""
         image = path_to("trainings", training, "samples", sample.pictures, "image")
         return cls(
             pictures=sample.pictures,
@@ -112,6 +121,7 @@ class Training(Representation):
 
     @classmethod
     def of(cls, view: TrainingView) -> Self:
+        """The training as it is shown."""
         path = path_to("trainings", view.id)
         return cls(
             id=view.id,

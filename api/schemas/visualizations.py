@@ -26,20 +26,28 @@ from services.pictures.visualizations import Visualization as VisualizationView
 
 
 class DigestPath(RequestModel):
+    """The address of a visualization."""
+
     digest: Name = Field(description="Digest of a visualization, 64 hex digits.")
 
 
 class ItemListQuery(PageQuery):
+    """Which items of a job, and which page."""
+
     state: State | None = Field(None, description="Only items in this state.")
 
 
 class SearchQuery(ItemListQuery):
+    """Which visualizations, and which page."""
+
     network: Name | None = Field(None, description="Id of a network.")
     layer: Name | None = Field(None, description="Name of a layer; needs `network`.")
     unit: Whole | None = Field(None, ge=0, le=2**31 - 1, description="Number of a unit; needs `layer`.")
 
 
 class ImageQuery(NoQuery):
+    """Which part of the picture."""
+
     view: Literal["full", "crop"] = Field(
         "full", description="The whole image, or the part of it that the unit sees."
     )
@@ -52,6 +60,7 @@ class ItemError(Representation):
 
     @classmethod
     def of(cls, error: Mapping[str, Any] | None) -> Self | None:
+        """The error as it is shown."""
         if error is None:
             return None
         return cls(
@@ -82,6 +91,7 @@ class Item(Representation):
 
     @classmethod
     def of(cls, item: JobItem) -> Self:
+        """An item of a job."""
         return cls(
             id=item.digest,
             digest=item.digest,
@@ -99,6 +109,7 @@ class Item(Representation):
 
     @classmethod
     def in_short(cls, found: VisualizationView) -> Self:
+        """A visualization that was searched for."""
         spec, objective = found.spec, found.objective
         return cls(
             id=found.digest,
@@ -132,6 +143,7 @@ class UnitDetail(Unit):
 
     @classmethod
     def of_unit(cls, unit: catalog.Unit, found: Sequence[VisualizationView]) -> Self:
+        """A unit and the first of its visualizations."""
         return cls.model_validate(
             {**Unit.members(unit), "visualizations": [Item.in_short(entry) for entry in found]}
         )
@@ -198,6 +210,7 @@ class Visualization(Representation):
 
     @classmethod
     def of(cls, found: VisualizationView, class_labels: Sequence[str]) -> Self:
+        """The visualization as it is shown."""
         spec, objective = found.spec, found.objective
         path = visualization_path(found.digest)
         done = found.state == State.DONE

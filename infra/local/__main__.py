@@ -123,6 +123,7 @@ _COMMANDS: dict[str, Callable[[Path], int]] = {
 
 
 def main() -> int:
+    """Run the command that the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m infra.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, command in _COMMANDS.items():

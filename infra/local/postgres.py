@@ -31,6 +31,7 @@ class PostgreSQL(Server):
 
     @property
     def url(self) -> str:
+        """The SQLAlchemy URL of the service's database."""
         return self.url_of(_ROLE)
 
     def url_of(self, database: str) -> str:
@@ -120,6 +121,7 @@ class PostgreSQL(Server):
         return None
 
     def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until it answers; create the database if it is not there."""
         super().wait_ready(timeout)
         if not self.administer("SELECT 1 FROM pg_database WHERE datname = 'imago'"):
             self.administer("CREATE DATABASE imago")

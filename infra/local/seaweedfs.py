@@ -47,6 +47,7 @@ class SeaweedFS(Server):
 
     @property
     def url(self) -> str:
+        """The address of its S3 gateway."""
         return f"http://127.0.0.1:{self.s3}"
 
     def _launch(self) -> None:
@@ -188,6 +189,7 @@ class SeaweedFS(Server):
                     raise
 
     def stop(self) -> None:
+        """End it; what was written is on the disk."""
         # On SIGTERM the volume server flushes and closes its files within milliseconds, but the process as a
         # whole waits for its own internal streams and never ends; the filer's log-structured store needs no
         # farewell. So: ask, see the volume server gone, kill.
@@ -198,6 +200,7 @@ class SeaweedFS(Server):
         self.kill()
 
     def kill(self) -> None:
+        """SIGKILL it, and remove its sockets."""
         super().kill()
         self._remove_sockets()
 

@@ -26,6 +26,7 @@ class Server(ABC):
 
     @property
     def running(self) -> bool:
+        """Whether its process runs."""
         return self.process.running
 
     def start(self, *, owned: bool = False) -> None:

@@ -53,10 +53,12 @@ class Servers:
 
     @property
     def all(self) -> tuple[Server, ...]:
+        """The three servers."""
         return (self.postgres, self.valkey, self.seaweedfs)
 
     @property
     def endpoints(self) -> Endpoints:
+        """Where they are, and the keys that they want."""
         return Endpoints(
             database_url=self.postgres.url,
             broker_url=self.valkey.url,

@@ -64,10 +64,12 @@ class Stack:
 
     @property
     def endpoints(self) -> Endpoints:
+        """Where the servers are, and the keys that they want."""
         return self._servers.endpoints
 
     @property
     def api_url(self) -> str:
+        """The address of the API."""
         return f"http://127.0.0.1:{self._api_port}"
 
     @property

@@ -21,6 +21,7 @@ class Valkey(Server):
 
     @property
     def url(self) -> str:
+        """The broker's URL."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def _launch(self) -> None:
@@ -47,4 +48,5 @@ class Valkey(Server):
         return None
 
     def stop(self) -> None:
+        """End it after it has written its data."""
         self.process.end(signal.SIGTERM, timeout=10)

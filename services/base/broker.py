@@ -82,5 +82,6 @@ class Doorbell:
             raise Unavailable("broker", str(error)) from error
 
     def close(self) -> None:
+        """Close the connections to the broker."""
         self._app.close()
         self._redis.close()

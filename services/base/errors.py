@@ -29,6 +29,7 @@ class Invalid(ImagoError):
 
     @classmethod
     def field(cls, pointer: str, detail: str) -> "Invalid":
+        """One field that is wrong."""
         return cls([FieldError(pointer, detail)])
 
 

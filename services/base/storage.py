@@ -84,6 +84,7 @@ class ObjectStream:
             yield from self._body.iter_chunks(_CHUNK)
 
     def close(self) -> None:
+        """Let go of the connection."""
         self._body.close()
 
     def __enter__(self) -> "ObjectStream":

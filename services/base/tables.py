@@ -18,6 +18,7 @@ NAMING = {
 
 
 def one_of(column: str, values: type[StrEnum] | tuple[str, ...]) -> sa.CheckConstraint:
+    """The constraint that a column holds one of these words."""
     listed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -27,6 +28,8 @@ Id = sa.Text(collation="C")
 
 
 class Base(DeclarativeBase):
+    """What all tables have in common: names of constraints, and column types."""
+
     metadata = sa.MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own protocol)
         str: sa.Text(),

@@ -129,6 +129,7 @@ def _instead(session: Session, wrong: str) -> str:
 
 
 def view_of(row: NetworkRow) -> Network:
+    """The row as callers see it."""
     return Network(
         id=row.id,
         source=row.source,

@@ -24,9 +24,11 @@ class Seconds:
     high: float
 
     def each(self, change: Callable[[float], float]) -> "Seconds":
+        """The time and its bounds, each changed in the same way."""
         return Seconds(change(self.low), change(self.likely), change(self.high))
 
     def times(self, factor: float) -> "Seconds":
+        """That many times as long."""
         return self.each(lambda seconds: seconds * factor)
 
 
@@ -60,6 +62,7 @@ class Cost:
 
     @property
     def expected(self) -> Seconds:
+        """Seconds of the next one, with bounds that widen the less is known."""
         off = min(max(1.5 * self.spread, _SURE), _UNSURE)
         return Seconds(self.seconds * (1 - off), self.seconds, self.seconds * (1 + off))
 

@@ -73,6 +73,7 @@ class JobView:
 
     @property
     def ended(self) -> bool:
+        """Whether nothing of it waits or is being computed."""
         return self.finished_at is not None
 
 

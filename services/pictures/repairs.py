@@ -119,6 +119,7 @@ def interactive_waits(session: Session) -> bool:
 
 
 def depth(session: Session) -> RepairsDepth:
+    """How many lost pictures wait to be made again, and how many cannot be."""
     row = session.execute(_COUNTS, {"cap": COUNT_CAP}).one()
     return RepairsDepth(row.waiting, row.given_up)
 

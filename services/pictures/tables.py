@@ -13,6 +13,8 @@ from services.queue.tables import LeaseRow
 
 
 class RecipeRow(Base):
+    """A technique with all its parameters, named by its digest."""
+
     __tablename__ = "recipes"
 
     digest: Mapped[str] = mapped_column(Id, primary_key=True)

@@ -31,6 +31,7 @@ class Cursor:
     after: str = ""
 
     def as_json(self) -> dict[str, str]:
+        """As it is kept in a row."""
         return {"stage": self.stage, "after": self.after}
 
     @classmethod

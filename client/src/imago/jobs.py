@@ -58,6 +58,7 @@ class Job(Watched):
 
     @property
     def units(self) -> Units:
+        """Items by what became of them."""
         counts = self._raw["progress"]["units"]
         return Units(**{name: counts[name] for name in Units.__dataclass_fields__})
 

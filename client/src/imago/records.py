@@ -38,6 +38,7 @@ class Network:
 
     @classmethod
     def read(cls, raw: Raw) -> "Network":
+        """From what the server has answered."""
         return cls(
             id=raw["id"],
             state=raw["state"],
@@ -70,6 +71,7 @@ class Layer:
 
     @classmethod
     def read(cls, raw: Raw) -> "Layer":
+        """From what the server has answered."""
         return cls(
             name=raw["name"],
             kind=raw["kind"],
@@ -94,6 +96,7 @@ class Generator:
 
     @classmethod
     def read(cls, raw: Raw) -> "Generator":
+        """From what the server has answered."""
         return cls(
             id=raw["id"],
             architecture=raw["architecture"],
@@ -115,6 +118,7 @@ class Technique:
 
     @classmethod
     def read(cls, raw: Raw) -> "Technique":
+        """From what the server has answered."""
         return cls(id=raw["id"], schema=raw["schema"], values=raw["values"], raw=raw)
 
 
@@ -133,6 +137,7 @@ class Preset:
 
     @classmethod
     def read(cls, raw: Raw) -> "Preset":
+        """From what the server has answered."""
         return cls(
             id=raw["id"],
             description=raw["description"],
@@ -163,6 +168,7 @@ class ItemError:
 
     @classmethod
     def read(cls, raw: Raw | None) -> "ItemError | None":
+        """From what the server has answered."""
         if not raw:
             return None
         return cls(raw["code"], raw["message"], raw["retryable"])
@@ -208,6 +214,7 @@ class Queue:
 
     @classmethod
     def read(cls, raw: Raw) -> "Queue":
+        """From what the server has answered."""
         return cls(
             lanes=tuple(QueueLane(lane["name"], lane["queued"], lane["leased"]) for lane in raw["lanes"]),
             trainings=QueueTrainings(**raw["trainings"]),

@@ -43,6 +43,7 @@ class Visualization:
 
     @classmethod
     def read(cls, raw: Raw, transport: Transport) -> "Visualization":
+        """From what the server has answered."""
         position = raw["position"]
         return cls(
             digest=raw["digest"],

@@ -34,6 +34,7 @@ class Watched:
 
     @property
     def id(self) -> str:
+        """Its id."""
         return str(self._raw["id"])
 
     @property
@@ -60,10 +61,12 @@ class Watched:
 
     @property
     def created_at(self) -> datetime | None:
+        """When it was submitted."""
         return when(self._raw.get("created_at"))
 
     @property
     def finished_at(self) -> datetime | None:
+        """When it ended; None before."""
         return when(self._raw.get("finished_at"))
 
     def refresh(self) -> Self:

@@ -110,11 +110,13 @@ class Process:
 
     @property
     def pid(self) -> int | None:
+        """Its process id, None when it does not run."""
         process = self.find()
         return None if process is None else process.pid
 
     @property
     def running(self) -> bool:
+        """Whether it runs."""
         return self.find() is not None
 
     @property

@@ -26,6 +26,8 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.
 
 
 class HasRaw(Protocol):
+    """An object that keeps the server's answer that it was made of."""
+
     @property
     def raw(self) -> Raw: ...
 
@@ -45,6 +47,7 @@ class Session:
 
     @functools.cached_property
     def client(self) -> Client:
+        """The client of the server that the command speaks to."""
         return Client(self.url, self.key)
 
     def close(self) -> None:

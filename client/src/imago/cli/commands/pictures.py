@@ -99,6 +99,7 @@ class Found:
     without: list[str] = field(default_factory=list)
 
     def extend(self, other: "Found") -> None:
+        """Add what another name stands for."""
         self.pictures += other.pictures
         self.without += other.without
 
