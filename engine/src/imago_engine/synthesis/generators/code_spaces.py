@@ -8,7 +8,7 @@ from torch import Tensor
 
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.bounds import Bounds
-from imago_engine.synthesis.generators.prior import CodePrior
+from imago_engine.synthesis.generators.prior import CodePrior, by_itself
 from imago_engine.techniques import RecipeError
 from imago_engine.techniques.dgn_am import DgnAm
 
@@ -49,7 +49,7 @@ class PlainSpace:
         return codes
 
     def of_coordinates(self, coordinates: Tensor, prior: CodePrior) -> Tensor:
-        return prior.code(coordinates)
+        return by_itself(prior.code, coordinates)
 
     def limited(self, points: Tensor) -> Tensor:
         return self._bounds.clip(points)

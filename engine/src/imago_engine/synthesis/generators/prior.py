@@ -2,6 +2,7 @@
 together, and some typical ones.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -41,5 +42,11 @@ class CodePrior:
 
     def point(self, codes: Tensor) -> Tensor:
         """Codes → coordinates of the nearest points: what lies beyond the R directions is left out."""
-        points: Tensor = (codes - self.mean).flatten(1) @ torch.linalg.pinv(self.axes.float().flatten(1))
-        return points
+        inverse = torch.linalg.pinv(self.axes.float().flatten(1))
+        return by_itself(lambda code: code @ inverse, (codes - self.mean).flatten(1))
+
+
+def by_itself(product: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """The product of each row of [N, …] computed alone: of all at once, each one's last bits would depend on
+    how many there are."""
+    return torch.cat([product(row[None]) for row in rows])

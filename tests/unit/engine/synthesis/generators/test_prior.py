@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,23 @@ def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: 
     (alone,) = synthesize(lite0, knowing, "blocks.2.0", [items[5]], recipe)
     assert np.array_equal(code_of(alone), code_of(together[5]))
     assert np.array_equal(alone.image, together[5].image)
+
+
+@pytest.mark.parametrize("space", ["plain", "whitened"])
+@pytest.mark.parametrize("start", ["normal", "half-normal", "prototype", "prototypes"])
+def test_neighbours_leave_no_trace_wherever_a_climb_begins(
+    wrap: Wrap, knowing: Generator, space: Any, start: Any
+) -> None:
+    torch.manual_seed(0)
+    network = wrap(nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(980, 6)))
+    # Steps that are too large now and then: some lead down, and back to where the climb began.
+    recipe = DgnAm(steps=6, space=space, start=start, learning_rate=0.8, bounds="none", decay=1.0)
+    items = [Item(unit=n % 6, seed=n) for n in range(9)]
+    together = synthesize(network, knowing, "3", items, recipe)
+    for item, picture in zip(items, together, strict=True):
+        (alone,) = synthesize(network, knowing, "3", [item], recipe)
+        assert np.array_equal(code_of(alone), code_of(picture))
+        assert np.array_equal(alone.image, picture.image)
 
 
 def test_pictures_do_not_depend_on_the_number_of_threads(lite0: Network, knowing: Generator) -> None:
