@@ -7,12 +7,14 @@ another's call.
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 Inputs = tuple[Any, ...]
 After = Callable[[nn.Module, Inputs, Any], None]
+Hook = TypeVar("Hook", bound=Callable[..., Any])
 Before = Callable[[nn.Module, Inputs], Inputs | None]
 
 
@@ -40,10 +42,17 @@ def watching(
     handles = []
     try:
         for module, function in after:
-            handles.append(module.register_forward_hook(own_after(function)))
+            handles.append(module.register_forward_hook(_uncompiled(own_after(function))))
         for module, first in before:
-            handles.append(module.register_forward_pre_hook(own_before(first)))
+            handles.append(module.register_forward_pre_hook(_uncompiled(own_before(first))))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _uncompiled(hook: Hook) -> Hook:
+    """The hook as Python runs it: torch.compile, where a module is compiled, would take it for a part of that
+    and try to follow it into the engine."""
+    untouched: Hook = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
+    return untouched
