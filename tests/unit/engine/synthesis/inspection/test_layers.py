@@ -1,6 +1,9 @@
 """What people are told about a network's layers."""
 
+import sys
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 import torch
@@ -40,8 +43,12 @@ def test_the_output_layer_goes_by_its_name_and_two_aliases(lite0: Network, alias
     assert find_layer(lite0, alias).name == "classifier"
 
 
-@pytest.mark.parametrize("last", [nn.Softmax(1), nn.Sigmoid(), nn.LogSoftmax(1)])
-def test_the_output_layer_is_the_one_before_a_softmax_or_sigmoid(wrap: Wrap, last: nn.Module) -> None:
+@pytest.mark.parametrize(
+    "last", [nn.Softmax(1), nn.Sigmoid(), nn.LogSoftmax(1), nn.Identity(), nn.Dropout(0.5)]
+)
+def test_the_output_layer_is_the_one_before_what_only_squashes_or_passes_on(
+    wrap: Wrap, last: nn.Module
+) -> None:
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 7), nn.Dropout(), last]
     assert find_layer(wrap(nn.Sequential(nn.Conv2d(3, 4, 3), *head)), "output").name == "3"
 
@@ -90,6 +97,55 @@ def test_an_input_size_at_which_the_network_cannot_run_is_an_error(wrap: Wrap) -
     module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 30 * 30, 7))
     with pytest.raises(NetworkError, match="cannot run on pictures of 16 pixels"):
         inspect(wrap(module, SMALL), input_size=16)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Conv2d(1, 4, 3),
+        nn.Conv2d(4, 4, 3),
+        nn.Conv3d(3, 4, 3),
+        nn.Conv1d(3, 4, 3),
+        nn.Sequential(nn.Flatten(), nn.Linear(7, 2)),
+        nn.Embedding(10, 4),
+    ],
+)
+def test_a_network_that_takes_no_colour_pictures_is_an_error_with_what_torch_says(
+    wrap: Wrap, module: nn.Module
+) -> None:
+    with pytest.raises(NetworkError, match=r"cannot run on pictures of 32 pixels \(2 at once\): \w+Error: ."):
+        inspect(wrap(nn.Sequential(module), SMALL))
+
+
+def _lines_run(action: Callable[[], object]) -> int:
+    """How many lines of Python code are run: the same number each time, however busy the machine is."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        action()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def test_twice_as_many_layers_are_twice_the_work_to_inspect(wrap: Wrap) -> None:
+    def work(count: int) -> int:
+        maps = [nn.Conv2d(3, 3, 1) for _ in range(count)]
+        vectors = [nn.Linear(3, 3) for _ in range(count)]
+        network = wrap(nn.Sequential(*maps, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *vectors))
+        return _lines_run(lambda: inspect(network))
+
+    work(1)  # whatever the first time takes
+    few, more, most = (work(count) for count in (30, 60, 120))
+    # A single line for each pair of layers would be 4% more.
+    assert most - more == pytest.approx(2 * (more - few), rel=0.01)
 
 
 def test_a_shared_module_is_listed_once_with_its_first_run(wrap: Wrap) -> None:

@@ -226,6 +226,7 @@ def test_a_network_that_changes_with_every_run_is_refused_everywhere(wrap: Wrap,
     [
         lambda s, h: h.detach(),
         lambda s, h: h.data,
+        torch.no_grad()(lambda s, h: 2 * h),
         lambda s, h: (9 * h).long().float(),
         lambda s, h: torch.from_numpy(h.detach().numpy()),
         lambda s, h: h.argmax(1, keepdim=True).expand(-1, 6, -1, -1).float(),
@@ -249,6 +250,7 @@ def test_a_layer_that_is_cut_off_is_named_and_those_before_it_are_not(
     "module",
     [
         lambda: Small(before=lambda s, x: x.detach()),
+        lambda: Small(before=torch.no_grad()(lambda s, x: 2 * x)),
         lambda: Small(before=lambda s, x: (255 * x).to(torch.uint8).float()),
         lambda: Small(before=lambda s, x: checkpoint(lambda y: y * 2, x, use_reentrant=True)),
     ],
@@ -324,7 +326,8 @@ def test_the_callers_modes_change_nothing(
     wrap: Wrap, knowing: Generator, mode: Callable[[], AbstractContextManager[object]]
 ) -> None:
     recipe = DgnAm(steps=3, learning_rate=0.2, space="whitened", start="prototypes", jitter=1, zoom=1.3)
-    network = wrap(Small())
+    # It makes a tensor wherever the default is, as positions are made.
+    network = wrap(Small(before=lambda s, x: x + torch.linspace(0, 1, x.shape[3], dtype=x.dtype)))
     (expected,) = synthesize(network, knowing, "fc", [Item(0, 0)], recipe)
     with mode():
         fresh = wrap(network.module)  # also its inspection

@@ -62,10 +62,12 @@ def output_of(join: Callable[[Heads, Tensor], Any], **parts: nn.Module) -> str |
         lambda s, h: [s.projection(h), s.fc(h)],
         lambda s, h: {"scores": s.fc(h), "embedding": s.projection(h)},
         lambda s, h: None,
+        # A map of scores for each place, and the network returns their mean.
+        lambda s, h: s.get_submodule("head")(h[:, :, None, None] * torch.eye(4)).mean((2, 3)),
     ],
 )
 def test_a_layer_whose_values_are_not_clearly_what_is_returned_is_not_the_output(join: Any) -> None:
-    assert output_of(join) is None
+    assert output_of(join, head=nn.Conv2d(8, 5, 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torchvision.ops import deform_conv2d
 
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.networks.truncate import Prefix
@@ -46,6 +47,13 @@ def _filled(x: Tensor) -> Tensor:
     return y
 
 
+def _grid(x: Tensor) -> Tensor:
+    """The right half of a picture, mirrored."""
+    mirrored = torch.tensor([[[-0.5, 0.0, 0.5], [0.0, 1.0, 0.0]]]).expand(len(x), 2, 3)
+    return F.affine_grid(mirrored, list(x.shape), align_corners=False)
+
+
+KERNEL = torch.ones(3, 3, 3, 3)
 KNOWN: dict[str, Operation] = {
     "conv 3": _window(3, padding=1),
     "conv 3 without padding": _window(3),
@@ -100,6 +108,10 @@ MOVING: dict[str, Operation] = {
     )[:, 2:5],
     "the whole added": lambda x: x + x.mean((2, 3), True),
     "the whole added in place": lambda x: x.clone().add_(F.adaptive_avg_pool2d(x, 1)),
+    "quarter turn": lambda x: torch.rot90(x, 1, (2, 3)),
+    "taken by index": lambda x: x.index_select(3, torch.arange(x.shape[3] - 1, -1, -1)),
+    "looked up in a grid": lambda x: F.grid_sample(x, _grid(x), align_corners=False),
+    "deformable": lambda x: deform_conv2d(x, torch.full((len(x), 18, *x.shape[2:]), 3.0), KERNEL, padding=1),
     "by its values": lambda x: x.roll(int(x.abs().sum() * 1000) % 5 + 1, 3),
 }
 
@@ -111,6 +123,7 @@ class Chain(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         self.operations = operations
+        self.parts = nn.ModuleList(part for part in operations if isinstance(part, nn.Module))
         self.last = nn.Conv2d(3, 4, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,6 +194,45 @@ def test_what_is_repeated_at_the_edge_may_lie_in_a_window_that_does_not_reach_it
         for before in ([], [_window(3)], [_window(2)]):
             padded = lambda x, width=width: F.pad(x, (width,) * 4, mode=mode)  # noqa: E731
             assert_never_too_small([*before, padded, *behind])
+
+
+class Along(nn.Module):
+    """A module that works on the picture with its dimensions in another order, which is then put back."""
+
+    def __init__(self, part: nn.Module, order: tuple[int, ...]) -> None:
+        super().__init__()
+        self.part, self.order = part, order
+        self.back = tuple(order.index(dim) for dim in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.part(x.permute(self.order)).permute(self.back)
+        return result
+
+
+LRN = nn.LocalResponseNorm(3, alpha=1.0)
+
+
+@pytest.mark.parametrize(
+    ("part", "order", "known"),
+    [
+        (nn.Linear(3, 3), (0, 2, 3, 1), True),
+        (nn.Linear(SIZE, SIZE), (0, 1, 2, 3), False),
+        (nn.Linear(SIZE, SIZE), (0, 1, 3, 2), False),
+        (LRN, (0, 1, 2, 3), True),
+        (LRN, (0, 2, 1, 3), False),
+        (LRN, (0, 3, 2, 1), False),
+        (nn.LayerNorm(3), (0, 2, 3, 1), True),
+        (nn.LayerNorm(SIZE), (0, 1, 2, 3), False),
+    ],
+    ids=lambda value: str(value).replace(" ", ""),
+)
+def test_modules_that_mix_channels_keep_the_field_known_and_those_that_mix_places_do_not(
+    part: nn.Module, order: tuple[int, ...], known: bool
+) -> None:
+    layer = anatomy(Chain([Along(part, order)]).eval().requires_grad_(False), SIZE).layers["last"]
+    assert (layer.field is not None) == known
+    assert_never_too_small([Along(part, order)])
+    assert_never_too_small([KNOWN["conv 3"], Along(part, order), KNOWN["conv 3 by 2"]])
 
 
 def test_gates_and_normalisation_by_the_whole_keep_the_field_known() -> None:

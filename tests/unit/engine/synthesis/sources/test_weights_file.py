@@ -263,3 +263,37 @@ def test_a_file_that_is_no_safetensors_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, file)
     with pytest.raises(NetworkError, match=r"weights\.pth: expected a safetensors file"):
         load_network(reference(file))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        b"<!DOCTYPE html><title>404</title>",
+        (9).to_bytes(8, "little") + b"{'no': 1}",
+        (2**63).to_bytes(8, "little") + b"{}",
+        bytes(64),
+    ],
+    ids=["nothing", "pointer of LFS", "web page", "no JSON", "header of any size", "zeros"],
+)
+def test_what_a_download_leaves_in_place_of_weights_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(NetworkError, match=r"weights\.safetensors: expected a safetensors file"):
+        load_network(reference(file))
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.99])
+def test_weights_that_are_cut_off_are_refused(tmp_path: Path, state: dict[str, Tensor], kept: float) -> None:
+    file = saved(tmp_path, state)
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * kept)])
+    with pytest.raises(NetworkError, match="expected a safetensors file"):
+        load_network(reference(file))
+
+
+def test_counters_of_training_steps_may_be_missing(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    converted = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    assert len(converted) < len(state)
+    loaded = load_network(reference(saved(tmp_path, converted))).module.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in converted.items())

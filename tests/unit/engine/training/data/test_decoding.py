@@ -219,6 +219,15 @@ def test_what_is_no_whole_picture_is_told_with_a_reason(content: bytes) -> None:
     assert decode(RawPicture("x.png", content)) is None
 
 
+@pytest.mark.filterwarnings("ignore:Image size")  # as where nobody makes errors of warnings
+@pytest.mark.parametrize("size", [(10_000, 9_000), (300, 300_000)])
+def test_a_whole_picture_of_too_many_pixels_is_not_decoded(size: tuple[int, int]) -> None:
+    width, height = size
+    rows = zlib.compress(bytes((1 + -(-width // 8)) * height), 1)  # one bit a pixel
+    with pytest.raises(UndecodableError, match=rf"{width} × {height} pixels are more than 89,"):
+        decoded(_png(width, height, rows, depth=1, colours=0))
+
+
 @pytest.mark.parametrize("error", [MemoryError(), RecursionError("deep"), struct.error("short"), KeyError(3)])
 def test_whatever_a_decoder_raises_is_that_pictures(
     monkeypatch: pytest.MonkeyPatch, error: Exception

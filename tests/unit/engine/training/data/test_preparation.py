@@ -60,6 +60,19 @@ def test_pictures_that_a_source_holds_out_are_never_trained_on(
     assert not any(image.tobytes() in odd for image in images[:20])
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 900), (900, 1), (2, 3)])
+def test_pictures_of_any_shape_become_squares(
+    tmp_path: Path, encoder: Encoder, shape: tuple[int, int]
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", shape, (200, 30, 90)).save(file, "PNG")
+    pictures = [RawPicture(str(i), file.getvalue()) for i in range(8)]
+    limits = Limits(held_out=0, minimum=8)
+    index = prepare(tmp_path, pictures, encoder, image_size=16, sources=(), limits=limits)
+    assert (index.train, index.corrupt) == (8, 0)
+    assert (load_prepared(tmp_path).images == np.array([200, 30, 90])).all()
+
+
 def test_corrupt_pictures_are_left_out_and_counted(
     tmp_path: Path, encoder: Encoder, picture_bytes: Bytes
 ) -> None:

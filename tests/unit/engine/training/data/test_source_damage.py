@@ -254,6 +254,7 @@ WHOLE = _packed(blob=BLOB, offsets=OFFSETS)
         b"",
         WHOLE[: len(WHOLE) // 2],
         *(_flipped(WHOLE, at) for at in (200, len(WHOLE) - 30)),
+        _flipped(_packed(blob=np.zeros(9000, np.uint8), offsets=OFFSETS), 200),  # with bytes of no picture
         _packed(blob=BLOB, offsets=OFFSETS.astype(float)),
         _packed(blob=BLOB, offsets=OFFSETS[::-1]),
         _packed(blob=BLOB, offsets=OFFSETS - 1),
@@ -263,6 +264,7 @@ WHOLE = _packed(blob=BLOB, offsets=OFFSETS)
         _packed(blob=BLOB.reshape(10, 15), offsets=OFFSETS),
         _packed(blob=BLOB.astype(np.int64), offsets=OFFSETS),
         _packed(blob=BLOB, offsets=OFFSETS, split=np.zeros(2)),
+        _packed(blob=BLOB, offsets=OFFSETS, split=np.zeros(4)),
         _packed(blob=np.array([{}]), offsets=OFFSETS),
         _zipped(zipfile.ZIP_DEFLATED, blob=b"no array", offsets=b"\x93NUMPY\x01\0\x05\0{'a':"),
         _zipped(zipfile.ZIP_LZMA, blob=bytes(99), offsets=bytes(99)),
