@@ -19,8 +19,9 @@ from worker.leasing.retries import keep_trying
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 from worker.trainings.folder import drop_training, kept_trainings
-from worker.trainings.slice import MadeWay, TrainingFailed, TrainingSlice
+from worker.trainings.slice import TrainingSlice
 from worker.trainings.sources import SourceRefused
+from worker.trainings.supervise import MadeWay, TrainingFailed
 
 log = structlog.get_logger()
 

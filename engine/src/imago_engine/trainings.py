@@ -21,6 +21,9 @@ FeatureSize = Annotated[StrictInt, Field(ge=32, le=1024)]
 Seed = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Pictures = Annotated[StrictInt, Field(ge=1, le=10**11)]
 Seconds = Annotated[StrictInt, Field(ge=1, le=86_400)]
+HeldOut = Annotated[StrictInt, Field(ge=8, le=100_000)]
+Minimum = Annotated[StrictInt, Field(ge=8)]
+CorruptShare = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -87,14 +90,14 @@ class TrainingChoices(BaseModel):
         Field(description="Side in pixels at which pictures are compared and judged"),
     ] = None
     seed: Annotated[Seed | None, Field(description="Of weights, order and augmentation")] = None
-    held_out: Annotated[
-        StrictInt | None, Field(ge=8, le=100_000, description="Pictures kept from training, to measure with")
-    ] = None
+    held_out: Annotated[HeldOut | None, Field(description="Pictures kept from training, to measure with")] = (
+        None
+    )
     minimum: Annotated[
-        StrictInt | None, Field(ge=8, description="Fewer pictures to train on than this are an error")
+        Minimum | None, Field(description="Fewer pictures to train on than this are an error")
     ] = None
     corrupt_share: Annotated[
-        float | None, Field(ge=0, le=1, description="More corrupt pictures than this are an error")
+        CorruptShare | None, Field(description="More corrupt pictures than this are an error")
     ] = None
     sample_seconds: Annotated[
         Seconds, Field(description="Time between sample grids with held-out metrics")
@@ -210,8 +213,8 @@ class Preset:
     options: type[Strict]
     settings: type[TrainingSettings]
     pictures: int
-    image_size: int
-    image_sizes: tuple[int, ...]
+    image_size: ImageSize
+    image_sizes: tuple[ImageSize, ...]
     encoder_size: int | None
     architectures: tuple[str, ...]
 
@@ -236,6 +239,15 @@ class Preset:
             "input_size": self.encoder_size,
             **{name: fields[name].default for name in ("feature_size", "batch", "learning_rate", "seed")},
         }
+
+    def settled(self, choices: TrainingChoices, options: Mapping[str, Any]) -> TrainingSettings:
+        """All that a training of this preset settles: what was chosen, `options` that the preset alone takes,
+        and its defaults. Raises pydantic's `ValidationError`.
+        """
+        chosen = {name: getattr(choices, name) for name in TrainingSettings.model_fields}
+        return self.settings.model_validate(
+            {**{name: value for name, value in chosen.items() if value is not None}, **options}
+        )
 
 
 PRESETS: Mapping[str, Preset] = {

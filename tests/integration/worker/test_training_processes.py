@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from imago_engine.training.command import main
 from imago_engine.training.run.checkpoint import read_facts
 from imago_engine.training.run.tuning import SETTINGS
+from tests import thin_deepsim
 from tests.unit.engine.training.conftest import drawn
 
 SMALL = [
@@ -156,3 +157,24 @@ def test_two_processes_have_the_losses_of_one_and_go_on_from_each_others_checkpo
     torch.testing.assert_close(weights(shared), weights(alone), atol=5e-3, rtol=1e-2)
     assert main(["resume", str(shared), "--pictures", "48", *AGAIN]) == 0
     assert read_facts(shared / "checkpoint.safetensors")["step"] == 6
+
+
+def test_two_processes_have_the_losses_of_one_with_preset_deepsim_too(
+    tmp_path: Path, start: Callable[[list[str]], "subprocess.Popen[str]"]
+) -> None:
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    for folder in (shared, alone):
+        folder.mkdir()
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    process = start([*torchrun, "tests.thin_deepsim", str(shared), "2"])
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    expected = thin_deepsim.train(alone, 3)
+    found = json.loads((shared / "losses.json").read_text())
+    assert found.keys() == {"1", "2"}
+    assert found["1"]["discriminator_trains"] == 1
+    found |= {
+        f"{step}": losses for step, losses in thin_deepsim.train(shared, 3).items()
+    }  # from its checkpoint
+    for step, losses in expected.items():
+        assert found[f"{step}"] == pytest.approx(losses, rel=1e-3, abs=1e-5)

@@ -1,4 +1,4 @@
-"""`python -m imago_engine.training train | resume | export | bounds`."""
+"""`python -m imago_engine.training train | resume | export | bounds | run`."""
 
 import sys
 

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,13 +11,15 @@ import torch
 from safetensors.torch import load_file
 
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
-from imago_engine.training.arguments import build_parser, chosen_encoder
-from imago_engine.training.command import main, train
+from imago_engine.training.command import main
+from imago_engine.training.command_line.arguments import build_parser
+from imago_engine.training.command_line.command_of import command_of
+from imago_engine.training.command_line.job_of import job_of
 from imago_engine.training.recipes import projected
 from imago_engine.training.results import prior
 from imago_engine.training.run.tuning import SETTINGS
+from imago_engine.training_jobs import TrainJob, read_job, write_job
 
-ACTS = ("train", "resume", "export", "bounds")
 SMALL = [
     *("--threads", "1", "--minimum", "16", "--held-out", "8", "--batch", "8"),
     *("--image-size", "32", "--encoder-size", "32", "--encoder-layer", "global_pool", "--feature-size", "32"),
@@ -101,9 +105,59 @@ def test_a_training_starts_from_a_generator_of_its_kind_and_from_no_other(
 def test_the_code_that_measured_best_is_taken_where_none_is_named(
     given: list[str], code: tuple[str, int | None]
 ) -> None:
-    arguments = ["train", "pictures", "--run", "run", *given]
-    encoder = chosen_encoder(build_parser(dict.fromkeys(ACTS, train)).parse_args(arguments))
-    assert (encoder.layer, encoder.grid) == code
+    job = train_job(given)
+    assert job.data is not None
+    assert (job.data.encoder.layer, job.data.encoder.grid) == code
+
+
+def train_job(given: list[str]) -> TrainJob:
+    job = job_of(build_parser().parse_args(["train", "pictures", "--run", "run", *given]))
+    assert isinstance(job, TrainJob)
+    return job
+
+
+OF_ANY_PRESET = [
+    *("--encoder", "resnet18.a1_in1k", "--encoder-layer", "layer2", "--encoder-size", "96"),
+    *("--encoder-grid", "4", "--batch", "16", "--learning-rate", "0.001", "--feature-size", "64"),
+    *("--seed", "3", "--held-out", "64", "--minimum", "128", "--corrupt-share", "0.5"),
+    *("--precision", "bfloat16", "--until", "2040-01-01T00:00:00+00:00", "--warm-start", "start.safetensors"),
+    *("--pictures", "1000"),
+]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--preset", "default"],
+        [*OF_ANY_PRESET, "--image-size", "32", "--layout-weight", "3.0", "--average-decay", "0.99"],
+        [
+            *OF_ANY_PRESET,
+            "--preset",
+            "deepsim",
+            "--halve-at",
+            "100",
+            "200",
+            "--comparator",
+            "resnet18.a1_in1k",
+        ],
+    ],
+)
+def test_the_command_of_a_job_makes_the_same_job_and_tells_all_that_was_given(given: list[str]) -> None:
+    job = train_job(given)
+    command = command_of(job)
+    assert job_of(build_parser().parse_args(command)) == job
+    assert set(given) <= set(command)
+
+
+def test_a_job_is_what_it_was_once_it_is_written_and_read(tmp_path: Path) -> None:
+    for job in (
+        train_job(OF_ANY_PRESET),
+        job_of(build_parser().parse_args(["resume", "run", "--checkpoint-every", "0.5"])),
+        job_of(build_parser().parse_args(["export", "run", "--out", "g", "--recommended", '{"steps": 3}'])),
+        job_of(build_parser().parse_args(["bounds", "pictures", "--out", "bounds"])),
+    ):
+        write_job(job, tmp_path / "job.json")
+        assert read_job(tmp_path / "job.json") == job
 
 
 def test_codes_that_keep_their_layout_are_inverted_place_by_place(folder: Path, tmp_path: Path) -> None:
@@ -137,6 +191,11 @@ def test_a_full_disk_while_pictures_are_prepared_is_an_error_that_names_the_file
     with file_size_limit(1 << 14):
         assert main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL]) == 1
     assert "images.npy" in capsys.readouterr().err
+
+
+def test_help_is_there_without_torch() -> None:
+    code = "import sys; from imago_engine.training.command import main; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_bounds_are_measured_over_the_pictures_of_a_folder(folder: Path, tmp_path: Path) -> None:

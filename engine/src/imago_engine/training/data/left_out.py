@@ -11,22 +11,23 @@ class LeftOut:
 
     def __init__(self) -> None:
         self.count = 0
-        self._lines: list[str] = []
+        self.lines: list[str] = []
+        """Name and reason of each, in the order in which they were met."""
 
     def add(self, name: str, reason: str) -> None:
         # A name may hold what no encoding can print, a reason more than one line.
         line = " ".join(f"{name} ({reason})".encode(errors="backslashreplace").decode().split())
         self.count += 1
-        self._lines.append(line)
+        self.lines.append(line)
 
     def write(self, path: Path) -> None:
         """All of them, one a line; no file where there are none."""
         path.unlink(missing_ok=True)
-        if self._lines:
-            path.write_text("".join(f"{line}\n" for line in self._lines), encoding="utf-8")
+        if self.lines:
+            path.write_text("".join(f"{line}\n" for line in self.lines), encoding="utf-8")
 
     @property
     def named(self) -> str:
         """The first ones, for a message."""
         more = f" and {self.count - NAMED:,} more" if self.count > NAMED else ""
-        return "; ".join(self._lines[:NAMED]) + more
+        return "; ".join(self.lines[:NAMED]) + more

@@ -15,6 +15,7 @@ from imago_engine.synthesis.networks.load import load_network
 from imago_engine.synthesis.networks.truncate import submodule
 from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
+from imago_engine.training.options import OptionsError
 from imago_engine.training.recipes.balance import Balance
 from imago_engine.training.recipes.caffe_loss import euclidean_loss, softmax_loss
 from imago_engine.training.recipes.comparator import Comparator, last_layer_with_places
@@ -24,7 +25,7 @@ from imago_engine.training.recipes.deepsim_discriminator import (
     DeepsimDiscriminator,
     dropout_masks,
 )
-from imago_engine.training.recipes.recipe import Context, OptionsError, Recipe, set_requires_grad, trained
+from imago_engine.training.recipes.recipe import Context, Recipe, set_requires_grad, trained
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.trainings import PRESETS, DeepsimSettings
 

@@ -14,6 +14,7 @@ from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.distributed.batch_norm import share_batch_norms
+from imago_engine.training.options import OptionsError
 from imago_engine.training.recipes.augmentation import Augmentation, mirrored
 from imago_engine.training.recipes.feature_network import TAPPED_CHANNELS
 from imago_engine.training.recipes.losses import code_loss, feature_loss, layout_loss, texture_loss
@@ -23,7 +24,7 @@ from imago_engine.training.recipes.projected_discriminator import (
     adversarial_loss,
     discriminator_loss,
 )
-from imago_engine.training.recipes.recipe import Context, OptionsError, Recipe, set_requires_grad, trained
+from imago_engine.training.recipes.recipe import Context, Recipe, set_requires_grad, trained
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.trainings import PRESETS, DefaultSettings
 

@@ -1,13 +1,11 @@
 """What every way to train a generator provides; `Training` is one loop over any of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
 from imago_engine.training.data.feed import Batch
@@ -18,25 +16,6 @@ from imago_engine.training.results.code_statistics import CodeStatistics
 from imago_engine.training.run.placement import Placement
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.trainings import Preset, TrainingSettings
-from imago_engine.validation import problems
-
-Settings = TypeVar("Settings", bound=BaseModel)
-
-
-class OptionsError(ValueError):
-    """Options of a training that do not fit each other or its data; the message names them."""
-
-
-def read_options(model: type[Settings], facts: Mapping[str, Any]) -> Settings:
-    """Options of a command line or a checkpoint, checked; those that are missing, as they came later or were
-    not given, have their defaults. Raises OptionsError, which names the first that is wrong.
-    """
-    try:
-        return model.model_validate(facts)
-    except ValidationError as error:
-        (name, *steps), message = next(problems(error, known=model.model_fields))
-        where = "".join(f"[{step}]" for step in steps)
-        raise OptionsError(f"--{str(name).replace('_', '-')}{where}: {message}") from error
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What a training tells as it goes: `log.jsonl`, TensorBoard files, sample grids and a table in the terminal.
+"""What a training writes and tells as it goes: events, `log.jsonl`, TensorBoard files and sample grids.
 
-None of it may end a training: what cannot be written (a full disk) is said in one line.
+None of it may end a training: what cannot be written (a full disk) is told in one line.
 """
 
 import json
@@ -13,62 +13,52 @@ import numpy as np
 from PIL import Image
 
 from imago_engine.training.results.event_file import EventFile
-from imago_engine.training.results.table import ProgressTable, duration
+from imago_engine.training_events import Note, Progress, Sample, Saved, TrainingEvent
 
 LOG, GRIDS, TENSORBOARD = "log.jsonl", "grids", "tensorboard"
 
 
 class Journal:
-    """In the folder of a run. `say` gets one line of text at a time."""
+    """In the folder of a run; `tell` gets each event."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self._folder, self.say = folder, say
-        self._table = ProgressTable(say)
-        self._events = EventFile(folder / TENSORBOARD)
+    def __init__(self, folder: Path, tell: Callable[[TrainingEvent], None]) -> None:
+        self._folder, self._tell = folder, tell
+        self._tensorboard = EventFile(folder / TENSORBOARD)
 
-    def losses(
-        self,
-        pictures: int,
-        losses: Mapping[str, float],
-        *,
-        rate: float,
-        waiting: float,
-        progress: float,
-        left: float,
-    ) -> None:
-        """Mean losses since the last call; `rate` in pictures a second, `waiting` the share of the time for
-        which steps waited for data, `left` in seconds.
-        """
-        cells = {
-            "pictures": f"{pictures:,}",
-            "done": f"{progress:.1%}",
-            "pictures/s": f"{rate:.1f}",
-            "left": duration(left),
-            "waiting": f"{waiting:.1%}",
-        }
-        self._table.row(cells | {name: f"{value:.4g}" for name, value in losses.items()})
-        rounded = {name: float(f"{value:.6g}") for name, value in losses.items()}
-        self._note(pictures, {"rate": round(rate, 1), **rounded})
+    def progress(self, progress: Progress) -> None:
+        """Losses are told and written as they are, in the log to six digits."""
+        self._tell(progress)
+        rounded = {name: _rounded(value) for name, value in progress.losses.items()}
+        self._note(progress.pictures, {"rate": round(progress.rate, 1), **rounded})
+        scalars = {f"loss/{name}": value for name, value in progress.losses.items() if value is not None}
+        scalars |= {"speed/pictures_per_second": progress.rate, "speed/waiting_for_data": progress.waiting}
         with self._forgiving():
-            scalars = {f"loss/{name}": value for name, value in losses.items()}
-            scalars |= {"speed/pictures_per_second": rate, "speed/waiting_for_data": waiting}
-            self._events.scalars(pictures, scalars)
+            self._tensorboard.scalars(progress.pictures, scalars)
 
-    def held_out(self, pictures: int, metrics: Mapping[str, float]) -> None:
-        self.say("held out: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+    def sample(self, pictures: int, metrics: Mapping[str, float], pixels: np.ndarray | None) -> None:
+        """Metrics of held-out pictures and a grid of them, uint8 [H, W, 3], None where there are too few."""
         self._note(pictures, {"held_out": dict(metrics)})
         with self._forgiving():
-            self._events.scalars(pictures, {f"held_out/{name}": value for name, value in metrics.items()})
+            tagged = {f"held_out/{name}": value for name, value in metrics.items()}
+            self._tensorboard.scalars(pictures, tagged)
+        grid = None
+        if pixels is not None:
+            file = f"{GRIDS}/{pictures:09d}.png"
+            with self._forgiving():
+                (self._folder / GRIDS).mkdir(exist_ok=True)
+                Image.fromarray(pixels).save(self._folder / file)
+                grid = file
+                self._tensorboard.picture(pictures, "held_out", pixels)
+        self._tell(Sample(pictures=pictures, held_out=dict(metrics), grid=grid))
 
-    def grid(self, pictures: int, pixels: np.ndarray) -> None:
-        """`pixels` uint8 [H, W, 3]."""
-        with self._forgiving():
-            (self._folder / GRIDS).mkdir(exist_ok=True)
-            Image.fromarray(pixels).save(self._folder / GRIDS / f"{pictures:09d}.png")
-            self._events.picture(pictures, "held_out", pixels)
+    def saved(self, pictures: int, file: str) -> None:
+        self._tell(Saved(pictures=pictures, file=file))
+
+    def warn(self, message: str) -> None:
+        self._tell(Note(message=f"warning: {message}"))
 
     def close(self) -> None:
-        self._events.close()
+        self._tensorboard.close()
 
     def _note(self, pictures: int, entry: dict[str, object]) -> None:
         line = json.dumps({"pictures": pictures, "time": round(time.time(), 1), **entry}) + "\n"
@@ -80,4 +70,8 @@ class Journal:
         try:
             yield
         except OSError as error:
-            self.say(f"warning: the training goes on, but its log cannot be written: {error}")
+            self.warn(f"the training goes on, but its log cannot be written: {error}")
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")

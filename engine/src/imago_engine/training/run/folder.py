@@ -8,8 +8,6 @@ from pathlib import Path
 
 CHECKPOINT = "checkpoint.safetensors"
 PREPARED = "prepared"
-SETTINGS = "settings.json"
-"""How the training was started: `command` (its arguments) and `warm_start` (a file's sha256, or null)."""
 
 
 class FolderInUse(RuntimeError):

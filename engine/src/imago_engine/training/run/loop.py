@@ -16,6 +16,7 @@ from imago_engine.training.run.folder import CHECKPOINT
 from imago_engine.training.run.interruption import Interruption
 from imago_engine.training.run.threads import ThreadChoice
 from imago_engine.training.run.training import Training
+from imago_engine.training_events import Progress
 
 
 class Diverged(RuntimeError):
@@ -95,7 +96,7 @@ class Run:
                     threads.after_step(after - before)
                 before = after
         if processes.leads:
-            training.save(self.folder / CHECKPOINT)
+            self._save_now()
         self._measure()
         return done
 
@@ -129,13 +130,15 @@ class Run:
         if training.schedule.deadline is not None:
             left = min(left, training.schedule.deadline - now)
         if self.journal is not None:
-            self.journal.losses(
-                training.pictures,
-                losses,
-                rate=rate,
-                waiting=(training.feed.waited - self._waited) / seconds,
-                progress=training.schedule.progress(training.pictures, now),
-                left=left,
+            self.journal.progress(
+                Progress(
+                    pictures=training.pictures,
+                    losses=dict(losses),
+                    rate=rate,
+                    waiting=(training.feed.waited - self._waited) / seconds,
+                    done=training.schedule.progress(training.pictures, now),
+                    left=left,
+                )
             )
         self._forget()
         self._log.last = clock
@@ -143,17 +146,22 @@ class Run:
     def _try_to_save(self) -> None:
         if self.journal is not None:
             try:
-                self.training.save(self.folder / CHECKPOINT)
+                self._save_now()
             except CheckpointError as error:
-                self.journal.say(f"warning: {error}")
+                self.journal.warn(str(error))
         self._save.last = time.monotonic()
+
+    def _save_now(self) -> None:
+        self.training.save(self.folder / CHECKPOINT)
+        if self.journal is not None:
+            self.journal.saved(self.training.pictures, CHECKPOINT)
 
     def _measure(self) -> None:
         """Measure on held-out pictures and draw a grid of them."""
         training, shown = self.training, self._shown
         if self.journal is not None:
-            self.journal.held_out(training.pictures, held_out_metrics(training))
+            metrics, grid = held_out_metrics(training), None
             if len(shown):
                 grid = comparison(training.pictures_of(shown), training.reconstructions(shown))
-                self.journal.grid(training.pictures, grid)
+            self.journal.sample(training.pictures, metrics, grid)
         self._sample.last = time.monotonic()

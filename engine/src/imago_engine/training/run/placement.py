@@ -3,14 +3,11 @@
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 import torch
 
+from imago_engine.training_jobs import DeviceChoice
 from imago_engine.trainings import Precision
-
-DeviceChoice = Literal["auto", "cpu", "cuda"]
-DEVICES, PRECISIONS = get_args(DeviceChoice), get_args(Precision)
 
 
 class PlacementError(ValueError):

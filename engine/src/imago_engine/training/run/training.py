@@ -6,7 +6,7 @@ on exactly as if it had never stopped; there is no random state to save.
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,16 @@ from imago_engine.training.run.checkpoint import (
 from imago_engine.training.run.schedule import Schedule
 
 
+@dataclass(frozen=True)
+class Origin:
+    """How a training was begun, for its generator's description: the command that begins the same one, and
+    the sha256 of the generator file that it started from, if any.
+    """
+
+    command: str = ""
+    warm_start: str | None = None
+
+
 class Training:
     """The state of a training and its step. `schedule` may differ from run to run, and so may the device and
     the number of processes; the rest is fixed by the first.
@@ -45,6 +55,7 @@ class Training:
         self.prepared, self.recipe, self.schedule = prepared, recipe, schedule
         self.placement = recipe.context.placement
         self.feed = Feed(prepared, options.batch, options.seed, self.placement, self.processes)
+        self.origin = Origin()
         self.step_number = 0
         self.seconds = 0.0
 
@@ -90,6 +101,7 @@ class Training:
             "remembered": recipe.remembered(),
             "data": self.prepared.fingerprint,
             "precision": self.placement.precision,
+            "origin": asdict(self.origin),
             "computed_on": self.placement.description(self.processes.size),
         }
         write_atomically(path, tensors, {"facts": json.dumps(facts)})
@@ -98,7 +110,7 @@ class Training:
         """Continue from a checkpoint. Raises CheckpointError when it is damaged, or of another training."""
         tensors, facts = read_checkpoint(path)
         recipe = self.recipe
-        # Checkpoints from before presets and fingerprints lack these facts.
+        # Checkpoints from before presets, fingerprints and origins lack these facts.
         if facts.get("data", self.prepared.fingerprint) != self.prepared.fingerprint:
             raise CheckpointError(f"{path} belongs to other data than those prepared beside it")
         if facts.get("preset", "default") != self.preset:
@@ -109,6 +121,7 @@ class Training:
             for name, (optimizer, module_name) in recipe.optimizers.items():
                 restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
             self.step_number, self.seconds = int(facts["step"]), float(facts.get("seconds", 0.0))
+            self.origin = Origin(**facts.get("origin", {}))
             if facts.get("remembered"):
                 recipe.recall(facts["remembered"])
         except (KeyError, RuntimeError, TypeError) as error:

@@ -2,33 +2,30 @@
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
-from imago_engine.synthesis.generators.architectures import ARCHITECTURES, CAFFE_MEAN_BGR
-from imago_engine.synthesis.generators.deepsim_networks import DeepsimPool5, DeepsimVector, initialise_deepsim
+from imago_engine.synthesis.generators.architectures import CAFFE_MEAN_BGR
+from imago_engine.synthesis.generators.deepsim_networks import DeepsimPool5, DeepsimVector
 from imago_engine.synthesis.generators.files import load_generator
-from imago_engine.synthesis.networks.load import Network, Preprocessing, load_network
-from imago_engine.training.data.preparation import Prepared, PreparedIndex
-from imago_engine.training.recipes import Context, OptionsError, deepsim_recipe, read_options
+from imago_engine.synthesis.networks.load import load_network
+from imago_engine.training.data.preparation import Prepared
+from imago_engine.training.recipes import OptionsError, read_options
 from imago_engine.training.recipes.balance import Balance
 from imago_engine.training.recipes.caffe_loss import euclidean_loss, softmax_loss
 from imago_engine.training.recipes.comparator import Comparator, last_layer_with_places
 from imago_engine.training.recipes.deepsim_discriminator import DeepsimDiscriminator, dropout_masks
 from imago_engine.training.recipes.deepsim_recipe import DeepsimRecipe
-from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.results.export import write_generator
-from imago_engine.training.run.loading import load_feature_network
-from imago_engine.training.run.schedule import Schedule
 from imago_engine.training.run.training import Training
 from imago_engine.trainings import DeepsimSettings
-
-SCHEDULE = Schedule(pictures=64_000_000)
+from tests.thin_deepsim import SCHEDULE, SMALL, new_training, toy_comparator, toy_pictures
+from tests.thin_deepsim import thin as thin_networks
 
 
 def test_euclidean_loss_is_half_the_sum_over_a_picture_and_the_mean_over_the_batch() -> None:
@@ -59,75 +56,20 @@ def test_the_balance_pauses_and_frees_each_adversary_at_its_ratio() -> None:
     ]  # fmt: skip
 
 
-class _ToyNetwork(nn.Module):
-    """Gives codes of pool5's shape: [N, 256, 6, 6], and features with places."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.features = nn.Conv2d(3, 16, 5, stride=4)
-        self.pool5 = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Conv2d(16, 256, 1), nn.ReLU())
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled: Tensor = self.pool5(torch.relu(self.features(x)))
-        return pooled.mean((2, 3))
-
-
 @pytest.fixture(scope="module")
 def comparator() -> Comparator:
-    module = _ToyNetwork().eval().requires_grad_(False)
-    scale = (1 / 255,) * 3
-    network = Network("toy", module, Preprocessing(64, (0.4, 0.46, 0.48), scale), (), "0" * 64)
-    return Comparator(network, "pool5")
+    return toy_comparator()
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Prepared:
-    random = np.random.default_rng(0)
-    coarse = random.integers(0, 256, (16, 8, 8, 3)).astype(np.uint8)
-    images = coarse.repeat(32, axis=1).repeat(32, axis=2)
-    codes = np.abs(random.normal(size=(16, 256, 6, 6))).astype(np.float32)
-    index = PreparedIndex(
-        train=14, held_out=2, corrupt=0, image_size=256, code_shape=(256, 6, 6), encoder="toy",
-        encoder_layer="pool5", encoder_sha256="0" * 64, encoder_input_size=64, sources=(),
-    )  # fmt: skip
-    return Prepared(index, images, codes)
-
-
-SMALL = DeepsimSettings(batch=2, feature_size=64, comparator="toy", comparator_layer="pool5")
-
-
-def new_training(pictures: Prepared, comparator: Comparator, options: DeepsimSettings = SMALL) -> Training:
-    context = Context(pictures.index, statistics_of(pictures.codes), load_feature_network())
-    return Training(pictures, DeepsimRecipe(options, context, comparator), SCHEDULE)
-
-
-class _ThinPool5(DeepsimPool5):
-    """The same layers with an eighth of the channels between code and pixels."""
-
-    def __init__(self) -> None:
-        with torch.device("meta"):
-            super().__init__()
-        for name, layer in list(self.named_children()):
-            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
-            inputs = layer.in_channels // (1 if name == "Rconv6" else 8)
-            outputs = layer.out_channels // (1 if name == "deconv0" else 8)
-            size, stride, padding = layer.kernel_size, layer.stride, layer.padding
-            setattr(self, name, type(layer)(inputs, outputs, size, stride, padding))  # type: ignore[arg-type]
-        initialise_deepsim(self)
-
-
-class _ThinDiscriminator(DeepsimDiscriminator):
-    def __init__(self, code_size: int) -> None:
-        super().__init__(code_size=1)
-        self.code = nn.ModuleList([nn.Linear(code_size, 32), nn.Linear(32, 512)])
+    return toy_pictures()
 
 
 @pytest.fixture
-def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For what holds of networks of any width: a step of the published ones takes most of a second."""
-    monkeypatch.setitem(ARCHITECTURES, "deepsim-pool5", (_ThinPool5, "bgr_mean"))
-    monkeypatch.setattr(deepsim_recipe, "DeepsimDiscriminator", _ThinDiscriminator)
+def thin() -> Iterator[None]:
+    with thin_networks():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,12 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 from imago_engine.generators import GeneratorInfo
+from imago_engine.training.command_line.printer import Printer
+from imago_engine.training.command_line.table import ProgressTable
 from imago_engine.training.results.card import TrainingRecord, read_log, write_card
 from imago_engine.training.results.event_file import EventFile
 from imago_engine.training.results.journal import Journal
-from imago_engine.training.results.table import ProgressTable
+from imago_engine.training_events import Progress, Sample, TrainingEvent
 
 
 def events_of(folder: Path) -> list[Event]:
@@ -28,15 +30,15 @@ def events_of(folder: Path) -> list[Event]:
 
 
 def losses(journal: Journal, pictures: int) -> None:
-    journal.losses(pictures, {"layout": 0.25}, rate=20.0, waiting=0.01, progress=0.5, left=3725.0)
+    progress = {"rate": 20.0, "waiting": 0.01, "done": 0.5, "left": 3725.0}
+    journal.progress(Progress.model_validate({"pictures": pictures, "losses": {"layout": 0.25}, **progress}))
 
 
 def test_losses_go_to_the_log_to_tensorboard_and_to_the_terminal(tmp_path: Path) -> None:
     said: list[str] = []
-    journal = Journal(tmp_path, said.append)
+    journal = Journal(tmp_path, Printer(said.append).tell)
     losses(journal, 64)
-    journal.held_out(64, {"pixels": 0.0688})
-    journal.grid(64, np.full((8, 16, 3), 200, np.uint8))
+    journal.sample(64, {"pixels": 0.0688}, np.full((8, 16, 3), 200, np.uint8))
     journal.close()
 
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -58,6 +60,26 @@ def test_losses_go_to_the_log_to_tensorboard_and_to_the_terminal(tmp_path: Path)
         assert grid.size == (16, 8)
     assert said[0].split() == ["pictures", "done", "pictures/s", "left", "waiting", "layout"]
     assert said[1].split() == ["64", "50.0%", "20.0", "1:02:05", "1.0%", "0.25"]
+    assert said[2:] == ["held out: pixels 0.0688"]
+
+
+def test_a_sample_names_its_grid_once_that_is_whole_and_none_that_could_not_be_drawn(
+    tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    told: list[TrainingEvent] = []
+    journal = Journal(tmp_path, told.append)
+    noise = np.random.default_rng(0).integers(0, 256, (8, 16, 3)).astype(np.uint8)
+    journal.sample(8, {"pixels": 0.5}, noise)
+    with file_size_limit(16):
+        journal.sample(16, {"pixels": 0.25}, noise)
+    journal.sample(24, {"pixels": float("nan")}, None)
+    journal.close()
+    samples = [event for event in told if isinstance(event, Sample)]
+    assert [(sample.pictures, sample.grid) for sample in samples] == [
+        (8, "grids/000000008.png"),
+        (16, None),
+        (24, None),
+    ]
 
 
 def test_a_table_is_aligned_and_says_its_header_again_every_twenty_rows() -> None:
@@ -73,7 +95,7 @@ def test_an_event_file_that_could_not_be_written_is_followed_by_another_that_can
     tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
 ) -> None:
     said: list[str] = []
-    journal = Journal(tmp_path, said.append)
+    journal = Journal(tmp_path, Printer(said.append).tell)
     losses(journal, 8)
     with file_size_limit(1):
         losses(journal, 16)

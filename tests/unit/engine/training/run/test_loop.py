@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from imago_engine.training.command_line.printer import Printer
 from imago_engine.training.recipes import OptionsError, read_options
 from imago_engine.training.results.journal import Journal
 from imago_engine.training.run.checkpoint import (
@@ -27,7 +28,7 @@ def run_until(training: Training, folder: Path, pictures: int) -> list[str]:
     """What was said."""
     said: list[str] = []
     training.schedule = Schedule(pictures=pictures, warmup=0)
-    journal = Journal(folder, said.append)
+    journal = Journal(folder, Printer(said.append).tell)
     try:
         Run(training, folder, EVERY_STEP, journal).go()
     finally:

@@ -1,0 +1,1 @@
+"""Carrying out jobs of `imago_engine.training_jobs`: prepare pictures, train, export, measure bounds."""

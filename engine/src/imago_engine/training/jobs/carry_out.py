@@ -1,0 +1,72 @@
+"""Carry out a job, and tell how it ended whatever happens."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+
+from imago_engine.generators import GeneratorFileError
+from imago_engine.synthesis.networks.load import NetworkError
+from imago_engine.synthesis.networks.truncate import LayerError
+from imago_engine.training.data.preparation import DataError
+from imago_engine.training.data.sources import SourceError
+from imago_engine.training.jobs.bounds import measure_bounds
+from imago_engine.training.jobs.export import export
+from imago_engine.training.jobs.names import Names
+from imago_engine.training.jobs.train import train
+from imago_engine.training.options import OptionsError
+from imago_engine.training.run.checkpoint import CheckpointError
+from imago_engine.training.run.folder import FolderInUse
+from imago_engine.training.run.loop import Diverged
+from imago_engine.training.run.placement import PlacementError
+from imago_engine.training_events import Failed, FailureCode, TrainingEvent
+from imago_engine.training_jobs import BoundsJob, ExportJob, Job, TrainJob
+
+Tell = Callable[[TrainingEvent], None]
+Outcome = Literal["done", "failed", "stopped"]
+
+_CODES: dict[type[Exception], FailureCode] = {
+    CheckpointError: "checkpoint",
+    DataError: "data",
+    Diverged: "diverged",
+    FolderInUse: "folder_in_use",
+    GeneratorFileError: "generator",
+    LayerError: "network",
+    NetworkError: "network",
+    OptionsError: "options",
+    PlacementError: "device",
+    SourceError: "source",
+    torch.OutOfMemoryError: "memory",
+    OSError: "files",
+}
+
+
+def carry_out(job: Job, tell: Tell) -> Outcome:
+    """Do all that the job says. What went wrong is told as `Failed`; what nobody foresaw is raised as well.
+
+    `tell` gets events without paths of this machine where the job has names for them.
+    """
+    names = Names(job)
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+
+    def tell_named(event: TrainingEvent) -> None:
+        tell(names.put_into(event))
+
+    try:
+        match job:
+            case TrainJob():
+                return "done" if train(job, tell_named) else "stopped"
+            case ExportJob():
+                export(job, tell_named)
+            case BoundsJob():
+                measure_bounds(job, tell_named)
+    except Exception as error:
+        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+        if code is None:
+            tell_named(Failed(code="unexpected", message=f"{type(error).__name__}: {error}"[:1000]))
+            raise
+        advice = "the device's memory is too small; try a smaller --batch: " if code == "memory" else ""
+        tell_named(Failed(code=code, message=f"{advice}{error}"))
+        return "failed"
+    return "done"

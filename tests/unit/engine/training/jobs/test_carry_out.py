@@ -1,0 +1,103 @@
+"""Jobs and what they tell: names instead of paths, and how they end."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from imago_engine.training.jobs import carry_out as module
+from imago_engine.training.jobs.carry_out import carry_out
+from imago_engine.training_events import Failed, TrainingEvent
+from imago_engine.training_jobs import BoundsJob, DataPlan, NewTraining, Place, Reading, TrainJob
+from imago_engine.trainings import PRESETS, EncoderRequest, TrainingChoices
+
+ENCODER = EncoderRequest(layer="global_pool", input_size=32)
+
+
+@pytest.fixture
+def root(tmp_path: Path, picture_bytes: Callable[[int], bytes]) -> Path:
+    root = tmp_path / "data"
+    (root / "discs").mkdir(parents=True)
+    for i in range(24):
+        (root / "discs" / f"{i:02d}.png").write_bytes(picture_bytes(i))
+    return root
+
+
+def job(root: Path, *, warm_start: str | None = None, pictures: int = 8, minimum: int = 8) -> TrainJob:
+    choices = TrainingChoices(batch=8, feature_size=32)
+    return TrainJob(
+        folder=Place(path=root.parent / "run", name="the run folder"),
+        data=DataPlan(
+            sources=[Place(path=root / "discs", name="discs")],
+            reading=Reading(data_root=Place(path=root, name="the data root")),
+            encoder=ENCODER,
+            image_size=32,
+            held_out=8,
+            minimum=minimum,
+        ),
+        begin=NewTraining(
+            preset="default",
+            settings=PRESETS["default"].settled(choices, {"width": 0.125}),
+            warm_start=None if warm_start is None else Place(path=root / warm_start, name=warm_start),
+        ),
+        pictures=pictures,
+        threads=1,
+    )
+
+
+def test_one_job_prepares_trains_and_exports_and_tells_each(root: Path) -> None:
+    told: list[TrainingEvent] = []
+    (root / "discs" / "broken.png").write_bytes(b"no picture")
+    assert carry_out(job(root), told.append) == "done"
+    kinds = [event.event for event in told]
+    assert kinds == [
+        *("phase", "left_out", "phase", "begun"),
+        *("progress", "saved", "sample", "phase", "exported"),
+    ]
+    for event in told:
+        assert str(root.parent) not in event.model_dump_json()
+    assert (root.parent / "run" / "generator.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"minimum": 1000}, "data", "pictures to train on are too few"),
+        ({"warm_start": "old.safetensors"}, "generator", "old.safetensors"),
+    ],
+)
+def test_a_failure_says_why_in_the_names_of_the_job(
+    root: Path, change: dict[str, object], code: str, message: str
+) -> None:
+    told: list[TrainingEvent] = []
+    assert carry_out(job(root, **change), told.append) == "failed"  # type: ignore[arg-type]
+    end = told[-1]
+    assert isinstance(end, Failed)
+    assert end.code == code
+    assert message in end.message
+    assert str(root.parent) not in end.message
+
+
+def test_a_source_that_cannot_be_read_is_called_by_its_name(root: Path) -> None:
+    told: list[TrainingEvent] = []
+    (root / "broken.npz").write_bytes(b"no archive")
+    sources = [Place(path=root / "broken.npz", name="sets/broken.npz")]
+    bounds = BoundsJob(sources=sources, encoder=ENCODER, out=root / "bounds.safetensors")
+    assert carry_out(bounds, told.append) == "failed"
+    assert isinstance(told[-1], Failed)
+    assert told[-1].code == "source"
+    assert told[-1].message.startswith("sets/broken.npz")
+
+
+def test_what_nobody_foresaw_is_told_as_unexpected_and_raised(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise RuntimeError(f"of {root / 'discs' / '00.png'}")
+
+    monkeypatch.setattr(module, "train", broken)
+    told: list[TrainingEvent] = []
+    with pytest.raises(RuntimeError):
+        carry_out(job(root), told.append)
+    assert isinstance(told[-1], Failed)
+    assert (told[-1].code, told[-1].message) == ("unexpected", "RuntimeError: of discs/00.png")

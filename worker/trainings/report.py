@@ -1,0 +1,52 @@
+"""Telling the service how far a training is."""
+
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from imago_engine.training_events import Sample
+from services.trainings import leases as training_leases
+from worker.leasing.lease_renewal import LeaseLost
+from worker.trainings.account import Account, finite
+from worker.trainings.claimed import ClaimedTraining
+from worker.trainings.folder import TrainingFolder
+
+
+class Reporter:
+    """Reports what has changed since its last report."""
+
+    def __init__(self, training: ClaimedTraining, folder: TrainingFolder, account: Account) -> None:
+        self._training, self._folder, self._account = training, folder, account
+        self._reported: dict[str, Any] = {}
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """Phase and figures, as the service keeps them."""
+        usual = "training" if self._folder.prepared else "preparing"
+        return {"phase": self._account.phase or usual, **self._account.figures}
+
+    def report(self) -> None:
+        """Raises `LeaseLost`, or `Unavailable`; then the next report holds all that this one would have."""
+        progress, told = self.progress, list(self._account.samples)
+        if progress == self._reported and not told:
+            return
+        claim, samples = self._training.claim, self.stored(told)
+        with self._training.database.session() as session:
+            if not training_leases.report(session, claim.id, claim.fence, progress, samples):
+                raise LeaseLost
+        self._reported = progress
+        del self._account.samples[: len(told)]
+
+    def stored(self, told: list[Sample]) -> list[training_leases.Sample]:
+        """The samples, once their grids are in the store."""
+        return [
+            training_leases.Sample(
+                sample.pictures, finite(sample.held_out), self._put(sample.grid), sample.at.astimezone(UTC)
+            )
+            for sample in told
+        ]
+
+    def _put(self, grid: str | None) -> str | None:
+        if grid is None:
+            return None
+        return self._training.store.put("image", Path(self._folder.path / grid).read_bytes(), "image/png")

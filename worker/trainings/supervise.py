@@ -1,0 +1,140 @@
+"""Watching over the process of a training: tell and save what it does, and end it when it has to make way."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from imago_engine.training_events import Exported, Failed, Stopped
+from services.base.errors import Unavailable
+from services.trainings import leases as training_leases
+from worker.leasing.lease_renewal import EverythingCanceled, Stopping
+from worker.trainings.account import Account
+from worker.trainings.checkpoint import Checkpoints
+from worker.trainings.claimed import ClaimedTraining
+from worker.trainings.folder import TrainingFolder
+from worker.trainings.process import TrainingProcess
+from worker.trainings.report import Reporter
+
+NOTICE_SECONDS = 0.25
+"""How often the process, the lease and the wish to stop are looked at."""
+LOOK_SECONDS = 2.0
+"""How often the database is asked for other work, and told how far this is. What waits at two looks in a row
+is for this worker: an idle one would have taken it."""
+SAVE_SECONDS = 120.0
+"""How long a process that makes way may take to save its state: the step that it is in, and the writing."""
+log = structlog.get_logger()
+
+
+class MadeWay(Exception):
+    """Other work goes before; the state is stored."""
+
+
+class TrainingFailed(Exception):
+    """The process ended. `explained`: for a reason that would end it again."""
+
+    def __init__(self, message: str, *, explained: bool) -> None:
+        self.explained = explained
+        super().__init__(message)
+
+
+class Supervisor:
+    """Of one process."""
+
+    def __init__(
+        self,
+        training: ClaimedTraining,
+        folder: TrainingFolder,
+        account: Account,
+        reporter: Reporter,
+        checkpoints: Checkpoints,
+        *,
+        serve: Callable[[], object],
+        tend: Callable[[], object],
+    ) -> None:
+        """`serve` does the work that waits; `tend` is called every few seconds, for what cannot wait."""
+        self._training, self._folder = training, folder
+        self._account, self._reporter, self._checkpoints = account, reporter, checkpoints
+        self._serve, self._tend = serve, tend
+
+    def see_through(self, process: TrainingProcess) -> Exported:
+        """Until it has exported. Raises `TrainingFailed` if it fails or crashes, and what `LeaseKeeper.check`
+        raises, `MadeWay` or `EverythingCanceled` when it was ended before.
+        """
+        try:
+            self._watch(process)
+        except (MadeWay, Stopping):
+            self._save_and_end(process)
+            raise
+        finally:
+            process.kill()
+        self._account.look()
+        match self._account.end:
+            case Exported() as exported:
+                return exported
+            case Stopped():  # somebody else asked it to
+                self._save_what_is_left()
+                raise MadeWay
+            case Failed(code=code, message=message):
+                log.warning("training_process_failed", code=code)
+                raise TrainingFailed(message, explained=code != "unexpected")
+        log.warning("training_process_crashed", stderr=process.stderr_tail())
+        raise TrainingFailed(process.how_it_ended(), explained=False)
+
+    def _watch(self, process: TrainingProcess) -> None:
+        keeper, stop = self._training.keeper, self._training.stop
+        waited, next_look = False, time.monotonic()
+        while process.exit_code is None:
+            keeper.check()
+            if self._training.claim.id in keeper.canceled:
+                raise EverythingCanceled
+            if time.monotonic() >= next_look:
+                waited = self._look(process, waited)
+                next_look = time.monotonic() + LOOK_SECONDS
+            stop.wait(NOTICE_SECONDS)
+
+    def _look(self, process: TrainingProcess, waited: bool) -> bool:
+        """Tell and ask the servers; returns whether other work waits."""
+        self._account.look()
+        try:
+            self._tend()
+            self._reporter.report()
+            if self._checkpoints.unsaved:
+                self._checkpoints.save()
+            with self._training.database.session() as session:
+                waits = training_leases.others_wait(session)
+        except Unavailable as error:
+            log.warning("server_away", what="training", reason=str(error))
+            return False
+        if not (waits and waited) or self._account.phase == "exporting":
+            return waits
+        if self._folder.prepared:
+            raise MadeWay
+        # Preparing has no state to save: stopped each time, it would never end. So it holds its breath.
+        process.pause()
+        try:
+            self._serve()
+        finally:
+            process.go_on()
+        return False
+
+    def _save_and_end(self, process: TrainingProcess) -> None:
+        """Have the state saved and store it. What comes after the saving (a last grid) is not waited for."""
+        self._account.look()
+        before, deadline = self._account.saves, time.monotonic() + SAVE_SECONDS
+        process.ask_to_stop()
+        while (
+            process.exit_code is None
+            and self._account.saves == before
+            and time.monotonic() < deadline
+            and not self._training.stop.out_of_time
+        ):
+            time.sleep(NOTICE_SECONDS / 2)
+            self._account.look()
+        process.kill()
+        self._account.look()
+        self._save_what_is_left()
+
+    def _save_what_is_left(self) -> None:
+        if self._checkpoints.unsaved:
+            self._training.insist(self._checkpoints.save, "save")
