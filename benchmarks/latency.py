@@ -7,19 +7,18 @@ turns, so that a noisy machine disturbs both alike.
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
 from pathlib import Path
 
+from benchmarks import outcome
 from imago import Client, Job
 from infra.local.processes.supervision import interruptible
 from infra.local.stack import Stack
 
 NETWORK = "efficientnet_lite0.imagenet"
 BULK_UNITS = list(range(960))
-RESULT = Path(__file__).parent / "results" / "latency.json"
 SETTLED_SECONDS = 20.0
 """How long the bulk job runs before someone comes: into its second batch, whose size the worker has
 learned."""
@@ -49,9 +48,8 @@ def main() -> int:
         **recipe,
         "rounds": rounds,
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"{beside:.1f} s beside bulk, {alone:.1f} s alone; written to {RESULT}")
+    print(f"{beside:.1f} s beside bulk, {alone:.1f} s alone")
+    outcome.write("latency", summary)
     return 0
 
 

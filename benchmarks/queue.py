@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from benchmarks import outcome
 from infra.local import ports
 from infra.local.postgres import PostgreSQL
 from infra.local.processes.supervision import interruptible, uninterrupted
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SIDE = Path(__file__).with_name("queue_side.py")
-RESULT = Path(__file__).parent / "results" / "queue.json"
 Rows = dict[str, int]
 """Rows a second of each measure."""
 
@@ -61,10 +61,8 @@ def main() -> int:
         name: {measure: round(statistics.median(rows[measure] for rows in rounds)) for measure in rounds[0]}
         for name, rounds in measured.items()
     }
-    RESULT.parent.mkdir(exist_ok=True)
     summary = {"unit": "rows/s", "items": given.items, "finished": given.finish}
-    RESULT.write_text(json.dumps({**summary, "median": median, "rounds": measured}, indent=2) + "\n")
-    print(f"written to {RESULT}")
+    outcome.write("queue", {**summary, "median": median, "rounds": measured})
     return 0
 
 

@@ -1,7 +1,7 @@
 """One side of `benchmarks.queue`: the queue of whichever checkout is on the path, on a database of its own.
 
 For each seed read: the seconds of submitting a job of so many items, and of claiming and finishing some of
-them, as JSON.
+them, as JSON. It takes nothing from other benchmarks: the checkout may be an old one.
 """
 
 import json

@@ -9,7 +9,6 @@ too, turn about in the same run:
 """
 
 import argparse
-import json
 import re
 import shutil
 import statistics
@@ -21,11 +20,11 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks import outcome
 from benchmarks.queue import checkout_of
 from benchmarks.reads_scene import CHECKOUT, Scene, running_servers, served
 from infra.local.processes.supervision import interruptible
 
-RESULT = Path(__file__).parent / "results" / "reads.json"
 CONNECTIONS = 32
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
 _P99 = re.compile(r"99%\s+([\d.]+)(us|ms|s|m)\b")
@@ -60,12 +59,10 @@ def main() -> int:
             rows = _measure(sides, given.rounds, given.seconds)
     except KeyboardInterrupt:
         return 130
-    RESULT.parent.mkdir(exist_ok=True)
     summary: dict[str, object] = {"rows": rows["now"]}
     if given.against:
         summary["against"] = {"revision": given.against, "rows": rows[given.against]}
-    RESULT.write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"written to {RESULT}")
+    outcome.write("reads", summary)
     return 0
 
 

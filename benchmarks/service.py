@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 from typing import Self
 
+from benchmarks import outcome
 from imago import Client
 from infra.local.processes.supervision import interruptible, uninterrupted
 from infra.local.stack import Stack
 
 NETWORK = "efficientnet_lite0.imagenet"
 UNITS = list(range(0, 960, 15))
-RESULT = Path(__file__).parent / "results" / "service.json"
 
 
 def main() -> int:
@@ -47,9 +47,8 @@ def main() -> int:
         **recipe,
         "rounds": rounds,
     }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(summary, indent=2) + "\n")
-    print(f"median ratio {summary['ratio']}; written to {RESULT}")
+    print(f"median ratio {summary['ratio']}")
+    outcome.write("service", summary)
     return 0
 
 

@@ -7,7 +7,6 @@ connection each: their median and the time within which 95 % were answered.
 
 import argparse
 import http.client
-import json
 import socket
 import statistics
 import sys
@@ -17,10 +16,10 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from benchmarks import outcome
 from benchmarks.reads_scene import Scene, running_servers, served
 from infra.local.processes.supervision import interruptible
 
-RESULT = Path(__file__).parent / "results" / "slow_clients.json"
 READ = ("/v1/presets", "/v1/networks")
 
 
@@ -44,8 +43,7 @@ def main() -> int:
                         rows = _measure(Scene(url, digest), given.clients, given.seconds)
     except KeyboardInterrupt:
         return 130
-    RESULT.write_text(json.dumps({"slow_clients": given.clients, "rows": rows}, indent=2) + "\n")
-    print(f"written to {RESULT}")
+    outcome.write("slow_clients", {"slow_clients": given.clients, "rows": rows})
     return 0
 
 

@@ -1,5 +1,6 @@
 """Jobs: what is submitted, how far it is, what came of it."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field
@@ -114,7 +115,6 @@ class Job(Representation):
     @classmethod
     def of(cls, job: jobs.JobView) -> Self:
         """The job as it is shown."""
-        units = job.units
         return cls(
             id=job.id,
             state=job.state,
@@ -122,16 +122,7 @@ class Job(Representation):
             network=str(job.request["network"]),
             request=dict(job.request),
             progress=Progress(
-                units=Units(
-                    total=units.total,
-                    done=units.done,
-                    failed=units.failed,
-                    unreachable=units.unreachable,
-                    canceled=units.canceled,
-                    queued=units.queued,
-                    leased=units.leased,
-                    cached=units.cached,
-                ),
+                units=Units(**asdict(job.units)),
                 rate=job.rate,
                 eta_seconds=job.eta.likely if job.eta else None,
                 eta_range=EtaRange.of(job.eta),
@@ -139,10 +130,7 @@ class Job(Representation):
             queue=QueuePlace(position=job.queue.position + 1, ahead_units=job.queue.ahead_units)
             if job.queue
             else None,
-            errors=[
-                ErrorSummary(code=error.code, count=error.count, message=error.message)
-                for error in job.errors
-            ],
+            errors=[ErrorSummary(**asdict(error)) for error in job.errors],
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

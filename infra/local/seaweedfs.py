@@ -9,7 +9,6 @@ import json
 import secrets
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.local import binaries, ports
 from infra.local.certificates import write_certificates
+from infra.local.processes.waiting import until
 from infra.local.server import Server, ServerError
 
 if TYPE_CHECKING:
@@ -194,9 +194,7 @@ class SeaweedFS(Server):
         # whole waits for its own internal streams and never ends; the filer's log-structured store needs no
         # farewell. So: ask, see the volume server gone, kill.
         self.process.send(signal.SIGTERM)
-        deadline = time.monotonic() + 3
-        while self.running and not ports.is_free(self.volume) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: not self.running or ports.is_free(self.volume), 3)
         self.kill()
 
     def kill(self) -> None:

@@ -14,8 +14,7 @@ from services.base.database import Database
 from services.base.errors import ImagoError, Unavailable
 from services.catalog import catalog
 from worker.inspecting.inspection_thread import Inspection
-from worker.loading.runtime import Runtime, reference_of
-from worker.loading.weight_files import WeightFileError
+from worker.loading.runtime import Runtime, WeightFileError, reference_of
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 

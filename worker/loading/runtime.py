@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from cachetools import LRUCache
@@ -20,12 +21,19 @@ from services.catalog import catalog
 from services.pictures import losses
 from services.pictures.losses import Reason, Subject
 from worker.loading.generator_cache import GeneratorCache, GeneratorFileAbsent
-from worker.loading.weight_files import WeightFileAbsent, WeightFileError, locate
 from worker.process.devices import Device
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 NETWORKS_KEPT, GENERATORS_KEPT = 4, 2
+
+
+class WeightFileError(ValueError):
+    """A file of weights cannot be used; the message says where it was looked for."""
+
+
+class WeightFileAbsent(WeightFileError):
+    """It is not on this machine."""
 
 
 class Unloadable(Exception):
@@ -58,6 +66,28 @@ def _stated(given: Mapping[str, Any]) -> Stated:
     """The row's JSON has lists."""
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     return Stated(**fields)
+
+
+def locate(name: str, folder: Path | None) -> Path:
+    """The file `name` inside `folder`, symbolic links resolved; a name from a row must not lead anywhere
+    else. Raises `WeightFileError`."""
+    if folder is None:
+        raise WeightFileAbsent(
+            f"{name!r} is a file, but this worker has no weights folder: IMAGO_WEIGHTS_FOLDER names it "
+            "(`make up` makes .imago/weights)."
+        )
+    root = folder.resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise WeightFileError(f"{name!r} lies outside the weights folder.")
+    if path.suffix != ".safetensors":
+        raise WeightFileError(f"{name!r} must be a .safetensors file.")
+    if not path.is_file():
+        raise WeightFileAbsent(
+            f"There is no file {name!r} in the weights folder of this worker, {folder} "
+            "(IMAGO_WEIGHTS_FOLDER). Put it there and register the network again."
+        )
+    return path
 
 
 def kept(cache: LRUCache[K, V], key: K, make: Callable[[], V]) -> V:

@@ -5,13 +5,14 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from infra.local.processes.waiting import until
 
 
 class ProcessError(RuntimeError):
@@ -145,11 +146,8 @@ class Process:
 
     def wait(self, timeout: float) -> bool:
         """Wait until the process has ended; False when it still runs after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while self.running:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
+        if not until(lambda: not self.running, timeout):
+            return False
         self.record.unlink(missing_ok=True)
         return True
 
@@ -179,9 +177,7 @@ def kill_all(family: list[psutil.Process], timeout: float) -> None:
     for member in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
-    deadline = time.monotonic() + timeout
-    while any(_alive(member) for member in family) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: not any(_alive(member) for member in family), timeout)
 
 
 def _identity(pid: int) -> dict[str, float]:

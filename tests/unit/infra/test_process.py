@@ -9,16 +9,8 @@ import psutil
 import pytest
 
 from infra.local.processes.process import Process
+from tests.unit.infra.sleeper import SLEEP, WITH_CHILD, sleeper
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
-WITH_CHILD = [
-    sys.executable,
-    "-c",
-    "import subprocess, sys, time\n"
-    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-    "print(child.pid, flush=True)\n"
-    "time.sleep(600)",
-]
 DEAF = [
     sys.executable,
     "-c",
@@ -31,13 +23,9 @@ DEAF = [
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
-    process = _process(tmp_path)
+    process = sleeper(tmp_path)
     yield process
     process.kill()
-
-
-def _process(folder: Path) -> Process:
-    return Process("sleeper", folder / "run" / "sleeper.json", folder / "logs" / "sleeper.log")
 
 
 def _wait_for_output(process: Process) -> str:
@@ -59,7 +47,7 @@ def test_another_object_on_the_same_record_finds_and_ends_the_process(
     process: Process, tmp_path: Path
 ) -> None:
     process.spawn(SLEEP, folder=tmp_path)
-    found = _process(tmp_path)
+    found = sleeper(tmp_path)
     assert found.pid == process.pid
     found.end(signal.SIGTERM, timeout=10)
     assert not process.running
@@ -68,7 +56,7 @@ def test_another_object_on_the_same_record_finds_and_ends_the_process(
 
 def test_a_process_that_has_our_pid_by_chance_is_not_taken_for_ours(process: Process, tmp_path: Path) -> None:
     process.spawn(SLEEP, folder=tmp_path)
-    other = _process(tmp_path / "other")
+    other = sleeper(tmp_path / "other")
     other.record.parent.mkdir(parents=True)
     identity = json.loads(process.record.read_text())
     other.record.write_text(json.dumps({"pid": identity["pid"], "started": identity["started"] - 3600}))

@@ -11,28 +11,17 @@ import pytest
 from infra.local.processes import revival
 from infra.local.processes.process import Process
 from infra.local.processes.revival import Revival
+from tests.unit.infra.sleeper import SLEEP, WITH_CHILD, sleeper
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 FAILS = [sys.executable, "-c", "import sys; sys.exit('no disk')"]
-FAMILY = [
-    sys.executable,
-    "-c",
-    "import subprocess, sys, time\n"
-    "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid, flush=True)\n"
-    "time.sleep(600)",
-]
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
-    process = _process(tmp_path)
+    process = sleeper(tmp_path)
     yield process
     process.kill()
     process.clear()
-
-
-def _process(folder: Path) -> Process:
-    return Process("sleeper", folder / "run" / "sleeper.json", folder / "logs" / "sleeper.log")
 
 
 def _tend_until(revival: Revival, lines: list[str], count: int) -> None:
@@ -66,7 +55,7 @@ def test_what_ends_again_and_again_waits_longer_each_time(
 
 
 def test_a_start_takes_along_what_a_killed_process_left_behind(process: Process, tmp_path: Path) -> None:
-    process.spawn(FAMILY, folder=tmp_path)
+    process.spawn(WITH_CHILD, folder=tmp_path)
     deadline = time.monotonic() + 60
     while not process.log.read_text().endswith("\n"):
         assert time.monotonic() < deadline

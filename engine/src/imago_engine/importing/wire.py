@@ -1,7 +1,8 @@
 """The protobuf wire format, as much of it as a file of weights needs.
 
 A released generator is one message of 224 MB. Reading the wire directly gives numpy views of its packed
-floats without the copies, the 2 GB limit and the run-time dependency of a message class. Format:
+floats. The package `protobuf` would parse all of it into copies, stop at 2 GB, and need classes made of
+caffe.proto at run time; the tests write their files with it, so that both agree. Format:
 https://protobuf.dev/programming-guides/encoding/.
 """
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.loading.weight_files import WeightFileError, locate
+from worker.loading.runtime import WeightFileError, locate
 
 
 @pytest.fixture
