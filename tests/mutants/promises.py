@@ -228,7 +228,7 @@ _CRASHED = (
         _RECONCILIATION,
         '    leases.close(session, *expired, outcome="expired")\n',
         "",
-        (f"{_TEST_BATCHES}::test_a_worker_that_lost_its_lease_changes_nothing",),
+        (f"{_TEST_BATCHES}::test_a_heartbeat_keeps_the_lease",),
     ),
 )
 _RENEWALS = (
