@@ -19,7 +19,8 @@ from infra.archive import Archive, ArchiveError, Manifest, chunks
 from services.base.database import Database, has_revision, move_to, patient_transaction
 from services.base.settings import Settings
 from services.base.storage import PROBES, ObjectStore, sha256_of_key
-from services.queue import batches, chores
+from services.queue import leases
+from services.queue.registry import KINDS
 from services.trainings import leases as training_leases
 
 _PUTS_AT_ONCE = 8
@@ -151,12 +152,11 @@ def _fill(connection: sa.Connection, archive: Archive, manifest: Manifest) -> No
 
 def _let_go(session: Session) -> None:
     """Give back what workers of that time had in hand: none of them is here."""
-    for lease_id in session.scalars(text("SELECT id FROM leases WHERE ended_at IS NULL ORDER BY id")).all():
-        batches.release(session, lease_id)
+    for kind in KINDS:
+        for lease_id in leases.open_leases(session, kind.name):
+            kind.give_back(session, lease_id)
     for id, fence in session.execute(
         text("SELECT id, fence FROM trainings WHERE worker_id IS NOT NULL")
     ).all():
         training_leases.release(session, id, fence)
-    for fence in session.scalars(text("SELECT DISTINCT fence FROM work WHERE worker_id IS NOT NULL")).all():
-        chores.release(session, fence)
     session.execute(text("UPDATE workers SET state = 'stopped'"))

@@ -77,7 +77,9 @@ _UNFINISHED = {
     "an item that has not ended": """
         SELECT digest, state FROM visualizations
         WHERE state IN ('queued', 'leased') OR lease_id IS NOT NULL""",
-    "a lease that has not ended": "SELECT id FROM leases WHERE ended_at IS NULL",
+    # An idle worker scrubs and collects.
+    "a lease that has not ended": """
+        SELECT id, kind FROM leases WHERE ended_at IS NULL AND kind NOT IN ('scrub', 'collect')""",
     "an item that a job names twice": """
         SELECT job_id, digest FROM job_visualizations GROUP BY job_id, digest HAVING count(*) > 1""",
     "an item that no job asked for": """
@@ -130,5 +132,13 @@ _WRONG = {
         WHERE ended_at IS NOT NULL""",
     "an open lease that holds nothing": """
         SELECT id FROM leases WHERE ended_at IS NULL AND NOT EXISTS (
-            SELECT FROM visualizations WHERE lease_id = leases.id)""",
+            SELECT FROM visualizations WHERE lease_id = leases.id
+            UNION ALL SELECT FROM networks WHERE lease_id = leases.id
+            UNION ALL SELECT FROM work WHERE lease_id = leases.id)""",
+    "something held by a lease that has ended, or is of another kind": """
+        SELECT held.* FROM (
+            SELECT 'inspection' AS kind, id, lease_id FROM networks
+            UNION ALL SELECT kind, subject, lease_id FROM work
+        ) AS held JOIN leases ON leases.id = lease_id
+        WHERE ended_at IS NOT NULL OR leases.kind <> held.kind""",
 }

@@ -29,6 +29,7 @@ from services.jobs import jobs
 from services.jobs.jobs import JobRequest, JobView, Limits
 from tests import small_world
 from worker.inspecting.inspector import Inspector
+from worker.leasing.held_leases import HeldLeases
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
@@ -248,9 +249,8 @@ class Scene:
             catalog.register_network(session, request)
 
     def inspector(self) -> Inspector:
-        return Inspector(
-            self.database, Runtime(self.database, self.store, self.settings, choose_device("cpu"))
-        )
+        runtime = Runtime(self.database, self.store, self.settings, choose_device("cpu"))
+        return Inspector(runtime, HeldLeases(self.database, self.settings, "tester", StopFlag()))
 
     def network(self, id: str = NETWORK) -> catalog.Network:
         with self.database.session() as session:
@@ -304,7 +304,7 @@ class Scene:
 
     def computing(self) -> bool:
         """Whether the newest worker is in mid-ascent, as its heartbeat says."""
-        open_leases = "SELECT count(*) FROM leases WHERE ended_at IS NULL AND steps > 0"
+        open_leases = "SELECT count(*) FROM leases WHERE kind = 'batch' AND ended_at IS NULL AND steps > 0"
         return self.count(f"{open_leases} AND id > {self._newest_lease_before}") > 0
 
     def hurry(self) -> bool:
@@ -343,7 +343,10 @@ class Scene:
                 {"id": job_id},
             ).all()
             open_leases = session.execute(
-                text("SELECT count(*) FROM leases WHERE ended_at IS NULL AND expires_at > now()")
+                text("""
+                    SELECT count(*) FROM leases
+                    WHERE kind = 'batch' AND ended_at IS NULL AND expires_at > now()
+                """)
             ).scalar_one()
         job = self.job(job_id)
         states = Counter(row.state for row in rows)
@@ -363,7 +366,7 @@ class Scene:
 
     def accepted(self) -> int:
         """Results that changed a row: one an item, or a picture was accepted twice."""
-        return self.count("SELECT coalesce(sum(settled), 0) FROM leases")
+        return self.count("SELECT coalesce(sum(settled), 0) FROM leases WHERE kind = 'batch'")
 
     def fingerprint(self, job_id: str) -> list[str]:
         """All that is stored of a job's items."""
@@ -376,7 +379,8 @@ class Scene:
 
     def computed_for_nothing(self) -> int:
         """Items of batches that were lost with their worker: at most these were computed twice."""
-        return self.count("SELECT coalesce(sum(items - settled), 0) FROM leases WHERE outcome = 'expired'")
+        expired = "kind = 'batch' AND outcome = 'expired'"
+        return self.count(f"SELECT coalesce(sum(items - settled), 0) FROM leases WHERE {expired}")
 
     def close(self) -> None:
         for worker in self.workers:

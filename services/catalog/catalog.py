@@ -1,13 +1,8 @@
 """The catalog, whole: networks, layers and units, generators. Callers need to know this module only."""
 
 from services.catalog.generators import Generator, get_generator, list_generators, register_generator
-from services.catalog.inspections import (
-    keep_inspection,
-    next_pending_network,
-    record_inspection,
-    record_inspection_failure,
-    release_inspection,
-)
+from services.catalog.inspection_leases import InspectionClaim, claim_inspection
+from services.catalog.inspections import record_inspection, record_inspection_failure
 from services.catalog.layers import (
     Layer,
     MapBounds,
@@ -26,28 +21,27 @@ from services.catalog.networks import Network, get_network, list_networks, regis
 
 __all__ = [
     "Generator",
+    "InspectionClaim",
     "Layer",
     "MapBounds",
     "Network",
     "RegisterNetwork",
     "Unit",
+    "claim_inspection",
     "current_sha256",
     "get_generator",
     "get_layer",
     "get_network",
     "get_unit",
-    "keep_inspection",
     "labels_of_layer",
     "list_generators",
     "list_layers",
     "list_networks",
     "list_units",
     "map_at",
-    "next_pending_network",
     "record_inspection",
     "record_inspection_failure",
     "register_generator",
     "register_network",
-    "release_inspection",
     "unit_labels",
 ]

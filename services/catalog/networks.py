@@ -90,7 +90,7 @@ def register_network(session: Session, request: RegisterNetwork, *, by: Principa
             row.spec_sha256 = None  # another network than the one that may have had pictures before
         for name, value in wanted.items():
             setattr(row, name, value)
-        row.state, row.error, row.inspection_tries, row.inspection_until = "pending", None, 0, None
+        row.state, row.error, row.inspection_tries = "pending", None, 0
         session.flush()
     elif different := [name for name, value in wanted.items() if getattr(row, name) != value]:
         name = different[0]

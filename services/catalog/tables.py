@@ -8,11 +8,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from services.access.tables import ApiKeyRow
 from services.base.tables import CREATED, Base, Id, Json, one_of
+from services.queue.tables import LeaseRow
 
 
 class NetworkRow(Base):
     """A network that can be explained. Once `ready` it changes only when it is inspected again, and digests
-    are made from `spec_sha256`, which then changes with it."""
+    are made from `spec_sha256`, which then changes with it. `lease_id` is that of its inspection."""
 
     __tablename__ = "networks"
     __table_args__ = (
@@ -21,6 +22,8 @@ class NetworkRow(Base):
         sa.CheckConstraint("state <> 'ready' OR weights_sha256 IS NOT NULL", name="ready_has_weights"),
         sa.CheckConstraint("state <> 'ready' OR spec_sha256 IS NOT NULL", name="ready_has_spec_sha256"),
         sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
+        sa.CheckConstraint("lease_id IS NULL OR state = 'pending' OR inspection_due", name="held"),
+        sa.Index("ix_networks_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -39,7 +42,7 @@ class NetworkRow(Base):
     labels: Mapped[list[Any]] = mapped_column(server_default="[]")
     owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
     inspection_tries: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    inspection_until: Mapped[datetime | None]
+    lease_id: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey(LeaseRow.id))
     inspection_version: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     inspection_due: Mapped[bool] = mapped_column(server_default=sa.false())
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

@@ -90,7 +90,8 @@ _POSITION = text("""
     ) AS ahead
 """)
 _SERVICE_RATE = text(
-    "SELECT coalesce(sum(settled), 0) / 60.0 FROM leases WHERE ended_at > now() - interval '1 minute'"
+    "SELECT coalesce(sum(settled), 0) / 60.0 FROM leases"
+    " WHERE kind = 'batch' AND ended_at > now() - interval '1 minute'"
 )
 
 

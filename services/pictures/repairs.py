@@ -20,10 +20,9 @@ from services.base.errors import NotFound
 from services.catalog import catalog
 from services.pictures import visualizations
 from services.pictures.losses import Subject
-from services.queue import chores
 from services.queue.batches import Finished
-from services.queue.chores import WorkClaim
-from services.upkeep import collected, tallies
+from services.upkeep import chores, collected, tallies
+from services.upkeep.chores import WorkClaim
 
 
 class Irreparable(Exception):
@@ -97,13 +96,13 @@ def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> 
     """
     collected.enter(session)
     by_subject = {str(Subject("visualization", result.digest)): result for result in results}
-    held = chores.hold(session, claim.fence, by_subject)
+    held = chores.hold(session, claim.lease_id, by_subject)
     doomed = collected.doomed(session, {key for result in results for key in result.objects})
     accepted = {subject for subject in held if doomed.isdisjoint(by_subject[subject].objects)}
     for subject in sorted(accepted, key=lambda subject: by_subject[subject].digest):
         session.execute(_REPLACE, _values(by_subject[subject]))
-    chores.release(session, claim.fence, held - accepted, after_seconds=collected.WRITE_SECONDS)
-    chores.done(session, claim.fence, accepted)
+    chores.release(session, claim.lease_id, held - accepted, after_seconds=collected.WRITE_SECONDS)
+    chores.done(session, claim.lease_id, accepted)
     tallies.add(session, {"repaired": len(accepted)})
     return {by_subject[subject].digest for subject in accepted}
 

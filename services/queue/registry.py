@@ -1,7 +1,9 @@
 """All kinds of work that there are."""
 
+from services.catalog.inspection_leases import INSPECTIONS
 from services.queue.batches import BATCHES
 from services.queue.kinds import Kind
+from services.upkeep.chores import CHORES
 
-KINDS: tuple[Kind, ...] = (BATCHES,)
+KINDS: tuple[Kind, ...] = (BATCHES, INSPECTIONS, *CHORES.values())
 BY_NAME = {kind.name: kind for kind in KINDS}

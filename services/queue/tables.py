@@ -1,4 +1,4 @@
-"""The tables of leases, workers, and the work beside the queue."""
+"""The tables of leases and workers."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.base.tables import CREATED, Base, Id, Json, one_of
+from services.base.tables import CREATED, Base, Id, one_of
 
 
 class LeaseRow(Base):
@@ -58,39 +58,3 @@ class WorkerRow(Base):
     reason: Mapped[str | None]
     heartbeat_seconds: Mapped[float] = mapped_column(server_default="20")
     lacks: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
-
-
-WORK_FENCES = sa.Sequence("work_fences", metadata=Base.metadata)
-"""One increasing number a claim: whatever a worker reports changes only rows that carry its number."""
-
-
-class WorkRow(Base):
-    """A thing to be done beside the queue; it counts in no job. What each kind means stands in
-    `pictures.losses`,
-    `upkeep.scrubbing` and `upkeep.collection`, what may happen to a row in `chores`.
-
-    `given_up`: tried too often; `error` says why. It is only looked at from then on.
-    """
-
-    __tablename__ = "work"
-    __table_args__ = (
-        one_of("kind", ("repair", "scrub", "collect")),
-        sa.CheckConstraint("(worker_id IS NULL) = (expires_at IS NULL)", name="held"),
-        sa.CheckConstraint("NOT given_up OR error IS NOT NULL", name="given_up_has_error"),
-        sa.Index("ix_work_due", "kind", "not_before", postgresql_where=sa.text("worker_id IS NULL")),
-        sa.Index("ix_work_held", "expires_at", postgresql_where=sa.text("worker_id IS NOT NULL")),
-        sa.Index("ix_work_fence", "fence", postgresql_where=sa.text("worker_id IS NOT NULL")),
-    )
-
-    kind: Mapped[str] = mapped_column(Id, primary_key=True)
-    subject: Mapped[str] = mapped_column(Id, primary_key=True)
-    payload: Mapped[Json] = mapped_column(server_default="{}")
-    fence: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
-    worker_id: Mapped[str | None]
-    expires_at: Mapped[datetime | None]
-    attempt: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    crash_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
-    not_before: Mapped[datetime] = mapped_column(server_default=CREATED)
-    given_up: Mapped[bool] = mapped_column(server_default=sa.false())
-    error: Mapped[Json | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

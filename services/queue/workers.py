@@ -85,7 +85,10 @@ _WORKERS = text(f"""
     SELECT id, host, device, started_at, seen_at, CASE WHEN state = 'running' THEN reason END AS reason,
         CASE WHEN state = 'stopped' THEN 'stopped'
             WHEN {LOST} THEN 'lost'
-            WHEN EXISTS (SELECT 1 FROM leases WHERE worker_id = workers.id AND ended_at IS NULL)
+            WHEN EXISTS (
+                SELECT 1 FROM leases
+                WHERE worker_id = workers.id AND ended_at IS NULL AND kind = 'batch'
+            )
                 OR EXISTS (SELECT 1 FROM trainings WHERE worker_id = workers.id) THEN 'working'
             WHEN reason IS NOT NULL THEN 'waiting'
             ELSE 'idle' END AS state

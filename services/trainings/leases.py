@@ -71,10 +71,9 @@ _WAITING = text("""
     SELECT EXISTS (
         SELECT 1 FROM visualizations WHERE state = 'queued' AND (not_before IS NULL OR not_before <= now())
     ) OR EXISTS (
-        SELECT 1 FROM networks WHERE state = 'pending'
-        AND (inspection_until IS NULL OR inspection_until < now())
+        SELECT 1 FROM networks WHERE state = 'pending' AND lease_id IS NULL
     ) OR EXISTS (
-        SELECT 1 FROM work WHERE kind = 'repair' AND worker_id IS NULL AND not_before <= now()
+        SELECT 1 FROM work WHERE kind = 'repair' AND lease_id IS NULL AND not_before <= now()
     )
 """)
 _RENEW = text("""

@@ -80,7 +80,8 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> 
     scene.wait_until_ended(job_id)
     rows = scene.fingerprint(job_id)
 
-    assert scene.count(f"SELECT count(*) FROM leases WHERE id <= {fence} AND outcome = 'expired'") >= 1
+    expired = f"kind = 'batch' AND id <= {fence} AND outcome = 'expired'"
+    assert scene.count(f"SELECT count(*) FROM leases WHERE {expired}") >= 1
     sleeper.send(signal.SIGCONT)
     following = scene.submit("40-43")  # the sleeper is well again afterwards
     scene.workers[-1].kill()

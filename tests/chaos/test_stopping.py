@@ -25,7 +25,7 @@ def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Sc
     units = scene.job(job_id).units
     assert (units.queued, units.leased) == (8, 0)
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
-    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released'") == 1
+    assert scene.count("SELECT count(*) FROM leases WHERE kind = 'batch' AND outcome = 'released'") == 1
     assert scene.count("SELECT count(*) FROM workers WHERE state = 'stopped'") == 1
     assert not worker.family()
 
@@ -57,7 +57,7 @@ def test_a_worker_whose_step_never_ends_gives_its_batch_back_and_ends(scene: Sce
     assert worker.wait() == 0
     assert scene.job(job_id).units.queued == 8
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
-    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released'") == 1
+    assert scene.count("SELECT count(*) FROM leases WHERE kind = 'batch' AND outcome = 'released'") == 1
 
 
 def test_a_worker_told_to_end_leaves_a_network_that_it_inspects_to_others(
@@ -71,7 +71,7 @@ def test_a_worker_told_to_end_leaves_a_network_that_it_inspects_to_others(
     until(hangs.exists, "an inspection hangs")
     worker.send(STOP_SIGNAL)
     assert worker.wait() == 0
-    untouched = "state = 'pending' AND inspection_until IS NULL AND inspection_tries = 0"
+    untouched = "state = 'pending' AND lease_id IS NULL AND inspection_tries = 0"
     assert scene.count(f"SELECT count(*) FROM networks WHERE {untouched}") == 1
 
 

@@ -100,9 +100,9 @@ class Service:
     def inspect(self, network: str) -> None:
         """Do what a worker does for a network that was registered."""
         with self.database.session() as session:
-            pending = catalog.next_pending_network(session)
-            assert pending is not None
-            assert pending.id == network
+            claim = catalog.claim_inspection(session, "test-worker", lease_seconds=60)
+            assert claim is not None
+            assert claim.network.id == network
             catalog.record_inspection(
                 session,
                 network,
@@ -110,6 +110,7 @@ class Service:
                 preprocessing={"size": 224},
                 labels=LABELS,
                 layers=LAYERS,
+                lease_id=claim.lease_id,
             )
 
 

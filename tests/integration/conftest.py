@@ -45,17 +45,18 @@ def staged(shared_database: Database) -> Database:
             "job_visualizations",
             "visualizations",
             "recipes",
-            "leases",
+            "trainings",
+            "work",
             "learned_costs",
             "jobs",
-            "trainings",
             "api_keys",
             "workers",
-            "work",
             "tallies",
             "collected",
         ):
             session.execute(text(f"DELETE FROM {table}"))
         session.execute(text("DELETE FROM networks WHERE id <> :id"), {"id": staging.NETWORK})
         session.execute(text("DELETE FROM generators WHERE id <> :id"), {"id": staging.GENERATOR})
+        session.execute(text("UPDATE networks SET lease_id = NULL"))
+        session.execute(text("DELETE FROM leases"))
     return shared_database

@@ -38,7 +38,7 @@ _FAULTS = {
 _CLAIMED = "SELECT count(*) FROM soak_history WHERE after = 'leased' AND before <> 'leased'"
 _LAPSED = """
     SELECT count(*) AS leases, coalesce(sum(items - settled), 0) AS items
-    FROM leases WHERE outcome = 'expired'
+    FROM leases WHERE kind = 'batch' AND outcome = 'expired'
 """
 
 

@@ -8,8 +8,8 @@ import structlog
 
 from services.base.database import Database
 from services.base.errors import Unavailable
-from services.queue.batches import BATCHES
 from services.queue.reconciliation import reconcile
+from services.queue.registry import KINDS
 from services.trainings import leases as training_leases
 from worker.batches.runner import BatchRunner
 from worker.inspecting.inspector import Inspector
@@ -127,8 +127,14 @@ class WorkLoop:
         """Free what dead workers held. Also between batches and during a training: when all workers are busy
         nobody is ever idle."""
         self._next_reconcile = time.monotonic() + self._poll_seconds
+        again = False
+        for kind in KINDS:
+            with self._database.session() as session:
+                done = reconcile(session, kind)
+            again |= done.requeued > 0
+            if done.expired_leases:
+                log.info("reconciled", kind=kind.name, **vars(done))
         with self._database.session() as session:
-            done = reconcile(session, BATCHES)
             freed = training_leases.reclaim(session)
         try:
             self._trainer.tidy()
@@ -138,15 +144,7 @@ class WorkLoop:
         if freed:
             log.info("trainings_reclaimed", trainings=freed)
             self._ring()
-        if done.expired_leases or done.poisoned or done.finished_jobs:
-            log.info(
-                "reconciled",
-                expired_leases=done.expired_leases,
-                requeued=done.requeued,
-                poisoned=done.poisoned,
-                finished_jobs=done.finished_jobs,
-            )
-        if done.requeued:
+        if again:
             self._ring()
 
     def _rest(self, ring: int) -> None:

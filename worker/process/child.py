@@ -141,6 +141,7 @@ class Child:
         from worker.batches.runner import BatchRunner
         from worker.batches.size import BatchSizer
         from worker.inspecting.inspector import Inspector
+        from worker.leasing.held_leases import HeldLeases
         from worker.leasing.lacking import Lacking
         from worker.leasing.retries import keep_trying
         from worker.leasing.work_loop import WorkLoop
@@ -181,6 +182,7 @@ class Child:
             keep_trying(prepare_store, what="store", may_go_on=lambda: not stop.asked, wait=stop.wait)
         except Unavailable:
             return  # asked to stop before the servers came up
+        held = HeldLeases(database, settings, worker_id, stop)
         doorbell = Doorbell(settings.broker_url)
         provenance = Provenance(worker_id, device)
         delivery = Delivery(
@@ -215,18 +217,16 @@ class Child:
             let_go=runtime.let_go,
             store_watch=watch,
         )
-        self._inspector = Inspector(database, runtime, stop)
+        self._inspector = Inspector(runtime, held, stop)
         self._upkeep = Upkeep(
             database=database,
             store=store,
             repairer=Repairer(
-                database=database,
                 store=store,
                 runtime=runtime,
                 provenance=provenance,
                 settings=settings,
-                worker_id=worker_id,
-                stop=stop,
+                held=held,
             ),
             settings=settings,
             worker_id=worker_id,

@@ -10,9 +10,8 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.queue import chores
-from services.queue.chores import Kind, WorkClaim
-from services.upkeep import collection, scrubbing
+from services.upkeep import chores, collection, scrubbing
+from services.upkeep.chores import ChoreName, WorkClaim
 from services.upkeep.scrubbing import Cursor
 from worker.process.stopping import StopFlag
 from worker.upkeep.repairs import Repairer
@@ -53,14 +52,11 @@ class Upkeep:
         self._next_turn = time.monotonic()
 
     def tidy(self) -> None:
-        """Free what dead workers had in hand, and plan the rounds. Raises `Unavailable`."""
+        """Plan the rounds. Raises `Unavailable`."""
         with self._database.session() as session:
-            freed = chores.reclaim(session)
             if self._settings.scrub_per_minute:
                 chores.plan(session, "scrub", STORE)
             chores.plan(session, "collect", STORE)
-        if freed:
-            log.info("work_reclaimed", tasks=freed)
 
     def repair_in_turn(self) -> bool:
         """Repairs before other work, when they have waited for their turn; in it they make way for nobody,
@@ -87,7 +83,7 @@ class Upkeep:
         """A slice of scrubbing, or of collecting. For workers that have nothing else to do."""
         return self._slice("scrub", self._scrub) or self._slice("collect", self._collect)
 
-    def _slice(self, kind: Kind, run: Callable[[WorkClaim, Callable[[], bool]], None]) -> bool:
+    def _slice(self, kind: ChoreName, run: Callable[[WorkClaim, Callable[[], bool]], None]) -> bool:
         if kind == "scrub" and not self._settings.scrub_per_minute:
             return False
         claimed_at = time.monotonic()
@@ -134,6 +130,6 @@ class Upkeep:
     def _end(self, claim: WorkClaim, payload: dict[str, str], after_seconds: float) -> None:
         try:
             with self._database.session() as session:
-                chores.release(session, claim.fence, after_seconds=after_seconds, payload=payload)
+                chores.release(session, claim.lease_id, after_seconds=after_seconds, payload=payload)
         except Unavailable as error:
             log.warning("release_failed", reason=str(error))  # its lease lapses

@@ -10,28 +10,25 @@ import structlog
 
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.techniques import technique_named
-from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses, repairs
 from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
-from services.queue import chores
 from services.queue.batches import Failure, Finished, Work
-from services.queue.chores import WorkClaim
-from services.queue.leases import Pulse
-from services.upkeep import scrubbing, tallies
+from services.upkeep import chores, scrubbing, tallies
+from services.upkeep.chores import CHORES, WorkClaim
 from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
 from worker.batches.encode import encode
 from worker.batches.provenance import Provenance
 from worker.batches.store import store_picture
+from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.loading.generator_cache import local_file
 from worker.loading.runtime import Runtime, Unloadable
 from worker.process.crash_points import crash_point
-from worker.process.stopping import StopFlag
 
 REPAIRS_AT_ONCE = 8
 """Things of one claim: few, since a worker that is killed is suspected of being killed by one of them."""
@@ -54,21 +51,18 @@ class Repairer:
     def __init__(
         self,
         *,
-        database: Database,
         store: ObjectStore,
         runtime: Runtime,
         provenance: Provenance,
         settings: Settings,
-        worker_id: str,
-        stop: StopFlag,
+        held: HeldLeases,
     ) -> None:
-        self._database = database
+        self._database = held.database
+        self._held = held
         self._store = store
         self._runtime = runtime
         self._provenance = provenance
         self._settings = settings
-        self._worker_id = worker_id
-        self._stop = stop
         self._in_hand: WorkClaim | None = None
 
     def repair_some(self, *, make_way: bool = True) -> bool:
@@ -82,15 +76,15 @@ class Repairer:
             claim = chores.claim(
                 session,
                 "repair",
-                self._worker_id,
+                self._held.worker_id,
                 limit=REPAIRS_AT_ONCE,
-                lease_seconds=self._settings.lease_seconds,
+                lease_seconds=self._held.seconds,
             )
         if claim is None:
             return False
         self._in_hand = claim
-        keeper = self._keeper(claim, confirmed_at)
-        with structlog.contextvars.bound_contextvars(repair=claim.fence):
+        keeper = self._held.keeper(CHORES["repair"], claim.lease_id, confirmed_at)
+        with structlog.contextvars.bound_contextvars(repair=claim.lease_id):
             keeper.start()
             try:
                 self._repair(claim, keeper, make_way)
@@ -132,7 +126,7 @@ class Repairer:
                 self._restore_generator(claim, subject)
             elif task.given_up:
                 with self._database.session() as session:
-                    chores.release(session, claim.fence, [task.subject], after_seconds=AGAIN_SECONDS)
+                    chores.release(session, claim.lease_id, [task.subject], after_seconds=AGAIN_SECONDS)
             elif subject.kind == "visualization":
                 try:
                     with self._database.session() as session:
@@ -241,7 +235,7 @@ class Repairer:
     def _store_picture(self, claim: WorkClaim, technique: str, made: Made) -> Finished:
         provenance = self._provenance.of(
             technique=technique,
-            lease_id=claim.fence,
+            lease_id=claim.lease_id,
             batch_size=made.batch_size,
             group_size=made.group_size,
             seconds=made.seconds,
@@ -265,13 +259,13 @@ class Repairer:
 
     def _strike(self, claim: WorkClaim, subject: str, tally: str) -> None:
         with self._database.session() as session:
-            tallies.add(session, {tally: len(chores.done(session, claim.fence, [subject]))})
+            tallies.add(session, {tally: len(chores.done(session, claim.lease_id, [subject]))})
 
     def _fail(self, claim: WorkClaim, subject: str, code: str, message: str, *, final: bool = False) -> None:
         log.warning("repair_failed", subject=subject, code=code, message=message)
         try:
             with self._database.session() as session:
-                given_up = chores.fail(session, claim.fence, subject, code, message, final=final)
+                given_up = chores.fail(session, claim.lease_id, subject, code, message, final=final)
                 if given_up is not None:
                     tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
         except Unavailable as error:
@@ -280,24 +274,9 @@ class Repairer:
     def _give_back(self, claim: WorkClaim, after_seconds: float = 0) -> None:
         try:
             with self._database.session() as session:
-                chores.release(session, claim.fence, after_seconds=after_seconds)
+                chores.release(session, claim.lease_id, after_seconds=after_seconds)
         except Unavailable as error:
             log.warning("release_failed", reason=str(error))
-
-    def _keeper(self, claim: WorkClaim, confirmed_at: float) -> LeaseKeeper:
-        lease_seconds = self._settings.lease_seconds
-
-        def pulse(steps: int) -> Pulse:
-            with self._database.session() as session:
-                return Pulse(chores.renew(session, claim.fence, lease_seconds=lease_seconds), frozenset())
-
-        return LeaseKeeper(
-            pulse,
-            lease_seconds=lease_seconds,
-            heartbeat_seconds=self._settings.heartbeat_seconds,
-            confirmed_at=confirmed_at,
-            stop=self._stop,
-        )
 
 
 def _failure(made: Made, message: str) -> Failure:

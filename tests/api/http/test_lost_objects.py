@@ -105,7 +105,7 @@ def test_nothing_is_ordered_by_whoever_reads(
         for what in OBJECTS:
             assert anonymous.get(f"/v1/visualizations/{digest}/{what}").status_code == 404
     (note,) = _notes(database)
-    assert (note.attempt, note.worker_id) == (0, None)
+    assert (note.attempt, note.lease_id) == (0, None)
     with database.session() as session:
         waiting = sa.text("SELECT count(*) FROM visualizations WHERE state <> 'done'")
         assert session.execute(waiting).scalar_one() == 0

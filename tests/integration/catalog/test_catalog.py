@@ -10,7 +10,9 @@ from sqlalchemy.exc import IntegrityError
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
 from services.catalog import catalog
-from services.catalog.catalog import Network, RegisterNetwork
+from services.catalog.catalog import InspectionClaim, Network, RegisterNetwork
+from services.catalog.inspection_leases import INSPECTIONS, MAX_DEATHS
+from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
 from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK
 
@@ -20,9 +22,14 @@ def _register(staged: Database, **fields: Any) -> Network:
         return catalog.register_network(session, RegisterNetwork(**fields))
 
 
-def _next(staged: Database, seconds: float = 600) -> Network | None:
+def _next(staged: Database, seconds: float = 600) -> InspectionClaim | None:
     with staged.session() as session:
-        return catalog.next_pending_network(session, seconds=seconds)
+        return catalog.claim_inspection(session, "worker", lease_seconds=seconds)
+
+
+def _reconcile(staged: Database) -> Reconciled:
+    with staged.session() as session:
+        return reconcile(session, INSPECTIONS)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +95,9 @@ def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
     _register(staged, id="resnet18.a1_in1k")
     first = _next(staged)
     assert first is not None
-    assert first.id == "resnet18.a1_in1k"
+    assert first.network.id == "resnet18.a1_in1k"
     assert _next(staged) is None
+    lease = first.lease_id
 
     def record(sha256: str) -> bool:
         with staged.session() as session:
@@ -100,15 +108,16 @@ def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
                 preprocessing={"size": 224},
                 labels=[],
                 layers=LAYERS,
+                lease_id=lease,
             )
 
     assert record("c" * 64)
     assert not record("d" * 64)
     with staged.session() as session:
-        assert not catalog.record_inspection_failure(session, first.id, "Too late.")
+        assert not catalog.record_inspection_failure(session, first.network.id, "Too late.", lease_id=lease)
     with staged.session() as session:
-        network = catalog.get_network(session, first.id)
-        layers = catalog.list_layers(session, first.id).data
+        network = catalog.get_network(session, first.network.id)
+        layers = catalog.list_layers(session, first.network.id).data
     assert (network.state, network.weights_sha256) == ("ready", "c" * 64)
     assert [(layer.name, layer.spatial) for layer in layers] == [
         (layer.name, layer.spatial) for layer in LAYERS
@@ -118,8 +127,10 @@ def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
 
 def test_an_inspection_that_never_ends_is_given_up_and_can_be_asked_for_again(staged: Database) -> None:
     _register(staged, id="huge.v1")
-    for _ in range(3):
+    for death in range(MAX_DEATHS):
         assert _next(staged, seconds=-1) is not None
+        assert _next(staged) is None  # until the reconciler has taken it back
+        assert _reconcile(staged) == Reconciled(1, int(death < 2), int(death == 2), 0)
     assert _next(staged) is None
     with staged.session() as session:
         failed = catalog.get_network(session, "huge.v1")

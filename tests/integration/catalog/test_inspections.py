@@ -25,7 +25,7 @@ def staged(staged: Database) -> Iterator[Database]:
     """The shared database, its network as new again for the tests that come after."""
     yield staged
     with staged.session() as session:
-        for table in ("job_visualizations", "visualizations", "jobs", "leases", "networks", "generators"):
+        for table in ("job_visualizations", "visualizations", "jobs", "networks", "leases", "generators"):
             session.execute(text(f"DELETE FROM {table}"))
     staging.stage(staged)
 
@@ -37,9 +37,9 @@ STEPPED = {"step": 16, "least": 64, "most": None}
 def inspect_again(staged: Database, **found: Any) -> Network:
     """What a worker of a later release does: take the network and record what it finds."""
     with staged.session() as session:
-        row = catalog.next_pending_network(session, version=1)
-    assert row is not None
-    assert row.id == NETWORK
+        claim = catalog.claim_inspection(session, "worker", version=1, lease_seconds=600)
+    assert claim is not None
+    assert claim.network.id == NETWORK
     facts: dict[str, Any] = {
         "weights_sha256": WEIGHTS,
         "preprocessing": {"size": 32},
@@ -47,7 +47,9 @@ def inspect_again(staged: Database, **found: Any) -> Network:
         "layers": LAYERS,
     }
     with staged.session() as session:
-        assert catalog.record_inspection(session, NETWORK, version=1, **{**facts, **found})
+        assert catalog.record_inspection(
+            session, NETWORK, version=1, lease_id=claim.lease_id, **{**facts, **found}
+        )
     return of(staged)
 
 
@@ -67,7 +69,7 @@ def test_a_later_inspection_that_finds_the_same_changes_no_name(staged: Database
     assert (network.spec_sha256, network.inspection_due, network.outputs) == (WEIGHTS, False, 400)
     assert digests(staged, staging.submit(staged, staging.request("0-3")).job.id) == before
     with staged.session() as session:
-        assert catalog.next_pending_network(session, version=1) is None
+        assert catalog.claim_inspection(session, "worker", version=1, lease_seconds=600) is None
 
 
 @pytest.mark.parametrize(
@@ -114,13 +116,14 @@ def test_what_is_found_otherwise_gives_pictures_other_names_and_serves_none_of_b
 
 def test_nothing_is_planned_while_a_network_is_to_be_inspected_again(staged: Database) -> None:
     with staged.session() as session:
-        assert catalog.next_pending_network(session, version=1) is not None
+        assert catalog.claim_inspection(session, "worker", version=1, lease_seconds=600) is not None
     assert of(staged).inspection_due
     with pytest.raises(Conflict, match="inspected again"):
         staging.submit(staged, staging.request("0"))
     with staged.session() as session:
         assert len(catalog.list_layers(session, NETWORK).data) == len(LAYERS)
-        assert catalog.next_pending_network(session, version=1, seconds=600) is None  # another worker has it
+        # Another worker has it.
+        assert catalog.claim_inspection(session, "worker", version=1, lease_seconds=600) is None
 
 
 def test_a_network_that_can_no_longer_be_inspected_says_why_and_keeps_its_pictures(staged: Database) -> None:
@@ -128,9 +131,13 @@ def test_a_network_that_can_no_longer_be_inspected_says_why_and_keeps_its_pictur
     claimed = staging.claim(staged)
     staging.finish(staged, claimed, [work.digest for work in claimed.items])
     with staged.session() as session:
-        assert catalog.next_pending_network(session, version=1) is not None
+        claim = catalog.claim_inspection(session, "worker", version=1, lease_seconds=600)
+    assert claim is not None
     with staged.session() as session:
-        assert catalog.record_inspection_failure(session, NETWORK, "Its file \0\ud800 is gone.")
+        assert not catalog.record_inspection_failure(session, NETWORK, "It is not for me to say.")
+    with staged.session() as session:
+        message = "Its file \0\ud800 is gone."
+        assert catalog.record_inspection_failure(session, NETWORK, message, lease_id=claim.lease_id)
     failed = of(staged)
     assert (failed.state, failed.error) == ("failed", r"Its file \x00\ud800 is gone.")
     with pytest.raises(Invalid, match="is gone"):

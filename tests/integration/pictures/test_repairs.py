@@ -17,12 +17,14 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import batches
-from services.queue import chores as work
+from services.queue.reconciliation import reconcile
+from services.upkeep import chores as work
 from services.upkeep import tallies
 from tests.integration.staging import real_picture
 from tests.store_faults import damage, lose
 from tests.worker_processes import Scene, until
 from worker.batches.provenance import Provenance
+from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.loading.runtime import Runtime
 from worker.process.child import Child
@@ -36,13 +38,11 @@ def repairer(scene: Scene, **changes: Any) -> Repairer:
     settings = scene.settings.model_copy(update=changes)
     store, device = ObjectStore(settings), choose_device("cpu")
     return Repairer(
-        database=scene.database,
         store=store,
         runtime=Runtime(scene.database, store, settings, device),
         provenance=Provenance("tester", device),
         settings=settings,
-        worker_id="tester",
-        stop=StopFlag(),
+        held=HeldLeases(scene.database, settings, "tester", StopFlag()),
     )
 
 
@@ -119,8 +119,9 @@ def test_a_worker_that_is_killed_while_it_repairs_leaves_the_repair_to_the_next(
         assert len(noted(scene)) == 1
         # Its lease must be over before the next one can take it.
         with scene.database.session() as session:
-            session.execute(text("UPDATE work SET expires_at = now() WHERE worker_id IS NOT NULL"))
-            work.reclaim(session)
+            session.execute(text("UPDATE leases SET expires_at = now() WHERE ended_at IS NULL"))
+        with scene.database.session() as session:
+            assert reconcile(session, work.CHORES["repair"]).requeued == 1
         hurry(scene)
     scene.start_child()
     until(lambda: not noted(scene), "it is repaired")
@@ -143,7 +144,7 @@ def test_a_store_that_does_not_answer_postpones_a_repair_and_charges_nothing(sce
     lose_image(scene, digest)
     assert repairer(scene, s3_endpoint_url="http://127.0.0.1:1").repair_some()
     (waiting,) = noted(scene)
-    assert (waiting.attempt, waiting.crash_count, waiting.given_up, waiting.worker_id) == (0, 0, False, None)
+    assert (waiting.attempt, waiting.crash_count, waiting.given_up, waiting.lease_id) == (0, 0, False, None)
     hurry(scene)
     assert repairer(scene).repair_some()
     assert noted(scene) == []
@@ -159,7 +160,7 @@ def test_someone_who_waits_goes_before_a_repair(scene: Scene) -> None:
     scene.submit("5")
     assert repairer(scene).repair_some()
     (waiting,) = noted(scene)
-    assert (waiting.attempt, waiting.crash_count, waiting.worker_id) == (0, 0, None)
+    assert (waiting.attempt, waiting.crash_count, waiting.lease_id) == (0, 0, None)
     assert scene.job(job).units.done == 1
 
 
@@ -206,7 +207,7 @@ def test_a_repair_makes_way_between_two_steps_too(scene: Scene, monkeypatch: pyt
     assert repairer(scene).repair_some()
     assert stepped == []
     (waiting,) = noted(scene)
-    assert (waiting.attempt, waiting.crash_count, waiting.worker_id) == (0, 0, None)
+    assert (waiting.attempt, waiting.crash_count, waiting.lease_id) == (0, 0, None)
 
 
 def test_what_a_repair_loads_is_watched_as_loading(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +251,7 @@ def test_a_process_that_ends_in_mid_repair_gives_it_back_uncharged(
     monkeypatch.setattr(worker.upkeep.repairs, "synthesize", endless_step)
     assert keeping.repair()
     (waiting,) = left
-    assert (waiting.attempt, waiting.crash_count, waiting.worker_id) == (0, 0, None)
+    assert (waiting.attempt, waiting.crash_count, waiting.lease_id) == (0, 0, None)
     assert len(noted(scene)) == 1  # what was made after that counts no more
 
 

@@ -14,10 +14,10 @@ from services.jobs import jobs
 from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
 from services.queue import batches, workers
-from services.queue import chores as work
 from services.queue.batches import BATCHES
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
+from services.upkeep import chores as work
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
 from tests.integration.staging import claim, finish, picture, request, submit
@@ -208,10 +208,10 @@ def test_work_is_claimed_in_its_order_however_much_there_is(crowded: Database) -
         connection.execute(text("ANALYZE work"))
     acts: list[Callable[[Session], object]] = [
         lambda session: work.claim(session, "repair", "worker", limit=8, lease_seconds=60),
-        lambda session: work.renew(session, 1, lease_seconds=60),
+        lambda session: pulse(session, work.CHORES["repair"], 1, lease_seconds=60),
         lambda session: work.done(session, 1, ["visualization:1"]),
         lambda session: work.release(session, 1),
-        work.reclaim,
+        lambda session: work.CHORES["repair"].take_back(session, [1]),
     ]
     try:
         for act in acts:

@@ -9,10 +9,11 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
-from services.queue import chores
 from services.queue.batches import Finished, finish
-from services.queue.chores import WorkClaim
-from services.upkeep import scrubbing, tallies
+from services.queue.kinds import pulse
+from services.queue.reconciliation import reconcile
+from services.upkeep import chores, scrubbing, tallies
+from services.upkeep.chores import WorkClaim
 from services.upkeep.scrubbing import Cursor
 from tests.integration import staging
 from tests.integration.staging import claim, request, submit
@@ -47,11 +48,9 @@ def hurry(database: Database) -> None:
 
 def expire(database: Database) -> int:
     with database.session() as session:
-        session.execute(
-            text("UPDATE work SET expires_at = now() - interval '1 s' WHERE worker_id IS NOT NULL")
-        )
+        session.execute(text("UPDATE leases SET expires_at = now() - interval '1 s' WHERE ended_at IS NULL"))
     with database.session() as session:
-        return chores.reclaim(session)
+        return reconcile(session, chores.CHORES["repair"]).requeued
 
 
 def test_a_task_is_claimed_once_and_ended_by_whoever_holds_it(staged: Database) -> None:
@@ -61,11 +60,11 @@ def test_a_task_is_claimed_once_and_ended_by_whoever_holds_it(staged: Database) 
     assert sorted(task.subject for task in (*first.tasks, *second.tasks)) == subjects
     mine = [task.subject for task in first.tasks]
     with staged.session() as session:
-        assert chores.done(session, second.fence, mine) == set()
-        assert chores.fail(session, second.fence, mine[0], "x", "x") is None
-        assert chores.done(session, first.fence, mine) == set(mine)
-        assert chores.done(session, first.fence, mine) == set()
-        assert chores.release(session, second.fence) == {task.subject for task in second.tasks}
+        assert chores.done(session, second.lease_id, mine) == set()
+        assert chores.fail(session, second.lease_id, mine[0], "x", "x") is None
+        assert chores.done(session, first.lease_id, mine) == set(mine)
+        assert chores.done(session, first.lease_id, mine) == set()
+        assert chores.release(session, second.lease_id) == {task.subject for task in second.tasks}
     assert [task.subject for task in taken(staged).tasks] == [task.subject for task in second.tasks]
 
 
@@ -74,8 +73,8 @@ def test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothi
     late = taken(staged)
     assert expire(staged) == 2
     with staged.session() as session:
-        assert not chores.renew(session, late.fence, lease_seconds=60)
-        assert chores.done(session, late.fence, [task.subject for task in late.tasks]) == set()
+        assert not pulse(session, chores.CHORES["repair"], late.lease_id, lease_seconds=60).alive
+        assert chores.done(session, late.lease_id, [task.subject for task in late.tasks]) == set()
     hurry(staged)
     assert len(taken(staged).tasks) == 1  # alone, since one of the two may have killed the worker
     assert len(taken(staged).tasks) == 1
@@ -102,7 +101,7 @@ def test_three_failures_are_too_many(staged: Database) -> None:
         hurry(staged)
         claimed = taken(staged)
         with staged.session() as session:
-            given_up = chores.fail(session, claimed.fence, subject, "broken", "It is broken.")
+            given_up = chores.fail(session, claimed.lease_id, subject, "broken", "It is broken.")
         assert given_up == (attempt == chores.MAX_ATTEMPTS - 1)
         assert take(staged) is None  # it waits before it is tried again
 

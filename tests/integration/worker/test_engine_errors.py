@@ -108,4 +108,4 @@ def test_an_inspection_whose_findings_cannot_be_stored_fails_and_says_so(
     assert "NUL" in (network.error or "")
     assert scene.network(NETWORK).state == "ready"
     with scene.database.session() as session:
-        assert catalog.next_pending_network(session) is None
+        assert catalog.claim_inspection(session, "tester", lease_seconds=60) is None

@@ -1,0 +1,96 @@
+"""Inspections of networks as a kind of work: claim one, give it back, take it back from a dead worker."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.catalog.networks import Network, view_of
+from services.catalog.tables import NetworkRow
+from services.queue import leases
+from services.queue.kinds import TakenBack
+
+MAX_DEATHS = 3
+"""Times that a worker may die while it inspects a network."""
+_NEVER_ENDED = (
+    f"The inspection was begun {MAX_DEATHS} times and never ended; the worker was probably "
+    "killed, most likely because the network does not fit into memory. Register it again to try once more."
+)
+
+
+@dataclass(frozen=True)
+class InspectionClaim:
+    """A network under a lease, for one worker to inspect."""
+
+    lease_id: int
+    network: Network
+
+
+_GIVE_BACK = text("UPDATE networks SET lease_id = NULL WHERE lease_id = :lease")
+_TAKE_BACK = text("""
+    UPDATE networks SET lease_id = NULL, inspection_tries = inspection_tries + 1,
+        state = CASE WHEN inspection_tries + 1 >= :deaths THEN 'failed' ELSE state END,
+        error = CASE WHEN inspection_tries + 1 >= :deaths THEN :message ELSE error END,
+        inspection_due = inspection_due AND inspection_tries + 1 < :deaths,
+        inspected_at = CASE WHEN inspection_tries + 1 >= :deaths THEN clock_timestamp() ELSE inspected_at END
+    WHERE id IN (
+        SELECT id FROM networks WHERE lease_id = ANY(CAST(:leases AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    RETURNING state
+""")
+
+
+def claim_inspection(
+    session: Session, worker_id: str, *, lease_seconds: float, version: int = 0
+) -> InspectionClaim | None:
+    """Take a network that nobody inspects, or None; commit before inspecting it. Nobody is waited for.
+
+    `version` is that of the worker's inspection: networks that an earlier one has inspected are due again.
+    """
+    ready, due = NetworkRow.state == "ready", NetworkRow.inspection_due
+    session.execute(
+        sa.update(NetworkRow)
+        .where(ready, ~due, NetworkRow.inspection_version < version)
+        .values(inspection_due=True, inspection_tries=0)
+    )
+    pending = NetworkRow.state == "pending"
+    row = session.scalars(
+        sa.select(NetworkRow)
+        .where(pending | (ready & due & (NetworkRow.inspection_version < version)))
+        .where(NetworkRow.lease_id.is_(None))
+        .order_by(~pending, NetworkRow.created_at, NetworkRow.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True)
+        .execution_options(populate_existing=True)
+    ).first()
+    if row is None:
+        return None
+    row.lease_id = leases.open_lease(session, INSPECTIONS.name, worker_id, lease_seconds=lease_seconds)
+    session.flush()
+    return InspectionClaim(row.lease_id, view_of(row))
+
+
+class _Inspections:
+    """Inspections of networks, as a kind of work: one network a lease."""
+
+    name = "inspection"
+
+    def canceled(self, session: Session, lease_id: int) -> frozenset[str]:
+        return frozenset()
+
+    def give_back(self, session: Session, lease_id: int) -> None:
+        if leases.hold(session, lease_id):
+            session.execute(_GIVE_BACK, {"lease": lease_id})
+            leases.close(session, lease_id, outcome="released")
+
+    def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
+        """Queue the networks again; what its worker did not survive three times fails, for that reason."""
+        given = {"leases": list(lease_ids), "deaths": MAX_DEATHS, "message": _NEVER_ENDED}
+        states = list(session.scalars(_TAKE_BACK, given))
+        failed = states.count("failed")
+        return TakenBack(queued=len(states) - failed, poisoned=failed)
+
+
+INSPECTIONS = _Inspections()

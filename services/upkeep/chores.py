@@ -1,0 +1,218 @@
+"""Repairs, scrubbing and collecting as kinds of work: what is to be done are rows of `work`.
+
+A claim takes rows of one kind under one lease; whatever is reported changes only rows that it still holds.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.queue import leases
+from services.queue.kinds import TakenBack
+
+ChoreName = Literal["repair", "scrub", "collect"]
+
+MAX_ATTEMPTS = 3
+"""Times that something may fail by its own fault."""
+CRASHES_ALONE = 3
+"""Deaths of workers, each while they had this and nothing else in hand, after which it is given up."""
+_BACKOFF_SECONDS = 30
+_LOOK_AGAIN_SECONDS = 86_400
+"""What was given up is looked at this often: the store may have found it again."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing of a claim. `given_up`: it is only to be looked at."""
+
+    subject: str
+    payload: Mapping[str, Any]
+    given_up: bool
+
+
+@dataclass(frozen=True)
+class WorkClaim:
+    """Tasks of one kind under a lease."""
+
+    kind: ChoreName
+    lease_id: int
+    tasks: tuple[Task, ...]
+
+
+_PLAN = text("""
+    INSERT INTO work (kind, subject) VALUES (:kind, :subject) ON CONFLICT (kind, subject) DO NOTHING
+""")
+_DUE = text("""
+    SELECT subject, crash_count FROM work
+    WHERE kind = :kind AND lease_id IS NULL AND not_before <= now()
+    ORDER BY not_before LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
+""")
+_TAKE = text("""
+    UPDATE work SET lease_id = :lease WHERE kind = :kind AND subject = ANY(CAST(:subjects AS text[]))
+    RETURNING subject, payload, given_up
+""")
+_HOLD = text("""
+    SELECT subject FROM work WHERE lease_id = :lease
+    AND subject = ANY(CAST(:subjects AS text[])) ORDER BY subject FOR UPDATE
+""")
+_DONE = text("""
+    DELETE FROM work WHERE lease_id = :lease
+    AND subject = ANY(CAST(:subjects AS text[])) RETURNING subject
+""")
+_RELEASE = text("""
+    UPDATE work SET lease_id = NULL,
+        not_before = clock_timestamp() + make_interval(secs => :seconds),
+        payload = payload || CAST(:payload AS jsonb)
+    WHERE lease_id = :lease
+    AND (CAST(:subjects AS text[]) IS NULL OR subject = ANY(CAST(:subjects AS text[])))
+    RETURNING subject
+""")
+_FAIL = text("""
+    UPDATE work SET lease_id = NULL, attempt = attempt + 1,
+        given_up = :final OR attempt + 1 >= :attempts,
+        error = jsonb_build_object('code', CAST(:code AS text), 'message', CAST(:message AS text)),
+        not_before = clock_timestamp() + make_interval(secs => CASE
+            WHEN :final OR attempt + 1 >= :attempts THEN :again ELSE :backoff * power(4, attempt) END)
+    WHERE lease_id = :lease AND subject = :subject RETURNING given_up
+""")
+_HOLDS_MORE = text("SELECT FROM work WHERE lease_id = :lease LIMIT 1")
+# Rounds are claimed every second: a lease of theirs that ended well is nothing to keep.
+_FORGET = text("DELETE FROM leases WHERE id = :lease AND kind <> 'repair' RETURNING id")
+_TAKE_BACK = text("""
+    UPDATE work SET lease_id = NULL, crash_count = least(crash_count + 1, 100),
+        given_up = given_up OR kind = 'repair' AND crash_count + 1 >= :crashes,
+        error = CASE WHEN kind = 'repair' AND crash_count + 1 >= :crashes THEN jsonb_build_object(
+            'code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END,
+        not_before = clock_timestamp() + make_interval(secs =>
+            CASE WHEN kind = 'repair' THEN 5 * power(4, least(crash_count, 6)) ELSE 0 END)
+    WHERE (kind, subject) IN (
+        SELECT kind, subject FROM work WHERE lease_id = ANY(CAST(:leases AS bigint[]))
+        ORDER BY kind, subject FOR UPDATE
+    )
+    RETURNING given_up
+""")
+
+
+def plan(session: Session, kind: ChoreName, subject: str) -> None:
+    """Have something done; nothing happens if it is planned already."""
+    session.execute(_PLAN, {"kind": kind, "subject": subject})
+
+
+def claim(
+    session: Session, kind: ChoreName, worker_id: str, *, limit: int = 1, lease_seconds: float
+) -> WorkClaim | None:
+    """Take what is due, the longest first; None if nothing is. Nobody is waited for.
+
+    What was in hand when a worker died is taken alone, so that it can only harm itself.
+    """
+    due = session.execute(_DUE, {"kind": kind, "limit": limit}).all()
+    if not due:
+        return None
+    chosen = due[:1] if due[0].crash_count else [row for row in due if not row.crash_count]
+    lease_id = leases.open_lease(session, kind, worker_id, lease_seconds=lease_seconds, items=len(chosen))
+    taken = {"kind": kind, "lease": lease_id, "subjects": [row.subject for row in chosen]}
+    rows = session.execute(_TAKE, taken).all()
+    return WorkClaim(kind, lease_id, tuple(Task(row.subject, row.payload, row.given_up) for row in rows))
+
+
+def hold(session: Session, lease_id: int, subjects: Collection[str]) -> set[str]:
+    """Lock the lease, then those of the subjects that it still holds, and return these."""
+    if not leases.hold(session, lease_id):
+        return set()
+    return set(session.scalars(_HOLD, {"lease": lease_id, "subjects": list(subjects)}))
+
+
+def done(session: Session, lease_id: int, subjects: Collection[str]) -> set[str]:
+    """Strike what is done; returns those that the lease still held."""
+    if not leases.hold(session, lease_id):
+        return set()
+    ended = set(session.scalars(_DONE, {"lease": lease_id, "subjects": list(subjects)}))
+    if ended:
+        leases.settle(session, lease_id, len(ended))
+    _close_if_empty(session, lease_id)
+    return ended
+
+
+def release(
+    session: Session,
+    lease_id: int,
+    subjects: Collection[str] | None = None,
+    *,
+    after_seconds: float = 0,
+    payload: Mapping[str, Any] | None = None,
+) -> set[str]:
+    """Give back, by default all that the lease holds, at no charge: it is due again after so many seconds.
+
+    Members of `payload` replace those there are. Returns what the lease still held.
+    """
+    if not leases.hold(session, lease_id):
+        return set()
+    given = {
+        "lease": lease_id,
+        "subjects": None if subjects is None else list(subjects),
+        "seconds": after_seconds,
+        "payload": json.dumps(payload or {}),
+    }
+    freed = set(session.scalars(_RELEASE, given))
+    _close_if_empty(session, lease_id)
+    return freed
+
+
+def fail(
+    session: Session, lease_id: int, subject: str, code: str, message: str, *, final: bool = False
+) -> bool | None:
+    """Charge an attempt: it is tried again later, and given up when it is the last one, or `final`.
+
+    Returns whether it is given up; None if the lease does not hold it any more.
+    """
+    if not leases.hold(session, lease_id):
+        return None
+    charged = {
+        "lease": lease_id,
+        "subject": subject,
+        "code": code,
+        "message": message,
+        "final": final,
+        "attempts": MAX_ATTEMPTS,
+        "backoff": _BACKOFF_SECONDS,
+        "again": _LOOK_AGAIN_SECONDS,
+    }
+    row = session.execute(_FAIL, charged).first()
+    _close_if_empty(session, lease_id)
+    return None if row is None else bool(row.given_up)
+
+
+def _close_if_empty(session: Session, lease_id: int) -> None:
+    if session.execute(_HOLDS_MORE, {"lease": lease_id}).first() is not None:
+        return
+    if session.execute(_FORGET, {"lease": lease_id}).first() is None:
+        leases.close(session, lease_id, outcome="finished")
+
+
+class Chore:
+    """One of the kinds of work that keep the store whole."""
+
+    def __init__(self, name: ChoreName) -> None:
+        self.name = name
+
+    def canceled(self, session: Session, lease_id: int) -> frozenset[str]:
+        return frozenset()
+
+    def give_back(self, session: Session, lease_id: int) -> None:
+        release(session, lease_id)
+
+    def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
+        """A repair that kills its worker each time it is tried alone is given up as `poisoned`."""
+        message = (
+            f"The worker died each time it made this again, {CRASHES_ALONE} times while it made nothing else."
+        )
+        given = {"leases": list(lease_ids), "crashes": 1 + CRASHES_ALONE, "message": message}
+        given_up = list(session.scalars(_TAKE_BACK, given))
+        return TakenBack(queued=len(given_up) - sum(given_up), poisoned=sum(given_up))
+
+
+CHORES: dict[ChoreName, Chore] = {name: Chore(name) for name in get_args(ChoreName)}

@@ -1,0 +1,50 @@
+"""The leases that one worker holds, of any kind of work: keeping them, and giving them back."""
+
+import structlog
+
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.queue import kinds
+from services.queue.kinds import Kind
+from services.queue.leases import Pulse
+from worker.leasing.lease_renewal import LeaseKeeper
+from worker.process.stopping import StopFlag
+
+log = structlog.get_logger()
+
+
+class HeldLeases:
+    """What is the same for all kinds of work of one worker. Threads may share it."""
+
+    def __init__(self, database: Database, settings: Settings, worker_id: str, stop: StopFlag) -> None:
+        self.database = database
+        self.worker_id = worker_id
+        self.seconds = settings.lease_seconds
+        self._heartbeat_seconds = settings.heartbeat_seconds
+        self._stop = stop
+
+    def keeper(self, kind: Kind, lease_id: int, claimed_at: float) -> LeaseKeeper:
+        """Who renews a lease, not started yet. `claimed_at`: a monotonic time before its claim was sent."""
+
+        def pulse(steps: int) -> Pulse:
+            with self.database.session() as session:
+                return kinds.pulse(session, kind, lease_id, lease_seconds=self.seconds, steps=steps)
+
+        return LeaseKeeper(
+            pulse,
+            lease_seconds=self.seconds,
+            heartbeat_seconds=self._heartbeat_seconds,
+            confirmed_at=claimed_at,
+            stop=self._stop,
+        )
+
+    def give_back(self, kind: Kind, lease_id: int) -> bool:
+        """Free all that a lease holds, at no charge. False where the database is away: then it lapses."""
+        try:
+            with self.database.session() as session:
+                kind.give_back(session, lease_id)
+        except Unavailable as error:
+            log.warning("release_failed", kind=kind.name, lease=lease_id, reason=str(error))
+            return False
+        return True
