@@ -21,7 +21,6 @@ from services.base.settings import Settings
 from services.base.storage import PROBES, ObjectStore, sha256_of_key
 from services.queue import leases
 from services.queue.registry import KINDS
-from services.trainings import leases as training_leases
 
 _PUTS_AT_ONCE = 8
 _CHUNK = 1000
@@ -155,8 +154,4 @@ def _let_go(session: Session) -> None:
     for kind in KINDS:
         for lease_id in leases.open_leases(session, kind.name):
             kind.give_back(session, lease_id)
-    for id, fence in session.execute(
-        text("SELECT id, fence FROM trainings WHERE worker_id IS NOT NULL")
-    ).all():
-        training_leases.release(session, id, fence)
     session.execute(text("UPDATE workers SET state = 'stopped'"))

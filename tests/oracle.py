@@ -133,11 +133,13 @@ _WRONG = {
     "an open lease that holds nothing": """
         SELECT id FROM leases WHERE ended_at IS NULL AND NOT EXISTS (
             SELECT FROM visualizations WHERE lease_id = leases.id
+            UNION ALL SELECT FROM trainings WHERE lease_id = leases.id
             UNION ALL SELECT FROM networks WHERE lease_id = leases.id
             UNION ALL SELECT FROM work WHERE lease_id = leases.id)""",
     "something held by a lease that has ended, or is of another kind": """
         SELECT held.* FROM (
-            SELECT 'inspection' AS kind, id, lease_id FROM networks
+            SELECT 'training' AS kind, id, lease_id FROM trainings
+            UNION ALL SELECT 'inspection', id, lease_id FROM networks
             UNION ALL SELECT kind, subject, lease_id FROM work
         ) AS held JOIN leases ON leases.id = lease_id
         WHERE ended_at IS NOT NULL OR leases.kind <> held.kind""",

@@ -87,9 +87,8 @@ _WORKERS = text(f"""
             WHEN {LOST} THEN 'lost'
             WHEN EXISTS (
                 SELECT 1 FROM leases
-                WHERE worker_id = workers.id AND ended_at IS NULL AND kind = 'batch'
-            )
-                OR EXISTS (SELECT 1 FROM trainings WHERE worker_id = workers.id) THEN 'working'
+                WHERE worker_id = workers.id AND ended_at IS NULL AND kind IN ('batch', 'training')
+            ) THEN 'working'
             WHEN reason IS NOT NULL THEN 'waiting'
             ELSE 'idle' END AS state
     FROM workers WHERE seen_at > now() - make_interval(hours => :hours)

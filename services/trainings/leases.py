@@ -1,8 +1,7 @@
-"""What a worker may do with a training: claim it, keep it, save it, and end it. Only the database's clock
-counts.
+"""Trainings as a kind of work: claim one, report and save its progress, end it or give it back.
 
-Every change names the fence that the claim has given. A worker that lost its lease changes nothing, and hears
-so; what is reported twice takes effect once.
+Every change names the fence that the claim has given, the id of its lease. A worker that lost its lease
+changes nothing, and hears so; what is reported twice takes effect once.
 """
 
 import json
@@ -17,7 +16,8 @@ from sqlalchemy.orm import Session
 from services.base.errors import Conflict
 from services.base.plain_text import storable
 from services.catalog.generators import register_generator
-from services.queue.leases import Pulse
+from services.queue import leases
+from services.queue.kinds import TakenBack
 from services.queue.liveness import ALIVE
 from services.trainings.request import TrainingRequest
 from services.upkeep import collected
@@ -30,7 +30,8 @@ MAX_DEATHS = 3
 
 @dataclass(frozen=True)
 class TrainingClaim:
-    """A training under a lease; the objects are those of its last checkpoint, if there is one."""
+    """A training under a lease, whose id is the fence; the objects are those of its last checkpoint, if there
+    is one."""
 
     id: str
     fence: int
@@ -56,16 +57,15 @@ _COULD_TRY = f"""
     SELECT 1 FROM workers WHERE has_data_root AND {ALIVE}
     AND id <> :worker AND id <> ALL (trainings.refused_by)
 """
-_CLAIM = text(f"""
-    UPDATE trainings SET state = 'running', fence = fence + 1, worker_id = :worker,
-        expires_at = clock_timestamp() + make_interval(secs => :seconds),
+_HEAD = text(f"""
+    SELECT id FROM trainings WHERE state = 'queued'
+    AND (:worker <> ALL (refused_by) OR NOT EXISTS ({_COULD_TRY}))
+    ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+""")
+_TAKE = text("""
+    UPDATE trainings SET state = 'running', lease_id = :lease,
         started_at = coalesce(started_at, clock_timestamp())
-    WHERE id = (
-        SELECT id FROM trainings WHERE state = 'queued'
-        AND (:worker <> ALL (refused_by) OR NOT EXISTS ({_COULD_TRY}))
-        ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
-    )
-    RETURNING id, fence, name, request, checkpoint_object, log_object, progress
+    WHERE id = :id RETURNING name, request, checkpoint_object, log_object, progress
 """)
 _WAITING = text("""
     SELECT EXISTS (
@@ -76,13 +76,11 @@ _WAITING = text("""
         SELECT 1 FROM work WHERE kind = 'repair' AND lease_id IS NULL AND not_before <= now()
     )
 """)
-_RENEW = text("""
-    UPDATE trainings SET expires_at = clock_timestamp() + make_interval(secs => :seconds)
-    WHERE id = :id AND fence = :fence AND state IN ('running', 'canceling') RETURNING state
-""")
+_CANCELED = text("SELECT id FROM trainings WHERE lease_id = :lease AND state = 'canceling'")
+_OF_LEASE = text("SELECT id FROM trainings WHERE lease_id = :lease")
 _HOLD = text("""
     SELECT state, checkpoint_object, log_object, crashes, owner_key_id FROM trainings
-    WHERE id = :id AND fence = :fence AND state IN ('running', 'canceling') FOR NO KEY UPDATE
+    WHERE id = :id AND lease_id = :fence FOR NO KEY UPDATE
 """)
 _REPORT = text("UPDATE trainings SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
 _SAMPLES = text("""
@@ -101,7 +99,7 @@ _SAVE = text("""
 """)
 # A canceled one that is let go has nothing more to wait for.
 _LET_GO = text("""
-    UPDATE trainings SET worker_id = NULL, expires_at = NULL,
+    UPDATE trainings SET lease_id = NULL,
         state = CASE state WHEN 'canceling' THEN 'canceled' ELSE 'queued' END,
         finished_at = CASE state WHEN 'canceling' THEN clock_timestamp() END
     WHERE id = :id
@@ -112,29 +110,29 @@ _REFUSED = text(f"""
 """)
 _CRASHED = text("UPDATE trainings SET crashes = crashes + 1 WHERE id = :id RETURNING crashes")
 _FAIL = text("""
-    UPDATE trainings SET state = 'failed', worker_id = NULL, expires_at = NULL,
+    UPDATE trainings SET state = 'failed', lease_id = NULL,
         finished_at = clock_timestamp(),
         error = jsonb_build_object('code', CAST(:code AS text), 'message', CAST(:message AS text))
     WHERE id = :id
 """)
 _SUCCEED = text("""
-    UPDATE trainings SET state = 'succeeded', worker_id = NULL, expires_at = NULL,
+    UPDATE trainings SET state = 'succeeded', lease_id = NULL,
         finished_at = clock_timestamp(), generator_id = :generator, log_object = :log, card_object = :card,
         progress = progress || CAST(:progress AS jsonb)
     WHERE id = :id
 """)
-_RECLAIM = text("""
-    UPDATE trainings SET worker_id = NULL, expires_at = NULL, deaths = deaths + 1,
+_TAKE_BACK = text("""
+    UPDATE trainings SET lease_id = NULL, deaths = deaths + 1,
         state = CASE WHEN state = 'canceling' THEN 'canceled' WHEN deaths + 1 >= :deaths THEN 'failed'
             ELSE 'queued' END,
         finished_at = CASE WHEN state = 'canceling' OR deaths + 1 >= :deaths THEN clock_timestamp() END,
         error = CASE WHEN state <> 'canceling' AND deaths + 1 >= :deaths
             THEN jsonb_build_object('code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END
     WHERE id IN (
-        SELECT id FROM trainings WHERE state IN ('running', 'canceling') AND expires_at < clock_timestamp()
-        ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+        SELECT id FROM trainings WHERE lease_id = ANY(CAST(:leases AS bigint[]))
+        ORDER BY id FOR NO KEY UPDATE
     )
-    RETURNING id
+    RETURNING state
 """)
 _UNCLEARED = text("""
     SELECT id, log_object, card_object FROM trainings
@@ -154,13 +152,14 @@ def claim(session: Session, worker_id: str, *, lease_seconds: float) -> Training
 
     One that this worker has refused is left to those that could still try.
     """
-    asked = {"worker": worker_id, "seconds": lease_seconds}
-    row = session.execute(_CLAIM, asked).first()
-    if row is None:
+    id: str | None = session.execute(_HEAD, {"worker": worker_id}).scalar()
+    if id is None:
         return None
+    lease_id = leases.open_lease(session, TRAININGS.name, worker_id, lease_seconds=lease_seconds)
+    row = session.execute(_TAKE, {"id": id, "lease": lease_id}).one()
     return TrainingClaim(
-        row.id,
-        row.fence,
+        id,
+        lease_id,
         row.name,
         TrainingRequest.model_validate(row.request),
         row.checkpoint_object,
@@ -172,14 +171,6 @@ def claim(session: Session, worker_id: str, *, lease_seconds: float) -> Training
 def others_wait(session: Session) -> bool:
     """Whether there is work that goes before any training."""
     return bool(session.execute(_WAITING).scalar_one())
-
-
-def heartbeat(session: Session, id: str, fence: int, *, lease_seconds: float) -> Pulse:
-    """Renew the lease from now on. A training that was canceled is among the pulse's `canceled`."""
-    row = session.execute(_RENEW, {"id": id, "fence": fence, "seconds": lease_seconds}).first()
-    if row is None:
-        return Pulse(False, frozenset())
-    return Pulse(True, frozenset({id} if row.state == "canceling" else ()))
 
 
 def report(
@@ -218,6 +209,7 @@ def release(session: Session, id: str, fence: int) -> bool:
     if _held(session, id, fence) is None:
         return False
     session.execute(_LET_GO, {"id": id})
+    leases.close(session, fence, outcome="released")
     return True
 
 
@@ -238,6 +230,7 @@ def fail(session: Session, id: str, fence: int, code: str, message: str) -> bool
     if row.state == "canceling":
         return release(session, id, fence)
     session.execute(_FAIL, {"id": id, "code": code, "message": storable(message)})
+    leases.close(session, fence, outcome="finished")
     return True
 
 
@@ -296,16 +289,9 @@ def finish(
             "progress": json.dumps(progress),
         },
     )
+    leases.settle(session, training.fence, 1)
+    leases.close(session, training.fence, outcome="finished")
     return generator.id
-
-
-def reclaim(session: Session) -> int:
-    """Queue the trainings of dead workers again; returns how many were freed.
-
-    One whose worker vanishes again and again before it can store a checkpoint fails as `poisoned`.
-    """
-    message = f"The worker died {MAX_DEATHS} times while it trained, each time before it stored a checkpoint."
-    return len(session.execute(_RECLAIM, {"deaths": MAX_DEATHS, "message": message}).all())
 
 
 def next_uncleared(session: Session) -> tuple[str, frozenset[str]] | None:
@@ -324,12 +310,41 @@ def ended(session: Session, ids: Sequence[str]) -> set[str]:
     return set(session.scalars(_ENDED, {"ids": list(ids)}))
 
 
+class _Trainings:
+    """Trainings, as a kind of work: one a lease."""
+
+    name = "training"
+
+    def canceled(self, session: Session, lease_id: int) -> frozenset[str]:
+        return frozenset(session.scalars(_CANCELED, {"lease": lease_id}))
+
+    def give_back(self, session: Session, lease_id: int) -> None:
+        id: str | None = session.execute(_OF_LEASE, {"lease": lease_id}).scalar()
+        if id is not None:
+            release(session, id, lease_id)
+
+    def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
+        """Queue them again. One whose worker vanishes again and again before it can store a checkpoint fails
+        as `poisoned`."""
+        message = (
+            f"The worker died {MAX_DEATHS} times while it trained, each time before it stored a checkpoint."
+        )
+        given = {"leases": list(lease_ids), "deaths": MAX_DEATHS, "message": message}
+        states = list(session.scalars(_TAKE_BACK, given))
+        return TakenBack(queued=states.count("queued"), poisoned=states.count("failed"))
+
+
+TRAININGS = _Trainings()
+
+
 def _grids(samples: Sequence[Sample]) -> list[str]:
     return [sample.image_object for sample in samples if sample.image_object is not None]
 
 
 def _held(session: Session, id: str, fence: int) -> Any:
-    """The row, locked, if this lease still holds it."""
+    """The row, locked after its lease, if this lease still holds it."""
+    if not leases.hold(session, fence):
+        return None
     return session.execute(_HOLD, {"id": id, "fence": fence}).first()
 
 

@@ -10,11 +10,11 @@ from services.access.tables import ApiKeyRow
 from services.base.states import TrainingState
 from services.base.tables import CREATED, Base, Id, Json, one_of
 from services.catalog.tables import GeneratorRow
+from services.queue.tables import LeaseRow
 
 
 class TrainingRow(Base):
-    """A generator that is to be trained. The increasing `fence` counts its claims: whatever a worker reports
-    changes the row only as long as its own fence stands here.
+    """A generator that is to be trained. `lease_id` is that of the worker that has it.
 
     `refused_by` are the workers that lack its pictures.
     `crashes` counts ends of the training's process, `deaths` those of its workers since the last checkpoint.
@@ -24,11 +24,7 @@ class TrainingRow(Base):
     __tablename__ = "trainings"
     __table_args__ = (
         one_of("state", TrainingState),
-        sa.CheckConstraint(
-            "(state IN ('running', 'canceling')) = (worker_id IS NOT NULL)"
-            " AND (worker_id IS NULL) = (expires_at IS NULL)",
-            name="held",
-        ),
+        sa.CheckConstraint("(state IN ('running', 'canceling')) = (lease_id IS NOT NULL)", name="held"),
         sa.CheckConstraint(
             "state <> 'succeeded' OR generator_id IS NOT NULL", name="succeeded_has_generator"
         ),
@@ -51,6 +47,7 @@ class TrainingRow(Base):
             postgresql_nulls_not_distinct=True,
             postgresql_where=sa.text("idempotency_key IS NOT NULL"),
         ),
+        sa.Index("ix_trainings_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
         sa.Index(
             "ix_trainings_open",
             "id",
@@ -65,10 +62,8 @@ class TrainingRow(Base):
     owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str]
-    fence: Mapped[int] = mapped_column(sa.BigInteger, server_default="0")
-    worker_id: Mapped[str | None]
+    lease_id: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey(LeaseRow.id))
     refused_by: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
-    expires_at: Mapped[datetime | None]
     crashes: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     deaths: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     progress: Mapped[Json] = mapped_column(server_default="{}")

@@ -53,13 +53,13 @@ _POINTED_TO = f"""
     JOIN trainings ON trainings.id = split_part(k.key, '/', 2)
     WHERE k.key IN (checkpoint_object, log_object, card_object)
 """
-# Of a training that runs, also what its claim may be about to point to.
+# Of a training that runs, also what its lease may be about to point to.
 _USED_BY_ANY = f"""
     {_POINTED_TO}
     UNION SELECT k.key FROM unnest({_KEYS}) AS k (key)
     JOIN trainings ON trainings.id = split_part(k.key, '/', 2)
-    WHERE CASE WHEN k.key LIKE 'trainings/%' AND state IN ('queued', 'running', 'canceling')
-        THEN CAST(split_part(k.key, '/', 3) AS bigint) >= fence ELSE false END
+    WHERE CASE WHEN k.key LIKE 'trainings/%' AND lease_id IS NOT NULL
+        THEN CAST(split_part(k.key, '/', 3) AS bigint) >= lease_id ELSE false END
 """
 _USED = text(_USED_BY_ANY)
 _POINTED = text(_POINTED_TO)

@@ -10,7 +10,6 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.queue.reconciliation import reconcile
 from services.queue.registry import KINDS
-from services.trainings import leases as training_leases
 from worker.batches.runner import BatchRunner
 from worker.inspecting.inspector import Inspector
 from worker.process.stopping import StopFlag
@@ -134,16 +133,11 @@ class WorkLoop:
             again |= done.requeued > 0
             if done.expired_leases:
                 log.info("reconciled", kind=kind.name, **vars(done))
-        with self._database.session() as session:
-            freed = training_leases.reclaim(session)
         try:
             self._trainer.tidy()
             self._upkeep.tidy()
         except Unavailable as error:  # no reason to leave the work that there is
             log.warning("server_away", what="tidy", reason=str(error))
-        if freed:
-            log.info("trainings_reclaimed", trainings=freed)
-            self._ring()
         if again:
             self._ring()
 

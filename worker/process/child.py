@@ -209,10 +209,9 @@ class Child:
             lacking=lacking,
         )
         self._trainer = Trainer(
-            database=database,
+            held=held,
             store=store,
             settings=settings,
-            worker_id=worker_id,
             stop=stop,
             let_go=runtime.let_go,
             store_watch=watch,

@@ -6,14 +6,13 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.orm import Session
 
-from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.queue.leases import Pulse
 from services.trainings import leases as training_leases
 from services.trainings.checks import has_data_root
-from services.trainings.leases import TrainingClaim
+from services.trainings.leases import TRAININGS, TrainingClaim
+from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.leasing.retries import keep_trying
 from worker.process.stopping import StopFlag
@@ -32,20 +31,19 @@ class Trainer:
     def __init__(
         self,
         *,
-        database: Database,
+        held: HeldLeases,
         store: ObjectStore,
         settings: Settings,
-        worker_id: str,
         stop: StopFlag,
         let_go: Callable[[], object],
         store_watch: StoreWatch | None = None,
     ) -> None:
         """`let_go` frees the device of what is kept there for batches."""
         self._store_watch = store_watch or StoreWatch(store)
-        self._database = database
+        self._database = held.database
+        self._held = held
         self._store = store
         self._settings = settings
-        self._worker_id = worker_id
         self._stop = stop
         self._let_go = let_go
         self._current: tuple[TrainingClaim, TrainingSlice] | None = None
@@ -65,12 +63,10 @@ class Trainer:
             return False
         confirmed_at = time.monotonic()
         with self._database.session() as session:
-            claim = training_leases.claim(
-                session, self._worker_id, lease_seconds=self._settings.lease_seconds
-            )
+            claim = training_leases.claim(session, self._held.worker_id, lease_seconds=self._held.seconds)
         if claim is None:
             return False
-        keeper = self._keeper(claim, confirmed_at)
+        keeper = self._held.keeper(TRAININGS, claim.fence, confirmed_at)
         with structlog.contextvars.bound_contextvars(training=claim.id, fence=claim.fence):
             keeper.start()
             try:
@@ -102,11 +98,7 @@ class Trainer:
             return
         claim, slice_ = self._current
         slice_.abandon()
-        try:
-            with self._database.session() as session:
-                training_leases.release(session, claim.id, claim.fence)
-        except Unavailable as error:
-            log.warning("release_failed", training=claim.id, reason=str(error))
+        self._held.give_back(TRAININGS, claim.fence)
 
     def _run(
         self,
@@ -144,7 +136,7 @@ class Trainer:
             log.warning("training_refused", message=message)
             self._end(
                 keeper,
-                lambda s: training_leases.refuse(s, claim.id, claim.fence, self._worker_id, message),
+                lambda s: training_leases.refuse(s, claim.id, claim.fence, self._held.worker_id, message),
             )
         except TrainingFailed as error:
             log.warning("training_failed", message=str(error), explained=error.explained)
@@ -175,20 +167,3 @@ class Trainer:
             keep_trying(commit, what="release", may_go_on=lambda: keeper.may_finish, wait=self._stop.wait)
         except Unavailable as error:
             log.warning("release_failed", reason=str(error))  # its lease lapses
-
-    def _keeper(self, claim: TrainingClaim, confirmed_at: float) -> LeaseKeeper:
-        settings = self._settings
-
-        def pulse(steps: int) -> Pulse:
-            with self._database.session() as session:
-                return training_leases.heartbeat(
-                    session, claim.id, claim.fence, lease_seconds=settings.lease_seconds
-                )
-
-        return LeaseKeeper(
-            pulse,
-            lease_seconds=settings.lease_seconds,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            confirmed_at=confirmed_at,
-            stop=self._stop,
-        )

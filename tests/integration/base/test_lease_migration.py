@@ -13,6 +13,7 @@ from services.base.settings import Settings
 from services.queue import leases
 from services.queue.reconciliation import Reconciled, reconcile
 from services.queue.registry import BY_NAME
+from services.trainings import leases as training_leases
 from services.upkeep import chores
 from tests.integration import staging
 from tests.integration.base.test_upgrade import fill
@@ -28,6 +29,7 @@ _IN_HAND = (
         ('scrub', 'store', 702, 'dead', now() - interval '1 hour', 0, 0)
     """,
     "INSERT INTO work (kind, subject, fence) VALUES ('repair', 'visualization:4', 699)",
+    "UPDATE trainings SET fence = 800 WHERE state = 'running'",
     """
     UPDATE networks SET inspection_until = now() + interval '1 hour', inspection_tries = 2
     WHERE state = 'pending'
@@ -36,6 +38,7 @@ _IN_HAND = (
 _ROWS = {
     "work": "SELECT * FROM work ORDER BY kind, subject",
     "networks": "SELECT id, state, inspection_until, inspection_tries FROM networks ORDER BY id",
+    "trainings": "SELECT * FROM trainings ORDER BY id",
     "leases": "SELECT * FROM leases ORDER BY id",
 }
 
@@ -72,6 +75,7 @@ def test_what_is_in_hand_is_held_by_a_lease_with_a_number_that_no_claim_had(old:
     assert _open(database, "repair") == [("old", 2), ("dead", 1)]
     assert _open(database, "scrub") == [("dead", 1)]
     assert _open(database, "inspection") == [("unknown", 1)]
+    assert _open(database, "training") == [("old-worker", 1)]
     with database.session() as session:
         new = session.execute(text("SELECT min(id) FROM leases WHERE kind <> 'batch'")).scalar_one()
         assert new > 702
@@ -84,6 +88,12 @@ def test_what_is_in_hand_is_held_by_a_lease_with_a_number_that_no_claim_had(old:
         assert claim is not None
         assert [task.subject for task in claim.tasks] == ["visualization:4"]
         assert claim.lease_id > new
+    with database.session() as session:
+        assert reconcile(session, BY_NAME["training"]).requeued == 1  # it has expired long ago
+    with database.session() as session:
+        training = training_leases.claim(session, "new", lease_seconds=60)
+        assert training is not None
+        assert training.fence > 800  # no key of what it stores can be one of its earlier claims
         [alive] = leases.open_leases(session, "inspection")
         BY_NAME["inspection"].give_back(session, alive)
         tries = text("SELECT inspection_tries FROM networks WHERE state = 'pending'")
@@ -99,7 +109,7 @@ def test_the_way_back_gives_everything_back_to_who_has_it(old: Settings) -> None
         move_to(connection, BEFORE)
     after = _rows(old)
     for rows in (before, after):
-        for row in rows["work"]:
+        for row in (*rows["work"], *rows["trainings"]):
             row.pop("fence")
     assert after == before
     migrate(old.database_url)

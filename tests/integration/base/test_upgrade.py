@@ -32,7 +32,7 @@ TABLES = {
     "networks": 4, "layers": 6, "generators": 2, "recipes": 1, "leases": 5, "visualizations": 22,
     "api_keys": 2, "jobs": 7, "job_visualizations": 24, "trainings": 4, "training_samples": 2, "workers": 1,
 }  # fmt: skip
-RESTATED = {"networks": ("weights", "inspection_tries")}
+RESTATED = {"networks": ("weights", "inspection_tries"), "trainings": ("fence",)}
 """Columns that a later release says in another way."""
 
 
@@ -95,7 +95,8 @@ def test_everything_that_an_earlier_release_wrote_is_read(upgraded: tuple[FlaskC
     with database.session() as session:
         for table, rows in TABLES.items():
             found = session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
-            assert found == rows + (table == "api_keys"), table
+            # The training that runs is held by a lease, as batches are.
+            assert found == rows + (table in ("api_keys", "leases")), table
 
     def get(path: str) -> Any:
         answer = client.get(path)
@@ -167,10 +168,9 @@ def test_work_goes_on_where_the_earlier_release_left_it(
     assert staging.job(database, submitted.job.id).units.cached == 6
     with database.session() as session:
         session.execute(text("UPDATE leases SET expires_at = now() - interval '1 s' WHERE ended_at IS NULL"))
-        session.execute(text("UPDATE trainings SET expires_at = now() WHERE worker_id IS NOT NULL"))
-    with database.session() as session:
-        assert reconcile(session, BATCHES).requeued == 3
-        assert training_leases.reclaim(session) == 1
+    for kind, requeued in ((BATCHES, 3), (training_leases.TRAININGS, 1)):
+        with database.session() as session:
+            assert reconcile(session, kind).requeued == requeued
     staging.hurry(database)
     assert staging.work_off(database) == 5
     with database.session() as session:

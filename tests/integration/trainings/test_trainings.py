@@ -9,9 +9,11 @@ from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
 from services.catalog import catalog
 from services.queue import workers
+from services.queue.kinds import pulse
+from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
 from services.trainings import trainings
-from services.trainings.leases import MAX_CRASHES, MAX_DEATHS, Sample, TrainingClaim
+from services.trainings.leases import MAX_CRASHES, MAX_DEATHS, TRAININGS, Sample, TrainingClaim
 from services.trainings.request import TrainingRequest
 from services.trainings.trainings import TrainingView
 from tests.small_training import ENCODER, register_encoder
@@ -63,7 +65,7 @@ def get(world: Database, id: str) -> TrainingView:
 
 def reclaim(world: Database) -> int:
     with world.session() as session:
-        return training_leases.reclaim(session)
+        return reconcile(session, TRAININGS).expired_leases
 
 
 def test_a_training_is_claimed_once_and_in_its_turn(world: Database) -> None:
@@ -93,7 +95,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
     now = claimed(world)
     assert now.fence > late.fence
     with world.session() as session:
-        assert not training_leases.heartbeat(session, id, late.fence, lease_seconds=60).alive
+        assert not pulse(session, TRAININGS, late.fence, lease_seconds=60).alive
         assert not training_leases.report(session, id, late.fence, {"pictures": 7})
         assert training_leases.save(session, id, late.fence, "c", "l", {}) is None
         assert not training_leases.release(session, id, late.fence)
@@ -206,11 +208,11 @@ def test_what_is_canceled_ends_however_its_worker_ends(world: Database) -> None:
     with world.session() as session:
         for id in (released, failed, dead):
             trainings.cancel(session, id)
-        pulse = training_leases.heartbeat(session, released, claims[0].fence, lease_seconds=60)
-        assert pulse.canceled == {released}
+        heard = pulse(session, TRAININGS, claims[0].fence, lease_seconds=60)
+        assert heard.canceled == {released}
         training_leases.release(session, released, claims[0].fence)
         training_leases.fail(session, failed, claims[1].fence, "x", "x")
-        training_leases.reclaim(session)
+        reconcile(session, TRAININGS)
     assert {get(world, id).state for id in (released, failed, dead)} == {"canceled"}
 
 

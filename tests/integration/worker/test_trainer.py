@@ -12,6 +12,7 @@ from services.trainings import trainings
 from services.trainings.request import TrainingRequest
 from services.trainings.trainings import TrainingView
 from tests.small_training import register_encoder
+from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
 from worker.trainings.trainer import Trainer
 
@@ -38,10 +39,9 @@ def look(
         has_data_root = data_root is not None and data_root.is_dir()
         workers.register(session, worker, host="here", device="cpu", has_data_root=has_data_root)
     trainer = Trainer(
-        database=database,
+        held=HeldLeases(database, own, worker, StopFlag()),
         store=store,
         settings=own,
-        worker_id=worker,
         stop=StopFlag(),
         let_go=lambda: None,
     )
