@@ -1,4 +1,4 @@
-"""Trainings are held by leases, as all other work is; ids of leases are the fences in the keys they store under.
+"""Trainings are held by leases, as all other work is; their ids are the fences in the keys of what is stored.
 
 No lease gets a number that a training has had as its fence, so that no two claims of a training share a key.
 """

@@ -6,7 +6,7 @@ its lease, or reports twice, changes nothing. Results may therefore be reported 
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +106,10 @@ _HEAD = text("""
     ORDER BY queue_order LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
+_RECIPE = text("""
+    SELECT technique, parameters FROM recipes
+    WHERE digest = (SELECT recipe_digest FROM visualizations WHERE digest = :digest)
+""")
 _INTERACTIVE = text("""
     SELECT FROM visualizations
     WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
@@ -122,10 +126,9 @@ _BATCH = text("""
 """)
 _TAKE = text("""
     UPDATE visualizations v SET state = 'leased', lease_id = :lease, not_before = NULL
-    FROM recipes
-    WHERE v.digest = ANY(CAST(:digests AS text[])) AND recipes.digest = v.recipe_digest
+    WHERE v.digest = ANY(CAST(:digests AS text[]))
     RETURNING v.digest, v.network_id, v.network_sha256, v.layer, v.unit, v.position_y, v.position_x,
-        v.generator_id, v.seed, v.attempt, v.queue_order, recipes.technique, recipes.parameters
+        v.generator_id, v.seed, v.attempt, v.queue_order
 """)
 _START_JOBS = text("""
     UPDATE jobs SET state = 'running', started_at = clock_timestamp()
@@ -193,15 +196,19 @@ def claim(
     *,
     limit: int,
     lease_seconds: float,
+    size: Callable[[str, Recipe], int] | None = None,
     lanes: Sequence[str] = (Lane.INTERACTIVE, Lane.BULK),
     lacks: Collection[str] = (),
 ) -> Claim | None:
     """Take the item whose turn it is in the first lane that has one, and up to `limit` - 1 that fit to it.
 
-    None when nothing waits. Items are taken when the transaction commits; nobody else gets them until the
-    lease expires, and nobody who takes or holds items is waited for. An item that was in a batch when a
-    worker died is taken alone, so that it can only harm itself. Jobs that get their first item taken become
-    `running`. What needs something of `lacks` (`network:ID`, `generator:ID`) is left to others.
+    `size` is told the batch key and the recipe of that item, and says how many of the kind make a batch where
+    that is less than `limit`. None when nothing waits.
+
+    Items are taken when the transaction commits; nobody else gets them until the lease expires, and nobody
+    who takes or holds items is waited for. An item that was in a batch when a worker died is taken alone, so
+    that it can only harm itself. Jobs that get their first item taken become `running`. What
+    needs something of `lacks` (`network:ID`, `generator:ID`) is left to others.
     """
     for lane in lanes:
         head = session.execute(_HEAD, {"lane": lane, "lacks": [*lacks]}).first()
@@ -209,9 +216,10 @@ def claim(
             break
     else:
         return None
-    digests = [head.digest]
+    digests, recipe = [head.digest], _recipe(session, head.digest)
     if head.crash_count == 0:
-        batch = {"lane": lane, "batch_key": head.batch_key, "limit": limit}
+        wanted = limit if size is None else min(limit, size(head.batch_key, recipe))
+        batch = {"lane": lane, "batch_key": head.batch_key, "limit": wanted}
         digests = list(session.scalars(_BATCH, batch))
     lease_id = leases.open_lease(
         session, BATCHES.name, worker_id, lease_seconds=lease_seconds, items=len(digests)
@@ -226,7 +234,7 @@ def claim(
         first.network_sha256,
         first.layer,
         first.generator_id,
-        Recipe(first.technique, first.parameters),
+        recipe,
         tuple(_work(row) for row in sorted(rows, key=lambda row: row.queue_order)),
         Lane(lane),
         lease_seconds,
@@ -364,6 +372,11 @@ def _close(
     if ends:
         leases.close(session, lease_id, outcome=outcome)
     update_counters(session, changes, let_go)
+
+
+def _recipe(session: Session, digest: str) -> Recipe:
+    row = session.execute(_RECIPE, {"digest": digest}).one()
+    return Recipe(row.technique, row.parameters)
 
 
 def _work(row: Any) -> Work:

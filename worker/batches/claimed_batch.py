@@ -7,12 +7,13 @@ from typing import NoReturn, TypeVar
 
 import structlog
 
+from imago_engine.specs import Recipe
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
-from services.queue import batches, workers
+from services.queue import workers
 from services.queue.batches import Claim, Failure, Work
 from worker.batches.computation import Computed, DeviceLost, compute, failure_of
 from worker.batches.size import BatchSizer
@@ -58,9 +59,13 @@ class Computer:
         self._worker_id = worker_id
         self._group_sizes: dict[str, int] = {}  # by batch key, where the device's own took too much memory
 
-    def guess(self) -> int:
-        """Items to claim before it is known what kind they are."""
-        return self._sizer.guess()
+    def size(self, batch_key: str, recipe: Recipe) -> int:
+        """Items of this kind that make a batch; of what the engine would refuse one, which then says why."""
+        try:
+            steps = technique_named(recipe.technique).parameters(recipe.parameters).steps
+        except ValueError:
+            return 1
+        return self._sizer.size(batch_key, steps)
 
     def compute(
         self,
@@ -111,7 +116,6 @@ class Computer:
         shares_memory: Callable[[], bool],
     ) -> Computed:
         parameters = technique_named(claim.recipe.technique).parameters(claim.recipe.parameters)
-        items = self._keep_what_fits(claim, parameters.steps)
         with keeper.loading():
             network = self._load(
                 lambda: self._runtime.network(claim.network_id, claim.network_sha256), keeper
@@ -150,7 +154,7 @@ class Computer:
             self._group_sizes[claim.batch_key] = max(group_size, 1)
 
         computed = compute(
-            items,
+            claim.items,
             ascend,
             group_size=self._group_sizes.get(claim.batch_key, self._runtime.device.group_size),
             canceled=lambda: keeper.canceled,
@@ -180,14 +184,6 @@ class Computer:
         if others:
             raise LeftToOthers(str(error))
         return error.passing
-
-    def _keep_what_fits(self, claim: Claim, steps: int) -> Sequence[Work]:
-        """Give back what would make the batch too long: its kind was not known when it was claimed."""
-        size = self._sizer.size(claim.batch_key, steps)
-        if len(claim.items) > size:
-            with self._database.session() as session:
-                batches.release(session, claim.lease_id, [work.digest for work in claim.items[size:]])
-        return claim.items[:size]
 
     def _learn(self, claim: Claim, parameters: BaseParameters, size: int, seconds: float) -> None:
         self._sizer.learn(claim.batch_key, items=size, steps=parameters.steps, seconds=seconds)

@@ -126,7 +126,8 @@ class BatchRunner:
             return batches.claim(
                 session,
                 self._worker_id,
-                limit=self._computer.guess(),
+                limit=self._settings.max_batch,
+                size=self._computer.size,
                 lease_seconds=self._settings.lease_seconds,
                 lanes=lanes,
                 lacks=self._lacking.left,

@@ -17,20 +17,14 @@ class BatchSizer:
         self._max = max_batch
         self._round = round_size
         self._costs: dict[str, float] = {}  # seconds a step of one round
-        self._latest: tuple[str, int] | None = None
 
     def size(self, kind: str, steps: int) -> int:
         """Items of this kind, `steps` steps each, to compute together; at least 1. Of an unknown kind one
         round, so that someone who waits soon sees a picture.
         """
-        self._latest = (kind, steps)
         cost = self._costs.get(kind)
         rounds = 1 if cost is None else max(1, int(self._batch_seconds / (cost * steps)))
         return min(rounds * self._round, self._max)
-
-    def guess(self) -> int:
-        """Items to claim before it is known what kind they are: as many as the last kind would take."""
-        return self.size(*self._latest) if self._latest else min(self._round, self._max)
 
     def learn(self, kind: str, *, items: int, steps: int, seconds: float) -> None:
         """Remember how long a batch took."""

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.specs import Recipe
 from services.base.database import Database
 from services.base.states import JobState, Lane, State
 from services.jobs import jobs
@@ -103,6 +104,21 @@ def test_the_lane_that_is_named_first_goes_first_and_what_waits_in_the_interacti
     assert claim(staged, limit=1, lanes=lanes).lane == Lane.INTERACTIVE
     assert not waits()
     assert claim(staged, limit=1, lanes=lanes).lane == Lane.BULK
+
+
+def test_a_claim_is_sized_by_the_kind_of_what_is_next(staged: Database) -> None:
+    submit(staged, request("0-5", recipe={"parameters": {"steps": 7}}))
+    asked: list[tuple[str, int]] = []
+
+    def size(batch_key: str, recipe: Recipe) -> int:
+        asked.append((batch_key, recipe.parameters["steps"]))
+        return 2
+
+    claimed = claim(staged, size=size)
+    assert asked == [(claimed.batch_key, 7)]
+    assert len(claimed.items) == 2
+    assert len(claim(staged, limit=1, size=lambda key, recipe: 99).items) == 1
+    assert len(claim(staged).items) == 3
 
 
 def test_a_job_runs_from_its_first_claim(staged: Database) -> None:

@@ -248,26 +248,26 @@ def test_a_generator_that_is_not_whole_in_the_store_fails_every_item_and_says_wh
     assert not list(scene.settings.cache_folder.glob("generators/*"))
 
 
-def test_a_batch_of_an_unknown_kind_gives_back_what_would_make_it_long(scene: Scene) -> None:
+def test_a_batch_of_an_unknown_kind_is_one_round_and_nothing_more_is_claimed(scene: Scene) -> None:
     sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=4)
     sizer.learn("another kind", items=4, steps=10, seconds=0.01)
-    assert sizer.size("another kind", steps=10) == MAX_BATCH  # so the claim asks for that many
+    assert sizer.size("another kind", steps=10) == MAX_BATCH
     job_id = scene.submit("0-9")
     running = runner(scene, sizer)
     assert running.run_batch()
     running.settle()
     units = scene.job(job_id).units
     assert (units.done, units.queued, units.leased) == (4, 6, 0)
-    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
+    assert scene.count("SELECT sum(items) FROM leases") == 4
+    assert running.run_batch()  # by now it is known how quickly such items go
+    running.settle()
+    assert scene.count("SELECT max(items) FROM leases") == 6
+    assert scene.check(job_id) == {"done": 10}
 
 
-def test_a_batch_ends_at_once_when_its_job_is_canceled_though_a_part_of_it_was_given_back(
-    scene: Scene,
-) -> None:
+def test_a_batch_ends_at_once_when_its_job_is_canceled_though_it_is_not_the_whole_job(scene: Scene) -> None:
     endless = 2000
     sizer = BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=4)
-    sizer.learn("another kind", items=4, steps=10, seconds=0.01)
-    sizer.size("another kind", steps=10)
     job_id = scene.submit("0-7", steps=endless)
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(runner(scene, sizer).run_batch)

@@ -6,7 +6,6 @@ def sizer(max_batch: int = 64) -> BatchSizer:
 
 
 def test_a_first_batch_is_one_group_so_that_a_picture_is_seen_soon() -> None:
-    assert sizer().guess() == 4
     assert sizer().size("kind", steps=200) == 4
 
 
@@ -45,9 +44,8 @@ def test_a_slow_first_batch_is_soon_forgotten() -> None:
     assert sizes.size("kind", steps=200) >= 32
 
 
-def test_each_kind_is_learned_for_itself_and_the_guess_follows_the_last() -> None:
+def test_each_kind_is_learned_for_itself() -> None:
     sizes = sizer()
     sizes.learn("quick", items=4, steps=200, seconds=1)
     assert sizes.size("slow", steps=200) == 4
     assert sizes.size("quick", steps=200) == 64
-    assert sizes.guess() == 64
