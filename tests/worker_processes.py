@@ -234,7 +234,7 @@ class Scene:
         scene = cls(database, store, settings, {**environment, **variables}, folder)
         register_shipped_generator(database, store, generator)
         scene.register(NETWORK)
-        assert scene.inspector().inspect_one()
+        assert scene.inspector().look()
         return scene
 
     def register(self, network: str, weights: str = small_world.NETWORK_FILE) -> None:
@@ -248,9 +248,10 @@ class Scene:
         with self.database.session() as session:
             catalog.register_network(session, request)
 
-    def inspector(self) -> Inspector:
-        runtime = Runtime(self.database, self.store, self.settings, choose_device("cpu"))
-        return Inspector(runtime, HeldLeases(self.database, self.settings, "tester", StopFlag()))
+    def inspector(self, serve: Callable[[], object] = lambda: None) -> Inspector:
+        runtime, stop = Runtime(self.database, self.store, self.settings, choose_device("cpu")), StopFlag()
+        held = HeldLeases(self.database, self.settings, "tester", stop)
+        return Inspector(held, runtime, stop, serve=serve)
 
     def network(self, id: str = NETWORK) -> catalog.Network:
         with self.database.session() as session:

@@ -41,6 +41,11 @@ class TrainingClaim:
     log_object: str | None
     pictures: int
 
+    @property
+    def lease_id(self) -> int:
+        """The same as the fence."""
+        return self.fence
+
 
 @dataclass(frozen=True)
 class Sample:

@@ -22,6 +22,7 @@ from worker.batches.size import BatchSizer
 from worker.leasing.giving_way import Bell, BulkShare, Stopwatch
 from worker.leasing.lacking import Lacking
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper, NoRoom
+from worker.leasing.work_kinds import Tend, WorkKind, nothing
 from worker.loading.runtime import Runtime
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
@@ -30,7 +31,7 @@ NOTICE_SECONDS = 0.25
 log = structlog.get_logger()
 
 
-class BatchRunner:
+class BatchRunner(WorkKind):
     """Runs batches in the calling thread, always the same one; deliveries have a thread for each lane.
 
     While interactive work waits, a bulk batch is suspended between two steps: it stays in memory, its lease
@@ -71,6 +72,9 @@ class BatchRunner:
         self._held: set[int] = set()
         self._delivering: dict[Lane, Future[None]] = {}
         self._threads = {lane: ThreadPoolExecutor(1, thread_name_prefix=f"delivery-{lane}") for lane in Lane}
+
+    def look(self, tend: Tend = nothing) -> bool:
+        return self.run_batch()
 
     def run_batch(self) -> bool:
         """Claim and compute one batch; its delivery may go on after the return. False if there was nothing

@@ -1,10 +1,10 @@
 """Looking into networks that were registered, so that jobs can name their layers and units."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 
 import structlog
+from sqlalchemy.orm import Session
 
 from imago_engine.networks import LayerInfo, NetworkReference
 from imago_engine.synthesis.inspection.input_sizes import InputSizes, input_sizes
@@ -13,9 +13,11 @@ from imago_engine.synthesis.networks.load import Network, NetworkError, load_net
 from services.base.errors import ImagoError, Unavailable
 from services.catalog import catalog
 from services.catalog.catalog import InspectionClaim
-from services.catalog.inspection_leases import INSPECTIONS
+from services.catalog.inspection_leases import INSPECTIONS, claim_inspection
 from worker.inspecting.inspection_thread import Inspection
 from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend, nothing
 from worker.loading.runtime import Runtime, WeightFileError, reference_of
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
@@ -25,65 +27,40 @@ Found = tuple[Network, Sequence[LayerInfo], InputSizes]
 log = structlog.get_logger()
 
 
-class Inspector:
-    """Takes one waiting network at a time and records what it found, or why it could not. `abandon` may be
-    called from any thread."""
+class Inspector(LeasedWork[InspectionClaim]):
+    """Takes one waiting network at a time and records what it found, or why it could not.
 
-    def __init__(self, runtime: Runtime, held: HeldLeases, stop: StopFlag | None = None) -> None:
-        self._database = held.database
-        self._held = held
+    Whatever goes wrong, also in writing down what was found, is the network's failure: none waits for ever.
+    Asked to stop, it gives the network back.
+    """
+
+    kind = INSPECTIONS
+
+    def __init__(
+        self, held: HeldLeases, runtime: Runtime, stop: StopFlag, *, serve: Callable[[], object] = nothing
+    ) -> None:
+        """`serve` is called again and again, and may do work that goes before: the inspection rests then."""
+        super().__init__(held)
         self._runtime = runtime
-        self._stop = stop or StopFlag()
-        self._current: InspectionClaim | None = None
+        self._stop = stop
+        self._serve = serve
 
-    def inspect_one(
-        self, *, serve: Callable[[], object] = lambda: None, tend: Callable[[], object] = lambda: None
-    ) -> bool:
-        """Inspect a network that waits for it; False if there was none.
+    def claim(self, session: Session) -> InspectionClaim | None:
+        return claim_inspection(
+            session, self._held.worker_id, lease_seconds=self._held.seconds, version=INSPECTION_VERSION
+        )
 
-        `serve` is called again and again, and may do work that goes before, during which the inspection
-        rests; so is `tend`, for what must be done meanwhile. Asked to stop, it gives the network back. Raises
-        `Unavailable` when the database is away. Whatever else goes wrong, also in writing down what was
-        found, is the network's failure: none waits for ever.
-        """
-        claimed_at = time.monotonic()
-        with self._database.session() as session:
-            claim = catalog.claim_inspection(
-                session, self._held.worker_id, lease_seconds=self._held.seconds, version=INSPECTION_VERSION
-            )
-        if claim is None:
-            return False
+    def run(self, claim: InspectionClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         reference = reference_of(claim.network)
-        keeper = self._held.keeper(INSPECTIONS, claim.lease_id, claimed_at)
-        self._current = claim
-        keeper.start()
-        try:
-            inspection = Inspection(lambda: self._look(reference))
-            self._see_through(claim, inspection, serve, tend)
-        finally:
-            keeper.stop()
-            self._current = None
-        return True
+        self._see_through(claim, Inspection(lambda: self._look_into(reference)), tend)
 
-    def abandon(self) -> None:
-        """Give back what is in hand: for a process that ends."""
-        claim = self._current
-        if claim is not None:
-            self._held.give_back(INSPECTIONS, claim.lease_id)
-
-    def _look(self, reference: NetworkReference) -> Found:
+    def _look_into(self, reference: NetworkReference) -> Found:
         crash_point("inspecting")
         # On the CPU: a few forward passes, and the device may be full of what is being computed.
         network = load_network(self._runtime.locate_weights(reference))
         return network, inspect(network), input_sizes(network)
 
-    def _see_through(
-        self,
-        claim: InspectionClaim,
-        inspection: Inspection[Found],
-        serve: Callable[[], object],
-        tend: Callable[[], object],
-    ) -> None:
+    def _see_through(self, claim: InspectionClaim, inspection: Inspection[Found], tend: Tend) -> None:
         while not inspection.wait(NOTICE_SECONDS):
             if self._stop.asked:
                 self.abandon()
@@ -93,7 +70,7 @@ class Inspector:
                 return
             try:
                 with inspection.held_up():
-                    serve()
+                    self._serve()
                 tend()
             except Unavailable as error:
                 log.warning("server_away", what="inspection", reason=str(error))

@@ -23,6 +23,7 @@ class HeldLeases:
         self.seconds = settings.lease_seconds
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._stop = stop
+        self._owed: dict[int, Kind] = {}
 
     def keeper(self, kind: Kind, lease_id: int, claimed_at: float) -> LeaseKeeper:
         """Who renews a lease, not started yet. `claimed_at`: a monotonic time before its claim was sent."""
@@ -40,11 +41,20 @@ class HeldLeases:
         )
 
     def give_back(self, kind: Kind, lease_id: int) -> bool:
-        """Free all that a lease holds, at no charge. False where the database is away: then it lapses."""
+        """Free all that a lease holds, at no charge. False where the database is away: then it stays owed; if
+        this process ends before, the lease lapses."""
         try:
             with self.database.session() as session:
                 kind.give_back(session, lease_id)
         except Unavailable as error:
+            self._owed[lease_id] = kind
             log.warning("release_failed", kind=kind.name, lease=lease_id, reason=str(error))
             return False
         return True
+
+    def give_back_owed(self) -> None:
+        """Free what could not be freed while the database was away. Raises `Unavailable` if it still is."""
+        for lease_id, kind in sorted(self._owed.items(), key=lambda owed: owed[0]):
+            with self.database.session() as session:
+                kind.give_back(session, lease_id)
+            del self._owed[lease_id]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -10,11 +10,8 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.queue.reconciliation import reconcile
 from services.queue.registry import KINDS
-from worker.batches.runner import BatchRunner
-from worker.inspecting.inspector import Inspector
+from worker.leasing.work_kinds import WorkKind
 from worker.process.stopping import StopFlag
-from worker.trainings.trainer import Trainer
-from worker.upkeep.chores import Upkeep
 
 NOTICE_SECONDS = 0.5
 """A stop may be asked for by a signal handler, which must not take the lock of a condition: waits look this
@@ -32,22 +29,17 @@ class WorkLoop:
 
     def __init__(
         self,
+        kinds: Sequence[WorkKind],
         *,
         database: Database,
-        runner: BatchRunner,
-        inspector: Inspector,
-        trainer: Trainer,
-        upkeep: Upkeep,
         poll_seconds: float,
         ring: Callable[[], object],
         stop: StopFlag,
     ) -> None:
-        """`ring` wakes other workers; it is called when there is again something to claim."""
+        """`kinds` in their order of precedence: after each piece of work the first is asked again. `ring`
+        wakes other workers; it is called when there is again something to claim."""
         self._database = database
-        self._runner = runner
-        self._inspector = inspector
-        self._trainer = trainer
-        self._upkeep = upkeep
+        self._kinds = tuple(kinds)
         self._poll_seconds = poll_seconds
         self._ring = ring
         self._stop = stop
@@ -62,7 +54,8 @@ class WorkLoop:
 
         Any number of rings during one look cost one more look.
         """
-        self._runner.ring()
+        for kind in self._kinds:
+            kind.ring()
         with self._changed:
             self._rings += 1
             ring = self._rings
@@ -78,7 +71,8 @@ class WorkLoop:
                 ring = self._rings
                 if not self._look():
                     self._rest(ring)
-            self._runner.settle()
+            for kind in self._kinds:
+                kind.settle()
         finally:
             with self._changed:
                 self._ended = True
@@ -87,36 +81,16 @@ class WorkLoop:
     def _look(self) -> bool:
         """One piece of work. False if there is none, or no server that would tell."""
         try:
-            self._runner.give_back_owed()  # before the reconciler takes it for the work of a crash
+            for kind in self._kinds:
+                kind.give_back_owed()  # before the reconciler takes it for the work of a crash
             self._tend()
-            return (
-                self._inspect()
-                or self._upkeep.repair_in_turn()
-                or self._runner.run_batch()
-                or self._upkeep.repair()
-                or self._upkeep.look_after_store()
-                or self._train()
-            )
+            return any(kind.look(self._tend) for kind in self._kinds)
         except Unavailable as error:
             log.warning("server_away", what="look", reason=str(error))
         except Exception:
             # A defect must not end the loop: what it concerns lapses with its lease and is counted there.
             log.exception("look_failed")
         return False
-
-    def _inspect(self) -> bool:
-        return self._inspector.inspect_one(serve=self._runner.run_interactive, tend=self._tend)
-
-    def _train(self) -> bool:
-        """A slice of a training, once nothing else waits and what was computed is delivered."""
-        if not self._runner.settled:
-            return False
-        return self._trainer.train_one(serve=self._serve, tend=self._tend)
-
-    def _serve(self) -> None:
-        """All the work that goes before a training."""
-        while not self._stop.asked and (self._inspect() or self._runner.run_batch() or self._upkeep.repair()):
-            self._tend()
 
     def _tend(self) -> None:
         if time.monotonic() >= self._next_reconcile:
@@ -134,8 +108,8 @@ class WorkLoop:
             if done.expired_leases:
                 log.info("reconciled", kind=kind.name, **vars(done))
         try:
-            self._trainer.tidy()
-            self._upkeep.tidy()
+            for work in self._kinds:
+                work.tidy()
         except Unavailable as error:  # no reason to leave the work that there is
             log.warning("server_away", what="tidy", reason=str(error))
         if again:
@@ -144,7 +118,8 @@ class WorkLoop:
     def _rest(self, ring: int) -> None:
         """Sleep until the next ring or look. All rings up to `ring` were heard before the last look."""
         # What is still being delivered may come back, and a training waits for its end.
-        until = time.monotonic() + (self._poll_seconds if self._runner.settled else SETTLING_SECONDS)
+        settled = all(kind.settled for kind in self._kinds)
+        until = time.monotonic() + (self._poll_seconds if settled else SETTLING_SECONDS)
         with self._changed:
             self._answered = ring
             self._changed.notify_all()

@@ -1,7 +1,6 @@
 """Trainings of generators: claimed when nothing else waits, run in slices, given back in good order."""
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from sqlalchemy.orm import Session
@@ -15,6 +14,7 @@ from services.trainings.leases import TRAININGS, TrainingClaim
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
 from worker.leasing.retries import keep_trying
+from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind, nothing
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 from worker.trainings.folder import drop_training, kept_trainings
@@ -25,57 +25,48 @@ from worker.trainings.supervise import MadeWay, TrainingFailed
 log = structlog.get_logger()
 
 
-class Trainer:
-    """Owned by the thread that works; `busy` and `abandon` are for others."""
+class Trainer(LeasedWork[TrainingClaim]):
+    """Runs trainings in slices. A worker that sees no pictures leaves them to those that do."""
+
+    kind = TRAININGS
 
     def __init__(
         self,
-        *,
         held: HeldLeases,
+        *,
         store: ObjectStore,
         settings: Settings,
         stop: StopFlag,
-        let_go: Callable[[], object],
+        let_go: Callable[[], object] = nothing,
+        serve: Sequence[WorkKind] = (),
+        may_begin: Callable[[], bool] = lambda: True,
         store_watch: StoreWatch | None = None,
     ) -> None:
-        """`let_go` frees the device of what is kept there for batches."""
+        """`let_go` frees the device of what is kept there for batches; `serve` are kinds of work that
+        go before, also in the midst of a slice; none is begun unless `may_begin`."""
+        super().__init__(held)
         self._store_watch = store_watch or StoreWatch(store)
-        self._database = held.database
-        self._held = held
         self._store = store
         self._settings = settings
         self._stop = stop
         self._let_go = let_go
-        self._current: tuple[TrainingClaim, TrainingSlice] | None = None
+        self._before = tuple(serve)
+        self._may_begin = may_begin
+        self._slice: TrainingSlice | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether a training is in hand, whose state would be worth saving."""
-        return self._current is not None
+    def may_claim(self) -> bool:
+        return self._may_begin() and has_data_root(self._settings.data_root) and self._store_watch.answers()
 
-    def train_one(self, *, serve: Callable[[], object], tend: Callable[[], object]) -> bool:
-        """Claim a training and run a slice of it; False if there was none.
+    def claim(self, session: Session) -> TrainingClaim | None:
+        return training_leases.claim(session, self._held.worker_id, lease_seconds=self._held.seconds)
 
-        A worker that sees no pictures leaves trainings to those that do. `serve` does other work that waits,
-        `tend` is called every few seconds. Raises `Unavailable` when the database is away.
-        """
-        if not has_data_root(self._settings.data_root) or not self._store_watch.answers():
-            return False
-        confirmed_at = time.monotonic()
-        with self._database.session() as session:
-            claim = training_leases.claim(session, self._held.worker_id, lease_seconds=self._held.seconds)
-        if claim is None:
-            return False
-        keeper = self._held.keeper(TRAININGS, claim.fence, confirmed_at)
-        with structlog.contextvars.bound_contextvars(training=claim.id, fence=claim.fence):
-            keeper.start()
+    def run(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        with structlog.contextvars.bound_contextvars(training=claim.id):
             try:
                 self._let_go()
-                self._run(claim, keeper, serve, tend)
+                self._train(claim, keeper, tend)
             finally:
-                self._current = None
-                keeper.stop()
-        return True
+                self._slice = None
 
     def tidy(self) -> None:
         """Drop what ended trainings have left behind, in the store and on this machine."""
@@ -93,20 +84,12 @@ class Trainer:
                 training_leases.cleared(session, id)
 
     def abandon(self) -> None:
-        """Give back at once what is in hand, from any thread: for a process that has no time left."""
-        if self._current is None:
-            return
-        claim, slice_ = self._current
-        slice_.abandon()
-        self._held.give_back(TRAININGS, claim.fence)
+        slice_ = self._slice
+        if slice_ is not None:
+            slice_.abandon()
+        super().abandon()
 
-    def _run(
-        self,
-        claim: TrainingClaim,
-        keeper: LeaseKeeper,
-        serve: Callable[[], object],
-        tend: Callable[[], object],
-    ) -> None:
+    def _train(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         slice_ = TrainingSlice(
             claim,
             keeper,
@@ -114,10 +97,10 @@ class Trainer:
             store=self._store,
             settings=self._settings,
             stop=self._stop,
-            serve=serve,
+            serve=lambda: self._serve(tend),
             tend=tend,
         )
-        self._current = claim, slice_
+        self._slice = slice_
         log.info("training_slice", name=claim.name, pictures=claim.pictures)
         try:
             generator = slice_.run()
@@ -145,6 +128,11 @@ class Trainer:
             # A defect must not end the loop, nor keep one training for ever.
             log.exception("training_slice_failed")
             self._fail(claim, keeper, f"{type(error).__name__}: {error}"[:500], explained=False)
+
+    def _serve(self, tend: Tend) -> None:
+        """All the work that goes before."""
+        while not self._stop.asked and any(kind.look(tend) for kind in self._before):
+            tend()
 
     def _fail(self, claim: TrainingClaim, keeper: LeaseKeeper, message: str, *, explained: bool) -> None:
         """What is not explained is a crash, which is tried again."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
+from sqlalchemy.orm import Session
 
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.techniques import technique_named
@@ -26,6 +27,7 @@ from worker.batches.provenance import Provenance
 from worker.batches.store import store_picture
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend
 from worker.loading.generator_cache import local_file
 from worker.loading.runtime import Runtime, Unloadable
 from worker.process.crash_points import crash_point
@@ -45,77 +47,58 @@ class MadeWay(Interrupted):
     """Someone waits for a picture, and nobody for this one in particular."""
 
 
-class Repairer:
-    """Owned by the thread that works."""
+class Repairer(LeasedWork[WorkClaim]):
+    """Makes some of what was noted as lost again."""
+
+    kind = CHORES["repair"]
 
     def __init__(
         self,
+        held: HeldLeases,
         *,
         store: ObjectStore,
         runtime: Runtime,
         provenance: Provenance,
         settings: Settings,
-        held: HeldLeases,
+        make_way: bool = True,
     ) -> None:
-        self._database = held.database
-        self._held = held
+        """With `make_way` the work is given back as soon as someone waits for a picture."""
+        super().__init__(held)
         self._store = store
         self._runtime = runtime
         self._provenance = provenance
         self._settings = settings
-        self._in_hand: WorkClaim | None = None
+        self._makes_way = make_way
 
-    def repair_some(self, *, make_way: bool = True) -> bool:
-        """Claim some of what was noted as lost and make it again; False if nothing is due.
+    def claim(self, session: Session) -> WorkClaim | None:
+        return chores.claim(
+            session,
+            "repair",
+            self._held.worker_id,
+            limit=REPAIRS_AT_ONCE,
+            lease_seconds=self._held.seconds,
+        )
 
-        With `make_way` the work is given back as soon as someone waits for a picture. Raises `Unavailable`
-        when the database is away.
-        """
-        confirmed_at = time.monotonic()
-        with self._database.session() as session:
-            claim = chores.claim(
-                session,
-                "repair",
-                self._held.worker_id,
-                limit=REPAIRS_AT_ONCE,
-                lease_seconds=self._held.seconds,
-            )
-        if claim is None:
-            return False
-        self._in_hand = claim
-        keeper = self._held.keeper(CHORES["repair"], claim.lease_id, confirmed_at)
-        with structlog.contextvars.bound_contextvars(repair=claim.lease_id):
-            keeper.start()
-            try:
-                self._repair(claim, keeper, make_way)
-            except Interrupted as reason:
-                log.info("repair_given_back", reason=type(reason).__name__)
-                self._give_back(claim)
-            except Unavailable as error:
-                log.warning("repair_given_back", reason=str(error))
-                self._give_back(claim, AWAY_SECONDS)
-            except DeviceLost as error:
-                log.critical("device_lost", error=str(error))
-                sys.stderr.flush()
-                os._exit(DEVICE_LOST_EXIT_CODE)
-            except BaseException as error:  # of third-party code too, which may raise SystemExit
-                log.exception("repair_failed")
-                message = f"{type(error).__name__}: {error}"[:500]
-                for task in claim.tasks:
-                    self._fail(claim, task.subject, "internal", message)
-            finally:
-                keeper.stop()
-                self._in_hand = None
-        return True
-
-    def abandon(self) -> None:
-        """Give back what is in hand, from any thread: for a process that ends while a step is still
-        running."""
-        claim = self._in_hand
-        if claim is not None:
+    def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        try:
+            self._repair(claim, keeper)
+        except Interrupted as reason:
+            log.info("repair_given_back", reason=type(reason).__name__)
             self._give_back(claim)
+        except Unavailable as error:
+            log.warning("repair_given_back", reason=str(error))
+            self._give_back(claim, AWAY_SECONDS)
+        except DeviceLost as error:
+            log.critical("device_lost", error=str(error))
+            sys.stderr.flush()
+            os._exit(DEVICE_LOST_EXIT_CODE)
+        except BaseException as error:  # of third-party code too, which may raise SystemExit
+            log.exception("repair_failed")
+            message = f"{type(error).__name__}: {error}"[:500]
+            for task in claim.tasks:
+                self._fail(claim, task.subject, "internal", message)
 
-    def _repair(self, claim: WorkClaim, keeper: LeaseKeeper, make_way: bool) -> None:
+    def _repair(self, claim: WorkClaim, keeper: LeaseKeeper) -> None:
         pictures: list[LostPicture] = []
         for task in claim.tasks:
             keeper.check()
@@ -140,7 +123,7 @@ class Repairer:
         for picture in pictures:
             batches.setdefault(picture.spec.batch_key, []).append(picture)
         for batch in batches.values():
-            self._deliver(claim, batch[0].spec.technique, self._make(batch, keeper, make_way))
+            self._deliver(claim, batch[0].spec.technique, self._make(batch, keeper))
 
     def _is_whole(self, subject: Subject) -> bool:
         """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
@@ -148,7 +131,7 @@ class Repairer:
             keys = losses.keys_of(session, subject)
         return all(scrubbing.fault_of(self._store, key) is None for key in keys)
 
-    def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper, make_way: bool) -> Computed:
+    def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper) -> Computed:
         """Compute pictures of one network, layer, generator and recipe."""
         spec = batch[0].spec
         items = [Work(p.digest, p.objective.unit, p.objective.position, p.spec.seed, 1) for p in batch]
@@ -169,7 +152,7 @@ class Repairer:
 
         def look() -> None:
             nonlocal looked_at
-            if make_way and time.monotonic() - looked_at > LOOK_SECONDS:
+            if self._makes_way and time.monotonic() - looked_at > LOOK_SECONDS:
                 looked_at = time.monotonic()
                 self._make_way()
 

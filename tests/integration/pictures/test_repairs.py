@@ -27,22 +27,22 @@ from worker.batches.provenance import Provenance
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.loading.runtime import Runtime
-from worker.process.child import Child
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
-from worker.upkeep.chores import Upkeep
+from worker.upkeep.repair_turn import RepairTurn
 from worker.upkeep.repairs import Repairer
 
 
-def repairer(scene: Scene, **changes: Any) -> Repairer:
+def repairer(scene: Scene, *, make_way: bool = True, **changes: Any) -> Repairer:
     settings = scene.settings.model_copy(update=changes)
     store, device = ObjectStore(settings), choose_device("cpu")
     return Repairer(
+        HeldLeases(scene.database, settings, "tester", StopFlag()),
         store=store,
         runtime=Runtime(scene.database, store, settings, device),
         provenance=Provenance("tester", device),
         settings=settings,
-        held=HeldLeases(scene.database, settings, "tester", StopFlag()),
+        make_way=make_way,
     )
 
 
@@ -132,21 +132,21 @@ def test_what_is_not_lost_is_left_alone(scene: Scene) -> None:
     _, (digest,) = finished_elsewhere(scene, "0")
     before = row(scene, digest)
     note(scene, Subject("visualization", digest), before["image_object"])
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     assert noted(scene) == []
     assert row(scene, digest) == before
     assert counted(scene)["repairs_unneeded"] == 1
-    assert not repairer(scene).repair_some()
+    assert not repairer(scene).look()
 
 
 def test_a_store_that_does_not_answer_postpones_a_repair_and_charges_nothing(scene: Scene) -> None:
     _, (digest,) = finished_elsewhere(scene, "0")
     lose_image(scene, digest)
-    assert repairer(scene, s3_endpoint_url="http://127.0.0.1:1").repair_some()
+    assert repairer(scene, s3_endpoint_url="http://127.0.0.1:1").look()
     (waiting,) = noted(scene)
     assert (waiting.attempt, waiting.crash_count, waiting.given_up, waiting.lease_id) == (0, 0, False, None)
     hurry(scene)
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     assert noted(scene) == []
 
 
@@ -158,21 +158,10 @@ def test_someone_who_waits_goes_before_a_repair(scene: Scene) -> None:
         batches.finish(session, claim.lease_id, [real_picture(scene.store, claim.items[0].digest)])
     lose_image(scene, claim.items[0].digest)
     scene.submit("5")
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     (waiting,) = noted(scene)
     assert (waiting.attempt, waiting.crash_count, waiting.lease_id) == (0, 0, None)
     assert scene.job(job).units.done == 1
-
-
-def upkeep(scene: Scene) -> Upkeep:
-    return Upkeep(
-        database=scene.database,
-        store=scene.store,
-        repairer=repairer(scene),
-        settings=scene.settings,
-        worker_id="tester",
-        stop=StopFlag(),
-    )
 
 
 def test_in_a_turn_of_its_own_a_repair_is_seen_through_though_someone_always_waits(
@@ -182,13 +171,13 @@ def test_in_a_turn_of_its_own_a_repair_is_seen_through_though_someone_always_wai
     _, (digest,) = finished_elsewhere(scene, "0")
     lose_image(scene, digest)
     scene.submit("5")
-    keeping = upkeep(scene)
-    assert keeping.repair()  # makes way, and puts its turn off by nothing
+    turn = RepairTurn(repairer(scene, make_way=False))
+    assert repairer(scene).look()  # makes way, and puts its turn off by nothing
     assert len(noted(scene)) == 1
-    assert keeping.repair_in_turn()
+    assert turn.look()
     assert noted(scene) == []
     lose_image(scene, digest)
-    assert not keeping.repair_in_turn()  # not so soon again
+    assert not turn.look()  # not so soon again
 
 
 def test_a_repair_makes_way_between_two_steps_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,7 +193,7 @@ def test_a_repair_makes_way_between_two_steps_too(scene: Scene, monkeypatch: pyt
         return synthesize(*arguments, on_pause=on_pause, **options)
 
     monkeypatch.setattr(worker.upkeep.repairs, "synthesize", long_step)
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     assert stepped == []
     (waiting,) = noted(scene)
     assert (waiting.attempt, waiting.crash_count, waiting.lease_id) == (0, 0, None)
@@ -229,7 +218,7 @@ def test_what_a_repair_loads_is_watched_as_loading(scene: Scene, monkeypatch: py
 
     monkeypatch.setattr(LeaseKeeper, "loading", watch)
     monkeypatch.setattr(Runtime, "network", load)
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     assert watched == [True]
     assert noted(scene) == []
 
@@ -239,17 +228,16 @@ def test_a_process_that_ends_in_mid_repair_gives_it_back_uncharged(
 ) -> None:
     _, (digest,) = finished_elsewhere(scene, "0")
     lose_image(scene, digest)
-    keeping, ending = upkeep(scene), Child(scene.settings)
-    ending._upkeep = keeping
+    keeping = repairer(scene)
     left: list[Any] = []
 
     def endless_step(*arguments: Any, **options: Any) -> list[Picture]:
-        ending._abandon()
+        keeping.abandon()
         left.extend(noted(scene))
         return synthesize(*arguments, **options)
 
     monkeypatch.setattr(worker.upkeep.repairs, "synthesize", endless_step)
-    assert keeping.repair()
+    assert keeping.look()
     (waiting,) = left
     assert (waiting.attempt, waiting.crash_count, waiting.lease_id) == (0, 0, None)
     assert len(noted(scene)) == 1  # what was made after that counts no more
@@ -267,7 +255,7 @@ def test_what_cannot_be_made_again_is_given_up_with_an_explanation(scene: Scene)
     for attempt in range(work.MAX_ATTEMPTS):
         assert len(noted(scene)) == 2, attempt
         hurry(scene)
-        assert repairer(scene, **lost_weights).repair_some()
+        assert repairer(scene, make_way=True, **lost_weights).look()
     with scene.database.session() as session:
         found = [losses.noted_loss(session, Subject("visualization", digest)) for digest in digests]
     for loss, word in zip(found, ("small-network.safetensors", "version 1 of dgn-am"), strict=True):
@@ -279,7 +267,7 @@ def test_what_cannot_be_made_again_is_given_up_with_an_explanation(scene: Scene)
     # Looked at again, in case that the store has found it, but not tried any more.
     hurry(scene)
     scene.store.put("image", f"image of {digests[1]}".encode(), "image/png")
-    assert repairer(scene, **lost_weights).repair_some()
+    assert repairer(scene, make_way=True, **lost_weights).look()
     assert [left.subject for left in noted(scene)] == [f"visualization:{digests[0]}"]
 
 
@@ -288,11 +276,11 @@ def test_a_generator_is_put_again_from_where_it_is_still_whole(scene: Scene) -> 
     key, subject = generator_key(generator.weights_sha256), Subject("generator", generator.id)
     damage(scene.settings, key)
     note(scene, subject, key)
-    assert repairer(scene, generator_path=Path("/nowhere")).repair_some()
+    assert repairer(scene, generator_path=Path("/nowhere")).look()
     (waiting,) = noted(scene)
     assert (waiting.attempt, waiting.given_up) == (1, False)
     hurry(scene)
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     assert noted(scene) == []
     assert hashlib.sha256(scene.store.get(key)).hexdigest() == generator.weights_sha256
 
@@ -306,6 +294,6 @@ def test_the_same_device_makes_the_same_bytes_again(scene: Scene) -> None:
         (digest, *_) = session.scalars(text("SELECT digest FROM visualizations ORDER BY digest"))
     before = row(scene, digest)
     lose_image(scene, digest)
-    assert repairer(scene).repair_some()
+    assert repairer(scene).look()
     assert row(scene, digest)["image_object"] == before["image_object"]
     assert scene.check(job) == {"done": 2}

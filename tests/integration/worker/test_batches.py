@@ -436,7 +436,7 @@ def test_a_network_of_one_input_size_makes_pictures_at_it(scene: Scene) -> None:
     wanted = RegisterNetwork(id="own.vit", architecture="timm:test_vit3", weights="vit.safetensors")
     with scene.database.session() as session:
         catalog.register_network(session, wanted)
-    assert scene.inspector().inspect_one()
+    assert scene.inspector().look()
     assert not scene.network("own.vit").runs_at(small_world.IMAGE_SIZE)  # what the generator recommends
     request = {"network": "own.vit", "targets": [{"layer": "output", "units": "0"}]}
     with scene.database.session() as session:

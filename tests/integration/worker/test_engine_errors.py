@@ -102,7 +102,7 @@ def test_an_inspection_whose_findings_cannot_be_stored_fails_and_says_so(
     labels = ("NUL \0",)
     monkeypatch.setattr("worker.inspecting.inspector.load_network", labelled)
     scene.register("small.odd")
-    assert scene.inspector().inspect_one()
+    assert scene.inspector().look()
     network = scene.network("small.odd")
     assert network.state == "failed"
     assert "NUL" in (network.error or "")

@@ -18,7 +18,7 @@ from tests.worker_processes import NETWORK, Scene
 
 def refusal(scene: Scene, network: str) -> str:
     """The reason why a network was refused."""
-    assert scene.inspector().inspect_one()
+    assert scene.inspector().look()
     found = scene.network(network)
     assert found.state == "failed"
     assert found.error is not None
@@ -38,7 +38,7 @@ def test_a_file_in_the_weights_folder_becomes_a_network_with_layers(scene: Scene
 
 
 def test_nothing_pending_is_no_work(scene: Scene) -> None:
-    assert not scene.inspector().inspect_one()
+    assert not scene.inspector().look()
 
 
 def test_a_file_that_is_not_there_is_named(scene: Scene) -> None:
@@ -80,7 +80,7 @@ def test_a_timm_network_is_loaded_by_the_tag_of_its_id(
     hub_cache(monkeypatch, tmp_path, id)
     with scene.database.session() as session:
         catalog.register_network(session, RegisterNetwork(id=id))
-    assert scene.inspector().inspect_one()
+    assert scene.inspector().look()
     network = scene.network(id)
     assert (network.state, network.error, network.weights) == ("ready", None, "lamb_in1k")
     assert (network.outputs, len(network.labels)) == (1000, 1000)
@@ -94,7 +94,7 @@ def test_a_network_of_one_input_size_is_found_out(scene: Scene) -> None:
             session,
             RegisterNetwork(id="own.vit", architecture="timm:test_vit3", weights="vit.safetensors"),
         )
-    assert scene.inspector().inspect_one()
+    assert scene.inspector().look()
     network = scene.network("own.vit")
     assert (network.input_sizes, network.own_size) == ({"step": None, "least": 160, "most": 160}, 160)
     assert not network.runs_at(small_world.IMAGE_SIZE)  # what the scene's generator recommends
@@ -147,7 +147,7 @@ def test_what_is_stated_is_what_the_network_is_loaded_with(scene: Scene) -> None
     )
     with scene.database.session() as session:
         catalog.register_network(session, request)
-    assert scene.inspector().inspect_one()
+    assert scene.inspector().look()
     network = scene.network("small.stated")
     assert (network.state, network.error) == ("ready", None)
     assert network.preprocessing == {"size": 64, "mean": [0, 0.25, 0.5], "std": [1, 0.5, 0.25], "bgr": True}

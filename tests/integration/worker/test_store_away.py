@@ -96,7 +96,7 @@ def test_a_worker_that_never_had_a_store_is_seen_with_its_reason_and_takes_nothi
         "the queue says what the worker waits for",
     )
     assert scene.job(job_id).units.queued == 2
-    assert scene.count("SELECT count(*) FROM leases") == 0
+    assert scene.count("SELECT count(*) FROM leases WHERE kind = 'batch'") == 0
 
 
 @pytest.mark.parametrize(("hours", "how"), [(2, "120 minutes ahead of"), (-2, "120 minutes behind")])

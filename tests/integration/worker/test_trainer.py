@@ -38,14 +38,9 @@ def look(
     with database.session() as session:
         has_data_root = data_root is not None and data_root.is_dir()
         workers.register(session, worker, host="here", device="cpu", has_data_root=has_data_root)
-    trainer = Trainer(
-        held=HeldLeases(database, own, worker, StopFlag()),
-        store=store,
-        settings=own,
-        stop=StopFlag(),
-        let_go=lambda: None,
-    )
-    return trainer.train_one(serve=lambda: None, tend=lambda: None)
+    stop = StopFlag()
+    held = HeldLeases(database, own, worker, stop)
+    return Trainer(held, store=store, settings=own, stop=stop).look()
 
 
 def test_a_worker_that_sees_no_pictures_leaves_trainings_alone(

@@ -1,0 +1,115 @@
+"""A kind of work as a worker does it: the loop asks one kind after the other whether it has something to do.
+
+`services.queue.kinds` is the same from the database's side. A new kind is a subclass of `LeasedWork`, and one
+entry in `worker.process.compose`.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+import structlog
+from sqlalchemy.orm import Session
+
+from services.queue.kinds import Kind
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import LeaseKeeper
+
+Tend = Callable[[], object]
+
+
+def nothing() -> None:
+    """Nothing to be done meanwhile."""
+
+
+class WorkKind:
+    """Owned by the thread that works; `ring` and `abandon` may be called from any."""
+
+    def look(self, tend: Tend = nothing) -> bool:
+        """Claim one piece of work and do it; False if there is none to be done now.
+
+        `tend` is for what cannot wait; it is called every few seconds where a piece may take longer. Raises
+        `Unavailable` when the database is away.
+        """
+        raise NotImplementedError
+
+    def tidy(self) -> None:
+        """What is to be done now and then, whether or not there is work. Raises `Unavailable`."""
+
+    def give_back_owed(self) -> None:
+        """Give back what could not be given back while the database was away. Raises `Unavailable`."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing goes on in the background since the last look."""
+        return True
+
+    def settle(self) -> None:
+        """Wait until nothing goes on in the background."""
+
+    def ring(self) -> None:
+        """Note that there may be something to claim."""
+
+    def abandon(self) -> None:
+        """Give back at once what is in hand: for a process that ends in the midst of it."""
+
+
+class Claimed(Protocol):
+    """What a claim gives."""
+
+    @property
+    def lease_id(self) -> int: ...
+
+
+C = TypeVar("C", bound=Claimed)
+
+
+class LeasedWork(WorkKind, ABC, Generic[C]):
+    """Work whose lease begins and ends within a look: claimed, then done under a `LeaseKeeper`."""
+
+    kind: ClassVar[Kind]
+
+    def __init__(self, held: HeldLeases) -> None:
+        self._held = held
+        self._database = held.database
+        self._in_hand: C | None = None
+
+    def may_claim(self) -> bool:
+        """Whether this worker could do such work now."""
+        return True
+
+    @abstractmethod
+    def claim(self, session: Session) -> C | None:
+        """Take what is next."""
+
+    @abstractmethod
+    def run(self, claim: C, keeper: LeaseKeeper, tend: Tend) -> None:
+        """Do it, and say what came of it. The keeper has been started, and is stopped afterwards."""
+
+    def look(self, tend: Tend = nothing) -> bool:
+        if not self.may_claim():
+            return False
+        claimed_at = time.monotonic()
+        with self._database.session() as session:
+            claim = self.claim(session)
+        if claim is None:
+            return False
+        self._in_hand = claim
+        keeper = self._held.keeper(self.kind, claim.lease_id, claimed_at)
+        with structlog.contextvars.bound_contextvars(work=self.kind.name, lease=claim.lease_id):
+            keeper.start()
+            try:
+                self.run(claim, keeper, tend)
+            finally:
+                keeper.stop()
+                self._in_hand = None
+        return True
+
+    def give_back_owed(self) -> None:
+        self._held.give_back_owed()
+
+    def abandon(self) -> None:
+        claim = self._in_hand
+        if claim is not None:
+            self._held.give_back(self.kind, claim.lease_id)

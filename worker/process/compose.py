@@ -1,0 +1,168 @@
+"""What one worker process consists of: clients, the device, the kinds of work in their order, and the loop.
+
+Imports torch, so only the process that computes imports this, in the thread that works.
+"""
+
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from services.base.broker import Doorbell
+from services.base.database import Database
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.base.states import Lane
+from services.base.storage import ObjectStore
+from services.catalog.shipped_generator import register_shipped_generator
+from services.trainings.checks import has_data_root
+from worker.batches.deliver import Delivery
+from worker.batches.provenance import Provenance
+from worker.batches.runner import BatchRunner
+from worker.batches.size import BatchSizer
+from worker.inspecting.inspector import Inspector
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lacking import Lacking
+from worker.leasing.retries import keep_trying
+from worker.leasing.work_kinds import WorkKind
+from worker.leasing.work_loop import WorkLoop
+from worker.loading.runtime import Runtime
+from worker.process.devices import Device, choose_device
+from worker.process.presence import Presence
+from worker.process.stopping import StopFlag
+from worker.process.store_watch import StoreWatch
+from worker.trainings.trainer import Trainer
+from worker.upkeep.repair_turn import RepairTurn
+from worker.upkeep.repairs import Repairer
+from worker.upkeep.rounds import Collecting, Scrubbing
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The kinds of work in the order of their precedence, and the loop over them."""
+
+    kinds: tuple[WorkKind, ...]
+    loop: WorkLoop
+
+
+def compose(
+    settings: Settings, stop: StopFlag, on_seen: Callable[[Callable[[], None]], None]
+) -> Parts | None:
+    """Choose the device, make the clients, and introduce the worker to the servers, which may take a while.
+
+    `on_seen` gets what is to be called at the end, once people see this worker. None when it was asked to
+    stop before the servers came up.
+    """
+    device = choose_device(settings.device, settings.threads)
+    worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+    structlog.contextvars.bind_contextvars(worker=worker_id)
+    database, store = Database(settings.database_url), ObjectStore(settings)
+    watch, lacking = StoreWatch(store), Lacking()
+    presence = Presence(database, settings, worker_id, device.description, watch, stop, lacking)
+
+    def prepare_store() -> None:
+        try:
+            store.ensure_bucket()
+            register_shipped_generator(database, store, settings.generator_path)
+        except Unavailable as error:
+            watch.failed(error)
+            raise
+
+    def sign_off() -> None:
+        presence.sign_off()
+        database.dispose()
+
+    def insist(action: Callable[[], None], what: str) -> None:
+        keep_trying(action, what=what, may_go_on=lambda: not stop.asked, wait=stop.wait)
+
+    try:
+        insist(presence.introduce, "introduce")
+        # From here on people see this worker, and what keeps it from working.
+        presence.start()
+        on_seen(sign_off)
+        insist(prepare_store, "store")
+    except Unavailable:
+        return None
+    held = HeldLeases(database, settings, worker_id, stop)
+    kinds = _kinds(held, store, settings, device, watch, lacking, stop)
+    doorbell = Doorbell(settings.broker_url)
+    loop = WorkLoop(
+        kinds,
+        database=database,
+        poll_seconds=settings.poll_seconds,
+        ring=lambda: doorbell.ring(Lane.INTERACTIVE),
+        stop=stop,
+    )
+    log.info("worker_ready", device=device.description, trains=has_data_root(settings.data_root))
+    return Parts(kinds, loop)
+
+
+def _kinds(
+    held: HeldLeases,
+    store: ObjectStore,
+    settings: Settings,
+    device: Device,
+    watch: StoreWatch,
+    lacking: Lacking,
+    stop: StopFlag,
+) -> tuple[WorkKind, ...]:
+    """All that this worker does, what goes first first."""
+    runtime = Runtime(held.database, store, settings, device)
+    provenance = Provenance(held.worker_id, device)
+    batches = BatchRunner(
+        database=held.database,
+        runtime=runtime,
+        sizer=BatchSizer(
+            batch_seconds=settings.batch_seconds,
+            max_batch=settings.max_batch,
+            round_size=device.round_size,
+        ),
+        delivery=Delivery(
+            held.database,
+            store,
+            provenance,
+            stop,
+            store_patience=settings.store_patience_seconds,
+            store_watch=watch,
+        ),
+        settings=settings,
+        worker_id=held.worker_id,
+        stop=stop,
+        lacking=lacking,
+    )
+
+    def repairer(make_way: bool) -> Repairer:
+        return Repairer(
+            held,
+            store=store,
+            runtime=runtime,
+            provenance=provenance,
+            settings=settings,
+            make_way=make_way,
+        )
+
+    inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
+    repairs = repairer(make_way=True)
+    trainings = Trainer(
+        held,
+        store=store,
+        settings=settings,
+        stop=stop,
+        let_go=runtime.let_go,
+        serve=(inspections, batches, repairs),
+        may_begin=lambda: batches.settled,
+        store_watch=watch,
+    )
+    return (
+        inspections,
+        RepairTurn(repairer(make_way=False)),
+        batches,
+        repairs,
+        Scrubbing(held, store=store, settings=settings, stop=stop),
+        Collecting(held, store=store, settings=settings, stop=stop),
+        trainings,
+    )
