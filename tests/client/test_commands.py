@@ -7,7 +7,6 @@ import os
 import pty
 import select
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -21,8 +20,6 @@ from rich.progress_bar import ProgressBar
 
 import imago
 from imago.cli.watching import bar
-from services.access import keys
-from services.queue import workers
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 
 
@@ -277,170 +274,6 @@ def test_what_is_written_whole_is_not_fetched_again(
     run("get", job.id, "-o", "p")
     assert (tmp_path / name).read_bytes() == b"kept"
     assert len(list((tmp_path / "p").iterdir())) == 1
-
-
-def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: imago.Client) -> None:
-    job = client.submit(NETWORK, ["output/0"])
-    assert f"{NETWORK}  ready" in run("networks").stdout
-    assert "blocks.3    block   80     14×14  100 px" in run("layers", NETWORK).stdout
-    assert job.id in run("jobs").stdout
-    assert "steps" in run("techniques").stdout
-    assert "small" in run("generators").stdout
-    assert "interactive  1" in run("queue").stdout
-    assert [entry["id"] for entry in read(run("networks", "--json").stdout)["data"]] == [NETWORK]
-    assert [entry["name"] for entry in read(run("--json", "layers", NETWORK).stdout)["data"]] == [
-        "blocks.3",
-        "classifier",
-    ]
-    assert [entry["id"] for entry in read(run("jobs", "--json", "--state", "queued").stdout)["data"]] == [
-        job.id
-    ]
-    assert read(run("job", job.id, "--json").stdout)["progress"]["units"]["queued"] == 1
-    assert read(run("queue", "--json").stdout)["object"] == "queue"
-    assert read(run("cancel", job.id, "--json").stdout)["state"] == "canceled"
-
-
-def test_a_queue_in_which_nothing_waits_has_no_time_left(run: Run, client: imago.Client) -> None:
-    assert " left" not in run("queue").stdout
-
-
-def test_what_is_stated_of_a_network_is_sent(run: Run, client: imago.Client, tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("one\ntwo words\n")
-    added = run(
-        *("networks", "add", "own.v1", "--architecture", "timm:resnet18", "--weights", "w.safetensors"),
-        *("--labels", str(tmp_path / "names.txt"), "--mean", "0.5,0.5,0.25", "--std", "1,1,0.5"),
-        *("--input-size", "64", "--channels", "bgr", "--json"),
-    )
-    assert read(added.stdout)["state"] == "pending"
-    again = client.add_network(
-        "own.v1",
-        architecture="timm:resnet18",
-        weights="w.safetensors",
-        labels=["one", "two words"],
-        mean=[0.5, 0.5, 0.25],
-        std=[1, 1, 0.5],
-        input_size=64,
-        channels="bgr",
-    )
-    assert again.awaits_inspection  # the same once more is no conflict
-
-
-def test_what_states_nothing_readable_is_named(run: Run, tmp_path: Path) -> None:
-    assert "three numbers" in run("networks", "add", "own.v1", "--mean", "0.5", expect=2).stderr
-    (tmp_path / "names.json").write_text('["a", 3]')
-    wrong = run("networks", "add", "own.v1", "--labels", str(tmp_path / "names.json"), expect=2)
-    assert "more than strings" in wrong.stderr
-
-
-def test_a_network_is_added_and_waited_for(
-    run: Run, service: Service, command_environment: dict[str, str], tmp_path: Path
-) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "imago", "networks", "add", "resnet18.IMAGENET1K_V1", "--wait"],
-        env=command_environment,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as added:
-        try:
-            assert added.stderr is not None
-            assert "Waiting for a worker" in added.stderr.readline()
-            service.inspect("resnet18.IMAGENET1K_V1")
-            out, _ = added.communicate(timeout=60)
-        finally:
-            added.kill()
-    assert added.returncode == 0
-    assert out == "resnet18.IMAGENET1K_V1 is ready\n"
-
-
-def test_what_nothing_needs_is_removed(run: Run, client: imago.Client, service: Service) -> None:
-    job = client.submit(NETWORK, ["output/0"])
-    assert "cancel it first" in run("delete", job.id, expect=1).stderr
-    job.cancel()
-    assert run("delete", job.id).stdout == f"{job.id} is removed.\n"
-    client.add_network("resnet18.IMAGENET1K_V1")
-    assert "is removed" in run("networks", "remove", "resnet18.IMAGENET1K_V1").stdout
-    assert [network.id for network in client.networks()] == [NETWORK]
-    # Those that the operator registered are not this key's to remove.
-    assert "admin" in run("networks", "remove", NETWORK, expect=4).stderr
-    assert "admin" in run("delete", "small", expect=4).stderr
-    assert "There is no job" in run("delete", job.id, "--json", expect=3).stderr
-
-
-def test_each_kind_of_error_has_its_exit_status_and_a_sentence(run: Run, service: Service) -> None:
-    assert "NETWORK/LAYER/UNITS" in run("submit", "output/3", expect=2).stderr
-    assert f"{NETWORK}/output/999-1000: " in run("submit", f"{NETWORK}/output/999-1000", expect=2).stderr
-    assert "steps" in run("submit", f"{NETWORK}/output/0", "--steps", "0", expect=2).stderr
-    assert "no-such-option" in run("submit", "--no-such-option", expect=2).stderr
-    assert "job_missing" in run("job", "job_missing", expect=3).stderr
-    assert "imago_" in run("submit", f"{NETWORK}/output/0", expect=4, IMAGO_API_KEY="imago_wrong").stderr
-    assert "Connection refused" in run("networks", expect=5, IMAGO_URL="http://127.0.0.1:1").stderr
-    assert "http://HOST:PORT" in run("networks", expect=1, IMAGO_URL="nowhere").stderr
-
-
-def test_errors_for_programs_are_json_on_stderr(run: Run) -> None:
-    done = run("submit", f"{NETWORK}/output/1000", "--json", expect=2)
-    error = read(done.stderr)["error"]
-    assert done.stdout == ""
-    assert (error["exit_code"], error["status"]) == (2, 422)
-    assert [wrong["pointer"] for wrong in error["errors"]] == ["/targets/0/units"]
-
-
-def test_a_login_is_kept_for_its_owner_alone(run: Run, service: Service, tmp_path: Path) -> None:
-    bare = {"IMAGO_URL": "", "IMAGO_API_KEY": ""}
-    assert "as a test" in run("login", service.url, "--key", service.key, **bare).stdout
-    assert "as a test" in run("--key", service.key, "login", service.url, **bare).stdout
-    (kept,) = (tmp_path / "config").iterdir()
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert "queued" in run("submit", f"{NETWORK}/output/0", **bare).stdout
-    assert "forgotten" in run("logout", **bare).stdout
-    assert service.key not in kept.read_text()
-
-
-def test_a_login_with_a_wrong_key_stores_nothing(run: Run, service: Service, tmp_path: Path) -> None:
-    run("--key", "imago_wrong", "login", service.url, expect=4)
-    assert not (tmp_path / "config").exists()
-
-
-def test_the_doctor_finds_what_is_wrong(run: Run, service: Service) -> None:
-    report = read(run("doctor", "--json").stdout)
-    verdicts = {check["name"]: check["verdict"] for check in report["checks"]}
-    assert report["healthy"]
-    assert verdicts == {
-        "client": "ok",
-        "address": "ok",
-        "server": "ok",
-        "readiness": "ok",
-        "key": "ok",
-        "workers": "warning",
-        "networks": "ok",
-    }
-    with service.database.session() as session:
-        workers.register(session, "vm-1", host="vm", device="cpu")
-        workers.seen(session, "vm-1", reason="The object store does not answer.")
-    said = run("doctor").stdout
-    assert "1 alive" in said
-    assert "worker vm-1: waiting: The object store does not answer." in said
-    with service.database.session() as session:
-        keys.revoke_key(session, service.key.split("_")[1])
-    assert "revoked" in run("doctor", expect=4).stdout
-    assert "Cannot reach" in run("doctor", expect=5, IMAGO_URL="http://127.0.0.1:1").stdout
-    assert "not as imago does" in run("doctor", expect=5, IMAGO_URL=f"{service.url}/v1").stdout
-
-
-def test_a_reader_that_goes_away_is_no_error(command_environment: dict[str, str], tmp_path: Path) -> None:
-    done = subprocess.run(
-        f"{sys.executable} -m imago techniques | head -n 1",
-        shell=True,
-        env=command_environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout == "dgn-am\n"
-    assert "Traceback" not in done.stderr
 
 
 def _watch_in_a_terminal(

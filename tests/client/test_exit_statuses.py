@@ -1,0 +1,95 @@
+"""How commands end: exit statuses and sentences, logins, and what the doctor finds."""
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from services.access import keys
+from services.queue import workers
+from tests.client.conftest import NETWORK, Run, Service
+
+
+def read(text: str) -> Any:
+    return json.loads(text)
+
+
+def lines(text: str) -> list[Any]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_each_kind_of_error_has_its_exit_status_and_a_sentence(run: Run, service: Service) -> None:
+    assert "NETWORK/LAYER/UNITS" in run("submit", "output/3", expect=2).stderr
+    assert f"{NETWORK}/output/999-1000: " in run("submit", f"{NETWORK}/output/999-1000", expect=2).stderr
+    assert "steps" in run("submit", f"{NETWORK}/output/0", "--steps", "0", expect=2).stderr
+    assert "no-such-option" in run("submit", "--no-such-option", expect=2).stderr
+    assert "job_missing" in run("job", "job_missing", expect=3).stderr
+    assert "imago_" in run("submit", f"{NETWORK}/output/0", expect=4, IMAGO_API_KEY="imago_wrong").stderr
+    assert "Connection refused" in run("networks", expect=5, IMAGO_URL="http://127.0.0.1:1").stderr
+    assert "http://HOST:PORT" in run("networks", expect=1, IMAGO_URL="nowhere").stderr
+
+
+def test_errors_for_programs_are_json_on_stderr(run: Run) -> None:
+    done = run("submit", f"{NETWORK}/output/1000", "--json", expect=2)
+    error = read(done.stderr)["error"]
+    assert done.stdout == ""
+    assert (error["exit_code"], error["status"]) == (2, 422)
+    assert [wrong["pointer"] for wrong in error["errors"]] == ["/targets/0/units"]
+
+
+def test_a_login_is_kept_for_its_owner_alone(run: Run, service: Service, tmp_path: Path) -> None:
+    bare = {"IMAGO_URL": "", "IMAGO_API_KEY": ""}
+    assert "as a test" in run("login", service.url, "--key", service.key, **bare).stdout
+    assert "as a test" in run("--key", service.key, "login", service.url, **bare).stdout
+    (kept,) = (tmp_path / "config").iterdir()
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "queued" in run("submit", f"{NETWORK}/output/0", **bare).stdout
+    assert "forgotten" in run("logout", **bare).stdout
+    assert service.key not in kept.read_text()
+
+
+def test_a_login_with_a_wrong_key_stores_nothing(run: Run, service: Service, tmp_path: Path) -> None:
+    run("--key", "imago_wrong", "login", service.url, expect=4)
+    assert not (tmp_path / "config").exists()
+
+
+def test_the_doctor_finds_what_is_wrong(run: Run, service: Service) -> None:
+    report = read(run("doctor", "--json").stdout)
+    verdicts = {check["name"]: check["verdict"] for check in report["checks"]}
+    assert report["healthy"]
+    assert verdicts == {
+        "client": "ok",
+        "address": "ok",
+        "server": "ok",
+        "readiness": "ok",
+        "key": "ok",
+        "workers": "warning",
+        "networks": "ok",
+    }
+    with service.database.session() as session:
+        workers.register(session, "vm-1", host="vm", device="cpu")
+        workers.seen(session, "vm-1", reason="The object store does not answer.")
+    said = run("doctor").stdout
+    assert "1 alive" in said
+    assert "worker vm-1: waiting: The object store does not answer." in said
+    with service.database.session() as session:
+        keys.revoke_key(session, service.key.split("_")[1])
+    assert "revoked" in run("doctor", expect=4).stdout
+    assert "Cannot reach" in run("doctor", expect=5, IMAGO_URL="http://127.0.0.1:1").stdout
+    assert "not as imago does" in run("doctor", expect=5, IMAGO_URL=f"{service.url}/v1").stdout
+
+
+def test_a_reader_that_goes_away_is_no_error(command_environment: dict[str, str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m imago techniques | head -n 1",
+        shell=True,
+        env=command_environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "dgn-am\n"
+    assert "Traceback" not in done.stderr
