@@ -59,6 +59,7 @@ def pages() -> list[Path]:
         ROOT / "CONTRIBUTING.md",
         ROOT / "ARCHITECTURE.md",
         ROOT / "client/README.md",
+        ROOT / "engine/README.md",
     ]
     return [
         *found,

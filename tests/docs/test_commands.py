@@ -32,8 +32,8 @@ def test_every_block_says_whether_it_is_run_and_if_not_why(block: Block) -> None
         assert block.mark is None
 
 
-def test_readme_and_the_client_s_readme_are_run() -> None:
-    assert {"README.md", "client/README.md"} <= {block.page for block in RUN}
+def test_readmes_are_run() -> None:
+    assert {"README.md", "client/README.md", "engine/README.md"} <= {block.page for block in RUN}
 
 
 @dataclass

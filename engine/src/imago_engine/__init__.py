@@ -1,8 +1,17 @@
-"""imago_engine: preferred inputs of a network's units. At its root are the words that describe them.
+"""imago_engine: preferred inputs of a network's units.
 
-The words are plain descriptions, made of pydantic models and dataclasses; importing them loads no torch.
-Whatever speaks of a picture or of a training (the API, the service, the command line, the engine itself)
-imports them from here, so that each name, range, default and description is written once:
+    from imago_engine import load_network, synthesize
+
+    network = load_network("efficientnet_lite0.imagenet")
+    synthesize(network, "output", "ladybug", seeds=range(9))  # shows itself in a notebook
+
+What this package exports is for notebooks; the names are imported when they are first used, and torch when
+one of the functions is called. `imago_engine.synthesis` has the engine as a worker uses it.
+
+The other modules at the root are the words that describe pictures and how they are made: plain pydantic
+models and dataclasses, without torch. Whatever speaks of a picture or of a training (the API, the service,
+the command line, the engine itself) imports them from there, so that each name, range, default and
+description is written once:
 
 - `techniques`: ways to make a picture, each with its parameters, its version and what it needs
 - `objectives`: what a picture is to excite, such as one unit of a layer
@@ -14,3 +23,45 @@ imports them from here, so that each name, range, default and description is wri
 - `canonical`: one JSON text for each value, and its SHA-256
 - `validation`: what pydantic found wrong, in words for people
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imago_engine.generators import GeneratorFileError
+    from imago_engine.networks import LayerInfo, Preprocessing
+    from imago_engine.notebook.functions import list_layers, load_generator, load_network, synthesize
+    from imago_engine.notebook.visualizations import Visualization, Visualizations
+    from imago_engine.synthesis.networks.load import Network
+
+_HOMES = {
+    "imago_engine.generators": ("GeneratorFileError",),
+    "imago_engine.networks": ("LayerInfo", "Preprocessing"),
+    "imago_engine.notebook.functions": ("list_layers", "load_generator", "load_network", "synthesize"),
+    "imago_engine.notebook.visualizations": ("Visualization", "Visualizations"),
+    "imago_engine.synthesis.networks.load": ("Network",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "GeneratorFileError",
+    "LayerInfo",
+    "Network",
+    "Preprocessing",
+    "Visualization",
+    "Visualizations",
+    "list_layers",
+    "load_generator",
+    "load_network",
+    "synthesize",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,16 +1,19 @@
-"""Networks to be explained: found by id, loaded frozen, with all that is needed to feed them."""
+"""Networks to be explained: found by id or made of a module, frozen, with all that is needed to feed them."""
 
+import copy as copies
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from imago_engine import networks
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.networks.modes import loading_modes
 from imago_engine.synthesis.networks.run import first_tensor
-from imago_engine.synthesis.sources import reference_by_id, source_named
+from imago_engine.synthesis.sources import reference_by_id, source_named, timm_hub, torchvision_hub
 from imago_engine.synthesis.sources.network_source import NetworkError, Preprocessing, UnknownNetwork
 
 __all__ = [
@@ -24,17 +27,46 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Network:
-    """A frozen network in eval mode, shared by many jobs. `module` takes [N, 3, S, S] from `preprocessing`.
-
-    `labels` names the classes in index order and is empty when no names are known. `weights_sha256`
-    identifies the weights: the hash of their file, or of names, shapes and values of all tensors.
-    """
+    """A frozen network in eval mode, shared by many jobs."""
 
     id: str
+    """`architecture.tag`, or the caller's own name for it."""
     module: nn.Module
+    """Takes [N, 3, S, S] from `preprocessing`."""
     preprocessing: Preprocessing
+    """From RGB in [0, 1] to the module's input."""
     labels: tuple[str, ...]
+    """Names of the classes in index order; empty when no names are known."""
     weights_sha256: str
+    """Identifies the weights: the hash of their file, or of names, shapes and values of all tensors."""
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        *,
+        preprocessing: networks.Preprocessing | None = None,
+        labels: Sequence[str] = (),
+        id: str | None = None,
+        copy: bool = True,
+    ) -> "Network":
+        """A network of your own module, on the device and in the dtype that it is in.
+
+        It is a frozen copy in eval mode: what the module learns later does not change it. With `copy=False`
+        the module itself is frozen, which saves its memory. Without `preprocessing`, timm's own modules have
+        what timm says of them, and others what networks trained on ImageNet usually have: 224 pixels, mean
+        (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225). `labels` names the classes in index order.
+        """
+        given = preprocessing or _usual_preprocessing(module)
+        module = copies.deepcopy(module) if copy else module
+        module = module.eval().requires_grad_(False)
+        return cls(
+            id=id or f"{type(module).__name__.lower()}.own",
+            module=module,
+            preprocessing=Preprocessing(*astuple(given)),
+            labels=tuple(labels),
+            weights_sha256=state_sha256(module),
+        )
 
     @property
     def device(self) -> torch.device:
@@ -76,6 +108,13 @@ def load_network(
         module = module.to(memory_format=torch.channels_last)
     labels = loaded.labels if reference.stated.labels is None else reference.stated.labels
     return Network(reference.id, module, reference.stated.over(loaded.preprocessing), labels, digest)
+
+
+def _usual_preprocessing(module: nn.Module) -> networks.Preprocessing:
+    config = getattr(module, "pretrained_cfg", None)
+    if isinstance(config, dict) and {"input_size", "mean", "std"} <= config.keys():
+        return timm_hub.preprocessing_of(config)
+    return networks.Preprocessing(224, torchvision_hub.IMAGENET_MEAN, torchvision_hub.IMAGENET_STD)
 
 
 def state_sha256(module: nn.Module) -> str:

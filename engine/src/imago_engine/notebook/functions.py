@@ -1,0 +1,198 @@
+"""Load a network and a generator, list layers, and make pictures of units: the functions for notebooks."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imago_engine.notebook.layer_table import LayerTable
+from imago_engine.notebook.progress import Progress, progress_of
+from imago_engine.notebook.visualizations import Visualization, Visualizations
+from imago_engine.objectives import TokenObjective, UnitObjective
+from imago_engine.techniques import BaseParameters, Need, technique_named
+from imago_engine.units import UnitsError, parse_units
+from imago_engine.weights import shipped_generator
+
+if TYPE_CHECKING:
+    import torch
+
+    from imago_engine.synthesis.generators.architectures import Generator
+    from imago_engine.synthesis.networks.load import Network
+
+DEFAULT = "default"
+"""The generator that comes with the package."""
+
+
+def load_generator(source: str | Path = DEFAULT, *, device: "torch.device | str" = "cpu") -> "Generator":
+    """Load a generator: `default`, the one that comes with the package, or the path of a generator's file.
+
+    Raises `GeneratorFileError` for a file that is none.
+    """
+    with _torch_needed():
+        from imago_engine.synthesis.generators.files import load_generator as load
+
+    return load(shipped_generator() if source == DEFAULT else source, device)
+
+
+def load_network(id: str, *, device: "torch.device | str" = "cpu") -> "Network":
+    """Load a network by the id of published weights, frozen and in eval mode.
+
+    `efficientnet_lite0.imagenet` to `efficientnet_lite2.imagenet` come with the package; those of
+    torchvision (`resnet18.IMAGENET1K_V1`) and timm (`resnet18.a1_in1k`) are downloaded. For a module of your
+    own there is `Network.of`. Raises `UnknownNetwork` or `NetworkError`.
+    """
+    with _torch_needed():
+        from imago_engine.synthesis.networks.load import load_network as load
+
+    return load(id, device)
+
+
+def list_layers(network: "Network | str", input_size: int | None = None) -> LayerTable:
+    """The layers whose units can be asked for, in the order in which they run; in a notebook, a table.
+
+    They are found by running the network, at its own input size unless another is given. Raises
+    `NetworkError`.
+    """
+    with _torch_needed():
+        from imago_engine.synthesis.inspection.layers import inspect
+
+    return LayerTable(inspect(_network(network), input_size))
+
+
+def synthesize(
+    network: "Network | str",
+    layer: str,
+    units: int | str | Sequence[int],
+    *,
+    seeds: int | Sequence[int] = 0,
+    position: tuple[int, int] | None = None,
+    token: int | None = None,
+    technique: str = "dgn-am",
+    generator: "Generator | str | Path" = DEFAULT,
+    device: "torch.device | str | None" = None,
+    progress: Progress | bool = True,
+    **parameters: Any,
+) -> Visualizations:
+    """Make the pictures that excite units of a network most, one for each unit and seed.
+
+    `network` is a `Network` or the id of one. `layer` is a dotted name of `list_layers`, or `output` for the
+    logits. `units` is a number, numbers, text such as `"0-7,12"` or `"all"`, or, of the output, the name of a
+    class. Other `seeds` show other facets of a unit. `position` is (y, x) of a map and `token` the number of
+    a token; without them units are read at the centre, or at a transformer's class token.
+
+    `parameters` are those of the technique: `steps=100`, `learning_rate=0.1`, … (`help(DgnAm)` lists those of
+    `dgn-am`); what is not given is as the generator's file recommends. `generator` is ignored by techniques
+    that need none, such as `fourier`. `progress` is called with (steps done, steps in all); True shows a bar
+    where tqdm is installed.
+
+    Raises `LayerError`, `UnitsError`, `ObjectiveError`, `RecipeError`, `FitError` or `NetworkError` before
+    any work.
+    """
+    with _torch_needed():
+        from imago_engine.synthesis.ascent import synthesize as climb
+        from imago_engine.synthesis.inspection.layers import find_layer
+        from imago_engine.synthesis.objectives import place_of
+        from imago_engine.synthesis.pictures import Item
+
+    shown, needs = _network(network), technique_named(technique).needs
+    source = _generator(generator) if Need.GENERATOR in needs else None
+    settled = _parameters(shown, source, technique, parameters)
+    found = find_layer(shown, layer, settled.model_dump().get("input_size"))
+    is_output = found.shape == (len(shown.labels),)
+    numbers = _numbers(units, found.name, found.shape[0], shown.labels if is_output else ())
+    wanted = [
+        (_objective(found.name, unit, position, token, found.tokens), seed)
+        for unit in numbers
+        for seed in ([seeds] if isinstance(seeds, int) else seeds)
+    ]
+    items = [Item(objective.unit, seed, place_of(objective)) for objective, seed in wanted]
+    with progress_of(progress, settled.steps, f"{shown.id}/{layer}") as on_step:
+        pictures = climb(shown, source, layer, items, settled, on_step=on_step, device=device)
+    return Visualizations(
+        Visualization.of(picture, shown, objective, seed, technique, settled, is_output)
+        for picture, (objective, seed) in zip(pictures, wanted, strict=True)
+    )
+
+
+def _parameters(
+    network: "Network", generator: "Generator | None", technique: str, given: dict[str, Any]
+) -> BaseParameters:
+    """As given, else as the generator recommends, at the network's own size where it cannot run at the
+    recommended one. Raises `RecipeError`.
+    """
+    from imago_engine.synthesis.inspection.anatomy import anatomy
+    from imago_engine.synthesis.networks.run import CannotRun
+
+    recommended = dict(generator.info.recommended) if generator is not None else {}
+    if recommended.get("input_size") is not None and "input_size" not in given:
+        try:
+            anatomy(network.module, recommended["input_size"])
+        except CannotRun:
+            del recommended["input_size"]
+    return technique_named(technique).parameters({**recommended, **given})
+
+
+def _objective(
+    layer: str, unit: int, position: tuple[int, int] | None, token: int | None, tokens: int | None
+) -> UnitObjective | TokenObjective:
+    from imago_engine.synthesis.objectives import ObjectiveError
+
+    if token is not None and tokens is None:
+        raise ObjectiveError(f"token {token}: layer {layer} has no tokens; expected none")
+    if position is not None and tokens is not None:
+        raise ObjectiveError(
+            f"position {position}: layer {layer} has tokens; expected token=0 to {tokens - 1}"
+        )
+    if token is not None:
+        return TokenObjective(layer=layer, unit=unit, token=token)
+    return UnitObjective(layer=layer, unit=unit, position=position)
+
+
+def _numbers(
+    units: int | str | Sequence[int], layer: str, count: int, labels: Sequence[str]
+) -> Sequence[int]:
+    """The units meant. A class is named by its whole label, or by one of the names that it lists."""
+    if isinstance(units, str):
+        name = units.strip().lower()
+        named = [n for n, label in enumerate(labels) if name in (label.lower(), *label.lower().split(", "))]
+        if named:
+            return named
+    try:
+        return parse_units([units] if isinstance(units, int) else units, layer=layer, count=count)
+    except UnitsError as error:
+        or_class = ", or the name of a class" if labels else ""
+        raise UnitsError(f"units {units!r}: {error}{or_class}") from None
+
+
+@contextmanager
+def _torch_needed() -> Iterator[None]:
+    """Say what to install where torch is not."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"{error}: making pictures needs the extra `torch`: pip install 'imago-engine[torch]'",
+            name=error.name,
+        ) from error
+
+
+def _network(network: "Network | str") -> "Network":
+    return _network_of_id(network) if isinstance(network, str) else network
+
+
+def _generator(generator: "Generator | str | Path") -> "Generator":
+    if isinstance(generator, str | Path):
+        return _default_generator() if generator == DEFAULT else load_generator(generator)
+    return generator
+
+
+@lru_cache(maxsize=4)
+def _network_of_id(id: str) -> "Network":
+    return load_network(id)
+
+
+@cache
+def _default_generator() -> "Generator":
+    # Kept: what is known of its prototypes is remembered with it.
+    return load_generator()
