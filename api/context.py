@@ -1,5 +1,5 @@
-"""What a request works with. Made once by `create_app`, so that nothing is a module-level client and a test
-has its own.
+"""Connections and state that all requests of an application share. Made once by `create_app`, so that nothing
+is a module-level client and a test has its own.
 """
 
 import threading
@@ -28,10 +28,10 @@ class Context:
     doorbell: Doorbell
     metrics: Metrics
     waits: threading.Semaphore
-    """A place for each request that may wait at the same time."""
+    """Limits the requests that wait for a job (`Prefer: wait`) at the same time."""
     store_reads: threading.Semaphore
-    """A place for each request that may read from the store at the same time: a store that says nothing must
-    not hold the threads of all requests."""
+    """Limits the requests that read from the store at the same time: a store that says nothing must not hold
+    the threads of all requests."""
     stopping: threading.Event
     """Set when the server is to end: requests that wait are answered as things stand."""
     objects: Memory[str, bytes] | None

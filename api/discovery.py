@@ -1,6 +1,4 @@
-"""The way in: what is here (`GET /`), the contract (`/openapi.json`), its summary (`/docs`), the figures
-(`/metrics`).
-"""
+"""Routes that describe the service: `/` (links), `/openapi.json`, `/docs` (as a page), `/metrics`."""
 
 from flask import Blueprint, Response, current_app, jsonify, request
 

@@ -1,4 +1,4 @@
-"""What a process keeps of what it has read: the least recently used goes first when the bytes are full."""
+"""A cache of so many bytes for several threads: the least recently used value goes first."""
 
 import threading
 from collections.abc import Hashable

@@ -1,4 +1,4 @@
-"""What a backup looks like: a folder that is whole once `manifest.json` stands in it, which is written last.
+"""The format of a backup: a folder that is whole once it has its `manifest.json`, which is written last.
 
 `tables/NAME.copy.gz` are the rows of one moment, as PostgreSQL's COPY writes them; `pointers.gz` names every
 object that they point to, one key a line; `store/KEY` are the objects.

@@ -1,4 +1,4 @@
-"""Answers that are given again from memory: those whose view has said for how long (`caching.keep`).
+"""The cache of whole answers: those whose view has said for how long they may be kept (`caching.keep`).
 
 An answer is kept under the address that was asked for and the origin that may read it; who asks is checked
 before (`edge.trust`), each time.

@@ -1,4 +1,4 @@
-"""The ASGI application: from memory where that is allowed, else by Flask."""
+"""The ASGI application: answers from the cache where that is allowed, else by calling Flask."""
 
 import asyncio
 import os

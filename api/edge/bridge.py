@@ -1,4 +1,4 @@
-"""ASGI outside, WSGI inside: requests that have arrived whole are answered by Flask, in a few threads.
+"""Call the Flask application (WSGI) from the ASGI server: whole requests, in a few threads.
 
 A thread is held while the answer is made, never while a client sends or reads: that is what keeps slow
 clients from stopping the service. Ready-made bridges hand a thread a body that is still to come.

@@ -1,6 +1,6 @@
-"""Whether anything that never changes has changed after all: lost by the store, or made again.
+"""Invalidate the cache of answers when the store has lost an object or a lost one was made again.
 
-Answers in memory are right until then. One small query every second or two tells.
+One small query every second or two tells.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""One connection: uvicorn's HTTP protocol with limits on time and size, which uvicorn leaves to a proxy.
+"""Limits on time and size for each connection, on top of uvicorn's HTTP protocol, which has none.
 
 Each limit that is passed is answered with a problem document, as everywhere, and ends the connection.
 """

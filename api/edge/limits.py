@@ -1,4 +1,4 @@
-"""What one connection may cost. Seconds and bytes; docs/serving.md says the same to operators."""
+"""The limits of one connection, in seconds and bytes; docs/serving.md says the same to operators."""
 
 HEAD_SECONDS = 10.0
 """From the first byte of a request, or from connecting, to the end of its headers."""

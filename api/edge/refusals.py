@@ -1,4 +1,4 @@
-"""Answers to requests that never become one: written to the connection as they are."""
+"""Problem documents for requests that cannot be parsed, written to the connection without Flask."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Keys that were looked up a moment ago, so that an answer from memory needs no look-up either.
+"""The cache of API keys that were looked up in the last 30 s, for answers that come from memory.
 
 Only reading what is in memory goes by this; whatever reaches Flask, all writes among it, looks the key up.
 """

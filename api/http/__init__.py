@@ -1,3 +1,1 @@
-"""What HTTP asks of every answer: bodies, conditional answers, negotiation, headers, and the log of
-requests.
-"""
+"""HTTP for every route: JSON bodies, conditional requests, content negotiation, headers, the request log."""

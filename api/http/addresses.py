@@ -1,4 +1,4 @@
-"""Whether the address of a request names anything: its escapes must be UTF-8, and no name contains NUL.
+"""Refuse addresses that are not UTF-8 or contain NUL.
 
 Flask puts U+FFFD in place of bytes that are not UTF-8, so that two addresses would be one name.
 """

@@ -1,4 +1,4 @@
-"""Whether what an operation answers with is what `Accept` asks for."""
+"""Content negotiation: a 406 problem where `Accept` excludes what an operation answers with."""
 
 import re
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Bytes from the object store: conditional, and streamed or redirected as the settings say.
+"""Serve objects of the store: conditional, and streamed or redirected as the settings say.
 
 All bytes that pass through here are checked against the hash that their key names, before the first of them
 leaves. What is missing or wrong is noted as lost (`services.pictures.losses`), and nothing else is done about

@@ -1,6 +1,4 @@
-"""Whether a body can be read at all: its type, size and JSON, and limits that hold for any JSON, whatever a
-model says of it afterwards.
-"""
+"""Read JSON bodies: media type, syntax, and limits on depth and size that hold for every model."""
 
 import json
 from collections import Counter

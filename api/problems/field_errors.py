@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a request, in words for the person who wrote it.
+"""Pydantic's validation errors as sentences for the person who wrote the request.
 
 Pydantic names a place by a path through its own schema (union branches included) and speaks of Python
 types. A reader needs the place in what they sent and what would be accepted there instead.

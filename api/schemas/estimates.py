@@ -1,4 +1,4 @@
-"""Times that are told in advance."""
+"""Estimates of the time left."""
 
 from typing import Self
 

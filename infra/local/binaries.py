@@ -1,4 +1,4 @@
-"""Where the servers' programs lie: inside the wheels that carry them."""
+"""Find the servers' programs inside the Python wheels that carry them."""
 
 import importlib.util
 import shutil

@@ -1,4 +1,4 @@
-"""Where the running servers are, and how to say it to a process of ours."""
+"""Addresses and keys of the running servers, also as environment variables for a process."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the three servers have in common: start, be waited for, end, be killed, start again."""
+"""The base class of the three servers: start, wait until ready, stop, kill, restart."""
 
 import time
 from abc import ABC, abstractmethod

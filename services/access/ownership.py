@@ -1,4 +1,4 @@
-"""Who may change what was asked for or registered: the one rule of every write on something that exists.
+"""Permission to change what exists: its owner or an admin, one rule for every write.
 
 A job, training, network or generator may be changed by the key that submitted or registered it, and by keys
 with the scope `admin`. What no key owns (rows that are older than their owners, and what the operator

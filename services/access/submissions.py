@@ -1,4 +1,4 @@
-"""What jobs and trainings have in common: somebody asked for them, may ask again, and may take it back."""
+"""Idempotency keys and lists by age and state, the same for jobs and trainings."""
 
 from enum import StrEnum
 from typing import TypeVar

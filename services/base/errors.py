@@ -1,4 +1,4 @@
-"""What can be wrong, in terms of the domain. None of these knows HTTP; whoever speaks HTTP maps them."""
+"""Errors of the domain. None of these knows HTTP; `api.problems` maps them."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass

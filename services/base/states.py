@@ -1,4 +1,4 @@
-"""What each state means; who may change it stands in `jobs`, `queue` and `trainings`."""
+"""States of items, jobs and trainings, and what each means; `jobs`, `queue` and `trainings` change them."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""The object store: what is large. An object is named by the SHA-256 of its bytes, so it never changes."""
+"""The client of the object store (S3). An object is named by the SHA-256 of its bytes, and never changes."""
 
 import hashlib
 import os

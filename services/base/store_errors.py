@@ -1,4 +1,4 @@
-"""What the object store says when it does not do what it is asked, in terms of the domain."""
+"""Translate errors of the S3 client into errors of the domain."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

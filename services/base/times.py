@@ -1,4 +1,4 @@
-"""Moments that a request names: written as RFC 3339 says, and near enough to be meant."""
+"""Timestamps in requests: RFC 3339, and within a century."""
 
 import re
 from contextlib import suppress

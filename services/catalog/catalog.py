@@ -1,4 +1,4 @@
-"""The catalog, whole: networks, layers and units, generators. Callers need to know this module only."""
+"""The catalog of networks, layers, units and generators. Callers need to know this module only."""
 
 from services.catalog.generators import Generator, get_generator, list_generators, register_generator
 from services.catalog.inspection_leases import InspectionClaim, claim_inspection

@@ -1,4 +1,4 @@
-"""What a network is registered with. The row has what its id tells, and workers load from the row."""
+"""The request that registers a network. What its id tells is in the row that workers load from."""
 
 import re
 from typing import Annotated, Any, Literal

@@ -1,5 +1,4 @@
-"""Making the generator that comes with the code known to the catalog, so that a first job needs no
-preparation."""
+"""Register the generator that comes with the code, so that a first job needs no preparation."""
 
 from pathlib import Path
 

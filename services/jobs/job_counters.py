@@ -1,5 +1,6 @@
-"""Jobs follow their items: what ends an item counts it in every open job that wants it, in the same
-transaction, and ends the jobs of which nothing is left.
+"""Update job counters in the transaction that changes the items.
+
+What ends an item counts it in every open job that wants it, and ends the jobs of which nothing is left.
 
 The caller holds the rows of the items. A job that wants one of them has held it too when it was submitted, so
 no job is missed; jobs are then locked by id, so their counts are exact however many transactions meet in

@@ -1,4 +1,4 @@
-"""Jobs, whole: submit, read, cancel, retry. Callers need to know this module only."""
+"""Submit, read, cancel and retry jobs. Callers need to know this module only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

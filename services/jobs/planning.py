@@ -1,4 +1,4 @@
-"""From a request to the specs that it asks for. Reads the catalog, writes nothing."""
+"""Turn a job's request into the specs that it asks for. Reads the catalog, writes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

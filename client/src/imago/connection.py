@@ -1,4 +1,4 @@
-"""Which server to talk to, with which key, and where `imago login` keeps that.
+"""The server's address and the key: arguments, environment, and the file that `imago login` writes.
 
 An explicit argument wins over IMAGO_URL and IMAGO_API_KEY, these over the stored file, and that over the
 address of a server on this machine. A stored key belongs to the address it was stored for and is never sent

@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions made for people.
+"""The exceptions of this package.
 
 Every exception of this package is an `ImagoError`. Its text says what was wrong and, where the server named
 fields, one line a field.

@@ -1,4 +1,4 @@
-"""HTTP with patience: time limits, retries with back-off, and problems turned into exceptions.
+"""HTTP requests with time limits, retries with back-off, and problems turned into exceptions.
 
 Every call here may be sent twice without harm. Reading is, cancelling and registering are idempotent, and a
 submission carries an Idempotency-Key; so a lost answer is simply asked for again.

@@ -1,4 +1,4 @@
-"""One child process that may outlive us: started with a log file, found again and ended by its identity."""
+"""Start a process with a log file, find it again and end it, also from another command."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Our own processes, watched together: they start in sessions of their own and none outlives the group."""
+"""Supervise a group of processes: they start in sessions of their own and none outlives the group."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""Text that others wrote, of any length and with any line breaks, on one line of ours."""
+"""Put text of any length, with any line breaks, on one line of the terminal."""
 
 
 def one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the server's errors say to do, as commands: they name the calls of HTTP that do it."""
+"""Replace HTTP calls in the server's error messages by the commands that make them."""
 
 import re
 from urllib.parse import unquote

@@ -1,4 +1,4 @@
-"""Numbers as people write them. JSON's own spelling depends on what a number was computed with: 1000000.0."""
+"""Write numbers for people: 1000000, where JSON may say 1000000.0."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Commands about a network that no worker has inspected yet wait for it, and say so."""
+"""Wait for a network that no worker has inspected yet."""
 
 from imago.cli.session import Session
 from imago.records import Network

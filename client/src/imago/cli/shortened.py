@@ -1,4 +1,4 @@
-"""Long lists in a sentence."""
+"""Shorten a long list for a sentence."""
 
 _SHOWN = 10
 
