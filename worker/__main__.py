@@ -1,4 +1,5 @@
-"""`python -m worker`: one worker, a Celery parent without torch and its one child that computes."""
+"""`python -m worker`: one worker, a Celery parent without torch and its one child that computes; one for each
+device where `IMAGO_DEVICE` names several."""
 
 import logging
 import os
@@ -13,6 +14,7 @@ from services.base import log as logs
 from services.base.settings import Settings, SettingsError
 from worker.process.app import create_app
 from worker.process.parent import watch_over
+from worker.process.per_device import NoSuchDevice, environment_of, run_one_each
 
 
 def main() -> None:
@@ -20,6 +22,14 @@ def main() -> None:
     try:
         settings = Settings()
     except SettingsError as error:
+        sys.exit(f"worker: {error}")
+    logs.configure(settings.log_format, settings.log_level)
+    try:
+        if len(settings.devices) > 1:
+            sys.exit(run_one_each(settings.devices, settings.stop_seconds))
+        # The child reads it again.
+        os.environ.update(environment_of(settings.device, os.environ))
+    except NoSuchDevice as error:
         sys.exit(f"worker: {error}")
 
     def keep_our_logging(**_: Any) -> None:
@@ -32,7 +42,6 @@ def main() -> None:
     # servers share the machine that costs most of the time: measured, an ascent on two busy cores ran ten
     # times slower. OpenMP reads this when torch is loaded, so the child has to inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logs.configure(settings.log_format, settings.log_level)
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # it reports every doorbell
     signals.setup_logging.connect(keep_our_logging)
     signals.celeryd_after_setup.connect(before_the_pool)

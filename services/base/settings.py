@@ -11,6 +11,7 @@ from imago_engine.weights import shipped_generator
 
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 """As browsers send it: small letters, no path, no slash at the end."""
+_DEVICE = r"(?:auto|mps|(?:cpu|cuda)(?::\d{1,3})?)"
 
 
 class SettingsError(ValueError):
@@ -75,7 +76,12 @@ class Settings(BaseSettings):
         60, ge=0, le=100_000, description="Pictures a minute whose objects idle workers check; 0 for none"
     )
 
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="What a worker computes on")
+    device: str = Field(
+        "auto",
+        pattern=rf"^{_DEVICE}(,{_DEVICE})*$",
+        description="What a worker computes on: auto, cpu, cuda, mps, or one of several, such as cuda:1; a "
+        "list with commas, such as cuda:0,cuda:1, for one worker each",
+    )
     threads: int | None = Field(
         None, ge=1, description="Threads of a worker's CPU computation; by default all cores"
     )
@@ -149,6 +155,11 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("must be an address such as http://host:port")
         return url
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One for each worker of this machine that the command starts."""
+        return tuple(self.device.split(","))
 
     @model_validator(mode="after")
     def _heart_beats_often_enough(self) -> "Settings":

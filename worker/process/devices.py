@@ -3,14 +3,11 @@
 import gc
 import os
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
 from imago_engine.synthesis.ascent import GROUP_SIZES
 from imago_engine.synthesis.thread_groups import groups_at_once
-
-DeviceChoice = Literal["auto", "cpu", "cuda", "mps"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Device:
             torch.mps.empty_cache()
 
 
-def choose_device(choice: DeviceChoice = "auto", threads: int | None = None) -> Device:
+def choose_device(choice: str = "auto", threads: int | None = None) -> Device:
     """The best device at hand, or the one asked for; raises RuntimeError when that one is not there.
 
     `threads` bounds torch's threads on the CPU (default: torch's own choice, one a core).

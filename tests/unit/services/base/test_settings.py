@@ -60,3 +60,16 @@ def test_a_setting_that_cannot_be_used_is_named(
         Settings()
     assert said in str(raised.value)
     assert "very secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("devices", ["auto", "cuda:0,cuda:1", "cpu:0,cpu:1", "mps", "cuda:0,cpu"])
+def test_devices_are_a_list_with_commas(environment: pytest.MonkeyPatch, devices: str) -> None:
+    environment.setenv("IMAGO_DEVICE", devices)
+    assert Settings().devices == tuple(devices.split(","))
+
+
+@pytest.mark.parametrize("devices", ["", "tpu", "cuda:", "cuda:0,", "mps:1", "cuda:0 cuda:1", "cuda:x"])
+def test_what_is_no_device_is_refused(environment: pytest.MonkeyPatch, devices: str) -> None:
+    environment.setenv("IMAGO_DEVICE", devices)
+    with pytest.raises(SettingsError, match="IMAGO_DEVICE"):
+        Settings()
