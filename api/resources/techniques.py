@@ -11,10 +11,10 @@ from api.schemas.techniques import (
     TechniquePath,
     TechniqueQuery,
 )
+from imago_engine.techniques import all_techniques
 from services.base.errors import NotFound
 from services.base.paging import Page
 from services.catalog import catalog
-from services.pictures.recipes import offered_techniques
 
 TAG = Tag(name="Techniques", description="How pictures can be made.")
 
@@ -25,16 +25,16 @@ blueprint = ApiBlueprint("techniques", __name__, url_prefix="/v1/techniques", ta
 def list_techniques(session: Session, query: TechniqueListQuery) -> Page[Technique]:
     """List the techniques. There are few: all are on one page."""
     generator = _generator(session, query.generator)
-    shown = [Technique.of(technique, generator) for technique in offered_techniques().values()]
+    shown = [Technique.of(technique, generator) for technique in all_techniques().values()]
     return only_page(shown, query)
 
 
 @blueprint.operation("GET", "/<technique>", scope="read", responses={200: Technique})
 def get_technique(session: Session, path: TechniquePath, query: TechniqueQuery) -> Technique:
     """Get a technique with the JSON Schema of its parameters and the values that they have by default."""
-    technique = offered_techniques().get(path.technique)
+    technique = all_techniques().get(path.technique)
     if technique is None:
-        raise NotFound("technique", path.technique, f"There are: {', '.join(offered_techniques())}.")
+        raise NotFound("technique", path.technique, f"There are: {', '.join(all_techniques())}.")
     return Technique.of(technique, _generator(session, query.generator))
 
 

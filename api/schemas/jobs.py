@@ -102,7 +102,8 @@ class Job(Representation):
     lane: Lane
     network: str
     request: dict[str, Any] = Field(
-        description="As submitted, with what it left open settled: generator and recipe as they are used."
+        description="As submitted, with what it left open settled: the generator, and the recipe of each"
+        " target as it is used; `recipe` is theirs where they share one, else as submitted."
     )
     progress: Progress
     queue: QueuePlace | None = Field(description="While nothing of it has been claimed.")

@@ -8,7 +8,7 @@ from api.http.paths import path_to
 from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink
 from imago_engine import techniques
 from services.catalog.catalog import Generator
-from services.pictures.recipes import resolve
+from services.pictures.recipes import recommended_for, resolve
 
 
 class TechniquePath(RequestModel):
@@ -42,20 +42,22 @@ class Technique(Representation):
         " the technique's default. Where a network cannot take that `input_size`, jobs use its own."
     )
     generator: str | None = Field(
-        description="The generator of `values`; null while there is none: then they are the technique's own."
+        description="The generator of `values`; null while there is none, and where the technique needs none:"
+        " then they are the technique's own."
     )
     links: SelfLink
 
     @classmethod
     def of(cls, technique: techniques.Technique, generator: Generator | None) -> Self:
         """The technique as it is shown."""
+        if techniques.Need.GENERATOR not in technique.needs:
+            generator = None
+        suiting = recommended_for(technique.id, generator.recommended) if generator else {}
         return cls(
             id=technique.id,
             description=technique.description,
             schema=technique.Parameters.model_json_schema(),
-            values=dict(
-                resolve({"technique": technique.id}, generator.recommended if generator else {}).parameters
-            ),
+            values=dict(resolve({"technique": technique.id}, suiting).parameters),
             generator=generator.id if generator else None,
             links=SelfLink(self=path_to("techniques", technique.id)),
         )

@@ -62,6 +62,19 @@ class Network:
             return False
         return bool((size - self.own_size) % step == 0)
 
+    def size_from(self, size: int) -> int | None:
+        """The smallest input of `size` pixels or more that it takes, its own where it takes no other; None
+        where nobody has tried.
+        """
+        if self.input_sizes is None or self.own_size is None:
+            return None
+        step, least = self.input_sizes["step"], self.input_sizes["least"]
+        if step is None:
+            return self.own_size
+        found = max(size, least)
+        found += (self.own_size - found) % step
+        return found if self.runs_at(found) else self.own_size
+
     def sizes_accepted(self) -> str:
         """The same in words, to follow "it takes"."""
         sizes = self.input_sizes

@@ -1,31 +1,38 @@
 """What a job is submitted with."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StrictInt
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError
 
+from imago_engine.techniques import all_techniques
+from imago_engine.techniques.automatic import AUTO
 from services.base.states import Lane
-from services.pictures.recipes import offered_techniques
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class _TechniqueSchema:
-    """Has a JSON Schema name the techniques that there are."""
+    """Has a JSON Schema name the techniques that there are.
+
+    As a pattern: of an `enum`, makers of clients would call the type as they call the schema `Technique`.
+    """
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        found = list(offered_techniques())
-        return {"type": "string", **({"const": found[0]} if len(found) == 1 else {"enum": found})}
+        return {"type": "string", "pattern": f"^({'|'.join(map(re.escape, _accepted()))})$"}
+
+
+def _accepted() -> list[str]:
+    return [AUTO, *all_techniques()]
 
 
 def _offered(technique: str) -> str:
-    found = offered_techniques()
-    if technique not in found:
-        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, found))})
+    if technique not in _accepted():
+        raise PydanticKnownError("literal_error", {"expected": " or ".join(map(repr, _accepted()))})
     return technique
 
 
@@ -49,13 +56,21 @@ class Target(BaseModel):
 
 
 class RecipeRequest(BaseModel):
-    """Parameters left out are as the generator recommends, else the technique's defaults."""
+    """Parameters left out are as the generator recommends, else the technique's defaults.
+
+    `auto` is resolved for each target: fourier for early layers, whose units see a few pixels and ask for
+    edges and colours, the generator's technique for all others, and wherever a generator is named or a
+    parameter that not every technique has.
+    """
 
     model_config = _STRICT
 
     technique: Annotated[
-        str, AfterValidator(_offered), _TechniqueSchema(), Field(description="How the pictures are made")
-    ] = "dgn-am"
+        str,
+        AfterValidator(_offered),
+        _TechniqueSchema(),
+        Field(description="How the pictures are made; auto is what suits the layer"),
+    ] = AUTO
     parameters: Annotated[
         dict[str, Any], Field(description="As in the technique's JSON Schema", default_factory=dict)
     ]

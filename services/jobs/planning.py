@@ -2,22 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from imago_engine.objectives import UnitObjective, canonical_position
-from imago_engine.specs import Recipe, Spec
-from imago_engine.techniques import technique_named
+from imago_engine.specs import Spec
 from imago_engine.units import UnitsError, parse_units
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.catalog import catalog
-from services.catalog.catalog import Generator, Layer, MapBounds, Network
-from services.catalog.tables import GeneratorRow, NetworkRow
+from services.catalog.catalog import Layer, MapBounds, Network
+from services.catalog.tables import NetworkRow
 from services.estimates.cost_model import Kind
 from services.jobs.job_request import JobRequest, Target
-from services.pictures.recipes import check_prior, cost_of, needs_generator, resolve
+from services.jobs.making import Making, Makings, keep, lowered
+from services.pictures.recipes import cost_of
 
 
 @dataclass(frozen=True)
@@ -37,93 +35,82 @@ class Planned:
     unit: int
     position: tuple[int, int] | None
     seed: int
+    making: Making
 
 
 @dataclass(frozen=True)
 class Plan:
     """`items` has each digest once, in the order of the request: by target, unit, seed. `kinds` are theirs,
-    by batch key. `generator` is None for a technique that needs none.
+    by batch key. `makings` are those of the targets.
     """
 
     network: Network
-    generator: Generator | None
-    recipe: Recipe
+    makings: Sequence[Making]
     items: Sequence[Planned]
     kinds: Mapping[str, Kind]
 
-    @property
-    def generator_id(self) -> str | None:
-        return self.generator.id if self.generator else None
 
-    @property
-    def version(self) -> str:
-        """The technique's: the pictures are named by it."""
-        return technique_named(self.recipe.technique).version
+@dataclass(frozen=True)
+class _Wanted:
+    """A target, checked."""
+
+    layer: Layer
+    position: tuple[int, int] | None
+    units: Sequence[int]
+    making: Making
 
 
 def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     """Check the request against the catalog and expand it.
 
     Raises `Invalid` with a pointer for each wrong field, `Conflict` while the network is being inspected or
-    no generator is there.
+    where a generator is needed and none is there.
     """
-    errors: list[FieldError] = []
     network = _network(session, request.network)
-    generator = None
-    if needs_generator(request.recipe.technique):
-        generator = _generator(session, request.generator)
-    elif request.generator is not None:
-        unused = f"is not used by {request.recipe.technique!r}, which needs no generator; leave it out"
-        errors.append(FieldError("/generator", unused))
-    recipe = None
-    try:
-        _check_input_size(network, request.recipe.parameters)
-        recommended = generator.recommended if generator else {}
-        recipe = resolve(request.recipe.model_dump(), _suiting(network, recommended))
-        if generator is not None:
-            check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
-            _check_fit(network, generator, recipe)
-    except Invalid as error:
-        errors.extend(error.errors)
-    targets: list[tuple[Layer, tuple[int, int] | None, Sequence[int]]] = []
-    input_size = recipe.parameters.get("input_size") if recipe else None
+    makings = Makings(session, network, request)
+    errors: list[FieldError] = []
+    wanted: list[_Wanted] = []
+    asked = 0
+    seeds = list(dict.fromkeys(request.seeds))
     for index, target in enumerate(request.targets):
         try:
-            targets.append(_target(session, network, target, index, input_size))
+            layer = _layer(session, network, target, index)
+            making = makings.of(layer, target)
+            position, units = _places(network, layer, target, index, making.input_size if making else None)
         except Invalid as error:
             errors.extend(error.errors)
-    seeds = list(dict.fromkeys(request.seeds))
-    asked = sum(len(units) for _, _, units in targets) * len(seeds)
+            continue
+        asked += len(units) * len(seeds)
+        if making is not None:
+            wanted.append(_Wanted(layer, position, units, making))
     if asked > limits.max_units_per_job:
         errors.append(
             FieldError("/targets", f"asks for {asked} pictures; one job may have {limits.max_units_per_job}")
         )
-    if errors or recipe is None:
-        raise Invalid(errors)
+    if errors or makings.errors:
+        raise Invalid([*makings.errors, *errors])
     found: dict[str, Planned] = {}
     kinds: dict[str, Kind] = {}
-    for layer, position, units in targets:
-        for item in _expand(network, generator, recipe, layer, position, units, seeds):
+    for target_wanted in wanted:
+        for item in _expand(network, target_wanted, seeds):
             found.setdefault(item.digest, item)
             if item.batch_key not in kinds:
-                generator_id = generator.id if generator else None
                 kinds[item.batch_key] = Kind(
-                    item.batch_key, network.id, layer.ordinal, generator_id, *cost_of(recipe)
+                    item.batch_key,
+                    network.id,
+                    target_wanted.layer.ordinal,
+                    item.making.generator_id,
+                    *cost_of(item.making.recipe),
                 )
-    return Plan(network, generator, recipe, tuple(found.values()), kinds)
-
-
-def _keep(session: Session, row: type[NetworkRow] | type[GeneratorRow], id: str) -> None:
-    """Nobody can remove it before the caller's transaction ends: what is planned may be inserted."""
-    session.execute(sa.select(row.id).where(row.id == id).with_for_update(read=True, key_share=True))
+    return Plan(network, [target.making for target in wanted], tuple(found.values()), kinds)
 
 
 def _network(session: Session, id: str) -> Network:
-    _keep(session, NetworkRow, id)
+    keep(session, NetworkRow, id)
     try:
         network = catalog.get_network(session, id)
     except NotFound as error:
-        raise Invalid.field("/network", f"{_lowered(error)} POST /v1/networks registers one.") from None
+        raise Invalid.field("/network", f"{lowered(error)} POST /v1/networks registers one.") from None
     if network.state == "failed":
         raise Invalid.field("/network", f"{id!r} could not be loaded: {network.error}")
     if network.state == "pending":
@@ -137,55 +124,18 @@ def _network(session: Session, id: str) -> Network:
     return network
 
 
-def _check_input_size(network: Network, parameters: Mapping[str, Any]) -> None:
-    """Raises `Invalid` for a size that is asked for and that the network does not take."""
-    size = parameters.get("input_size")
-    if isinstance(size, int) and not isinstance(size, bool) and not network.runs_at(size):
-        raise Invalid.field(
-            pointer("recipe", "parameters", "input_size"),
-            f"is a size that {network.id} does not run at: it takes {network.sizes_accepted()}, or null for "
-            f"its own; got {size}",
-        )
-
-
-def _check_fit(network: Network, generator: Generator, recipe: Recipe) -> None:
-    """Raises `Invalid` for a crop that is larger than the generator's picture."""
-    size = recipe.parameters["input_size"] or network.own_size
-    if recipe.parameters["fit"] == "crop" and size is not None and size > generator.image_size:
-        raise Invalid.field(
-            pointer("recipe", "parameters", "fit"),
-            f"'crop' needs a picture at least as large as the network's input: {generator.id} gives "
-            f"{generator.image_size} pixels, the input has {size}; expected 'resize' or 'auto'",
-        )
-
-
-def _suiting(network: Network, recommended: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the generator recommends, at the network's own size where it cannot run at the recommended one."""
-    size = recommended.get("input_size")
-    return recommended if size is None or network.runs_at(size) else {**recommended, "input_size": None}
-
-
-def _generator(session: Session, name: str | None) -> Generator:
+def _layer(session: Session, network: Network, target: Target, index: int) -> Layer:
     try:
-        generator = catalog.get_generator(session, name)
-        _keep(session, GeneratorRow, generator.id)
-        return catalog.get_generator(session, generator.id)
+        return catalog.get_layer(session, network.id, target.layer)
     except NotFound as error:
-        if name is None:
-            raise Conflict(
-                "There is no generator yet: a worker registers the shipped one as it starts."
-            ) from None
-        raise Invalid.field("/generator", _lowered(error)) from None
+        raise Invalid.field(pointer("targets", index, "layer"), lowered(error)) from None
 
 
-def _target(
-    session: Session, network: Network, target: Target, index: int, input_size: int | None
-) -> tuple[Layer, tuple[int, int] | None, Sequence[int]]:
+def _places(
+    network: Network, layer: Layer, target: Target, index: int, input_size: int | None
+) -> tuple[tuple[int, int] | None, Sequence[int]]:
+    """The target's position, None for the centre, and its units."""
     here = ("targets", index)
-    try:
-        layer = catalog.get_layer(session, network.id, target.layer)
-    except NotFound as error:
-        raise Invalid.field(pointer(*here, "layer"), _lowered(error)) from None
     position = None
     if target.position is not None:
         assert network.preprocessing is not None  # a ready network has been inspected
@@ -197,10 +147,9 @@ def _target(
         exact = bounds.most if bounds.least == bounds.most else None
         position = canonical_position(target.position, *(exact or (None, None)))
     try:
-        units = parse_units(target.units, layer=target.layer, count=layer.units)
+        return position, parse_units(target.units, layer=target.layer, count=layer.units)
     except UnitsError as error:
         raise Invalid.field(pointer(*here, "units"), str(error)) from None
-    return layer, position, units
 
 
 def _wrong_position(
@@ -222,32 +171,20 @@ def _wrong_position(
     )
 
 
-def _expand(
-    network: Network,
-    generator: Generator | None,
-    recipe: Recipe,
-    layer: Layer,
-    position: tuple[int, int] | None,
-    units: Sequence[int],
-    seeds: Sequence[int],
-) -> Sequence[Planned]:
+def _expand(network: Network, wanted: _Wanted, seeds: Sequence[int]) -> Sequence[Planned]:
     assert network.spec_sha256 is not None  # a CHECK of the table: a ready network has it
+    layer, position, making = wanted.layer.name, wanted.position, wanted.making
     spec = Spec(
         network.id,
         network.spec_sha256,
-        UnitObjective(layer=layer.name, unit=units[0], position=position),
-        recipe.technique,
-        recipe.parameters,
+        UnitObjective(layer=layer, unit=wanted.units[0], position=position),
+        making.recipe.technique,
+        making.recipe.parameters,
         seeds[0],
-        technique_named(recipe.technique).version,
-        generator.weights_sha256 if generator else None,
+        making.version,
+        making.generator.weights_sha256 if making.generator else None,
     )
     return [
-        Planned(digest, spec.batch_key, layer.name, unit, position, seed)
-        for unit, seed, digest in spec.digests(units, seeds)
+        Planned(digest, spec.batch_key, layer, unit, position, seed, making)
+        for unit, seed, digest in spec.digests(wanted.units, seeds)
     ]
-
-
-def _lowered(error: NotFound) -> str:
-    message = str(error)
-    return message[0].lower() + message[1:]

@@ -33,12 +33,13 @@ _INSERT = text("""
     INSERT INTO visualizations (
         digest, network_id, network_sha256, layer, unit, position_y, position_x, generator_id, recipe_digest,
         seed, engine, batch_key, lane, queue_order)
-    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, :generator, :recipe,
-        item.seed, :engine, item.batch_key, :lane, item.queue_order
+    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, item.generator,
+        item.recipe, item.seed, item.engine, item.batch_key, :lane, item.queue_order
     FROM unnest(
         CAST(:digests AS text[]), CAST(:layers AS text[]), CAST(:units AS int[]), CAST(:ys AS int[]),
-        CAST(:xs AS int[]), CAST(:seeds AS int[]), CAST(:batch_keys AS text[]), CAST(:orders AS bigint[])
-    ) AS item (digest, layer, unit, y, x, seed, batch_key, queue_order)
+        CAST(:xs AS int[]), CAST(:generators AS text[]), CAST(:recipes AS text[]), CAST(:seeds AS int[]),
+        CAST(:engines AS text[]), CAST(:batch_keys AS text[]), CAST(:orders AS bigint[])
+    ) AS item (digest, layer, unit, y, x, generator, recipe, seed, engine, batch_key, queue_order)
     ON CONFLICT (digest) DO NOTHING
     RETURNING digest
 """)
@@ -134,12 +135,20 @@ def submit(
 
 
 def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
-    """The request as it is carried out: what it left open is what the plan has settled.
+    """The request as it is carried out: what it left open is what the plan has settled, for each target; the
+    job's own recipe is theirs where they share one.
 
     Its hash is made from what was sent: the same words are the same request whatever they come to later.
     """
-    recipe = {"technique": planned.recipe.technique, "parameters": dict(planned.recipe.parameters)}
-    return {**request.model_dump(mode="json"), "generator": planned.generator_id, "recipe": recipe}
+    asked = request.model_dump(mode="json")
+    recipes = [
+        {"technique": making.recipe.technique, "parameters": dict(making.recipe.parameters)}
+        for making in planned.makings
+    ]
+    targets = [{**target, "recipe": recipe} for target, recipe in zip(asked["targets"], recipes, strict=True)]
+    generator = next((making.generator_id for making in planned.makings if making.generator), None)
+    shared = recipes[0] if all(recipe == recipes[0] for recipe in recipes) else asked["recipe"]
+    return {**asked, "targets": targets, "generator": generator, "recipe": shared}
 
 
 def _repeated(session: Session, row: JobRow) -> Submission:
@@ -147,11 +156,13 @@ def _repeated(session: Session, row: JobRow) -> Submission:
 
 
 def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
-    recipe = planned.recipe
+    recipes = {making.recipe.digest: making.recipe for making in planned.makings}
     session.execute(
-        insert(RecipeRow)
-        .values(digest=recipe.digest, technique=recipe.technique, parameters=dict(recipe.parameters))
-        .on_conflict_do_nothing()
+        insert(RecipeRow).on_conflict_do_nothing(),
+        [
+            {"digest": digest, "technique": recipe.technique, "parameters": dict(recipe.parameters)}
+            for digest, recipe in sorted(recipes.items())
+        ],
     )
     turns = {item.digest: row.turn + ordinal for ordinal, item in enumerate(planned.items)}
     # In the order of the digests, as everywhere: two jobs that insert the same items wait for each other, and
@@ -218,16 +229,16 @@ def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str
     return {
         "network": planned.network.id,
         "network_sha256": planned.network.spec_sha256,
-        "generator": planned.generator_id,
-        "recipe": planned.recipe.digest,
-        "engine": planned.version,
         "lane": lane,
         "digests": [item.digest for item in chunk],
         "layers": [item.layer for item in chunk],
         "units": [item.unit for item in chunk],
         "ys": [item.position[0] if item.position else None for item in chunk],
         "xs": [item.position[1] if item.position else None for item in chunk],
+        "generators": [item.making.generator_id for item in chunk],
+        "recipes": [item.making.recipe.digest for item in chunk],
         "seeds": [item.seed for item in chunk],
+        "engines": [item.making.version for item in chunk],
         "batch_keys": [item.batch_key for item in chunk],
         "orders": [turns[item.digest] for item in chunk],
     }

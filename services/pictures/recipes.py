@@ -6,13 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from imago_engine.specs import Recipe
-from imago_engine.techniques import Need, Technique, all_techniques, technique_named
+from imago_engine.techniques import Need, all_techniques, technique_named
+from imago_engine.techniques.automatic import WITH_GENERATOR
 from services.base.errors import FieldError, Invalid, field_errors, pointer
-
-
-def offered_techniques() -> Mapping[str, Technique]:
-    """What jobs may ask for, by id: the techniques that make pictures with a generator, as all rows have."""
-    return {id: found for id, found in all_techniques().items() if Need.GENERATOR in found.needs}
 
 
 def needs_generator(technique: str) -> bool:
@@ -38,26 +34,31 @@ def check_prior(recipe: Recipe, generator: str, has_prior: bool) -> None:
             f"{unmet.value!r} needs the prior of the codes, which the file of generator "
             f"{generator!r} does not have; expected {' or '.join(unmet.accepted)}",
         )
-        for unmet in offered_techniques()[recipe.technique].unmet(recipe.parameters, there)
+        for unmet in technique_named(recipe.technique).unmet(recipe.parameters, there)
     ]
     if wrong:
         raise Invalid(wrong)
 
 
-def resolve(requested: Mapping[str, Any], recommended: Mapping[str, Any]) -> Recipe:
-    """Settle each parameter: as requested, else as the generator recommends, else the technique's default.
+def resolve(requested: Mapping[str, Any], suiting: Mapping[str, Any]) -> Recipe:
+    """Settle each parameter: as requested, else as it suits, else the technique's default.
 
-    `requested` is `{"technique"?, "parameters"?}` of a job, `recommended` the parameters that suit the
-    generator. Raises `Invalid` with pointers below `/recipe`.
+    `requested` is `{"technique"?, "parameters"?}` of a job, its technique not `auto`; `suiting` are, for
+    dgn-am, the parameters that the generator recommends. Raises `Invalid` with pointers below `/recipe`.
     """
-    id = requested.get("technique", "dgn-am")
-    technique = offered_techniques().get(id)
+    id = requested.get("technique", WITH_GENERATOR)
+    technique = all_techniques().get(id)
     if technique is None:
-        accepted = ", ".join(offered_techniques())
+        accepted = ", ".join(all_techniques())
         raise Invalid.field(pointer("recipe", "technique"), f"is one of: {accepted}; got {id!r}")
     explicit = requested.get("parameters") or {}
     try:
-        return Recipe(id, technique.settled({**recommended, **explicit}))
+        return Recipe(id, technique.settled({**suiting, **explicit}))
     except ValidationError as error:
         known = technique.Parameters.model_fields
         raise Invalid(field_errors(error, "recipe", "parameters", known=known)) from None
+
+
+def recommended_for(technique: str, recommended: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a generator recommends to a technique: its recommendations are parameters of dgn-am."""
+    return recommended if technique == WITH_GENERATOR else {}

@@ -17,13 +17,14 @@ class EncodedPicture:
     """All bytes of one visualization. Their names in the store are their SHA-256, which the store computes.
 
     `image` and `crop` are PNG (RGB, 8 bit); `crop` is what the unit can see of the image, None for units
-    that see all. `code` is safetensors with one float32 tensor "code"; `trace` is .npy, float32 [steps],
+    that see all. `code` is safetensors with one float32 tensor "code", None of pictures that no generator
+    took part in; `trace` is .npy, float32 [steps],
     the activation at each step.
     """
 
     image: bytes
     crop: bytes | None
-    code: bytes
+    code: bytes | None
     trace: bytes
 
 
@@ -38,7 +39,7 @@ def encode(picture: Picture) -> EncodedPicture:
     return EncodedPicture(
         _png(picture.image),
         crop,
-        save_safetensors({"code": np.ascontiguousarray(picture.code)}),
+        None if picture.code is None else save_safetensors({"code": np.ascontiguousarray(picture.code)}),
         trace.getvalue(),
     )
 

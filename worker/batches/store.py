@@ -21,7 +21,9 @@ def store_picture(
         predictions=picture.predictions,
         image_object=store.put("image", encoded.image, "image/png"),
         crop_object=store.put("crop", encoded.crop, "image/png") if encoded.crop else None,
-        code_object=store.put("code", encoded.code, "application/octet-stream"),
+        code_object=None
+        if encoded.code is None
+        else store.put("code", encoded.code, "application/octet-stream"),
         trace_object=store.put("trace", encoded.trace, "application/octet-stream"),
         image_bytes=len(encoded.image),
         width=width,

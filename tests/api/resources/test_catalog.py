@@ -4,9 +4,9 @@ import pytest
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
+from imago_engine.techniques import all_techniques
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.pictures.recipes import offered_techniques
 from tests.api.small_catalog import LABELS, LAYERS, NETWORK, finish_all, job_body, row_counts
 
 
@@ -113,7 +113,7 @@ def test_a_generator_is_shown_with_the_recipe_that_suits_it(client: FlaskClient)
 
 def test_a_technique_publishes_the_schema_of_its_parameters(client: FlaskClient) -> None:
     listed = get(client, "/v1/techniques")["data"]
-    assert [technique["id"] for technique in listed] == list(offered_techniques())
+    assert [technique["id"] for technique in listed] == list(all_techniques())
     shown = get(client, "/v1/techniques/dgn-am")
     assert shown in listed
     validator = Draft202012Validator(shown["schema"])

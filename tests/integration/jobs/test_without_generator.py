@@ -3,24 +3,16 @@
 import pytest
 from sqlalchemy import text
 
-from imago_engine.techniques import all_techniques
 from services.base.database import Database
 from services.base.errors import Invalid
 from services.catalog import catalog, removal
 from services.estimates import costs, forecast
-from services.jobs import job_request
-from services.pictures import recipes, repairs, visualizations
+from services.pictures import repairs, visualizations
 from services.queue import batches
 from tests.integration import staging
 from tests.integration.staging import claim, finish, request, submit
 
 FOURIER = {"technique": "fourier", "parameters": {"steps": 30}}
-
-
-@pytest.fixture(autouse=True)
-def everything_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (job_request, recipes):
-        monkeypatch.setattr(module, "offered_techniques", all_techniques)
 
 
 def test_its_pictures_are_claimed_apart_from_those_of_a_generator(staged: Database) -> None:

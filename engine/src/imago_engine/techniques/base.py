@@ -56,9 +56,14 @@ class Unmet:
 
 
 Steps = Annotated[int, Field(ge=1, le=2000, description="Steps of the ascent")]
+SMALLEST_INPUT, LARGEST_INPUT = 8, 1024
 InputSize = Annotated[
     int | None,
-    Field(ge=8, le=1024, description="Side of the network's input in pixels; null for its own"),
+    Field(
+        ge=SMALLEST_INPUT,
+        le=LARGEST_INPUT,
+        description="Side of the network's input in pixels; null for its own",
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imago_engine.techniques.dgn_am import DgnAm
 from services.base.errors import Invalid
-from services.pictures.recipes import check_prior, resolve
+from services.pictures.recipes import check_prior, recommended_for, resolve
 
 
 def test_the_request_goes_before_the_generator_and_that_before_the_technique() -> None:
@@ -58,8 +58,14 @@ def test_a_wrong_parameter_is_named(parameters: dict[str, Any], pointer: str) ->
 
 
 def test_an_unknown_technique_is_named() -> None:
-    with pytest.raises(Invalid, match="/recipe/technique: is one of: dgn-am; got 'fourier'"):
-        resolve({"technique": "fourier"}, {})
+    with pytest.raises(Invalid, match="/recipe/technique: is one of: dgn-am, fourier, pixel; got 'magic'"):
+        resolve({"technique": "magic"}, {})
+
+
+def test_what_a_generator_recommends_is_meant_for_its_technique_alone() -> None:
+    recommended = {"learning_rate": 2.0, "space": "whitened"}
+    assert recommended_for("dgn-am", recommended) == recommended
+    assert recommended_for("fourier", recommended) == {}
 
 
 def test_a_generator_without_a_prior_is_told_what_it_could_do_instead() -> None:

@@ -27,6 +27,7 @@ def test_image_code_and_trace_come_back_as_they_were() -> None:
     original = picture()
     encoded = encode(original)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encoded.image))), original.image)
+    assert encoded.code is not None
     np.testing.assert_array_equal(load_safetensors(encoded.code)["code"], original.code)
     np.testing.assert_array_equal(np.load(io.BytesIO(encoded.trace), allow_pickle=False), original.trace)
     assert encoded.crop is None

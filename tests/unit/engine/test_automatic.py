@@ -1,0 +1,35 @@
+"""The technique that is chosen where nobody has chosen one."""
+
+import pytest
+
+from imago_engine.techniques import technique_named
+from imago_engine.techniques.automatic import LARGEST_EARLY_FIELD, chosen, leaves_open
+
+
+@pytest.mark.parametrize(("field", "stride"), [(3, 2), (7, 2), (19, 4), (35, 8), (LARGEST_EARLY_FIELD, 8)])
+def test_units_that_see_little_are_shown_by_fourier_in_a_picture_of_about_that_size(
+    field: int, stride: int
+) -> None:
+    choice = chosen(field, stride)
+    assert choice.technique == "fourier"
+    assert choice.least_size is not None
+    assert field < choice.least_size <= field + 8 * stride
+    settled = technique_named("fourier").parameters({**choice.parameters, "input_size": choice.least_size})
+    # The warps move what the unit sees by a part of it.
+    assert settled.model_dump()["jitter"] <= field / 8
+
+
+@pytest.mark.parametrize(
+    ("field", "stride"), [(LARGEST_EARLY_FIELD + 1, 8), (851, 32), (None, None), (None, 16), (3, None)]
+)
+def test_units_that_see_more_and_those_of_which_it_is_not_known_are_the_generators(
+    field: int | None, stride: int | None
+) -> None:
+    choice = chosen(field, stride)
+    assert (choice.technique, choice.parameters, choice.least_size) == ("dgn-am", {}, None)
+
+
+def test_parameters_of_one_technique_say_which_is_meant() -> None:
+    assert leaves_open(())
+    assert leaves_open(("steps", "input_size"))
+    assert not leaves_open(("steps", "learning_rate"))
