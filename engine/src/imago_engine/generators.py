@@ -23,26 +23,32 @@ class GeneratorFileError(ValueError):
 
 @dataclass(frozen=True)
 class GeneratorInfo:
-    """What a generator is, apart from its weights.
-
-    `pixels` says what the network puts out: "rgb_unit_tanh" is RGB in [−1, 1]; "bgr_mean" is BGR in [0, 255]
-    minus the Caffe mean. `encoder`, `encoder_layer` and `encoder_sha256` name the network and layer whose
-    codes it inverts. `recommended` holds recipe parameters that suit it; `training` is free text and figures
-    about how it was made. `prior` counts what the file knows of real codes, {"directions", "prototypes"}, and
-    is empty where it knows nothing; whoever saves the file writes it.
-    """
+    """What a generator is, apart from its weights."""
 
     architecture: str
+    """Name of one of `synthesis.generators.architectures`."""
     arguments: dict[str, Any]
+    """What the architecture is made with."""
     code_shape: tuple[int, ...]
+    """Of one code, without the batch: (C,) or (C, H, W)."""
     image_size: int
+    """Pixels, the side of its square pictures."""
     pixels: Pixels
+    """What the network puts out: "rgb_unit_tanh" is RGB in [−1, 1]; "bgr_mean" is BGR in [0, 255] minus the
+    Caffe mean."""
     encoder: str
+    """Id of the network whose codes it inverts."""
     encoder_layer: str
+    """Dotted name of the layer that gives the codes."""
     encoder_sha256: str
+    """Of the encoder's weights."""
     recommended: dict[str, Any] = field(default_factory=dict)
+    """Recipe parameters that suit it."""
     training: dict[str, Any] = field(default_factory=dict)
+    """Free text and figures about how it was made."""
     prior: dict[str, int] = field(default_factory=dict)
+    """Counts what the file knows of real codes, {"directions", "prototypes"}; empty where it knows nothing.
+    Whoever saves the file writes it."""
 
     @classmethod
     def of(cls, described: Mapping[str, Any]) -> "GeneratorInfo":

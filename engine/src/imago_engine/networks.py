@@ -20,15 +20,16 @@ _LITE = re.compile(r"efficientnet_lite\d\.imagenet")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From RGB in [0, 1] to a network's input: `(rgb - mean) / std`, the channels then reversed if `bgr`.
-
-    `size` is the side of the square input in pixels. `mean` and `std` are in RGB order, in units of [0, 1].
-    """
+    """From RGB in [0, 1] to a network's input: `(rgb - mean) / std`, the channels then reversed if `bgr`."""
 
     size: int
+    """Pixels, the side of the square input."""
     mean: tuple[float, float, float]
+    """In RGB order, in units of [0, 1]."""
     std: tuple[float, float, float]
+    """In RGB order, in units of [0, 1]."""
     bgr: bool = False
+    """Whether the network takes blue first."""
 
 
 AnyPreprocessing = TypeVar("AnyPreprocessing", bound=Preprocessing)
@@ -55,20 +56,21 @@ class Stated:
 
 @dataclass(frozen=True)
 class NetworkReference:
-    """Which network to load.
-
-    `id` is `architecture.tag`: `efficientnet_lite0.imagenet`, `resnet18.IMAGENET1K_V1` (torchvision),
-    `resnet18.a1_in1k` (timm); `weights` is the tag, and may be left out. For source `file`, `id` is the
-    caller's own name, `architecture` is `torchvision:NAME` or `timm:NAME`, `weights` the path of a
-    safetensors file, and `classes` (optional) its number of outputs.
-    """
+    """Which network to load."""
 
     id: str
+    """`architecture.tag`: `efficientnet_lite0.imagenet`, `resnet18.IMAGENET1K_V1` (torchvision),
+    `resnet18.a1_in1k` (timm); for source `file` the caller's own name."""
     source: SourceName
+    """Where it comes from."""
     architecture: str
+    """Its name in the source; for source `file` `torchvision:NAME` or `timm:NAME`."""
     weights: str | None = None
+    """The tag of published weights, or None; for source `file` the path of a safetensors file."""
     classes: int | None = None
+    """Number of outputs of a file's network; None to tell it by the weights."""
     stated: Stated = Stated()
+    """What is stated by hand."""
 
     @property
     def tag(self) -> str:

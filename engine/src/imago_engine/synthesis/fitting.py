@@ -25,8 +25,11 @@ class Fit:
     """
 
     image_size: int
+    """Pixels, the side of the generator's pictures."""
     input_size: int
+    """Pixels, the side of the network's input."""
     crops: bool
+    """Whether the centre is cut out; else the picture is resized."""
 
     @classmethod
     def plan(cls, mode: FitMode, image_size: int, input_size: int) -> "Fit":
@@ -70,6 +73,6 @@ def shifted(x: Tensor, shifts: Tensor) -> Tensor:
     size = x.shape[-1]
     index = torch.arange(size, device=x.device)
     rows = (index - shifts[:, :1]).clamp(0, size - 1)  # [N, S]
-    columns = (index - shifts[:, 1:]).clamp(0, size - 1)
+    columns = (index - shifts[:, 1:]).clamp(0, size - 1)  # [N, S]
     x = torch.take_along_dim(x, rows[:, None, :, None], dim=2)
     return torch.take_along_dim(x, columns[:, None, None, :], dim=3)

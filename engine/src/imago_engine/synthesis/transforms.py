@@ -24,13 +24,13 @@ class Transforms:
             shifts = [
                 torch.randint(-jitter, jitter + 1, (steps, 2), generator=draw, device="cpu") for draw in draws
             ]
-            self._shifts = torch.stack(shifts).to(device)
+            self._shifts = torch.stack(shifts).to(device)  # N × [steps, 2] → [N, steps, 2]
         if parameters.zoom > 1:
             drawn = torch.stack(
                 [torch.rand(steps, 3, generator=draw, dtype=torch.float32, device="cpu") for draw in draws]
-            )
-            scale = torch.exp(-drawn[..., :1] * math.log(parameters.zoom))
-            centre = (2 * drawn[..., 1:] - 1) * (1 - scale)
+            )  # [N, steps, 3]
+            scale = torch.exp(-drawn[..., :1] * math.log(parameters.zoom))  # [N, steps, 1]
+            centre = (2 * drawn[..., 1:] - 1) * (1 - scale)  # [N, steps, 2]
             self._zooms = torch.cat([scale, centre], dim=2).to(device)
 
     def __call__(self, x: Tensor, items: Tensor, step: int) -> Tensor:
@@ -46,9 +46,9 @@ def magnified(x: Tensor, zooms: Tensor) -> Tensor:
     """Resample the part of each picture of [N, 3, S, S] that `zooms` [N, 3] name (its share of the side, its
     centre's x and y in [−1, 1]) to the whole.
     """
-    scale, centre = zooms[:, 0], zooms[:, 1:]
+    scale, centre = zooms[:, 0], zooms[:, 1:]  # [N], [N, 2]
     rows = torch.zeros(len(x), 2, 3, dtype=torch.float32, device=x.device)
     rows[:, 0, 0] = rows[:, 1, 1] = scale
     rows[:, :, 2] = centre
-    grid = F.affine_grid(rows, list(x.shape), align_corners=False).to(x.dtype)
+    grid = F.affine_grid(rows, list(x.shape), align_corners=False).to(x.dtype)  # [N, S, S, 2]
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)

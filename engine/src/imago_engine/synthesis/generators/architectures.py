@@ -49,18 +49,21 @@ class Generator(nn.Module):
     """A frozen generator: code [N, *code_shape] → RGB [N, 3, S, S] in [0, 1], with the statistics that bound
     a code.
 
-    `code_mean` and `code_std` are each code neuron's mean and standard deviation over real pictures,
-    `code_lower` the least value it can take (0 behind a ReLU); `code_axes` and `code_prototypes` are its
-    `prior`, both or none. DeePSiM's output is linear: its RGB may leave [0, 1] and is not clamped, so that
-    gradients survive.
+    DeePSiM's output is linear: its RGB may leave [0, 1] and is not clamped, so that gradients survive.
     """
 
     code_mean: Tensor
+    """[*code_shape]: each code neuron's mean over real pictures."""
     code_std: Tensor
+    """[*code_shape]: its standard deviation."""
     code_lower: Tensor
+    """[*code_shape]: the least value that it can take, 0 behind a ReLU."""
     code_axes: Tensor | None
+    """[R, *code_shape], `prior.axes`; there are prototypes if and only if there are axes."""
     code_prototypes: Tensor | None
+    """[K, R], `prior.prototypes`."""
     caffe_mean: Tensor
+    """[3, 1, 1], BGR."""
 
     def __init__(
         self,
@@ -109,7 +112,7 @@ class Generator(nn.Module):
             )
         if self.info.architecture == "compact":
             code = (code - self.code_mean) / (self.code_std + STANDARD_FLOOR)
-        pixels: Tensor = self.network(code)
+        pixels: Tensor = self.network(code)  # [N, 3, S, S] as `info.pixels` says
         if self.info.pixels == "bgr_mean":
             return (pixels + self.caffe_mean).flip(1) / 255
         return (pixels + 1) / 2

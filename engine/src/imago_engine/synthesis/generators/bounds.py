@@ -11,10 +11,12 @@ from imago_engine.techniques.dgn_am import BoundsMode
 
 @dataclass(frozen=True)
 class Bounds:
-    """`lower` and `upper` broadcast to the code's shape; None where there is no limit."""
+    """Limits of each neuron of a code."""
 
     lower: Tensor | None
+    """[*code_shape], or what broadcasts to it; None where there is no limit."""
     upper: Tensor | None
+    """The same."""
 
     @classmethod
     def of(cls, generator: Generator, mode: BoundsMode, k: float) -> "Bounds":

@@ -14,12 +14,16 @@ from imago_engine.techniques.dgn_am import DgnAm
 
 
 class CodeSpace(Protocol):
-    """Points [N, *shape] in float32 stand for codes [N, *code_shape]; `centre` is the mean code's point."""
+    """Points [N, *shape] in float32 stand for codes [N, *code_shape]."""
 
     shape: tuple[int, ...]
+    """Of one point."""
     centre: Tensor
+    """[*shape]: the mean code's point."""
 
-    def code(self, points: Tensor) -> Tensor: ...
+    def code(self, points: Tensor) -> Tensor:
+        """The codes of points."""
+        ...
 
     def point(self, codes: Tensor) -> Tensor:
         """The points of codes, or those next to them."""
@@ -64,7 +68,7 @@ class WhitenedSpace:
     """
 
     def __init__(self, prior: CodePrior, radius: float) -> None:
-        self.shape: tuple[int, ...] = (len(prior.axes),)
+        self.shape: tuple[int, ...] = (len(prior.axes),)  # R
         self.centre = torch.zeros(self.shape, dtype=torch.float32, device=prior.axes.device)
         self._prior, self._radius = prior, radius * math.sqrt(len(prior.axes))
 
@@ -78,7 +82,7 @@ class WhitenedSpace:
         return coordinates
 
     def limited(self, points: Tensor) -> Tensor:
-        norm = points.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        norm = points.norm(dim=1, keepdim=True).clamp_min(1e-12)  # [N, R] → [N, 1]
         limited: Tensor = points * (self._radius / norm).clamp_max(1)
         return limited
 

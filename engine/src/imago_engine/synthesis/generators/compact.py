@@ -20,7 +20,7 @@ class ConditionalNorm(nn.Module):
         nn.init.zeros_(self.film.bias)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.film(style)[:, :, None, None].chunk(2, dim=1)
+        scale, shift = self.film(style)[:, :, None, None].chunk(2, dim=1)  # [N, C, 1, 1] each
         return torch.addcmul(shift, self.norm(x), scale + 1)
 
 
@@ -121,23 +121,26 @@ class CompactNetwork(nn.Module):
             up.bias.data.zero_()
 
     def forward(self, code: Tensor) -> Tensor:
-        style = self.style(code.flatten(1) if self.place is None else code.mean((2, 3)))
-        x = self.start(style).view(-1, self.first, 4, 4).contiguous(memory_format=torch.channels_last)
+        # Code [N, code_size] or [N, code_size, g, g]; the numbers are those of the shipped generator.
+        style = self.style(code.flatten(1) if self.place is None else code.mean((2, 3)))  # [N, 512]
+        x = self.start(style).view(-1, self.first, 4, 4)  # [N, 384, 4, 4]
+        x = x.contiguous(memory_format=torch.channels_last)
         if self.place is not None:
             x = x + F.interpolate(self.place(code), size=(4, 4), mode="nearest")
         for i, block in enumerate(self.blocks):
             x = block(x, style)
             if i < len(self.ups):
-                x = F.pixel_shuffle(self.ups[i](x), 2)
+                x = F.pixel_shuffle(self.ups[i](x), 2)  # [N, 208, 8, 8], [N, 96, 16, 16], [N, 48, 32, 32]
                 if i >= self.first_blurred:
                     x = blurred(x)
                 x = self._with_noise(i + 1, x, style)
         x = F.leaky_relu(self.last_norm(x, style), 0.2)
-        x = F.pixel_shuffle(self.last_up(x), 2)
+        x = F.pixel_shuffle(self.last_up(x), 2)  # [N, 24, 64, 64]
         if not self.subpixel:
-            return torch.tanh(self.to_rgb(F.leaky_relu(x, 0.2)))
+            return torch.tanh(self.to_rgb(F.leaky_relu(x, 0.2)))  # [N, 3, S, S]
         x = self._with_noise(len(self.blocks), blurred(x), style)
-        return torch.tanh(blurred(F.pixel_shuffle(self.to_rgb(F.leaky_relu(x, 0.2)), 2)))
+        colours = self.to_rgb(F.leaky_relu(x, 0.2))  # [N, 12, 64, 64]: four pixels a place
+        return torch.tanh(blurred(F.pixel_shuffle(colours, 2)))  # [N, 3, 128, 128]
 
     def _with_noise(self, stage: int, x: Tensor, style: Tensor) -> Tensor:
         """`stage` counts the doublings of the size since 4 pixels."""
@@ -165,7 +168,8 @@ def blurred(x: Tensor) -> Tensor:
     """[N, C, h, w] by the kernel (1, 2, 1)/4 each way: what alternates from pixel to pixel is gone."""
     channels = x.shape[1]
     # (1, 2, 1)/4, made on the device: a copy from the host would have a GPU wait at every step.
-    row = 0.5 - torch.arange(-1, 2, device=x.device, dtype=x.dtype).abs() / 4
+    row = 0.5 - torch.arange(-1, 2, device=x.device, dtype=x.dtype).abs() / 4  # [3]
     kernel = torch.outer(row, row).expand(channels, 1, 3, 3)
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate").contiguous(memory_format=torch.channels_last)
+    padded = F.pad(x, (1, 1, 1, 1), mode="replicate")  # [N, C, h + 2, w + 2]
+    padded = padded.contiguous(memory_format=torch.channels_last)
     return F.conv2d(padded, kernel, groups=channels)  # a fifth of two pools' time on a CPU

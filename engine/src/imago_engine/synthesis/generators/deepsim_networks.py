@@ -27,8 +27,8 @@ class DeepsimTrunk(nn.Module):
             self.deconv5, self.conv5_1, self.deconv4, self.conv4_1, self.deconv3, self.conv3_1,
             self.deconv2, self.deconv1,
         ):  # fmt: skip
-            x = F.leaky_relu(layer(x), 0.3)
-        pixels: Tensor = self.deconv0(x)
+            x = F.leaky_relu(layer(x), 0.3)  # each deconv doubles the side: 8, 16, 32, 64, 128
+        pixels: Tensor = self.deconv0(x)  # [N, 32, 128, 128] → [N, 3, 256, 256]
         return pixels
 
 
@@ -49,9 +49,9 @@ class DeepsimVector(DeepsimTrunk):
         initialise_deepsim(self)
 
     def forward(self, code: Tensor) -> Tensor:
-        x = code.flatten(1)
+        x = code.flatten(1)  # [N, code_size]
         for layer in (self.defc7, self.defc6, self.defc5):
-            x = F.leaky_relu(layer(x), 0.3)
+            x = F.leaky_relu(layer(x), 0.3)  # [N, 4096]
         return self.grow(x.view(-1, 256, 4, 4))
 
 
@@ -70,7 +70,7 @@ class DeepsimPool5(DeepsimTrunk):
     def forward(self, code: Tensor) -> Tensor:
         x = code
         for layer in (self.Rconv6, self.Rconv7, self.Rconv8):
-            x = F.leaky_relu(layer(x), 0.3)
+            x = F.leaky_relu(layer(x), 0.3)  # [N, 512, 6, 6] twice, then [N, 512, 4, 4]
         return self.grow(x)
 
 

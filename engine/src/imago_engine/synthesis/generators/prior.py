@@ -11,17 +11,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CodePrior:
-    """A linear model of real codes, code ≈ mean + point · axes, and examples in its coordinates.
-
-    `mean` is [*code_shape]; `axes` [R, *code_shape] are the R strongest principal directions, each as long as
-    one standard deviation of real codes along it: the coordinates of a real code have mean 0 and variance 1
-    and are uncorrelated.
-    `prototypes` [K, R] are the centres of K clusters of real codes.
-    """
+    """A linear model of real codes, code ≈ mean + point · axes, and examples in its coordinates."""
 
     mean: Tensor
+    """[*code_shape]."""
     axes: Tensor
+    """[R, *code_shape]: the R strongest principal directions, each as long as one standard deviation of real
+    codes along it: the coordinates of a real code have mean 0 and variance 1 and are uncorrelated.
+    """
     prototypes: Tensor
+    """[K, R]: the centres of K clusters of real codes."""
 
     def __post_init__(self) -> None:
         if self.axes.shape[1:] != self.mean.shape:
@@ -37,12 +36,12 @@ class CodePrior:
 
     def code(self, points: Tensor) -> Tensor:
         """Coordinates [N, R] → codes [N, *code_shape] in float32."""
-        flat = points @ self.axes.float().flatten(1)
+        flat = points @ self.axes.float().flatten(1)  # [N, R] @ [R, neurons] → [N, neurons]
         return flat.view(-1, *self.mean.shape) + self.mean.float()
 
     def point(self, codes: Tensor) -> Tensor:
         """Codes → coordinates of the nearest points: what lies beyond the R directions is left out."""
-        inverse = torch.linalg.pinv(self.axes.float().flatten(1))
+        inverse = torch.linalg.pinv(self.axes.float().flatten(1))  # [neurons, R]
         return by_itself(lambda code: code @ inverse, (codes - self.mean).flatten(1))
 
 

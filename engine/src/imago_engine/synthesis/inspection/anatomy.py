@@ -69,21 +69,22 @@ class TracedLayer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Layers by name, in the order in which they finish. It holds on to no part of the network.
-
-    `output` names the layer of the logits; without one, `no_output` says why. `scores` tells where in its
-    result the network returns its classes' scores, None where that is not clear. `cut_off` are layers that no
-    gradient reaches from the input. `flaw` says why its pictures might differ from time to time.
-    `least_batch` is 2 for a network that drops the batch of one picture.
-    """
+    """What was found in a network. It holds on to no part of it."""
 
     layers: dict[str, TracedLayer]
+    """By name, in the order in which they finish."""
     output: str | None
+    """Name of the layer of the logits."""
     no_output: str
+    """Why there is no such layer; empty where there is one."""
     scores: Scores | None
+    """Where in its result the network returns its classes' scores, None where that is not clear."""
     cut_off: frozenset[str]
+    """Layers that no gradient reaches from the input."""
     flaw: Flaw | None
+    """Why its pictures might differ from time to time."""
     least_batch: int
+    """2 for a network that drops the batch of one picture, else 1."""
 
     @property
     def vectors(self) -> list[TracedLayer]:
