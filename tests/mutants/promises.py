@@ -60,10 +60,7 @@ _CLAIMS = (
         _BATCHES,
         "    ORDER BY queue_order LIMIT 1\n",
         "    ORDER BY queue_order DESC LIMIT 1\n",
-        (
-            "tests/integration/jobs/test_submission.py::test_items_are_claimed_in_the_order_of_the_request",
-            f"{_TEST_BATCHES}::test_released_items_keep_their_turn_and_are_charged_nothing",
-        ),
+        (f"{_TEST_BATCHES}::test_a_batch_is_of_one_network_layer_generator_and_recipe",),
     ),
     Mutant(
         "what has to wait is not claimed",
