@@ -1,16 +1,20 @@
 """Whatever the kind of work: nobody waits for a claim of somebody else, and nothing is claimed twice."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.base.database import Database
+from services.base.settings import Settings
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.catalog.inspection_leases import claim_inspection
-from services.queue import batches
+from services.queue import batches, leases
+from services.queue.batches import BATCHES
 from services.queue.registry import KINDS
 from services.trainings import leases as training_leases
 from services.trainings import trainings
@@ -19,6 +23,10 @@ from services.upkeep import chores
 from services.upkeep.chores import ChoreName
 from tests.integration.staging import request, submit
 from tests.small_training import register_encoder
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.process.stopping import StopFlag
 
 Claim = Callable[[Session], object | None]
 
@@ -71,6 +79,31 @@ def test_what_is_being_claimed_is_neither_waited_for_nor_claimed_again(staged: D
             assert claim(second) is None
     with staged.session() as later:
         assert claim(later) is None
+
+
+@dataclass(frozen=True)
+class _Claimed:
+    lease_id: int
+
+
+class _Work(LeasedWork[_Claimed]):
+    kind = BATCHES
+    claimed_at = 0.0
+
+    def claim(self, session: Session) -> _Claimed:
+        self.claimed_at = time.monotonic()
+        return _Claimed(leases.open_lease(session, self.kind.name, self._held.worker_id, lease_seconds=60))
+
+    def run(self, claim: _Claimed, keeper: LeaseKeeper, tend: Tend) -> None:
+        self.counted_from = keeper.claimed_at
+
+
+def test_a_lease_of_any_kind_is_counted_from_before_its_claim_was_sent(
+    staged: Database, settings: Settings
+) -> None:
+    work = _Work(HeldLeases(staged, settings, "worker", StopFlag()))
+    assert work.look()
+    assert work.counted_from <= work.claimed_at
 
 
 def test_every_kind_of_work_is_tried() -> None:

@@ -88,6 +88,26 @@ def test_a_heartbeat_that_hangs_does_not_keep_the_worker_from_fencing_itself() -
     lease.stop()
 
 
+def test_a_lease_is_renewed_from_before_its_pulse_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows when within a slow pulse the database has renewed it."""
+    clock, passed = time.monotonic, [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + passed[0])
+    second, end = threading.Event(), threading.Event()
+
+    def slow(steps: int) -> Pulse:
+        if passed[0]:
+            second.set()
+            end.wait(20)
+        passed[0] = 9.0  # that long the first one takes
+        return ALIVE
+
+    lease = keeper(slow, lease_seconds=10)
+    assert second.wait(20)
+    assert lease.fenced
+    lease.stop()
+    end.set()
+
+
 def test_heartbeats_that_succeed_again_lift_the_fence() -> None:
     pulses = iter([Unavailable("database"), Unavailable("database")])
 
