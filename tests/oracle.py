@@ -79,7 +79,8 @@ _UNFINISHED = {
         WHERE state IN ('queued', 'leased') OR lease_id IS NOT NULL""",
     # Idle workers scrub, collect and train.
     "a lease that has not ended": """
-        SELECT id, kind FROM leases WHERE ended_at IS NULL AND kind NOT IN ('scrub', 'collect', 'training')""",
+        SELECT id, kind FROM leases
+        WHERE ended_at IS NULL AND kind NOT IN ('scrub', 'collect', 'training')""",
     "an item that a job names twice": """
         SELECT job_id, digest FROM job_visualizations GROUP BY job_id, digest HAVING count(*) > 1""",
     "an item that no job asked for": """

@@ -1,7 +1,7 @@
 """A kind of work that nobody knew before: what it says of itself in two small classes is all it needs."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,10 +10,14 @@ from sqlalchemy.orm import Session
 
 from services.base.database import Database
 from services.base.settings import Settings
+from services.catalog import catalog
+from services.catalog.catalog import RegisterNetwork
 from services.queue import leases
 from services.queue.kinds import TakenBack, pulse
 from services.queue.reconciliation import Reconciled, reconcile
-from services.queue.registry import KINDS
+from services.queue.registry import BY_NAME, KINDS
+from services.upkeep import chores
+from tests.integration.queue.row_locks import Acting, pid_of
 from tests.worker_processes import until
 from worker.leasing import work_loop
 from worker.leasing.held_leases import HeldLeases
@@ -214,6 +218,43 @@ def test_what_is_in_hand_can_be_given_back_from_another_thread(
     assert held == ["released", None]
     gone.set()
     thread.join()
+
+
+def _network_in_hand(database: Database) -> int:
+    with database.session() as session:
+        catalog.register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
+        claim = catalog.claim_inspection(session, "worker", lease_seconds=60)
+    assert claim is not None
+    return claim.lease_id
+
+
+def _repair_in_hand(database: Database) -> int:
+    with database.session() as session:
+        chores.plan(session, "repair", "visualization:1")
+        claim = chores.claim(session, "repair", "worker", lease_seconds=60)
+    assert claim is not None
+    return claim.lease_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "take"),
+    [("inspection", "networks", _network_in_hand), ("repair", "work", _repair_in_hand)],
+)
+def test_a_lease_is_locked_before_what_it_holds(
+    staged: Database, kind: str, table: str, take: Callable[[Database], int]
+) -> None:
+    lease_id = take(staged)
+    with staged.session() as holder:
+        holder.execute(text("SELECT 1 FROM leases WHERE id = :id FOR NO KEY UPDATE"), {"id": lease_id})
+        acting = Acting(staged, lambda session: BY_NAME[kind].give_back(session, lease_id))
+        acting.until_it_waits_for(pid_of(holder))
+        with staged.session() as other:
+            held = text(f"SELECT 1 FROM {table} WHERE lease_id = :id FOR UPDATE NOWAIT")
+            other.execute(held, {"id": lease_id}).one()
+    acting.end()
+    with staged.session() as session:
+        free = text(f"SELECT count(*) FROM {table} WHERE lease_id IS NOT NULL")
+        assert session.execute(free).scalar_one() == 0
 
 
 def test_every_kind_has_a_name_of_its_own() -> None:
