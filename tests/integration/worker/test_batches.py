@@ -258,10 +258,10 @@ def test_a_batch_of_an_unknown_kind_is_one_round_and_nothing_more_is_claimed(sce
     running.settle()
     units = scene.job(job_id).units
     assert (units.done, units.queued, units.leased) == (4, 6, 0)
-    assert scene.count("SELECT sum(items) FROM leases") == 4
+    assert scene.count("SELECT sum(items) FROM leases WHERE kind = 'batch'") == 4
     assert running.run_batch()  # by now it is known how quickly such items go
     running.settle()
-    assert scene.count("SELECT max(items) FROM leases") == 6
+    assert scene.count("SELECT max(items) FROM leases WHERE kind = 'batch'") == 6
     assert scene.check(job_id) == {"done": 10}
 
 
@@ -277,7 +277,7 @@ def test_a_batch_ends_at_once_when_its_job_is_canceled_though_it_is_not_the_whol
         assert running.result()
     assert scene.job(job_id).state == "canceled"
     assert scene.check(job_id) == {"canceled": 8}
-    assert scene.count("SELECT max(steps) FROM leases") < endless
+    assert scene.count("SELECT max(steps) FROM leases WHERE kind = 'batch'") < endless
 
 
 def test_a_result_that_is_no_number_fails_instead_of_being_stored(scene: Scene) -> None:

@@ -150,7 +150,7 @@ def test_interactive_work_goes_first_and_the_bulk_batch_then_comes_to_the_same_b
     assert scene.check(bulk) == {"done": 8}
     interactive = "SELECT max(finished_at) FROM visualizations WHERE lane = 'interactive'"
     assert scene.count(f"SELECT count(*) FROM visualizations WHERE finished_at > ({interactive})") == 8
-    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'finished'") == 2
+    assert scene.count("SELECT count(*) FROM leases WHERE kind = 'batch' AND outcome = 'finished'") == 2
 
     stored = rows(scene, bulk)
     for unit, picture in enumerate(alone(scene, range(8))):
@@ -238,7 +238,7 @@ def test_a_stop_in_the_midst_of_the_midst_gives_both_batches_back(scene: Scene, 
     world.runner.settle()
     assert scene.job(bulk).units.queued == 8
     assert scene.count("SELECT count(*) FROM visualizations WHERE state = 'queued'") == 10
-    assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released'") == 2
+    assert scene.count("SELECT count(*) FROM leases WHERE kind = 'batch' AND outcome = 'released'") == 2
     assert uncharged(scene)
 
 
