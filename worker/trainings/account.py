@@ -41,6 +41,7 @@ class Account:
         """How the process says that it ended; None for one that runs or has crashed."""
 
     def look(self) -> None:
+        """Take in what came since the last look."""
         for event in self._reader.new():
             match event:
                 case Phase():

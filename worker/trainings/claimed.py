@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ClaimedTraining:
+    """The claim, what keeps its lease, and the servers and settings of its worker."""
+
     claim: TrainingClaim
     keeper: LeaseKeeper
     database: Database

@@ -52,6 +52,7 @@ class Place(Strict):
 
     @property
     def shown(self) -> str:
+        """What messages call it."""
         return self.name or str(self.path)
 
 
@@ -192,6 +193,7 @@ def read_job(path: Path) -> Job:
 
 
 def write_job(job: Job, path: Path) -> None:
+    """Write what `read_job` reads."""
     path.write_text(job.model_dump_json(indent=1))
 
 

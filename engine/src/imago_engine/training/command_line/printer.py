@@ -30,6 +30,7 @@ class Printer:
         self._table = ProgressTable(say)
 
     def tell(self, event: TrainingEvent) -> None:
+        """Say what people want to know of an event."""
         match event:
             case Progress():
                 self._progress(event)

@@ -27,6 +27,7 @@ def write_and_tell(
     recommended: dict[str, Any] | None = None,
     dtype: torch.dtype = torch.float16,
 ) -> None:
+    """Write the generator of the checkpoint in `folder` to `out`, with its card, and tell of both."""
     generator = write_generator(folder, out, recommended, dtype)
     shown = out.relative_to(folder) if out.is_relative_to(folder) else out
     tell(

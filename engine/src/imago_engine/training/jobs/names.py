@@ -24,6 +24,7 @@ class Names:
         self._names = sorted({**named, **around}.items(), key=lambda entry: len(entry[0]), reverse=True)
 
     def put_into(self, event: TrainingEvent) -> TrainingEvent:
+        """The event with names in its texts for people."""
         match event:
             case Failed() | Note():
                 return event.model_copy(update={"message": self._said(event.message)})

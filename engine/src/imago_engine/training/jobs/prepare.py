@@ -68,6 +68,7 @@ def pictures_of(sources: Sequence[Place], reading: Reading, left_out: LeftOut) -
 
 
 def tell_left_out(left_out: LeftOut, tell: Tell, listed: str | None = None) -> None:
+    """Tell how many there are and the first of them; `listed` is the file that names all."""
     if left_out.count:
         tell(LeftOutEvent(count=left_out.count, first=left_out.lines[:NAMED], listed=listed))
 

@@ -52,9 +52,11 @@ class Journal:
         self._tell(Sample(pictures=pictures, held_out=dict(metrics), grid=grid))
 
     def saved(self, pictures: int, file: str) -> None:
+        """The checkpoint was replaced."""
         self._tell(Saved(pictures=pictures, file=file))
 
     def warn(self, message: str) -> None:
+        """Tell a line for people; the training goes on."""
         self._tell(Note(message=f"warning: {message}"))
 
     def close(self) -> None:
