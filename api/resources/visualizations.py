@@ -137,7 +137,7 @@ def _done(session: Session, digest: str) -> Objects:
     details = {
         State.QUEUED: "The picture waits for a worker.",
         State.LEASED: "The picture is being computed.",
-        State.UNREACHABLE: "No picture can exist: no gradient reaches the code, so nothing moves this unit.",
+        State.UNREACHABLE: "No picture can exist: nothing that is done to a picture moves this unit.",
         State.CANCELED: "The job that asked for it was canceled; submit it again to have it made.",
         State.FAILED: f"It could not be computed: {error.message if error else 'no reason is recorded'}",
     }

@@ -59,7 +59,7 @@ class Units(Representation):
     done: int
     failed: int
     unreachable: int = Field(
-        description="No picture can exist: nothing that the generator does moves the unit."
+        description="No picture can exist: nothing that is done to a picture moves the unit."
     )
     canceled: int
     queued: int

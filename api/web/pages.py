@@ -97,7 +97,7 @@ def explained(item: Item) -> str:
         case State.FAILED:
             return item.error.message if item.error else "failed"
         case State.UNREACHABLE:
-            return "unreachable: nothing that the generator does moves this unit"
+            return "unreachable: nothing that is done to a picture moves this unit"
         case State.LEASED:
             return "being computed"
         case State.QUEUED:

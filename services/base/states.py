@@ -15,7 +15,7 @@ class State(StrEnum):
     FAILED = "failed"
     """Ended without a picture; `error` explains it. Asked for again, it is queued anew."""
     UNREACHABLE = "unreachable"
-    """Final: no gradient reaches the code, so no picture of this unit can exist."""
+    """Final: no gradient comes from it, so no picture of this unit can exist."""
     CANCELED = "canceled"
     """No live job wants it. With a `lease_id`, a worker has not yet noticed."""
 
