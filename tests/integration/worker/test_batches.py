@@ -3,10 +3,9 @@
 import hashlib
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,59 +27,30 @@ from imago_engine.techniques import technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
-from services.base.storage import Kind, ObjectStore, generator_key
+from services.base.storage import Kind, ObjectStore
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
-from services.catalog.shipped_generator import register_shipped_generator
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest
-from services.queue import batches, workers
+from services.queue import batches
 from services.queue.batches import BATCHES
 from services.queue.leases import Pulse
 from services.queue.reconciliation import reconcile
 from tests import small_world
+from tests.integration.worker.batch_runner import delivery, patient, run_everything, runner
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
 from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance
-from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
 from worker.leasing.lease_renewal import FENCE_SHARE, LeaseKeeper
-from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
 
 
 @pytest.fixture
 def scene(scene: Scene) -> Scene:
-    # Nothing dies here, so a lease may be long enough for the busiest machine.
-    scene.settings = scene.settings.model_copy(update={"lease_seconds": 600.0})
-    return scene
-
-
-def delivery(scene: Scene) -> Delivery:
-    return Delivery(
-        scene.database, scene.store, Provenance("test-worker", choose_device("cpu", threads=1)), StopFlag()
-    )
-
-
-def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
-    device = choose_device("cpu", threads=1)
-    return BatchRunner(
-        database=scene.database,
-        runtime=Runtime(scene.database, scene.store, scene.settings, device),
-        sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
-        delivery=delivery(scene),
-        settings=scene.settings,
-        worker_id="test-worker",
-        stop=StopFlag(),
-    )
-
-
-def run_everything(runner: BatchRunner) -> None:
-    while runner.run_batch():
-        pass
-    runner.settle()
+    return patient(scene)
 
 
 def rows(scene: Scene, job_id: str) -> dict[int, dict[str, Any]]:
@@ -195,57 +165,6 @@ def test_a_lease_is_counted_from_before_the_claim_was_sent(scene: Scene) -> None
     slow.settle()
     assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released' AND settled = 0") == 1
     assert scene.job(job_id).units.queued == 5
-
-
-def test_weights_that_changed_since_the_inspection_fail_every_item_and_say_why(scene: Scene) -> None:
-    job_id = scene.submit("0-3")
-    small_world.write_network(scene.folder, seed=1)
-    run_everything(runner(scene))
-    assert scene.check(job_id) == {"failed": 4}
-    [error] = scene.job(job_id).errors
-    assert error.code == "network_changed"
-    assert "another id" in error.message
-
-
-def test_a_job_keeps_its_generator_though_another_file_is_shipped_meanwhile(scene: Scene) -> None:
-    before, job_id = scene.default_generator(), scene.submit("0-3")
-    shipped = small_world.write_generator(scene.folder, seed=1)
-    register_shipped_generator(scene.database, scene.store, shipped)
-    assert scene.default_generator() != before
-    run_everything(runner(scene))
-    assert scene.check(job_id) == {"done": 4}
-
-
-def test_a_damaged_copy_of_a_generator_is_fetched_anew(scene: Scene) -> None:
-    job_id = scene.submit("0-3")
-    copy = (
-        scene.settings.cache_folder / "generators" / f"{scene.default_generator().weights_sha256}.safetensors"
-    )
-    copy.parent.mkdir(parents=True)
-    copy.write_bytes(b"half of a gen")
-    run_everything(runner(scene))
-    assert scene.check(job_id) == {"done": 4}
-    assert hashlib.sha256(copy.read_bytes()).hexdigest() == copy.stem
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"), [(b"other bytes", "has the sha256"), (None, "There is no object")]
-)
-def test_a_generator_that_is_not_whole_in_the_store_fails_every_item_and_says_why(
-    scene: Scene, tmp_path: Path, damage: bytes | None, message: str
-) -> None:
-    job_id = scene.submit("0-3")
-    key = generator_key(scene.default_generator().weights_sha256)
-    if damage is None:
-        scene.store.delete(key)
-    else:
-        (tmp_path / "damaged").write_bytes(damage)
-        scene.store.put_file(key, tmp_path / "damaged")
-    run_everything(runner(scene))
-    [error] = scene.job(job_id).errors
-    assert (error.code, error.count) == ("generator_unloadable", 4)
-    assert message in error.message
-    assert not list(scene.settings.cache_folder.glob("generators/*"))
 
 
 def test_a_batch_of_an_unknown_kind_is_one_round_and_nothing_more_is_claimed(scene: Scene) -> None:
@@ -443,75 +362,3 @@ def test_a_network_of_one_input_size_makes_pictures_at_it(scene: Scene) -> None:
         job_id = jobs.submit(session, JobRequest.model_validate(request)).job.id
     run_everything(runner(scene))
     assert scene.job(job_id).units.done == 1
-
-
-def test_an_item_that_was_asked_for_before_its_network_changed_says_so(scene: Scene) -> None:
-    job_id = scene.submit("0")
-    with scene.database.session() as session:
-        session.execute(text("UPDATE networks SET spec_sha256 = repeat('f', 64)"))
-    run_everything(runner(scene))
-    (error,) = scene.job(job_id).errors
-    assert (error.code, error.count) == ("network_changed", 1)
-    assert "Ask for it again" in error.message
-
-
-def beside(scene: Scene, worker_id: str, **changes: Any) -> BatchRunner:
-    """One of several workers that live, with settings of its own."""
-    device, settings = choose_device("cpu", threads=1), scene.settings.model_copy(update=changes)
-    with scene.database.session() as session:
-        workers.register(session, worker_id, host="here", device="cpu", heartbeat_seconds=600)
-    return BatchRunner(
-        database=scene.database,
-        runtime=Runtime(scene.database, scene.store, settings, device),
-        sizer=BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
-        delivery=delivery(scene),
-        settings=settings,
-        worker_id=worker_id,
-        stop=StopFlag(),
-    )
-
-
-def without_weights(scene: Scene) -> dict[str, Any]:
-    return {"weights_folder": scene.folder / "empty"}
-
-
-def without_cache(scene: Scene) -> dict[str, Any]:
-    (scene.folder / "file").touch()
-    return {"cache_folder": scene.folder / "file"}  # ENOTDIR, as good as ENOSPC or EACCES
-
-
-@pytest.mark.parametrize("without", [without_weights, without_cache])
-def test_what_one_worker_cannot_load_is_left_to_another_at_no_charge(
-    scene: Scene, without: Callable[[Scene], dict[str, Any]]
-) -> None:
-    job_id = scene.submit("0-9")
-    lacks, has = beside(scene, "lacks", **without(scene)), beside(scene, "has")
-    assert lacks.run_batch()
-    assert not lacks.run_batch()  # nothing else waits, and this not for this worker
-    assert scene.job(job_id).units.queued == 10
-    assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0
-    run_everything(has)
-    assert scene.check(job_id) == {"done": 10}
-
-
-def test_what_no_worker_can_load_ends_with_an_explanation(scene: Scene) -> None:
-    job_id = scene.submit("0-9")
-    first, second = (beside(scene, id, **without_weights(scene)) for id in ("first", "second"))
-    assert first.run_batch()
-    run_everything(second)
-    assert scene.check(job_id) == {"failed": 10}
-    [error] = scene.job(job_id).errors
-    assert error.code == "network_unloadable"
-    assert "There is no file" in error.message
-
-
-def test_what_may_pass_is_tried_again_where_there_is_no_other_worker(scene: Scene) -> None:
-    job_id = scene.submit("0-1")
-    alone = beside(scene, "alone", **without_cache(scene))
-    run_everything(alone)
-    assert scene.job(job_id).units.queued == 2
-    for _ in range(batches.MAX_ATTEMPTS):
-        scene.hurry()
-        run_everything(alone)
-    [error] = scene.job(job_id).errors
-    assert (error.code, error.count) == ("generator_unloadable", 2)

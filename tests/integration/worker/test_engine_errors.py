@@ -13,7 +13,7 @@ from imago_engine.synthesis.ascent import Picture, synthesize
 from imago_engine.synthesis.networks.load import load_network
 from services.catalog import catalog
 from services.queue.batches import MAX_ATTEMPTS
-from tests.integration.worker.test_batches import run_everything, runner
+from tests.integration.worker.batch_runner import run_everything, runner
 from tests.worker_processes import NETWORK, Scene
 
 

@@ -26,7 +26,8 @@ from services.queue import batches
 from services.queue.batches import BATCHES
 from services.queue.reconciliation import reconcile
 from tests import small_world
-from tests.integration.worker.test_batches import pixels, rows, run_everything
+from tests.integration.worker.batch_runner import run_everything
+from tests.integration.worker.test_batches import pixels, rows
 from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
 from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance

@@ -16,7 +16,8 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.base.store_errors import now as real_now
 from services.queue import batches, workers
-from tests.integration.worker.test_batches import blank, held, run_everything
+from tests.integration.worker.batch_runner import run_everything
+from tests.integration.worker.test_batches import blank, held
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
 from worker.batches.deliver import Delivery
