@@ -316,7 +316,7 @@ class Scene:
 
     def wait_until_ended(self, job_id: str) -> JobView:
         """Wait for the job, but not for what its items wait for after a crash: that they do is the matter of
-        tests/integration/queue/test_batches.py.
+        tests/integration/queue/test_crashes.py.
         """
 
         def ended() -> bool:
