@@ -14,6 +14,7 @@ from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, Limits
+from services.pictures.artifacts import StoredArtifact
 from services.queue import batches
 from services.queue.batches import Finished
 
@@ -82,13 +83,11 @@ def _result(digest: str) -> Finished:
         digest=digest,
         activation=1.0,
         predictions=[[7, 0.5]] * 5,
-        image_object=f"image/{digest}.png",
-        crop_object=None,
-        code_object=f"code/{digest}.safetensors",
-        trace_object=f"trace/{digest}.npy",
-        image_bytes=12_345,
-        width=128,
-        height=128,
+        artifacts=[
+            StoredArtifact("image", f"image/{digest}.png", "image/png", 12_345, 128, 128),
+            StoredArtifact("code", f"code/{digest}.safetensors", "application/octet-stream", 1_234),
+            StoredArtifact("trace", f"trace/{digest}.npy", "application/octet-stream", 1_234),
+        ],
         crop_box=None,
         provenance={"device": "none", "worker": "bench", "batch_size": BATCH},
     )

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
 from infra.local import ports
 from infra.local.endpoints import Endpoints
@@ -29,6 +30,7 @@ from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest
+from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished, Work
 
@@ -161,13 +163,7 @@ def _result(store: ObjectStore, work: Work) -> Finished:
         digest=work.digest,
         activation=1.0,
         predictions=[[index, 0.2] for index in range(5)],
-        image_object=store.put("image", drawn.getvalue(), "image/png"),
-        crop_object=None,
-        code_object=None,
-        trace_object=None,
-        image_bytes=drawn.tell(),
-        width=PIXELS,
-        height=PIXELS,
+        artifacts=[put(store, Artifact(ArtifactKind.IMAGE, "image/png", drawn.getvalue(), PIXELS, PIXELS))],
         crop_box=None,
         provenance={"device": "none", "worker": "bench", "batch_size": 64},
     )

@@ -33,8 +33,7 @@ _POINTERS = """
         SELECT unnest(ARRAY[checkpoint_object, log_object, card_object]) AS key FROM trainings
         UNION ALL SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
         UNION ALL SELECT image_object FROM training_samples
-        UNION ALL
-        SELECT unnest(ARRAY[image_object, crop_object, code_object, trace_object]) FROM visualizations
+        UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """
 

@@ -5,8 +5,8 @@ compares them byte by byte too, and the order in which rows are locked relies on
 
 Locks are taken in one order everywhere, so that no two transactions can wait for each other: that of writers
 against the collector (`upkeep.collected`), then the lease, then what it holds (a network, a training, rows of
-`work` by subject, visualizations by digest), then jobs by id, then tallies by name, then the learned cost of
-the work.
+`work` by subject, visualizations by digest, with their artifacts), then jobs by id, then tallies by name,
+then the learned cost of the work.
 """
 
 from services.access.tables import ApiKeyRow
@@ -14,13 +14,14 @@ from services.base.tables import Base
 from services.catalog.tables import GeneratorRow, LayerRow, NetworkRow
 from services.estimates.tables import LearnedCostRow
 from services.jobs.tables import JobRow, JobVisualizationRow
-from services.pictures.tables import RecipeRow, VisualizationRow
+from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
 from services.queue.tables import LeaseRow, WorkerRow
 from services.trainings.tables import TrainingRow, TrainingSampleRow
 from services.upkeep.tables import CollectedRow, TallyRow, WorkRow
 
 __all__ = [
     "ApiKeyRow",
+    "ArtifactRow",
     "Base",
     "CollectedRow",
     "GeneratorRow",

@@ -67,11 +67,7 @@ def _line(name: str, found: Sequence[object]) -> str:
     return f"{name}: {len(found)}, for instance {found[:_SHOWN]}"
 
 
-_OBJECTS = """
-    SELECT key FROM visualizations
-    CROSS JOIN LATERAL unnest(ARRAY[image_object, crop_object, code_object, trace_object]) AS stored (key)
-    WHERE state = 'done' AND key IS NOT NULL
-"""
+_OBJECTS = "SELECT object FROM artifacts"
 _UNFINISHED = {
     "a job that has not ended": "SELECT id, state FROM jobs WHERE finished_at IS NULL",
     "an item that has not ended": """
@@ -131,6 +127,11 @@ _WRONG = {
     "an item held by a lease that has ended": """
         SELECT digest, lease_id FROM visualizations JOIN leases ON leases.id = lease_id
         WHERE ended_at IS NOT NULL""",
+    "a picture that is done without an image": """
+        SELECT digest FROM visualizations v WHERE state = 'done' AND NOT EXISTS (
+            SELECT FROM artifacts a WHERE a.digest = v.digest AND kind = 'image')""",
+    "an artifact of what is not done": """
+        SELECT digest, kind FROM artifacts JOIN visualizations v USING (digest) WHERE state <> 'done'""",
     "an open lease that holds nothing": """
         SELECT id FROM leases WHERE ended_at IS NULL AND NOT EXISTS (
             SELECT FROM visualizations WHERE lease_id = leases.id

@@ -338,7 +338,10 @@ class Scene:
         with self.database.session() as session:
             rows = session.execute(
                 text("""
-                    SELECT v.* FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
+                    SELECT v.*, (
+                        SELECT jsonb_object_agg(kind, object) FROM artifacts a WHERE a.digest = v.digest
+                    ) AS objects
+                    FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
                     WHERE jv.job_id = :id
                 """),
                 {"id": job_id},
@@ -360,7 +363,8 @@ class Scene:
             if row.state == "failed":
                 assert row.error["message"]
             if row.state == "done":
-                for key in (row.image_object, row.code_object, row.trace_object):
+                assert {"image", "code", "trace"} <= row.objects.keys()
+                for key in row.objects.values():
                     assert hashlib.sha256(self.store.get(key)).hexdigest() in key
         assert open_leases == 0
         return states
@@ -372,7 +376,9 @@ class Scene:
     def fingerprint(self, job_id: str) -> list[str]:
         """All that is stored of a job's items."""
         query = """
-            SELECT v::text FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
+            SELECT v::text || coalesce(
+                (SELECT string_agg(a::text, '' ORDER BY kind) FROM artifacts a WHERE a.digest = v.digest), '')
+            FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
             WHERE jv.job_id = :id ORDER BY v.digest
         """
         with self.database.session() as session:

@@ -1,6 +1,7 @@
 """Visualizations: search, one in full, and its bytes. And units, which are seen through theirs."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from sqlalchemy.orm import Session
@@ -26,6 +27,7 @@ from api.schemas.visualizations import (
     UnitDetail,
     Visualization,
 )
+from imago_engine.artifacts import ArtifactKind
 from services.base.errors import NotFound
 from services.base.paging import Page
 from services.base.states import State
@@ -36,6 +38,8 @@ from services.pictures.visualizations import Objects
 
 TAG = Tag(name="Visualizations", description="Pictures and all that is known of them, by digest.")
 SHOWN_OF_A_UNIT = 50
+_VIEWS = {"full": (ArtifactKind.IMAGE,), "crop": (ArtifactKind.CROP, ArtifactKind.IMAGE)}
+"""What is shown of a picture. A unit that sees all of it has no crop."""
 
 _PICTURE = stored("image/png", "The PNG.")
 _BYTES = stored("application/octet-stream", "The bytes.")
@@ -71,21 +75,19 @@ def get_visualization(session: Session, path: DigestPath, query: NoQuery) -> Ans
 @blueprint.operation("GET", "/visualizations/<digest>/image", scope="read", responses=_PICTURE)
 def get_image(session: Session, path: DigestPath, query: ImageQuery) -> StoredObject:
     """Get the picture. Its bytes never change, unless the store has lost them and they were made again."""
-    return _picture(_done(session, path.digest), query, FOREVER)
+    return _artifact(_done(session, path.digest), *_VIEWS[query.view])
 
 
 @blueprint.operation("GET", "/visualizations/<digest>/code", scope="read", responses=_BYTES)
 def get_code(session: Session, path: DigestPath, query: NoQuery) -> StoredObject:
     """Get the code that the generator made the picture of: safetensors with one float32 tensor, `code`."""
-    found = _done(session, path.digest)
-    return _attachment(found.digest, found.code_object, "code", "safetensors")
+    return _artifact(_done(session, path.digest), ArtifactKind.CODE)
 
 
 @blueprint.operation("GET", "/visualizations/<digest>/trace", scope="read", responses=_BYTES)
 def get_trace(session: Session, path: DigestPath, query: NoQuery) -> StoredObject:
     """Get the unit's activation at each step of the ascent: NumPy's .npy, float32."""
-    found = _done(session, path.digest)
-    return _attachment(found.digest, found.trace_object, "trace", "npy")
+    return _artifact(_done(session, path.digest), ArtifactKind.TRACE)
 
 
 @blueprint.operation(
@@ -116,7 +118,8 @@ def get_unit_image(session: Session, path: UnitPath, query: ImageQuery) -> Store
     found = visualizations.best(session, path.network, path.layer, path.unit)
     if found is None:
         raise _no_picture_of(session, path)
-    return _picture(found, query, BRIEF, {"Content-Location": f"{visualization_path(found.digest)}/image"})
+    own = {"Content-Location": f"{visualization_path(found.digest)}/image"}
+    return _artifact(found, *_VIEWS[query.view], freshness=BRIEF, headers=own)
 
 
 def _of_unit(session: Session, network: str, layer: str, unit: int) -> Sequence[visualizations.Visualization]:
@@ -169,24 +172,16 @@ def _retry_after(session: Session, found: Objects | visualizations.Visualization
     return retry_after.header(retry_after.of_picture(session, found.digest) if coming else None)
 
 
-def _picture(
+def _artifact(
     found: Objects | visualizations.Visualization,
-    query: ImageQuery,
-    freshness: Freshness,
+    *kinds: ArtifactKind,
+    freshness: Freshness = FOREVER,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> StoredObject:
-    """The whole picture of what is done, or the part that the unit sees where that was asked for and kept."""
-    key = (found.crop_object if query.view == "crop" else None) or found.image_object
-    assert key is not None  # a CHECK of the table: what is done has its image
-    return StoredObject(key, f"{found.digest[:16]}.png", _subject(found.digest), freshness, headers)
-
-
-def _attachment(digest: str, key: str | None, what: str, suffix: str) -> StoredObject:
-    filename = f"{digest[:16]}.{suffix}"
-    if key is None:
-        raise NotFound(what, filename, "It was not kept.")
-    return StoredObject(key, filename, _subject(digest))
-
-
-def _subject(digest: str) -> Subject:
-    return Subject("visualization", digest)
+    """The first of these kinds that what is done has. Raises `NotFound` if it has none of them."""
+    for kind in kinds:
+        if (artifact := found.artifacts.get(kind)) is not None:
+            filename = f"{found.digest[:16]}{PurePosixPath(artifact.object).suffix}"
+            subject = Subject("visualization", found.digest)
+            return StoredObject(artifact.object, filename, subject, freshness, headers)
+    raise NotFound(kinds[0], f"{found.digest[:16]}.{kinds[0].suffix}", "It was not kept.")

@@ -18,10 +18,12 @@ from api.schemas.base import (
     Whole,
 )
 from api.schemas.networks import Unit
+from imago_engine.artifacts import ArtifactKind
 from services.base.states import Lane, State
 from services.base.storage import sha256_of_key
 from services.catalog import catalog
 from services.jobs.jobs import JobItem
+from services.pictures.artifacts import StoredArtifact
 from services.pictures.visualizations import Visualization as VisualizationView
 
 
@@ -238,14 +240,7 @@ class Visualization(Representation):
                 "error": ItemError.of(found.error),
                 "activation": found.activation,
                 "predictions": _predictions(found.predictions, class_labels),
-                "image": {
-                    "width": found.width,
-                    "height": found.height,
-                    "bytes": found.image_bytes,
-                    "sha256": sha256_of_key(found.image_object),
-                }
-                if found.image_object
-                else None,
+                "image": _image(found.artifacts.get(ArtifactKind.IMAGE)),
                 "crop_box": found.crop_box,
                 "provenance": found.provenance,
                 "created_at": found.created_at,
@@ -253,15 +248,26 @@ class Visualization(Representation):
                 "links": {
                     "self": path,
                     "image": f"{path}/image" if done else None,
-                    "crop": f"{path}/image?view=crop" if found.crop_object else None,
-                    "code": f"{path}/code" if found.code_object else None,
-                    "trace": f"{path}/trace" if found.trace_object else None,
+                    "crop": f"{path}/image?view=crop" if ArtifactKind.CROP in found.artifacts else None,
+                    "code": f"{path}/code" if ArtifactKind.CODE in found.artifacts else None,
+                    "trace": f"{path}/trace" if ArtifactKind.TRACE in found.artifacts else None,
                     "network": network_path(spec.network),
                     "layer": layer_path(spec.network, objective.layer),
                     "unit": unit_path(spec.network, objective.layer, objective.unit),
                 },
             }
         )
+
+
+def _image(found: StoredArtifact | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "width": found.width,
+        "height": found.height,
+        "bytes": found.bytes,
+        "sha256": sha256_of_key(found.object),
+    }
 
 
 def _predictions(stored: Sequence[Any] | None, class_labels: Sequence[str]) -> list[PredictionShown] | None:

@@ -3,17 +3,16 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Literal
 
-Kind = Literal["image", "crop", "code", "trace"]
-_SUFFIXES: dict[Kind, str] = {"image": "png", "crop": "png", "code": "safetensors", "trace": "npy"}
+from imago_engine.artifacts import ArtifactKind
+
 _KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
 
 
-def key_of(kind: Kind, data: bytes) -> str:
+def key_of(kind: ArtifactKind, data: bytes) -> str:
     """The key that these bytes have."""
     name = hashlib.sha256(data).hexdigest()
-    return f"objects/{name[:2]}/{name}.{_SUFFIXES[kind]}"
+    return f"objects/{name[:2]}/{name}.{kind.suffix}"
 
 
 def generator_key(sha256: str) -> str:

@@ -16,8 +16,9 @@ import boto3
 from botocore.config import Config
 from botocore.handlers import add_expect_header
 
+from imago_engine.artifacts import ArtifactKind
 from services.base.errors import ImagoError, NotFound, Unavailable
-from services.base.object_keys import Kind, generator_key, key_of, sha256_of_file, sha256_of_key, training_key
+from services.base.object_keys import generator_key, key_of, sha256_of_file, sha256_of_key, training_key
 from services.base.settings import Settings
 from services.base.store_errors import WHAT, translated
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = [
     "PROBES",
     "Corrupt",
-    "Kind",
     "Listed",
     "ObjectHead",
     "ObjectStore",
@@ -143,7 +143,7 @@ class ObjectStore:
         client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 
-    def put(self, kind: Kind, data: bytes, content_type: str) -> str:
+    def put(self, kind: ArtifactKind, data: bytes, content_type: str) -> str:
         """Store bytes; returns their key, `objects/ab/ab….png`. The same bytes again change nothing."""
         key = key_of(kind, data)
         with translated(key):

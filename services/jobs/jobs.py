@@ -203,17 +203,17 @@ def _is_open(state: str) -> bool:
 def _item(row: Any, labels: Any) -> JobItem:
     position = None if row.position_y is None else (row.position_y, row.position_x)
     return JobItem(
-        row.ordinal,
-        row.digest,
-        row.network_id,
-        row.layer,
-        row.unit,
-        labels[row.unit] if row.unit < len(labels) else None,
-        position,
-        row.seed,
-        State(row.state),
-        row.activation,
-        row.error,
+        ordinal=row.ordinal,
+        digest=row.digest,
+        network=row.network_id,
+        layer=row.layer,
+        unit=row.unit,
+        label=labels[row.unit] if row.unit < len(labels) else None,
+        position=position,
+        seed=row.seed,
+        state=State(row.state),
+        activation=row.activation,
+        error=row.error,
     )
 
 

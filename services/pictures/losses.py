@@ -51,10 +51,7 @@ class Loss:
 
 
 _KEYS = {
-    "visualization": text("""
-        SELECT image_object, crop_object, code_object, trace_object FROM visualizations
-        WHERE digest = :id AND state = 'done'
-    """),
+    "visualization": text("SELECT object FROM artifacts WHERE digest = :id ORDER BY kind"),
     "generator": text("SELECT weights_sha256 FROM generators WHERE id = :id"),
     "sample": text("""
         SELECT image_object FROM training_samples
@@ -77,8 +74,8 @@ _NOTED = text("SELECT given_up, error FROM work WHERE kind = 'repair' AND subjec
 
 def keys_of(session: Session, subject: Subject) -> Sequence[str]:
     """The keys of the objects that the subject's row points to now; none if there is no such row."""
-    row = session.execute(_KEYS[subject.kind], {"id": subject.id}).first()
-    found = [key for key in row or () if key is not None]
+    rows = session.execute(_KEYS[subject.kind], {"id": subject.id})
+    found = [key for row in rows for key in row if key is not None]
     return [generator_key(sha256) for sha256 in found] if subject.kind == "generator" else found
 
 

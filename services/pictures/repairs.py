@@ -18,7 +18,7 @@ from imago_engine.specs import Spec
 from imago_engine.techniques import all_techniques
 from services.base.errors import NotFound
 from services.catalog import catalog
-from services.pictures import visualizations
+from services.pictures import artifacts, visualizations
 from services.pictures.losses import Subject
 from services.queue.batches import Finished
 from services.upkeep import chores, collected, tallies
@@ -41,10 +41,8 @@ class LostPicture:
 
 _REPLACE = text("""
     UPDATE visualizations SET activation = :activation, predictions = CAST(:predictions AS jsonb),
-        image_object = :image_object, crop_object = :crop_object, code_object = :code_object,
-        trace_object = :trace_object, image_bytes = :image_bytes, width = :width, height = :height,
         crop_box = CAST(:crop_box AS jsonb), provenance = CAST(:provenance AS jsonb)
-    WHERE digest = :digest AND state = 'done'
+    WHERE digest = :digest AND state = 'done' RETURNING digest
 """)
 _INTERACTIVE = text("""
     SELECT EXISTS (
@@ -99,8 +97,10 @@ def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> 
     held = chores.hold(session, claim.lease_id, by_subject)
     doomed = collected.doomed(session, {key for result in results for key in result.objects})
     accepted = {subject for subject in held if doomed.isdisjoint(by_subject[subject].objects)}
-    for subject in sorted(accepted, key=lambda subject: by_subject[subject].digest):
-        session.execute(_REPLACE, _values(by_subject[subject]))
+    remade = sorted((by_subject[subject] for subject in accepted), key=lambda result: result.digest)
+    there = [result for result in remade if session.execute(_REPLACE, _values(result)).first()]
+    if there:
+        artifacts.replace(session, {result.digest: result.artifacts for result in there})
     chores.release(session, claim.lease_id, held - accepted, after_seconds=collected.WRITE_SECONDS)
     chores.done(session, claim.lease_id, accepted)
     tallies.add(session, {"repaired": len(accepted)})
@@ -124,8 +124,12 @@ def depth(session: Session) -> RepairsDepth:
 
 
 def _values(result: Finished) -> dict[str, Any]:
-    return vars(result) | {
-        name: _json(getattr(result, name)) for name in ("predictions", "crop_box", "provenance")
+    return {
+        "digest": result.digest,
+        "activation": result.activation,
+        "predictions": _json(result.predictions),
+        "crop_box": _json(result.crop_box),
+        "provenance": _json(result.provenance),
     }
 
 

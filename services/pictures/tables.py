@@ -38,7 +38,6 @@ class VisualizationRow(Base):
             " WHEN 'canceled' THEN true ELSE lease_id IS NULL END",
             name="lease",
         ),
-        sa.CheckConstraint("state <> 'done' OR image_object IS NOT NULL", name="done_has_image"),
         sa.CheckConstraint("state <> 'failed' OR error IS NOT NULL", name="failed_has_error"),
         sa.CheckConstraint(
             "(finished_at IS NOT NULL) = (state IN ('done', 'failed', 'unreachable', 'canceled'))",
@@ -69,11 +68,6 @@ class VisualizationRow(Base):
             "digest",
             postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
         ),
-        # Whether anything points to an object: by hash, the smallest index that tells.
-        sa.Index("ix_visualizations_image_object", "image_object", postgresql_using="hash"),
-        sa.Index("ix_visualizations_crop_object", "crop_object", postgresql_using="hash"),
-        sa.Index("ix_visualizations_code_object", "code_object", postgresql_using="hash"),
-        sa.Index("ix_visualizations_trace_object", "trace_object", postgresql_using="hash"),
     )
 
     digest: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -100,14 +94,32 @@ class VisualizationRow(Base):
 
     activation: Mapped[float | None]
     predictions: Mapped[list[Any] | None]
-    image_object: Mapped[str | None]
-    crop_object: Mapped[str | None]
-    code_object: Mapped[str | None]
-    trace_object: Mapped[str | None]
-    image_bytes: Mapped[int | None]
-    width: Mapped[int | None]
-    height: Mapped[int | None]
     crop_box: Mapped[list[Any] | None]
     provenance: Mapped[Json | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     finished_at: Mapped[datetime | None]
+
+
+class ArtifactRow(Base):
+    """One of the things that a finished visualization consists of, and the object that holds it.
+
+    Kinds are those of `imago_engine.artifacts.ArtifactKind`; no CHECK lists them, so that a new one is no
+    change of the schema. `bytes` is NULL where an earlier release did not note it; `width` and `height` are
+    those of pictures.
+    """
+
+    __tablename__ = "artifacts"
+    __table_args__ = (
+        # Whether anything points to an object: by hash, the smallest index that tells.
+        sa.Index("ix_artifacts_object", "object", postgresql_using="hash"),
+    )
+
+    digest: Mapped[str] = mapped_column(
+        Id, sa.ForeignKey(VisualizationRow.digest, ondelete="CASCADE"), primary_key=True
+    )
+    kind: Mapped[str] = mapped_column(Id, primary_key=True)
+    object: Mapped[str]
+    media_type: Mapped[str]
+    bytes: Mapped[int | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]

@@ -18,6 +18,8 @@ from services.catalog.tables import GeneratorRow
 from services.estimates.cost_model import Seconds
 from services.jobs import progress
 from services.jobs.tables import JobRow, JobVisualizationRow
+from services.pictures import artifacts
+from services.pictures.artifacts import StoredArtifact
 from services.pictures.tables import RecipeRow, VisualizationRow
 
 _JOBS_LOOKED_AT = 5
@@ -31,10 +33,11 @@ _KEY = (
 
 @dataclass(frozen=True)
 class Visualization:
-    """`spec.digest` equals `digest`. The objects' keys and what follows are set once it is done.
+    """`spec.digest` equals `digest`. What follows `error` is set once it is done, but for the times.
 
-    `label` is the name of the class, for units of the output layer; `crop_box` is (left, top, right, bottom)
-    in pixels of the image, `image_bytes` its size.
+    `label` is the name of the class, for units of the output layer; `generator` None for a technique that
+    needs none; `crop_box` (left, top, right, bottom) in pixels of the image. `artifacts` are by their kinds,
+    the image always among those of a picture that is done.
     """
 
     digest: str
@@ -47,13 +50,7 @@ class Visualization:
     error: Mapping[str, Any] | None
     activation: float | None
     predictions: Sequence[Any] | None
-    image_object: str | None
-    crop_object: str | None
-    code_object: str | None
-    trace_object: str | None
-    image_bytes: int | None
-    width: int | None
-    height: int | None
+    artifacts: Mapping[str, StoredArtifact]
     crop_box: tuple[int, ...] | None
     provenance: Mapping[str, Any] | None
     created_at: datetime
@@ -68,30 +65,21 @@ class Visualization:
 
 @dataclass(frozen=True)
 class Objects:
-    """Of a visualization only what leads to its bytes: its objects' keys, or why there are none."""
+    """Of a visualization only what leads to its bytes: its artifacts, or why there are none."""
 
     digest: str
     state: State
     error: Mapping[str, Any] | None
-    image_object: str | None
-    crop_object: str | None
-    code_object: str | None
-    trace_object: str | None
+    artifacts: Mapping[str, StoredArtifact]
 
 
 def objects_of(session: Session, digest: str) -> Objects:
-    """One row, by its key, and nothing beside it. Raises `NotFound`."""
+    """One row, by its key, and its artifacts. Raises `NotFound`."""
     row = session.execute(_OBJECTS.where(VisualizationRow.digest == digest)).first()
     if row is None:
         raise NotFound("visualization", digest)
     return Objects(
-        row.digest,
-        State(row.state),
-        row.error,
-        row.image_object,
-        row.crop_object,
-        row.code_object,
-        row.trace_object,
+        digest=row.digest, state=State(row.state), error=row.error, artifacts=artifacts.listed(row.artifacts)
     )
 
 
@@ -99,10 +87,7 @@ _OBJECTS = sa.select(
     VisualizationRow.digest,
     VisualizationRow.state,
     VisualizationRow.error,
-    VisualizationRow.image_object,
-    VisualizationRow.crop_object,
-    VisualizationRow.code_object,
-    VisualizationRow.trace_object,
+    artifacts.LISTED.label("artifacts"),
 )
 
 
@@ -180,12 +165,12 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
     return next(iter(_views(session, chosen)), None)
 
 
-_Row = tuple[VisualizationRow, str | None, RecipeRow]
+_Row = tuple[VisualizationRow, str | None, RecipeRow, Any]
 
 
 def _query() -> sa.Select[*_Row]:
     return (
-        sa.select(VisualizationRow, GeneratorRow.weights_sha256, RecipeRow)
+        sa.select(VisualizationRow, GeneratorRow.weights_sha256, RecipeRow, artifacts.LISTED)
         .outerjoin(GeneratorRow, GeneratorRow.id == VisualizationRow.generator_id)
         .join(RecipeRow, RecipeRow.digest == VisualizationRow.recipe_digest)
         .execution_options(populate_existing=True)
@@ -195,49 +180,45 @@ def _query() -> sa.Select[*_Row]:
 def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
     labels: dict[tuple[str, str], Sequence[str]] = {}
     found = []
-    for row, generator_sha256, recipe in session.execute(query):
+    for row, generator_sha256, recipe, stored in session.execute(query):
         place = row.network_id, row.layer
         if place not in labels:
             labels[place] = catalog.labels_of_layer(session, *place)
         y, x = row.position_y, row.position_x
         position = None if y is None or x is None else (y, x)
         spec = Spec(
-            row.network_id,
-            row.network_sha256,
-            UnitObjective(layer=row.layer, unit=row.unit, position=position),
-            recipe.technique,
-            recipe.parameters,
-            row.seed,
-            row.engine,
-            generator_sha256,
+            network=row.network_id,
+            network_sha256=row.network_sha256,
+            objective=UnitObjective(layer=row.layer, unit=row.unit, position=position),
+            technique=recipe.technique,
+            parameters=recipe.parameters,
+            seed=row.seed,
+            version=row.engine,
+            source=generator_sha256,
         )
-        found.append(_view(row, spec, labels[place]))
+        found.append(_view(row, spec, labels[place], artifacts.listed(stored)))
     return found
 
 
-def _view(row: VisualizationRow, spec: Spec, labels: Sequence[str]) -> Visualization:
+def _view(
+    row: VisualizationRow, spec: Spec, labels: Sequence[str], stored: Mapping[str, StoredArtifact]
+) -> Visualization:
     return Visualization(
-        row.digest,
-        spec,
-        labels[row.unit] if row.unit < len(labels) else None,
-        row.generator_id,
-        State(row.state),
-        Lane(row.lane),
-        row.attempt,
-        row.error,
-        row.activation,
-        row.predictions,
-        row.image_object,
-        row.crop_object,
-        row.code_object,
-        row.trace_object,
-        row.image_bytes,
-        row.width,
-        row.height,
-        None if row.crop_box is None else tuple(row.crop_box),
-        row.provenance,
-        row.created_at,
-        row.finished_at,
+        digest=row.digest,
+        spec=spec,
+        label=labels[row.unit] if row.unit < len(labels) else None,
+        generator=row.generator_id,
+        state=State(row.state),
+        lane=Lane(row.lane),
+        attempt=row.attempt,
+        error=row.error,
+        activation=row.activation,
+        predictions=row.predictions,
+        artifacts=stored,
+        crop_box=None if row.crop_box is None else tuple(row.crop_box),
+        provenance=row.provenance,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
     )
 
 

@@ -7,16 +7,19 @@ its lease, or reports twice, changes nothing. Results may therefore be reported 
 import json
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
+from imago_engine.artifacts import ArtifactKind
 from imago_engine.specs import Recipe
 from services.base.plain_text import storable
 from services.base.states import Lane, State
 from services.jobs.job_counters import Change, update_counters
+from services.pictures import artifacts
+from services.pictures.artifacts import StoredArtifact
 from services.queue import crashes, leases
 from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
@@ -56,33 +59,28 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture whose objects are in the store. `activation` is finite.
-
-    `crop_box` is (left, top, right, bottom) and `image_bytes` the size of the encoded image.
+    """A picture whose objects are in the store, the image among them. `activation` is finite, `crop_box`
+    (left, top, right, bottom).
     """
 
     digest: str
     activation: float
     predictions: Sequence[Any] | None
-    image_object: str
-    crop_object: str | None
-    code_object: str | None
-    trace_object: str | None
-    image_bytes: int
-    width: int
-    height: int
+    artifacts: Sequence[StoredArtifact]
     crop_box: Sequence[int] | None
     provenance: Mapping[str, Any]
 
     @property
     def objects(self) -> tuple[str, ...]:
         """The keys of its objects."""
-        keys = (self.image_object, self.crop_object, self.code_object, self.trace_object)
-        return tuple(key for key in keys if key is not None)
+        return tuple(artifact.object for artifact in self.artifacts)
 
     def __post_init__(self) -> None:
         if not math.isfinite(self.activation):
             raise ValueError(f"activation must be finite, got {self.activation}")
+        kinds = [artifact.kind for artifact in self.artifacts]
+        if ArtifactKind.IMAGE not in kinds or len({*kinds}) < len(kinds):
+            raise ValueError(f"each kind of artifact is given once, the image always; got {kinds}")
 
 
 @dataclass(frozen=True)
@@ -143,16 +141,14 @@ _CANCELED = text("SELECT digest FROM visualizations WHERE lease_id = :lease AND 
 _LOCK_HELD = text("""
     SELECT digest, state FROM visualizations WHERE lease_id = :lease ORDER BY digest FOR NO KEY UPDATE
 """)
-_FINISH = text("""
+_FINISH = text(f"""
+    WITH kept AS ({artifacts.INSERT})
     UPDATE visualizations v SET
         state = 'done', lease_id = NULL, error = NULL, finished_at = clock_timestamp(),
-        activation = r.activation, predictions = r.predictions, image_object = r.image_object,
-        crop_object = r.crop_object, code_object = r.code_object, trace_object = r.trace_object,
-        image_bytes = r.image_bytes, width = r.width, height = r.height, crop_box = r.crop_box,
+        activation = r.activation, predictions = r.predictions, crop_box = r.crop_box,
         provenance = r.provenance
     FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (
-        digest text, activation float, predictions jsonb, image_object text, crop_object text, code_object
-        text, trace_object text, image_bytes int, width int, height int, crop_box jsonb, provenance jsonb)
+        digest text, activation float, predictions jsonb, crop_box jsonb, provenance jsonb)
     WHERE v.digest = r.digest
     RETURNING v.digest, v.state, v.error
 """)
@@ -269,7 +265,7 @@ def conclude(
         session.execute(_RELEASE, {"digests": list(again)})
     unseen = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in unreachable]
     ways: list[tuple[TextClause, list[dict[str, Any]], dict[str, int]]] = [
-        (_FINISH, [vars(result) for result in finished], {}),
+        (_FINISH, [asdict(result) for result in finished], {}),
         (_UNREACHABLE, unseen, {}),
         (_FAIL, [vars(failure) for failure in failures], _RETRIES),
     ]

@@ -42,10 +42,7 @@ _HOLD_OFF = text("SELECT pg_advisory_xact_lock_shared(:lock)")
 _BY_INDEX = text("SET LOCAL enable_seqscan = off")
 _KEYS = "CAST(:keys AS text[])"
 _POINTED_TO = f"""
-    SELECT image_object AS key FROM visualizations WHERE image_object = ANY({_KEYS})
-    UNION SELECT crop_object FROM visualizations WHERE crop_object = ANY({_KEYS})
-    UNION SELECT code_object FROM visualizations WHERE code_object = ANY({_KEYS})
-    UNION SELECT trace_object FROM visualizations WHERE trace_object = ANY({_KEYS})
+    SELECT object AS key FROM artifacts WHERE object = ANY({_KEYS})
     UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
     UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
     WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})

@@ -66,8 +66,10 @@ _ROWS = {
         ORDER BY training_id, pictures LIMIT :limit
     """),
     "visualizations": text("""
-        SELECT digest, state, image_object, crop_object, code_object, trace_object FROM visualizations
-        WHERE digest > :after ORDER BY digest LIMIT :limit
+        SELECT digest, ARRAY(
+            SELECT object FROM artifacts WHERE artifacts.digest = visualizations.digest ORDER BY kind
+        ) AS objects
+        FROM visualizations WHERE digest > :after ORDER BY digest LIMIT :limit
     """),
 }
 
@@ -137,6 +139,4 @@ def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
         ended = row.state in ("succeeded", "failed", "canceled")
         named = (("log", row.log_object), ("card", row.card_object)) if ended else ()
         return row.id, [(Subject(kind, row.id), key) for kind, key in named if key]  # type: ignore[arg-type]
-    keys = (row.image_object, row.crop_object, row.code_object, row.trace_object)
-    subject = Subject("visualization", row.digest)
-    return row.digest, [(subject, key) for key in keys if key] if row.state == "done" else []
+    return row.digest, [(Subject("visualization", row.digest), key) for key in row.objects]

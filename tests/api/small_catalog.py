@@ -10,12 +10,14 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
+from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
 from services.access import keys
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
+from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished
 from services.schema import Base
@@ -91,22 +93,18 @@ def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) ->
         results = []
         for work in claim.items:
             picture = png(int(hashlib.sha256(work.digest.encode()).hexdigest()[:2], 16))
+            artifacts = [
+                Artifact(ArtifactKind.IMAGE, "image/png", picture, 2, 2),
+                *([Artifact(ArtifactKind.CROP, "image/png", png(7), 2, 2)] if crop else []),
+                Artifact(ArtifactKind.CODE, "application/octet-stream", b"code of " + work.digest.encode()),
+                Artifact(ArtifactKind.TRACE, "application/octet-stream", b"trace of " + work.digest.encode()),
+            ]
             results.append(
                 Finished(
                     digest=work.digest,
                     activation=1.0 + work.unit,
                     predictions=[[work.unit % 10, 0.75], [0, 0.25]],
-                    image_object=store.put("image", picture, "image/png"),
-                    crop_object=store.put("crop", png(7), "image/png") if crop else None,
-                    code_object=store.put(
-                        "code", b"code of " + work.digest.encode(), "application/octet-stream"
-                    ),
-                    trace_object=store.put(
-                        "trace", b"trace of " + work.digest.encode(), "application/octet-stream"
-                    ),
-                    image_bytes=len(picture),
-                    width=2,
-                    height=2,
+                    artifacts=[put(store, artifact) for artifact in artifacts],
                     crop_box=(0, 0, 1, 1) if crop else None,
                     provenance={"device": "none"},
                 )

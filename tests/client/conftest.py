@@ -21,6 +21,7 @@ import imago
 from api import create_app
 from api.context import context
 from imago.cli import app
+from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
 from infra.local.servers import Servers
 from services.access import keys
@@ -28,6 +29,7 @@ from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.catalog import catalog, generators
 from services.catalog.catalog import RegisterNetwork
+from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Claim, Failure, Finished
 from services.schema import Base
@@ -72,13 +74,9 @@ class Service:
                 digest=work.digest,
                 activation=1.0 + work.seed,
                 predictions=[(work.unit, 0.75), (1, 0.125)],
-                image_object=self.store.put("image", picture_of(work.unit), "image/png"),
-                crop_object=None,
-                code_object=None,
-                trace_object=None,
-                image_bytes=len(picture_of(work.unit)),
-                width=24,
-                height=24,
+                artifacts=[
+                    put(self.store, Artifact(ArtifactKind.IMAGE, "image/png", picture_of(work.unit), 24, 24))
+                ],
                 crop_box=None,
                 provenance={"worker": "test-worker"},
             )

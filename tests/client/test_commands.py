@@ -213,7 +213,7 @@ def _lose(service: Service, digest: str) -> None:
     """Let the store lack one picture."""
     with service.database.session() as session:
         key = session.scalars(
-            sa.text("SELECT image_object FROM visualizations WHERE digest = :digest"), {"digest": digest}
+            sa.text("SELECT object FROM artifacts WHERE digest = :digest"), {"digest": digest}
         ).one()
     service.store.delete(key)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import imago
+from imago_engine.artifacts import ArtifactKind
 from services.catalog.tables import LayerRow
 from services.queue import workers
 from services.trainings import leases as training_leases
@@ -31,7 +32,7 @@ def train(service: Service) -> TrainingClaim:
     with service.database.session() as session:
         claim = training_leases.claim(session, "test-worker", lease_seconds=60)
     assert claim is not None
-    grid = service.store.put("image", picture_of(1), "image/png")
+    grid = service.store.put(ArtifactKind.IMAGE, picture_of(1), "image/png")
     sample = Sample(500, {"pixels": 0.0625, "layout": 0.25}, grid, datetime.now(UTC))
     progress = {"phase": "training", "pictures": 600, "rate": 50.0, "losses": {"layout": 0.125}}
     with service.database.session() as session:

@@ -2,22 +2,24 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import text
 
+from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
-from services.base.storage import Kind, ObjectStore
+from services.base.storage import ObjectStore
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest, JobView, Limits, Submission
+from services.pictures import artifacts
+from services.pictures.artifacts import StoredArtifact
 from services.queue import batches
 from services.queue.batches import Claim, Failure, Finished
 from tests import oracle
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
 NETWORK, GENERATOR = "tiny.random", "tiny-generator"
 LAYERS = (
     LayerInfo("features.0", "conv", 8, (4, 6), 3, 2),
@@ -82,29 +84,26 @@ def claim_if_any(
 
 def picture(digest: str) -> Finished:
     """A result whose objects are named after the digest."""
+    named = f"objects/{digest[:2]}/{digest}"
     return Finished(
         digest=digest,
         activation=int(digest[:4], 16) / 1000,
         predictions=[[7, 0.5]],
-        image_object=f"objects/{digest[:2]}/{digest}.png",
-        crop_object=None,
-        code_object=f"objects/{digest[:2]}/{digest}.safetensors",
-        trace_object=None,
-        image_bytes=123,
-        width=32,
-        height=32,
+        artifacts=[
+            StoredArtifact("image", f"{named}.png", "image/png", 123, 32, 32),
+            StoredArtifact("code", f"{named}.safetensors", "application/octet-stream", 45),
+        ],
         crop_box=[0, 0, 16, 16],
         provenance={"device": "test"},
     )
 
 
 def real_picture(store: ObjectStore, digest: str) -> Finished:
-    """A result whose objects are in the store, each its own."""
-    objects: dict[str, Any] = {
-        f"{kind}_object": store.put(kind, f"{kind} of {digest}".encode(), "application/octet-stream")
-        for kind in KINDS
-    }
-    return dataclasses.replace(picture(digest), **objects)
+    """A result with an artifact of each kind, whose objects are in the store."""
+    made = [
+        Artifact(kind, "application/octet-stream", f"{kind} of {digest}".encode()) for kind in ArtifactKind
+    ]
+    return dataclasses.replace(picture(digest), artifacts=[artifacts.put(store, one) for one in made])
 
 
 def finish(database: Database, claimed: Claim, digests: Sequence[str] | None = None) -> set[str]:

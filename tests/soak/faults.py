@@ -28,9 +28,7 @@ GRACE_SECONDS = 120.0
 """In which a worker that was asked to end must have ended, on the busiest machine."""
 
 _PICTURE = text("""
-    SELECT 'visualization' AS kind, digest AS id,
-        (ARRAY[image_object, code_object, trace_object])[1 + floor(3 * random())::int] AS key
-    FROM visualizations WHERE state = 'done' ORDER BY random() LIMIT 1
+    SELECT 'visualization' AS kind, digest AS id, object AS key FROM artifacts ORDER BY random() LIMIT 1
 """)
 _GENERATOR = text("SELECT 'generator' AS kind, id, weights_sha256 AS key FROM generators LIMIT 1")
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from imago_engine.synthesis.encoding import encode
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.states import Lane
@@ -16,7 +17,6 @@ from services.estimates.cost_model import occupied
 from services.queue import batches
 from services.queue.batches import Claim, Failure, Finished
 from worker.batches.computation import Computed, Made
-from worker.batches.encode import encode
 from worker.batches.provenance import Provenance
 from worker.batches.store import store_picture
 from worker.leasing.lease_renewal import LeaseKeeper
@@ -118,9 +118,9 @@ class Delivery:
     def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished | Failure:
         """What became of one picture; one that cannot be stored is no reason to lose the others."""
         try:
-            encoded, patience = encode(made.picture), Patience(self._store_patience)
+            artifacts, patience = encode(made.picture), Patience(self._store_patience)
             return keep_trying(
-                lambda: store_picture(self._store, made, encoded, self._provenance_of(claim, made)),
+                lambda: store_picture(self._store, made, artifacts, self._provenance_of(claim, made)),
                 what="put",
                 may_go_on=lambda: keeper.may_finish and patience.left,
                 wait=self._pause,

@@ -4,6 +4,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from imago_engine.artifacts import ArtifactKind
 from imago_engine.training_events import Sample
 from services.trainings import leases as training_leases
 from worker.leasing.lease_renewal import LeaseLost
@@ -49,4 +50,6 @@ class Reporter:
     def _put(self, grid: str | None) -> str | None:
         if grid is None:
             return None
-        return self._training.store.put("image", Path(self._folder.path / grid).read_bytes(), "image/png")
+        return self._training.store.put(
+            ArtifactKind.IMAGE, Path(self._folder.path / grid).read_bytes(), "image/png"
+        )

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.encoding import encode
 from imago_engine.techniques import technique_named
 from services.base.errors import Unavailable
 from services.base.settings import Settings
@@ -22,7 +23,6 @@ from services.upkeep import chores, scrubbing, tallies
 from services.upkeep.chores import CHORES, WorkClaim
 from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
-from worker.batches.encode import encode
 from worker.batches.provenance import Provenance
 from worker.batches.store import store_picture
 from worker.leasing.held_leases import HeldLeases

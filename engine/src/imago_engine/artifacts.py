@@ -5,24 +5,39 @@ from enum import StrEnum
 
 
 class ArtifactKind(StrEnum):
-    """What an artifact shows."""
+    """What an artifact shows, and the suffix of the files that hold such.
 
-    IMAGE = "image"
-    """The picture."""
-    CROP = "crop"
+    A new kind is a line here: whatever stores, delivers, checks, repairs or copies artifacts names none.
+    """
+
+    suffix: str
+
+    def __new__(cls, value: str, suffix: str) -> "ArtifactKind":
+        kind = str.__new__(cls, value)
+        kind._value_ = value
+        kind.suffix = suffix
+        return kind
+
+    IMAGE = "image", "png"
+    """The picture. Every spec that is done has one."""
+    CROP = "crop", "png"
     """The part of the picture that the unit sees: its receptive field."""
-    CODE = "code"
-    """The generator's input that gives the picture, float32."""
-    TRACE = "trace"
-    """The activation before each step, float32."""
-    FRAMES = "frames"
+    CODE = "code", "safetensors"
+    """The generator's input that gives the picture: one float32 tensor `code`."""
+    TRACE = "trace", "npy"
+    """The activation before each step, float32 [steps]."""
+    FRAMES = "frames", "webp"
     """The pictures on the way from the start to the last one."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One file: `media_type` such as image/png says how its `bytes` are encoded."""
+    """One file: `media_type` such as image/png says how its `bytes` are encoded. `width` and `height` are
+    those of a picture, in pixels.
+    """
 
     kind: ArtifactKind
     media_type: str
     bytes: bytes
+    width: int | None = None
+    height: int | None = None

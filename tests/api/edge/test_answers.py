@@ -10,9 +10,10 @@ import pytest
 
 from api.edge import changes
 from api.edge.bridge import Bridge
+from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.pictures import losses
+from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
 from tests.api.edge.asker import UNIT, Asker, Clock, new_key, paths
 from tests.api.small_catalog import finish_all, job_body
@@ -82,7 +83,7 @@ def test_what_the_store_lost_is_not_given_from_memory_any_more(
     assert asker.get(image).status == 200
     with database.session() as session:
         subject = Subject("visualization", digest)
-        key = losses.keys_of(session, subject)[0]
+        key = visualizations.get(session, digest).artifacts["image"].object
         losses.note(session, subject, key, "missing", "scrub")
     asker.store.delete(key)
     lost = asker.get(image)
@@ -90,10 +91,10 @@ def test_what_the_store_lost_is_not_given_from_memory_any_more(
     assert "retry-after" in lost.headers
     assert "immutable" not in lost.headers["cache-control"]
     # Made again, with other bytes: the row points to them, and so does everything that is read.
-    remade = asker.store.put("image", b"another picture", "image/png")
+    remade = asker.store.put(ArtifactKind.IMAGE, b"another picture", "image/png")
     with database.session() as session:
         session.connection().exec_driver_sql(
-            "UPDATE visualizations SET image_object = %s, image_bytes = 15 WHERE digest = %s",
+            "UPDATE artifacts SET object = %s, bytes = 15 WHERE digest = %s AND kind = 'image'",
             (remade, digest),
         )
         session.connection().exec_driver_sql("DELETE FROM work WHERE kind = 'repair'")

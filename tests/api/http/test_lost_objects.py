@@ -11,9 +11,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.context import context
+from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
 from services.base.settings import Settings
-from services.base.storage import Kind, ObjectStore
+from services.base.storage import ObjectStore
 from services.upkeep import tallies
 from tests.api.conftest import Start
 from tests.api.small_catalog import finish_all, job_body
@@ -21,13 +22,11 @@ from tests.store_faults import Fault, damage, faulty_store, lose
 
 pytestmark = pytest.mark.usefixtures("network")
 OBJECTS = {
-    "image": "image_object",
-    "image?view=crop": "crop_object",
-    "code": "code_object",
-    "trace": "trace_object",
+    "image": ArtifactKind.IMAGE,
+    "image?view=crop": ArtifactKind.CROP,
+    "code": ArtifactKind.CODE,
+    "trace": ArtifactKind.TRACE,
 }
-
-KINDS: tuple[Kind, ...] = ("image", "crop", "code", "trace")
 
 
 @pytest.fixture
@@ -36,17 +35,18 @@ def digest(client: FlaskClient, database: Database, store: ObjectStore) -> Itera
     job = client.post("/v1/jobs", json=job_body("6", layer="conv_stem")).get_json()
     finish_all(database, store, crop=True)
     (item,) = client.get(job["links"]["visualizations"]).get_json()["data"]
-    keys = _row(database, item["digest"])
-    kept = {keys[column]: store.get(keys[column]) for column in OBJECTS.values()}
+    keys = _objects(database, item["digest"])
+    kept = {kind: store.get(keys[kind]) for kind in OBJECTS.values()}
     yield item["digest"]
-    for kind, column in zip(KINDS, OBJECTS.values(), strict=True):
-        store.put(kind, kept[keys[column]], "application/octet-stream")
+    for kind in OBJECTS.values():
+        store.put(kind, kept[kind], "application/octet-stream")
 
 
-def _row(database: Database, digest: str) -> Any:
+def _objects(database: Database, digest: str) -> dict[str, str]:
+    """The keys of a picture's objects, by the kind of artifact."""
     with database.session() as session:
-        query = sa.text("SELECT * FROM visualizations WHERE digest = :digest")
-        return session.execute(query, {"digest": digest}).mappings().one()
+        query = sa.text("SELECT kind, object FROM artifacts WHERE digest = :digest")
+        return {row.kind: row.object for row in session.execute(query, {"digest": digest})}
 
 
 def _notes(database: Database) -> list[Any]:
@@ -73,7 +73,7 @@ def test_what_the_store_has_lost_is_a_404_and_noted_once(
     what: str,
     happened: str,
 ) -> None:
-    before = _row(database, digest)
+    before = _objects(database, digest)
     key = before[OBJECTS[what]]
     whole = store.get(key)
     if happened == "missing":
@@ -91,7 +91,7 @@ def test_what_the_store_has_lost_is_a_404_and_noted_once(
     (note,) = _notes(database)
     assert (note.kind, note.subject, note.given_up) == ("repair", f"visualization:{digest}", False)
     assert note.payload["reason"] == ("missing" if happened == "missing" else "damaged")
-    assert _row(database, digest) == before
+    assert _objects(database, digest) == before
     detail = anonymous.get(f"/v1/visualizations/{digest}").get_json()
     assert detail["state"] == "done"
 
@@ -100,7 +100,7 @@ def test_nothing_is_ordered_by_whoever_reads(
     anonymous: FlaskClient, database: Database, store: ObjectStore, digest: str
 ) -> None:
     for column in OBJECTS.values():
-        lose(store, _row(database, digest)[column])
+        lose(store, _objects(database, digest)[column])
     for _ in range(3):
         for what in OBJECTS:
             assert anonymous.get(f"/v1/visualizations/{digest}/{what}").status_code == 404
@@ -121,7 +121,7 @@ def test_losses_are_metrics(
 
     none = 'imago_objects_lost_total{found_by="read",reason="missing"} 0.0'
     assert none in shown()  # from the beginning, so that rates can be computed
-    lose(store, _row(database, digest)["image_object"])
+    lose(store, _objects(database, digest)["image"])
     anonymous.get(f"/v1/visualizations/{digest}/image")
     assert none.replace("0.0", "1.0") in shown()
     assert 'imago_repairs_open{state="waiting"} 1.0' in shown()
@@ -158,7 +158,7 @@ def test_who_has_the_bytes_already_needs_none_of_the_store(
 ) -> None:
     path = f"/v1/visualizations/{digest}/image"
     etag = anonymous.get(path).headers["ETag"]
-    lose(store, _row(database, digest)["image_object"])
+    lose(store, _objects(database, digest)["image"])
     assert anonymous.get(path, headers={"If-None-Match": etag}).status_code == 304
     assert _notes(database) == []
 
@@ -169,7 +169,7 @@ def test_no_one_is_redirected_to_what_is_known_to_be_lost(
     redirecting = start(image_delivery="redirect").test_client()
     path = f"/v1/visualizations/{digest}/image"
     assert redirecting.get(path).status_code == 302
-    lose(store, _row(database, digest)["image_object"])
+    lose(store, _objects(database, digest)["image"])
     assert anonymous.get(path).status_code == 404
     answer = redirecting.get(path)
     assert answer.status_code == 404
@@ -184,14 +184,14 @@ def test_what_was_replaced_meanwhile_is_not_noted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The row is repaired between the reading of the row and that of the object."""
-    old = _row(database, digest)["image_object"]
-    new = store.put("image", b"made again", "image/png")
+    old = _objects(database, digest)["image"]
+    new = store.put(ArtifactKind.IMAGE, b"made again", "image/png")
     lose(store, old)
     reading = ObjectStore.verified
 
     def repair_first(self: ObjectStore, key: str) -> Any:
         with database.session() as session:
-            repair = sa.text("UPDATE visualizations SET image_object = :new WHERE digest = :digest")
+            repair = sa.text("UPDATE artifacts SET object = :new WHERE digest = :digest AND kind = 'image'")
             session.execute(repair, {"new": new, "digest": digest})
         return reading(self, key)
 

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.openapi import examples
+from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore, sha256_of_file, training_key
@@ -71,7 +72,7 @@ def finish_training(database: Database, store: ObjectStore, made: dict[str, Any]
         sha256 = sha256_of_file(folder / suffix)
         keys.append(training_key(claimed.id, claimed.fence, sha256, suffix))
         store.put_file(keys[-1], folder / suffix)
-    grid = store.put("image", png(3), "image/png")
+    grid = store.put(ArtifactKind.IMAGE, png(3), "image/png")
     with database.session() as session:
         training_leases.finish(
             session,

@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
+from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.catalog import catalog
@@ -249,7 +250,7 @@ def test_progress_samples_and_log_are_shown(
 ) -> None:
     path = client.post("/v1/generators", json=body()).headers["Location"]
     claimed = claim(database)
-    grid = store.put("image", png(9), "image/png")
+    grid = store.put(ArtifactKind.IMAGE, png(9), "image/png")
     log = b'{"pictures": 250}\n'
     (tmp_path / "log").write_bytes(log)
     key = training_key(claimed.id, claimed.fence, hashlib.sha256(log).hexdigest(), "jsonl")

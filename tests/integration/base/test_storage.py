@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from imago_engine.artifacts import ArtifactKind
 from services.base.errors import NotFound, Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, key_of, sha256_of_key
@@ -18,11 +19,11 @@ from services.base.storage import ObjectStore, key_of, sha256_of_key
 
 def test_an_object_is_named_by_its_bytes_and_comes_back_whole(store: ObjectStore) -> None:
     data = bytes(range(256)) * 1000
-    key = store.put("image", data, "image/png")
+    key = store.put(ArtifactKind.IMAGE, data, "image/png")
     name = hashlib.sha256(data).hexdigest()
-    assert key == f"objects/{name[:2]}/{name}.png" == key_of("image", data)
+    assert key == f"objects/{name[:2]}/{name}.png" == key_of(ArtifactKind.IMAGE, data)
     assert sha256_of_key(key) == name
-    assert store.put("image", data, "image/png") == key
+    assert store.put(ArtifactKind.IMAGE, data, "image/png") == key
     assert store.get(key) == data
     head = store.head(key)
     assert (head.size, head.content_type) == (256_000, "image/png")
@@ -34,14 +35,14 @@ def test_an_object_is_named_by_its_bytes_and_comes_back_whole(store: ObjectStore
 
 
 def test_what_is_not_there_is_not_found(store: ObjectStore) -> None:
-    key = key_of("code", b"never stored")
+    key = key_of(ArtifactKind.CODE, b"never stored")
     for ask in (store.get, store.head, store.stream):
         with pytest.raises(NotFound):
             ask(key)
 
 
 def test_a_signed_address_lets_anyone_read_one_object(store: ObjectStore, settings: Settings) -> None:
-    key = store.put("trace", b"1234", "application/octet-stream")
+    key = store.put(ArtifactKind.TRACE, b"1234", "application/octet-stream")
     with urlopen(store.presigned_get(key, 60)) as answer:
         assert answer.read() == b"1234"
     with (
@@ -75,7 +76,7 @@ def test_an_absent_store_is_unavailable(settings: Settings, tmp_path: Path) -> N
     store = ObjectStore(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}))
     for ask in (
         store.ping,
-        lambda: store.put("code", b"x", "application/octet-stream"),
+        lambda: store.put(ArtifactKind.CODE, b"x", "application/octet-stream"),
         lambda: store.get("x"),
     ):
         with pytest.raises(Unavailable, match="The object store does not answer"):
@@ -130,7 +131,7 @@ def test_an_answer_that_breaks_off_anywhere_ends_as_unavailable(
             lambda: store.head("objects/00/" + "0" * 64 + ".png"),
             lambda: store.age_seconds("objects/00/" + "0" * 64 + ".png"),
             lambda: store.list("", None, 10),
-            lambda: store.put("image", b"picture", "image/png"),
+            lambda: store.put(ArtifactKind.IMAGE, b"picture", "image/png"),
             lambda: store.put_file("generators/" + "0" * 64 + ".safetensors", file),
             lambda: store.probe(write=True),
         ):

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from api import create_app
 from api.context import context
+from imago_engine.artifacts import ArtifactKind
 from infra.local.servers import Servers
 from services.access import keys
 from services.base.database import Database, check_migrations, migrate, move_to
@@ -64,7 +65,7 @@ def _put_objects(settings: Settings) -> None:
         trained = connection.execute(
             text("SELECT log_object, card_object FROM trainings WHERE card_object IS NOT NULL")
         ).one()
-    for kind in staging.KINDS:
+    for kind in ArtifactKind:
         for digest in (*digests, "grid"):
             store.put(kind, f"{kind} of {digest}".encode(), "application/octet-stream")
     others = {
@@ -189,6 +190,41 @@ def test_the_way_back_and_up_again_loses_no_row(old: Settings) -> None:
         move_to(connection, RELEASE)
     assert _rows(old.database_url) == before
     migrate(old.database_url)
+    check_migrations(old.database_url)
+
+
+def test_artifacts_are_what_an_earlier_release_has_noted_in_columns(old: Settings) -> None:
+    expected = {}
+    for row in _rows(old.database_url)["visualizations"]:
+        left, top, right, bottom = row["crop_box"] or (0, 0, 0, 0)
+        sizes = {"image": (row["image_bytes"], row["width"], row["height"])}
+        sizes["crop"] = (None, right - left, bottom - top)
+        for kind in ("image", "crop", "code", "trace"):
+            if (key := row[f"{kind}_object"]) is not None:
+                expected[row["digest"], kind] = (key, *sizes.get(kind, (None, None, None)))
+    assert {kind for _, kind in expected} == {"image", "crop", "code", "trace"}
+    migrate(old.database_url)
+    with sa.create_engine(old.database_url, poolclass=sa.NullPool).connect() as connection:
+        found = connection.execute(text("SELECT * FROM artifacts")).all()
+    types = {"png": "image/png", "safetensors": "application/octet-stream", "npy": "application/octet-stream"}
+    assert {
+        (row.digest, row.kind): (row.object, row.bytes, row.width, row.height) for row in found
+    } == expected
+    assert all(row.media_type == types[row.object.rpartition(".")[2]] for row in found)
+
+
+def test_the_way_back_is_refused_while_there_are_pictures_that_it_has_no_place_for(old: Settings) -> None:
+    migrate(old.database_url)
+    engine = sa.create_engine(old.database_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.execute(
+            text("""
+                UPDATE visualizations SET generator_id = NULL
+                WHERE digest = (SELECT min(digest) FROM visualizations)
+            """)
+        )
+    with pytest.raises(ValueError, match="without a generator"), engine.begin() as connection:
+        move_to(connection, RELEASE)
     check_migrations(old.database_url)
 
 

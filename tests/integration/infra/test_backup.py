@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from imago_engine.artifacts import ArtifactKind
 from infra.archive import Archive, ArchiveError
 from infra.backup import back_up
 from infra.local.servers import Servers
@@ -75,14 +76,14 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
         workers.register(session, "w", host="here", device="cpu")
         session.execute(text("INSERT INTO collected (key) VALUES ('objects/of/yesterday')"))
         subject = Subject("visualization", ends[0].digest)
-        assert losses.note(session, subject, ends[0].image_object, "missing", "read") is not None
+        assert losses.note(session, subject, ends[0].objects[0], "missing", "read") is not None
     with database.session() as session:
         wanted = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
         trainings.submit(session, "birds", wanted)
     with database.session() as session:
         training = training_leases.claim(session, "w", lease_seconds=600)
         assert training is not None
-    grid = store.put("image", b"grid", "image/png")
+    grid = store.put(ArtifactKind.IMAGE, b"grid", "image/png")
     checkpoint(database, store, training, b"first")
     with database.session() as session:
         sample = Sample(10, {"psnr": 20.0}, grid, datetime.now(UTC))
@@ -251,7 +252,7 @@ def test_only_what_is_whole_is_restored_and_only_into_what_is_empty(
         restore(settings, tmp_path)
     there = ObjectStore(target)
     there.ensure_bucket()
-    foreign = there.put("image", b"of someone else", "image/png")
+    foreign = there.put(ArtifactKind.IMAGE, b"of someone else", "image/png")
     with pytest.raises(ArchiveError, match="bucket is not empty"):
         restore(target, tmp_path)
     there.delete(foreign)
@@ -281,7 +282,7 @@ def test_what_was_lost_before_is_said_and_stays_noted(
 ) -> None:
     with database.session() as session:
         (key,) = session.scalars(
-            text("SELECT image_object FROM visualizations WHERE state = 'done' ORDER BY digest LIMIT 1")
+            text("SELECT object FROM artifacts WHERE kind = 'image' ORDER BY digest LIMIT 1")
         )
     store.delete(key)
     assert back_up(settings, tmp_path) == 1

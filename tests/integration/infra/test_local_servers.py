@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import redis
 
+from imago_engine.artifacts import ArtifactKind
 from infra.local import stack
 from infra.local.server import ServerError
 from infra.local.servers import Servers, running
@@ -46,7 +47,7 @@ def test_data_outlive_kills_and_an_orderly_stop(home: Path) -> None:
         servers.postgres.administer("CREATE DATABASE kept")
         store = _store(servers)
         store.ensure_bucket()
-        key = store.put("image", b"some picture", "image/png")
+        key = store.put(ArtifactKind.IMAGE, b"some picture", "image/png")
         servers.postgres.restart()
         servers.seaweedfs.restart()
         servers.valkey.restart()
@@ -131,7 +132,7 @@ def _asked(method: str, port: int, path: str) -> int:
 def test_without_a_key_nobody_reads_or_changes_what_the_store_holds(servers: Servers) -> None:
     store = _store(servers)
     store.ensure_bucket()
-    key = store.put("image", b"a picture that nobody may touch", "image/png")
+    key = store.put(ArtifactKind.IMAGE, b"a picture that nobody may touch", "image/png")
     weed = servers.seaweedfs
     (volume,) = (int(path.stem.split("_")[-1]) for path in (weed.folder / "data").glob("imago_*.dat"))
     object_path = f"/buckets/imago/{key}"
@@ -157,7 +158,7 @@ def test_without_a_key_nobody_reads_or_changes_what_the_store_holds(servers: Ser
         for method, path in requests:
             assert _asked(method, port, path) in (401, 403, 404, 405), f"{method} {path}"
     assert store.get(key) == b"a picture that nobody may touch"
-    assert store.get(store.put("image", b"another", "image/png")) == b"another"
+    assert store.get(store.put(ArtifactKind.IMAGE, b"another", "image/png")) == b"another"
 
 
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 import worker.upkeep.repairs
+from imago_engine.artifacts import ArtifactKind
 from imago_engine.synthesis.ascent import Picture, synthesize
 from imago_engine.synthesis.networks.load import Network
 from services.base.storage import ObjectStore, generator_key
@@ -60,11 +61,14 @@ def finished_elsewhere(scene: Scene, units: str = "0-2") -> tuple[str, list[str]
 def row(scene: Scene, digest: str) -> dict[str, Any]:
     with scene.database.session() as session:
         query = text("SELECT * FROM visualizations WHERE digest = :digest")
-        return dict(session.execute(query, {"digest": digest}).mappings().one())
+        objects = text("SELECT kind, object FROM artifacts WHERE digest = :digest")
+        found = dict(session.execute(query, {"digest": digest}).mappings().one())
+        kept = {each.kind: each.object for each in session.execute(objects, {"digest": digest})}
+        return {**found, "objects": kept}
 
 
 def lose_image(scene: Scene, digest: str) -> str:
-    key: str = row(scene, digest)["image_object"]
+    key: str = row(scene, digest)["objects"]["image"]
     lose(scene.store, key)
     note(scene, Subject("visualization", digest), key)
     return key
@@ -100,7 +104,7 @@ def test_a_worker_makes_again_what_was_lost_and_no_job_hears_of_it(scene: Scene)
     until(lambda: not noted(scene), "both are repaired")
     for digest in digests[:2]:
         after = row(scene, digest)
-        assert after["image_object"] != before[digest]["image_object"]
+        assert after["objects"]["image"] != before[digest]["objects"]["image"]
         assert after["provenance"]["repaired"]
         unchanged = ("state", "lane", "attempt", "finished_at", "queue_order", "created_at", "lease_id")
         assert {name: after[name] for name in unchanged} == {name: before[digest][name] for name in unchanged}
@@ -131,7 +135,7 @@ def test_a_worker_that_is_killed_while_it_repairs_leaves_the_repair_to_the_next(
 def test_what_is_not_lost_is_left_alone(scene: Scene) -> None:
     _, (digest,) = finished_elsewhere(scene, "0")
     before = row(scene, digest)
-    note(scene, Subject("visualization", digest), before["image_object"])
+    note(scene, Subject("visualization", digest), before["objects"]["image"])
     assert repairer(scene).look()
     assert noted(scene) == []
     assert row(scene, digest) == before
@@ -266,7 +270,7 @@ def test_what_cannot_be_made_again_is_given_up_with_an_explanation(scene: Scene)
     assert counted(scene)["repairs_given_up"] == 2
     # Looked at again, in case that the store has found it, but not tried any more.
     hurry(scene)
-    scene.store.put("image", f"image of {digests[1]}".encode(), "image/png")
+    scene.store.put(ArtifactKind.IMAGE, f"image of {digests[1]}".encode(), "image/png")
     assert repairer(scene, make_way=True, **lost_weights).look()
     assert [left.subject for left in noted(scene)] == [f"visualization:{digests[0]}"]
 
@@ -295,5 +299,5 @@ def test_the_same_device_makes_the_same_bytes_again(scene: Scene) -> None:
     before = row(scene, digest)
     lose_image(scene, digest)
     assert repairer(scene).look()
-    assert row(scene, digest)["image_object"] == before["image_object"]
+    assert row(scene, digest)["objects"]["image"] == before["objects"]["image"]
     assert scene.check(job) == {"done": 2}

@@ -140,9 +140,9 @@ def test_a_finished_picture_has_all_that_was_reported(staged: Database) -> None:
     assert found.state == State.DONE
     assert found.label == "class 5"
     assert found.crop_box == (0, 0, 16, 16)
-    for name in ("activation", "predictions", "image_object", "code_object", "image_bytes", "provenance"):
+    for name in ("activation", "predictions", "provenance"):
         assert getattr(found, name) == getattr(reported, name)
-    assert found.crop_object is None
+    assert list(found.artifacts.values()) == list(reported.artifacts)
     assert found.finished_at is not None
 
 

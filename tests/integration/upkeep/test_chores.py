@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
@@ -142,11 +143,10 @@ def test_a_round_looks_at_every_object_and_notes_what_is_wrong(
     pictures: list[Finished],
     rows: int,
 ) -> None:
-    lose(emptied, pictures[1].image_object)
-    assert pictures[2].trace_object is not None
-    damage(shared_settings, pictures[2].trace_object)
+    lose(emptied, pictures[1].objects[0])
+    damage(shared_settings, pictures[2].objects[-1])
     # The generator's file is damaged in any case: its bytes are not those that the tests' catalog names.
-    assert scrub_round(staged, emptied, rows) == (1 + 4 * len(pictures), 3)
+    assert scrub_round(staged, emptied, rows) == (1 + len(ArtifactKind) * len(pictures), 3)
     assert subjects_of(staged) == {
         f"generator:{staging.GENERATOR}": "damaged",
         f"visualization:{pictures[1].digest}": "missing",
@@ -154,7 +154,7 @@ def test_a_round_looks_at_every_object_and_notes_what_is_wrong(
     }
     with staged.session() as session:
         counted = tallies.read(session)
-    assert counted["scrubbed_objects"] == 1 + 4 * len(pictures)
+    assert counted["scrubbed_objects"] == 1 + len(ArtifactKind) * len(pictures)
     assert counted["found_missing_by_scrub"] == 1
     assert counted["found_damaged_by_scrub"] == 2
     staging.assert_consistent(staged)

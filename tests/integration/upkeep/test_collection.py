@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
@@ -61,7 +62,7 @@ def test_what_no_row_points_to_is_removed_and_nothing_else(staged: Database, emp
     store = emptied
     kept = {key for result in finished(staged, store) for key in result.objects}
     kept.add(_put(store, generator_key("b" * 64)))  # of the catalog's generator
-    orphans = {store.put("image", b"nobody's", "image/png"), _put(store, generator_key("c" * 64))}
+    orphans = {store.put(ArtifactKind.IMAGE, b"nobody's", "image/png"), _put(store, generator_key("c" * 64))}
     foreign = {
         _put(store, key) for key in ("backups/x.png", "objects/readme.txt", "objects-of-others/a", "z")
     }
@@ -71,7 +72,7 @@ def test_what_no_row_points_to_is_removed_and_nothing_else(staged: Database, emp
 
 
 def test_what_was_put_lately_stays_whoever_points_to_it(staged: Database, emptied: ObjectStore) -> None:
-    key = emptied.put("image", b"nobody's", "image/png")
+    key = emptied.put(ArtifactKind.IMAGE, b"nobody's", "image/png")
     assert collect_all(staged, emptied, min_age=collection.min_age_seconds(60)) == 0
     assert emptied.has(key)
     assert collection.min_age_seconds(60) == 86_400
@@ -92,7 +93,7 @@ def test_of_a_training_stays_what_its_claim_may_still_point_to(
     log = training_key(id, now.fence, "1" * 64, "jsonl")
     checkpoint = training_key(id, now.fence, "2" * 64, "safetensors")
     in_flight = training_key(id, now.fence, "3" * 64, "safetensors")
-    grid = emptied.put("image", b"grid", "image/png")
+    grid = emptied.put(ArtifactKind.IMAGE, b"grid", "image/png")
     with staged.session() as session:
         assert training_leases.save(session, id, now.fence, checkpoint, log, {}) is not None
         sample = Sample(10, {}, grid, datetime.now(UTC))
@@ -228,7 +229,7 @@ def _until_it_waits(database: Database) -> None:
 def test_a_collector_that_died_is_finished_by_the_next(
     staged: Database, emptied: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unused = {emptied.put("image", bytes([n]), "image/png") for n in range(3)}
+    unused = {emptied.put(ArtifactKind.IMAGE, bytes([n]), "image/png") for n in range(3)}
     used = Writer(staged, emptied)
 
     def die(*_: Any) -> None:
@@ -247,14 +248,14 @@ def test_a_collector_that_died_is_finished_by_the_next(
 
 def test_a_lost_claim_removes_nothing_more(staged: Database, emptied: ObjectStore) -> None:
     for n in range(3):
-        emptied.put("image", bytes([n]), "image/png")
+        emptied.put(ArtifactKind.IMAGE, bytes([n]), "image/png")
     leave = iter([True, False])
     assert collect_all(staged, emptied, may_go_on=lambda: next(leave, False)) == 1
     assert len(emptied.keys("objects/")) == 2
 
 
 def test_nothing_is_removed_while_the_store_is_copied(staged: Database, emptied: ObjectStore) -> None:
-    emptied.put("image", b"nobody's", "image/png")
+    emptied.put(ArtifactKind.IMAGE, b"nobody's", "image/png")
     with staged.session() as session:
         collection.hold_off(session)
         assert collect_all(staged, emptied) == 0
@@ -265,7 +266,7 @@ def test_a_store_that_fails_costs_nothing_but_time(
     staged: Database, emptied: ObjectStore, shared_settings: Settings
 ) -> None:
     kept = {key for result in finished(staged, emptied) for key in result.objects}
-    orphan = emptied.put("image", b"nobody's", "image/png")
+    orphan = emptied.put(ArtifactKind.IMAGE, b"nobody's", "image/png")
     with faulty_store(shared_settings) as (relay, through):
         relay.fault = "500"
         with pytest.raises(Unavailable):
@@ -279,7 +280,7 @@ def test_a_store_that_fails_costs_nothing_but_time(
 def test_a_grid_that_is_being_removed_is_put_again_before_it_is_pointed_to(
     staged: Database, emptied: ObjectStore
 ) -> None:
-    grid = emptied.put("image", b"grid", "image/png")
+    grid = emptied.put(ArtifactKind.IMAGE, b"grid", "image/png")
     assert collect_all(staged, emptied) == 1
     with staged.session() as session, pytest.raises(Unavailable, match="removing an unused object"):
         training_leases.report(session, "trn_x", 1, {}, [Sample(1, {}, grid, datetime.now(UTC))])

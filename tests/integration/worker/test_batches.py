@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.synthesis.generators.files import load_generator
@@ -27,11 +28,12 @@ from imago_engine.techniques import technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
-from services.base.storage import Kind, ObjectStore
+from services.base.storage import ObjectStore
 from services.catalog import catalog
 from services.catalog.catalog import RegisterNetwork
 from services.jobs import jobs
 from services.jobs.jobs import JobRequest
+from services.pictures import visualizations
 from services.queue import batches
 from services.queue.batches import BATCHES
 from services.queue.leases import Pulse
@@ -55,7 +57,10 @@ def scene(scene: Scene) -> Scene:
 
 def rows(scene: Scene, job_id: str) -> dict[int, dict[str, Any]]:
     query = """
-        SELECT v.* FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
+        SELECT v.*, (
+            SELECT jsonb_object_agg(kind, object) FROM artifacts a WHERE a.digest = v.digest
+        ) AS objects
+        FROM visualizations v JOIN job_visualizations jv ON jv.digest = v.digest
         WHERE jv.job_id = :id
     """
     with scene.database.session() as session:
@@ -86,10 +91,10 @@ def test_what_is_stored_is_what_the_engine_made(scene: Scene) -> None:
     )
     row = rows(scene, job_id)[3]
     assert row["activation"] == alone.activation
-    np.testing.assert_array_equal(pixels(scene, row["image_object"]), alone.image)
-    code = load_safetensors(scene.store.get(row["code_object"]))["code"]
+    np.testing.assert_array_equal(pixels(scene, row["objects"]["image"]), alone.image)
+    code = load_safetensors(scene.store.get(row["objects"]["code"]))["code"]
     np.testing.assert_array_equal(code, alone.code)
-    trace = np.load(io.BytesIO(scene.store.get(row["trace_object"])), allow_pickle=False)
+    trace = np.load(io.BytesIO(scene.store.get(row["objects"]["trace"])), allow_pickle=False)
     np.testing.assert_array_equal(trace, alone.trace)
     assert row["predictions"] is not None
 
@@ -103,7 +108,10 @@ def test_a_row_tells_where_its_picture_was_made(scene: Scene) -> None:
     assert provenance["batch_size"] == 3
     assert provenance["batch_seconds"] > 0
     assert {"engine", "torch", "device", "dtype", "lease", "skipped_steps", "revision"} <= set(provenance)
-    assert (row["width"], row["height"]) == (small_world.IMAGE_SIZE, small_world.IMAGE_SIZE)
+    with scene.database.session() as session:
+        artifact = visualizations.get(session, row["digest"]).artifacts["image"]
+    assert (artifact.width, artifact.height) == (small_world.IMAGE_SIZE, small_world.IMAGE_SIZE)
+    assert artifact.bytes == len(scene.store.get(artifact.object))
 
 
 def test_a_batch_teaches_what_its_kind_costs_and_a_lost_one_does_not(scene: Scene) -> None:
@@ -134,8 +142,8 @@ def test_a_hidden_units_crop_is_what_it_sees(scene: Scene) -> None:
     run_everything(runner(scene))
     row = rows(scene, job_id)[1]
     left, top, right, bottom = row["crop_box"]
-    whole = pixels(scene, row["image_object"])
-    np.testing.assert_array_equal(pixels(scene, row["crop_object"]), whole[top:bottom, left:right])
+    whole = pixels(scene, row["objects"]["image"])
+    np.testing.assert_array_equal(pixels(scene, row["objects"]["crop"]), whole[top:bottom, left:right])
 
 
 def test_a_unit_that_nothing_reaches_has_no_picture_and_says_so(scene: Scene) -> None:
@@ -144,7 +152,7 @@ def test_a_unit_that_nothing_reaches_has_no_picture_and_says_so(scene: Scene) ->
     assert scene.check(job_id) == {"done": 1, "unreachable": 1}
     assert scene.job(job_id).state == "succeeded"
     row = rows(scene, job_id)[small_world.UNREACHABLE_UNIT]
-    assert row["image_object"] is None
+    assert row["objects"] is None
     assert row["provenance"] is not None
 
 
@@ -248,7 +256,7 @@ class FlakyStore(ObjectStore):
         super().__init__(settings)
         self.flaky = Flaky(failures)
 
-    def put(self, kind: Kind, data: bytes, content_type: str) -> str:
+    def put(self, kind: ArtifactKind, data: bytes, content_type: str) -> str:
         self.flaky.fail("object store")
         return super().put(kind, data, content_type)
 
@@ -321,7 +329,7 @@ def test_a_release_that_the_database_did_not_hear_is_made_up_for(scene: Scene) -
 def test_objects_are_named_by_their_bytes(scene: Scene) -> None:
     job_id = scene.submit("0")
     run_everything(runner(scene))
-    key = rows(scene, job_id)[0]["image_object"]
+    key = rows(scene, job_id)[0]["objects"]["image"]
     assert hashlib.sha256(scene.store.get(key)).hexdigest() in key
 
 

@@ -14,13 +14,14 @@ from sqlalchemy import text
 
 import worker.batches.claimed_batch
 import worker.leasing.giving_way
+from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.synthesis.generators.files import load_generator
 from imago_engine.synthesis.networks.load import load_network
 from imago_engine.techniques import technique_named
 from services.base.settings import Settings
-from services.base.storage import Kind, ObjectStore
+from services.base.storage import ObjectStore
 from services.jobs import jobs
 from services.queue import batches
 from services.queue.batches import BATCHES
@@ -156,10 +157,10 @@ def test_interactive_work_goes_first_and_the_bulk_batch_then_comes_to_the_same_b
     stored = rows(scene, bulk)
     for unit, picture in enumerate(alone(scene, range(8))):
         assert stored[unit]["activation"] == picture.activation
-        np.testing.assert_array_equal(pixels(scene, stored[unit]["image_object"]), picture.image)
-        code = load_safetensors(scene.store.get(stored[unit]["code_object"]))["code"]
+        np.testing.assert_array_equal(pixels(scene, stored[unit]["objects"]["image"]), picture.image)
+        code = load_safetensors(scene.store.get(stored[unit]["objects"]["code"]))["code"]
         np.testing.assert_array_equal(code, picture.code)
-        trace = np.load(io.BytesIO(scene.store.get(stored[unit]["trace_object"])), allow_pickle=False)
+        trace = np.load(io.BytesIO(scene.store.get(stored[unit]["objects"]["trace"])), allow_pickle=False)
         np.testing.assert_array_equal(trace, picture.trace)
 
 
@@ -280,7 +281,7 @@ class BlockedStore(ObjectStore):
         super().__init__(settings)
         self.open = threading.Event()
 
-    def put(self, kind: Kind, data: bytes, content_type: str) -> str:
+    def put(self, kind: ArtifactKind, data: bytes, content_type: str) -> str:
         if threading.current_thread().name.startswith("upload-bulk"):
             self.open.wait()
         return super().put(kind, data, content_type)
