@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _BATCHES = "services/queue/batches.py"
 _TEST_BATCHES = "tests/integration/queue/test_batches.py"
+_TEST_CRASHES = "tests/integration/queue/test_crashes.py"
 _TEST_LOCKS = "tests/integration/queue/test_locks.py"
 
 _CLAIMS = (
@@ -29,7 +30,7 @@ _CLAIMS = (
         _BATCHES,
         "batch_key = :batch_key AND crash_count = 0",
         "batch_key = :batch_key",
-        (f"{_TEST_BATCHES}::test_an_item_that_was_in_a_crash_joins_no_batch",),
+        (f"{_TEST_CRASHES}::test_an_item_that_was_in_a_crash_joins_no_batch",),
     ),
     Mutant(
         "an item that was in a crash is taken alone",
@@ -37,8 +38,8 @@ _CLAIMS = (
         "    if head.crash_count == 0:",
         "    if head.crash_count >= 0:",
         (
-            f"{_TEST_BATCHES}::test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared",
-            f"{_TEST_BATCHES}::test_an_item_that_was_in_a_crash_joins_no_batch",
+            f"{_TEST_CRASHES}::test_after_a_crash_each_item_is_tried_alone_and_the_innocent_are_cleared",
+            f"{_TEST_CRASHES}::test_an_item_that_was_in_a_crash_joins_no_batch",
         ),
     ),
     Mutant(
@@ -63,7 +64,7 @@ _CLAIMS = (
         "WHERE state = 'queued' AND lane = :lane\n    AND 'network:'",
         (
             f"{_TEST_BATCHES}::test_an_error_worth_another_try_is_tried_three_times_each_time_later",
-            f"{_TEST_BATCHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",
+            f"{_TEST_CRASHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",
         ),
     ),
     Mutant(

@@ -8,6 +8,7 @@ _LEASES = "services/queue/leases.py"
 _RECONCILIATION = "services/queue/reconciliation.py"
 _RENEWAL = "worker/leasing/lease_renewal.py"
 _TEST_BATCHES = "tests/integration/queue/test_batches.py"
+_TEST_CRASHES = "tests/integration/queue/test_crashes.py"
 _TEST_LOCKS = "tests/integration/queue/test_locks.py"
 _TEST_RENEWAL = "tests/unit/worker/leasing/test_lease_renewal.py"
 _TEST_GIVING_WAY = "tests/unit/worker/leasing/test_giving_way.py"
@@ -19,7 +20,7 @@ _CRASHED = (
         _CRASHES,
         "WHEN crashes >= :limit THEN 'failed'",
         "WHEN crashes > :limit THEN 'failed'",
-        (f"{_TEST_BATCHES}::test_three_crashes_alone_are_final",),
+        (f"{_TEST_CRASHES}::test_three_crashes_alone_are_final",),
     ),
     Mutant(
         "a crash in company convicts nobody",
@@ -27,8 +28,8 @@ _CRASHED = (
         "greatest(old.crash_count, 1) + CAST(death.alone AS int)",
         "greatest(old.crash_count, 1) + 1",
         (
-            f"{_TEST_BATCHES}::test_who_kills_every_worker_from_outside_condemns_no_item_while_others_wait",
-            f"{_TEST_BATCHES}::test_three_crashes_alone_are_final",
+            f"{_TEST_CRASHES}::test_who_kills_every_worker_from_outside_condemns_no_item_while_others_wait",
+            f"{_TEST_CRASHES}::test_three_crashes_alone_are_final",
         ),
     ),
     Mutant(
@@ -36,14 +37,14 @@ _CRASHED = (
         _CRASHES,
         "later.id > leases.id AND later.worker_id",
         "later.id > leases.id AND false AND later.worker_id",
-        (f"{_TEST_BATCHES}::test_an_item_that_was_only_being_delivered_is_not_to_blame",),
+        (f"{_TEST_CRASHES}::test_an_item_that_was_only_being_delivered_is_not_to_blame",),
     ),
     Mutant(
         "after a crash an item waits, longer each time",
         _CRASHES,
         "make_interval(secs => :backoff * power(:growth, verdict.crashes - 1)) END",
         "make_interval(secs => :backoff + 0 * :growth) END",
-        (f"{_TEST_BATCHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",),
+        (f"{_TEST_CRASHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",),
     ),
     Mutant(
         "items of a dead worker are locked in the order of their digests",

@@ -40,6 +40,16 @@ def _state(staged: Database, digest: str) -> State:
         return visualizations.get(session, digest).state
 
 
+def _wait(staged: Database, digest: str) -> float:
+    """Seconds from the end of its last batch until it may be tried again; 0 if it is not to be."""
+    wait = text("""
+        SELECT extract(epoch FROM not_before - (SELECT max(ended_at) FROM leases))
+        FROM visualizations WHERE digest = :digest
+    """)
+    with staged.session() as session:
+        return float(session.execute(wait, {"digest": digest}).scalar() or 0)
+
+
 def test_nothing_waits_nothing_is_claimed(staged: Database) -> None:
     assert claim_if_any(staged) is None
 
@@ -246,6 +256,7 @@ def test_released_items_keep_their_turn_and_are_charged_nothing(staged: Database
 
 def test_an_error_worth_another_try_is_tried_three_times_each_time_later(staged: Database) -> None:
     job = submit(staged, request("0")).job
+    waits: list[float] = []
     for attempt in range(1, MAX_ATTEMPTS + 1):
         claimed = claim(staged)
         assert claimed.items[0].attempt == attempt
@@ -253,7 +264,9 @@ def test_an_error_worth_another_try_is_tried_three_times_each_time_later(staged:
         fail(staged, claimed, retryable=True, code="out_of_memory")
         # It waits before it is tried again.
         assert claim_if_any(staged) is None
+        waits.append(_wait(staged, claimed.items[0].digest))
         hurry(staged)
+    assert waits[1] > 1.5 * waits[0]
     ended = staging.job(staged, job.id)
     assert ended.state == JobState.FAILED
     assert [(error.code, error.count, error.message) for error in ended.errors] == [
