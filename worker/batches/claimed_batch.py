@@ -63,7 +63,7 @@ class Computer:
         """Items of this kind that make a batch; of what the engine would refuse one, which then says why."""
         try:
             steps = technique_named(recipe.technique).parameters(recipe.parameters).steps
-        except ValueError:
+        except Exception:  # nothing may keep the item at the head of the queue from being claimed
             return 1
         return self._sizer.size(batch_key, steps)
 

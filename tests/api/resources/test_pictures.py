@@ -165,7 +165,7 @@ def test_an_unreachable_unit_is_explained(client: FlaskClient, database: Databas
     answer = client.get(item["links"]["self"] + "/image")
     assert answer.status_code == 404
     assert answer.get_json()["state"] == "unreachable"
-    assert "no gradient" in answer.get_json()["detail"]
+    assert "nothing that is done to a picture moves this unit" in answer.get_json()["detail"]
     assert "Retry-After" not in answer.headers
 
 
