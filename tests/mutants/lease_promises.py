@@ -141,7 +141,7 @@ _RENEWALS = (
         "worker/batches/runner.py",
         "        began = time.monotonic()\n        claim = self._claim(lanes)\n",
         "        claim = self._claim(lanes)\n        began = time.monotonic()\n",
-        ("tests/integration/worker/test_batches.py::test_a_lease_is_counted_from_before_the_claim_was_sent",),
+        ("tests/integration/worker/test_batches.py::test_what_a_keeper_counts_from_is_before_its_claim",),
     ),
     Mutant(
         "bulk has its share however much interactive work waits",
@@ -292,12 +292,15 @@ _OTHER_KINDS = (
     Mutant(
         "what is found of a network counts only under the lease of its inspection",
         "services/catalog/inspections.py",
+        "        if not leases.hold(session, lease_id):\n"
+        "            return None\n"
+        '        leases.close(session, lease_id, outcome="finished")\n'
+        "    row = session.get(NetworkRow, id, with_for_update=True, populate_existing=True)\n"
         "    if row is None or row.lease_id != lease_id:\n",
+        "        pass\n"
+        "    row = session.get(NetworkRow, id, with_for_update=True, populate_existing=True)\n"
         "    if row is None:\n",
-        (
-            "tests/integration/catalog/test_catalog.py::test_a_pending_network_is_inspected_by_one_worker",
-            "tests/integration/catalog/test_catalog.py::test_an_inspection_that_never_ends_is_given_up_and_can_be_asked_for_again",
-        ),
+        ("tests/integration/catalog/test_catalog.py::test_what_a_late_inspection_finds_changes_nothing",),
     ),
     Mutant(
         "time counts from before any other claim was sent",

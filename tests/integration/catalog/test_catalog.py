@@ -141,6 +141,21 @@ def test_an_inspection_that_never_ends_is_given_up_and_can_be_asked_for_again(st
     assert _next(staged) is not None
 
 
+def test_what_a_late_inspection_finds_changes_nothing(staged: Database) -> None:
+    _register(staged, id="huge.v1")
+    late = _next(staged, seconds=-1)
+    _reconcile(staged)
+    quick = _next(staged)
+    assert late is not None
+    assert quick is not None
+    for claim, counts in ((late, False), (quick, True), (quick, False)):
+        with staged.session() as session:
+            recorded = catalog.record_inspection_failure(
+                session, "huge.v1", "It cannot be loaded.", lease_id=claim.lease_id
+            )
+        assert recorded is counts
+
+
 def test_unknown_names_come_with_what_is_near(staged: Database) -> None:
     with staged.session() as session:
         with pytest.raises(NotFound, match=NETWORK):

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+import worker.batches.runner
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
@@ -173,6 +174,30 @@ def test_a_lease_is_counted_from_before_the_claim_was_sent(scene: Scene) -> None
     slow.settle()
     assert scene.count("SELECT count(*) FROM leases WHERE outcome = 'released' AND settled = 0") == 1
     assert scene.job(job_id).units.queued == 5
+
+
+def test_what_a_keeper_counts_from_is_before_its_claim(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above, however busy the machine is."""
+    asked: list[float] = []
+    counted_from: list[float] = []
+
+    def claim(*arguments: Any, **options: Any) -> batches.Claim | None:
+        asked.append(time.monotonic())
+        return claimed(*arguments, **options)
+
+    class Noted(LeaseKeeper):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            counted_from.append(options["confirmed_at"])
+            super().__init__(*arguments, **options)
+
+    claimed = batches.claim
+    monkeypatch.setattr(batches, "claim", claim)
+    monkeypatch.setattr(worker.batches.runner, "LeaseKeeper", Noted)
+    scene.submit("0")
+    made = runner(scene)
+    assert made.run_batch()
+    made.settle()
+    assert counted_from[0] <= asked[0]
 
 
 def test_a_batch_of_an_unknown_kind_is_one_round_and_nothing_more_is_claimed(scene: Scene) -> None:
