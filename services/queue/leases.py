@@ -47,6 +47,9 @@ _EXPIRED = text("""
     SELECT id FROM leases WHERE kind = :kind AND ended_at IS NULL AND expires_at < clock_timestamp()
     LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
+_EXPIRED_KINDS = text("""
+    SELECT DISTINCT kind FROM leases WHERE ended_at IS NULL AND expires_at < clock_timestamp()
+""")
 _OPEN_ONES = text("SELECT id FROM leases WHERE kind = :kind AND ended_at IS NULL ORDER BY id")
 
 
@@ -80,6 +83,11 @@ def close(session: Session, *lease_ids: int, outcome: Outcome) -> None:
 def expired(session: Session, kind: str, limit: int) -> list[int]:
     """Lock leases whose time is over; those that somebody holds are left out."""
     return list(session.scalars(_EXPIRED, {"kind": kind, "limit": limit}))
+
+
+def expired_kinds(session: Session) -> set[str]:
+    """The kinds of work that have leases whose time is over. Locks nothing."""
+    return set(session.scalars(_EXPIRED_KINDS))
 
 
 def open_leases(session: Session, kind: str) -> list[int]:

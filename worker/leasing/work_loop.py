@@ -8,6 +8,7 @@ import structlog
 
 from services.base.database import Database
 from services.base.errors import Unavailable
+from services.queue.leases import expired_kinds
 from services.queue.reconciliation import reconcile
 from services.queue.registry import KINDS
 from worker.leasing.work_kinds import WorkKind
@@ -100,8 +101,12 @@ class WorkLoop:
         """Free what dead workers held. Also between batches and during a training: when all workers are busy
         nobody is ever idle."""
         self._next_reconcile = time.monotonic() + self._poll_seconds
+        with self._database.session() as session:
+            due = expired_kinds(session)
         again = False
         for kind in KINDS:
+            if kind.name not in due:
+                continue
             with self._database.session() as session:
                 done = reconcile(session, kind)
             again |= done.requeued > 0
