@@ -24,8 +24,9 @@ description is written once:
 - `validation`: what pydantic found wrong, in words for people
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from imago_engine.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from imago_engine.generators import GeneratorFileError
@@ -41,7 +42,6 @@ _HOMES = {
     "imago_engine.notebook.visualizations": ("Visualization", "Visualizations"),
     "imago_engine.synthesis.networks.load": ("Network",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "GeneratorFileError",
@@ -56,11 +56,7 @@ __all__ = [
     "synthesize",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

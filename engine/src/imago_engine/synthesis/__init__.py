@@ -15,8 +15,9 @@
 Names are imported when they are first used: importing this package alone does not import torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from imago_engine.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from imago_engine.generators import GeneratorFileError, GeneratorInfo
@@ -60,7 +61,6 @@ _HOMES = {
     "imago_engine.synthesis.receptive_fields.receptive_field": ("Box",),
     "imago_engine.synthesis.networks.truncate": ("LayerError",),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Box",
@@ -89,8 +89,4 @@ __all__ = [
     "synthesize",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
