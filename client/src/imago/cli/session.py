@@ -23,6 +23,7 @@ from imago.errors import ImagoError
 from imago.records import Raw
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", show_default=False)]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")]
 
 
 class HasRaw(Protocol):

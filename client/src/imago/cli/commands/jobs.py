@@ -12,7 +12,7 @@ from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment
 from imago.cli.named_values import named_value
 from imago.cli.pending import wait_until_inspected
-from imago.cli.session import JsonFlag, Session, session_of, state_style
+from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
 from imago.cli.watching import show_failures, status_line, watch
 from imago.errors import Conflict, FieldError, InvalidRequest
 from imago.jobs import Job
@@ -119,7 +119,7 @@ def show_job(
 def list_jobs(
     context: typer.Context,
     state: Annotated[str | None, typer.Option("--state", help="Only jobs in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Limit = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """List jobs, newest first."""

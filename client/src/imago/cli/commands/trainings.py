@@ -16,7 +16,7 @@ from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.named_values import named_value
-from imago.cli.session import JsonFlag, Session, session_of, state_style
+from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
 from imago.cli.watching import detached
 from imago.errors import InvalidRequest
 from imago.trainings import Training
@@ -143,7 +143,7 @@ def train_generator(
 def list_trainings(
     context: typer.Context,
     state: Annotated[str | None, typer.Option("--state", help="Only trainings in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
+    limit: Limit = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """List trainings, newest first."""
