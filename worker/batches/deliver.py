@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 import structlog
 
 from imago_engine.synthesis.encoding import encode
-from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.states import Lane
 from services.base.storage import ObjectStore
 from services.estimates import costs
 from services.estimates.cost_model import occupied
 from services.queue import batches
-from services.queue.batches import Claim, Failure, Finished
+from services.queue.batches import BATCHES, Claim, Failure, Finished
 from worker.batches.computation import Computed, Made
 from worker.batches.provenance import Provenance
 from worker.batches.store import store_picture
+from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.leasing.retries import Patience, keep_trying
 from worker.process.crash_points import crash_point
@@ -36,7 +36,7 @@ class Delivery:
 
     def __init__(
         self,
-        database: Database,
+        leases: HeldLeases,
         store: ObjectStore,
         provenance: Provenance,
         stop: StopFlag,
@@ -46,13 +46,13 @@ class Delivery:
     ) -> None:
         """`store_patience`: seconds to wait for a store that does not answer before a batch is given back, of
         which `store_watch` is told."""
-        self._database = database
+        self._leases = leases
+        self._database = leases.database
         self._store = store
         self._provenance = provenance
         self._stop = stop
         self._store_patience = store_patience
         self.store_watch = store_watch or StoreWatch(store)
-        self._owed: set[int] = set()
         self._last_ended = -math.inf  # on the monotonic clock
         # Of each lane: who waits for a picture does not wait for the uploads of a bulk batch.
         self._uploads = {
@@ -87,7 +87,7 @@ class Delivery:
         except Unavailable as error:
             log.error("batch_not_delivered", reason=str(error))
             self.store_watch.failed(error)
-            self.give_back(claim.lease_id)
+            self._leases.give_back(BATCHES, claim.lease_id)
         except Exception as error:
             # A defect of ours. Tried again without end it would block the queue.
             log.exception("delivery_failed")
@@ -95,25 +95,6 @@ class Delivery:
         finally:
             keeper.stop()
             self._last_ended = time.monotonic()
-
-    def give_back(self, lease_id: int) -> None:
-        """Release what the lease still holds, free of charge. Where the database is away it stays owed; if
-        this process ends before, the lease lapses, which counts as a crash.
-        """
-        try:
-            with self._database.session() as session:
-                batches.release(session, lease_id)
-        except Unavailable as error:
-            self._owed.add(lease_id)
-            log.warning("release_failed", lease=lease_id, reason=str(error))
-
-    def give_back_owed(self) -> None:
-        """Release what could not be released while the database was away. Raises `Unavailable` if it still
-        is."""
-        for lease_id in sorted(self._owed):
-            with self._database.session() as session:
-                batches.release(session, lease_id)
-            self._owed.discard(lease_id)
 
     def _put(self, claim: Claim, made: Made, keeper: LeaseKeeper) -> Finished | Failure:
         """What became of one picture; one that cannot be stored is no reason to lose the others."""
@@ -224,7 +205,7 @@ class Delivery:
             self._insist(claim, [], [], failures, keeper)
         except Exception as reason:
             log.warning("fail_failed", reason=str(reason))
-            self.give_back(claim.lease_id)
+            self._leases.give_back(BATCHES, claim.lease_id)
 
     def _provenance_of(self, claim: Claim, made: Made) -> dict[str, object]:
         return self._provenance.of(

@@ -8,18 +8,17 @@ from contextlib import suppress
 
 import structlog
 
-from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.states import Lane
-from services.queue import batches, kinds
+from services.queue import batches
 from services.queue.batches import BATCHES, Claim
-from services.queue.leases import Pulse
 from worker.batches.claimed_batch import Computer
 from worker.batches.computation import Computed
 from worker.batches.deliver import Delivery
 from worker.batches.size import BatchSizer
 from worker.leasing.giving_way import Bell, BulkShare, Stopwatch
+from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lacking import Lacking
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper, NoRoom
 from worker.leasing.work_kinds import Tend, WorkKind, nothing
@@ -41,35 +40,34 @@ class BatchRunner(WorkKind):
 
     def __init__(
         self,
+        leases: HeldLeases,
         *,
-        database: Database,
         runtime: Runtime,
         sizer: BatchSizer,
         delivery: Delivery,
         settings: Settings,
-        worker_id: str,
         stop: StopFlag,
         lacking: Lacking | None = None,
     ) -> None:
         self._lacking = lacking or Lacking()
-        self._database = database
+        self._leases = leases
+        self._database = leases.database
         self._computer = Computer(
-            database=database,
+            database=leases.database,
             runtime=runtime,
             sizer=sizer,
             store_patience=settings.store_patience_seconds,
             stop=stop,
             lacking=self._lacking,
-            worker_id=worker_id,
+            worker_id=leases.worker_id,
         )
         self._delivery = delivery
         self._settings = settings
-        self._worker_id = worker_id
         self._stop = stop
         self._share = BulkShare()
         self._bell = Bell(self._someone_waits)
         self._crowded: set[str] = set()  # keys of batches beside which another one found no room in memory
-        self._held: set[int] = set()
+        self._in_hand: set[int] = set()
         self._delivering: dict[Lane, Future[None]] = {}
         self._threads = {lane: ThreadPoolExecutor(1, thread_name_prefix=f"delivery-{lane}") for lane in Lane}
 
@@ -115,13 +113,13 @@ class BatchRunner(WorkKind):
 
     def give_back_owed(self) -> None:
         """Release what the database did not hear of. Raises `Unavailable` if it still does not answer."""
-        self._delivery.give_back_owed()
+        self._leases.give_back_owed()
 
     def abandon(self) -> None:
         """Give every lease back at once, from any thread: for a process that ends while a step is still
         running."""
-        for lease_id in tuple(self._held):
-            self._delivery.give_back(lease_id)
+        for lease_id in tuple(self._in_hand):
+            self._leases.give_back(BATCHES, lease_id)
 
     def _claim(self, lanes: Sequence[Lane]) -> Claim | None:
         if not self._delivery.store_watch.answers():
@@ -129,10 +127,10 @@ class BatchRunner(WorkKind):
         with self._database.session() as session:
             return batches.claim(
                 session,
-                self._worker_id,
+                self._leases.worker_id,
                 limit=self._settings.max_batch,
                 size=self._computer.size,
-                lease_seconds=self._settings.lease_seconds,
+                lease_seconds=self._leases.seconds,
                 lanes=lanes,
                 lacks=self._lacking.left,
             )
@@ -140,8 +138,8 @@ class BatchRunner(WorkKind):
     def _run(self, claim: Claim, confirmed_at: float, *, nested: bool) -> bool:
         """Compute a batch and hand it over; False if memory has no room for it beside what is suspended."""
         with structlog.contextvars.bound_contextvars(lease=claim.lease_id):
-            batch = _Batch(claim, self._keeper(claim, confirmed_at), nested=nested)
-            self._held.add(claim.lease_id)
+            batch = _Batch(claim, self._leases.keeper(BATCHES, claim.lease_id, confirmed_at), nested=nested)
+            self._in_hand.add(claim.lease_id)
             batch.keeper.start()
             computed = None
             try:
@@ -156,7 +154,7 @@ class BatchRunner(WorkKind):
             except (Interrupted, Unavailable) as reason:
                 # Also of a lease that seems lost: out of reach of the database it may not have ended yet.
                 log.info("batch_given_back", reason=str(reason) or type(reason).__name__)
-                self._delivery.give_back(claim.lease_id)
+                self._leases.give_back(BATCHES, claim.lease_id)
                 if isinstance(reason, Unavailable):
                     self._delivery.store_watch.failed(reason)
                 elif isinstance(reason, NoRoom):
@@ -166,7 +164,7 @@ class BatchRunner(WorkKind):
             finally:
                 if computed is None:
                     batch.keeper.stop()
-                    self._held.discard(claim.lease_id)
+                    self._in_hand.discard(claim.lease_id)
                 if claim.lane == Lane.INTERACTIVE:
                     self._share.interactive(batch.watch.lap())
             if computed is not None:
@@ -212,25 +210,6 @@ class BatchRunner(WorkKind):
         with self._database.session() as session:
             return batches.interactive_waits(session, lacks=self._lacking.left)
 
-    def _keeper(self, claim: Claim, confirmed_at: float) -> LeaseKeeper:
-        def pulse(steps: int) -> Pulse:
-            with self._database.session() as session:
-                return kinds.pulse(
-                    session,
-                    BATCHES,
-                    claim.lease_id,
-                    steps=steps,
-                    lease_seconds=self._settings.lease_seconds,
-                )
-
-        return LeaseKeeper(
-            pulse,
-            lease_seconds=self._settings.lease_seconds,
-            heartbeat_seconds=self._settings.heartbeat_seconds,
-            confirmed_at=confirmed_at,
-            stop=self._stop,
-        )
-
     def _hand_over(self, batch: "_Batch", computed: Computed) -> None:
         """Deliver in the background. Waits for the delivery of this lane before, for results must not pile up
         in memory; who waits for a picture does not wait for that."""
@@ -245,7 +224,7 @@ class BatchRunner(WorkKind):
             try:
                 self._delivery.deliver(claim, computed, batch.keeper)
             finally:
-                self._held.discard(claim.lease_id)
+                self._in_hand.discard(claim.lease_id)
 
         thread = self._threads[claim.lane]
         self._delivering[claim.lane] = thread.submit(contextvars.copy_context().run, deliver)

@@ -42,7 +42,7 @@ class HeldLeases:
 
     def give_back(self, kind: Kind, lease_id: int) -> bool:
         """Free all that a lease holds, at no charge. False where the database is away: then it stays owed; if
-        this process ends before, the lease lapses."""
+        this process ends before, the lease lapses, which counts as a crash."""
         try:
             with self.database.session() as session:
                 kind.give_back(session, lease_id)
@@ -57,4 +57,4 @@ class HeldLeases:
         for lease_id, kind in sorted(self._owed.items(), key=lambda owed: owed[0]):
             with self.database.session() as session:
                 kind.give_back(session, lease_id)
-            del self._owed[lease_id]
+            self._owed.pop(lease_id, None)

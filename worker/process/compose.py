@@ -114,7 +114,7 @@ def _kinds(
     runtime = Runtime(held.database, store, settings, device)
     provenance = Provenance(held.worker_id, device)
     batches = BatchRunner(
-        database=held.database,
+        held,
         runtime=runtime,
         sizer=BatchSizer(
             batch_seconds=settings.batch_seconds,
@@ -122,7 +122,7 @@ def _kinds(
             round_size=device.round_size,
         ),
         delivery=Delivery(
-            held.database,
+            held,
             store,
             provenance,
             stop,
@@ -130,7 +130,6 @@ def _kinds(
             store_watch=watch,
         ),
         settings=settings,
-        worker_id=held.worker_id,
         stop=stop,
         lacking=lacking,
     )

@@ -1,10 +1,12 @@
 """A worker's side of batches, without a process of its own."""
 
+from services.base.database import Database
 from tests.worker_processes import MAX_BATCH, Scene
 from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance
 from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
+from worker.leasing.held_leases import HeldLeases
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
@@ -16,21 +18,29 @@ def patient(scene: Scene) -> Scene:
     return scene
 
 
+def leases_of(
+    scene: Scene,
+    worker_id: str = "test-worker",
+    *,
+    database: Database | None = None,
+    stop: StopFlag | None = None,
+) -> HeldLeases:
+    return HeldLeases(database or scene.database, scene.settings, worker_id, stop or StopFlag())
+
+
 def delivery(scene: Scene) -> Delivery:
-    return Delivery(
-        scene.database, scene.store, Provenance("test-worker", choose_device("cpu", threads=1)), StopFlag()
-    )
+    provenance = Provenance("test-worker", choose_device("cpu", threads=1))
+    return Delivery(leases_of(scene), scene.store, provenance, StopFlag())
 
 
 def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
     device = choose_device("cpu", threads=1)
     return BatchRunner(
-        database=scene.database,
+        leases_of(scene),
         runtime=Runtime(scene.database, scene.store, scene.settings, device),
         sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
         delivery=delivery(scene),
         settings=scene.settings,
-        worker_id="test-worker",
         stop=StopFlag(),
     )
 

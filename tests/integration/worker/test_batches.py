@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-import worker.batches.runner
+import worker.leasing.held_leases
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
@@ -40,7 +40,7 @@ from services.queue.batches import BATCHES
 from services.queue.leases import Pulse
 from services.queue.reconciliation import reconcile
 from tests import small_world
-from tests.integration.worker.batch_runner import delivery, patient, run_everything, runner
+from tests.integration.worker.batch_runner import delivery, leases_of, patient, run_everything, runner
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
 from worker.batches.deliver import Delivery
@@ -192,7 +192,7 @@ def test_what_a_keeper_counts_from_is_before_its_claim(scene: Scene, monkeypatch
 
     claimed = batches.claim
     monkeypatch.setattr(batches, "claim", claim)
-    monkeypatch.setattr(worker.batches.runner, "LeaseKeeper", Noted)
+    monkeypatch.setattr(worker.leasing.held_leases, "LeaseKeeper", Noted)
     scene.submit("0")
     made = runner(scene)
     assert made.run_batch()
@@ -310,7 +310,8 @@ def test_a_delivery_is_tried_again_while_a_server_is_away(scene: Scene, server: 
     assert claim is not None
     made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
     provenance = Provenance("test-worker", choose_device("cpu", threads=1))
-    Delivery(database, store, provenance, StopFlag()).deliver(claim, Computed(made=made), held(scene, claim))
+    delivery = Delivery(leases_of(scene, database=database), store, provenance, StopFlag())
+    delivery.deliver(claim, Computed(made=made), held(scene, claim))
     database.dispose()
     assert scene.check(job_id) == {"done": 2}
 
@@ -324,7 +325,7 @@ def test_a_delivery_that_is_not_possible_gives_the_items_back_free_of_charge(sce
     stop.ask(grace_seconds=0)
     made = [Made(work, blank(), 2, 4, 1.0) for work in claim.items]
     Delivery(
-        scene.database,
+        leases_of(scene, stop=stop),
         FlakyStore(scene.settings, 1000),
         Provenance("test-worker", choose_device("cpu", threads=1)),
         stop,
@@ -339,13 +340,12 @@ def test_a_release_that_the_database_did_not_hear_is_made_up_for(scene: Scene) -
         claim = batches.claim(session, "test-worker", limit=2, lease_seconds=600)
     assert claim is not None
     database = FlakyDatabase(scene.settings.database_url, 2)
-    provenance = Provenance("test-worker", choose_device("cpu", threads=1))
-    delivery = Delivery(database, scene.store, provenance, StopFlag())
-    delivery.give_back(claim.lease_id)
+    leases = leases_of(scene, database=database)
+    leases.give_back(BATCHES, claim.lease_id)
     with pytest.raises(Unavailable):
-        delivery.give_back_owed()
+        leases.give_back_owed()
     assert scene.job(job_id).units.leased == 2
-    delivery.give_back_owed()
+    leases.give_back_owed()
     database.dispose()
     assert scene.job(job_id).units.queued == 2
     assert scene.count("SELECT sum(attempt + crash_count) FROM visualizations") == 0

@@ -27,7 +27,7 @@ from services.queue import batches
 from services.queue.batches import BATCHES
 from services.queue.reconciliation import reconcile
 from tests import small_world
-from tests.integration.worker.batch_runner import run_everything
+from tests.integration.worker.batch_runner import leases_of, run_everything
 from tests.integration.worker.test_batches import pixels, rows
 from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
 from worker.batches.deliver import Delivery
@@ -63,14 +63,16 @@ class World:
         self.during: Callable[[int, int], None] = lambda depth, step: None
         self._depth = 0
         self.runner = BatchRunner(
-            database=scene.database,
+            leases_of(scene, stop=self.stop),
             runtime=Runtime(scene.database, scene.store, scene.settings, device),
             sizer=BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
             delivery=Delivery(
-                scene.database, store or scene.store, Provenance("test-worker", device), self.stop
+                leases_of(scene, stop=self.stop),
+                store or scene.store,
+                Provenance("test-worker", device),
+                self.stop,
             ),
             settings=scene.settings,
-            worker_id="test-worker",
             stop=self.stop,
         )
         monkeypatch.setattr(worker.batches.claimed_batch, "synthesize", self._synthesize)

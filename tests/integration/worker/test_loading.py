@@ -12,7 +12,7 @@ from services.base.storage import generator_key
 from services.catalog.shipped_generator import register_shipped_generator
 from services.queue import batches, workers
 from tests import small_world
-from tests.integration.worker.batch_runner import delivery, patient, run_everything, runner
+from tests.integration.worker.batch_runner import delivery, leases_of, patient, run_everything, runner
 from tests.worker_processes import MAX_BATCH, Scene
 from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
@@ -93,12 +93,11 @@ def beside(scene: Scene, worker_id: str, **changes: Any) -> BatchRunner:
     with scene.database.session() as session:
         workers.register(session, worker_id, host="here", device="cpu", heartbeat_seconds=600)
     return BatchRunner(
-        database=scene.database,
+        leases_of(scene, worker_id),
         runtime=Runtime(scene.database, scene.store, settings, device),
         sizer=BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
         delivery=delivery(scene),
         settings=settings,
-        worker_id=worker_id,
         stop=StopFlag(),
     )
 

@@ -16,7 +16,7 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.base.store_errors import now as real_now
 from services.queue import batches, workers
-from tests.integration.worker.batch_runner import run_everything
+from tests.integration.worker.batch_runner import leases_of, run_everything
 from tests.integration.worker.test_batches import blank, held
 from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
@@ -40,12 +40,11 @@ def nowhere(settings: Settings) -> Settings:
 def runner(scene: Scene, delivery: Delivery) -> BatchRunner:
     device = choose_device("cpu", threads=1)
     return BatchRunner(
-        database=scene.database,
+        leases_of(scene),
         runtime=Runtime(scene.database, scene.store, scene.settings, device),
         sizer=BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
         delivery=delivery,
         settings=scene.settings,
-        worker_id="test-worker",
         stop=StopFlag(),
     )
 
@@ -57,7 +56,7 @@ def test_a_batch_that_the_store_does_not_take_is_given_back_though_the_heart_bea
     job_id = scene.submit("0-1")
     away = ObjectStore(nowhere(scene.settings))
     delivery = Delivery(
-        scene.database,
+        leases_of(scene),
         away,
         Provenance("test-worker", choose_device("cpu", threads=1)),
         StopFlag(),
