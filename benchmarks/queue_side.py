@@ -10,10 +10,14 @@ import time
 
 from imago_engine.networks import LayerInfo
 from services.base.database import Database, migrate
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.jobs import jobs
-from services.jobs.jobs import JobRequest, Limits
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
+from services.jobs.submission import submit
 from services.pictures.artifacts import StoredArtifact
 from services.queue import batches
 from services.queue.batches import Finished
@@ -48,8 +52,8 @@ def _stage(database: Database, units: int) -> None:
         "recommended": {"learning_rate": 0.5, "steps": 20},
     }
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=NETWORK))
-        catalog.record_inspection(
+        register_network(session, RegisterNetwork(id=NETWORK))
+        record_inspection(
             session,
             NETWORK,
             weights_sha256="a" * 64,
@@ -57,14 +61,14 @@ def _stage(database: Database, units: int) -> None:
             labels=[],
             layers=[LayerInfo("classifier", "output", units, None, None, None)],
         )
-        catalog.register_generator(session, "bench", info, "b" * 64, default=True)
+        register_generator(session, "bench", info, "b" * 64, default=True)
 
 
 def _submit(database: Database, seed: int, items: int) -> str:
     targets = [{"layer": "classifier", "units": "all"}]
     request = JobRequest.model_validate({"network": NETWORK, "targets": targets, "seeds": [seed]})
     with database.session() as session:
-        return jobs.submit(session, request, limits=Limits(items)).job.id
+        return submit(session, request, limits=Limits(items)).job.id
 
 
 def _work_off(database: Database, items: int) -> None:

@@ -26,10 +26,13 @@ from infra.local.servers import running
 from services.base.database import Database, migrate
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.jobs import jobs
-from services.jobs.jobs import JobRequest
+from services.jobs.job_request import JobRequest
+from services.jobs.submission import submit
 from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished, Work
@@ -122,8 +125,8 @@ def _stage(endpoints: Endpoints) -> str:
         "recommended": {"learning_rate": 0.5, "steps": 20},
     }
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=NETWORK))
-        catalog.record_inspection(
+        register_network(session, RegisterNetwork(id=NETWORK))
+        record_inspection(
             session,
             NETWORK,
             weights_sha256="a" * 64,
@@ -131,7 +134,7 @@ def _stage(endpoints: Endpoints) -> str:
             labels=[f"class number {index}" for index in range(CLASSES)],
             layers=[LayerInfo(LAYER, "output", CLASSES, None, None, None)],
         )
-        catalog.register_generator(session, "bench", info, "b" * 64, default=True)
+        register_generator(session, "bench", info, "b" * 64, default=True)
     request = JobRequest.model_validate(
         {
             "network": NETWORK,
@@ -140,7 +143,7 @@ def _stage(endpoints: Endpoints) -> str:
         }
     )
     with database.session() as session:
-        job = jobs.submit(session, request).job
+        job = submit(session, request).job
     while True:
         with database.session() as session:
             claim = batches.claim(session, "bench", limit=64, lease_seconds=600)

@@ -13,8 +13,9 @@ from sqlalchemy import text
 
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.trainings import trainings
 from services.trainings.trainings import TrainingRequest, TrainingView
 from tests.worker_processes import Scene, until
@@ -45,8 +46,8 @@ ENDLESS = 10**9
 def register_encoder(database: Database) -> None:
     """The encoder as an inspection would have it."""
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=ENCODER))
-        catalog.record_inspection(
+        register_network(session, RegisterNetwork(id=ENCODER))
+        record_inspection(
             session,
             ENCODER,
             weights_sha256=ENCODER_SHA256,

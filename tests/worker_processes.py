@@ -22,11 +22,15 @@ from sqlalchemy import text
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.generators import Generator, get_generator
+from services.catalog.layers import Layer, list_layers
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import Network, get_network, register_network
 from services.catalog.shipped_generator import register_shipped_generator
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest, JobView, Limits
+from services.jobs import jobs, submission
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
+from services.jobs.progress import JobView
 from tests import small_world
 from worker.inspecting.inspector import Inspector
 from worker.leasing.held_leases import HeldLeases
@@ -246,24 +250,24 @@ class Scene:
             classes=small_world.CLASSES,
         )
         with self.database.session() as session:
-            catalog.register_network(session, request)
+            register_network(session, request)
 
     def inspector(self, serve: Callable[[], object] = lambda: None) -> Inspector:
         runtime, stop = Runtime(self.database, self.store, self.settings, choose_device("cpu")), StopFlag()
         held = HeldLeases(self.database, self.settings, "tester", stop)
         return Inspector(held, runtime, stop, serve=serve)
 
-    def network(self, id: str = NETWORK) -> catalog.Network:
+    def network(self, id: str = NETWORK) -> Network:
         with self.database.session() as session:
-            return catalog.get_network(session, id)
+            return get_network(session, id)
 
-    def layers(self, id: str = NETWORK) -> Sequence[catalog.Layer]:
+    def layers(self, id: str = NETWORK) -> Sequence[Layer]:
         with self.database.session() as session:
-            return catalog.list_layers(session, id).data
+            return list_layers(session, id).data
 
-    def default_generator(self) -> catalog.Generator:
+    def default_generator(self) -> Generator:
         with self.database.session() as session:
-            return catalog.get_generator(session)
+            return get_generator(session)
 
     def start_worker(self, **variables: str) -> WorkerProcess:
         """The whole thing, as people run it."""
@@ -292,7 +296,7 @@ class Scene:
             }
         )
         with self.database.session() as session:
-            return jobs.submit(session, request, owner=None, limits=Limits(20_000)).job.id
+            return submission.submit(session, request, owner=None, limits=Limits(20_000)).job.id
 
     def job(self, job_id: str) -> JobView:
         with self.database.session() as session:

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from services.estimates.cost_model import Seconds
-from services.jobs.jobs import JobView
+from services.jobs.progress import JobView
 from services.pictures import visualizations
 from services.trainings.trainings import TrainingView
 

@@ -14,7 +14,7 @@ from api.schemas.generators import Generator, GeneratorPage, GeneratorPath
 from api.schemas.trainings import TrainGenerator, TrainHeaders, Training
 from services.base.paging import Page
 from services.base.states import Lane
-from services.catalog import catalog, removal
+from services.catalog import generators, removal
 from services.trainings import trainings
 
 TAG = Tag(name="Generators", description="The networks that turn codes into images.")
@@ -25,7 +25,7 @@ blueprint = ApiBlueprint("generators", __name__, url_prefix="/v1/generators", ta
 @blueprint.operation("GET", "", scope="read", responses={200: GeneratorPage}, freshness=BRIEF)
 def list_generators(session: Session, query: PageQuery) -> Page[Generator]:
     """List generators by id."""
-    return catalog.list_generators(session, cursor=query.cursor, limit=query.limit).map(Generator.of)
+    return generators.list_generators(session, cursor=query.cursor, limit=query.limit).map(Generator.of)
 
 
 @blueprint.operation(
@@ -58,7 +58,7 @@ def train_generator(session: Session, header: TrainHeaders, body: TrainGenerator
 @blueprint.operation("GET", "/<generator>", scope="read", responses={200: Generator}, freshness=BRIEF)
 def get_generator(session: Session, path: GeneratorPath, query: NoQuery) -> Generator:
     """Get a generator with the recipe parameters that suit it."""
-    return Generator.of(catalog.get_generator(session, path.generator))
+    return Generator.of(generators.get_generator(session, path.generator))
 
 
 @blueprint.operation("DELETE", "/<generator>", scope="jobs:write", responses=REMOVED)

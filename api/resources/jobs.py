@@ -15,7 +15,10 @@ from api.schemas.visualizations import Item, ItemListQuery, ItemPage
 from services.base.paging import Page
 from services.catalog import removal
 from services.jobs import jobs
-from services.jobs.jobs import JobRequest, JobView, Limits
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
+from services.jobs.progress import JobView
+from services.jobs.submission import submit
 
 TAG = Tag(name="Jobs", description="What is asked for: submit it, watch it, cancel it, retry what failed.")
 
@@ -33,7 +36,7 @@ def submit_job(header: SubmitHeaders, body: JobRequest) -> Answer:
     """
     limits = Limits(max_units_per_job=context().settings.max_units_per_job)
     with context().database.session() as session:
-        submission = jobs.submit(
+        submission = submit(
             session, body, owner=principal().key_id, idempotency_key=header.idempotency_key, limits=limits
         )
     if not submission.job.ended:

@@ -20,8 +20,8 @@ from api.schemas.networks import (
 )
 from services.base.paging import Page
 from services.base.states import Lane
-from services.catalog import catalog, removal
-from services.catalog.catalog import RegisterNetwork
+from services.catalog import layers, networks, removal
+from services.catalog.network_request import RegisterNetwork
 
 TAG = Tag(name="Networks", description="What can be explained: networks, their layers, the layers' units.")
 INSPECTION_SECONDS = 5
@@ -33,7 +33,7 @@ blueprint = ApiBlueprint("networks", __name__, url_prefix="/v1/networks", tag=TA
 @blueprint.operation("GET", "", scope="read", responses={200: NetworkPage})
 def list_networks(session: Session, query: PageQuery) -> Page[Network]:
     """List networks by id."""
-    page = catalog.list_networks(session, cursor=query.cursor, limit=query.limit)
+    page = networks.list_networks(session, cursor=query.cursor, limit=query.limit)
     return page.map(lambda network: Network.of(network, with_labels=False))
 
 
@@ -47,7 +47,7 @@ def register_network(session: Session, body: RegisterNetwork) -> Answer:
     nothing, except that a failed network is inspected anew; that is for the key that registered it and for
     keys with the scope `admin`.
     """
-    network = catalog.register_network(session, body, by=principal())
+    network = networks.register_network(session, body, by=principal())
     shown = Network.of(network)
     if network.state != "pending":
         return accepted(shown, None, shown.links.self)
@@ -57,13 +57,13 @@ def register_network(session: Session, body: RegisterNetwork) -> Answer:
 @blueprint.operation("GET", "/<network>", scope="read", responses={200: Network})
 def get_network(session: Session, path: NetworkPath, query: NoQuery) -> Network:
     """Get a network with the names of its classes."""
-    return Network.of(catalog.get_network(session, path.network))
+    return Network.of(networks.get_network(session, path.network))
 
 
 @blueprint.operation("GET", "/<network>/layers", scope="read", responses={200: LayerPage})
 def list_layers(session: Session, path: NetworkPath, query: PageQuery) -> Page[Layer]:
     """List a network's layers in the order of execution."""
-    return catalog.list_layers(session, path.network, cursor=query.cursor, limit=query.limit).map(Layer.of)
+    return layers.list_layers(session, path.network, cursor=query.cursor, limit=query.limit).map(Layer.of)
 
 
 @blueprint.operation(
@@ -71,13 +71,13 @@ def list_layers(session: Session, path: NetworkPath, query: PageQuery) -> Page[L
 )
 def get_layer(session: Session, path: LayerPath, query: NoQuery) -> Layer:
     """Get a layer."""
-    return Layer.of(catalog.get_layer(session, path.network, path.layer))
+    return Layer.of(layers.get_layer(session, path.network, path.layer))
 
 
 @blueprint.operation("GET", "/<network>/layers/<layer>/units", scope="read", responses={200: UnitPage})
 def list_units(session: Session, path: LayerPath, query: PageQuery) -> Page[Unit]:
     """List a layer's units with their best pictures."""
-    page = catalog.list_units(session, path.network, path.layer, cursor=query.cursor, limit=query.limit)
+    page = layers.list_units(session, path.network, path.layer, cursor=query.cursor, limit=query.limit)
     return page.map(Unit.of)
 
 

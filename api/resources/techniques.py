@@ -14,7 +14,7 @@ from api.schemas.techniques import (
 from imago_engine.techniques import all_techniques
 from services.base.errors import NotFound
 from services.base.paging import Page
-from services.catalog import catalog
+from services.catalog.generators import Generator, get_generator
 
 TAG = Tag(name="Techniques", description="How pictures can be made.")
 
@@ -38,10 +38,10 @@ def get_technique(session: Session, path: TechniquePath, query: TechniqueQuery) 
     return Technique.of(technique, _generator(session, query.generator))
 
 
-def _generator(session: Session, id: str | None) -> catalog.Generator | None:
+def _generator(session: Session, id: str | None) -> Generator | None:
     """The one asked for, else the default one if there is one. Raises `NotFound` for an unknown name."""
     try:
-        return catalog.get_generator(session, id)
+        return get_generator(session, id)
     except NotFound:
         if id is not None:
             raise

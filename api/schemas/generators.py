@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.http.paths import path_to
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time
-from services.catalog import catalog
+from services.catalog import generators
 
 
 class GeneratorPath(RequestModel):
@@ -32,7 +32,7 @@ class Generator(Representation):
     links: SelfLink
 
     @classmethod
-    def of(cls, generator: catalog.Generator) -> Self:
+    def of(cls, generator: generators.Generator) -> Self:
         """The generator as it is shown."""
         return cls(
             id=generator.id,

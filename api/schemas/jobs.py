@@ -20,7 +20,7 @@ from api.schemas.base import (
 )
 from api.schemas.estimates import EtaRange
 from services.base.states import JobState, Lane
-from services.jobs import jobs
+from services.jobs.progress import JobView
 
 
 class JobPath(RequestModel):
@@ -114,7 +114,7 @@ class Job(Representation):
     links: JobLinks
 
     @classmethod
-    def of(cls, job: jobs.JobView) -> Self:
+    def of(cls, job: JobView) -> Self:
         """The job as it is shown."""
         return cls(
             id=job.id,

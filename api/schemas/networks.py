@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.http.paths import layer_path, network_path, path_to, unit_path, visualization_path
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time, Whole
-from services.catalog import catalog
+from services.catalog import layers, networks
 
 
 class NetworkPath(RequestModel):
@@ -68,7 +68,7 @@ class Network(Representation):
     links: NetworkLinks
 
     @classmethod
-    def of(cls, network: catalog.Network, *, with_labels: bool = True) -> Self:
+    def of(cls, network: networks.Network, *, with_labels: bool = True) -> Self:
         """The network as it is shown."""
         return cls.model_validate(
             {
@@ -123,7 +123,7 @@ class Layer(Representation):
     links: LayerLinks
 
     @classmethod
-    def of(cls, layer: catalog.Layer) -> Self:
+    def of(cls, layer: layers.Layer) -> Self:
         """The layer as it is shown."""
         height, width = layer.spatial or (None, None)
         path = layer_path(layer.network, layer.name)
@@ -163,12 +163,12 @@ class Unit(Representation):
     links: UnitLinks
 
     @classmethod
-    def of(cls, unit: catalog.Unit) -> Self:
+    def of(cls, unit: layers.Unit) -> Self:
         """The unit as it is shown."""
         return cls(**cls.members(unit))
 
     @staticmethod
-    def members(unit: catalog.Unit) -> dict[str, Any]:
+    def members(unit: layers.Unit) -> dict[str, Any]:
         """The fields that all representations of a unit have."""
         path = unit_path(unit.network, unit.layer, unit.unit)
         return {

@@ -7,7 +7,7 @@ from pydantic import Field
 from api.http.paths import path_to
 from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink
 from imago_engine import techniques
-from services.catalog.catalog import Generator
+from services.catalog.generators import Generator
 from services.pictures.recipes import recommended_for, resolve
 
 
@@ -57,7 +57,7 @@ class Technique(Representation):
             id=technique.id,
             description=technique.description,
             schema=technique.Parameters.model_json_schema(),
-            values=dict(resolve({"technique": technique.id}, suiting).parameters),
+            values=dict(resolve(technique.id, {}, suiting).parameters),
             generator=generator.id if generator else None,
             links=SelfLink(self=path_to("techniques", technique.id)),
         )

@@ -21,7 +21,7 @@ from api.schemas.networks import Unit
 from imago_engine.artifacts import ArtifactKind
 from services.base.states import Lane, State
 from services.base.storage import sha256_of_key
-from services.catalog import catalog
+from services.catalog import layers
 from services.jobs.jobs import JobItem
 from services.pictures.artifacts import StoredArtifact
 from services.pictures.visualizations import Visualization as VisualizationView
@@ -144,7 +144,7 @@ class UnitDetail(Unit):
     visualizations: list[Item] = Field(description="The first 50; /v1/visualizations pages through all.")
 
     @classmethod
-    def of_unit(cls, unit: catalog.Unit, found: Sequence[VisualizationView]) -> Self:
+    def of_unit(cls, unit: layers.Unit, found: Sequence[VisualizationView]) -> Self:
         """A unit and the first of its visualizations."""
         return cls.model_validate(
             {**Unit.members(unit), "visualizations": [Item.in_short(entry) for entry in found]}

@@ -15,7 +15,7 @@ from api.schemas.jobs import Job, Progress
 from api.schemas.networks import Network
 from api.schemas.visualizations import Item
 from services.base.states import State
-from services.catalog import catalog
+from services.catalog.networks import list_networks
 from services.jobs import jobs
 
 _ABOUT = 1.7
@@ -38,8 +38,7 @@ def home() -> Response:
     if public:
         with context().database.session() as session:
             networks = [
-                Network.of(network, with_labels=False)
-                for network in catalog.list_networks(session, limit=100).data
+                Network.of(network, with_labels=False) for network in list_networks(session, limit=100).data
             ]
             recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_AT_HOME).data]
     return _page(

@@ -32,7 +32,8 @@ from services.base.database import Database, migrate
 from services.base.errors import Unauthenticated
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.catalog import catalog
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.catalog.shipped_generator import register_shipped_generator
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -165,7 +166,7 @@ class Stack:
         try:
             register_shipped_generator(database, store, settings.generator_path)
             with database.session() as session:
-                catalog.register_network(session, catalog.RegisterNetwork(id=_FIRST_NETWORK))
+                register_network(session, RegisterNetwork(id=_FIRST_NETWORK))
                 self.key = self._known_key(session) or self._new_key(session)
         finally:
             database.dispose()

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from imago_engine.techniques.automatic import WITH_GENERATOR
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
@@ -108,7 +109,7 @@ def _check(name: str, info: Mapping[str, Any], sha256: str) -> None:
     if errors:
         raise Invalid(errors)
     try:
-        recipes.resolve({}, info.get("recommended") or {})
+        recipes.resolve(WITH_GENERATOR, info.get("recommended") or {}, {})
     except Invalid as error:
         prefix = "/recipe/parameters"
         raise Invalid(

@@ -1,4 +1,4 @@
-"""Submit, read, cancel and retry jobs. Callers need to know this module only."""
+"""Read, list, cancel and retry jobs. `submission` adds them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,35 +13,14 @@ from services.access.submissions import known_state, newest_first
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, JobState, State
-from services.catalog import catalog
+from services.catalog.layers import labels_of_layer
 from services.estimates import forecast
 from services.jobs import progress
 from services.jobs.job_counters import end_complete
-from services.jobs.job_request import JobRequest, RecipeRequest, Target
-from services.jobs.planning import Limits
-from services.jobs.progress import ErrorSummary, JobView, QueuePlace, Units
-from services.jobs.submission import Submission, requeue_ended, start_if_claimed, submit
+from services.jobs.progress import JobView
+from services.jobs.submission import requeue_ended, start_if_claimed
 from services.jobs.tables import JobRow
 from services.queue.queue_order import next_turn
-
-__all__ = [
-    "ErrorSummary",
-    "JobItem",
-    "JobRequest",
-    "JobView",
-    "Limits",
-    "QueuePlace",
-    "RecipeRequest",
-    "Submission",
-    "Target",
-    "Units",
-    "cancel",
-    "get",
-    "items",
-    "list",
-    "retry",
-    "submit",
-]
 
 _LOCK_ITEMS = text("""
     SELECT v.digest, v.state, v.batch_key, jv.ordinal
@@ -116,7 +95,7 @@ def items(
 
     rows = Keyset("items", (int,)).page(cursor, limit, read, lambda row: [row.ordinal])
     places = {(row.network_id, row.layer) for row in rows.data}
-    labels = {place: catalog.labels_of_layer(session, *place) for place in places}
+    labels = {place: labels_of_layer(session, *place) for place in places}
     return rows.map(lambda row: _item(row, labels[row.network_id, row.layer]))
 
 

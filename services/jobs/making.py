@@ -12,8 +12,9 @@ from imago_engine.specs import Recipe
 from imago_engine.techniques import technique_named
 from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
-from services.catalog import catalog
-from services.catalog.catalog import Generator, Layer, Network
+from services.catalog.generators import Generator, get_generator
+from services.catalog.layers import Layer
+from services.catalog.networks import Network
 from services.catalog.tables import GeneratorRow, NetworkRow
 from services.jobs.job_request import JobRequest, Target
 from services.pictures.recipes import check_prior, needs_generator, recommended_for, resolve
@@ -104,7 +105,7 @@ class Makings:
             generator = _generator(self._session, self._request.generator)
             suiting = _suiting(network, recommended_for(technique, generator.recommended))
         _check_input_size(network, asked)
-        recipe = resolve({"technique": technique, "parameters": asked}, suiting)
+        recipe = resolve(technique, asked, suiting)
         if generator is not None:
             check_prior(recipe, generator.id, has_prior=bool(generator.info.get("prior")))
             _check_fit(network, generator, recipe)
@@ -141,9 +142,9 @@ def _suiting(network: Network, recommended: Mapping[str, Any]) -> Mapping[str, A
 
 def _generator(session: Session, name: str | None) -> Generator:
     try:
-        generator = catalog.get_generator(session, name)
+        generator = get_generator(session, name)
         keep(session, GeneratorRow, generator.id)
-        return catalog.get_generator(session, generator.id)
+        return get_generator(session, generator.id)
     except NotFound as error:
         if name is None:
             raise Conflict(

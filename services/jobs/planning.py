@@ -9,8 +9,8 @@ from imago_engine.objectives import UnitObjective, canonical_position
 from imago_engine.specs import Spec
 from imago_engine.units import UnitsError, parse_units
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
-from services.catalog import catalog
-from services.catalog.catalog import Layer, MapBounds, Network
+from services.catalog.layers import Layer, MapBounds, get_layer, map_at
+from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
 from services.estimates.cost_model import Kind
 from services.jobs.job_request import JobRequest, Target
@@ -108,7 +108,7 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
 def _network(session: Session, id: str) -> Network:
     keep(session, NetworkRow, id)
     try:
-        network = catalog.get_network(session, id)
+        network = get_network(session, id)
     except NotFound as error:
         raise Invalid.field("/network", f"{lowered(error)} POST /v1/networks registers one.") from None
     if network.state == "failed":
@@ -126,7 +126,7 @@ def _network(session: Session, id: str) -> Network:
 
 def _layer(session: Session, network: Network, target: Target, index: int) -> Layer:
     try:
-        return catalog.get_layer(session, network.id, target.layer)
+        return get_layer(session, network.id, target.layer)
     except NotFound as error:
         raise Invalid.field(pointer("targets", index, "layer"), lowered(error)) from None
 
@@ -140,7 +140,7 @@ def _places(
     if target.position is not None:
         assert network.preprocessing is not None  # a ready network has been inspected
         own_size = network.preprocessing["size"]
-        bounds = catalog.map_at(layer, own_size, input_size or own_size)
+        bounds = map_at(layer, own_size, input_size or own_size)
         wrong = _wrong_position(layer, target.layer, target.position, bounds, input_size or own_size)
         if wrong:
             raise Invalid.field(pointer(*here, "position"), wrong)

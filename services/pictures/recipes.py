@@ -40,22 +40,20 @@ def check_prior(recipe: Recipe, generator: str, has_prior: bool) -> None:
         raise Invalid(wrong)
 
 
-def resolve(requested: Mapping[str, Any], suiting: Mapping[str, Any]) -> Recipe:
-    """Settle each parameter: as requested, else as it suits, else the technique's default.
+def resolve(technique: str, parameters: Mapping[str, Any], suiting: Mapping[str, Any]) -> Recipe:
+    """Settle each parameter: as asked for in `parameters`, else as it suits, else the technique's default.
 
-    `requested` is `{"technique"?, "parameters"?}` of a job, its technique not `auto`; `suiting` are, for
-    dgn-am, the parameters that the generator recommends. Raises `Invalid` with pointers below `/recipe`.
+    `suiting` are, for dgn-am, the parameters that the generator recommends. Raises `Invalid` with pointers
+    below `/recipe`.
     """
-    id = requested.get("technique", WITH_GENERATOR)
-    technique = all_techniques().get(id)
-    if technique is None:
+    found = all_techniques().get(technique)
+    if found is None:
         accepted = ", ".join(all_techniques())
-        raise Invalid.field(pointer("recipe", "technique"), f"is one of: {accepted}; got {id!r}")
-    explicit = requested.get("parameters") or {}
+        raise Invalid.field(pointer("recipe", "technique"), f"is one of: {accepted}; got {technique!r}")
     try:
-        return Recipe(id, technique.settled({**suiting, **explicit}))
+        return Recipe(technique, found.settled({**suiting, **parameters}))
     except ValidationError as error:
-        known = technique.Parameters.model_fields
+        known = found.Parameters.model_fields
         raise Invalid(field_errors(error, "recipe", "parameters", known=known)) from None
 
 

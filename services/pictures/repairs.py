@@ -17,7 +17,7 @@ from imago_engine.objectives import UnitObjective
 from imago_engine.specs import Spec
 from imago_engine.techniques import all_techniques
 from services.base.errors import NotFound
-from services.catalog import catalog
+from services.catalog.generators import get_generator
 from services.pictures import artifacts, visualizations
 from services.pictures.losses import Subject
 from services.queue.batches import Finished
@@ -109,7 +109,7 @@ def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> 
 
 def generator_sha256(session: Session, id: str) -> str:
     """Of a generator's weights. Raises `NotFound`."""
-    return catalog.get_generator(session, id).weights_sha256
+    return get_generator(session, id).weights_sha256
 
 
 def interactive_waits(session: Session) -> bool:

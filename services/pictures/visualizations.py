@@ -13,7 +13,8 @@ from imago_engine.specs import Spec
 from services.base.errors import Invalid, NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, Lane, State
-from services.catalog import catalog
+from services.catalog.layers import current_sha256, get_layer, get_unit, labels_of_layer
+from services.catalog.networks import get_network
 from services.catalog.tables import GeneratorRow
 from services.estimates.cost_model import Seconds
 from services.jobs import progress
@@ -115,12 +116,12 @@ def search(
     """
     query = _query()
     if network is not None:
-        catalog.get_network(session, network)
+        get_network(session, network)
         query = query.where(VisualizationRow.network_id == network)
     if layer is not None:
         if network is None:
             raise Invalid.field("/layer", "needs a network beside it")
-        query = query.where(VisualizationRow.layer == catalog.get_layer(session, network, layer).name)
+        query = query.where(VisualizationRow.layer == get_layer(session, network, layer).name)
     if unit is not None:
         if layer is None:
             raise Invalid.field("/unit", "needs a layer beside it")
@@ -149,12 +150,12 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
 
     None where no picture is done. Raises `NotFound` where there is no such unit.
     """
-    found = catalog.get_unit(session, network, layer, unit)
+    found = get_unit(session, network, layer, unit)
     chosen = (
         _query()
         .where(VisualizationRow.network_id == network, VisualizationRow.layer == found.layer)
         .where(VisualizationRow.unit == unit, VisualizationRow.state == State.DONE)
-        .where(VisualizationRow.network_sha256 == catalog.current_sha256(network))
+        .where(VisualizationRow.network_sha256 == current_sha256(network))
         .order_by(
             VisualizationRow.position_y.is_not(None),
             VisualizationRow.activation.desc().nulls_last(),
@@ -183,7 +184,7 @@ def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
     for row, generator_sha256, recipe, stored in session.execute(query):
         place = row.network_id, row.layer
         if place not in labels:
-            labels[place] = catalog.labels_of_layer(session, *place)
+            labels[place] = labels_of_layer(session, *place)
         y, x = row.position_y, row.position_x
         position = None if y is None or x is None else (y, x)
         spec = Spec(

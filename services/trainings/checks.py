@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 from imago_engine.trainings import DEFAULT_PRESET, PRESETS, Preset
 from services.base.errors import FieldError, Invalid, NotFound, field_errors
 from services.base.times import not_in_the_future
-from services.catalog import catalog
-from services.catalog.catalog import Layer, Network
+from services.catalog.generators import get_generator
+from services.catalog.layers import Layer, get_layer, map_at
+from services.catalog.networks import Network, get_network
 from services.trainings.request import TrainingRequest
 
 
@@ -114,7 +115,7 @@ def _exists(path: Path) -> bool:
 def _network(session: Session, id: str, where: str) -> tuple[Network | None, list[FieldError]]:
     """A network that the training can load by its id."""
     try:
-        network = catalog.get_network(session, id)
+        network = get_network(session, id)
     except NotFound as error:
         return None, [FieldError(where, str(error))]
     if network.state != "ready":
@@ -137,7 +138,7 @@ def _layer(
     session: Session, network: Network, name: str, where: str
 ) -> tuple[Layer | None, list[FieldError]]:
     try:
-        return catalog.get_layer(session, network.id, name), []
+        return get_layer(session, network.id, name), []
     except NotFound as error:
         return None, [FieldError(where, str(error))]
 
@@ -168,7 +169,7 @@ def _grid(request: TrainingRequest, network: Network, layer: Layer) -> list[Fiel
     input_size = request.encoder.input_size or preset.defaults["input_size"] or own_size
     if not network.runs_at(input_size):
         input_size = own_size
-    most = catalog.map_at(layer, own_size, input_size).most
+    most = map_at(layer, own_size, input_size).most
     if most is None or grid <= min(most):
         return []
     return [
@@ -188,7 +189,7 @@ def _warm_start(
         return []
     where, preset = "/training/warm_start", preset_of(request)
     try:
-        generator = catalog.get_generator(session, request.warm_start)
+        generator = get_generator(session, request.warm_start)
     except NotFound as error:
         return [FieldError(where, str(error))]
     named = f"generator {generator.id!r}"

@@ -15,8 +15,10 @@ from imago_engine.networks import LayerInfo
 from services.access import keys
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished
@@ -42,13 +44,13 @@ def with_key(app: Flask, database: Database, *scopes: str) -> FlaskClient:
 def register(database: Database) -> None:
     """The network, ready, and a default generator."""
     with database.session() as session:
-        catalog.register_network(
+        register_network(
             session,
             RegisterNetwork(
                 id=NETWORK, source="file", architecture="timm:small", weights="small.safetensors"
             ),
         )
-        catalog.record_inspection(
+        record_inspection(
             session,
             NETWORK,
             weights_sha256="a" * 64,
@@ -64,7 +66,7 @@ def register(database: Database) -> None:
             "recommended": {"steps": 20, "learning_rate": 0.5},
             "training": {"pictures": 1000},
         }
-        catalog.register_generator(session, "small", info, "b" * 64, default=True)
+        register_generator(session, "small", info, "b" * 64, default=True)
 
 
 def job_body(units: object = "0-3", layer: str = "output", **more: object) -> dict[str, object]:

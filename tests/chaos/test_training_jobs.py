@@ -11,7 +11,7 @@ from imago_engine.generators import read_description
 from imago_engine.synthesis.generators.files import load_generator
 from services.base.settings import Settings
 from services.base.storage import generator_key, sha256_of_file
-from services.catalog import catalog
+from services.catalog.generators import Generator, get_generator, list_generators, register_generator
 from services.queue import workers
 from services.trainings import leases as training_leases
 from services.trainings import trainings
@@ -26,13 +26,13 @@ def training(scene: Scene) -> TrainingScene:
     return TrainingScene.build(scene)
 
 
-def check_generator(training: TrainingScene, id: str, *, others: int = 1) -> catalog.Generator:
+def check_generator(training: TrainingScene, id: str, *, others: int = 1) -> Generator:
     """What must hold of every training that succeeded; `others` is how many generators there were before."""
     scene, view = training.scene, training.get(id)
     assert view.state == "succeeded"
     with scene.database.session() as session:
-        generator = catalog.get_generator(session, view.generator_id)
-        assert len(catalog.list_generators(session).data) == others + 1  # this one once
+        generator = get_generator(session, view.generator_id)
+        assert len(list_generators(session).data) == others + 1  # this one once
     path = scene.folder / "fetched.safetensors"
     scene.store.fetch(generator_key(generator.weights_sha256), path)
     assert load_generator(path).info.encoder == "efficientnet_lite0.imagenet"
@@ -76,7 +76,7 @@ def test_a_generator_that_the_store_has_lost_cannot_be_started_from(training: Tr
     scene = training.scene
     info = {"architecture": "compact", "code_shape": [1280], "image_size": 64, "encoder": ENCODER}
     with scene.database.session() as session:
-        catalog.register_generator(session, "lost", info, "f" * 64)
+        register_generator(session, "lost", info, "f" * 64)
     id = training.submit(warm_start="lost")
     scene.start_child()
     view = training.wait_until(id, "failed")
@@ -92,7 +92,7 @@ def test_a_training_whose_worker_is_killed_goes_on_elsewhere_as_it_was_asked_for
     sha256 = sha256_of_file(older)
     scene.store.put_file(generator_key(sha256), older)
     with scene.database.session() as session:
-        catalog.register_generator(session, "older", read_description(older), sha256)
+        register_generator(session, "older", read_description(older), sha256)
     options = {"texture_weight": 2.0, "average_decay": 0.9, "width": 0.125}
     id = training.submit(warm_start="older", options=options, precision="bfloat16", seed=5)
     first = scene.start_worker()
@@ -162,7 +162,7 @@ def test_canceling_ends_the_process_and_leaves_nothing_behind(training: Training
     until(lambda: bool(training.column(id, "cleared")), "the store is cleared")
     assert set(scene.store.keys(f"trainings/{id}/")) == {training.get(id).log_object}
     with scene.database.session() as session:
-        assert len(catalog.list_generators(session).data) == 1
+        assert len(list_generators(session).data) == 1
 
 
 @pytest.mark.parametrize(

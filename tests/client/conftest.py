@@ -27,8 +27,11 @@ from infra.local.servers import Servers
 from services.access import keys
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.catalog import catalog, generators
-from services.catalog.catalog import RegisterNetwork
+from services.catalog import generators
+from services.catalog.inspection_leases import claim_inspection
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Claim, Failure, Finished
@@ -98,10 +101,10 @@ class Service:
     def inspect(self, network: str) -> None:
         """Do what a worker does for a network that was registered."""
         with self.database.session() as session:
-            claim = catalog.claim_inspection(session, "test-worker", lease_seconds=60)
+            claim = claim_inspection(session, "test-worker", lease_seconds=60)
             assert claim is not None
             assert claim.network.id == network
-            catalog.record_inspection(
+            record_inspection(
                 session,
                 network,
                 weights_sha256="a" * 64,
@@ -139,7 +142,7 @@ def service(served: Flask, url: str) -> Iterator[Service]:
         # TRUNCATE and the looks of requests that an earlier test left waiting would lock each other out.
         for table in reversed(Base.metadata.sorted_tables):
             session.execute(sa.delete(table))
-        catalog.register_network(session, RegisterNetwork(id=NETWORK))
+        register_network(session, RegisterNetwork(id=NETWORK))
         generators.register_generator(
             session,
             "small",

@@ -14,7 +14,7 @@ from api.openapi.client_help import client_help
 from imago.cli.in_commands import COMMANDS, in_commands
 from imago.cli.numbers import as_value, grouped, number
 from imago.cli.session import Session
-from services.catalog import catalog
+from services.catalog.inspections import record_inspection_failure
 from services.catalog.tables import LayerRow
 from tests.client.conftest import NETWORK, Run, Service
 
@@ -25,7 +25,7 @@ REASON = "the weights do not fit timm:resnet18:\n" + "tensors of another shape, 
 def _failed(client: imago.Client, service: Service, id: str = OTHER, reason: str = REASON) -> None:
     client.add_network(id)
     with service.database.session() as session:
-        assert catalog.record_inspection_failure(session, id, reason)
+        assert record_inspection_failure(session, id, reason)
 
 
 def test_what_is_in_the_way_is_told_in_commands(run: Run, client: imago.Client, service: Service) -> None:

@@ -10,10 +10,15 @@ from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest, JobView, Limits, Submission
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
+from services.jobs import jobs, submission
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
+from services.jobs.progress import JobView
+from services.jobs.submission import Submission
 from services.pictures import artifacts
 from services.pictures.artifacts import StoredArtifact
 from services.queue import batches
@@ -40,16 +45,16 @@ INFO = {
 def stage(database: Database) -> None:
     """Fill the catalog: one network that is ready, one generator that is the default."""
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=NETWORK))
+        register_network(session, RegisterNetwork(id=NETWORK))
     inspect_again(database)
     with database.session() as session:
-        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
+        register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
 
 
 def inspect_again(database: Database) -> None:
     """The network, as an inspection finds it each time."""
     with database.session() as session:
-        assert catalog.record_inspection(
+        assert record_inspection(
             session, NETWORK, weights_sha256=WEIGHTS, preprocessing={"size": 32}, labels=LABELS, layers=LAYERS
         )
 
@@ -61,7 +66,7 @@ def request(units: Any = "0-3", layer: str = "classifier", **rest: Any) -> JobRe
 
 def submit(database: Database, wanted: JobRequest, **rest: Any) -> Submission:
     with database.session() as session:
-        return jobs.submit(session, wanted, limits=Limits(1_000_000), **rest)
+        return submission.submit(session, wanted, limits=Limits(1_000_000), **rest)
 
 
 def job(database: Database, id: str) -> JobView:

@@ -16,8 +16,9 @@ from services.base.broker import Doorbell
 from services.base.database import Database
 from services.base.errors import Conflict, Unavailable
 from services.base.states import Lane
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest, Limits
+from services.jobs import jobs, submission
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
 from tests.worker_processes import NETWORK
 
 LAYERS = {"output": 400, "blocks.1": 16, "blocks.0": 8}
@@ -59,7 +60,7 @@ class Traffic:
         request, key = self._request(), uuid.uuid4().hex
 
         def submit(session: Session) -> tuple[str, int]:
-            job = jobs.submit(session, request, idempotency_key=key, limits=Limits(20_000)).job
+            job = submission.submit(session, request, idempotency_key=key, limits=Limits(20_000)).job
             return job.id, job.units.total
 
         with ThreadPoolExecutor(users) as pool:

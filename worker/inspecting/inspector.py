@@ -11,9 +11,8 @@ from imago_engine.synthesis.inspection.input_sizes import InputSizes, input_size
 from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
 from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 from services.base.errors import ImagoError, Unavailable
-from services.catalog import catalog
-from services.catalog.catalog import InspectionClaim
-from services.catalog.inspection_leases import INSPECTIONS, claim_inspection
+from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
+from services.catalog.inspections import record_inspection, record_inspection_failure
 from worker.inspecting.inspection_thread import Inspection
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
@@ -92,7 +91,7 @@ class Inspector(LeasedWork[InspectionClaim]):
         self, claim: InspectionClaim, network: Network, layers: Sequence[LayerInfo], sizes: InputSizes
     ) -> None:
         with self._database.session() as session:
-            recorded = catalog.record_inspection(
+            recorded = record_inspection(
                 session,
                 network.id,
                 weights_sha256=network.weights_sha256,
@@ -108,5 +107,5 @@ class Inspector(LeasedWork[InspectionClaim]):
 
     def _fail(self, claim: InspectionClaim, message: str) -> None:
         with self._database.session() as session:
-            catalog.record_inspection_failure(session, claim.network.id, message, lease_id=claim.lease_id)
+            record_inspection_failure(session, claim.network.id, message, lease_id=claim.lease_id)
         log.warning("network_refused", network=claim.network.id, error=message)

@@ -17,7 +17,8 @@ from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.settings import Settings
 from services.base.storage import Corrupt, ObjectStore, generator_key
-from services.catalog import catalog
+from services.catalog import networks
+from services.catalog.generators import get_generator
 from services.pictures import losses
 from services.pictures.losses import Reason, Subject
 from worker.loading.generator_cache import GeneratorCache, GeneratorFileAbsent
@@ -56,7 +57,7 @@ class NotHere(Unloadable):
         self.kind, self.id, self.passing = kind, id, passing
 
 
-def reference_of(row: catalog.Network) -> NetworkReference:
+def reference_of(row: networks.Network) -> NetworkReference:
     """What the engine needs to know to load a network of the catalog."""
     source = cast(SourceName, row.source)  # a CHECK of the table allows no other
     return NetworkReference(row.id, source, row.architecture, row.weights, row.classes, _stated(row.stated))
@@ -186,7 +187,7 @@ class Runtime:
         """What to load, the hash of its weights, and what specs name it by."""
         try:
             with self._database.session() as session:
-                row = catalog.get_network(session, network_id)
+                row = networks.get_network(session, network_id)
                 return reference_of(row), row.weights_sha256 or "", row.spec_sha256 or ""
         except NotFound as error:
             raise Unloadable("network_unknown", str(error)) from error
@@ -201,6 +202,6 @@ class Runtime:
     def _generator_sha256(self, generator_id: str) -> str:
         try:
             with self._database.session() as session:
-                return catalog.get_generator(session, generator_id).weights_sha256
+                return get_generator(session, generator_id).weights_sha256
         except NotFound as error:
             raise Unloadable("generator_unknown", str(error)) from error

@@ -5,7 +5,7 @@ from pathlib import Path
 from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.storage import ObjectStore
-from services.catalog import catalog
+from services.catalog.generators import get_generator
 from worker.loading.generator_cache import GeneratorCache, GeneratorFileAbsent
 
 
@@ -17,7 +17,7 @@ def fetch_start(generator: str, database: Database, store: ObjectStore, cache: P
     """Its file, checked against its hash. Raises `StartRefused`, `Unavailable` or OSError."""
     try:
         with database.session() as session:
-            sha256 = catalog.get_generator(session, generator).weights_sha256
+            sha256 = get_generator(session, generator).weights_sha256
         return GeneratorCache(store, cache / "generators").locate(sha256)
     except NotFound as error:
         raise StartRefused(str(error)) from error

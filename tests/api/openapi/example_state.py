@@ -13,8 +13,10 @@ from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore, sha256_of_file, training_key
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.schema import Base
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample
@@ -26,8 +28,8 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     examples. Returns an admin. `folder` is for files on their way to the store.
     """
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=examples.NETWORK))
-        catalog.record_inspection(
+        register_network(session, RegisterNetwork(id=examples.NETWORK))
+        record_inspection(
             session,
             examples.NETWORK,
             weights_sha256="a" * 64,
@@ -39,7 +41,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
             ),
         )
         made = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": examples.NETWORK}
-        catalog.register_generator(session, "small", made, "b" * 64, default=True)
+        register_generator(session, "small", made, "b" * 64, default=True)
     admin = with_key(app, database, "admin")
     body = {"network": examples.NETWORK, "targets": [{"layer": examples.LAYER, "units": [examples.UNIT]}]}
     job = admin.post("/v1/jobs", json=body).get_json()

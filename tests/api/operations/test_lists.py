@@ -15,8 +15,9 @@ from api.application import build
 from api.openapi.document import document
 from services.base.database import Database
 from services.base.paging import Keyset
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.generators import register_generator
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from tests.api.small_catalog import NETWORK, job_body
 from tests.small_training import register_encoder
 
@@ -41,7 +42,7 @@ def _networks(*names: str) -> Callable[[FlaskClient, Database], None]:
                 request = RegisterNetwork(
                     id=f"{name}.x", source="file", architecture="timm:small", weights=f"{name}.safetensors"
                 )
-                catalog.register_network(session, request)
+                register_network(session, request)
 
     return add
 
@@ -52,7 +53,7 @@ def _generators(*names: str) -> Callable[[FlaskClient, Database], None]:
     def add(client: FlaskClient, database: Database) -> None:
         for name in names:
             with database.session() as session:
-                catalog.register_generator(session, name, info, name.encode().hex().ljust(64, "0"))
+                register_generator(session, name, info, name.encode().hex().ljust(64, "0"))
 
     return add
 

@@ -17,11 +17,13 @@ from services.access.keys import Principal
 from services.access.ownership import check_may_change
 from services.base.database import Database
 from services.base.errors import Forbidden
-from services.catalog import catalog, generators
-from services.catalog.catalog import RegisterNetwork
+from services.catalog import generators
+from services.catalog.inspections import record_inspection_failure
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.catalog.tables import GeneratorRow
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest
+from services.jobs.job_request import JobRequest
+from services.jobs.submission import submit
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.trainings import TrainingRequest
@@ -81,7 +83,7 @@ def _encoder(owner: FlaskClient, database: Database) -> str:
 def _failed_network(owner: FlaskClient, database: Database) -> str:
     assert owner.post("/v1/networks", json={"id": "resnet18.a1_in1k"}).status_code == 202
     with database.session() as session:
-        catalog.record_inspection_failure(session, "resnet18.a1_in1k", "There is no such network.")
+        record_inspection_failure(session, "resnet18.a1_in1k", "There is no such network.")
     return "/v1/networks"
 
 
@@ -191,10 +193,10 @@ def test_what_no_key_owns_is_changed_by_an_admin_alone(app: Flask, database: Dat
     """Such as rows from before there were owners, and what the operator has registered."""
     register_encoder(database)
     with database.session() as session:
-        job = jobs.submit(session, JobRequest.model_validate(job_body())).job.id
+        job = submit(session, JobRequest.model_validate(job_body())).job.id
         training = trainings.submit(session, "birds", TrainingRequest.model_validate(TRAINING)).id
-        catalog.register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
-        catalog.record_inspection_failure(session, "resnet18.a1_in1k", "There is no such network.")
+        register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
+        record_inspection_failure(session, "resnet18.a1_in1k", "There is no such network.")
     some_key, admin = with_key(app, database, "jobs:write"), with_key(app, database, "admin")
     network = {"id": "resnet18.a1_in1k"}
     for path, body in (

@@ -11,9 +11,11 @@ from werkzeug.test import TestResponse
 from services.base.database import Database
 from services.base.errors import Invalid
 from services.base.storage import ObjectStore
-from services.catalog import catalog, removal
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest
+from services.catalog import removal
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection_failure
+from services.jobs import submission
+from services.jobs.job_request import JobRequest
 from services.trainings import leases as training_leases
 from tests.api.small_catalog import NETWORK, finish_all, job_body, row_counts, with_key
 from tests.small_training import register_encoder
@@ -91,12 +93,12 @@ def test_a_network_that_never_became_ready_goes_at_once(
     assert admin.post("/v1/networks", json={"id": OTHER}).status_code == 202
     if state == "failed":
         with database.session() as session:
-            catalog.record_inspection_failure(session, OTHER, "There is no such network.")
+            record_inspection_failure(session, OTHER, "There is no such network.")
     assert admin.delete(f"/v1/networks/{OTHER}").status_code == 204
     assert admin.get(f"/v1/networks/{OTHER}").status_code == 404
     # What a worker reports of it afterwards changes nothing.
     with database.session() as session:
-        assert not catalog.record_inspection_failure(session, OTHER, "too late")
+        assert not record_inspection_failure(session, OTHER, "too late")
 
 
 def test_a_generator_goes_once_no_picture_and_no_training_needs_it(
@@ -131,14 +133,14 @@ def test_nothing_is_removed_from_under_a_submission(database: Database) -> None:
     """Whichever of the two comes first, the other sees what it did; neither fails for no reason."""
     with database.session() as session:
         info = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": NETWORK}
-        catalog.register_generator(session, "birds", info, "c" * 64)
+        register_generator(session, "birds", info, "c" * 64)
     request = JobRequest.model_validate(job_body("0", generator="birds"))
     planned, go_on = threading.Event(), threading.Event()
     outcome: list[object] = []
 
     def submit() -> None:
         with database.session() as session:
-            jobs.submit(session, request)
+            submission.submit(session, request)
             planned.set()
             assert go_on.wait(60)
 
@@ -166,7 +168,7 @@ def test_a_submission_that_comes_after_a_removal_says_what_is_missing(database: 
     with database.session() as session:
         removal.remove_network(session, NETWORK)
     with pytest.raises(Invalid, match="/network"), database.session() as session:
-        jobs.submit(session, JobRequest.model_validate(job_body()))
+        submission.submit(session, JobRequest.model_validate(job_body()))
 
 
 def test_whether_a_generator_is_needed_is_looked_up_in_an_index(database: Database) -> None:

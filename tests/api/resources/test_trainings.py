@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
 from services.base.storage import ObjectStore, generator_key, training_key
-from services.catalog import catalog
+from services.catalog.generators import register_generator
 from services.queue import workers
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample, TrainingClaim
@@ -179,7 +179,7 @@ def test_a_training_starts_from_a_generator_of_its_kind(
         **changes,
     }
     with database.session() as session:
-        catalog.register_generator(session, "older", info, "c" * 64)
+        register_generator(session, "older", info, "c" * 64)
     answer = client.post("/v1/generators", json=body(warm_start="older"))
     if detail is None:
         assert (answer.status_code, answer.get_json()["request"]["warm_start"]) == (202, "older")

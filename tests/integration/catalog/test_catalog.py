@@ -9,9 +9,12 @@ from sqlalchemy.exc import IntegrityError
 
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
-from services.catalog import catalog
-from services.catalog.catalog import InspectionClaim, Network, RegisterNetwork
-from services.catalog.inspection_leases import INSPECTIONS, MAX_DEATHS
+from services.catalog.generators import get_generator, list_generators, register_generator
+from services.catalog.inspection_leases import INSPECTIONS, MAX_DEATHS, InspectionClaim, claim_inspection
+from services.catalog.inspections import record_inspection, record_inspection_failure
+from services.catalog.layers import get_layer, get_unit, list_layers, list_units
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import Network, get_network, list_networks, register_network
 from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
 from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK
@@ -19,12 +22,12 @@ from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK
 
 def _register(staged: Database, **fields: Any) -> Network:
     with staged.session() as session:
-        return catalog.register_network(session, RegisterNetwork(**fields))
+        return register_network(session, RegisterNetwork(**fields))
 
 
 def _next(staged: Database, seconds: float = 600) -> InspectionClaim | None:
     with staged.session() as session:
-        return catalog.claim_inspection(session, "worker", lease_seconds=seconds)
+        return claim_inspection(session, "worker", lease_seconds=seconds)
 
 
 def _reconcile(staged: Database) -> Reconciled:
@@ -101,7 +104,7 @@ def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
 
     def record(sha256: str) -> bool:
         with staged.session() as session:
-            return catalog.record_inspection(
+            return record_inspection(
                 session,
                 "resnet18.a1_in1k",
                 weights_sha256=sha256,
@@ -114,10 +117,10 @@ def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
     assert record("c" * 64)
     assert not record("d" * 64)
     with staged.session() as session:
-        assert not catalog.record_inspection_failure(session, first.network.id, "Too late.", lease_id=lease)
+        assert not record_inspection_failure(session, first.network.id, "Too late.", lease_id=lease)
     with staged.session() as session:
-        network = catalog.get_network(session, first.network.id)
-        layers = catalog.list_layers(session, first.network.id).data
+        network = get_network(session, first.network.id)
+        layers = list_layers(session, first.network.id).data
     assert (network.state, network.weights_sha256) == ("ready", "c" * 64)
     assert [(layer.name, layer.spatial) for layer in layers] == [
         (layer.name, layer.spatial) for layer in LAYERS
@@ -133,7 +136,7 @@ def test_an_inspection_that_never_ends_is_given_up_and_can_be_asked_for_again(st
         assert _reconcile(staged) == Reconciled(1, int(death < 2), int(death == 2), 0)
     assert _next(staged) is None
     with staged.session() as session:
-        failed = catalog.get_network(session, "huge.v1")
+        failed = get_network(session, "huge.v1")
     assert failed.state == "failed"
     assert failed.error is not None
     assert "fit into memory" in failed.error
@@ -150,7 +153,7 @@ def test_what_a_late_inspection_finds_changes_nothing(staged: Database) -> None:
     assert quick is not None
     for claim, counts in ((late, False), (quick, True), (quick, False)):
         with staged.session() as session:
-            recorded = catalog.record_inspection_failure(
+            recorded = record_inspection_failure(
                 session, "huge.v1", "It cannot be loaded.", lease_id=claim.lease_id
             )
         assert recorded is counts
@@ -159,15 +162,15 @@ def test_what_a_late_inspection_finds_changes_nothing(staged: Database) -> None:
 def test_unknown_names_come_with_what_is_near(staged: Database) -> None:
     with staged.session() as session:
         with pytest.raises(NotFound, match=NETWORK):
-            catalog.get_network(session, "tiny.rand")
+            get_network(session, "tiny.rand")
         with pytest.raises(NotFound, match=r"blocks\.4"):
-            catalog.get_layer(session, NETWORK, "block.4")
+            get_layer(session, NETWORK, "block.4")
         with pytest.raises(NotFound, match=GENERATOR):
-            catalog.get_generator(session, "tiny-gen")
+            get_generator(session, "tiny-gen")
         with pytest.raises(NotFound, match=r"has 112 units \(0–111\)"):
-            catalog.get_unit(session, NETWORK, "blocks.4", 112)
+            get_unit(session, NETWORK, "blocks.4", 112)
     with pytest.raises(Invalid, match="NUL"), staged.session() as session:
-        catalog.get_network(session, "a\0b")
+        get_network(session, "a\0b")
 
 
 def test_networks_that_failed_are_suggested_only_where_there_is_nothing_else(staged: Database) -> None:
@@ -177,14 +180,14 @@ def test_networks_that_failed_are_suggested_only_where_there_is_nothing_else(sta
             for statement in first:
                 session.execute(text(statement))
             with pytest.raises(NotFound) as raised:
-                catalog.get_network(session, "resnet18.a1_in1")
+                get_network(session, "resnet18.a1_in1")
             session.rollback()
         return raised.value.hint
 
     for id in ("resnet18.a1_in1k", "resnet18.a2_in1k"):
         _register(staged, id=id)
     with staged.session() as session:
-        catalog.record_inspection_failure(session, "resnet18.a1_in1k", "There are no such weights.")
+        record_inspection_failure(session, "resnet18.a1_in1k", "There are no such weights.")
     assert hint() == f"There are: resnet18.a2_in1k, {NETWORK}."
     assert hint("DELETE FROM networks WHERE state <> 'failed'") == (
         "All networks that are registered failed their inspection: resnet18.a1_in1k."
@@ -195,16 +198,16 @@ def test_lists_go_page_by_page(staged: Database) -> None:
     for id in ("a.v1", "b.v1", "z.v1"):
         _register(staged, id=id)
     with staged.session() as session:
-        first = catalog.list_networks(session, limit=3)
-        second = catalog.list_networks(session, limit=3, cursor=first.next_cursor)
+        first = list_networks(session, limit=3)
+        second = list_networks(session, limit=3, cursor=first.next_cursor)
         assert [network.id for network in first.data] == ["a.v1", "b.v1", NETWORK]
         assert [network.id for network in second.data] == ["z.v1"]
-        layers = catalog.list_layers(session, NETWORK, limit=2)
-        rest = catalog.list_layers(session, NETWORK, limit=2, cursor=layers.next_cursor)
+        layers = list_layers(session, NETWORK, limit=2)
+        rest = list_layers(session, NETWORK, limit=2, cursor=layers.next_cursor)
         assert [layer.ordinal for layer in (*layers.data, *rest.data)] == [0, 1, 2]
         assert rest.next_cursor is None
-        units = catalog.list_units(session, NETWORK, "output", limit=200)
-        last = catalog.list_units(session, NETWORK, "output", limit=200, cursor=units.next_cursor)
+        units = list_units(session, NETWORK, "output", limit=200)
+        last = list_units(session, NETWORK, "output", limit=200, cursor=units.next_cursor)
     assert [unit.unit for unit in last.data] == list(range(200, 400))
     assert last.next_cursor is None
     assert units.data[7].label == "class 7"
@@ -216,8 +219,8 @@ def test_a_unit_shows_its_pictures_and_the_best_of_them(staged: Database) -> Non
     done = [work.digest for work in claimed.items if work.unit == 3]
     staging.finish(staged, claimed, done)
     with staged.session() as session:
-        units = {unit.unit: unit for unit in catalog.list_units(session, NETWORK, "classifier", limit=5).data}
-        assert catalog.get_unit(session, NETWORK, "logits", 3) == units[3]
+        units = {unit.unit: unit for unit in list_units(session, NETWORK, "classifier", limit=5).data}
+        assert get_unit(session, NETWORK, "logits", 3) == units[3]
     best = max(done, key=lambda digest: staging.picture(digest).activation)
     assert (units[3].pictures, units[3].best) == (2, best)
     assert (units[4].pictures, units[4].best, units[4].activation) == (0, None, None)
@@ -225,30 +228,30 @@ def test_a_unit_shows_its_pictures_and_the_best_of_them(staged: Database) -> Non
 
 def test_a_generator_stands_for_one_file(staged: Database) -> None:
     with staged.session() as session:
-        again = catalog.register_generator(session, GENERATOR, INFO, "b" * 64)
+        again = register_generator(session, GENERATOR, INFO, "b" * 64)
         assert again.is_default
     with pytest.raises(Conflict, match="choose another name"), staged.session() as session:
-        catalog.register_generator(session, GENERATOR, INFO, "c" * 64)
+        register_generator(session, GENERATOR, INFO, "c" * 64)
     with pytest.raises(Conflict, match=GENERATOR), staged.session() as session:
-        catalog.register_generator(session, "other", INFO, "b" * 64)
+        register_generator(session, "other", INFO, "b" * 64)
 
 
 def test_one_generator_is_the_default(staged: Database) -> None:
     with staged.session() as session:
-        catalog.register_generator(session, "newer", INFO, "c" * 64, default=True)
-        assert catalog.get_generator(session).id == "newer"
-        assert not catalog.get_generator(session, GENERATOR).is_default
-        catalog.register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
-        assert catalog.get_generator(session).id == GENERATOR
-        assert [generator.id for generator in catalog.list_generators(session).data] == ["newer", GENERATOR]
+        register_generator(session, "newer", INFO, "c" * 64, default=True)
+        assert get_generator(session).id == "newer"
+        assert not get_generator(session, GENERATOR).is_default
+        register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
+        assert get_generator(session).id == GENERATOR
+        assert [generator.id for generator in list_generators(session).data] == ["newer", GENERATOR]
 
 
 def test_a_generator_must_describe_itself_and_recommend_what_a_recipe_can_have(staged: Database) -> None:
     with pytest.raises(Invalid, match="/info/encoder"), staged.session() as session:
-        catalog.register_generator(session, "bad", {**INFO, "encoder": None}, "c" * 64)
+        register_generator(session, "bad", {**INFO, "encoder": None}, "c" * 64)
     wrong = {**INFO, "recommended": {"steps": 0}}
     with pytest.raises(Invalid, match="/info/recommended/steps"), staged.session() as session:
-        catalog.register_generator(session, "bad", wrong, "c" * 64)
+        register_generator(session, "bad", wrong, "c" * 64)
 
 
 def test_a_ready_network_without_its_weights_is_refused_by_the_table(staged: Database) -> None:

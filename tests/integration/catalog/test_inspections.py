@@ -10,8 +10,12 @@ from sqlalchemy import text
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid
-from services.catalog import catalog
-from services.catalog.catalog import Network, RegisterNetwork
+from services.catalog.generators import register_generator
+from services.catalog.inspection_leases import claim_inspection
+from services.catalog.inspections import record_inspection, record_inspection_failure
+from services.catalog.layers import list_layers, list_units
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import Network, get_network, register_network
 from services.jobs import jobs
 from services.pictures import visualizations
 from services.trainings.checks import settled
@@ -37,7 +41,7 @@ STEPPED = {"step": 16, "least": 64, "most": None}
 def inspect_again(staged: Database, **found: Any) -> Network:
     """What a worker of a later release does: take the network and record what it finds."""
     with staged.session() as session:
-        claim = catalog.claim_inspection(session, "worker", version=1, lease_seconds=600)
+        claim = claim_inspection(session, "worker", version=1, lease_seconds=600)
     assert claim is not None
     assert claim.network.id == NETWORK
     facts: dict[str, Any] = {
@@ -47,15 +51,13 @@ def inspect_again(staged: Database, **found: Any) -> Network:
         "layers": LAYERS,
     }
     with staged.session() as session:
-        assert catalog.record_inspection(
-            session, NETWORK, version=1, lease_id=claim.lease_id, **{**facts, **found}
-        )
+        assert record_inspection(session, NETWORK, version=1, lease_id=claim.lease_id, **{**facts, **found})
     return of(staged)
 
 
 def of(staged: Database, id: str = NETWORK) -> Network:
     with staged.session() as session:
-        return catalog.get_network(session, id)
+        return get_network(session, id)
 
 
 def digests(staged: Database, job_id: str) -> list[str]:
@@ -69,7 +71,7 @@ def test_a_later_inspection_that_finds_the_same_changes_no_name(staged: Database
     assert (network.spec_sha256, network.inspection_due, network.outputs) == (WEIGHTS, False, 400)
     assert digests(staged, staging.submit(staged, staging.request("0-3")).job.id) == before
     with staged.session() as session:
-        assert catalog.claim_inspection(session, "worker", version=1, lease_seconds=600) is None
+        assert claim_inspection(session, "worker", version=1, lease_seconds=600) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +106,7 @@ def test_what_is_found_otherwise_gives_pictures_other_names_and_serves_none_of_b
     assert again != before
     with staged.session() as session:
         assert visualizations.best(session, NETWORK, "classifier", 3) is None
-        (unit,) = catalog.list_units(session, NETWORK, "classifier", limit=4).data[3:]
+        (unit,) = list_units(session, NETWORK, "classifier", limit=4).data[3:]
         assert (unit.pictures, unit.best) == (0, None)
         kept = visualizations.get(session, before)  # its address was promised for ever
     assert kept.spec.digest == before
@@ -116,14 +118,14 @@ def test_what_is_found_otherwise_gives_pictures_other_names_and_serves_none_of_b
 
 def test_nothing_is_planned_while_a_network_is_to_be_inspected_again(staged: Database) -> None:
     with staged.session() as session:
-        assert catalog.claim_inspection(session, "worker", version=1, lease_seconds=600) is not None
+        assert claim_inspection(session, "worker", version=1, lease_seconds=600) is not None
     assert of(staged).inspection_due
     with pytest.raises(Conflict, match="inspected again"):
         staging.submit(staged, staging.request("0"))
     with staged.session() as session:
-        assert len(catalog.list_layers(session, NETWORK).data) == len(LAYERS)
+        assert len(list_layers(session, NETWORK).data) == len(LAYERS)
         # Another worker has it.
-        assert catalog.claim_inspection(session, "worker", version=1, lease_seconds=600) is None
+        assert claim_inspection(session, "worker", version=1, lease_seconds=600) is None
 
 
 def test_a_network_that_can_no_longer_be_inspected_says_why_and_keeps_its_pictures(staged: Database) -> None:
@@ -131,13 +133,13 @@ def test_a_network_that_can_no_longer_be_inspected_says_why_and_keeps_its_pictur
     claimed = staging.claim(staged)
     staging.finish(staged, claimed, [work.digest for work in claimed.items])
     with staged.session() as session:
-        claim = catalog.claim_inspection(session, "worker", version=1, lease_seconds=600)
+        claim = claim_inspection(session, "worker", version=1, lease_seconds=600)
     assert claim is not None
     with staged.session() as session:
-        assert not catalog.record_inspection_failure(session, NETWORK, "It is not for me to say.")
+        assert not record_inspection_failure(session, NETWORK, "It is not for me to say.")
     with staged.session() as session:
         message = "Its file \0\ud800 is gone."
-        assert catalog.record_inspection_failure(session, NETWORK, message, lease_id=claim.lease_id)
+        assert record_inspection_failure(session, NETWORK, message, lease_id=claim.lease_id)
     failed = of(staged)
     assert (failed.state, failed.error) == ("failed", r"Its file \x00\ud800 is gone.")
     with pytest.raises(Invalid, match="is gone"):
@@ -152,7 +154,7 @@ def test_a_layer_that_is_found_no_more_is_not_offered_but_its_pictures_stay(stag
     staging.finish(staged, claimed, [work.digest for work in claimed.items])
     inspect_again(staged, layers=[LAYERS[0], LAYERS[2]])
     with staged.session() as session:
-        assert [layer.name for layer in catalog.list_layers(session, NETWORK).data] == [
+        assert [layer.name for layer in list_layers(session, NETWORK).data] == [
             "features.0",
             "classifier",
         ]
@@ -203,7 +205,7 @@ def test_an_input_size_that_cannot_be_is_refused_with_those_that_can(
 def test_the_recommended_size_is_taken_where_the_network_can_and_else_its_own(staged: Database) -> None:
     info = {**staging.INFO, "recommended": {"steps": 20, "input_size": 112}}
     with staged.session() as session:
-        catalog.register_generator(session, "of-112", info, "d" * 64)
+        register_generator(session, "of-112", info, "d" * 64)
     wanted = staging.request("0", generator="of-112")
     staging.submit(staged, wanted)
     assert staging.claim(staged).recipe.parameters["input_size"] == 112
@@ -238,9 +240,9 @@ STATED = {
 def test_what_is_stated_of_a_network_is_in_the_names_of_its_pictures(staged: Database, left_out: str) -> None:
     def register(id: str, fields: dict[str, Any]) -> Network:
         with staged.session() as session:
-            catalog.register_network(session, RegisterNetwork.model_validate({"id": id, **fields}))
+            register_network(session, RegisterNetwork.model_validate({"id": id, **fields}))
         with staged.session() as session:
-            catalog.record_inspection(
+            record_inspection(
                 session,
                 id,
                 weights_sha256=WEIGHTS,
@@ -261,12 +263,12 @@ def test_what_is_stated_of_a_network_is_in_the_names_of_its_pictures(staged: Dat
 
 def test_labels_that_do_not_fit_the_output_are_refused_by_name(staged: Database) -> None:
     with staged.session() as session:
-        catalog.register_network(session, RegisterNetwork(id="a.one", labels=["x", "y", "z"]))
+        register_network(session, RegisterNetwork(id="a.one", labels=["x", "y", "z"]))
     with (
         pytest.raises(Invalid, match="/labels: names 3 classes, but the network has an output of 400"),
         staged.session() as session,
     ):
-        catalog.record_inspection(
+        record_inspection(
             session,
             "a.one",
             weights_sha256=WEIGHTS,

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from services.base.database import Database
 from services.base.errors import NotFound
-from services.catalog import catalog, removal
-from services.catalog.catalog import RegisterNetwork
+from services.catalog import removal
+from services.catalog.generators import register_generator
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.jobs import jobs
 from tests.integration import staging
 from tests.integration.queue.row_locks import Acting, pid_of
@@ -23,11 +25,11 @@ Write = Callable[[Session, str], object]
 
 
 def _register(session: Session) -> None:
-    catalog.register_network(session, RegisterNetwork(id=OTHER))
+    register_network(session, RegisterNetwork(id=OTHER))
 
 
 def _register_generator(session: Session) -> None:
-    catalog.register_generator(session, "another", staging.INFO, "c" * 64)
+    register_generator(session, "another", staging.INFO, "c" * 64)
 
 
 def _failed_job(staged: Database) -> str:

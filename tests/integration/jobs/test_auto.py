@@ -6,10 +6,11 @@ import pytest
 
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.jobs.job_request import JobRequest
-from services.jobs.jobs import Submission
+from services.jobs.submission import Submission
 from tests.integration import staging
 from tests.integration.staging import claim, submit
 
@@ -33,8 +34,8 @@ def sized(staged: Database) -> Database:
 
 def inspected(database: Database, id: str, sizes: dict[str, Any] | None) -> None:
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=id))
-        assert catalog.record_inspection(
+        register_network(session, RegisterNetwork(id=id))
+        assert record_inspection(
             session,
             id,
             weights_sha256="e" * 64,

@@ -6,7 +6,8 @@ from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
 from services.base.states import JobState, Lane
 from services.jobs import jobs
-from services.jobs.jobs import JobItem, JobView
+from services.jobs.jobs import JobItem
+from services.jobs.progress import JobView
 from services.queue import batches
 from services.queue.batches import BATCHES
 from services.queue.kinds import pulse

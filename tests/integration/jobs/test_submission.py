@@ -10,9 +10,13 @@ from services.access import keys
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid
 from services.base.states import JobState, Lane
-from services.catalog import catalog
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest, Limits
+from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection_failure
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
+from services.jobs import submission as job_submission
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
 from services.pictures import visualizations
 from tests.integration import staging
 from tests.integration.staging import claim, fail, finish, request, submit, work_off
@@ -144,7 +148,7 @@ def test_a_recipe_that_needs_the_prior_of_codes_is_refused_where_the_generator_h
     assert pointers == ["/recipe/parameters/space", "/recipe/parameters/start"]
     with staged.session() as session:
         info = staging.INFO | {"prior": {"directions": 8, "prototypes": 4}}
-        catalog.register_generator(session, "knowing", info, "c" * 64)
+        register_generator(session, "knowing", info, "c" * 64)
     assert submit(staged, request(recipe=recipe, generator="knowing")).created
 
 
@@ -153,17 +157,17 @@ def test_a_job_beyond_the_limit_is_refused(staged: Database) -> None:
         pytest.raises(Invalid, match="/targets: asks for 800 pictures; one job may have 799"),
         staged.session() as session,
     ):
-        jobs.submit(session, request("all", seeds=[0, 1]), limits=Limits(799))
+        job_submission.submit(session, request("all", seeds=[0, 1]), limits=Limits(799))
 
 
 def test_a_network_that_is_not_ready_cannot_be_asked_about(staged: Database) -> None:
     with staged.session() as session:
-        catalog.register_network(session, catalog.RegisterNetwork(id="resnet18.a1_in1k"))
+        register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
     wanted = JobRequest.model_validate({**request().model_dump(), "network": "resnet18.a1_in1k"})
     with pytest.raises(Conflict, match="waiting to be inspected"):
         submit(staged, wanted)
     with staged.session() as session:
-        catalog.record_inspection_failure(session, "resnet18.a1_in1k", "There are no such weights.")
+        record_inspection_failure(session, "resnet18.a1_in1k", "There are no such weights.")
     with pytest.raises(Invalid, match=r"/network: .*There are no such weights"):
         submit(staged, wanted)
 

@@ -5,7 +5,8 @@ from sqlalchemy import text
 
 from services.base.database import Database
 from services.base.errors import Invalid
-from services.catalog import catalog, removal
+from services.catalog import removal
+from services.catalog.generators import register_generator
 from services.estimates import costs, forecast
 from services.pictures import repairs, visualizations
 from services.queue import batches
@@ -77,7 +78,7 @@ def test_what_it_costs_is_learned_and_foretold(staged: Database) -> None:
 
 def test_a_generator_that_no_picture_needs_can_be_removed(staged: Database) -> None:
     with staged.session() as session:
-        catalog.register_generator(session, "other", staging.INFO, "c" * 64)
+        register_generator(session, "other", staging.INFO, "c" * 64)
     submit(staged, request("0", recipe=FOURIER))
     with staged.session() as session:
         removal.remove_generator(session, "other")

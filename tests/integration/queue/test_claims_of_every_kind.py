@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from services.base.database import Database
 from services.base.settings import Settings
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
 from services.catalog.inspection_leases import claim_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.queue import batches, leases
 from services.queue.batches import BATCHES
 from services.queue.registry import KINDS
@@ -46,7 +46,7 @@ def _training(staged: Database) -> Claim:
 
 def _inspection(staged: Database) -> Claim:
     with staged.session() as session:
-        catalog.register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
+        register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
     return lambda session: claim_inspection(session, "worker", lease_seconds=60)
 
 

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from services.base.database import Database
 from services.base.settings import Settings
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.inspection_leases import claim_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.queue import leases
 from services.queue.kinds import TakenBack, pulse
 from services.queue.reconciliation import Reconciled, reconcile
@@ -222,8 +223,8 @@ def test_what_is_in_hand_can_be_given_back_from_another_thread(
 
 def _network_in_hand(database: Database) -> int:
     with database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
-        claim = catalog.claim_inspection(session, "worker", lease_seconds=60)
+        register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
+        claim = claim_inspection(session, "worker", lease_seconds=60)
     assert claim is not None
     return claim.lease_id
 

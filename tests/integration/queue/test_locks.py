@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.base.database import Database
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest, Limits
+from services.jobs import jobs, submission
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
 from services.queue import batches
 from services.queue.batches import BATCHES, Claim, Failure
 from services.queue.reconciliation import reconcile
@@ -34,7 +35,7 @@ class Stage:
 
 
 def _submission(wanted: JobRequest) -> Action:
-    return lambda session: jobs.submit(session, wanted, limits=Limits(1_000_000))
+    return lambda session: submission.submit(session, wanted, limits=Limits(1_000_000))
 
 
 def _ascending(staged: Database, query: str) -> list[str]:

@@ -7,7 +7,9 @@ import pytest
 
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
-from services.catalog import catalog
+from services.catalog.generators import get_generator, list_generators, register_generator
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.queue import workers
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
@@ -105,7 +107,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
         args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
         assert training_leases.finish(session, late, **args) is None  # type: ignore[arg-type]
         with pytest.raises(NotFound):
-            catalog.get_generator(session, "birds")
+            get_generator(session, "birds")
     assert (get(world, id).state, get(world, id).pictures) == ("running", 0)
 
 
@@ -224,7 +226,7 @@ def test_a_finished_training_registers_its_generator_once(world: Database) -> No
         assert training_leases.finish(session, current, **args) == "birds"  # type: ignore[arg-type]
     with world.session() as session:
         assert training_leases.finish(session, current, **args) is None  # type: ignore[arg-type]
-        assert len(catalog.list_generators(session).data) == 1
+        assert len(list_generators(session).data) == 1
         with pytest.raises(Conflict):
             trainings.cancel(session, id)
     assert get(world, id).generator_id == "birds"
@@ -234,7 +236,7 @@ def test_a_name_lost_to_another_registration_does_not_lose_the_result(world: Dat
     submit(world)
     current = claimed(world)
     with world.session() as session:
-        catalog.register_generator(session, "birds", INFO, "a" * 64)
+        register_generator(session, "birds", INFO, "a" * 64)
     args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
     with world.session() as session:
         assert training_leases.finish(session, current, **args) == "birds-dddddddd"  # type: ignore[arg-type]
@@ -243,5 +245,5 @@ def test_a_name_lost_to_another_registration_does_not_lose_the_result(world: Dat
 def test_other_work_goes_first(world: Database) -> None:
     with world.session() as session:
         assert not training_leases.others_wait(session)
-        catalog.register_network(session, catalog.RegisterNetwork(id="resnet18.a1_in1k"))
+        register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
         assert training_leases.others_wait(session)

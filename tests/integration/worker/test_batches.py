@@ -30,10 +30,11 @@ from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.jobs import jobs
-from services.jobs.jobs import JobRequest
+from services.jobs.job_request import JobRequest
+from services.jobs.submission import submit
 from services.pictures import visualizations
 from services.queue import batches
 from services.queue.batches import BATCHES
@@ -387,11 +388,11 @@ def test_a_network_of_one_input_size_makes_pictures_at_it(scene: Scene) -> None:
     save_file(timm.create_model("test_vit3", num_classes=7).state_dict(), scene.folder / "vit.safetensors")
     wanted = RegisterNetwork(id="own.vit", architecture="timm:test_vit3", weights="vit.safetensors")
     with scene.database.session() as session:
-        catalog.register_network(session, wanted)
+        register_network(session, wanted)
     assert scene.inspector().look()
     assert not scene.network("own.vit").runs_at(small_world.IMAGE_SIZE)  # what the generator recommends
     request = {"network": "own.vit", "targets": [{"layer": "output", "units": "0"}]}
     with scene.database.session() as session:
-        job_id = jobs.submit(session, JobRequest.model_validate(request)).job.id
+        job_id = submit(session, JobRequest.model_validate(request)).job.id
     run_everything(runner(scene))
     assert scene.job(job_id).units.done == 1

@@ -11,7 +11,7 @@ import worker.batches.deliver
 import worker.loading.runtime
 from imago_engine.synthesis.ascent import Picture, synthesize
 from imago_engine.synthesis.networks.load import load_network
-from services.catalog import catalog
+from services.catalog.inspection_leases import claim_inspection
 from services.queue.batches import MAX_ATTEMPTS
 from tests.integration.worker.batch_runner import run_everything, runner
 from tests.worker_processes import NETWORK, Scene
@@ -108,4 +108,4 @@ def test_an_inspection_whose_findings_cannot_be_stored_fails_and_says_so(
     assert "NUL" in (network.error or "")
     assert scene.network(NETWORK).state == "ready"
     with scene.database.session() as session:
-        assert catalog.claim_inspection(session, "tester", lease_seconds=60) is None
+        assert claim_inspection(session, "tester", lease_seconds=60) is None

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from imago_engine.synthesis.generators.files import file_sha256
-from services.catalog import catalog
-from services.catalog.catalog import RegisterNetwork
+from services.catalog.layers import get_layer, list_layers
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from tests import small_world
 from tests.hub_cache import hub_cache
 from tests.worker_processes import NETWORK, Scene
@@ -30,8 +31,8 @@ def test_a_file_in_the_weights_folder_becomes_a_network_with_layers(scene: Scene
     assert network.state == "ready"
     assert network.weights_sha256 == file_sha256(scene.folder / small_world.NETWORK_FILE)
     with scene.database.session() as session:
-        layers = catalog.list_layers(session, NETWORK).data
-        output = catalog.get_layer(session, NETWORK, "output")
+        layers = list_layers(session, NETWORK).data
+        output = get_layer(session, NETWORK, "output")
     assert [layer.ordinal for layer in layers] == list(range(len(layers)))
     assert (output.name, output.kind, output.units) == ("classifier", "output", small_world.CLASSES)
     assert layers[0].spatial is not None
@@ -62,14 +63,14 @@ def test_a_file_that_is_no_safetensors_file_is_refused(scene: Scene) -> None:
 
 def test_an_unknown_architecture_is_refused_with_what_would_be_accepted(scene: Scene) -> None:
     with scene.database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id="efficientnet_lite7.imagenet"))
+        register_network(session, RegisterNetwork(id="efficientnet_lite7.imagenet"))
     assert "efficientnet_lite" in refusal(scene, "efficientnet_lite7.imagenet")
 
 
 @pytest.mark.parametrize("id", ["resnet18.no_such_tag", "resnet18.NO_SUCH", "efficientnet_lite9.imagenet"])
 def test_a_reason_leaves_the_name_to_whoever_shows_it(scene: Scene, id: str) -> None:
     with scene.database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=id))
+        register_network(session, RegisterNetwork(id=id))
     assert id not in refusal(scene, id)
 
 
@@ -79,7 +80,7 @@ def test_a_timm_network_is_loaded_by_the_tag_of_its_id(
     id = "mobilenetv3_small_050.lamb_in1k"
     hub_cache(monkeypatch, tmp_path, id)
     with scene.database.session() as session:
-        catalog.register_network(session, RegisterNetwork(id=id))
+        register_network(session, RegisterNetwork(id=id))
     assert scene.inspector().look()
     network = scene.network(id)
     assert (network.state, network.error, network.weights) == ("ready", None, "lamb_in1k")
@@ -90,7 +91,7 @@ def test_a_network_of_one_input_size_is_found_out(scene: Scene) -> None:
     torch.manual_seed(0)
     save_file(timm.create_model("test_vit3", num_classes=7).state_dict(), scene.folder / "vit.safetensors")
     with scene.database.session() as session:
-        catalog.register_network(
+        register_network(
             session,
             RegisterNetwork(id="own.vit", architecture="timm:test_vit3", weights="vit.safetensors"),
         )
@@ -116,7 +117,7 @@ def test_metadata_that_cannot_be_stored_or_means_nothing_is_refused_by_name(
     state = timm.create_model(small_world.ARCHITECTURE, num_classes=7).state_dict()
     save_file(state, scene.folder / "odd.safetensors", metadata)
     with scene.database.session() as session:
-        catalog.register_network(
+        register_network(
             session,
             RegisterNetwork(
                 id="own.odd", architecture=f"timm:{small_world.ARCHITECTURE}", weights="odd.safetensors"
@@ -146,7 +147,7 @@ def test_what_is_stated_is_what_the_network_is_loaded_with(scene: Scene) -> None
         }
     )
     with scene.database.session() as session:
-        catalog.register_network(session, request)
+        register_network(session, request)
     assert scene.inspector().look()
     network = scene.network("small.stated")
     assert (network.state, network.error) == ("ready", None)
