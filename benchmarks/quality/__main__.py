@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality [grid | candidates] …`"""
+"""`python -m benchmarks.quality [grid | layers | candidates] …`"""
 
 import os
 import sys
@@ -16,9 +16,12 @@ def main(arguments: list[str]) -> None:
             {**os.environ, **missing},
         )
     from benchmarks.quality import candidates_command, grid, table_command
+    from benchmarks.quality.layers import command as layers_command
 
     if arguments[:1] == ["grid"]:
         grid.run(arguments[1:], table_command.DEFAULT_GENERATOR)
+    elif arguments[:1] == ["layers"]:
+        layers_command.run(arguments[1:], table_command.DEFAULT_GENERATOR, table_command.CACHE)
     elif arguments[:1] == ["candidates"]:
         candidates_command.run(arguments[1:])
     else:

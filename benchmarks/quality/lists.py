@@ -36,6 +36,11 @@ def hidden_units() -> tuple[Unit, ...]:
     return tuple(Unit(words[0], int(words[1])) for words in _rows("units.txt"))
 
 
+def layers() -> tuple[str, ...]:
+    """19 layers of EfficientNet-lite0: its stem, its blocks, its last features and its logits."""
+    return tuple(words[0] for words in _rows("layers.txt"))
+
+
 def famous() -> tuple[Named, ...]:
     """40 ImageNet classes that everybody would recognise."""
     return tuple(Named(int(words[0]), " ".join(words[1:])) for words in _rows("famous.txt"))

@@ -112,6 +112,10 @@ class Progress:
     def share(self, count: int, step: int) -> float:
         return count * step / self._steps
 
+    def share_done(self, step: int, steps: int) -> None:
+        """Called by the engine after each step where all pictures are of one batch."""
+        self.show(self._pictures * step / steps)
+
     def finished(self, count: int, *, made: bool) -> None:
         self._done += count
         self._made += count * made

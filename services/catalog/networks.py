@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from imago_engine.networks import InputSizes
 from services.access.keys import Principal
 from services.access.ownership import check_may_change, owner_of
 from services.base.errors import Conflict, NotFound
@@ -53,27 +54,24 @@ class Network:
         """Side of its own input in pixels."""
         return None if self.preprocessing is None else self.preprocessing["size"]
 
+    @property
+    def _sizes(self) -> InputSizes | None:
+        """The inputs that it takes; None where nobody has tried."""
+        if self.input_sizes is None or self.own_size is None:
+            return None
+        return InputSizes(self.own_size, **self.input_sizes)
+
     def runs_at(self, size: int) -> bool:
         """Whether it takes pictures of `size` pixels, as far as is known."""
-        if self.input_sizes is None or self.own_size is None or size == self.own_size:
-            return True
-        step, least, most = (self.input_sizes[name] for name in ("step", "least", "most"))
-        if step is None or size < least or (most is not None and size > most):
-            return False
-        return bool((size - self.own_size) % step == 0)
+        sizes = self._sizes
+        return sizes is None or size in sizes
 
     def size_from(self, size: int) -> int | None:
         """The smallest input of `size` pixels or more that it takes, its own where it takes no other; None
         where nobody has tried.
         """
-        if self.input_sizes is None or self.own_size is None:
-            return None
-        step, least = self.input_sizes["step"], self.input_sizes["least"]
-        if step is None:
-            return self.own_size
-        found = max(size, least)
-        found += (self.own_size - found) % step
-        return found if self.runs_at(found) else self.own_size
+        sizes = self._sizes
+        return None if sizes is None else sizes.at_least(size)
 
     def sizes_accepted(self) -> str:
         """The same in words, to follow "it takes"."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import structlog
 from sqlalchemy.orm import Session
 
-from imago_engine.networks import LayerInfo, NetworkReference
-from imago_engine.synthesis.inspection.input_sizes import InputSizes, input_sizes
+from imago_engine.networks import InputSizes, LayerInfo, NetworkReference
+from imago_engine.synthesis.inspection.input_sizes import input_sizes
 from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
 from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 from services.base.errors import ImagoError, Unavailable

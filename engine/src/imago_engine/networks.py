@@ -91,6 +91,35 @@ class NetworkReference:
 
 
 @dataclass(frozen=True)
+class InputSizes:
+    """The sides of the square inputs that a network takes, in pixels.
+
+    Its `own`, and those from `least` to `most` (None: no limit is known) that are its own plus or minus a
+    multiple of `step`; `step` is None where it takes its own alone, and `least` and `most` are that one then.
+    """
+
+    own: int
+    step: int | None
+    least: int
+    most: int | None
+
+    def __contains__(self, size: object) -> bool:
+        if not isinstance(size, int):
+            return False
+        if self.step is None or size < self.least or (self.most is not None and size > self.most):
+            return size == self.own
+        return (size - self.own) % self.step == 0
+
+    def at_least(self, size: int) -> int:
+        """The smallest of `size` pixels or more; its own where it takes none of those."""
+        if self.step is None:
+            return self.own
+        found = max(size, self.least)
+        found += (self.own - found) % self.step
+        return found if found in self else self.own
+
+
+@dataclass(frozen=True)
 class LayerInfo:
     """A layer whose units can be asked for."""
 

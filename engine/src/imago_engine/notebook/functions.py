@@ -11,6 +11,7 @@ from imago_engine.notebook.progress import Progress, progress_of
 from imago_engine.notebook.visualizations import Visualization, Visualizations
 from imago_engine.objectives import TokenObjective, UnitObjective
 from imago_engine.techniques import BaseParameters, Need, technique_named
+from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open
 from imago_engine.units import UnitsError, parse_units
 from imago_engine.weights import shipped_generator
 
@@ -81,10 +82,11 @@ def synthesize(
     class. Other `seeds` show other facets of a unit. `position` is (y, x) of a map and `token` the number of
     a token; without them units are read at the centre, or at a transformer's class token.
 
-    `parameters` are those of the technique: `steps=100`, `learning_rate=0.1`, … (`help(DgnAm)` lists those of
-    `dgn-am`); what is not given is as the generator's file recommends. `generator` is ignored by techniques
-    that need none, such as `fourier`. `progress` is called with (steps done, steps in all); True shows a bar
-    where tqdm is installed.
+    `technique` is one of `all_techniques()`, or `auto`: what suits the layer, as for jobs that name none
+    (`imago_engine.techniques.automatic`). `parameters` are those of the technique: `steps=100`,
+    `learning_rate=0.1`, … (`help(DgnAm)` lists those of `dgn-am`); what is not given is as the generator's
+    file recommends. `generator` is ignored by techniques that need none, such as `fourier`. `progress` is
+    called with (steps done, steps in all); True shows a bar where tqdm is installed.
 
     Raises `LayerError`, `UnitsError`, `ObjectiveError`, `RecipeError`, `FitError` or `NetworkError` before
     any work.
@@ -95,7 +97,10 @@ def synthesize(
         from imago_engine.synthesis.objectives import place_of
         from imago_engine.synthesis.pictures import Item
 
-    shown, needs = _network(network), technique_named(technique).needs
+    shown = _network(network)
+    if technique == AUTO:
+        technique, parameters = _suiting(shown, layer, position, generator, parameters)
+    needs = technique_named(technique).needs
     source = _generator(generator) if Need.GENERATOR in needs else None
     settled = _parameters(shown, source, technique, parameters)
     found = find_layer(shown, layer, settled.model_dump().get("input_size"))
@@ -113,6 +118,29 @@ def synthesize(
         Visualization.of(picture, shown, objective, seed, technique, settled, is_output)
         for picture, (objective, seed) in zip(pictures, wanted, strict=True)
     )
+
+
+def _suiting(
+    network: "Network",
+    layer: str,
+    position: tuple[int, int] | None,
+    generator: "Generator | str | Path",
+    given: dict[str, Any],
+) -> tuple[str, dict[str, Any]]:
+    """The technique that `auto` stands for, and its parameters: as given, else as they suit the layer."""
+    from imago_engine.synthesis.inspection.input_sizes import input_sizes
+    from imago_engine.synthesis.inspection.layers import find_layer
+
+    field = find_layer(network, layer).field
+    choice = chosen(field.size, field.stride) if field is not None else chosen(None, None)
+    if choice.least_size is None or not leaves_open(given):
+        return WITH_GENERATOR, given
+    if position is not None:
+        # A place is one of the map that the generator's pictures would have.
+        size = _parameters(network, _generator(generator), WITH_GENERATOR, {}).input_size
+    else:
+        size = input_sizes(network).at_least(choice.least_size)
+    return choice.technique, {**choice.parameters, "input_size": size, **given}
 
 
 def _parameters(

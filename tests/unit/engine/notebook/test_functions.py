@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,3 +241,34 @@ class TestNetworkOf:
         (picture,) = synthesize(network, "output", 2, generator=generator, progress=False)
         rgb = torch.from_numpy(picture.image.copy()).permute(2, 0, 1)[None] / 255
         np.testing.assert_allclose(module((rgb - 0.5) / 0.25)[0, 2].item(), picture.activation, atol=1e-4)
+
+
+class Sized(nn.Module):
+    """Runs at any size: a layer whose units see three pixels, one whose units see everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.early, self.head = nn.Conv2d(3, 8, 3, 2), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.early(x).relu().mean((2, 3)))
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("layer", "given", "expected"),
+    [
+        ("early", {}, ("fourier", 128, 11)),
+        ("early", {"steps": 2}, ("fourier", 2, 11)),
+        ("early", {"position": (1, 2)}, ("fourier", 128, 32)),
+        ("early", {"learning_rate": 0.5}, ("dgn-am", 10, 32)),
+        ("output", {}, ("dgn-am", 10, 32)),
+    ],
+)
+def test_auto_is_what_suits_the_layer(
+    generator: Generator, layer: str, given: dict[str, Any], expected: tuple[str, int, int]
+) -> None:
+    sized = Network.of(Sized(), preprocessing=SMALL)
+    (picture,) = synthesize(sized, layer, 0, technique="auto", generator=generator, progress=False, **given)
+    size = picture.parameters["input_size"] or SMALL.size
+    assert (picture.technique, picture.parameters["steps"], size) == expected

@@ -1,41 +1,19 @@
 """Which sizes of picture a network runs at: found by trying."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 
+from imago_engine.networks import InputSizes
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.techniques.base import SMALLEST_INPUT
 
-LEAST = 32
-"""Pixels. Nothing smaller is tried: a picture of less says nothing."""
 USUAL = (64, 96, 112, 128, 160, 192, 256)
 """Sizes that are asked for most, tried wherever they should run."""
 _STEPS = (1, 2, 4, 8, 16, 32)
 """Networks halve the picture some times; many that join what they halved need a size that halves evenly."""
-
-
-@dataclass(frozen=True)
-class InputSizes:
-    """The sides of the square inputs that a network takes, in pixels.
-
-    Its `own`, and those from `least` to `most` (None: no limit is known) that are its own plus or minus a
-    multiple of `step`; `step` is None where it takes its own alone, and `least` and `most` are that one then.
-    """
-
-    own: int
-    step: int | None
-    least: int
-    most: int | None
-
-    def __contains__(self, size: object) -> bool:
-        if not isinstance(size, int):
-            return False
-        if self.step is None or size < self.least or (self.most is not None and size > self.most):
-            return size == self.own
-        return (size - self.own) % self.step == 0
 
 
 def input_sizes(network: Network) -> InputSizes:
@@ -52,7 +30,7 @@ def input_sizes(network: Network) -> InputSizes:
 
     @cache
     def runs(size: int) -> bool:
-        return size >= LEAST and _answer(network, size) == expected
+        return size >= SMALLEST_INPUT and _answer(network, size) == expected
 
     for step in _STEPS:
         least = _least(own, step, runs) if runs(own - step) else own
@@ -67,7 +45,7 @@ def input_sizes(network: Network) -> InputSizes:
 
 def _least(own: int, step: int, runs: Callable[[int], bool]) -> int:
     """The least size that runs, by bisection: what runs at a size is taken to run from there to `own`."""
-    running, failing = 1, (own - LEAST) // step + 1  # in steps below the own size
+    running, failing = 1, (own - SMALLEST_INPUT) // step + 1  # in steps below the own size
     while failing - running > 1:
         middle = (running + failing) // 2
         running, failing = (middle, failing) if runs(own - middle * step) else (running, middle)

@@ -7,7 +7,7 @@ from imago_engine.synthesis.inspection.anatomy import Anatomy, TracedLayer, anat
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 
-INSPECTION_VERSION = 4
+INSPECTION_VERSION = 5
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """

@@ -1,0 +1,1 @@
+"""Grids of evenly spread units of many layers, to be looked at: is any picture plain?"""
