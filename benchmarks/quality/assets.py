@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.photographs import photographs
-from imago_engine.synthesis.networks.load import Network, Preprocessing, state_sha256
+from imago_engine.synthesis.networks.load import Network, Preprocessing
+from imago_engine.synthesis.networks.state_hash import state_sha256
 
 DEFAULT = Path(__file__).parents[2].parent / "shared" / "assets"
 NETWORKS = ("mobilenet_v2", "squeezenet1_1", "tiny_darknet", "places365")

@@ -1,6 +1,7 @@
 """A spec is everything that determines one picture; its digest is the picture's name."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +12,9 @@ from imago_engine.objectives import Objective
 from imago_engine.techniques import canonical_parameters
 
 _SEED, _UNIT = "\0seed", "\0unit"
-"""Stand for a seed and a unit in a text that is made once for many; no layer's name can hold them."""
+"""Stand for a seed and a unit in a text that is made once for many."""
+_STANDING_IN = re.compile(r'"(seed|unit)":"\\u0000\1"')
+"""Where they stand. No name can look like it, whatever is in it: its quotation marks are escaped."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,12 @@ class Spec:
         The same as making each `Spec`, without spelling out again for each of a million what they share.
         """
         objective = self.objective.model_copy(update={"unit": _UNIT})
-        text = canonical_json({**self.as_json(), **objective.canonical(), "seed": _SEED}).replace("%", "%%")
-        for marker in (_SEED, _UNIT):
-            text = text.replace(canonical_json(marker), f"%({marker[1:]})d")
+        text = canonical_json({**self.as_json(), **objective.canonical(), "seed": _SEED})
+        start, *others = _STANDING_IN.split(text)  # text, then a key and the text behind it, and so on
+        parts = zip(others[::2], others[1::2], strict=True)
+        template = "".join(f'"{key}":%({key})d' + behind.replace("%", "%%") for key, behind in parts)
         # What comes before the first of the two is hashed once.
-        start = min(text.index("%(seed)d"), text.index("%(unit)d"))
-        head, rest = hashlib.sha256(text[:start].replace("%%", "%").encode()), text[start:].encode()
+        head, rest = hashlib.sha256(start.encode()), template.encode()
         for unit in units:
             for seed in seeds:
                 whole = head.copy()

@@ -155,7 +155,18 @@ def test_what_is_absent_is_not_spelled_out() -> None:
     assert not {"generator_sha256", "start_sha256", "objective"} & without.keys()
 
 
-@pytest.mark.parametrize("objective", [SPEC.objective, TokenObjective(layer="100%d", unit=1, token=9)])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        SPEC.objective,
+        TokenObjective(layer="100%d", unit=1, token=9),
+        *(
+            UnitObjective(layer=name, unit=1)
+            for name in ("%(seed)d", "%%(unit)d", "\0seed", '"seed":"\0seed"')
+        ),
+    ],
+    ids=repr,
+)
 @pytest.mark.parametrize("start", [None, "d" * 64])
 def test_the_digests_of_many_are_those_of_each(objective: UnitObjective, start: str | None) -> None:
     spec = replace(SPEC, objective=objective, start=start)

@@ -1,24 +1,24 @@
 """Load a network and a generator, list layers, and make pictures of units: the functions for notebooks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from imago_engine.notebook.arguments import objective_of, seeds_of, units_of
 from imago_engine.notebook.layer_table import LayerTable
 from imago_engine.notebook.progress import Progress, progress_of
 from imago_engine.notebook.visualizations import Visualization, Visualizations
-from imago_engine.objectives import TokenObjective, UnitObjective
 from imago_engine.techniques import BaseParameters, Need, technique_named
 from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open
-from imago_engine.units import UnitsError, parse_units
 from imago_engine.weights import shipped_generator
 
 if TYPE_CHECKING:
     import torch
 
     from imago_engine.synthesis.generators.architectures import Generator
+    from imago_engine.synthesis.inspection.anatomy import TracedLayer
     from imago_engine.synthesis.networks.load import Network
 
 DEFAULT = "default"
@@ -64,11 +64,11 @@ def list_layers(network: "Network | str", input_size: int | None = None) -> Laye
 def synthesize(
     network: "Network | str",
     layer: str,
-    units: int | str | Sequence[int],
+    units: str | SupportsIndex | Iterable[SupportsIndex],
     *,
-    seeds: int | Sequence[int] = 0,
-    position: tuple[int, int] | None = None,
-    token: int | None = None,
+    seeds: SupportsIndex | Iterable[SupportsIndex] = 0,
+    position: Iterable[SupportsIndex] | None = None,
+    token: SupportsIndex | None = None,
     technique: str = "dgn-am",
     generator: "Generator | str | Path" = DEFAULT,
     device: "torch.device | str | None" = None,
@@ -88,8 +88,8 @@ def synthesize(
     file recommends. `generator` is ignored by techniques that need none, such as `fourier`. `progress` is
     called with (steps done, steps in all); True shows a bar where tqdm is installed.
 
-    Raises `LayerError`, `UnitsError`, `ObjectiveError`, `RecipeError`, `FitError` or `NetworkError` before
-    any work.
+    Raises `LayerError`, `UnitsError`, `ObjectiveError`, `RecipeError`, `FitError`, `NetworkError`, or
+    `ValueError` for seeds that are none, before any work.
     """
     with _torch_needed():
         from imago_engine.synthesis.ascent import synthesize as climb
@@ -104,12 +104,13 @@ def synthesize(
     source = _generator(generator) if Need.GENERATOR in needs else None
     settled = _parameters(shown, source, technique, parameters)
     found = find_layer(shown, layer, settled.model_dump().get("input_size"))
-    is_output = found.shape == (len(shown.labels),)
-    numbers = _numbers(units, found.name, found.shape[0], shown.labels if is_output else ())
+    is_output = _names_its_units(shown, found, settled.input_size)
+    chosen_seeds = seeds_of(seeds)
+    numbers = units_of(units, found.name, found.shape[0], shown.labels if is_output else ())
     wanted = [
-        (_objective(found.name, unit, position, token, found.tokens), seed)
+        (objective_of(found.name, unit, position, token, found.tokens), seed)
         for unit in numbers
-        for seed in ([seeds] if isinstance(seeds, int) else seeds)
+        for seed in chosen_seeds
     ]
     items = [Item(objective.unit, seed, place_of(objective)) for objective, seed in wanted]
     with progress_of(progress, settled.steps, f"{shown.id}/{layer}") as on_step:
@@ -123,7 +124,7 @@ def synthesize(
 def _suiting(
     network: "Network",
     layer: str,
-    position: tuple[int, int] | None,
+    position: Iterable[SupportsIndex] | None,
     generator: "Generator | str | Path",
     given: dict[str, Any],
 ) -> tuple[str, dict[str, Any]]:
@@ -141,6 +142,22 @@ def _suiting(
     else:
         size = input_sizes(network).at_least(choice.least_size)
     return choice.technique, {**choice.parameters, "input_size": size, **given}
+
+
+def _names_its_units(network: "Network", layer: "TracedLayer", input_size: int | None) -> bool:
+    """Whether the network's labels are the names of the layer's units. Raises `NetworkError` where they are
+    not those of its logits.
+    """
+    from imago_engine.synthesis.inspection.anatomy import anatomy
+    from imago_engine.synthesis.networks.load import NetworkError
+
+    traced, names = anatomy(network.module, input_size or network.preprocessing.size), len(network.labels)
+    if traced.output is None:
+        return layer.shape == (names,)
+    classes = traced.layers[traced.output].shape[0]
+    if names not in (0, classes):
+        raise NetworkError(f"labels: expected {classes}, one a class; got {names}", network.id)
+    return layer.name == traced.output
 
 
 def _parameters(
@@ -161,38 +178,6 @@ def _parameters(
     return technique_named(technique).parameters({**recommended, **given})
 
 
-def _objective(
-    layer: str, unit: int, position: tuple[int, int] | None, token: int | None, tokens: int | None
-) -> UnitObjective | TokenObjective:
-    from imago_engine.synthesis.objectives import ObjectiveError
-
-    if token is not None and tokens is None:
-        raise ObjectiveError(f"token {token}: layer {layer} has no tokens; expected none")
-    if position is not None and tokens is not None:
-        raise ObjectiveError(
-            f"position {position}: layer {layer} has tokens; expected token=0 to {tokens - 1}"
-        )
-    if token is not None:
-        return TokenObjective(layer=layer, unit=unit, token=token)
-    return UnitObjective(layer=layer, unit=unit, position=position)
-
-
-def _numbers(
-    units: int | str | Sequence[int], layer: str, count: int, labels: Sequence[str]
-) -> Sequence[int]:
-    """The units meant. A class is named by its whole label, or by one of the names that it lists."""
-    if isinstance(units, str):
-        name = units.strip().lower()
-        named = [n for n, label in enumerate(labels) if name in (label.lower(), *label.lower().split(", "))]
-        if named:
-            return named
-    try:
-        return parse_units([units] if isinstance(units, int) else units, layer=layer, count=count)
-    except UnitsError as error:
-        or_class = ", or the name of a class" if labels else ""
-        raise UnitsError(f"units {units!r}: {error}{or_class}") from None
-
-
 @contextmanager
 def _torch_needed() -> Iterator[None]:
     """Say what to install where torch is not."""
@@ -206,7 +191,15 @@ def _torch_needed() -> Iterator[None]:
 
 
 def _network(network: "Network | str") -> "Network":
-    return _network_of_id(network) if isinstance(network, str) else network
+    from imago_engine.synthesis.networks.load import Network, NetworkError
+
+    found = _network_of_id(network) if isinstance(network, str) else network
+    if not isinstance(found, Network):
+        raise NetworkError(
+            f"expected a Network or the id of one; got a {type(found).__name__}: a module of your own is "
+            "given as Network.of(module)"
+        )
+    return found
 
 
 def _generator(generator: "Generator | str | Path") -> "Generator":

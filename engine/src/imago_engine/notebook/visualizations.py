@@ -78,7 +78,7 @@ class Visualization:
         """From what the engine gives for one item."""
         labels = network.labels
         predictions = [
-            Prediction(labels[unit] if labels else str(unit), probability, unit)
+            Prediction(labels[unit] if unit < len(labels) else str(unit), probability, unit)
             for unit, probability in picture.predictions or ()
         ]
         return cls(

@@ -15,6 +15,7 @@ import imago_engine
 from imago_engine import Network, Preprocessing, list_layers, load_generator, load_network, synthesize
 from imago_engine.generators import GeneratorFileError
 from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.networks.load import NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 from imago_engine.synthesis.objectives import ObjectiveError
 from imago_engine.techniques import RecipeError
@@ -151,14 +152,23 @@ def test_another_token_gives_another_picture(generator: Generator) -> None:
         ("conv", 0, {"position": (40, 0)}, ObjectiveError, "y from 0 to"),
         ("conv", 0, {"stepz": 3}, RecipeError, "stepz.*steps"),
         ("conv", 0, {"technique": "magic"}, RecipeError, "one of: dgn-am"),
+        ("conv", 1.0, {}, UnitsError, r"units 1.0: expected a number"),
+        ("conv", True, {}, UnitsError, r"units True: expected a number"),
+        ("conv", [0, "1"], {}, UnitsError, r"expected a number"),
+        ("conv", 0, {"seeds": ()}, ValueError, r"seeds: expected a whole number"),
+        ("conv", 0, {"seeds": 1.5}, ValueError, r"seeds: .*got 1.5"),
+        ("conv", 0, {"seeds": 2**64}, ValueError, r"seeds: .*of 64 bits"),
+        ("conv", 0, {"position": (0,)}, ObjectiveError, r"expected \(y, x\)"),
+        ("conv", 0, {"position": (-1, 0)}, ObjectiveError, r"expected \(y, x\)"),
+        ("conv", 0, {"position": "00"}, ObjectiveError, r"expected \(y, x\)"),
     ],
 )
 def test_mistakes_are_told_before_any_work(
     network: Network,
     generator: Generator,
     layer: str,
-    units: int | str,
-    wrong: dict[str, object],
+    units: Any,
+    wrong: dict[str, Any],
     error: type[Exception],
     message: str,
 ) -> None:
@@ -170,9 +180,44 @@ def test_mistakes_are_told_before_any_work(
             units,
             generator=generator,
             progress=lambda done, total: steps.append(done),
-            **wrong,  # type: ignore[arg-type]
+            **wrong,
         )
     assert steps == []
+
+
+def test_whole_numbers_of_numpy_and_torch_are_numbers(network: Network, generator: Generator) -> None:
+    pictures = synthesize(
+        network,
+        "conv",
+        torch.tensor([0, 2]),
+        seeds=np.arange(2),
+        position=(np.int64(1), np.int64(2)),
+        generator=generator,
+        steps=1,
+        progress=False,
+    )
+    assert [(p.unit, p.seed) for p in pictures] == [(0, 0), (0, 1), (2, 0), (2, 1)]
+    (one,) = synthesize(
+        network, "output", np.argmax([0, 1, 0]), seeds=np.uint64(2**64 - 1), technique="pixel", steps=1
+    )
+    assert (one.label, one.seed) == ("dog", 2**64 - 1)
+
+
+def test_a_module_in_place_of_a_network_is_told_how_to_become_one() -> None:
+    with pytest.raises(NetworkError, match=r"got a Classifier: .*Network\.of\(module\)"):
+        synthesize(Classifier(), "conv", 0)  # type: ignore[arg-type]
+
+
+def test_labels_name_the_logits_alone_and_all_of_them() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    named = Network.of(module, preprocessing=SMALL, labels=CLASSES)
+    hidden, logits = (
+        synthesize(named, layer, 1, technique="pixel", steps=1, progress=False)[0] for layer in ("2", "3")
+    )
+    assert (hidden.label, logits.label) == (None, "dog")
+    short = Network.of(module, preprocessing=SMALL, labels=CLASSES[:2])
+    with pytest.raises(NetworkError, match="labels: expected 3, one a class; got 2"):
+        synthesize(short, "0", 1, technique="pixel", progress=False)
 
 
 def test_a_network_is_named_by_its_id(generator: Generator) -> None:

@@ -1,9 +1,7 @@
 """Networks to be explained: found by id or made of a module, frozen, with all that is needed to feed them."""
 
-import copy as copies
-import hashlib
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -11,8 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from imago_engine import networks
 from imago_engine.networks import NetworkReference
-from imago_engine.synthesis.networks.modes import loading_modes
+from imago_engine.synthesis.networks.modes import loading_modes, own_modes
+from imago_engine.synthesis.networks.own_module import checked_preprocessing, frozen
 from imago_engine.synthesis.networks.run import first_tensor
+from imago_engine.synthesis.networks.state_hash import state_sha256
 from imago_engine.synthesis.sources import reference_by_id, source_named, timm_hub, torchvision_hub
 from imago_engine.synthesis.sources.network_source import NetworkError, Preprocessing, UnknownNetwork
 
@@ -55,18 +55,21 @@ class Network:
         It is a frozen copy in eval mode: what the module learns later does not change it. With `copy=False`
         the module itself is frozen, which saves its memory. Without `preprocessing`, timm's own modules have
         what timm says of them, and others what networks trained on ImageNet usually have: 224 pixels, mean
-        (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225). `labels` names the classes in index order.
+        (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225). `labels` names the classes in index order. Raises
+        `NetworkError` for a module that has no values yet or cannot be copied, and for a preprocessing that
+        no network has.
         """
-        given = preprocessing or _usual_preprocessing(module)
-        module = copies.deepcopy(module) if copy else module
-        module = module.eval().requires_grad_(False)
-        return cls(
-            id=id or f"{type(module).__name__.lower()}.own",
-            module=module,
-            preprocessing=Preprocessing(*astuple(given)),
-            labels=tuple(labels),
-            weights_sha256=state_sha256(module),
-        )
+        with own_modes():  # a copy made in inference mode could take part in no ascent
+            module = frozen(module, copy=copy)
+            return cls(
+                id=id or f"{type(module).__name__.lower()}.own",
+                module=module,
+                preprocessing=checked_preprocessing(
+                    _usual_preprocessing(module) if preprocessing is None else preprocessing
+                ),
+                labels=tuple(labels),
+                weights_sha256=state_sha256(module),
+            )
 
     @property
     def device(self) -> torch.device:
@@ -115,12 +118,3 @@ def _usual_preprocessing(module: nn.Module) -> networks.Preprocessing:
     if isinstance(config, dict) and {"input_size", "mean", "std"} <= config.keys():
         return timm_hub.preprocessing_of(config)
     return networks.Preprocessing(224, torchvision_hub.IMAGENET_MEAN, torchvision_hub.IMAGENET_STD)
-
-
-def state_sha256(module: nn.Module) -> str:
-    """Hash of all tensors of a module: names, dtypes, shapes and values, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
