@@ -20,9 +20,9 @@ def generator_key(sha256: str) -> str:
     return f"generators/{sha256}.safetensors"
 
 
-def training_key(id: str, fence: int, sha256: str, suffix: str) -> str:
+def training_key(id: str, lease_id: int, sha256: str, suffix: str) -> str:
     """Where a file of a training lies. No two leases share a key, so a late worker can spoil nothing."""
-    return f"trainings/{id}/{fence}/{sha256}.{suffix}"
+    return f"trainings/{id}/{lease_id}/{sha256}.{suffix}"
 
 
 def sha256_of_file(path: Path) -> str:

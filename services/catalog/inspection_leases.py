@@ -10,12 +10,11 @@ from sqlalchemy.orm import Session
 from services.catalog.networks import Network, view_of
 from services.catalog.tables import NetworkRow
 from services.queue import leases
+from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import TakenBack
 
-MAX_DEATHS = 3
-"""Times that a worker may die while it inspects a network."""
 _NEVER_ENDED = (
-    f"The inspection was begun {MAX_DEATHS} times and never ended; the worker was probably "
+    f"The inspection was begun {CRASHES_ALONE} times and never ended; the worker was probably "
     "killed, most likely because the network does not fit into memory. Register it again to try once more."
 )
 
@@ -87,7 +86,7 @@ class _Inspections:
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
         """Queue the networks again; what its worker did not survive three times fails, for that reason."""
-        given = {"leases": list(lease_ids), "deaths": MAX_DEATHS, "message": _NEVER_ENDED}
+        given = {"leases": list(lease_ids), "deaths": CRASHES_ALONE, "message": _NEVER_ENDED}
         states = list(session.scalars(_TAKE_BACK, given))
         failed = states.count("failed")
         return TakenBack(queued=len(states) - failed, poisoned=failed)

@@ -15,6 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 Outcome = Literal["finished", "released", "expired"]
+KEPT_SECONDS = 7 * 86_400.0
+"""How long leases of every kind are kept once they have ended, for people who ask what happened."""
+FORGOTTEN_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,18 @@ _EXPIRED = text("""
 """)
 _EXPIRED_KINDS = text("""
     SELECT DISTINCT kind FROM leases WHERE ended_at IS NULL AND expires_at < clock_timestamp()
+""")
+# While a lease is open, later ones of its worker tell whether it was alone: `services.queue.deaths`.
+_FORGET = text("""
+    DELETE FROM leases WHERE id IN (
+        SELECT id FROM leases WHERE ended_at < clock_timestamp() - make_interval(secs => :seconds)
+        AND NOT EXISTS (
+            SELECT FROM leases held
+            WHERE held.ended_at IS NULL AND held.worker_id = leases.worker_id AND held.id < leases.id
+        )
+        ORDER BY ended_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    RETURNING id
 """)
 _OPEN_ONES = text("SELECT id FROM leases WHERE kind = :kind AND ended_at IS NULL ORDER BY id")
 
@@ -88,6 +103,13 @@ def expired(session: Session, kind: str, limit: int) -> list[int]:
 def expired_kinds(session: Session) -> set[str]:
     """The kinds of work that have leases whose time is over. Locks nothing."""
     return set(session.scalars(_EXPIRED_KINDS))
+
+
+def forget_ended(session: Session) -> int:
+    """Remove leases that ended longer than `KEPT_SECONDS` ago, the oldest first, so many at once; returns how
+    many. Nothing points to them any more."""
+    rule = {"seconds": KEPT_SECONDS, "limit": FORGOTTEN_AT_ONCE}
+    return len(session.execute(_FORGET, rule).all())
 
 
 def open_leases(session: Session, kind: str) -> list[int]:

@@ -1,6 +1,6 @@
 """Trainings as a kind of work: claim one, report and save its progress, end it or give it back.
 
-Every change names the fence that the claim has given, the id of its lease. A worker that lost its lease
+Every change names the lease that the claim has given. A worker that lost its lease
 changes nothing, and hears so; what is reported twice takes effect once.
 """
 
@@ -17,6 +17,7 @@ from services.base.errors import Conflict
 from services.base.plain_text import storable
 from services.catalog.generators import register_generator
 from services.queue import leases
+from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import TakenBack
 from services.queue.liveness import ALIVE
 from services.trainings.request import TrainingRequest
@@ -24,27 +25,19 @@ from services.upkeep import collected
 
 MAX_CRASHES = 3
 """Times that a training's process may crash."""
-MAX_DEATHS = 3
-"""Times in a row that its worker may vanish before a checkpoint of it is stored."""
 
 
 @dataclass(frozen=True)
 class TrainingClaim:
-    """A training under a lease, whose id is the fence; the objects are those of its last checkpoint, if there
-    is one."""
+    """A training under a lease; the objects are those of its last checkpoint, if there is one."""
 
     id: str
-    fence: int
+    lease_id: int
     name: str
     request: TrainingRequest
     checkpoint_object: str | None
     log_object: str | None
     pictures: int
-
-    @property
-    def lease_id(self) -> int:
-        """The same as the fence."""
-        return self.fence
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ _CANCELED = text("SELECT id FROM trainings WHERE lease_id = :lease AND state = '
 _OF_LEASE = text("SELECT id FROM trainings WHERE lease_id = :lease")
 _HOLD = text("""
     SELECT state, checkpoint_object, log_object, crashes, owner_key_id FROM trainings
-    WHERE id = :id AND lease_id = :fence FOR NO KEY UPDATE
+    WHERE id = :id AND lease_id = :lease FOR NO KEY UPDATE
 """)
 _REPORT = text("UPDATE trainings SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
 _SAMPLES = text("""
@@ -179,14 +172,14 @@ def others_wait(session: Session) -> bool:
 
 
 def report(
-    session: Session, id: str, fence: int, progress: Mapping[str, Any], samples: Sequence[Sample] = ()
+    session: Session, id: str, lease_id: int, progress: Mapping[str, Any], samples: Sequence[Sample] = ()
 ) -> bool:
     """Note how far it is: members of `progress` replace those there are. False if the lease is lost.
 
     Raises `Unavailable` when a sample's object may have been collected meanwhile: put it again.
     """
     collected.guard(session, _grids(samples))
-    if _held(session, id, fence) is None:
+    if _held(session, id, lease_id) is None:
         return False
     session.execute(_REPORT, {"id": id, "progress": json.dumps(progress)})
     _add_samples(session, id, samples)
@@ -194,13 +187,13 @@ def report(
 
 
 def save(
-    session: Session, id: str, fence: int, checkpoint: str, log: str, progress: Mapping[str, Any]
+    session: Session, id: str, lease_id: int, checkpoint: str, log: str, progress: Mapping[str, Any]
 ) -> tuple[str, ...] | None:
     """Point to a checkpoint and a log that are in the store; None if the lease is lost.
 
     Returns the keys that nothing points to any more: delete them after the commit.
     """
-    row = _held(session, id, fence)
+    row = _held(session, id, lease_id)
     if row is None:
         return None
     session.execute(_SAVE, {"id": id, "checkpoint": checkpoint, "log": log, "progress": json.dumps(progress)})
@@ -209,47 +202,47 @@ def save(
     )
 
 
-def release(session: Session, id: str, fence: int) -> bool:
+def release(session: Session, id: str, lease_id: int) -> bool:
     """Give it back, to go on from its checkpoint; a canceled one ends. False if the lease is lost."""
-    if _held(session, id, fence) is None:
+    if _held(session, id, lease_id) is None:
         return False
     session.execute(_LET_GO, {"id": id})
-    leases.close(session, fence, outcome="released")
+    leases.close(session, lease_id, outcome="released")
     return True
 
 
-def crashed(session: Session, id: str, fence: int, message: str) -> bool:
+def crashed(session: Session, id: str, lease_id: int, message: str) -> bool:
     """Its process ended for no reason that it explained: it is tried again, and fails at the third time."""
-    if _held(session, id, fence) is None:
+    if _held(session, id, lease_id) is None:
         return False
     if session.execute(_CRASHED, {"id": id}).scalar_one() >= MAX_CRASHES:
-        return fail(session, id, fence, "crashed", message)
-    return release(session, id, fence)
+        return fail(session, id, lease_id, "crashed", message)
+    return release(session, id, lease_id)
 
 
-def fail(session: Session, id: str, fence: int, code: str, message: str) -> bool:
+def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> bool:
     """End it for a reason, in words for the person who asked for it. A canceled one ends as canceled."""
-    row = _held(session, id, fence)
+    row = _held(session, id, lease_id)
     if row is None:
         return False
     if row.state == "canceling":
-        return release(session, id, fence)
+        return release(session, id, lease_id)
     session.execute(_FAIL, {"id": id, "code": code, "message": storable(message)})
-    leases.close(session, fence, outcome="finished")
+    leases.close(session, lease_id, outcome="finished")
     return True
 
 
-def refuse(session: Session, id: str, fence: int, worker_id: str, message: str) -> bool:
+def refuse(session: Session, id: str, lease_id: int, worker_id: str, message: str) -> bool:
     """Its pictures are not where this worker sees them: it is left to the others, and fails when the last of
     them has said so too. False if the lease is lost.
     """
-    if _held(session, id, fence) is None:
+    if _held(session, id, lease_id) is None:
         return False
     row = session.execute(_REFUSED, {"id": id, "worker": worker_id}).one()
     if row.others:
-        return release(session, id, fence)
+        return release(session, id, lease_id)
     others = " The other workers lack it too." if row.refusals > 1 else ""
-    return fail(session, id, fence, "source_refused", message + others)
+    return fail(session, id, lease_id, "source_refused", message + others)
 
 
 def finish(
@@ -268,7 +261,7 @@ def finish(
     Returns the generator's id; None if the lease is lost. The name is the training's own since it was
     submitted; should another registration have got it all the same, the weights' hash is added to it.
     """
-    row = _held(session, training.id, training.fence)
+    row = _held(session, training.id, training.lease_id)
     if row is None:
         return None
     generator = None
@@ -294,8 +287,8 @@ def finish(
             "progress": json.dumps(progress),
         },
     )
-    leases.settle(session, training.fence, 1)
-    leases.close(session, training.fence, outcome="finished")
+    leases.settle(session, training.lease_id, 1)
+    leases.close(session, training.lease_id, outcome="finished")
     return generator.id
 
 
@@ -332,9 +325,10 @@ class _Trainings:
         """Queue them again. One whose worker vanishes again and again before it can store a checkpoint fails
         as `poisoned`."""
         message = (
-            f"The worker died {MAX_DEATHS} times while it trained, each time before it stored a checkpoint."
+            f"The worker died {CRASHES_ALONE} times while it trained, "
+            "each time before it stored a checkpoint."
         )
-        given = {"leases": list(lease_ids), "deaths": MAX_DEATHS, "message": message}
+        given = {"leases": list(lease_ids), "deaths": CRASHES_ALONE, "message": message}
         states = list(session.scalars(_TAKE_BACK, given))
         return TakenBack(queued=states.count("queued"), poisoned=states.count("failed"))
 
@@ -346,11 +340,11 @@ def _grids(samples: Sequence[Sample]) -> list[str]:
     return [sample.image_object for sample in samples if sample.image_object is not None]
 
 
-def _held(session: Session, id: str, fence: int) -> Any:
+def _held(session: Session, id: str, lease_id: int) -> Any:
     """The row, locked after its lease, if this lease still holds it."""
-    if not leases.hold(session, fence):
+    if not leases.hold(session, lease_id):
         return None
-    return session.execute(_HOLD, {"id": id, "fence": fence}).first()
+    return session.execute(_HOLD, {"id": id, "lease": lease_id}).first()
 
 
 def _add_samples(session: Session, id: str, samples: Sequence[Sample]) -> None:

@@ -12,14 +12,14 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.queue import leases
+from services.queue.deaths import VERDICT, conviction
 from services.queue.kinds import TakenBack
+from services.queue.leases import Outcome
 
 ChoreName = Literal["repair", "scrub", "collect"]
 
 MAX_ATTEMPTS = 3
 """Times that something may fail by its own fault."""
-CRASHES_ALONE = 3
-"""Deaths of workers, each while they had this and nothing else in hand, after which it is given up."""
 _BACKOFF_SECONDS = 30
 _LOOK_AGAIN_SECONDS = 86_400
 """What was given up is looked at this often: the store may have found it again."""
@@ -80,20 +80,18 @@ _FAIL = text("""
     WHERE lease_id = :lease AND subject = :subject RETURNING given_up
 """)
 _HOLDS_MORE = text("SELECT FROM work WHERE lease_id = :lease LIMIT 1")
-# Rounds are claimed every second: a lease of theirs that ended well is nothing to keep.
-_FORGET = text("DELETE FROM leases WHERE id = :lease AND kind <> 'repair' RETURNING id")
-_TAKE_BACK = text("""
-    UPDATE work SET lease_id = NULL, crash_count = least(crash_count + 1, 100),
-        given_up = given_up OR kind = 'repair' AND crash_count + 1 >= :crashes,
-        error = CASE WHEN kind = 'repair' AND crash_count + 1 >= :crashes THEN jsonb_build_object(
-            'code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END,
-        not_before = clock_timestamp() + make_interval(secs =>
-            CASE WHEN kind = 'repair' THEN 5 * power(4, least(crash_count, 6)) ELSE 0 END)
-    WHERE (kind, subject) IN (
-        SELECT kind, subject FROM work WHERE lease_id = ANY(CAST(:leases AS bigint[]))
-        ORDER BY kind, subject FOR UPDATE
-    )
-    RETURNING given_up
+_LOCK_HELD = text("""
+    SELECT FROM work WHERE lease_id = ANY(CAST(:leases AS bigint[])) ORDER BY kind, subject FOR UPDATE
+""")
+_TAKE_BACK = text(f"""
+    UPDATE work w SET lease_id = NULL, crash_count = verdict.crashes,
+        given_up = old.given_up OR :judged AND verdict.convicted,
+        error = CASE WHEN :judged AND verdict.convicted THEN jsonb_build_object(
+            'code', 'poisoned', 'message', CAST(:message AS text)) ELSE old.error END,
+        not_before = clock_timestamp() + CASE WHEN :judged THEN verdict.wait ELSE interval '0' END
+    FROM work old {VERDICT}
+    WHERE (w.kind, w.subject) = (old.kind, old.subject) AND old.lease_id = ANY(CAST(:leases AS bigint[]))
+    RETURNING w.given_up
 """)
 
 
@@ -144,6 +142,7 @@ def release(
     *,
     after_seconds: float = 0,
     payload: Mapping[str, Any] | None = None,
+    outcome: Outcome = "finished",
 ) -> set[str]:
     """Give back, by default all that the lease holds, at no charge: it is due again after so many seconds.
 
@@ -158,7 +157,7 @@ def release(
         "payload": json.dumps(payload or {}),
     }
     freed = set(session.scalars(_RELEASE, given))
-    _close_if_empty(session, lease_id)
+    _close_if_empty(session, lease_id, outcome)
     return freed
 
 
@@ -186,11 +185,9 @@ def fail(
     return None if row is None else bool(row.given_up)
 
 
-def _close_if_empty(session: Session, lease_id: int) -> None:
-    if session.execute(_HOLDS_MORE, {"lease": lease_id}).first() is not None:
-        return
-    if session.execute(_FORGET, {"lease": lease_id}).first() is None:
-        leases.close(session, lease_id, outcome="finished")
+def _close_if_empty(session: Session, lease_id: int, outcome: Outcome = "finished") -> None:
+    if session.execute(_HOLDS_MORE, {"lease": lease_id}).first() is None:
+        leases.close(session, lease_id, outcome=outcome)
 
 
 class Chore:
@@ -203,14 +200,17 @@ class Chore:
         return frozenset()
 
     def give_back(self, session: Session, lease_id: int) -> None:
-        release(session, lease_id)
+        release(session, lease_id, outcome="released")
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
-        """A repair that kills its worker each time it is tried alone is given up as `poisoned`."""
-        message = (
-            f"The worker died each time it made this again, {CRASHES_ALONE} times while it made nothing else."
-        )
-        given = {"leases": list(lease_ids), "crashes": 1 + CRASHES_ALONE, "message": message}
+        """A repair that kills its worker each time it is tried alone is given up as `poisoned`; rounds go on
+        for ever."""
+        given = {
+            "leases": list(lease_ids),
+            "judged": self.name == "repair",
+            "message": conviction("made this again"),
+        }
+        session.execute(_LOCK_HELD, given)
         given_up = list(session.scalars(_TAKE_BACK, given))
         return TakenBack(queued=len(given_up) - sum(given_up), poisoned=sum(given_up))
 

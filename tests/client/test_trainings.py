@@ -36,7 +36,7 @@ def train(service: Service) -> TrainingClaim:
     sample = Sample(500, {"pixels": 0.0625, "layout": 0.25}, grid, datetime.now(UTC))
     progress = {"phase": "training", "pictures": 600, "rate": 50.0, "losses": {"layout": 0.125}}
     with service.database.session() as session:
-        assert training_leases.report(session, claim.id, claim.fence, progress, [sample])
+        assert training_leases.report(session, claim.id, claim.lease_id, progress, [sample])
     return claim
 
 
@@ -181,7 +181,7 @@ def test_a_training_that_failed_ends_with_1_and_says_why(
     training = client.train_generator(["birds"], name="birds-64", pictures=1600)
     claim = train(service)
     with service.database.session() as session:
-        training_leases.fail(session, claim.id, claim.fence, "source_refused", "the birds [have] flown")
+        training_leases.fail(session, claim.id, claim.lease_id, "source_refused", "the birds [have] flown")
     watched = run("training", training.id, "--watch", expect=1)
     assert "the birds [have] flown" in watched.stderr
     streamed = run("training", training.id, "--watch", "--json", expect=1)

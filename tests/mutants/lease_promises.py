@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _BATCHES = "services/queue/batches.py"
 _CRASHES = "services/queue/crashes.py"
+_DEATHS = "services/queue/deaths.py"
 _LEASES = "services/queue/leases.py"
 _RECONCILIATION = "services/queue/reconciliation.py"
 _RENEWAL = "worker/leasing/lease_renewal.py"
@@ -13,18 +14,19 @@ _TEST_LOCKS = "tests/integration/queue/test_locks.py"
 _TEST_RENEWAL = "tests/unit/worker/leasing/test_lease_renewal.py"
 _TEST_GIVING_WAY = "tests/unit/worker/leasing/test_giving_way.py"
 _TEST_COLLECTION = "tests/integration/upkeep/test_collection.py"
+_TEST_CHORES = "tests/integration/upkeep/test_chores.py"
 
 _CRASHED = (
     Mutant(
         "three crashes alone are final for an item",
-        _CRASHES,
-        "WHEN crashes >= :limit THEN 'failed'",
-        "WHEN crashes > :limit THEN 'failed'",
+        _DEATHS,
+        "counted.crashes > {CRASHES_ALONE} AS convicted",
+        "counted.crashes > 1 + {CRASHES_ALONE} AS convicted",
         (f"{_TEST_CRASHES}::test_three_crashes_alone_are_final",),
     ),
     Mutant(
         "a crash in company convicts nobody",
-        _CRASHES,
+        _DEATHS,
         "greatest(old.crash_count, 1) + CAST(death.alone AS int)",
         "greatest(old.crash_count, 1) + 1",
         (
@@ -34,16 +36,16 @@ _CRASHED = (
     ),
     Mutant(
         "what was only being delivered is not to blame",
-        _CRASHES,
+        _DEATHS,
         "later.id > leases.id AND later.worker_id",
         "later.id > leases.id AND false AND later.worker_id",
         (f"{_TEST_CRASHES}::test_an_item_that_was_only_being_delivered_is_not_to_blame",),
     ),
     Mutant(
         "after a crash an item waits, longer each time",
-        _CRASHES,
-        "make_interval(secs => :backoff * power(:growth, verdict.crashes - 1)) END",
-        "make_interval(secs => :backoff + 0 * :growth) END",
+        _DEATHS,
+        "make_interval(secs => 5 * power(4, least(counted.crashes - 1, 6)))",
+        "make_interval(secs => 5)",
         (f"{_TEST_CRASHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",),
     ),
     Mutant(
@@ -241,11 +243,11 @@ _OTHER_KINDS = (
     Mutant(
         "a training is registered only under its lease",
         "services/trainings/leases.py",
-        "    row = _held(session, training.id, training.fence)\n"
+        "    row = _held(session, training.id, training.lease_id)\n"
         "    if row is None:\n"
         "        return None\n"
         "    generator = None",
-        "    row = _held(session, training.id, training.fence) or session.execute(\n"
+        "    row = _held(session, training.id, training.lease_id) or session.execute(\n"
         '        text("SELECT * FROM trainings WHERE id = :id"), {"id": training.id}\n'
         "    ).one()\n"
         "    generator = None",
@@ -267,9 +269,16 @@ _OTHER_KINDS = (
     Mutant(
         "a repair that kills its workers is given up",
         "services/upkeep/chores.py",
-        "given_up = given_up OR kind = 'repair' AND crash_count + 1 >= :crashes,",
-        "given_up = given_up,",
+        "given_up = old.given_up OR :judged AND verdict.convicted,",
+        "given_up = old.given_up,",
         ("tests/integration/upkeep/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",),
+    ),
+    Mutant(
+        "rounds over the store are never given up",
+        "services/upkeep/chores.py",
+        '"judged": self.name == "repair"',
+        '"judged": True',
+        (f"{_TEST_CHORES}::test_a_round_over_the_store_goes_on_whatever_its_workers_die_of",),
     ),
     Mutant(
         "three failures of a chore are too many",

@@ -16,6 +16,7 @@ from services.catalog.inspections import record_inspection, record_inspection_fa
 from worker.inspecting.inspection_thread import Inspection
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.retries import keep_trying
 from worker.leasing.work_kinds import LeasedWork, Tend, nothing
 from worker.loading.runtime import Runtime, WeightFileError, reference_of
 from worker.process.crash_points import crash_point
@@ -51,7 +52,7 @@ class Inspector(LeasedWork[InspectionClaim]):
 
     def run(self, claim: InspectionClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         reference = reference_of(claim.network)
-        self._see_through(claim, Inspection(lambda: self._look_into(reference)), tend)
+        self._see_through(claim, keeper, Inspection(lambda: self._look_into(reference)), tend)
 
     def _look_into(self, reference: NetworkReference) -> Found:
         crash_point("inspecting")
@@ -59,7 +60,9 @@ class Inspector(LeasedWork[InspectionClaim]):
         network = load_network(self._runtime.locate_weights(reference))
         return network, inspect(network), input_sizes(network)
 
-    def _see_through(self, claim: InspectionClaim, inspection: Inspection[Found], tend: Tend) -> None:
+    def _see_through(
+        self, claim: InspectionClaim, keeper: LeaseKeeper, inspection: Inspection[Found], tend: Tend
+    ) -> None:
         while not inspection.wait(NOTICE_SECONDS):
             if self._stop.asked:
                 self.abandon()
@@ -74,7 +77,13 @@ class Inspector(LeasedWork[InspectionClaim]):
             except Unavailable as error:
                 log.warning("server_away", what="inspection", reason=str(error))
         try:
-            self._record(claim, *inspection.result())
+            found = inspection.result()
+            keep_trying(
+                lambda: self._record(claim, *found),
+                what="inspection",
+                may_go_on=lambda: keeper.may_finish,
+                wait=self._stop.wait,
+            )
         except Unavailable:
             raise
         except NetworkError as error:

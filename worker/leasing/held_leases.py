@@ -8,6 +8,7 @@ from services.base.settings import Settings
 from services.queue import kinds
 from services.queue.kinds import Kind
 from services.queue.leases import Pulse
+from worker.leasing.database_contact import DatabaseContact
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.process.stopping import StopFlag
 
@@ -24,6 +25,7 @@ class HeldLeases:
         self._heartbeat_seconds = settings.heartbeat_seconds
         self._stop = stop
         self._owed: dict[int, Kind] = {}
+        self.contact = DatabaseContact(self.seconds)
 
     def keeper(self, kind: Kind, lease_id: int, claimed_at: float) -> LeaseKeeper:
         """Who renews a lease, not started yet. `claimed_at`: a monotonic time before its claim was sent."""
@@ -51,6 +53,11 @@ class HeldLeases:
             log.warning("release_failed", kind=kind.name, lease=lease_id, reason=str(error))
             return False
         return True
+
+    def heard(self) -> None:
+        """The database has answered: it gets back what is owed to it. Raises `Unavailable`."""
+        self.contact.answered()
+        self.give_back_owed()
 
     def give_back_owed(self) -> None:
         """Free what could not be freed while the database was away. Raises `Unavailable` if it still is."""

@@ -12,11 +12,13 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
+from services.base.errors import Unavailable
 from services.queue.kinds import Kind
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 
 Tend = Callable[[], object]
+log = structlog.get_logger()
 
 
 def nothing() -> None:
@@ -85,7 +87,11 @@ class LeasedWork(WorkKind, ABC, Generic[C]):
 
     @abstractmethod
     def run(self, claim: C, keeper: LeaseKeeper, tend: Tend) -> None:
-        """Do it, and say what came of it. The keeper has been started, and is stopped afterwards."""
+        """Do it, and say what came of it. The keeper has been started, and is stopped afterwards.
+
+        Where it raises `Interrupted` or `Unavailable`, what is left of the claim is given back at no charge;
+        the latter is raised on, so that the loop rests.
+        """
 
     def look(self, tend: Tend = nothing) -> bool:
         if not self.may_claim():
@@ -101,6 +107,13 @@ class LeasedWork(WorkKind, ABC, Generic[C]):
             keeper.start()
             try:
                 self.run(claim, keeper, tend)
+            except (Interrupted, Unavailable) as reason:
+                # Also of a lease that seems lost: out of reach of the database it may not have ended yet.
+                log.info("given_back", reason=str(reason) or type(reason).__name__)
+                keeper.stop()
+                self._held.give_back(self.kind, claim.lease_id)
+                if isinstance(reason, Unavailable):
+                    raise
             finally:
                 keeper.stop()
                 self._in_hand = None

@@ -11,6 +11,7 @@ from services.base.errors import Unavailable
 from services.queue.leases import expired_kinds
 from services.queue.reconciliation import reconcile
 from services.queue.registry import KINDS
+from worker.leasing.retries import keep_trying
 from worker.leasing.work_kinds import WorkKind
 from worker.process.stopping import StopFlag
 
@@ -36,14 +37,17 @@ class WorkLoop:
         poll_seconds: float,
         ring: Callable[[], object],
         stop: StopFlag,
+        may_judge: Callable[[], bool] = lambda: True,
     ) -> None:
         """`kinds` in their order of precedence: after each piece of work the first is asked again. `ring`
-        wakes other workers; it is called when there is again something to claim."""
+        wakes other workers; it is called when there is again something to claim. `may_judge`: whether a lease
+        that has expired is that of a dead worker; if not, it is left as it is for now."""
         self._database = database
         self._kinds = tuple(kinds)
         self._poll_seconds = poll_seconds
         self._ring = ring
         self._stop = stop
+        self._may_judge = may_judge
         self._changed = threading.Condition()
         self._rings = 0
         self._answered = 0
@@ -74,6 +78,7 @@ class WorkLoop:
                     self._rest(ring)
             for kind in self._kinds:
                 kind.settle()
+            self._give_back_at_last()
         finally:
             with self._changed:
                 self._ended = True
@@ -93,6 +98,20 @@ class WorkLoop:
             log.exception("look_failed")
         return False
 
+    def _give_back_at_last(self) -> None:
+        """As long as there is time, give back what could not be given back before."""
+
+        def give_back() -> None:
+            for kind in self._kinds:
+                kind.give_back_owed()
+
+        try:
+            keep_trying(
+                give_back, what="release", may_go_on=lambda: not self._stop.out_of_time, wait=time.sleep
+            )
+        except Unavailable as error:
+            log.warning("release_failed", reason=str(error))  # the leases lapse
+
     def _tend(self) -> None:
         if time.monotonic() >= self._next_reconcile:
             self._reconcile()
@@ -101,9 +120,10 @@ class WorkLoop:
         """Free what dead workers held. Also between batches and during a training: when all workers are busy
         nobody is ever idle."""
         self._next_reconcile = time.monotonic() + self._poll_seconds
-        with self._database.session() as session:
-            due = expired_kinds(session)
-        again = False
+        due, again = set[str](), False
+        if self._may_judge():
+            with self._database.session() as session:
+                due = expired_kinds(session)
         for kind in KINDS:
             if kind.name not in due:
                 continue

@@ -62,7 +62,10 @@ def compose(
     structlog.contextvars.bind_contextvars(worker=worker_id)
     database, store = Database(settings.database_url), ObjectStore(settings)
     watch, lacking = StoreWatch(store), Lacking()
-    presence = Presence(database, settings, worker_id, device.description, watch, stop, lacking)
+    held = HeldLeases(database, settings, worker_id, stop)
+    presence = Presence(
+        database, settings, worker_id, device.description, watch, stop, lacking, heard=held.heard
+    )
 
     def prepare_store() -> None:
         try:
@@ -87,7 +90,6 @@ def compose(
         insist(prepare_store, "store")
     except Unavailable:
         return None
-    held = HeldLeases(database, settings, worker_id, stop)
     kinds = _kinds(held, store, settings, device, watch, lacking, stop)
     doorbell = Doorbell(settings.broker_url)
     loop = WorkLoop(
@@ -96,6 +98,7 @@ def compose(
         poll_seconds=settings.poll_seconds,
         ring=lambda: doorbell.ring(Lane.INTERACTIVE),
         stop=stop,
+        may_judge=lambda: held.contact.steady,
     )
     log.info("worker_ready", device=device.description, trains=has_data_root(settings.data_root))
     return Parts(kinds, loop)

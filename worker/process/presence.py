@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from collections.abc import Callable
 
 import structlog
 
@@ -11,6 +12,7 @@ from services.base.settings import Settings
 from services.queue import workers
 from services.trainings.checks import has_data_root
 from worker.leasing.lacking import Lacking
+from worker.leasing.work_kinds import nothing
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 
@@ -31,7 +33,10 @@ class Presence:
         store_watch: StoreWatch,
         stop: StopFlag,
         lacking: Lacking | None = None,
+        *,
+        heard: Callable[[], object] = nothing,
     ) -> None:
+        """`heard` is called whenever the database has answered; it may raise `Unavailable`."""
         self._database = database
         self._settings = settings
         self._worker_id = worker_id
@@ -39,6 +44,7 @@ class Presence:
         self._store_watch = store_watch
         self._stop = stop
         self._lacking = lacking or Lacking()
+        self._heard = heard
 
     def introduce(self) -> None:
         """Note that the worker has started. Raises `Unavailable`."""
@@ -51,6 +57,7 @@ class Presence:
                 has_data_root=has_data_root(self._settings.data_root),
                 heartbeat_seconds=self._settings.heartbeat_seconds,
             )
+        self._heard()
 
     def start(self) -> None:
         """From here on it is seen, until it is asked to stop."""
@@ -78,6 +85,7 @@ class Presence:
                         reason=self._store_watch.reason or self._lacking.reason,
                         lacks=self._lacking.told,
                     )
+                self._heard()
             except Unavailable as error:
                 log.warning("server_away", what="presence", reason=str(error))
                 pause = SOONER * beat

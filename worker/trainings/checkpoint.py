@@ -56,7 +56,7 @@ class Checkpoints:
         logged = self.put_log()
         progress = self._reporter.progress
         with self._training.database.session() as session:
-            superseded = training_leases.save(session, claim.id, claim.fence, checkpoint, logged, progress)
+            superseded = training_leases.save(session, claim.id, claim.lease_id, checkpoint, logged, progress)
         if superseded is None:
             raise LeaseLost
         self._stored = saves
@@ -72,6 +72,6 @@ class Checkpoints:
     def put(self, path: Path, suffix: str, content_type: str) -> str:
         """Store a file of the training; returns its key."""
         claim = self._training.claim
-        key = training_key(claim.id, claim.fence, sha256_of_file(path), suffix)
+        key = training_key(claim.id, claim.lease_id, sha256_of_file(path), suffix)
         self._training.store.put_file(key, path, content_type)
         return key

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sqlalchemy.orm import Session
+
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
@@ -37,3 +39,12 @@ class ClaimedTraining:
             may_go_on=lambda: self.keeper.may_finish and patience.left,
             wait=self.stop.wait,
         )
+
+    def end(self, end: Callable[[Session], object]) -> None:
+        """End the lease in one transaction, in the way of `end`; as `insist`."""
+
+        def commit() -> None:
+            with self.database.session() as session:
+                end(session)
+
+        self.insist(commit, "release")

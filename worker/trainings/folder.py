@@ -15,10 +15,10 @@ from imago_engine.training_jobs import JOB
 class TrainingFolder:
     """`path` is what the process is given as its run folder."""
 
-    def __init__(self, cache: Path, training_id: str, fence: int) -> None:
+    def __init__(self, cache: Path, training_id: str, lease_id: int) -> None:
         """Make the folder, with the prepared data of an earlier slice on this machine if there are any."""
         self._home = cache / "trainings" / training_id
-        self.path = self._home / str(fence)
+        self.path = self._home / str(lease_id)
         self.path.mkdir(parents=True, exist_ok=True)
         self.checkpoint = self.path / "checkpoint.safetensors"
         self.log = self.path / "log.jsonl"

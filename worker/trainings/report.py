@@ -33,7 +33,7 @@ class Reporter:
             return
         claim, samples = self._training.claim, self.stored(told)
         with self._training.database.session() as session:
-            if not training_leases.report(session, claim.id, claim.fence, progress, samples):
+            if not training_leases.report(session, claim.id, claim.lease_id, progress, samples):
                 raise LeaseLost
         self._reported = progress
         del self._account.samples[: len(told)]

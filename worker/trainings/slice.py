@@ -7,12 +7,6 @@ from typing import TypeVar
 
 from imago_engine.training_events import EventReader
 from imago_engine.training_jobs import write_job
-from services.base.database import Database
-from services.base.settings import Settings
-from services.base.storage import ObjectStore
-from services.trainings.leases import TrainingClaim
-from worker.leasing.lease_renewal import LeaseKeeper
-from worker.process.stopping import StopFlag
 from worker.trainings.account import Account
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
@@ -33,19 +27,14 @@ class TrainingSlice:
 
     def __init__(
         self,
-        claim: TrainingClaim,
-        keeper: LeaseKeeper,
+        training: ClaimedTraining,
         *,
-        database: Database,
-        store: ObjectStore,
-        settings: Settings,
-        stop: StopFlag,
         serve: Callable[[], object],
         tend: Callable[[], object],
     ) -> None:
         """`serve` does the work that waits; `tend` is called every few seconds, for what cannot wait."""
-        training = ClaimedTraining(claim, keeper, database, store, settings, stop)
-        self.folder = TrainingFolder(settings.cache_folder, claim.id, claim.fence)
+        claim = training.claim
+        self.folder = TrainingFolder(training.settings.cache_folder, claim.id, claim.lease_id)
         self._training = training
         self._account = Account(EventReader(self.folder.events))
         self._reporter = Reporter(training, self.folder, self._account)

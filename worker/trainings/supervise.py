@@ -8,7 +8,7 @@ import structlog
 from imago_engine.training_events import Exported, Failed, Stopped
 from services.base.errors import Unavailable
 from services.trainings import leases as training_leases
-from worker.leasing.lease_renewal import EverythingCanceled, Stopping
+from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, Stopping
 from worker.trainings.account import Account
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
@@ -26,7 +26,7 @@ SAVE_SECONDS = 120.0
 log = structlog.get_logger()
 
 
-class MadeWay(Exception):
+class MadeWay(Interrupted):
     """Other work goes before; the state is stored."""
 
 

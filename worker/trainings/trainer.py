@@ -12,15 +12,15 @@ from services.trainings import leases as training_leases
 from services.trainings.checks import has_data_root
 from services.trainings.leases import TRAININGS, TrainingClaim
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.lease_renewal import EverythingCanceled, LeaseKeeper, LeaseLost, Stopping
-from worker.leasing.retries import keep_trying
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind, nothing
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
+from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import drop_training, kept_trainings
 from worker.trainings.slice import TrainingSlice
 from worker.trainings.sources import SourceRefused
-from worker.trainings.supervise import MadeWay, TrainingFailed
+from worker.trainings.supervise import TrainingFailed
 
 log = structlog.get_logger()
 
@@ -90,16 +90,8 @@ class Trainer(LeasedWork[TrainingClaim]):
         super().abandon()
 
     def _train(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
-        slice_ = TrainingSlice(
-            claim,
-            keeper,
-            database=self._database,
-            store=self._store,
-            settings=self._settings,
-            stop=self._stop,
-            serve=lambda: self._serve(tend),
-            tend=tend,
-        )
+        training = ClaimedTraining(claim, keeper, self._database, self._store, self._settings, self._stop)
+        slice_ = TrainingSlice(training, serve=lambda: self._serve(tend), tend=tend)
         self._slice = slice_
         log.info("training_slice", name=claim.name, pictures=claim.pictures)
         try:
@@ -107,51 +99,38 @@ class Trainer(LeasedWork[TrainingClaim]):
             keeper.stop()
             log.info("training_succeeded", generator=generator)
             slice_.folder.clear()
-        except (MadeWay, Stopping, EverythingCanceled, Unavailable) as reason:
-            log.info("training_given_back", reason=str(reason) or type(reason).__name__)
-            if isinstance(reason, Unavailable):
-                self._store_watch.failed(reason)
-            self._end(keeper, lambda s: training_leases.release(s, claim.id, claim.fence))
-        except LeaseLost:
-            log.warning("training_lost")
+        except Interrupted:
+            raise
+        except Unavailable as reason:
+            self._store_watch.failed(reason)
+            raise
         except SourceRefused as error:
-            message = str(error)
+            message, worker_id = str(error), self._held.worker_id
             log.warning("training_refused", message=message)
-            self._end(
-                keeper,
-                lambda s: training_leases.refuse(s, claim.id, claim.fence, self._held.worker_id, message),
+            training.end(
+                lambda session: training_leases.refuse(session, claim.id, claim.lease_id, worker_id, message)
             )
         except TrainingFailed as error:
             log.warning("training_failed", message=str(error), explained=error.explained)
-            self._fail(claim, keeper, str(error), explained=error.explained)
+            _fail(training, str(error), explained=error.explained)
         except Exception as error:
             # A defect must not end the loop, nor keep one training for ever.
             log.exception("training_slice_failed")
-            self._fail(claim, keeper, f"{type(error).__name__}: {error}"[:500], explained=False)
+            _fail(training, f"{type(error).__name__}: {error}"[:500], explained=False)
 
     def _serve(self, tend: Tend) -> None:
         """All the work that goes before."""
         while not self._stop.asked and any(kind.look(tend) for kind in self._before):
             tend()
 
-    def _fail(self, claim: TrainingClaim, keeper: LeaseKeeper, message: str, *, explained: bool) -> None:
-        """What is not explained is a crash, which is tried again."""
 
-        def end(session: Session) -> bool:
-            if explained:
-                return training_leases.fail(session, claim.id, claim.fence, "training_failed", message)
-            return training_leases.crashed(session, claim.id, claim.fence, message)
+def _fail(training: ClaimedTraining, message: str, *, explained: bool) -> None:
+    """What is not explained is a crash, which is tried again."""
+    id, lease_id = training.claim.id, training.claim.lease_id
 
-        self._end(keeper, end)
+    def end(session: Session) -> bool:
+        if explained:
+            return training_leases.fail(session, id, lease_id, "training_failed", message)
+        return training_leases.crashed(session, id, lease_id, message)
 
-    def _end(self, keeper: LeaseKeeper, end: Callable[[Session], bool]) -> None:
-        """Give the lease back."""
-
-        def commit() -> bool:
-            with self._database.session() as session:
-                return end(session)
-
-        try:
-            keep_trying(commit, what="release", may_go_on=lambda: keeper.may_finish, wait=self._stop.wait)
-        except Unavailable as error:
-            log.warning("release_failed", reason=str(error))  # its lease lapses
+    training.end(end)

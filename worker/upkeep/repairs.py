@@ -82,12 +82,12 @@ class Repairer(LeasedWork[WorkClaim]):
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         try:
             self._repair(claim, keeper)
-        except Interrupted as reason:
-            log.info("repair_given_back", reason=type(reason).__name__)
-            self._give_back(claim)
+        except Interrupted:
+            raise
         except Unavailable as error:
-            log.warning("repair_given_back", reason=str(error))
-            self._give_back(claim, AWAY_SECONDS)
+            log.warning("repairs_rest", reason=str(error))
+            with self._database.session() as session:
+                chores.release(session, claim.lease_id, after_seconds=AWAY_SECONDS)
         except DeviceLost as error:
             log.critical("device_lost", error=str(error))
             sys.stderr.flush()
@@ -246,20 +246,10 @@ class Repairer(LeasedWork[WorkClaim]):
 
     def _fail(self, claim: WorkClaim, subject: str, code: str, message: str, *, final: bool = False) -> None:
         log.warning("repair_failed", subject=subject, code=code, message=message)
-        try:
-            with self._database.session() as session:
-                given_up = chores.fail(session, claim.lease_id, subject, code, message, final=final)
-                if given_up is not None:
-                    tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
-        except Unavailable as error:
-            log.warning("release_failed", reason=str(error))  # its lease lapses
-
-    def _give_back(self, claim: WorkClaim, after_seconds: float = 0) -> None:
-        try:
-            with self._database.session() as session:
-                chores.release(session, claim.lease_id, after_seconds=after_seconds)
-        except Unavailable as error:
-            log.warning("release_failed", reason=str(error))
+        with self._database.session() as session:
+            given_up = chores.fail(session, claim.lease_id, subject, code, message, final=final)
+            if given_up is not None:
+                tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
 
 
 def _failure(made: Made, message: str) -> Failure:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.queue import leases
 from services.upkeep import chores, collection, scrubbing
 from services.upkeep.chores import CHORES, Chore, WorkClaim
 from services.upkeep.scrubbing import Cursor
@@ -66,11 +67,8 @@ class _Round(LeasedWork[WorkClaim]):
         except Exception:
             log.exception("upkeep_failed", kind=claim.kind)
             payload, pause = {}, ROUND_PAUSE_SECONDS
-        try:
-            with self._database.session() as session:
-                chores.release(session, claim.lease_id, after_seconds=pause, payload=payload)
-        except Unavailable as error:
-            log.warning("release_failed", reason=str(error))  # its lease lapses
+        with self._database.session() as session:
+            chores.release(session, claim.lease_id, after_seconds=pause, payload=payload)
 
     def tidy(self) -> None:
         """Plan the round."""
@@ -101,13 +99,15 @@ class Scrubbing(_Round):
 
 
 class Collecting(_Round):
-    """Removes from the store what nothing points to."""
+    """Removes from the store what nothing points to, and leases of all kinds that ended long ago."""
 
     kind = CHORES["collect"]
 
     def slice(
         self, payload: Mapping[str, str], may_go_on: Callable[[], bool]
     ) -> tuple[dict[str, str], float]:
+        with self._database.session() as session:
+            leases.forget_ended(session)
         done = collection.collect(
             self._database,
             self._store,

@@ -72,7 +72,7 @@ def finish_training(database: Database, store: ObjectStore, made: dict[str, Any]
     for suffix in ("jsonl", "md"):
         (folder / suffix).write_text(f"of the training: {suffix}")
         sha256 = sha256_of_file(folder / suffix)
-        keys.append(training_key(claimed.id, claimed.fence, sha256, suffix))
+        keys.append(training_key(claimed.id, claimed.lease_id, sha256, suffix))
         store.put_file(keys[-1], folder / suffix)
     grid = store.put(ArtifactKind.IMAGE, png(3), "image/png")
     with database.session() as session:

@@ -253,14 +253,14 @@ def test_progress_samples_and_log_are_shown(
     grid = store.put(ArtifactKind.IMAGE, png(9), "image/png")
     log = b'{"pictures": 250}\n'
     (tmp_path / "log").write_bytes(log)
-    key = training_key(claimed.id, claimed.fence, hashlib.sha256(log).hexdigest(), "jsonl")
+    key = training_key(claimed.id, claimed.lease_id, hashlib.sha256(log).hexdigest(), "jsonl")
     store.put_file(key, tmp_path / "log", "application/x-ndjson")
     progress = {"phase": "training", "pictures": 250, "rate": 25.0, "losses": {"layout": 0.5}}
     now = datetime.now(UTC)
     with database.session() as session:
         samples = [Sample(200, {"pixels": 0.25}, grid, now), Sample(100, {"pixels": 0.5}, None, now)]
-        assert training_leases.report(session, claimed.id, claimed.fence, progress, samples)
-        assert training_leases.save(session, claimed.id, claimed.fence, "c", key, progress) == ()
+        assert training_leases.report(session, claimed.id, claimed.lease_id, progress, samples)
+        assert training_leases.save(session, claimed.id, claimed.lease_id, "c", key, progress) == ()
 
     shown = client.get(path).get_json()
     assert shown["state"] == "running"
@@ -300,7 +300,7 @@ def test_canceling_is_for_what_has_not_ended(client: FlaskClient, database: Data
     canceling = client.post(f"{running}/cancel")
     assert (canceling.status_code, canceling.get_json()["state"]) == (202, "canceling")
     with database.session() as session:
-        assert training_leases.release(session, claimed.id, claimed.fence)
+        assert training_leases.release(session, claimed.id, claimed.lease_id)
     assert client.get(running).get_json()["state"] == "canceled"
 
 

@@ -93,7 +93,7 @@ def test_what_is_in_hand_is_held_by_a_lease_with_a_number_that_no_claim_had(old:
     with database.session() as session:
         training = training_leases.claim(session, "new", lease_seconds=60)
         assert training is not None
-        assert training.fence > 800  # no key of what it stores can be one of its earlier claims
+        assert training.lease_id > 800  # no key of what it stores can be one of its earlier claims
         [alive] = leases.open_leases(session, "inspection")
         BY_NAME["inspection"].give_back(session, alive)
         tries = text("SELECT inspection_tries FROM networks WHERE state = 'pending'")

@@ -10,11 +10,12 @@ from sqlalchemy.exc import IntegrityError
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
 from services.catalog.generators import get_generator, list_generators, register_generator
-from services.catalog.inspection_leases import INSPECTIONS, MAX_DEATHS, InspectionClaim, claim_inspection
+from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
 from services.catalog.inspections import record_inspection, record_inspection_failure
 from services.catalog.layers import get_layer, get_unit, list_layers, list_units
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, list_networks, register_network
+from services.queue.deaths import CRASHES_ALONE
 from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
 from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK
@@ -130,7 +131,7 @@ def test_a_pending_network_is_inspected_by_one_worker(staged: Database) -> None:
 
 def test_an_inspection_that_never_ends_is_given_up_and_can_be_asked_for_again(staged: Database) -> None:
     _register(staged, id="huge.v1")
-    for death in range(MAX_DEATHS):
+    for death in range(CRASHES_ALONE):
         assert _next(staged, seconds=-1) is not None
         assert _next(staged) is None  # until the reconciler has taken it back
         assert _reconcile(staged) == Reconciled(1, int(death < 2), int(death == 2), 0)

@@ -87,7 +87,7 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     checkpoint(database, store, training, b"first")
     with database.session() as session:
         sample = Sample(10, {"psnr": 20.0}, grid, datetime.now(UTC))
-        assert training_leases.report(session, training.id, training.fence, {}, [sample])
+        assert training_leases.report(session, training.id, training.lease_id, {}, [sample])
     return training
 
 
@@ -99,11 +99,15 @@ def put(store: ObjectStore, key: str, data: bytes) -> str:
 def checkpoint(database: Database, store: ObjectStore, training: TrainingClaim, state: bytes) -> None:
     """As its worker does: put, point to it, delete what it replaces."""
     keys = [
-        put(store, training_key(training.id, training.fence, hashlib.sha256(data).hexdigest(), suffix), data)
+        put(
+            store,
+            training_key(training.id, training.lease_id, hashlib.sha256(data).hexdigest(), suffix),
+            data,
+        )
         for data, suffix in ((state, "safetensors"), (b"log of " + state, "jsonl"))
     ]
     with database.session() as session:
-        replaced = training_leases.save(session, training.id, training.fence, keys[0], keys[1], {})
+        replaced = training_leases.save(session, training.id, training.lease_id, keys[0], keys[1], {})
     assert replaced is not None
     for key in replaced:
         store.delete(key)
@@ -172,7 +176,7 @@ def test_a_service_comes_back_as_it_was_and_works_on(
         assert {(row.attempt, row.crash_count) for row in states if row.state == "queued"} == {(0, 0)}
         again = training_leases.claim(session, "another", lease_seconds=60)
     assert again is not None
-    assert again.fence > working.fence
+    assert again.lease_id > working.lease_id
     assert again.checkpoint_object is not None
     assert there.get(again.checkpoint_object) == b"first"
     assert len(finish_the_rest(restored, there)) == 3

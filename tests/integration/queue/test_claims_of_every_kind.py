@@ -25,10 +25,10 @@ from tests.integration.staging import request, submit
 from tests.small_training import register_encoder
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
-from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.leasing.work_kinds import Claimed, LeasedWork, Tend
 from worker.process.stopping import StopFlag
 
-Claim = Callable[[Session], object | None]
+Claim = Callable[[Session], Claimed | None]
 
 
 def _batch(staged: Database) -> Claim:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.base.database import Database
+from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.catalog.inspection_leases import claim_inspection
 from services.catalog.network_request import RegisterNetwork
@@ -22,7 +23,7 @@ from tests.integration.queue.row_locks import Acting, pid_of
 from tests.worker_processes import until
 from worker.leasing import work_loop
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.lease_renewal import LeaseKeeper, LeaseLost
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind, nothing
 from worker.leasing.work_loop import WorkLoop
 from worker.process.stopping import StopFlag
@@ -194,6 +195,67 @@ def test_a_pulse_tells_what_is_not_wanted_any_more(toys: Database) -> None:
         session.execute(text("UPDATE toys SET unwanted = true"))
         heard = pulse(session, TOYS, claim.lease_id, lease_seconds=60)
     assert heard == leases.Pulse(True, frozenset({"1"}))
+
+
+@pytest.mark.parametrize("reason", [LeaseLost(), Unavailable("database")])
+def test_what_is_cut_short_is_given_back_at_no_charge(
+    toys: Database, shared_settings: Settings, reason: Exception
+) -> None:
+    class CutShort(ToyWork):
+        def run(self, claim: ToyClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+            raise reason
+
+    work = CutShort(_held(toys, shared_settings, StopFlag()), [])
+    if isinstance(reason, Unavailable):
+        with pytest.raises(Unavailable):  # so that the loop rests
+            work.look()
+    else:
+        assert work.look()
+    with toys.session() as session:
+        assert session.execute(text("SELECT outcome FROM leases")).scalars().all() == ["released"]
+        assert session.execute(text("SELECT count(*) FROM toys WHERE lease_id IS NULL")).scalar_one() == 2
+
+
+def test_nothing_is_taken_back_before_the_database_is_trusted(
+    toys: Database, shared_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with toys.session() as session:
+        assert TOYS.claim(session, "dead", lease_seconds=-1) is not None
+    monkeypatch.setattr(work_loop, "KINDS", (*KINDS, TOYS))
+    asked, trusted = threading.Event(), threading.Event()
+
+    def may_judge() -> bool:
+        asked.set()
+        return trusted.is_set()
+
+    made: list[str] = []
+    stop = StopFlag()
+    work = ToyWork(_held(toys, shared_settings, stop), made)
+    loop = WorkLoop((work,), database=toys, poll_seconds=0.05, ring=nothing, stop=stop, may_judge=may_judge)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    assert asked.wait(60)
+    until(lambda: "toy 2" in made, "the other one is made meanwhile")
+    assert "toy 1" not in made
+    trusted.set()
+    until(lambda: "toy 1" in made, "it is taken back")
+    stop.ask(1)
+    thread.join()
+
+
+def test_a_worker_that_stops_gives_back_what_it_owes_as_long_as_it_has_time(toys: Database) -> None:
+    class Owing(WorkKind):
+        tries = 0
+
+        def give_back_owed(self) -> None:
+            self.tries += 1
+            if self.tries < 3:
+                raise Unavailable("database")
+
+    owing, stop = Owing(), StopFlag()
+    stop.ask(60)
+    WorkLoop((owing,), database=toys, poll_seconds=60, ring=nothing, stop=stop).run()
+    assert owing.tries == 3
 
 
 def test_what_is_in_hand_can_be_given_back_from_another_thread(

@@ -100,7 +100,7 @@ def test_the_summary_counts_trainings_and_the_workers_that_would_take_them(stage
         trainings.cancel(session, claimed.id)  # its worker has not noticed yet
     with staged.session() as session:
         assert workers.queue(session).trainings == TrainingsDepth(queued=2, running=1, workers=2)
-        assert training_leases.release(session, claimed.id, claimed.fence)
+        assert training_leases.release(session, claimed.id, claimed.lease_id)
         assert workers.queue(session).trainings == TrainingsDepth(queued=2, running=0, workers=2)
 
 

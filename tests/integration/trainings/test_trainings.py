@@ -11,11 +11,12 @@ from services.catalog.generators import get_generator, list_generators, register
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.queue import workers
+from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
 from services.trainings import trainings
-from services.trainings.leases import MAX_CRASHES, MAX_DEATHS, TRAININGS, Sample, TrainingClaim
+from services.trainings.leases import MAX_CRASHES, TRAININGS, Sample, TrainingClaim
 from services.trainings.request import TrainingRequest
 from services.trainings.trainings import TrainingView
 from tests.small_training import ENCODER, register_encoder
@@ -57,7 +58,7 @@ def refuse(world: Database, worker: str) -> None:
     current = claimed(world, worker=worker)
     message = f"'birds' is not here, says {worker}."
     with world.session() as session:
-        assert training_leases.refuse(session, current.id, current.fence, worker, message)
+        assert training_leases.refuse(session, current.id, current.lease_id, worker, message)
 
 
 def get(world: Database, id: str) -> TrainingView:
@@ -95,15 +96,15 @@ def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
     late = claimed(world, seconds=-1)
     assert reclaim(world) == 1
     now = claimed(world)
-    assert now.fence > late.fence
+    assert now.lease_id > late.lease_id
     with world.session() as session:
-        assert not pulse(session, TRAININGS, late.fence, lease_seconds=60).alive
-        assert not training_leases.report(session, id, late.fence, {"pictures": 7})
-        assert training_leases.save(session, id, late.fence, "c", "l", {}) is None
-        assert not training_leases.release(session, id, late.fence)
-        assert not training_leases.crashed(session, id, late.fence, "x")
-        assert not training_leases.fail(session, id, late.fence, "x", "x")
-        assert not training_leases.refuse(session, id, late.fence, "tester", "x")
+        assert not pulse(session, TRAININGS, late.lease_id, lease_seconds=60).alive
+        assert not training_leases.report(session, id, late.lease_id, {"pictures": 7})
+        assert training_leases.save(session, id, late.lease_id, "c", "l", {}) is None
+        assert not training_leases.release(session, id, late.lease_id)
+        assert not training_leases.crashed(session, id, late.lease_id, "x")
+        assert not training_leases.fail(session, id, late.lease_id, "x", "x")
+        assert not training_leases.refuse(session, id, late.lease_id, "tester", "x")
         args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
         assert training_leases.finish(session, late, **args) is None  # type: ignore[arg-type]
         with pytest.raises(NotFound):
@@ -115,20 +116,20 @@ def test_it_goes_on_from_what_was_saved_last(world: Database) -> None:
     id = submit(world)
     first = claimed(world)
     with world.session() as session:
-        assert training_leases.save(session, id, first.fence, "c1", "l1", {"pictures": 10}) == ()
-        assert training_leases.save(session, id, first.fence, "c2", "l1", {"pictures": 20}) == ("c1",)
-        assert training_leases.release(session, id, first.fence)
+        assert training_leases.save(session, id, first.lease_id, "c1", "l1", {"pictures": 10}) == ()
+        assert training_leases.save(session, id, first.lease_id, "c2", "l1", {"pictures": 20}) == ("c1",)
+        assert training_leases.release(session, id, first.lease_id)
     second = claimed(world)
     assert (second.checkpoint_object, second.log_object, second.pictures) == ("c2", "l1", 20)
 
 
 def test_a_sample_that_is_made_again_replaces_the_first_but_keeps_its_grid(world: Database) -> None:
     id = submit(world)
-    fence, now = claimed(world).fence, datetime.now(UTC)
+    lease_id, now = claimed(world).lease_id, datetime.now(UTC)
     again = [Sample(10, {"pixels": 0.5}, "grid", now), Sample(10, {"pixels": 0.25}, "grid", now)]
     for samples in (again, [Sample(10, {"pixels": 0.125}, None, now)]):
         with world.session() as session:
-            assert training_leases.report(session, id, fence, {}, samples)
+            assert training_leases.report(session, id, lease_id, {}, samples)
     [sample] = get(world, id).samples
     assert (sample.held_out, sample.image_object) == ({"pixels": 0.125}, "grid")
 
@@ -173,7 +174,7 @@ def test_a_canceled_training_that_is_refused_ends_as_canceled(world: Database) -
     current = claimed(world, worker="a")
     with world.session() as session:
         trainings.cancel(session, id)
-        assert training_leases.refuse(session, id, current.fence, "a", "It is not here.")
+        assert training_leases.refuse(session, id, current.lease_id, "a", "It is not here.")
     assert get(world, id).state == "canceled"
 
 
@@ -182,20 +183,20 @@ def test_three_crashes_are_too_many(world: Database) -> None:
     for crash in range(1, MAX_CRASHES + 1):
         assert get(world, id).state == "queued"
         with world.session() as session:
-            assert training_leases.crashed(session, id, claimed(world).fence, f"crash {crash}")
+            assert training_leases.crashed(session, id, claimed(world).lease_id, f"crash {crash}")
     view = get(world, id)
     assert (view.state, view.error) == ("failed", {"code": "crashed", "message": f"crash {MAX_CRASHES}"})
 
 
 def test_workers_may_die_as_long_as_checkpoints_come(world: Database) -> None:
     id = submit(world)
-    for _ in range(2 * MAX_DEATHS):
+    for _ in range(2 * CRASHES_ALONE):
         current = claimed(world, seconds=-1)
         with world.session() as session:
-            training_leases.save(session, id, current.fence, "c", "l", {})
+            training_leases.save(session, id, current.lease_id, "c", "l", {})
         assert reclaim(world) == 1
         assert get(world, id).state == "queued"
-    for _ in range(MAX_DEATHS - 1):  # and one death since the last checkpoint
+    for _ in range(CRASHES_ALONE - 1):  # and one death since the last checkpoint
         claimed(world, seconds=-1)
         reclaim(world)
     view = get(world, id)
@@ -210,10 +211,10 @@ def test_what_is_canceled_ends_however_its_worker_ends(world: Database) -> None:
     with world.session() as session:
         for id in (released, failed, dead):
             trainings.cancel(session, id)
-        heard = pulse(session, TRAININGS, claims[0].fence, lease_seconds=60)
+        heard = pulse(session, TRAININGS, claims[0].lease_id, lease_seconds=60)
         assert heard.canceled == {released}
-        training_leases.release(session, released, claims[0].fence)
-        training_leases.fail(session, failed, claims[1].fence, "x", "x")
+        training_leases.release(session, released, claims[0].lease_id)
+        training_leases.fail(session, failed, claims[1].lease_id, "x", "x")
         reconcile(session, TRAININGS)
     assert {get(world, id).state for id in (released, failed, dead)} == {"canceled"}
 

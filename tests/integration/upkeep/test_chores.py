@@ -11,6 +11,7 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue.batches import Finished, finish
+from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
 from services.upkeep import chores, scrubbing, tallies
@@ -81,19 +82,38 @@ def test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothi
     assert len(taken(staged).tasks) == 1
 
 
-def test_what_kills_its_workers_is_given_up_and_said_why(staged: Database) -> None:
-    (subject,) = noted(staged, 1)
-    for _ in range(1 + chores.CRASHES_ALONE):
+@pytest.mark.parametrize("company", [1, 0])
+def test_what_kills_its_workers_is_given_up_and_said_why(staged: Database, company: int) -> None:
+    subject = noted(staged, 1 + company)[0]
+    crashes = 0
+    while not (claimed := taken(staged)).tasks[0].given_up:
+        assert crashes < 9
+        subjects = [task.subject for task in claimed.tasks]
+        if subject in subjects:
+            crashes += 1
+            expire(staged)
+        else:
+            with staged.session() as session:
+                chores.done(session, claimed.lease_id, subjects)
         hurry(staged)
-        assert not taken(staged).tasks[0].given_up
-        expire(staged)
-    hurry(staged)
-    assert taken(staged).tasks[0].given_up
+    assert crashes == CRASHES_ALONE + company
     with staged.session() as session:
         loss = losses.noted_loss(session, Subject.parse(subject))
     assert loss is not None
     assert loss.error is not None
     assert loss.error["code"] == "poisoned"
+
+
+def test_a_round_over_the_store_goes_on_whatever_its_workers_die_of(staged: Database) -> None:
+    with staged.session() as session:
+        chores.plan(session, "scrub", "store")
+    for death in range(110):  # more than any counter of deaths needs
+        with staged.session() as session:
+            claimed = chores.claim(session, "scrub", f"worker-{death}", lease_seconds=-1)
+            assert claimed is not None
+            assert not claimed.tasks[0].given_up
+        with staged.session() as session:
+            assert reconcile(session, chores.CHORES["scrub"]).requeued == 1
 
 
 def test_three_failures_are_too_many(staged: Database) -> None:

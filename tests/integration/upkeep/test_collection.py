@@ -88,17 +88,17 @@ def test_of_a_training_stays_what_its_claim_may_still_point_to(
         id = trainings.submit(session, "birds", wanted).id
     before = _claim_training(staged)
     with staged.session() as session:
-        assert training_leases.release(session, id, before.fence)
+        assert training_leases.release(session, id, before.lease_id)
     now = _claim_training(staged)
-    log = training_key(id, now.fence, "1" * 64, "jsonl")
-    checkpoint = training_key(id, now.fence, "2" * 64, "safetensors")
-    in_flight = training_key(id, now.fence, "3" * 64, "safetensors")
+    log = training_key(id, now.lease_id, "1" * 64, "jsonl")
+    checkpoint = training_key(id, now.lease_id, "2" * 64, "safetensors")
+    in_flight = training_key(id, now.lease_id, "3" * 64, "safetensors")
     grid = emptied.put(ArtifactKind.IMAGE, b"grid", "image/png")
     with staged.session() as session:
-        assert training_leases.save(session, id, now.fence, checkpoint, log, {}) is not None
+        assert training_leases.save(session, id, now.lease_id, checkpoint, log, {}) is not None
         sample = Sample(10, {}, grid, datetime.now(UTC))
-        assert training_leases.report(session, id, now.fence, {}, [sample])
-    left_behind = training_key(id, before.fence, "4" * 64, "safetensors")
+        assert training_leases.report(session, id, now.lease_id, {}, [sample])
+    left_behind = training_key(id, before.lease_id, "4" * 64, "safetensors")
     of_none = training_key("trn_gone", 1, "5" * 64, "jsonl")
     for key in (log, checkpoint, in_flight, left_behind, of_none):
         _put(emptied, key)

@@ -19,9 +19,10 @@ from imago_engine.training.run.checkpoint import CheckpointError, read_facts
 from imago_engine.training.run.folder import CHECKPOINT, PREPARED, occupied
 from imago_engine.training.run.loading import new_training
 from imago_engine.training.run.loop import Pace, Run
+from imago_engine.training.run.origin import Origin
 from imago_engine.training.run.placement import Placement, place
 from imago_engine.training.run.schedule import Schedule
-from imago_engine.training.run.training import Origin, Training
+from imago_engine.training.run.training import Training
 from imago_engine.training_events import Begun, Note, Phase, Stopped, TrainingEvent
 from imago_engine.training_jobs import GENERATOR, NewTraining, TrainJob
 

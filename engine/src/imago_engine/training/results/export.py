@@ -3,8 +3,6 @@ description.
 """
 
 import copy
-import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.results.prior import measured_prior
 from imago_engine.training.run.checkpoint import CheckpointError, read_checkpoint, without_prefix
 from imago_engine.training.run.folder import CHECKPOINT, PREPARED
+from imago_engine.training.run.origin import origin_of
 
 
 def exported_generator(run_folder: Path, recommended: dict[str, Any] | None = None) -> Generator:
@@ -75,7 +74,7 @@ class _Exported:
         except RuntimeError as error:
             raise CheckpointError(f"{run_folder / CHECKPOINT} lacks the generator: {error}") from error
         statistics = statistics_of(prepared.codes[: index.train])
-        origin = facts.get("origin") or _origin_before(run_folder)
+        origin = origin_of(facts, run_folder)
         _, pixels = ARCHITECTURES[architecture]
         info = GeneratorInfo(
             architecture=architecture,
@@ -98,8 +97,8 @@ class _Exported:
                 "steps": int(facts["step"]),
                 "hours": round(float(facts.get("seconds", 0.0)) / 3600, 2),
                 "computed_on": facts.get("computed_on", ""),
-                "command": origin["command"],
-                "warm_start": origin["warm_start"],
+                "command": origin.command,
+                "warm_start": origin.warm_start,
             },
         )
         prior = measured_prior(prepared.codes[: index.train], statistics)
@@ -113,12 +112,3 @@ class _Exported:
             prior.prototypes,
         )
         return cls(generator, options.model_dump(), index.corrupt)
-
-
-def _origin_before(run_folder: Path) -> dict[str, Any]:
-    """Of a training whose checkpoint does not say how it was begun: an older one wrote it into a file."""
-    file = run_folder / "settings.json"
-    settings = json.loads(file.read_text()) if file.exists() else {}
-    arguments = settings.get("command")
-    command = f"python -m imago_engine.training {shlex.join(arguments)}" if arguments else ""
-    return {"command": command, "warm_start": settings.get("warm_start")}

@@ -6,7 +6,7 @@ on exactly as if it had never stopped; there is no random state to save.
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +24,8 @@ from imago_engine.training.run.checkpoint import (
     without_prefix,
     write_atomically,
 )
+from imago_engine.training.run.origin import Origin, origin_of
 from imago_engine.training.run.schedule import Schedule
-
-
-@dataclass(frozen=True)
-class Origin:
-    """How a training was begun, for its generator's description: the command that begins the same one, and
-    the sha256 of the generator file that it started from, if any.
-    """
-
-    command: str = ""
-    warm_start: str | None = None
 
 
 class Training:
@@ -121,7 +112,7 @@ class Training:
             for name, (optimizer, module_name) in recipe.optimizers.items():
                 restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
             self.step_number, self.seconds = int(facts["step"]), float(facts.get("seconds", 0.0))
-            self.origin = Origin(**facts.get("origin", {}))
+            self.origin = origin_of(facts, path.parent)
             if facts.get("remembered"):
                 recipe.recall(facts["remembered"])
         except (KeyError, RuntimeError, TypeError) as error:

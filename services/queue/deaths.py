@@ -1,0 +1,38 @@
+"""Tell work that kills its workers from workers that were killed from outside: one rule for what kinds of
+work hold.
+
+A worker that vanished says nothing: what it had in hand may have killed it, or someone pulled the plug. Only
+a death while it had one thing alone in hand speaks against that thing, and only `CRASHES_ALONE` of them
+convict it. After each the thing waits, longer each time, while others go first: what kills its workers will
+do so again whenever it is tried, but one who kills workers from outside hits another thing each time.
+"""
+
+CRASHES_ALONE = 3
+"""Deaths of workers, each while they had this and nothing else in hand, after which it is given up."""
+
+# crash_count is 1 after a crash in company, and 1 more for each crash alone: what was alone from the start
+# goes to 2 at once. A worker claims again as soon as a batch is computed, so a later lease of the same worker
+# tells that this one was only being delivered. Few leases are younger than one that is still open.
+VERDICT = f"""
+    JOIN leases ON leases.id = old.lease_id
+    CROSS JOIN LATERAL (
+        SELECT leases.items = 1 AND NOT EXISTS (
+            SELECT FROM leases later WHERE later.id > leases.id AND later.worker_id = leases.worker_id
+        ) AS alone
+    ) AS death
+    CROSS JOIN LATERAL (
+        SELECT least(greatest(old.crash_count, 1) + CAST(death.alone AS int), 100) AS crashes
+    ) AS counted
+    CROSS JOIN LATERAL (
+        SELECT counted.crashes, counted.crashes > {CRASHES_ALONE} AS convicted,
+            make_interval(secs => 5 * power(4, least(counted.crashes - 1, 6))) AS wait
+    ) AS verdict
+"""
+"""SQL that follows `FROM x old`, rows that expired leases hold, which have a `lease_id` and a `crash_count`.
+`verdict` has the new count in `crashes`, whether it is `convicted`, and how long it is to `wait`: 5 seconds
+after a crash in company, and four times as long after each one alone."""
+
+
+def conviction(doing: str) -> str:
+    """Why something is given up, for people. `doing` as in `computed this item`."""
+    return f"The worker died each time it {doing}, {CRASHES_ALONE} times while it did nothing else."
