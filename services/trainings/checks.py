@@ -39,6 +39,7 @@ def settled(
             errors += _warm_start(session, request, network, layer)
         if not not_taken:
             errors += _comparator(session, request, network, found)
+            errors += _second_network(session, request)
     if errors:
         raise Invalid(errors)
     return found
@@ -206,6 +207,11 @@ def _warm_start(
         detail = f"must have codes of {layer.units} units, as layer {layer.name!r}; {named} has codes of "
         return [FieldError(where, f"{detail}{generator.code_shape[0]}")]
     return []
+
+
+def _second_network(session: Session, request: TrainingRequest) -> list[FieldError]:
+    named = request.options.get("second_network")
+    return [] if named is None else _network(session, named, "/training/options/second_network")[1]
 
 
 def _comparator(

@@ -102,6 +102,14 @@ class NewTraining(Strict):
         Place | None, Field(description="Start from this generator file instead of from random weights")
     ] = None
 
+    second_weights: Annotated[
+        Place | None,
+        Field(
+            description="Weights file of the second network, which is then named by its architecture, "
+            "such as torchvision:squeezenet1_1"
+        ),
+    ] = None
+
     @field_validator("preset")
     @classmethod
     def _known(cls, preset: str) -> str:

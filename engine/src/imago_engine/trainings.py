@@ -131,6 +131,22 @@ class DefaultOptions(Strict):
         float,
         Field(ge=0, lt=1, description="Of the averaged weights, which are what is exported, a step"),
     ] = 0.999
+    ascent_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=0.5,
+            description="Of a batch: codes such as an ascent finds, which no picture has and which are only "
+            "judged",
+        ),
+    ] = 0.0
+    second_network: Annotated[
+        Name | None,
+        Field(
+            description="Id of a network of the catalog that compares and judges pictures as well, best of "
+            "another family; null for none"
+        ),
+    ] = None
     head_start: Annotated[
         int,
         Field(

@@ -108,6 +108,11 @@ def test_a_training_is_accepted_and_shown_as_it_stands(client: FlaskClient) -> N
         ({"options": {"layout_weight": "x"}}, "/training/options/layout_weight", "a valid number"),
         ({"options": {"layout_weight": -1}}, "/training/options/layout_weight", "greater than or equal to 0"),
         (
+            {"options": {"second_network": "resnet1.nope"}},
+            "/training/options/second_network",
+            "resnet1.nope",
+        ),
+        (
             {"preset": "deepsim", "options": {"comparator": "resnet1.nope"}},
             "/training/options/comparator",
             "There is no network",

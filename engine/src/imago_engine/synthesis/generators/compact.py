@@ -1,41 +1,59 @@
 """A generator for small machines: residual blocks whose norms follow the code, half a GFLOP a picture."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+LARGEST_LOCAL = 16
+"""Pixels up to which the places of a code set the style of their part of the picture."""
+
 
 class ConditionalNorm(nn.Module):
-    """Batch normalisation whose scale and shift follow the style vector [N, style]."""
+    """Batch normalisation whose scale and shift follow the style vector [N, style] and, with `local`, what
+    the code says of each place [N, local, 4, 4]; of places at first not at all.
+    """
 
-    def __init__(self, channels: int, style: int) -> None:
+    def __init__(self, channels: int, style: int, local: int = 0) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=False)
         self.film = nn.Linear(style, 2 * channels)
         nn.init.normal_(self.film.weight, std=0.02)
         nn.init.zeros_(self.film.bias)
+        self.local = nn.Conv2d(local, 2 * channels, 1, bias=False) if local else None
+        if self.local is not None:
+            nn.init.zeros_(self.local.weight)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        scale, shift = self.film(style)[:, :, None, None].chunk(2, dim=1)  # [N, C, 1, 1] each
+    def forward(self, x: Tensor, style: Tensor, places: Tensor | None = None) -> Tensor:
+        film = self.film(style)[:, :, None, None]  # [N, 2C, 1, 1]
+        if self.local is not None and places is not None:
+            by_place = self.local(places)  # [N, 2C, 4, 4]
+            if by_place.shape[-2:] != x.shape[-2:]:
+                by_place = F.interpolate(by_place, size=x.shape[-2:], mode="bilinear", align_corners=False)
+            film = film + by_place  # [N, 2C, h, w]
+        scale, shift = film.chunk(2, dim=1)  # [N, C, 1, 1] each, with places [N, C, h, w]
         return torch.addcmul(shift, self.norm(x), scale + 1)
 
 
 class StyledResidual(nn.Module):
-    """x + convolutions of x, each after a conditional norm and leaky ReLU; shape is kept."""
+    """x + convolutions of x, each after a conditional norm and leaky ReLU; shape is kept. A `silent` one adds
+    nothing at first.
+    """
 
-    def __init__(self, channels: int, style: int, depth: int) -> None:
+    def __init__(self, channels: int, style: int, depth: int, local: int = 0, silent: bool = False) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(ConditionalNorm(channels, style) for _ in range(depth))
+        self.norms = nn.ModuleList(ConditionalNorm(channels, style, local) for _ in range(depth))
         self.convs = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(depth))
+        if silent:
+            for tensor in self.convs[-1].parameters():
+                nn.init.zeros_(tensor)
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor, places: Tensor | None = None) -> Tensor:
         y = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            y = conv(F.leaky_relu(norm(y, style), 0.2))
+            y = conv(F.leaky_relu(norm(y, style, places), 0.2))
         return x + y
 
 
@@ -63,9 +81,11 @@ class CompactNetwork(nn.Module):
     """Standardised code → RGB [N, 3, S, S] in [−1, 1], S = 4 · 2^(number of widths).
 
     A code is [N, code_size], or with `places` = g a grid [N, code_size, g, g] (g divides 4): its mean sets
-    the style of all blocks, each place also the part of the picture that it stands for. `widths` are the
-    channels at 4, 8, 16, … pixels; `depths` the convolutions of each residual block; `finish` the channels at
-    S pixels, kept few because they cost most and carry only edges.
+    the style of all blocks, each place also the part of the picture that it stands for. With `local`, so many
+    features of each place also set the style of that part in the blocks at up to 16 pixels. `widths` are the
+    channels at 4, 8, 16, … pixels; `rounds` the residual blocks at each (one where it is empty), `depths` the
+    convolutions of each of them; `finish` the channels at S pixels, kept few because they cost most and carry
+    only edges.
 
     With `subpixel` pictures are twice as large, and nothing but their colours is computed at that size: each
     place of the last features gives four pixels (Shi et al. 2016, arXiv 1609.05158). Four that come from one
@@ -86,14 +106,22 @@ class CompactNetwork(nn.Module):
         places: int = 0,
         subpixel: bool = False,
         noise: bool = False,
+        rounds: tuple[int, ...] = (),
+        local: int = 0,
     ) -> None:
         super().__init__()
-        if len(widths) != len(depths):
+        rounds = rounds or (1,) * len(widths)
+        if not len(widths) == len(depths) == len(rounds):
             raise ValueError(
-                f"widths and depths must have one entry a resolution, got {len(widths)} and {len(depths)}"
+                "widths, depths and rounds must have one entry a resolution, "
+                f"got {len(widths)}, {len(depths)} and {len(rounds)}"
             )
+        if min(rounds) < 1:
+            raise ValueError(f"rounds must be at least 1 at each resolution, got {rounds}")
         if places not in (0, 1, 2, 4):
             raise ValueError(f"places must divide 4 (or be 0 for a code without places), got {places}")
+        if local and not places:
+            raise ValueError("local goes with places")
         if noise and not (subpixel and len(widths) > 2):
             raise ValueError("noise goes with subpixel and at least three widths")
         self.first, self.subpixel = widths[0], subpixel
@@ -103,7 +131,14 @@ class CompactNetwork(nn.Module):
         )
         self.start = nn.Linear(style, widths[0] * 16)
         self.place = nn.Conv2d(code_size, widths[0], 1, bias=False) if places else None
-        self.blocks = nn.ModuleList(StyledResidual(w, style, d) for w, d in zip(widths, depths, strict=True))
+        self.local = _features_of_places(code_size, local) if local else None
+        locals = [local if 4 * 2**i <= LARGEST_LOCAL else 0 for i in range(len(widths))]
+        sizes = list(zip(widths, depths, locals, strict=True))
+        self.blocks = nn.ModuleList(StyledResidual(w, style, d, at) for w, d, at in sizes)
+        self.more = nn.ModuleList(
+            nn.ModuleList(StyledResidual(w, style, d, at, silent=True) for _ in range(count - 1))
+            for (w, d, at), count in zip(sizes, rounds, strict=True)
+        )
         self.ups = nn.ModuleList(nn.Conv2d(a, 4 * b, 1) for a, b in pairwise(widths))
         self.last_norm = ConditionalNorm(widths[-1], style)
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
@@ -127,8 +162,12 @@ class CompactNetwork(nn.Module):
         x = x.contiguous(memory_format=torch.channels_last)
         if self.place is not None:
             x = x + F.interpolate(self.place(code), size=(4, 4), mode="nearest")
-        for i, block in enumerate(self.blocks):
-            x = block(x, style)
+        places = None
+        if self.local is not None:
+            places = F.interpolate(self.local(code), size=(4, 4), mode="nearest")  # [N, local, 4, 4]
+        for i, (block, more) in enumerate(zip(self.blocks, self.more, strict=True)):
+            for residual in (block, *more):  # type: ignore[misc]
+                x = residual(x, style, places)
             if i < len(self.ups):
                 x = F.pixel_shuffle(self.ups[i](x), 2)  # [N, 208, 8, 8], [N, 96, 16, 16], [N, 48, 32, 32]
                 if i >= self.first_blurred:
@@ -148,20 +187,15 @@ class CompactNetwork(nn.Module):
         return self.noises[name](x, style) if name in self.noises else x
 
 
-def grown(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Tensor]:
-    """The weights of a compact network for one of twice the size and perhaps more channels at the end: with
-    them it draws the same pictures, enlarged and without their grain.
-    """
-    own = into.state_dict()
-    result = dict(weights)
-    for name in ("last_up.weight", "last_up.bias"):
-        result[name] = own[name].clone()
-        result[name][: len(weights[name])] = weights[name]
-    kernel = weights["to_rgb.weight"].repeat_interleave(4, dim=0)
-    result["to_rgb.weight"] = torch.zeros_like(own["to_rgb.weight"])
-    result["to_rgb.weight"][:, : kernel.shape[1]] = kernel
-    result["to_rgb.bias"] = weights["to_rgb.bias"].repeat_interleave(4)
-    return result
+def _features_of_places(code_size: int, local: int) -> nn.Sequential:
+    """Code [N, code_size, g, g] → [N, local, g, g]."""
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(code_size, local, 1, bias=False),
+            norm=nn.BatchNorm2d(local),
+            act=nn.LeakyReLU(0.2),
+        )
+    )
 
 
 def blurred(x: Tensor) -> Tensor:

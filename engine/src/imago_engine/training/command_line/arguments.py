@@ -79,7 +79,8 @@ def _add_train(sub: argparse.ArgumentParser) -> None:
         add_option(sub, name, choices[name], default=f"{settled}")
     _add_pace(sub)
     add_option(sub, "precision", choices["precision"], default="float32")
-    add_option(sub, "warm_start", NewTraining.model_fields["warm_start"])
+    for name in ("warm_start", "second_weights"):
+        add_option(sub, name, NewTraining.model_fields[name])
     for name, by_preset in preset_options().items():
         field = next(iter(by_preset.values()))
         default = ", ".join(

@@ -28,8 +28,9 @@ def _beginning(begin: NewTraining) -> dict[str, Any]:
         for name, value in begin.settings.model_dump(mode="json").items()
         if value is not None and value != usual[name].default
     }
-    warm = {} if begin.warm_start is None else {"warm_start": begin.warm_start.shown}
-    return {"preset": begin.preset, **warm, **changed}
+    places = {"warm_start": begin.warm_start, "second_weights": begin.second_weights}
+    files = {name: place.shown for name, place in places.items() if place is not None}
+    return {"preset": begin.preset, **files, **changed}
 
 
 def _data(data: DataPlan, begin: NewTraining) -> dict[str, Any]:

@@ -57,11 +57,11 @@ def _train(given: dict[str, Any]) -> TrainJob:
         encoder=encoder,
         image_size=choices.image_size or preset.image_size,
     )
-    warm_start: Path | None = given.get("warm_start")
+    files = {name: given.get(name) for name in ("warm_start", "second_weights")}
     begin = NewTraining(
         preset=preset.id,
         settings=_settings(preset, choices, {name: given[name] for name in given.keys() & own.keys()}),
-        warm_start=None if warm_start is None else Place(path=warm_start),
+        **{name: None if path is None else Place(path=path) for name, path in files.items()},
     )
     return _made(TrainJob, given, folder=Place(path=given["folder"]), data=plan, begin=begin)
 

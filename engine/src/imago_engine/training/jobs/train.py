@@ -62,7 +62,10 @@ def _begun(
 ) -> Training:
     prepared = load_prepared(job.folder.path / PREPARED)
     recipe = preset_named(begin.preset)
-    options = recipe.completed(read_options(recipe.Options, dict(begin.settings)), prepared.index)
+    settings = dict(begin.settings)
+    if begin.second_weights is not None:
+        settings["second_weights"] = str(begin.second_weights.path)
+    options = recipe.completed(read_options(recipe.Options, settings), prepared.index)
     (now,) = processes.agree([time.time()])
     schedule = Schedule(job.pictures or recipe.preset.pictures, started=now, deadline=_deadline(job))
     training = new_training(prepared, recipe, options, schedule, placement, processes)

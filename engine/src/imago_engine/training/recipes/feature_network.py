@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+FEATURE_NETWORK = "efficientnet_lite0.imagenet"
+FEATURE_CODE = 1280
 TAPPED_BLOCKS = (1, 2, 4, 6)
 TAPPED_CHANNELS = (24, 40, 112, 320)
 

@@ -25,6 +25,15 @@ def code_loss(fake: Tensor, real: Tensor, processes: Processes = ALONE) -> Tenso
     return F.mse_loss(fake, real) / processes.variance(real, dim=0).mean()
 
 
+def ascent_code_loss(fake: Tensor, wanted: Tensor, real: Tensor, processes: Processes = ALONE) -> Tensor:
+    """The same for codes that no picture has: `fake` [n, code] is what the encoder sees in the pictures made
+    of `wanted` [n, code, …], whose places are averaged, and whose negative values the encoder's last ReLU
+    cannot give. `real` [N, code] says what errors are relative to.
+    """
+    means = wanted.flatten(2).mean(2) if wanted.ndim > 2 else wanted
+    return F.mse_loss(fake.float(), means.clamp(min=0)) / processes.variance(real.float(), dim=0).mean()
+
+
 def texture_loss(fake: Tensor, real: Tensor) -> Tensor:
     """L1 distance of the local strength of edges, of RGB in [−1, 1] at full and at half resolution.
 

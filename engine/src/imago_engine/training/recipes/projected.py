@@ -2,12 +2,15 @@
 cores in hours.
 """
 
-from typing import Annotated, Any, ClassVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from imago_engine.synthesis.generators.architectures import STANDARD_FLOOR
 from imago_engine.synthesis.generators.compact import CompactNetwork
@@ -15,9 +18,16 @@ from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.distributed.batch_norm import share_batch_norms
 from imago_engine.training.options import OptionsError
+from imago_engine.training.recipes.ascent_like import AscentLikeCodes
 from imago_engine.training.recipes.augmentation import Augmentation, mirrored
-from imago_engine.training.recipes.feature_network import TAPPED_CHANNELS
-from imago_engine.training.recipes.losses import code_loss, feature_loss, layout_loss, texture_loss
+from imago_engine.training.recipes.feature_network import FEATURE_CODE, FEATURE_NETWORK, TAPPED_CHANNELS
+from imago_engine.training.recipes.losses import (
+    ascent_code_loss,
+    code_loss,
+    feature_loss,
+    layout_loss,
+    texture_loss,
+)
 from imago_engine.training.recipes.moving_average import MovingAverage
 from imago_engine.training.recipes.projected_discriminator import (
     Discriminator,
@@ -28,10 +38,14 @@ from imago_engine.training.recipes.recipe import Context, Recipe, set_requires_g
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.trainings import PRESETS, DefaultSettings
 
-WIDTHS, DEPTHS = (384, 208, 96, 48), (2, 2, 2, 1)
+WIDTHS, DEPTHS, ROUNDS = (512, 288, 144, 64), (2, 2, 2, 1), (1, 2, 2, 1)
+LOCAL = 128
 STAGES = {128: 4, 64: 4, 32: 3}
 FINISH = {128: 24, 64: 12, 32: 12}
 PATCH = 64
+CONDITION_PLACES = 2
+JUDGES = ("discriminator", "second_discriminator")
+"""Modules of a checkpoint: of the feature network, and of the second one."""
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
 
@@ -41,9 +55,13 @@ class ProjectedOptions(DefaultSettings):
 
     widths: Annotated[tuple[int, ...], Field(strict=False)] = WIDTHS
     depths: Annotated[tuple[int, ...], Field(strict=False)] = DEPTHS
+    rounds: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    local: int = 0
     finish: int = FINISH[64]
     subpixel: bool = False
     noise: bool = False
+    second_weights: str | None = None
+    """Path of the second network's weights; None for those of the catalog."""
 
 
 class ProjectedRecipe(Recipe):
@@ -78,26 +96,29 @@ class ProjectedRecipe(Recipe):
             )
         device = placement.device
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
-        judge = Discriminator(TAPPED_CHANNELS, context.code_size)
-        self.discriminator = judge.to(device).to(memory_format=torch.channels_last).train()
+        condition = _condition(torch.zeros(1, *context.index.code_shape)).shape[1]
+        self.judges = [_Judge(context.features, Discriminator(TAPPED_CHANNELS, condition))]
+        if context.second is not None:
+            channels, strides = context.second.channels, context.second.strides
+            second = Discriminator(channels, condition, strides=strides, pixel_width=0)
+            self.judges.append(_Judge(context.second, second))
+        for judge in self.judges:
+            judge.discriminator.to(device).to(memory_format=torch.channels_last).train()
         self.average = MovingAverage(self.network, options.average_decay)
         share_batch_norms(self.network, context.processes)
         self.modules = {
             "generator": self.network,
             "average": self.average.module,
-            "discriminator": self.discriminator,
         }
-        self._judged = trained(self.discriminator)
-        self.optimizers = {
-            "generator_optimizer": (
-                torch.optim.Adam(self.network.parameters(), options.learning_rate, (0.0, 0.99)),
-                "generator",
-            ),
-            "discriminator_optimizer": (
-                torch.optim.Adam(self._judged, options.learning_rate, (0.0, 0.99)),
-                "discriminator",
-            ),
-        }
+        adam = partial(torch.optim.Adam, lr=options.learning_rate, betas=(0.0, 0.99))
+        self.optimizers = {"generator_optimizer": (adam(self.network.parameters()), "generator")}
+        for name, judge in zip(JUDGES, self.judges, strict=False):
+            self.modules[name] = judge.discriminator
+            self.optimizers[f"{name}_optimizer"] = (adam(trained(judge.discriminator)), name)
+        self._ascent_like, self._ascent_share = None, 0.0
+        if options.ascent_share and context.prior is not None:
+            self._ascent_like = AscentLikeCodes(context.prior, device)
+            self._ascent_share = options.ascent_share
         self._mean = statistics.mean.to(device)
         self._scale = statistics.std.to(device) + STANDARD_FLOOR
 
@@ -106,11 +127,14 @@ class ProjectedRecipe(Recipe):
         cls, options: ProjectedOptions, code_shape: tuple[int, ...]
     ) -> tuple[str, dict[str, Any]]:
         sizes: dict[str, Any] = {"widths": options.widths, "depths": options.depths}
+        if options.rounds:
+            sizes["rounds"] = options.rounds
         if options.subpixel:
             sizes |= {"finish": options.finish, "subpixel": True, "noise": options.noise}
         channels, *places = code_shape
         if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
-            return "compact", {"code_size": channels, "places": places[0], **sizes}
+            local = {"local": options.local} if options.local else {}
+            return "compact", {"code_size": channels, "places": places[0], **sizes, **local}
         return "compact", {"code_size": int(np.prod(code_shape)), **sizes}
 
     @classmethod
@@ -119,6 +143,8 @@ class ProjectedRecipe(Recipe):
         return options.changed(
             widths=tuple(max(8, 2 * round(options.width * width / 2)) for width in WIDTHS[:stages]),
             depths=DEPTHS[:stages],
+            rounds=ROUNDS[:stages],
+            local=LOCAL,
             finish=FINISH[index.image_size],
             subpixel=index.image_size == 128,
             noise=index.image_size == 128,
@@ -132,43 +158,60 @@ class ProjectedRecipe(Recipe):
         return self.options.learning_rate * schedule.learning_rate_factor(step * self.options.batch, now)
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Discriminator and generator share one pass of the generator."""
+        """Discriminators and generator share one pass of the generator."""
         o, placement, processes = self.options, self.context.placement, self.context.processes
         device = placement.device
         flip = torch.rand(batch.count, 1, 1, 1, generator=batch.random)[batch.part].to(device) < 0.5
-        real, given = mirrored(batch.real, batch.code, flip)
+        real, given = mirrored(batch.real, batch.code, flip)  # [N, 3, S, S], [N, *code_shape]
         augment = Augmentation.draw(batch.count, o.feature_size, batch.random).part(batch.part).to(device)
-        code = (given - self._mean) / self._scale
-        condition = code.flatten(1)
+        real_condition = _condition((given - self._mean) / self._scale)  # [N, condition]
+        drawn, pictured, bare = self._with_ascent_like(given, batch)
+        code = (drawn - self._mean) / self._scale
+        condition = _condition(code)
+        patch = _patch(real.shape[-1], batch.random)
 
         with torch.no_grad(), placement.autocast():
-            real_taps, real_code = self.context.features(augment(real))
+            seen_real = [judge.look(augment(real)) for judge in self.judges]
             if step == 0:
-                self.discriminator.calibrate(
-                    [torch.sqrt(processes.variance(tap.float())) for tap in real_taps]
-                )
-            real_mixed = self.discriminator.mix(real_taps)
+                for judge, seen in zip(self.judges, seen_real, strict=True):
+                    spreads = [torch.sqrt(processes.variance(tap.float())) for tap in seen.taps]
+                    judge.discriminator.calibrate(spreads)
+            real_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_real, strict=True)]
         with placement.autocast():
-            fake = self.network(code).float()
-            fake_taps, fake_code = self.context.features(augment(fake))
-            fake_mixed = self.discriminator.mix(fake_taps)
-            patch = _patch(real.shape[-1], batch.random)
-            judged_real = self.discriminator(real_mixed, condition, real[patch])
-            detached = [mixture.detach() for mixture in fake_mixed]
-            judged_fake = self.discriminator(detached, condition, fake.detach()[patch])
-        d_loss = discriminator_loss(_float(judged_real), _float(judged_fake))
-        self.update("discriminator_optimizer", d_loss)
+            fake = self.network(code).float()  # [N, 3, S, S]
+            augmented = augment(fake)
+            seen_fake = [judge.look(augmented) for judge in self.judges]
+            fake_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_fake, strict=True)]
+        d_losses = []
+        for name, judge, real_mix, fake_mix in zip(JUDGES, self.judges, real_mixed, fake_mixed, strict=False):
+            with placement.autocast():
+                judged_real = judge.discriminator(real_mix, real_condition, real[patch])
+                detached = [mixture.detach() for mixture in fake_mix]
+                judged_fake = judge.discriminator(detached, condition, fake.detach()[patch])
+            d_losses.append(discriminator_loss(_float(judged_real), _float(judged_fake)))
+            self.update(f"{name}_optimizer", d_losses[-1])
 
-        set_requires_grad(self._judged, False)  # the generator's step needs no gradient of them
-        with placement.autocast():
-            judged = self.discriminator(fake_mixed, condition, fake[patch])
+        judged_parameters = [p for judge in self.judges for p in trained(judge.discriminator)]
+        set_requires_grad(judged_parameters, False)  # the generator's step needs no gradient of them
+        adversarial, feature, meaning = [], [], []
+        for judge, fake_mix, made, wanted in zip(self.judges, fake_mixed, seen_fake, seen_real, strict=True):
+            with placement.autocast():
+                judged = judge.discriminator(fake_mix, condition, fake[patch])
+            adversarial.append(adversarial_loss(_float(judged)))
+            deep = [_float([tap[pictured] for tap in seen.taps[-2:]]) for seen in (made, wanted)]
+            feature.append(feature_loss(deep[0], deep[1], processes))
+            meaning.append(code_loss(made.code[pictured].float(), wanted.code[pictured].float(), processes))
+        if len(bare) and self._reads_own_codes:
+            meaning.append(
+                ascent_code_loss(seen_fake[0].code[bare], drawn[bare], seen_real[0].code, processes)
+            )
         losses = {
-            "discriminator": d_loss,
-            "adversarial": adversarial_loss(_float(judged)),
-            "layout": layout_loss(fake, real),
-            "feature": feature_loss(_float(fake_taps[2:]), _float(real_taps[2:]), processes),
-            "code": code_loss(fake_code.float(), real_code.float(), processes),
-            "texture": texture_loss(fake, real),
+            "discriminator": torch.stack(d_losses).mean(),
+            "adversarial": torch.stack(adversarial).mean(),
+            "layout": layout_loss(fake[pictured], real[pictured]),
+            "feature": torch.stack(feature).mean(),
+            "code": torch.stack(meaning).mean(),
+            "texture": texture_loss(fake[pictured], real[pictured]),
         }
         g_loss = (
             losses["adversarial"]
@@ -179,9 +222,30 @@ class ProjectedRecipe(Recipe):
         )
         if step * o.batch >= o.head_start:
             self.update("generator_optimizer", g_loss)
-        set_requires_grad(self._judged, True)
+        set_requires_grad(judged_parameters, True)
         self.average.update(self.network, step)
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _with_ascent_like(self, given: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes [N, *code_shape] of which some are ascent-like, the rows that have pictures, and those that
+        have none.
+        """
+        # Every so-manieth row of the whole batch, so that processes share them equally.
+        rows = torch.arange(batch.count)
+        steps = (rows + 1).mul(self._ascent_share).floor()
+        alike = (steps > rows.mul(self._ascent_share).floor())[batch.part]
+        pictured, bare = (mask.nonzero().flatten().to(given.device) for mask in (~alike, alike))
+        if self._ascent_like is None:
+            return given, pictured, bare
+        drawn = self._ascent_like.draw(batch.count, batch.random)[batch.part]
+        return given.index_copy(0, bare, drawn[bare]), pictured, bare
+
+    @property
+    def _reads_own_codes(self) -> bool:
+        """Whether the feature network's code is the mean over places of those that the generator inverts."""
+        index = self.context.index
+        same = index.encoder == FEATURE_NETWORK and index.encoder_layer in ("bn2", "global_pool")
+        return same and index.code_shape[0] == FEATURE_CODE
 
     @torch.no_grad()
     def reconstruct(self, codes: Tensor) -> Tensor:
@@ -193,6 +257,31 @@ class ProjectedRecipe(Recipe):
 
     def recall(self, remembered: dict[str, Any]) -> None:
         """There is nothing to recall."""
+
+
+def _condition(code: Tensor) -> Tensor:
+    """What discriminators know of a code [N, *code_shape]: [N, numbers], places averaged to 2×2 at most."""
+    if code.ndim == 4 and max(code.shape[2:]) > CONDITION_PLACES:
+        code = F.adaptive_avg_pool2d(code, CONDITION_PLACES)
+    return code.flatten(1)
+
+
+class _Seen(NamedTuple):
+    """What a network sees in pictures: maps, and one vector of each picture [N, C]."""
+
+    taps: list[Tensor]
+    code: Tensor
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """A fixed network and the discriminator that learns from what it sees."""
+
+    network: nn.Module
+    discriminator: Discriminator
+
+    def look(self, rgb: Tensor) -> _Seen:
+        return _Seen(*self.network(rgb))
 
 
 def _patch(size: int, random: torch.Generator) -> tuple[slice, ...]:

@@ -60,7 +60,8 @@ class PixelHead(nn.Module):
 
 class Discriminator(nn.Module):
     """`mix` (fixed) turns tapped features into one mixture a scale; `forward` judges mixtures and the
-    pictures themselves: a list of logits, one a scale and one for the pixels.
+    pictures themselves: a list of logits, one a scale and one for the pixels, which a `pixel_width` of 0
+    leaves out.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Discriminator(nn.Module):
         self.tap_scale: Tensor
         self.register_buffer("tap_scale", torch.ones(len(channels)))
         self.heads = nn.ModuleList(ScaleHead(mixed, s, code_size, width) for s in strides)
-        self.pixels = PixelHead(pixel_width)
+        self.pixels = PixelHead(pixel_width) if pixel_width else None
 
     def calibrate(self, deviations: list[Tensor]) -> None:
         """Set the scale of each tap from its standard deviation over real pictures, once, so that every head
@@ -105,7 +106,7 @@ class Discriminator(nn.Module):
 
     def forward(self, mixtures: list[Tensor], code: Tensor, pictures: Tensor) -> list[Tensor]:
         scales = [head(x, code) for head, x in zip(self.heads, mixtures, strict=True)]
-        return [*scales, self.pixels(pictures)]
+        return scales if self.pixels is None else [*scales, self.pixels(pictures)]
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from imago_engine.synthesis.generators.prior import CodePrior
 from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.distributed.processes import ALONE, Processes
 from imago_engine.training.recipes.feature_network import FeatureNetwork
+from imago_engine.training.recipes.tapped_network import TappedNetwork
 from imago_engine.training.results.code_statistics import CodeStatistics
 from imago_engine.training.run.placement import Placement
 from imago_engine.training.run.schedule import Schedule
@@ -20,13 +22,17 @@ from imago_engine.trainings import Preset, TrainingSettings
 
 @dataclass(frozen=True)
 class Context:
-    """What a recipe is built in. `features` is the network that reconstructions are measured with."""
+    """What a recipe is built in. `features` is the network that reconstructions are measured with, `second`
+    another that a recipe may judge by; `prior` is there for options that ask for it.
+    """
 
     index: PreparedIndex
     statistics: CodeStatistics
     features: FeatureNetwork
     placement: Placement = field(default_factory=Placement)
     processes: Processes = ALONE
+    second: TappedNetwork | None = None
+    prior: CodePrior | None = None
 
     @property
     def code_size(self) -> int:

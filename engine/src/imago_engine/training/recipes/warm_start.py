@@ -6,8 +6,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from imago_engine.synthesis.generators.architectures import STANDARD_FLOOR, Generator
-from imago_engine.synthesis.generators.compact import CompactNetwork, grown
+from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
+from imago_engine.synthesis.generators.growing import grown, may_widen, widened
 from imago_engine.training.recipes import OptionsError
 from imago_engine.training.results.code_statistics import CodeStatistics
 from imago_engine.training.run.training import Training
@@ -23,7 +24,8 @@ class WarmStart:
 
 def warm_start(training: Training, file: Path) -> WarmStart:
     """Put the weights of a generator file into a new training, as far as they fit: a generator of larger
-    pictures takes over all but its last stages. The discriminator starts anew.
+    pictures takes over all but its last stages, a wider or deeper one draws the same at first. The
+    discriminator starts anew.
 
     Raises GeneratorFileError for a file that is none, OptionsError for a generator of another kind.
     """
@@ -41,18 +43,27 @@ def warm_start(training: Training, file: Path) -> WarmStart:
             raise OptionsError(f"--warm-start {file}: expected a generator with {name} {value}, got {found}")
     network = recipe.modules[recipe.shipped]
     own, weights = network.state_dict(), _weights_for(network, generator, recipe.context.statistics)
-    fitting = {n: tensor for n, tensor in weights.items() if n in own and own[n].shape == tensor.shape}
     reads_code = next(iter(own))
-    if reads_code not in fitting:
+    if reads_code not in weights or weights[reads_code].shape != own[reads_code].shape:
         raise OptionsError(
             f"--warm-start {file}: expected a generator of codes like {list(index.code_shape)} from layer "
             f"{index.encoder_layer}, got one of {list(generator.info.code_shape)} from "
             f"{generator.info.encoder_layer}"
         )
+    fitting = _fitting(network, weights)
     for name in {"generator", recipe.shipped}:
         recipe.modules[name].load_state_dict(fitting, strict=False)
     anew = dict.fromkeys(n.rpartition(".")[0] for n in own if n not in fitting)
     return WarmStart(file_sha256(file), tuple(anew))
+
+
+def _fitting(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the weights that the network has a place for; a compact network also takes smaller ones."""
+    own = network.state_dict()
+    known = {name: tensor for name, tensor in weights.items() if name in own}
+    if isinstance(network, CompactNetwork) and may_widen(known, network):
+        return {name: tensor for name, tensor in widened(known, network).items() if name in known}
+    return {name: tensor for name, tensor in known.items() if own[name].shape == tensor.shape}
 
 
 def _weights_for(network: nn.Module, generator: Generator, statistics: CodeStatistics) -> dict[str, Tensor]:
@@ -62,9 +73,12 @@ def _weights_for(network: nn.Module, generator: Generator, statistics: CodeStati
         return weights
     if network.subpixel and not source.subpixel:
         weights = grown(weights, network)
-    if network.place is not None and source.place is None and generator.code_std.ndim == 1:
-        # Both read a mean over places in units of a deviation: there of the mean, here of single places.
-        here, there = statistics.std.mean((1, 2)), generator.code_std
+    read_alike = statistics.std.shape == generator.code_std.shape
+    if network.place is not None and not read_alike and generator.code_std.ndim in (1, 3):
+        # Both read a mean over places in units of a deviation: there of larger places, here of smaller ones.
+        here, there = (
+            std.flatten(1).mean(1) if std.ndim == 3 else std for std in (statistics.std, generator.code_std)
+        )
         if here.shape == there.shape:
             ratio = (here + STANDARD_FLOOR) / (there + STANDARD_FLOOR)
             weights |= {"style.linear.weight": weights["style.linear.weight"] * ratio}

@@ -2,19 +2,23 @@
 
 import torch
 
+from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.networks.load import load_network
 from imago_engine.training.data.encoder import Encoder
 from imago_engine.training.data.preparation import Prepared
 from imago_engine.training.distributed.processes import ALONE, Processes
-from imago_engine.training.recipes import Context, Recipe
-from imago_engine.training.recipes.feature_network import FeatureNetwork
+from imago_engine.training.recipes import Context, OptionsError, Recipe
+from imago_engine.training.recipes.feature_network import FEATURE_NETWORK, FeatureNetwork
+from imago_engine.training.recipes.tapped_network import TapError, TappedNetwork
 from imago_engine.training.results.code_statistics import statistics_of
+from imago_engine.training.results.prior import measured_prior
 from imago_engine.training.run.placement import Placement
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.training.run.training import Training
 from imago_engine.trainings import TrainingSettings
 
-FEATURE_NETWORK = "efficientnet_lite0.imagenet"
+PRIOR_CODES = 8192
+"""Codes that a training's own prior is measured of: it only draws ascent-like codes from it."""
 
 
 def load_encoder(
@@ -34,6 +38,22 @@ def load_feature_network() -> FeatureNetwork:
     return FeatureNetwork(load_network(FEATURE_NETWORK).module)
 
 
+def load_second_network(options: TrainingSettings) -> TappedNetwork | None:
+    """The network that judges beside the feature network, where the options name one. Raises NetworkError, or
+    OptionsError for one that cannot judge.
+    """
+    name, file = getattr(options, "second_network", None), getattr(options, "second_weights", None)
+    if name is None:
+        return None
+    network = load_network(
+        name if file is None else NetworkReference("second.own", "file", name, weights=file)
+    )
+    try:
+        return TappedNetwork(network, options.feature_size)
+    except TapError as error:
+        raise OptionsError(f"--second-network: {error}") from error
+
+
 def new_training(
     prepared: Prepared,
     recipe: type[Recipe],
@@ -44,11 +64,18 @@ def new_training(
 ) -> Training:
     """A training at its first step. Raises OptionsError, NetworkError or LayerError."""
     placement = placement or Placement()
+    codes = prepared.codes[: prepared.index.train]
+    statistics, prior = statistics_of(codes), None
+    if getattr(options, "ascent_share", 0):
+        prior = measured_prior(codes[:: max(1, len(codes) // PRIOR_CODES)], statistics)
+    second = load_second_network(options)
     context = Context(
         index=prepared.index,
-        statistics=statistics_of(prepared.codes[: prepared.index.train]),
+        statistics=statistics,
         features=load_feature_network().to(placement.device),
         placement=placement,
         processes=processes,
+        second=None if second is None else second.to(placement.device),
+        prior=prior,
     )
     return Training(prepared, recipe(options, context), schedule)

@@ -11,8 +11,8 @@ from imago_engine.synthesis.generators.compact import (
     StyledNoise,
     StyledResidual,
     blurred,
-    grown,
 )
+from imago_engine.synthesis.generators.growing import grown
 
 VECTOR_LAYERS = ["defc7", "defc6", "defc5"]
 IMAGE_LAYERS = ["Rconv6", "Rconv7", "Rconv8"]
