@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from services.base.settings import Settings
+
 ROOT = Path(__file__).resolve().parents[3]
 PAGES = [
     *ROOT.glob("*.md"),
@@ -18,6 +20,12 @@ TESTS = {
     for path in (ROOT / "tests").rglob("test_*.py")
     for name in re.findall(r"def (test_\w+)", path.read_text())
 }
+SOURCES = "".join(
+    path.read_text()
+    for folder in ("api", "worker", "infra", "engine/src", "client/src")
+    for path in (ROOT / folder).rglob("*.py")
+)
+RUN_FROM = [ROOT, ROOT / "engine/src", ROOT / "client/src"]
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 
 
@@ -50,6 +58,33 @@ def test_a_page_names_files_of_ours_that_there_are(page: Path) -> None:
     assert [
         path for path in named if not any((base / path).exists() for base in bases) and "NAME" not in path
     ] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_settings_and_modules_that_there_are(page: Path) -> None:
+    """The changelog alone may name what is gone."""
+    if page.name == "CHANGELOG.md":
+        return
+    text = page.read_text()
+    settings = set(re.findall(r"\bIMAGO_[A-Z0-9_]*[A-Z0-9]\b", text))
+    assert {name for name in settings if not _is_read(name)} == set()
+    modules = set(re.findall(r"python -m ((?!pytest)[\w.]*\w)", text))
+    assert {name for name in modules if not _can_be_run(name)} == set()
+
+
+def _is_read(setting: str) -> bool:
+    return setting.removeprefix("IMAGO_").lower() in Settings.model_fields or setting in SOURCES
+
+
+def _can_be_run(module: str) -> bool:
+    paths = [folder / module.replace(".", "/") for folder in RUN_FROM]
+    return any(path.with_suffix(".py").exists() or (path / "__main__.py").exists() for path in paths)
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\*", (ROOT / "docs/glossary.md").read_text(), re.M)
+    assert len(words) > 30
+    assert words == sorted(words, key=str.lower)
 
 
 def test_the_architecture_is_one_page_with_one_diagram() -> None:
