@@ -42,7 +42,9 @@ def main() -> None:
     # servers share the machine that costs most of the time: measured, an ascent on two busy cores ran ten
     # times slower. OpenMP reads this when torch is loaded, so the child has to inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # it reports every doorbell
+    for chatty in ("celery.worker.strategy", "celery.worker.request"):
+        # They report every doorbell, and as "revoked task" each that rang while there was other work.
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     signals.setup_logging.connect(keep_our_logging)
     signals.celeryd_after_setup.connect(before_the_pool)
     # It tells root that messages could run code. Ours are JSON and name one task, see `create_app`; the user

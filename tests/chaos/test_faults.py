@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from infra.local.servers import Servers
-from services.base.broker import Doorbell
+from services.base.broker import QUEUE, TASK, Doorbell
 from services.queue.deaths import CRASHES_ALONE
 from tests.worker_processes import LEASE_SECONDS, MAX_BATCH, Scene, until
+from worker.process.app import create_app
 
 pytestmark = pytest.mark.chaos
 STEPS = 30
@@ -138,6 +139,21 @@ def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, se
     assert waiting <= 20
     assert scene.check(job_id) == {"done": 24}
     assert scene.accepted() == 24
+
+
+def test_doorbells_that_nobody_heard_in_time_are_passed_over_in_silence(
+    scene: Scene, servers: Servers
+) -> None:
+    worker = scene.start_worker()
+    worker.child()
+    app = create_app(scene.settings)
+    with redis.Redis.from_url(servers.valkey.url) as broker:
+        for _ in range(3):
+            app.send_task(TASK, queue=QUEUE, expires=0.001, ignore_result=True)
+        until(lambda: broker.llen(QUEUE) == 0, "the doorbells have been taken")
+    assert worker.end() == 0
+    assert "ready" in worker.log.read_text()
+    assert "revoked" not in worker.log.read_text()
 
 
 def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
