@@ -77,6 +77,7 @@ def test_a_jobs_gallery_shows_its_pictures_as_they_come(
     assert len(set(images)) == 4
     assert "class 3" in finished.text
     assert "activation 4" in finished.text
+    assert any(link.endswith(".svg") for link in page.links), "browsers ask for an icon where none is named"
     for path in page.links:
         assert client.get(path, buffered=True).status_code == 200
     assert re.search(r'<img[^>]*width="160"[^>]*alt="[^"]+', finished.text)
