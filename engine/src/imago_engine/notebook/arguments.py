@@ -4,6 +4,7 @@ NumPy's and torch's whole numbers are as good as Python's; true and 1.5 are none
 """
 
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from operator import index
 from typing import Any
 
@@ -41,7 +42,7 @@ def units_of(units: Any, layer: str, count: int, labels: Sequence[str]) -> Seque
         named = [n for n, label in enumerate(labels) if name in (label.lower(), *label.lower().split(", "))]
         if named:
             return named
-    or_class = ", or the name of a class" if labels else ""
+    or_class = _or_class(units, labels)
     asked = units if isinstance(units, str) else _all_whole(units)
     if asked is None:
         raise UnitsError(f'units {units!r:.80}: expected a number, numbers, "all" or "0-7,12"{or_class}')
@@ -49,6 +50,16 @@ def units_of(units: Any, layer: str, count: int, labels: Sequence[str]) -> Seque
         return parse_units(asked, layer=layer, count=count)
     except UnitsError as error:
         raise UnitsError(f"units {units!r:.80}: {error}{or_class}") from None
+
+
+def _or_class(units: object, labels: Sequence[str]) -> str:
+    """The sentence about classes for a refusal, with the names that are close to the one that was given."""
+    if not labels:
+        return ""
+    names = {name: label for label in labels for name in (label.lower(), *label.lower().split(", "))}
+    close = get_close_matches(units.strip().lower(), names, n=5, cutoff=0.7) if isinstance(units, str) else []
+    near = list(dict.fromkeys(names[name] for name in close)) or labels[:1]
+    return f". A class can also be named, such as {' or '.join(map(repr, near))}"
 
 
 def objective_of(
