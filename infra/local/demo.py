@@ -117,7 +117,7 @@ def _report(items: Sequence[Visualization], demo: dict[str, Any], seconds: float
 
 
 def _caption(item: Visualization) -> str:
-    return item.label or f"{item.layer} {item.unit}"
+    return item.label or f"{item.layer}/{item.unit}"
 
 
 def _explain(items: Sequence[Visualization], console: Console) -> None:

@@ -107,7 +107,7 @@ def train_generator(
 ) -> None:
     """Have a generator trained on pictures that the workers can see.
 
-    imago train-generator birds --name birds-64 --pictures 500000 --watch
+    imago train-generator birds --name birds-128 --pictures 500000 --watch
     """
     session = session_of(context, as_json)
     options = dict(named_value("--option", text, "layout_weight=3") for text in option or [])
