@@ -16,7 +16,7 @@ from services.catalog.generators import Generator, get_generator
 from services.catalog.layers import Layer
 from services.catalog.networks import Network
 from services.catalog.tables import GeneratorRow, NetworkRow
-from services.jobs.job_request import JobRequest, Target
+from services.jobs.job_request import JobRequest
 from services.pictures.recipes import check_prior, needs_generator, recommended_for, resolve
 
 
@@ -70,8 +70,16 @@ class Makings:
         if self._technique != AUTO:
             self._settle(self._technique)
 
-    def of(self, layer: Layer, target: Target) -> Making | None:
-        """How the target's pictures are made; None where that is not known, for what is in `errors`.
+    def counted_at(self) -> int | None:
+        """Side of the input in whose maps positions are counted, None for the network's own: with `auto` that
+        of the generator's pictures. Raises `Conflict` as `of` does.
+        """
+        making = self._settle(WITH_GENERATOR if self._technique == AUTO else self._technique)
+        return making.input_size if making else None
+
+    def of(self, layer: Layer, position: tuple[int, int] | None) -> Making | None:
+        """How pictures of the layer's units at a position are made, None for the usual place; None where that
+        is not known, for what is in `errors`.
 
         Raises `Conflict` where a generator is needed and none is there.
         """
@@ -81,10 +89,8 @@ class Makings:
         size = choice.least_size and self._network.size_from(choice.least_size)
         if size is None:
             return self._settle(WITH_GENERATOR)
-        if target.position is not None:
-            # A place is one of the map that the generator's pictures would have.
-            usual = self._settle(WITH_GENERATOR)
-            size = usual.input_size if usual else None
+        if position is not None:
+            size = self.counted_at()
         return self._settle(choice.technique, {**choice.parameters, "input_size": size})
 
     def _settle(self, technique: str, suiting: Mapping[str, Any] | None = None) -> Making | None:

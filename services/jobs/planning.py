@@ -75,8 +75,9 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     for index, target in enumerate(request.targets):
         try:
             layer = _layer(session, network, target, index)
-            making = makings.of(layer, target)
-            position, units = _places(network, layer, target, index, making.input_size if making else None)
+            size = makings.counted_at() if target.position is not None else None
+            position, units = _places(network, layer, target, index, size)
+            making = makings.of(layer, position)
         except Invalid as error:
             errors.extend(error.errors)
             continue
@@ -134,7 +135,7 @@ def _layer(session: Session, network: Network, target: Target, index: int) -> La
 def _places(
     network: Network, layer: Layer, target: Target, index: int, input_size: int | None
 ) -> tuple[tuple[int, int] | None, Sequence[int]]:
-    """The target's position, None for the centre, and its units."""
+    """The target's position in the map at an input size, None for the centre, and its units."""
     here = ("targets", index)
     position = None
     if target.position is not None:

@@ -113,6 +113,14 @@ def test_a_place_is_one_of_the_map_that_the_generator_would_meet(sized: Database
     assert claim(sized).items[0].position == (100, 3)
 
 
+@pytest.mark.parametrize("layer", ["stem", "late"])
+def test_the_usual_place_named_by_its_position_is_the_same_item(sized: Database, layer: str) -> None:
+    centre = [56, 56] if layer == "stem" else [7, 7]
+    assert submit(sized, asked(layer)).job.units.total == len(claim(sized).items)
+    named = submit(sized, asked(layer, position=centre))
+    assert named.job.units.total == named.job.units.leased == 2
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"),
     [

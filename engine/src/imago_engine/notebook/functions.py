@@ -99,6 +99,8 @@ def synthesize(
 
     shown = _network(network)
     if technique == AUTO:
+        if position is not None and _is_usual(shown, layer, position, generator, parameters):
+            position = None
         technique, parameters = _suiting(shown, layer, position, generator, parameters)
     needs = technique_named(technique).needs
     source = _generator(generator) if Need.GENERATOR in needs else None
@@ -119,6 +121,24 @@ def synthesize(
         Visualization.of(picture, shown, objective, seed, technique, settled, is_output)
         for picture, (objective, seed) in zip(pictures, wanted, strict=True)
     )
+
+
+def _is_usual(
+    network: "Network",
+    layer: str,
+    position: Iterable[SupportsIndex],
+    generator: "Generator | str | Path",
+    given: dict[str, Any],
+) -> bool:
+    """Whether a position is the layer's usual place in the map that the generator's pictures would have."""
+    from imago_engine.synthesis.inspection.layers import find_layer
+    from imago_engine.synthesis.objectives import place_of
+
+    settled = _parameters(network, _generator(generator), WITH_GENERATOR, given)
+    found = find_layer(network, layer, settled.input_size)
+    if found.spatial is None:
+        return False
+    return place_of(objective_of(found.name, 0, position, None, None)) == found.place
 
 
 def _suiting(

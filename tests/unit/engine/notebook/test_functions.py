@@ -307,6 +307,7 @@ class Sized(nn.Module):
         ("early", {}, ("fourier", 128, 11)),
         ("early", {"steps": 2}, ("fourier", 2, 11)),
         ("early", {"position": (1, 2)}, ("fourier", 128, 32)),
+        ("early", {"position": (7, 7)}, ("fourier", 128, 11)),  # the usual place
         ("early", {"learning_rate": 0.5}, ("dgn-am", 10, 32)),
         ("output", {}, ("dgn-am", 10, 32)),
     ],
