@@ -14,6 +14,7 @@ from imago_engine.training.options import OptionsError
 from imago_engine.training.run.tuning import restart_tuned
 from imago_engine.training_events import EVENTS
 from imago_engine.training_jobs import read_job
+from imago_engine.validation import problems
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
@@ -25,8 +26,12 @@ def main(arguments: Sequence[str]) -> int:
     given = build_parser().parse_args(arguments)
     try:
         job = read_job(given.job) if given.command == "run" else job_of(given)
-    except (OptionsError, OSError, ValidationError) as error:
+    except (OptionsError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except ValidationError as error:
+        what = f"{given.job} is not a job: " if given.command == "run" else ""
+        print(f"error: {what}{_in_words(error)}", file=sys.stderr)
         return FAILED
     restart_tuned(arguments)
     from imago_engine.training.jobs.carry_out import carry_out
@@ -37,6 +42,11 @@ def main(arguments: Sequence[str]) -> int:
             return DONE if carry_out(job, events.tell) == "done" else FAILED
     outcome = carry_out(job, Printer().tell)
     return {"done": DONE, "failed": FAILED, "stopped": STOPPED}[outcome]
+
+
+def _in_words(error: ValidationError) -> str:
+    found = ((".".join(map(str, steps)), message) for steps, message in problems(error))
+    return "; ".join(f"{steps}: {message}" if steps else message for steps, message in found)
 
 
 def _beside(job: Path) -> Path:

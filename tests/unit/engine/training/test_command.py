@@ -254,3 +254,27 @@ def test_an_error_is_one_line_for_people(
     assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"do":"tra', "invalid JSON"),
+        (b"", "invalid JSON"),
+        (b"[]", "should be an object"),
+        (b'{"do":"dance"}', "'dance'"),
+        (b'{"do":"train","folder":{"path":"x"},"threads":-1}', "train.threads: should be greater than"),
+        (b'{"do":"train","folder":{"path":"x"},"extra":1}', "train.extra: is not a known field"),
+    ],
+)
+def test_a_damaged_job_is_one_line_that_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: bytes, message: str
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_bytes(text)
+    assert main(["run", str(path)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {path} is not a job: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not path.with_name("events.jsonl").exists()

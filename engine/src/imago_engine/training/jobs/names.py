@@ -1,4 +1,4 @@
-"""Names instead of paths in what is told: a job may say what its places are to be called."""
+"""Texts of what is told: names instead of paths, and nothing that no encoding can write."""
 
 from imago_engine.training_events import Failed, LeftOut, Note, TrainingEvent
 from imago_engine.training_jobs import Job, containers_of, places_of
@@ -24,7 +24,7 @@ class Names:
         self._names = sorted({**named, **around}.items(), key=lambda entry: len(entry[0]), reverse=True)
 
     def put_into(self, event: TrainingEvent) -> TrainingEvent:
-        """The event with names in its texts for people."""
+        """The event with names in its texts for people, and escapes for bytes of names that are no text."""
         match event:
             case Failed() | Note():
                 return event.model_copy(update={"message": self._said(event.message)})
@@ -35,4 +35,4 @@ class Names:
     def _said(self, text: str) -> str:
         for path, name in self._names:
             text = text.replace(path, name)
-        return text
+        return text.encode(errors="backslashreplace").decode()

@@ -7,7 +7,8 @@ import pytest
 
 from imago_engine.training.jobs import carry_out as module
 from imago_engine.training.jobs.carry_out import carry_out
-from imago_engine.training_events import Failed, TrainingEvent
+from imago_engine.training.jobs.event_log import EventLog
+from imago_engine.training_events import EVENTS, EventReader, Failed, TrainingEvent
 from imago_engine.training_jobs import BoundsJob, DataPlan, NewTraining, Place, Reading, TrainJob
 from imago_engine.trainings import PRESETS, EncoderRequest, TrainingChoices
 
@@ -87,6 +88,19 @@ def test_a_source_that_cannot_be_read_is_called_by_its_name(root: Path) -> None:
     assert isinstance(told[-1], Failed)
     assert told[-1].code == "source"
     assert told[-1].message.startswith("sets/broken.npz")
+
+
+def test_bytes_of_a_file_name_that_are_no_text_are_told_as_escapes(root: Path) -> None:
+    events = EventLog(root / EVENTS)
+    bounds = BoundsJob(
+        sources=[Place(path=root / "caf\udce9")], encoder=ENCODER, out=root / "bounds.safetensors"
+    )
+    assert carry_out(bounds, events.tell) == "failed"
+    events.close()
+    (failed,) = EventReader(root / EVENTS).new()
+    assert isinstance(failed, Failed)
+    assert failed.code == "source"
+    assert "caf\\udce9" in failed.message
 
 
 def test_what_nobody_foresaw_is_told_as_unexpected_and_raised(
