@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality [grid | layers | candidates] …`"""
+"""`python -m benchmarks.quality [grid | layers | candidates | reconstruct] …`"""
 
 import os
 import sys
@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> None:
             [sys.executable, "-m", "benchmarks.quality", *arguments],
             {**os.environ, **missing},
         )
-    from benchmarks.quality import candidates_command, grid, table_command
+    from benchmarks.quality import candidates_command, grid, reconstruct_command, table_command
     from benchmarks.quality.layers import command as layers_command
 
     if arguments[:1] == ["grid"]:
@@ -24,6 +24,8 @@ def main(arguments: list[str]) -> None:
         layers_command.run(arguments[1:], table_command.DEFAULT_GENERATOR, table_command.CACHE)
     elif arguments[:1] == ["candidates"]:
         candidates_command.run(arguments[1:])
+    elif arguments[:1] == ["reconstruct"]:
+        reconstruct_command.run(arguments[1:])
     else:
         table_command.run(arguments)
 

@@ -36,6 +36,11 @@ class Photographs:
     synsets: Tensor
     classes: Tensor
 
+    def every(self, count: int) -> "Photographs":
+        """At most `count` of them, evenly spread."""
+        stride = max(1, -(-len(self.images) // count))
+        return Photographs(*(part[::stride] for part in (self.images, self.synsets, self.classes)))
+
     def of_every(self, nth: int) -> "Photographs":
         """Those of every nth synset."""
         kept = self.synsets % nth == 0

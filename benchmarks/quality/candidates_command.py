@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         description="Measure several generators, each by the recipe that its file recommends, on one picture "
         "of each of 100 classes: agreement and realism.",
     )
-    accepted.add_argument("candidates", nargs="+", type=_candidate, metavar="NAME=FILE")
+    accepted.add_argument("candidates", nargs="+", type=candidate, metavar="NAME=FILE")
     accepted.add_argument(
         "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
     )
@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     return accepted
 
 
-def _candidate(text: str) -> tuple[str, Path]:
+def candidate(text: str) -> tuple[str, Path]:
+    """`NAME=FILE` of a generator, for argparse."""
     name, _, file = text.partition("=")
     if not (name and Path(file).is_file()):
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=FILE with the file of a generator")
@@ -55,19 +56,19 @@ def run(arguments: Sequence[str]) -> None:
     network = load_network(NETWORK)
     rows: list[Row] = []
     for name, file in options.candidates:
-        candidate = Generated(name, network, file)
+        generated = Generated(name, network, file)
         real = look(
             photographs,
             panel,
             network,
             Plan.full().layers,
-            input_size=candidate.input_size,
-            small_size=candidate.generator.info.image_size,
+            input_size=generated.input_size,
+            small_size=generated.generator.info.image_size,
             cache=options.cache,
         )
-        seen = assets.classes_in(candidate.trained_on)
-        figures = of_classes(made(candidate, plan, options.cache), plan, panel, real, seen)
-        rows.append({"technique": name, **figures, **about(candidate, photographs, panel)})
+        seen = assets.classes_in(generated.trained_on)
+        figures = of_classes(made(generated, plan, options.cache), plan, panel, real, seen)
+        rows.append({"technique": name, **figures, **about(generated, photographs, panel)})
         print(table(rows[-1:]), file=sys.stderr, flush=True)
     print(table(rows))
     write_rows(options.out, {"candidates": rows})

@@ -31,7 +31,7 @@ DEFAULT_GENERATOR = shipped_generator()
 PREVIOUS_GENERATOR = DEFAULT_GENERATOR.with_name("previous.safetensors")
 RESULT = ROOT / "benchmarks" / "results" / "quality.json"
 CACHE = ROOT / ".imago" / "bench" / "quality"
-RECONSTRUCTED = 200
+RECONSTRUCTED = 500
 
 
 def parser() -> argparse.ArgumentParser:
@@ -125,8 +125,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def about(technique: Generated, photographs: Photographs, panel: Sequence[Judge]) -> Row:
     """Which generator it is, and how well it inverts its encoder."""
-    stride = max(1, len(photographs.images) // RECONSTRUCTED)
-    copies = reconstruction(technique.generator, photographs.images[::stride], panel[-1])
+    copies = reconstruction(technique.generator, photographs.every(RECONSTRUCTED), panel)
     return {
         "reconstruction": asdict(copies) if copies is not None else None,
         "generator": technique.description,
