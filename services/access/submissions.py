@@ -1,5 +1,6 @@
 """Idempotency keys and lists by age and state, the same for jobs and trainings."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -15,18 +16,19 @@ Row = TypeVar("Row", JobRow, TrainingRow)
 
 
 def replayed(
-    session: Session, kind: type[Row], owner: str | None, idempotency_key: str, request_hash: str
+    session: Session, kind: type[Row], owner: str | None, idempotency_key: str, known_as: Sequence[str]
 ) -> Row | None:
     """What the key `owner` has asked for before under this idempotency key, if anything.
 
-    Raises `IdempotencyKeyReused` when that was something else.
+    `known_as` are the fingerprints that the request may be stored with. Raises `IdempotencyKeyReused` when
+    that was something else.
     """
     row = session.scalars(
         sa.select(kind).where(
             kind.owner_key_id.is_not_distinct_from(owner), kind.idempotency_key == idempotency_key
         )
     ).first()
-    if row is not None and row.request_hash != request_hash:
+    if row is not None and row.request_hash not in known_as:
         raise IdempotencyKeyReused(
             f"The idempotency key {idempotency_key!r} was used for another request, which became {row.id}."
         )

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from imago_engine.canonical import sha256_of
+from services.access.fingerprints import as_sent, fingerprint, former_fingerprint
 from services.access.submissions import replayed
 from services.base.errors import Conflict, Invalid
 from services.base.ids import new_id
@@ -26,6 +26,17 @@ from services.jobs.tables import JobRow
 from services.pictures.tables import RecipeRow
 from services.queue.queue_order import next_turn
 
+_FORMER_DEFAULTS: tuple[dict[str, Any], ...] = tuple(
+    {
+        "generator": None,
+        "lane": "interactive",
+        "recipe": {"parameters": {}, "technique": technique},
+        "seeds": [0],
+        "targets": {"position": None},
+    }
+    for technique in ("dgn-am", "auto")
+)
+"""What releases filled in before they fingerprinted a request; never more, and never changed."""
 _CHUNK = 5000
 """Rows of one statement, so that none comes near the time that a statement may take."""
 
@@ -98,9 +109,10 @@ def submit(
     """
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
         raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
-    request_hash = sha256_of(request.model_dump(mode="json"))
+    sent = as_sent(request)
+    known_as = [fingerprint(sent), *(former_fingerprint(sent, filled) for filled in _FORMER_DEFAULTS)]
     if idempotency_key is not None:
-        known = replayed(session, JobRow, owner, idempotency_key, request_hash)
+        known = replayed(session, JobRow, owner, idempotency_key, known_as)
         if known is not None:
             return _repeated(session, known)
     planned = plan(session, request, limits or Limits())
@@ -113,7 +125,7 @@ def submit(
             request=_as_resolved(request, planned),
             owner_key_id=owner,
             idempotency_key=idempotency_key,
-            request_hash=request_hash,
+            request_hash=known_as[0],
             total=len(planned.items),
             cached=0,
             turn=next_turn(session),
@@ -124,7 +136,7 @@ def submit(
     if job_id is None:
         # The same key was submitted at the same moment: the insert has waited for that one to commit.
         assert idempotency_key is not None
-        known = replayed(session, JobRow, owner, idempotency_key, request_hash)
+        known = replayed(session, JobRow, owner, idempotency_key, known_as)
         if known is None:
             raise Conflict("A job of this idempotency key was removed at the same moment; try again.")
         return _repeated(session, known)
@@ -138,7 +150,7 @@ def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
     """The request as it is carried out: what it left open is what the plan has settled, for each target; the
     job's own recipe is theirs where they share one.
 
-    Its hash is made from what was sent: the same words are the same request whatever they come to later.
+    Its fingerprint is made of what was sent: the same words are the same request whatever they come to later.
     """
     asked = request.model_dump(mode="json")
     recipes = [

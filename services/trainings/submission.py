@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from imago_engine.canonical import sha256_of
+from services.access.fingerprints import as_sent, fingerprint, former_fingerprint
 from services.access.submissions import replayed
 from services.base.errors import FieldError, Invalid
 from services.base.ids import new_id
@@ -17,6 +18,23 @@ from services.catalog.tables import GeneratorRow
 from services.trainings.checks import settled
 from services.trainings.request import TrainingRequest
 from services.trainings.tables import TrainingRow
+
+_FORMER_ENCODER: dict[str, Any] = {"encoder": {"grid": 2, "layer": "bn2"}}
+_FORMER_DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(("batch", "corrupt_share", "feature_size", "held_out", "image_size", "learning_rate")),
+    **dict.fromkeys(("minimum", "pictures", "precision", "preset", "seed", "until", "warm_start")),
+    "checkpoint_seconds": 300,
+    "encoder": {
+        "grid": None,
+        "input_size": None,
+        "layer": "global_pool",
+        "network": "efficientnet_lite0.imagenet",
+    },
+    "options": {},
+    "sample_seconds": 300,
+}
+"""What the release before filled in before it fingerprinted a request, first where it named no encoder.
+Never more, and never changed."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +60,10 @@ def submit(
     With an idempotency key, the same request again returns the training there is; another request under it
     raises `IdempotencyKeyReused`. Raises `Invalid` for everything else that is wrong, all of it at once.
     """
-    request_hash = sha256_of({"name": name, **request.model_dump(mode="json")})
+    sent = {"name": name, **as_sent(request)}
+    known_as = [fingerprint(sent), former_fingerprint({**_FORMER_ENCODER, **sent}, _FORMER_DEFAULTS)]
     if idempotency_key is not None:
-        known = replayed(session, TrainingRow, owner, idempotency_key, request_hash)
+        known = replayed(session, TrainingRow, owner, idempotency_key, known_as)
         if known is not None:
             return Submitted(known.id, created=False)
     asked = settled(session, request, data_root, _name(session, name))
@@ -56,7 +75,7 @@ def submit(
             request=asked,
             owner_key_id=owner,
             idempotency_key=idempotency_key,
-            request_hash=request_hash,
+            request_hash=known_as[0],
         )
         .on_conflict_do_nothing()
         .returning(TrainingRow.id)
@@ -66,7 +85,7 @@ def submit(
     # Submitted at the same moment: the insert has waited for that one to commit.
     known = None
     if idempotency_key is not None:
-        known = replayed(session, TrainingRow, owner, idempotency_key, request_hash)
+        known = replayed(session, TrainingRow, owner, idempotency_key, known_as)
     if known is None:
         raise Invalid.field("/name", _taken(name, "a training"))
     return Submitted(known.id, created=False)
