@@ -114,12 +114,25 @@ class Layer(Representation):
     ordinal: int = Field(description="Place in the order of execution, from 0.")
     kind: str
     units: int = Field(description="Number of neurons or channels.")
-    height: int | None = Field(description="Of its map; null for a vector.")
+    height: int | None = Field(description="Of its map; null for a vector and for tokens.")
     width: int | None
     receptive_field: int | None = Field(
         description="Side of what one unit sees; null where it sees everything."
     )
     stride: int | None
+    tokens: int | None = Field(
+        description="Of a transformer's layer: how many there are, special ones such as the class token"
+        " included, which come first in most networks; null for a layer without. At another input size"
+        " there may be more or fewer."
+    )
+    usual_token: int | None = Field(
+        description="The token that its units are read at unless a job's target names another: the class"
+        " token where the network makes its answer of one, else the patch at the centre of the picture."
+    )
+    class_token: int | None = Field(
+        description="The usual token again where it is a special one, which has the same number at every"
+        " input size; null where it is a patch, which has not."
+    )
     links: LayerLinks
 
     @classmethod
@@ -138,6 +151,9 @@ class Layer(Representation):
             width=width,
             receptive_field=layer.receptive_field,
             stride=layer.stride,
+            tokens=layer.tokens,
+            usual_token=layer.usual_token,
+            class_token=layer.class_token,
             links=LayerLinks(self=path, network=network_path(layer.network), units=f"{path}/units"),
         )
 

@@ -19,6 +19,7 @@ from api.schemas.base import (
 )
 from api.schemas.networks import Unit
 from imago_engine.artifacts import ArtifactKind
+from imago_engine.objectives import Objective, TokenObjective
 from services.base.states import Lane, State
 from services.base.storage import sha256_of_key
 from services.catalog import layers
@@ -85,6 +86,10 @@ class Item(Representation):
     unit: int
     label: str | None = Field(description="Name of its class, for a unit of the output.")
     position: tuple[int, int] | None = Field(description="[y, x] in the layer's map; null for its centre.")
+    token: int | None = Field(
+        description="Number of the token that it is read at; null for the layer's `usual_token`, and where it"
+        " has no tokens."
+    )
     seed: int
     state: State
     activation: float | None = Field(description="The unit's response to the stored picture.")
@@ -102,6 +107,7 @@ class Item(Representation):
             unit=item.unit,
             label=item.label,
             position=item.position,
+            token=item.token,
             seed=item.seed,
             state=item.state,
             activation=item.activation,
@@ -120,13 +126,20 @@ class Item(Representation):
             layer=objective.layer,
             unit=objective.unit,
             label=found.label,
-            position=objective.position,
+            **_place_of(objective),
             seed=spec.seed,
             state=found.state,
             activation=found.activation,
             error=ItemError.of(found.error),
             links=_item_links(found.digest, found.state),
         )
+
+
+def _place_of(objective: Objective) -> dict[str, Any]:
+    """The fields that say where a unit is read."""
+    if isinstance(objective, TokenObjective):
+        return {"position": None, "token": objective.token}
+    return {"position": objective.position, "token": None}
 
 
 def _item_links(digest: str, state: State) -> ItemLinks:
@@ -139,7 +152,7 @@ class ItemPage(Page[Item]):
 
 
 class UnitDetail(Unit):
-    """A unit with its visualizations of any recipe, generator, position and seed."""
+    """A unit with its visualizations of any recipe, generator, place and seed."""
 
     visualizations: list[Item] = Field(description="The first 50; /v1/visualizations pages through all.")
 
@@ -190,6 +203,10 @@ class Visualization(Representation):
     unit: int
     label: str | None = Field(description="Name of its class, for a unit of the output.")
     position: tuple[int, int] | None = Field(description="[y, x] in the layer's map; null for its centre.")
+    token: int | None = Field(
+        description="Number of the token that it is read at; null for the layer's `usual_token`, and where it"
+        " has no tokens."
+    )
     generator: str | None = Field(description="Null where the technique needs none.")
     generator_sha256: str | None
     recipe: RecipeShown
@@ -225,7 +242,7 @@ class Visualization(Representation):
                 "layer": objective.layer,
                 "unit": objective.unit,
                 "label": found.label,
-                "position": objective.position,
+                **_place_of(objective),
                 "generator": found.generator,
                 "generator_sha256": spec.source,
                 "recipe": {

@@ -100,6 +100,9 @@ def _replace_layers(session: Session, id: str, layers: Sequence[LayerInfo]) -> N
             "width": layer.spatial[1] if layer.spatial else None,
             "receptive_field": layer.receptive_field,
             "stride": layer.stride,
+            "tokens": layer.tokens,
+            "usual_token": layer.usual_token,
+            "class_token": layer.class_token,
             "is_current": True,
         }
         for ordinal, layer in enumerate(layers)

@@ -18,7 +18,9 @@ from services.pictures.tables import VisualizationRow
 
 @dataclass(frozen=True)
 class Layer:
-    """`spatial` is (H, W) of its map, None for a vector; `receptive_field` and `stride` are in pixels."""
+    """`spatial` is (H, W) of its map, None for a vector and for tokens; `receptive_field` and `stride` are in
+    pixels. `tokens`, `usual_token` and `class_token` are as `LayerInfo` has them, at the network's own size.
+    """
 
     network: str
     name: str
@@ -28,6 +30,9 @@ class Layer:
     spatial: tuple[int, int] | None
     receptive_field: int | None
     stride: int | None
+    tokens: int | None = None
+    usual_token: int | None = None
+    class_token: int | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,15 @@ def map_at(layer: Layer, own_size: int, input_size: int) -> MapBounds:
     )
 
 
+def most_tokens(layer: Layer, own_size: int, input_size: int) -> int | None:
+    """More tokens than these a layer of tokens does not have at `input_size` pixels, for all that it has at
+    the network's `own_size`: their number grows with the picture's area at most. None for other layers.
+    """
+    if layer.tokens is None:
+        return None
+    return layer.tokens * max(1, -(-input_size // own_size)) ** 2
+
+
 def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:
     """Raises `NotFound` when the layer has no such unit."""
     found = get_layer(session, network, layer)
@@ -186,5 +200,15 @@ def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]
 def _view(row: LayerRow) -> Layer:
     spatial = None if row.height is None or row.width is None else (row.height, row.width)
     return Layer(
-        row.network_id, row.name, row.ordinal, row.kind, row.units, spatial, row.receptive_field, row.stride
+        row.network_id,
+        row.name,
+        row.ordinal,
+        row.kind,
+        row.units,
+        spatial,
+        row.receptive_field,
+        row.stride,
+        row.tokens,
+        row.usual_token,
+        row.class_token,
     )

@@ -56,6 +56,11 @@ class LayerRow(Base):
     __table_args__ = (
         sa.CheckConstraint("units > 0", name="units"),
         sa.CheckConstraint("(height IS NULL) = (width IS NULL)", name="spatial"),
+        sa.CheckConstraint(
+            "(tokens IS NULL) = (usual_token IS NULL) AND (tokens IS NULL OR height IS NULL)"
+            " AND (class_token IS NULL OR class_token = usual_token)",
+            name="tokens",
+        ),
     )
 
     network_id: Mapped[str] = mapped_column(
@@ -69,6 +74,9 @@ class LayerRow(Base):
     width: Mapped[int | None]
     receptive_field: Mapped[int | None]
     stride: Mapped[int | None]
+    tokens: Mapped[int | None]
+    usual_token: Mapped[int | None]
+    class_token: Mapped[int | None]
     is_current: Mapped[bool] = mapped_column(server_default=sa.true())
 
 

@@ -37,7 +37,7 @@ def _offered(technique: str) -> str:
 
 
 class Target(BaseModel):
-    """Units of one layer, each at one position of its map."""
+    """Units of one layer, each at one position of its map, or at one of its tokens."""
 
     model_config = _STRICT
 
@@ -52,6 +52,16 @@ class Target(BaseModel):
     position: Annotated[
         tuple[StrictInt, StrictInt] | None,
         Field(description="Row and column [y, x] of the layer's map; null for its centre"),
+    ] = None
+    token: Annotated[
+        StrictInt | None,
+        Field(
+            ge=0,
+            le=2**31 - 1,
+            description="Number of the token, for a layer of tokens, in the order of the layer's output: "
+            "special ones such as the class token are counted too, and come first in most networks; null "
+            "for the layer's `usual_token`",
+        ),
     ] = None
 
 

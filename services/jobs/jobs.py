@@ -40,9 +40,8 @@ _DROP = text("""
     )
 """)
 _ITEMS = """
-    SELECT jv.ordinal, v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.seed,
-    v.activation,
-        v.error, item.state
+    SELECT jv.ordinal, v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.token, v.seed,
+        v.activation, v.error, item.state
     FROM jobs
     JOIN job_visualizations jv ON jv.job_id = jobs.id
     JOIN visualizations v ON v.digest = jv.digest
@@ -68,6 +67,7 @@ class JobItem:
     unit: int
     label: str | None
     position: tuple[int, int] | None
+    token: int | None
     seed: int
     state: State
     activation: float | None
@@ -189,6 +189,7 @@ def _item(row: Any, labels: Any) -> JobItem:
         unit=row.unit,
         label=labels[row.unit] if row.unit < len(labels) else None,
         position=position,
+        token=row.token,
         seed=row.seed,
         state=State(row.state),
         activation=row.activation,

@@ -71,15 +71,15 @@ class Makings:
             self._settle(self._technique)
 
     def counted_at(self) -> int | None:
-        """Side of the input in whose maps positions are counted, None for the network's own: with `auto` that
-        of the generator's pictures. Raises `Conflict` as `of` does.
+        """Side of the input at which positions and tokens are counted, None for the network's own: with
+        `auto` that of the generator's pictures. Raises `Conflict` as `of` does.
         """
         making = self._settle(WITH_GENERATOR if self._technique == AUTO else self._technique)
         return making.input_size if making else None
 
-    def of(self, layer: Layer, position: tuple[int, int] | None) -> Making | None:
-        """How pictures of the layer's units at a position are made, None for the usual place; None where that
-        is not known, for what is in `errors`.
+    def of(self, layer: Layer, *, names_place: bool) -> Making | None:
+        """How pictures of the layer's units are made, at the usual place or at one that is named; None where
+        that is not known, for what is in `errors`.
 
         Raises `Conflict` where a generator is needed and none is there.
         """
@@ -89,7 +89,7 @@ class Makings:
         size = choice.least_size and self._network.size_from(choice.least_size)
         if size is None:
             return self._settle(WITH_GENERATOR)
-        if position is not None:
+        if names_place:
             size = self.counted_at()
         return self._settle(choice.technique, {**choice.parameters, "input_size": size})
 

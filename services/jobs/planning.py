@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from imago_engine.objectives import UnitObjective, canonical_position
+from imago_engine.objectives import canonical_position, canonical_token, objective_at
 from imago_engine.specs import Spec
 from imago_engine.units import UnitsError, parse_units
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
-from services.catalog.layers import Layer, MapBounds, get_layer, map_at
+from services.catalog.layers import Layer, MapBounds, get_layer, map_at, most_tokens
 from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
 from services.estimates.cost_model import Kind
 from services.jobs.job_request import JobRequest, Target
 from services.jobs.making import Making, Makings, keep, lowered
 from services.pictures.recipes import cost_of
+
+_LARGEST = 2**31 - 1
+"""What a column of the database holds at most."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Planned:
     layer: str
     unit: int
     position: tuple[int, int] | None
+    token: int | None
     seed: int
     making: Making
 
@@ -56,6 +60,7 @@ class _Wanted:
 
     layer: Layer
     position: tuple[int, int] | None
+    token: int | None
     units: Sequence[int]
     making: Making
 
@@ -75,15 +80,17 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     for index, target in enumerate(request.targets):
         try:
             layer = _layer(session, network, target, index)
-            size = makings.counted_at() if target.position is not None else None
-            position, units = _places(network, layer, target, index, size)
-            making = makings.of(layer, position)
+            named = target.position is not None or target.token is not None
+            size = makings.counted_at() if named else None
+            position, token = _place(network, layer, target, index, size)
+            units = _units(layer, target, index)
+            making = makings.of(layer, names_place=position is not None or token is not None)
         except Invalid as error:
             errors.extend(error.errors)
             continue
         asked += len(units) * len(seeds)
         if making is not None:
-            wanted.append(_Wanted(layer, position, units, making))
+            wanted.append(_Wanted(layer, position, token, units, making))
     if asked > limits.max_units_per_job:
         errors.append(
             FieldError("/targets", f"asks for {asked} pictures; one job may have {limits.max_units_per_job}")
@@ -132,53 +139,77 @@ def _layer(session: Session, network: Network, target: Target, index: int) -> La
         raise Invalid.field(pointer("targets", index, "layer"), lowered(error)) from None
 
 
-def _places(
-    network: Network, layer: Layer, target: Target, index: int, input_size: int | None
-) -> tuple[tuple[int, int] | None, Sequence[int]]:
-    """The target's position in the map at an input size, None for the centre, and its units."""
-    here = ("targets", index)
-    position = None
-    if target.position is not None:
-        assert network.preprocessing is not None  # a ready network has been inspected
-        own_size = network.preprocessing["size"]
-        bounds = map_at(layer, own_size, input_size or own_size)
-        wrong = _wrong_position(layer, target.layer, target.position, bounds, input_size or own_size)
-        if wrong:
-            raise Invalid.field(pointer(*here, "position"), wrong)
-        exact = bounds.most if bounds.least == bounds.most else None
-        position = canonical_position(target.position, *(exact or (None, None)))
+def _units(layer: Layer, target: Target, index: int) -> Sequence[int]:
     try:
-        return position, parse_units(target.units, layer=target.layer, count=layer.units)
+        return parse_units(target.units, layer=target.layer, count=layer.units)
     except UnitsError as error:
-        raise Invalid.field(pointer(*here, "units"), str(error)) from None
+        raise Invalid.field(pointer("targets", index, "units"), str(error)) from None
 
 
-def _wrong_position(
-    layer: Layer, called: str, position: tuple[int, int], bounds: MapBounds, input_size: int
-) -> str | None:
+def _place(
+    network: Network, layer: Layer, target: Target, index: int, input_size: int | None
+) -> tuple[tuple[int, int] | None, int | None]:
+    """The target's position and token at an input size, None for the usual ones."""
+    assert network.preprocessing is not None  # a ready network has been inspected
+    own_size = network.preprocessing["size"]
+    size = input_size or own_size
+    bounds = map_at(layer, own_size, size)
+    wrong = {
+        "position": _wrong_position(layer, target, bounds, size),
+        "token": _wrong_token(layer, target, own_size, size),
+    }
+    errors = [FieldError(pointer("targets", index, name), why) for name, why in wrong.items() if why]
+    if errors:
+        raise Invalid(errors)
+    exact = bounds.most if bounds.least == bounds.most else None
+    # At another size another patch is at the centre.
+    usual = layer.usual_token if size == own_size else layer.class_token
+    return canonical_position(target.position, *(exact or (None, None))), canonical_token(target.token, usual)
+
+
+def _wrong_position(layer: Layer, target: Target, bounds: MapBounds, input_size: int) -> str | None:
     """Why no map of the layer has this place, or None if one may: the engine has the last word."""
+    if target.position is None:
+        return None
+    if layer.tokens is not None:
+        return f"layer {target.layer!r} has no map but tokens; leave the position out, or name a token"
     if layer.spatial is None:
-        return f"layer {called!r} has no map to choose a place of; leave the position out"
-    y, x = position
+        return f"layer {target.layer!r} has no map to choose a place of; leave the position out"
+    y, x = target.position
     if bounds.most is None:
-        return None if min(y, x) >= 0 else f"[y, x] are counted from 0; got [{y}, {x}]"
+        there = min(y, x) >= 0 and max(y, x) <= _LARGEST
+        return None if there else f"[y, x] are counted from 0; got [{y}, {x}]"
     height, width = bounds.most
     if 0 <= y < height and 0 <= x < width:
         return None
     at_most = "" if bounds.least == bounds.most else "at most "
     return (
-        f"layer {called!r} has a map of {at_most}{height}×{width} at {input_size} pixels: [y, x] with y "
-        f"in 0–{height - 1} and x in 0–{width - 1}; got [{y}, {x}]"
+        f"layer {target.layer!r} has a map of {at_most}{height}×{width} at {input_size} pixels: [y, x] with "
+        f"y in 0–{height - 1} and x in 0–{width - 1}; got [{y}, {x}]"
     )
+
+
+def _wrong_token(layer: Layer, target: Target, own_size: int, input_size: int) -> str | None:
+    """The same for a token."""
+    if target.token is None:
+        return None
+    most = most_tokens(layer, own_size, input_size)
+    if most is None:
+        return f"layer {target.layer!r} has no tokens; leave the token out"
+    if target.token < most:
+        return None
+    count = f"{most} tokens" if input_size == own_size else f"at most {most} tokens at {input_size} pixels"
+    return f"layer {target.layer!r} has {count} (0–{most - 1}); got {target.token}"
 
 
 def _expand(network: Network, wanted: _Wanted, seeds: Sequence[int]) -> Sequence[Planned]:
     assert network.spec_sha256 is not None  # a CHECK of the table: a ready network has it
-    layer, position, making = wanted.layer.name, wanted.position, wanted.making
+    layer, making = wanted.layer.name, wanted.making
+    position, token = wanted.position, wanted.token
     spec = Spec(
         network.id,
         network.spec_sha256,
-        UnitObjective(layer=layer, unit=wanted.units[0], position=position),
+        objective_at(layer, wanted.units[0], position=position, token=token),
         making.recipe.technique,
         making.recipe.parameters,
         seeds[0],
@@ -186,6 +217,6 @@ def _expand(network: Network, wanted: _Wanted, seeds: Sequence[int]) -> Sequence
         making.generator.weights_sha256 if making.generator else None,
     )
     return [
-        Planned(digest, spec.batch_key, layer, unit, position, seed, making)
+        Planned(digest, spec.batch_key, layer, unit, position, token, seed, making)
         for unit, seed, digest in spec.digests(wanted.units, seeds)
     ]

@@ -42,15 +42,16 @@ _CHUNK = 5000
 
 _INSERT = text("""
     INSERT INTO visualizations (
-        digest, network_id, network_sha256, layer, unit, position_y, position_x, generator_id, recipe_digest,
-        seed, engine, batch_key, lane, queue_order)
-    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, item.generator,
-        item.recipe, item.seed, item.engine, item.batch_key, :lane, item.queue_order
+        digest, network_id, network_sha256, layer, unit, position_y, position_x, token, generator_id,
+        recipe_digest, seed, engine, batch_key, lane, queue_order)
+    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, item.token,
+        item.generator, item.recipe, item.seed, item.engine, item.batch_key, :lane, item.queue_order
     FROM unnest(
         CAST(:digests AS text[]), CAST(:layers AS text[]), CAST(:units AS int[]), CAST(:ys AS int[]),
-        CAST(:xs AS int[]), CAST(:generators AS text[]), CAST(:recipes AS text[]), CAST(:seeds AS int[]),
-        CAST(:engines AS text[]), CAST(:batch_keys AS text[]), CAST(:orders AS bigint[])
-    ) AS item (digest, layer, unit, y, x, generator, recipe, seed, engine, batch_key, queue_order)
+        CAST(:xs AS int[]), CAST(:tokens AS int[]), CAST(:generators AS text[]), CAST(:recipes AS text[]),
+        CAST(:seeds AS int[]), CAST(:engines AS text[]), CAST(:batch_keys AS text[]),
+        CAST(:orders AS bigint[])
+    ) AS item (digest, layer, unit, y, x, token, generator, recipe, seed, engine, batch_key, queue_order)
     ON CONFLICT (digest) DO NOTHING
     RETURNING digest
 """)
@@ -247,6 +248,7 @@ def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str
         "units": [item.unit for item in chunk],
         "ys": [item.position[0] if item.position else None for item in chunk],
         "xs": [item.position[1] if item.position else None for item in chunk],
+        "tokens": [item.token for item in chunk],
         "generators": [item.making.generator_id for item in chunk],
         "recipes": [item.making.recipe.digest for item in chunk],
         "seeds": [item.seed for item in chunk],

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from imago_engine.objectives import UnitObjective
+from imago_engine.objectives import Objective
 from imago_engine.specs import Spec
 from imago_engine.techniques import all_techniques
 from services.base.errors import NotFound
@@ -35,7 +35,7 @@ class LostPicture:
 
     digest: str
     spec: Spec
-    objective: UnitObjective
+    objective: Objective
     generator: str | None
 
 

@@ -24,7 +24,8 @@ class RecipeRow(Base):
 
 class VisualizationRow(Base):
     """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first.
-    `generator_id` is NULL where the technique needs no generator."""
+    `generator_id` is NULL where the technique needs no generator, the position at the centre of a map, and
+    `token` where a layer has none or its usual one is read."""
 
     __tablename__ = "visualizations"
     __table_args__ = (
@@ -33,6 +34,7 @@ class VisualizationRow(Base):
         sa.ForeignKeyConstraint(["network_id", "layer"], [LayerRow.network_id, LayerRow.name]),
         sa.CheckConstraint("length(digest) = 64", name="digest"),
         sa.CheckConstraint("(position_y IS NULL) = (position_x IS NULL)", name="position"),
+        sa.CheckConstraint("token IS NULL OR token >= 0 AND position_y IS NULL", name="token"),
         sa.CheckConstraint(
             "CASE state WHEN 'leased' THEN lease_id IS NOT NULL"
             " WHEN 'canceled' THEN true ELSE lease_id IS NULL END",
@@ -77,6 +79,7 @@ class VisualizationRow(Base):
     unit: Mapped[int]
     position_y: Mapped[int | None]
     position_x: Mapped[int | None]
+    token: Mapped[int | None]
     generator_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id))
     recipe_digest: Mapped[str] = mapped_column(Id, sa.ForeignKey(RecipeRow.digest))
     seed: Mapped[int]

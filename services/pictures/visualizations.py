@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from imago_engine.objectives import UnitObjective
+from imago_engine.objectives import Objective, objective_at
 from imago_engine.specs import Spec
 from services.base.errors import Invalid, NotFound
 from services.base.paging import Key, Keyset, Page
@@ -58,9 +58,8 @@ class Visualization:
     finished_at: datetime | None
 
     @property
-    def objective(self) -> UnitObjective:
-        """The spec's: rows hold no other kind."""
-        assert isinstance(self.spec.objective, UnitObjective)
+    def objective(self) -> Objective:
+        """The spec's."""
         return self.spec.objective
 
 
@@ -146,7 +145,7 @@ def _key(found: Visualization) -> Key:
 
 
 def best(session: Session, network: str, layer: str, unit: int) -> Visualization | None:
-    """The done visualization that excites the unit most, one at the centre of its map if there is any.
+    """The done visualization that excites the unit most, one at its usual place if there is any.
 
     None where no picture is done. Raises `NotFound` where there is no such unit.
     """
@@ -157,7 +156,7 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
         .where(VisualizationRow.unit == unit, VisualizationRow.state == State.DONE)
         .where(VisualizationRow.network_sha256 == current_sha256(network))
         .order_by(
-            VisualizationRow.position_y.is_not(None),
+            sa.or_(VisualizationRow.position_y.is_not(None), VisualizationRow.token.is_not(None)),
             VisualizationRow.activation.desc().nulls_last(),
             VisualizationRow.digest,
         )
@@ -190,7 +189,7 @@ def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
         spec = Spec(
             network=row.network_id,
             network_sha256=row.network_sha256,
-            objective=UnitObjective(layer=row.layer, unit=row.unit, position=position),
+            objective=objective_at(row.layer, row.unit, position=position, token=row.token),
             technique=recipe.technique,
             parameters=recipe.parameters,
             seed=row.seed,

@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
 from imago_engine.artifacts import ArtifactKind
+from imago_engine.objectives import Place, objective_at, place_of
 from imago_engine.specs import Recipe
 from services.base.plain_text import storable
 from services.base.states import Lane, State
@@ -32,11 +33,13 @@ _RETRIES = {"attempts": MAX_ATTEMPTS, "backoff": 5}
 
 @dataclass(frozen=True)
 class Work:
-    """One item of a batch; `attempt` is the number of this execution, from 1."""
+    """One item of a batch; `place` is None for the unit's usual one, `attempt` the number of this execution,
+    from 1.
+    """
 
     digest: str
     unit: int
-    position: tuple[int, int] | None
+    place: Place | None
     seed: int
     attempt: int
 
@@ -125,7 +128,7 @@ _BATCH = text("""
 _TAKE = text("""
     UPDATE visualizations v SET state = 'leased', lease_id = :lease, not_before = NULL
     WHERE v.digest = ANY(CAST(:digests AS text[]))
-    RETURNING v.digest, v.network_id, v.network_sha256, v.layer, v.unit, v.position_y, v.position_x,
+    RETURNING v.digest, v.network_id, v.network_sha256, v.layer, v.unit, v.position_y, v.position_x, v.token,
         v.generator_id, v.seed, v.attempt, v.queue_order
 """)
 _START_JOBS = text("""
@@ -377,4 +380,5 @@ def _recipe(session: Session, digest: str) -> Recipe:
 
 def _work(row: Any) -> Work:
     position = None if row.position_y is None else (row.position_y, row.position_x)
-    return Work(row.digest, row.unit, position, row.seed, row.attempt + 1)
+    place = place_of(objective_at(row.layer, row.unit, position=position, token=row.token))
+    return Work(row.digest, row.unit, place, row.seed, row.attempt + 1)

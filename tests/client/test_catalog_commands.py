@@ -21,7 +21,9 @@ def lines(text: str) -> list[Any]:
 def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: imago.Client) -> None:
     job = client.submit(NETWORK, ["output/0"])
     assert f"{NETWORK}  ready" in run("networks").stdout
-    assert "blocks.3    block   80     14×14  100 px" in run("layers", NETWORK).stdout
+    layers = [line.split() for line in run("layers", NETWORK).stdout.splitlines()]
+    assert ["blocks.3", "block", "80", "14×14", "100", "px"] in layers
+    assert ["blocks.7", "block", "48", "17", "tokens,", "usually", "@0"] in layers
     assert job.id in run("jobs").stdout
     assert "steps" in run("techniques").stdout
     assert "small" in run("generators").stdout
@@ -29,6 +31,7 @@ def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: ima
     assert [entry["id"] for entry in read(run("networks", "--json").stdout)["data"]] == [NETWORK]
     assert [entry["name"] for entry in read(run("--json", "layers", NETWORK).stdout)["data"]] == [
         "blocks.3",
+        "blocks.7",
         "classifier",
     ]
     assert [entry["id"] for entry in read(run("jobs", "--json", "--state", "queued").stdout)["data"]] == [

@@ -48,6 +48,21 @@ def test_submitting_prints_the_job_and_how_to_watch_it(run: Run, client: imago.C
     assert {tuple(item.position or ()) for item in job.items() if item.layer == "blocks.3"} == {(3, 4)}
 
 
+def test_a_token_is_asked_for_shown_and_saved_under_its_number(
+    run: Run, client: imago.Client, service: Service, tmp_path: Path
+) -> None:
+    run("submit", f"{NETWORK}/blocks.7/5@12", f"{NETWORK}/blocks.7/5@0", f"{NETWORK}/blocks.7/5")
+    (job,) = client.jobs()
+    service.work()
+    by_token, usual = sorted(job.items(), key=lambda item: item.token or 0, reverse=True)
+    assert (by_token.token, usual.token) == (12, None)
+    assert by_token.title == f"{NETWORK}/blocks.7/5@12"
+    assert usual.title == f"{NETWORK}/blocks.7/5"
+    run("get", job.id, "--out", "pictures")
+    names = {path.name.split("__s0")[0] for path in (tmp_path / "pictures").iterdir()}
+    assert names == {f"{NETWORK}__blocks.7__00005__t12", f"{NETWORK}__blocks.7__00005"}
+
+
 def test_watching_prints_one_line_a_change_and_writes_the_pictures(
     run: Run, client: imago.Client, service: Service, tmp_path: Path
 ) -> None:

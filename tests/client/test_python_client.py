@@ -19,8 +19,11 @@ def test_the_catalog_is_typed(client: imago.Client) -> None:
     assert client.network(NETWORK).labels[1] == "goldfish"
     assert [(layer.name, layer.units, layer.height) for layer in client.layers(NETWORK)] == [
         ("blocks.3", 80, 14),
+        ("blocks.7", 48, None),
         ("classifier", 1000, None),
     ]
+    found = client.layer(NETWORK, "blocks.7")
+    assert (found.tokens, found.usual_token) == (17, 0)
     assert client.layer(NETWORK, "output").name == "classifier"
     assert [(generator.id, generator.is_default) for generator in client.generators()] == [("small", True)]
     techniques = {technique.id: technique for technique in client.techniques()}

@@ -18,6 +18,12 @@ def test_a_position_is_row_then_column() -> None:
     assert target.as_json() == {"layer": "blocks.3", "units": "5", "position": [3, 12]}
 
 
+def test_one_number_is_a_token() -> None:
+    _, target = parse_target("net.a/blocks.3/5-7@12")
+    assert target == Target("blocks.3", "5-7", token=12)
+    assert target.as_json() == {"layer": "blocks.3", "units": "5-7", "token": 12}
+
+
 def test_a_target_without_a_position_leaves_the_choice_to_the_server() -> None:
     assert Target("output", (1, 2)).as_json() == {"layer": "output", "units": [1, 2]}
 
@@ -33,7 +39,9 @@ def test_a_target_without_a_position_leaves_the_choice_to_the_server() -> None:
         ("net.a/output/-3", "0-11,207"),
         ("net.a/output/3,,4", "0-11,207"),
         ("net.a/output/9-3", "3-9"),
-        ("net.a/output/3@5", "@ROW,COLUMN"),
+        ("net.a/output/3@5,", "@ROW,COLUMN"),
+        ("net.a/output/3@", "@TOKEN"),
+        ("net.a/output/3@-1", "@TOKEN"),
         ("net.a/output/3@x,y", "@ROW,COLUMN"),
     ],
 )

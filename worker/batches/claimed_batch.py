@@ -139,7 +139,7 @@ class Computer:
                     network,
                     generator,
                     claim.layer,
-                    [Item(work.unit, work.seed, work.position) for work in batch],
+                    [Item(work.unit, work.seed, work.place) for work in batch],
                     parameters,
                     on_step=on_step,
                     on_pause=on_pause,

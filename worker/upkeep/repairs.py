@@ -9,6 +9,7 @@ from contextlib import suppress
 import structlog
 from sqlalchemy.orm import Session
 
+from imago_engine.objectives import place_of
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.synthesis.encoding import encode
 from imago_engine.techniques import technique_named
@@ -134,7 +135,7 @@ class Repairer(LeasedWork[WorkClaim]):
     def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper) -> Computed:
         """Compute pictures of one network, layer, generator and recipe."""
         spec = batch[0].spec
-        items = [Work(p.digest, p.objective.unit, p.objective.position, p.spec.seed, 1) for p in batch]
+        items = [Work(p.digest, p.objective.unit, place_of(p.objective), p.spec.seed, 1) for p in batch]
         parameters = technique_named(spec.technique).parameters(spec.parameters)
         try:
             with keeper.loading():
@@ -172,7 +173,7 @@ class Repairer(LeasedWork[WorkClaim]):
                     network,
                     generator,
                     batch[0].objective.layer,
-                    [Item(item.unit, item.seed, item.position) for item in items],
+                    [Item(item.unit, item.seed, item.place) for item in items],
                     parameters,
                     on_step=on_step,
                     on_pause=on_pause,

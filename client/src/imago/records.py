@@ -56,7 +56,9 @@ class Network:
 class Layer:
     """A layer of a network, in execution order.
 
-    units: how many neurons or channels. height, width: of its map, None for a vector.
+    units: how many neurons or channels. height, width: of its map, None for a vector and
+    for tokens. tokens: how many it has, None for a layer without; usual_token: the one that units are read at
+    unless a target names another.
     receptive_field, stride: in input pixels, None where they are not defined.
     """
 
@@ -67,6 +69,8 @@ class Layer:
     width: int | None
     receptive_field: int | None
     stride: int | None
+    tokens: int | None
+    usual_token: int | None
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
@@ -80,6 +84,8 @@ class Layer:
             width=raw["width"],
             receptive_field=raw["receptive_field"],
             stride=raw["stride"],
+            tokens=raw.get("tokens"),
+            usual_token=raw.get("usual_token"),
             raw=raw,
         )
 

@@ -1,7 +1,8 @@
-"""How people write what they want pictures of: `NETWORK/LAYER/UNITS`, with an optional `@Y,X`.
+"""How people write what they want pictures of: `NETWORK/LAYER/UNITS`, with an optional `@Y,X` or `@TOKEN`.
 
 Network ids and layer names contain dots but never slashes. UNITS is `207`, `0-11,207` or `all`. A position
-picks one place of a convolutional layer's map, row first; without it the server takes the centre.
+picks one place of a convolutional layer's map, row first; without it the server takes the centre. A token
+picks one of a transformer's tokens; without it the server takes the layer's usual one.
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import TypeAlias
 from imago.errors import InvalidRequest
 
 _UNITS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-_POSITION = re.compile(r"(\d+),(\d+)")
+_PLACE = re.compile(r"(\d+)(?:,(\d+))?")
 
 
 @dataclass(frozen=True)
@@ -20,12 +21,14 @@ class Target:
     """Units of one layer.
 
     layer: dotted module name, or `output`. units: `"0-11,207"`, `"all"` or unit numbers.
-    position: (y, x) in the layer's own map, None for the centre.
+    position: (y, x) in the layer's own map, None for the centre. token: number of a token, for a layer of
+    tokens, None for its usual one.
     """
 
     layer: str
     units: str | tuple[int, ...]
     position: tuple[int, int] | None = None
+    token: int | None = None
 
     def as_json(self) -> dict[str, object]:
         """The target as the API takes it."""
@@ -33,6 +36,8 @@ class Target:
         body: dict[str, object] = {"layer": self.layer, "units": units}
         if self.position is not None:
             body["position"] = list(self.position)
+        if self.token is not None:
+            body["token"] = self.token
         return body
 
 
@@ -76,7 +81,7 @@ def ranges(units: Iterable[int]) -> str:
 
 
 def parse_layer_target(text: str) -> Target:
-    """`LAYER/UNITS[@Y,X]` as a target.
+    """`LAYER/UNITS[@Y,X|@TOKEN]` as a target.
 
     Raises InvalidRequest that says what a target looks like.
     """
@@ -87,7 +92,7 @@ def parse_layer_target(text: str) -> Target:
 
 
 def parse_target(text: str) -> tuple[str, Target]:
-    """`NETWORK/LAYER/UNITS[@Y,X]` as a network id and a target.
+    """`NETWORK/LAYER/UNITS[@Y,X|@TOKEN]` as a network id and a target.
 
     Raises InvalidRequest that says what a target looks like.
     """
@@ -127,12 +132,16 @@ def _units(layer: str, units: str | int | Iterable[int]) -> str | tuple[int, ...
 
 def _target(layer: str, rest: str, *, where: str) -> Target:
     units, at, place = rest.partition("@")
-    position = None
-    if at:
-        match = _POSITION.fullmatch(re.sub(r"\s", "", place))
-        if match is None:
-            raise InvalidRequest(
-                f"{where!r}: a position is @ROW,COLUMN of the layer's map, for example @3,5; got @{place}."
-            )
-        position = (int(match[1]), int(match[2]))
-    return Target(layer, parse_units(units, where=where), position)
+    checked = parse_units(units, where=where)
+    if not at:
+        return Target(layer, checked)
+    match = _PLACE.fullmatch(re.sub(r"\s", "", place))
+    if match is None:
+        raise InvalidRequest(
+            f"{where!r}: a place is @ROW,COLUMN of the layer's map, for example @3,5, or @TOKEN in a layer "
+            f"of tokens, for example @7; got @{place}."
+        )
+    first, second = match.groups()
+    if second is None:
+        return Target(layer, checked, token=int(first))
+    return Target(layer, checked, position=(int(first), int(second)))

@@ -24,6 +24,7 @@ class Visualization:
     """The result of one spec: the picture that a unit wants to see, or why there is none.
 
     digest: 64 hex digits that name it for ever. position: (y, x) in the layer's map, None for the centre.
+    token: number of the token that it is read at, None for the layer's usual one, and where it has none.
     state: `queued`, `leased`, `done`, `failed`, `unreachable` or `canceled`.
     activation: the unit's response to the stored 8-bit picture. label: the class name of an output unit.
     """
@@ -33,6 +34,7 @@ class Visualization:
     layer: str
     unit: int
     position: tuple[int, int] | None
+    token: int | None
     seed: int
     state: str
     label: str | None
@@ -51,6 +53,7 @@ class Visualization:
             layer=raw["layer"],
             unit=raw["unit"],
             position=(position[0], position[1]) if position else None,
+            token=raw.get("token"),
             seed=raw["seed"],
             state=raw["state"],
             label=raw["label"],
@@ -100,6 +103,8 @@ class Visualization:
             parts.append(re.sub(r"[^0-9a-z]+", "-", self.label.lower())[:40].strip("-"))
         if self.position:
             parts.append("y{}x{}".format(*self.position))
+        if self.token is not None:
+            parts.append(f"t{self.token}")
         parts += [f"s{self.seed}", self.digest[:8]]
         if view:
             parts.append(view)
@@ -107,8 +112,10 @@ class Visualization:
 
     @property
     def title(self) -> str:
-        """`network/layer/unit`, with the position and the class name where there are any."""
+        """`network/layer/unit`, with the place and the class name where there are any."""
         place = "@{},{}".format(*self.position) if self.position else ""
+        if self.token is not None:
+            place = f"@{self.token}"
         name = f" ({self.label})" if self.label else ""
         return f"{self.network}/{self.layer}/{self.unit}{place}{name}"
 

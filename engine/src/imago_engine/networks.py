@@ -139,6 +139,9 @@ class LayerInfo:
     """Pixels between neighbouring places; None where the receptive field is."""
     tokens: int | None = None
     """Tokens of a transformer's layer, special ones included; None for a layer without."""
-    token: int | None = None
+    usual_token: int | None = None
     """The token that is read unless another is asked for: the class token where the network makes its answer
     of one, else the patch at the centre of the picture."""
+    class_token: int | None = None
+    """The usual token again where it is a special one, which has the same number whatever the size of the
+    input; None where it is a patch, which has not."""

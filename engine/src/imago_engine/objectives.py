@@ -13,6 +13,8 @@ from imago_engine.validation import Strict
 LayerName = Annotated[str, Field(min_length=1, max_length=200)]
 Unit = Annotated[int, Field(ge=0, description="Number of a neuron or channel of the layer, from 0")]
 Coordinate = Annotated[int, Field(ge=0)]
+Place = tuple[int, int]
+"""(y, x) within a layer's map; (token, 0) in a layer of tokens."""
 
 
 class BaseObjective(Strict, ABC):
@@ -77,6 +79,27 @@ _OBJECTIVE: TypeAdapter[UnitObjective | TokenObjective] = TypeAdapter(Objective)
 def read_objective(value: Any) -> UnitObjective | TokenObjective:
     """An objective of its JSON, as `model_dump` writes it. Raises pydantic's `ValidationError`."""
     return _OBJECTIVE.validate_python(value)
+
+
+def place_of(objective: UnitObjective | TokenObjective) -> Place | None:
+    """Where an objective's unit is read; None for the usual place."""
+    if isinstance(objective, TokenObjective):
+        return objective.token, 0
+    return objective.position
+
+
+def objective_at(
+    layer: str, unit: int, *, position: tuple[int, int] | None = None, token: int | None = None
+) -> UnitObjective | TokenObjective:
+    """A unit at a position or a token, of which one at most is given; at its usual place without."""
+    if token is None:
+        return UnitObjective(layer=layer, unit=unit, position=position)
+    return TokenObjective(layer=layer, unit=unit, token=token)
+
+
+def canonical_token(token: int | None, usual: int | None) -> int | None:
+    """None where the token is the one taken by default, so that both spellings have one digest."""
+    return None if token == usual else token
 
 
 def canonical_position(

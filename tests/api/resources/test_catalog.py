@@ -58,6 +58,9 @@ def test_layers_are_listed_in_execution_order(client: FlaskClient) -> None:
         "width": 16,
         "receptive_field": 3,
         "stride": 2,
+        "tokens": None,
+        "usual_token": None,
+        "class_token": None,
         "links": {
             "self": f"/v1/networks/{NETWORK}/layers/conv_stem",
             "network": f"/v1/networks/{NETWORK}",

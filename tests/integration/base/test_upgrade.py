@@ -228,6 +228,20 @@ def test_the_way_back_is_refused_while_there_are_pictures_that_it_has_no_place_f
     check_migrations(old.database_url)
 
 
+def test_the_way_back_is_refused_while_there_are_pictures_of_other_tokens(old: Settings) -> None:
+    migrate(old.database_url)
+    engine = sa.create_engine(old.database_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        at_a_token = """
+            UPDATE visualizations SET token = 7, position_y = NULL, position_x = NULL
+            WHERE digest = (SELECT min(digest) FROM visualizations)
+        """
+        connection.execute(text(at_a_token))
+    with pytest.raises(ValueError, match="at a token"), engine.begin() as connection:
+        move_to(connection, RELEASE)
+    check_migrations(old.database_url)
+
+
 def _rows(url: str) -> dict[str, list[dict[str, Any]]]:
     """All rows, but for what later releases say in another way."""
     engine = sa.create_engine(url, poolclass=sa.NullPool)

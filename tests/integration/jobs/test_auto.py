@@ -110,7 +110,7 @@ def test_parameters_that_every_technique_has_are_taken_by_what_is_chosen(sized: 
 def test_a_place_is_one_of_the_map_that_the_generator_would_meet(sized: Database) -> None:
     (recipe,) = recipes(submit(sized, asked("stem", position=[100, 3])))
     assert (recipe["technique"], recipe["parameters"]["input_size"]) == ("fourier", None)
-    assert claim(sized).items[0].position == (100, 3)
+    assert claim(sized).items[0].place == (100, 3)
 
 
 @pytest.mark.parametrize("layer", ["stem", "late"])

@@ -63,7 +63,7 @@ def test_a_position_is_checked_against_the_map_at_the_size_that_is_asked_for(sta
 def test_the_centre_is_that_of_the_map_at_the_size_that_is_asked_for(staged: Database) -> None:
     larger = {"parameters": {"input_size": 36}}
     submit(staged, request(targets=[*at(2, 3), *at(3, 4)], recipe=larger))
-    assert [work.position for work in claim(staged).items] == [(2, 3), None]
+    assert [work.place for work in claim(staged).items] == [(2, 3), None]
 
 
 def test_the_centre_asked_for_by_position_is_the_same_item(staged: Database) -> None:
@@ -75,7 +75,7 @@ def test_the_centre_asked_for_by_position_is_the_same_item(staged: Database) -> 
     job = submit(staged, request(targets=targets)).job
     assert job.units.total == 2
     work = claim(staged).items
-    assert [item.position for item in work] == [None, (3, 5)]
+    assert [item.place for item in work] == [None, (3, 5)]
 
 
 def test_items_are_claimed_in_the_order_of_the_request(staged: Database) -> None:

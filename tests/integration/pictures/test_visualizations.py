@@ -2,6 +2,7 @@
 
 import pytest
 
+from imago_engine.objectives import place_of
 from services.base.database import Database
 from services.base.errors import Invalid, NotFound
 from services.base.states import State
@@ -66,7 +67,7 @@ def test_the_best_picture_excites_the_centre_most(staged: Database) -> None:
     with staged.session() as session:
         found = visualizations.best(session, NETWORK, "features.0", 1)
     assert found is not None
-    assert found.objective.position == (0, 0)
+    assert place_of(found.objective) == (0, 0)
     submit(staged, request(targets=centre, seeds=[0, 1, 2]))
     claimed = claim(staged)
     finish(staged, claimed)

@@ -10,6 +10,7 @@ from imago_engine.notebook.arguments import objective_of, seeds_of, units_of
 from imago_engine.notebook.layer_table import LayerTable
 from imago_engine.notebook.progress import Progress, progress_of
 from imago_engine.notebook.visualizations import Visualization, Visualizations
+from imago_engine.objectives import place_of
 from imago_engine.techniques import BaseParameters, Need, technique_named
 from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open
 from imago_engine.weights import shipped_generator
@@ -94,14 +95,14 @@ def synthesize(
     with _torch_needed():
         from imago_engine.synthesis.ascent import synthesize as climb
         from imago_engine.synthesis.inspection.layers import find_layer
-        from imago_engine.synthesis.objectives import place_of
         from imago_engine.synthesis.pictures import Item
 
     shown = _network(network)
     if technique == AUTO:
-        if position is not None and _is_usual(shown, layer, position, generator, parameters):
-            position = None
-        technique, parameters = _suiting(shown, layer, position, generator, parameters)
+        names_place = position is not None or token is not None
+        if names_place and _is_usual(shown, layer, position, token, generator, parameters):
+            names_place, position, token = False, None, None
+        technique, parameters = _suiting(shown, layer, names_place, generator, parameters)
     needs = technique_named(technique).needs
     source = _generator(generator) if Need.GENERATOR in needs else None
     settled = _parameters(shown, source, technique, parameters)
@@ -126,25 +127,25 @@ def synthesize(
 def _is_usual(
     network: "Network",
     layer: str,
-    position: Iterable[SupportsIndex],
+    position: Iterable[SupportsIndex] | None,
+    token: SupportsIndex | None,
     generator: "Generator | str | Path",
     given: dict[str, Any],
 ) -> bool:
-    """Whether a position is the layer's usual place in the map that the generator's pictures would have."""
+    """Whether a position or token is the layer's usual one for the generator's pictures."""
     from imago_engine.synthesis.inspection.layers import find_layer
-    from imago_engine.synthesis.objectives import place_of
 
     settled = _parameters(network, _generator(generator), WITH_GENERATOR, given)
     found = find_layer(network, layer, settled.input_size)
-    if found.spatial is None:
+    if len(found.shape) == 1:
         return False
-    return place_of(objective_of(found.name, 0, position, None, None)) == found.place
+    return place_of(objective_of(found.name, 0, position, token, found.tokens)) == found.place
 
 
 def _suiting(
     network: "Network",
     layer: str,
-    position: Iterable[SupportsIndex] | None,
+    names_place: bool,
     generator: "Generator | str | Path",
     given: dict[str, Any],
 ) -> tuple[str, dict[str, Any]]:
@@ -156,8 +157,8 @@ def _suiting(
     choice = chosen(field.size, field.stride) if field is not None else chosen(None, None)
     if choice.least_size is None or not leaves_open(given):
         return WITH_GENERATOR, given
-    if position is not None:
-        # A place is one of the map that the generator's pictures would have.
+    if names_place:
+        # A place is one of those that the layer has for the generator's pictures.
         size = _parameters(network, _generator(generator), WITH_GENERATOR, {}).input_size
     else:
         size = input_sizes(network).at_least(choice.least_size)

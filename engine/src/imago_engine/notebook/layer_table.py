@@ -50,6 +50,6 @@ class LayerTable(Sequence[LayerInfo]):
 def _row(layer: LayerInfo) -> tuple[str, ...]:
     places = "" if layer.spatial is None else "{}×{}".format(*layer.spatial)
     if layer.tokens is not None:
-        places = f"{layer.tokens} tokens, {layer.token} is read"
+        places = f"{layer.tokens} tokens, {layer.usual_token} is read"
     sees = "all" if layer.receptive_field is None else f"{layer.receptive_field} pixels"
     return layer.name, layer.kind, str(layer.units), places, sees

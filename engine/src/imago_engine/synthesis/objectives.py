@@ -5,11 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from imago_engine import objectives
+from imago_engine.objectives import Place
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
-
-Position = tuple[int, int]
-"""(y, x) within a layer's map; (token, 0) in a layer of tokens."""
 
 
 class ObjectiveError(ValueError):
@@ -23,14 +20,14 @@ class UnitObjective:
     usual place. Raises `ObjectiveError` that names the item.
     """
 
-    positions: tuple[Position, ...]
+    positions: tuple[Place, ...]
     """Where each of the N items is read."""
 
     def __init__(
         self,
         layer: TracedLayer,
         units: Sequence[int],
-        positions: Sequence[Position | None],
+        positions: Sequence[Place | None],
         device: torch.device | str = "cpu",
     ) -> None:
         channels, *spatial = layer.shape
@@ -64,14 +61,7 @@ class UnitObjective:
         return part
 
 
-def place_of(objective: objectives.Objective) -> Position | None:
-    """Where an objective's unit is read, as `UnitObjective` and `Item` take it; None for the usual place."""
-    if isinstance(objective, objectives.TokenObjective):
-        return objective.token, 0
-    return objective.position
-
-
-def _check_place(item: str, layer: TracedLayer, position: Position) -> None:
+def _check_place(item: str, layer: TracedLayer, position: Place) -> None:
     y, x = position
     if len(layer.shape) == 1:
         raise ObjectiveError(

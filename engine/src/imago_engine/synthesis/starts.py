@@ -8,13 +8,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from imago_engine.objectives import Place
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.code_spaces import CodeSpace
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import Prefix
-from imago_engine.synthesis.objectives import Position, UnitObjective
+from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
 from imago_engine.synthesis.thread_groups import Run, filled
@@ -106,7 +107,7 @@ class Ranking:
                 chosen.append((best[own : own + 1], torch.ones(1, dtype=torch.float32, device="cpu")))
         return chosen
 
-    def _activations(self, position: Position | None, run: Run) -> Tensor:
+    def _activations(self, position: Place | None, run: Run) -> Tensor:
         """[K, C], of all units of the layer at one place."""
         key = (self._layer.name, self._fit, position, self._network.dtype)
         memory = _memory_of(self._network.module, self._generator)
@@ -121,7 +122,7 @@ class Ranking:
                 memory.popitem(last=False)
         return activations
 
-    def _measured(self, position: Position | None, run: Run) -> Tensor:
+    def _measured(self, position: Place | None, run: Run) -> Tensor:
         network, pictures = self._network, prototype_pictures(self._generator, run)
         (at,) = UnitObjective(self._layer, [0], [position]).positions
 

@@ -21,7 +21,7 @@ class LaterRecipe(RecipeRequest):
 
 class LaterRequest(JobRequest):
     targets: list[LaterTarget]  # type: ignore[assignment]
-    recipe: LaterRecipe = LaterRecipe()
+    recipe: LaterRecipe = LaterRecipe.model_validate({})
     added: dict[str, int] = {"by": 1}  # noqa: RUF012 pydantic copies it
 
 

@@ -12,7 +12,7 @@ from worker.leasing.lease_renewal import EverythingCanceled, Stopping
 
 
 def work(count: int) -> list[Work]:
-    return [Work(digest=f"{n:064d}", unit=n, position=None, seed=0, attempt=1) for n in range(count)]
+    return [Work(digest=f"{n:064d}", unit=n, place=None, seed=0, attempt=1) for n in range(count)]
 
 
 def picture(of: Work) -> Picture:

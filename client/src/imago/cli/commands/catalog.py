@@ -26,15 +26,22 @@ def layers(
     input_size = None if session.as_json else session.client.network(network).input_size
     session.listing(
         found,
-        ["LAYER", "KIND", "UNITS", "MAP", "SEES"],
+        ["LAYER", "KIND", "UNITS", "PLACES", "SEES"],
         lambda layer: (
             layer.name,
             layer.kind,
             layer.units,
-            f"{layer.height}×{layer.width}" if layer.height else "",
+            _places(layer),
             _sees(layer, input_size),
         ),
     )
+
+
+def _places(layer: Layer) -> str:
+    """Where its units can be read: the size of its map, or its tokens and the usual one of them."""
+    if layer.tokens is not None:
+        return f"{layer.tokens} tokens, usually @{layer.usual_token}"
+    return f"{layer.height}×{layer.width}" if layer.height else ""
 
 
 def _sees(layer: Layer, input_size: int | None) -> str:

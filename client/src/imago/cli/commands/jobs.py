@@ -43,8 +43,9 @@ def submit(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="NETWORK/LAYER/UNITS[@Y,X]…",
-            help="Units are 207, 0-11,207 or all; the layer may be `output`; @Y,X picks a place of its map.",
+            metavar="NETWORK/LAYER/UNITS[@PLACE]…",
+            help="Units are 207, 0-11,207 or all; the layer may be `output`; a place is @Y,X of its map, or"
+            " @TOKEN of a transformer's tokens.",
         ),
     ],
     watching: Watch = False,

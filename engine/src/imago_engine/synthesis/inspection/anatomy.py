@@ -46,6 +46,8 @@ class TracedLayer:
     """The order of the axes in the network, of which `shape` is the one with the units first."""
     token: int = 0
     """The usual token of a layer of tokens."""
+    class_token: int | None = None
+    """The same, as `LayerInfo` has it."""
 
     @property
     def tokens(self) -> int | None:
@@ -221,7 +223,12 @@ class _Look:
             return
         usual = usual_tokens(self._layouts.special, counts, a, scores, self._look, least_batch)
         for name, token in usual.items():
-            self._layers[name] = replace(self._layers[name], token=token)
+            special = self._layouts.special.get(counts[name], ())
+            # Behind patches its number would change with the size of the picture.
+            comes_first = set(range(token + 1)) <= set(special)
+            self._layers[name] = replace(
+                self._layers[name], token=token, class_token=token if comes_first else None
+            )
 
     def _output(
         self, both: Run, alone: Run | None, scores: Scores | None, cut_off: frozenset[str]

@@ -7,7 +7,7 @@ from imago_engine.synthesis.inspection.anatomy import Anatomy, TracedLayer, anat
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 
-INSPECTION_VERSION = 5
+INSPECTION_VERSION = 6
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """
@@ -33,7 +33,8 @@ def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo,
             receptive_field=layer.field.size if layer.field else None,
             stride=layer.field.stride if layer.field else None,
             tokens=layer.tokens,
-            token=layer.token if layer.tokens is not None else None,
+            usual_token=layer.token if layer.tokens is not None else None,
+            class_token=layer.class_token,
         )
         for layer in traced.layers.values()
     )

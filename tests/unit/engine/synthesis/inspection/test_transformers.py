@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torchvision.models import SwinTransformer, VisionTransformer
 
 from imago_engine.networks import LayerInfo
-from imago_engine.objectives import TokenObjective
+from imago_engine.objectives import TokenObjective, place_of
 from imago_engine.objectives import UnitObjective as UnitWords
 from imago_engine.synthesis.ascent import Item, synthesize
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.layers import find_layer, inspect
 from imago_engine.synthesis.networks.load import Network, Preprocessing
 from imago_engine.synthesis.networks.truncate import Prefix
-from imago_engine.synthesis.objectives import ObjectiveError, UnitObjective, place_of
+from imago_engine.synthesis.objectives import ObjectiveError, UnitObjective
 from imago_engine.techniques.dgn_am import DgnAm
 
 Wrap = Callable[..., Network]
@@ -124,8 +124,9 @@ def listed(network: Network, name: str) -> LayerInfo:
 def test_a_transformer_s_units_are_channels_and_the_usual_token_is_found(case: tuple[Case, Network]) -> None:
     expected, network = case
     layer = listed(network, expected.layer)
-    found = (layer.units, layer.tokens, layer.token, layer.spatial)
+    found = (layer.units, layer.tokens, layer.usual_token, layer.spatial)
     assert found == (expected.units, expected.tokens, expected.token, expected.spatial)
+    assert layer.class_token == (0 if expected.token == 0 else None)
 
 
 def test_no_layer_of_a_transformer_has_its_units_where_its_places_are(case: tuple[Case, Network]) -> None:
@@ -206,7 +207,7 @@ def test_a_head_that_says_nothing_yet_hides_no_class_token(wrap: Wrap) -> None:
     module = plain("vit_tiny_patch16_224")()
     nn.init.zeros_(module.get_parameter("head.weight"))
     network = wrap(module, Preprocessing(64, (0.5,) * 3, (0.25,) * 3))
-    assert listed(network, "blocks.1").token == 0
+    assert listed(network, "blocks.1").usual_token == 0
 
 
 class Unrolled(nn.Module):
@@ -225,7 +226,7 @@ class Unrolled(nn.Module):
 
 def test_the_patch_at_the_centre_is_found_in_whatever_order_patches_are(wrap: Wrap) -> None:
     network = wrap(Unrolled(), Preprocessing(32, (0.5,) * 3, (0.25,) * 3))
-    assert listed(network, "norm").token == 15 - 10
+    assert listed(network, "norm").usual_token == 15 - 10
 
 
 class Mixing(nn.Module):
