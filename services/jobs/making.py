@@ -29,6 +29,7 @@ class Making:
 
     @property
     def generator_id(self) -> str | None:
+        """None for a technique that needs none."""
         return self.generator.id if self.generator else None
 
     @property
@@ -49,6 +50,7 @@ def keep(session: Session, row: type[NetworkRow] | type[GeneratorRow], id: str) 
 
 
 def lowered(error: NotFound) -> str:
+    """Its message, to go on with within a sentence."""
     message = str(error)
     return message[0].lower() + message[1:]
 

@@ -65,6 +65,7 @@ class TrainingView:
 
     @property
     def ended(self) -> bool:
+        """Whether nothing more will happen to it."""
         return self.state in ENDED_TRAININGS
 
 

@@ -32,6 +32,7 @@ class TrainingProcess:
 
     @property
     def pid(self) -> int:
+        """Its process id, also that of its group."""
         return self._process.pid
 
     @property
@@ -44,9 +45,11 @@ class TrainingProcess:
         self._send(signal.SIGTERM)
 
     def pause(self) -> None:
+        """Have it stand still where it is."""
         self._send(signal.SIGSTOP)
 
     def go_on(self) -> None:
+        """End a pause."""
         self._send(signal.SIGCONT)
 
     def kill(self) -> None:

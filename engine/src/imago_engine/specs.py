@@ -25,6 +25,7 @@ class Recipe:
     parameters: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
+        """What is hashed."""
         return {
             "technique": self.technique,
             "parameters": canonical_parameters(self.technique, self.parameters),
@@ -57,6 +58,7 @@ class Spec:
 
     @property
     def recipe(self) -> Recipe:
+        """Technique and parameters alone."""
         return Recipe(self.technique, self.parameters)
 
     def as_json(self) -> dict[str, Any]:

@@ -99,10 +99,12 @@ class Visualization:
 
     @property
     def layer(self) -> str:
+        """Name of the layer."""
         return self.objective.layer
 
     @property
     def unit(self) -> int:
+        """Number of the unit in its layer."""
         return self.objective.unit
 
     @property
@@ -124,6 +126,7 @@ class Visualization:
         return f"{self.layer}/{self.unit}{place}" + (f" {_short(self.label)}" if self.label else "")
 
     def to_pil(self) -> "Image":
+        """The image as one of Pillow's."""
         from PIL import Image
 
         return Image.fromarray(self.image)
@@ -196,6 +199,7 @@ class Visualizations(Sequence[Visualization]):
         return sheet
 
     def to_pil(self, columns: int | None = None) -> "Image":
+        """The grid as an image of Pillow's."""
         from PIL import Image
 
         return Image.fromarray(self.grid(columns))

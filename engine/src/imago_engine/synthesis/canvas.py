@@ -46,10 +46,12 @@ class CanvasClimb(Climb[CanvasParameters]):
         """Points [M, …] → the strengths [M, 3, S, S] of the decorrelated colours; 0 is grey."""
 
     def picture(self, points: Tensor) -> Tensor:
+        """Points → RGB [M, 3, S, S] in [0, 1]."""
         field = self.field(points)  # [M, 3, S, S]
         return torch.einsum("rc,nchw->nrhw", self.colours, field).sigmoid()
 
     def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
+        """Padded, cut, scaled and rotated at random, for each item."""
         return warped(x, self.warps[group.index, step])
 
     def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:

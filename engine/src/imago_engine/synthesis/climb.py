@@ -67,6 +67,7 @@ class Group:
 
     @property
     def kept(self) -> Tensor:
+        """[count]: the group's items without those that fill it up."""
         return self.index[: self.count]
 
 

@@ -93,6 +93,7 @@ class Technique:
 
     @property
     def description(self) -> str:
+        """For people: the docstring of its parameters."""
         return (self.Parameters.__doc__ or "").strip()
 
     def settled(self, values: Mapping[str, Any]) -> dict[str, Any]:

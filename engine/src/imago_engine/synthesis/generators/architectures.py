@@ -105,6 +105,7 @@ class Generator(nn.Module):
         return next((w.dtype for w in weights if w.is_floating_point()), self.code_mean.dtype)
 
     def forward(self, code: Tensor) -> Tensor:
+        """Codes [N, *code_shape] → RGB [N, 3, S, S]."""
         if tuple(code.shape[1:]) != self.info.code_shape:
             raise ValueError(
                 f"expected a code of shape [N, {', '.join(map(str, self.info.code_shape))}], "

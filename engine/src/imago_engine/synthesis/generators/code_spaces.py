@@ -47,15 +47,18 @@ class PlainSpace:
         self._bounds = Bounds.of(generator, parameters.bounds, parameters.bounds_k)
 
     def code(self, points: Tensor) -> Tensor:
+        """The same: a point is a code."""
         return points
 
     def point(self, codes: Tensor) -> Tensor:
+        """The same: a code is a point."""
         return codes
 
     def of_coordinates(self, coordinates: Tensor, prior: CodePrior) -> Tensor:
         return by_itself(prior.code, coordinates)
 
     def limited(self, points: Tensor) -> Tensor:
+        """Codes within their bounds."""
         return self._bounds.clip(points)
 
 
@@ -73,15 +76,18 @@ class WhitenedSpace:
         self._prior, self._radius = prior, radius * math.sqrt(len(prior.axes))
 
     def code(self, points: Tensor) -> Tensor:
+        """Coordinates along the principal directions → codes."""
         return self._prior.code(points)
 
     def point(self, codes: Tensor) -> Tensor:
+        """Codes → coordinates along the principal directions."""
         return self._prior.point(codes)
 
     def of_coordinates(self, coordinates: Tensor, prior: CodePrior) -> Tensor:
         return coordinates
 
     def limited(self, points: Tensor) -> Tensor:
+        """Coordinates no farther from the mean than the radius."""
         norm = points.norm(dim=1, keepdim=True).clamp_min(1e-12)  # [N, R] → [N, 1]
         limited: Tensor = points * (self._radius / norm).clamp_max(1)
         return limited

@@ -156,6 +156,7 @@ class CompactNetwork(nn.Module):
             up.bias.data.zero_()
 
     def forward(self, code: Tensor) -> Tensor:
+        """Codes → RGB [N, 3, S, S]."""
         # Code [N, code_size] or [N, code_size, g, g]; the numbers are those of the shipped generator.
         style = self.style(code.flatten(1) if self.place is None else code.mean((2, 3)))  # [N, 512]
         x = self.start(style).view(-1, self.first, 4, 4)  # [N, 384, 4, 4]

@@ -49,6 +49,7 @@ class DeepsimVector(DeepsimTrunk):
         initialise_deepsim(self)
 
     def forward(self, code: Tensor) -> Tensor:
+        """Codes [N, C] → pictures."""
         x = code.flatten(1)  # [N, code_size]
         for layer in (self.defc7, self.defc6, self.defc5):
             x = F.leaky_relu(layer(x), 0.3)  # [N, 4096]
@@ -68,6 +69,7 @@ class DeepsimPool5(DeepsimTrunk):
         initialise_deepsim(self)
 
     def forward(self, code: Tensor) -> Tensor:
+        """Codes [N, C, H, W] → pictures."""
         x = code
         for layer in (self.Rconv6, self.Rconv7, self.Rconv8):
             x = F.leaky_relu(layer(x), 0.3)  # [N, 512, 6, 6] twice, then [N, 512, 4, 4]

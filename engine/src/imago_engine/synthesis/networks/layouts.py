@@ -19,6 +19,7 @@ class Layout(Enum):
 
     @property
     def axes(self) -> int:
+        """How many axes such an output has, the batch among them."""
         return self.value.count(",") + 1
 
     def units_first(self, output: Tensor) -> Tensor:

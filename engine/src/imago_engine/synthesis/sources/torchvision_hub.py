@@ -21,9 +21,12 @@ _HEAD = re.compile(r"(fc|head|heads\.head|classifier(\.\d+)?)\.weight")
 
 
 class Torchvision:
+    """Networks of torchvision, with the weights that it publishes."""
+
     name: SourceName = "torchvision"
 
     def ids(self) -> Iterable[str]:
+        """Architecture and name of all published weights."""
         return [f"{name}.{tag}" for name in architectures() for tag in _weights_by_tag(name)]
 
     def knows(self, reference: NetworkReference) -> bool:
@@ -31,6 +34,7 @@ class Torchvision:
         return architecture in architectures() and reference.tag in _weights_by_tag(architecture)
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
+        """Weights that are not on this machine are downloaded."""
         tag = reference.tag
         weights = _weights_by_tag(reference.architecture).get(tag)
         if weights is None:

@@ -20,6 +20,8 @@ from imago_engine.synthesis.sources.tensors import load_strictly, read
 
 
 class WeightsFile:
+    """Networks of torchvision or timm with weights of one's own, in a safetensors file."""
+
     name: SourceName = "file"
 
     def ids(self) -> Iterable[str]:
@@ -29,6 +31,7 @@ class WeightsFile:
         return False
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
+        """The file says what the reference does not."""
         library, _, architecture = reference.architecture.partition(":")
         if library not in ("torchvision", "timm") or not architecture:
             raise NetworkError(

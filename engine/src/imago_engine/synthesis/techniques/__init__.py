@@ -14,6 +14,8 @@ from imago_engine.techniques import Technique
 
 
 class Prepare(Protocol):
+    """What a technique's module offers: from items to a climb."""
+
     def __call__(self, context: Context[Any], items: Sequence[Item]) -> Climb[Any]:
         """The climb of `items`, at its first points. Raises `RecipeError`, `FitError` or `ObjectiveError`."""
 

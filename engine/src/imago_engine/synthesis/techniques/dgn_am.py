@@ -32,6 +32,7 @@ space to where it began while it excites the unit less than there.
 
 
 def prepare(context: Context[DgnAm], items: Sequence[Item]) -> "CodeClimb":
+    """A climb of codes from their starts."""
     return CodeClimb(context, items)
 
 
@@ -54,16 +55,20 @@ class CodeClimb(Climb[DgnAm]):
         self.velocity = torch.zeros_like(self.points) if parameters.momentum else None
 
     def picture(self, points: Tensor) -> Tensor:
+        """Codes' pictures, as the generator makes them."""
         image: Tensor = self.generator(self.space.code(points).to(self.dtype))
         return image
 
     def network_input(self, picture: Tensor) -> Tensor:
+        """Cropped or resized to the network's input."""
         return self.fit(super().network_input(picture))
 
     def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
+        """Shifted and magnified at random, for each item."""
         return self.transforms(x, group.index, step)
 
     def code(self, points: Tensor) -> Tensor:
+        """Points as codes."""
         return self.space.code(points)
 
     def in_picture(self, box: Box) -> Box:

@@ -17,6 +17,7 @@ CONTRAST = 1 / 4
 
 
 def prepare(context: Context[CanvasParameters], items: Sequence[Item]) -> "FourierClimb":
+    """A climb of Fourier coefficients from random ones."""
     return FourierClimb(context, items)
 
 

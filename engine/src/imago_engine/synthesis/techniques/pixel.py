@@ -11,6 +11,7 @@ from imago_engine.techniques.canvas import CanvasParameters
 
 
 def prepare(context: Context[CanvasParameters], items: Sequence[Item]) -> "PixelClimb":
+    """A climb of pixels from random ones."""
     return PixelClimb(context, items)
 
 

@@ -15,6 +15,7 @@ class LeftOut:
         """Name and reason of each, in the order in which they were met."""
 
     def add(self, name: str, reason: str) -> None:
+        """Count a picture, and keep why it is left out."""
         # A name may hold what no encoding can print, a reason more than one line.
         line = " ".join(f"{name} ({reason})".encode(errors="backslashreplace").decode().split())
         self.count += 1

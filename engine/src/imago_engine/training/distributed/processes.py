@@ -30,6 +30,7 @@ class Processes:
 
     @property
     def leads(self) -> bool:
+        """Whether this is the first process, which alone writes and tells."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:

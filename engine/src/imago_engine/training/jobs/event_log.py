@@ -27,4 +27,5 @@ class EventLog:
         self._torn = written < len(line)
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)

@@ -55,6 +55,7 @@ class EventFile:
         self._writer.write(event.SerializeToString())
 
     def close(self) -> None:
+        """Close the file."""
         writer, self._writer = self._writer, None
         if writer is not None:
             with contextlib.suppress(OSError):

@@ -60,6 +60,7 @@ class Journal:
         self._tell(Note(message=f"warning: {message}"))
 
     def close(self) -> None:
+        """Close its files."""
         self._tensorboard.close()
 
     def _note(self, pictures: int, entry: dict[str, object]) -> None:

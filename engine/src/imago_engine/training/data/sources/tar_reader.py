@@ -104,6 +104,7 @@ class TarReader:
         self._last = ""
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()
 
     def __iter__(self) -> Iterator[Member]:
