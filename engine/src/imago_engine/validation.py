@@ -32,7 +32,12 @@ def problems(
         if detail["type"] == "extra_forbidden":
             message = "is not a known field" + (f"; accepted: {', '.join(known)}" if known else "")
         elif detail["type"] not in ("missing", "value_error"):
-            message = f"{message}; got {_shown(detail['input'])}"
+            given = detail["input"]
+            # 1.0 where a whole number is expected must not read as if 1 had been given.
+            shown = (
+                repr(given) if detail["type"] == "int_type" and isinstance(given, float) else _shown(given)
+            )
+            message = f"{message}; got {shown}"
         yield detail["loc"], message[:1].lower() + message[1:]
 
 

@@ -90,6 +90,7 @@ def test_the_defaults_of_dgn_am_are_the_published_settings() -> None:
     [
         ({"steps": 0}, "steps: should be greater than or equal to 1; got 0"),
         ({"steps": True}, "steps: should be a valid integer"),
+        ({"steps": 20.0}, "steps: should be a valid integer; got 20.0"),
         ({"learning_rate": 0}, "learning_rate: should be greater than 0; got 0"),
         ({"learning_rate": float("nan")}, "learning_rate: should be a finite number"),
         ({"decay": 1.5}, "decay: should be less than or equal to 1; got 1.5"),
