@@ -23,7 +23,7 @@ from imago_engine.techniques.automatic import AUTO, chosen
 VERSION = 1
 """Raised when code here changes what is kept."""
 PLAIN = 20.0
-"""Grey levels: a picture whose pixels and colours deviate by less from their mean looks plain."""
+"""Grey levels: pixels that deviate by less from their mean colour look plain."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,8 @@ class LayerPictures:
         return bool((self.boxes == [0, 0, side, side]).all())
 
     def deviation(self, n: int) -> float:
-        """Grey levels by which the pixels of picture n deviate from their mean, or those of the part that the
-        unit sees where these deviate more.
-        """
-        return float(max(self.images[n].std(), self.seen(n).std()))
+        """Grey levels by which the pixels that the unit sees of picture n deviate from their mean colour."""
+        return float(self.seen(n).std(axis=(0, 1)).mean())
 
     def is_plain(self, n: int) -> bool:
         return self.deviation(n) < PLAIN

@@ -18,7 +18,7 @@ NETWORK = "sized.random"
 LAYERS = (
     LayerInfo("stem", "conv", 8, (112, 112), 3, 2),
     LayerInfo("early", "block", 40, (28, 28), 67, 8),
-    LayerInfo("late", "block", 80, (14, 14), 83, 16),
+    LayerInfo("late", "block", 112, (14, 14), 211, 16),
     LayerInfo("unknown", "block", 80, (14, 14), None, None),
     LayerInfo("classifier", "output", 400, None, None, None),
 )

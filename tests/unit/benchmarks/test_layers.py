@@ -55,8 +55,9 @@ def test_units_are_spread_from_the_first_to_the_last(count: int, wanted: int, ex
     assert evenly_spread(count, wanted) == expected
 
 
-def test_a_picture_is_plain_where_what_the_unit_sees_of_it_is_plain_too() -> None:
+def test_a_picture_is_plain_where_what_the_unit_sees_of_it_is_of_one_colour() -> None:
     assert pictures(one_colour()).is_plain(0)
+    assert pictures(one_colour() * [2, 1, 0]).is_plain(0)
     assert pictures(with_a_spot()).is_plain(0)
     assert not pictures(with_a_spot(), seen=2).is_plain(0)
 

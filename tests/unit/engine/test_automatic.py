@@ -6,7 +6,7 @@ from imago_engine.techniques import technique_named
 from imago_engine.techniques.automatic import LARGEST_EARLY_FIELD, chosen, leaves_open
 
 
-@pytest.mark.parametrize(("field", "stride"), [(3, 2), (7, 2), (19, 4), (35, 8), (LARGEST_EARLY_FIELD, 8)])
+@pytest.mark.parametrize(("field", "stride"), [(3, 2), (7, 2), (19, 4), (35, 8), (LARGEST_EARLY_FIELD, 16)])
 def test_units_that_see_little_are_shown_by_fourier_in_a_picture_of_about_that_size(
     field: int, stride: int
 ) -> None:
@@ -20,7 +20,7 @@ def test_units_that_see_little_are_shown_by_fourier_in_a_picture_of_about_that_s
 
 
 @pytest.mark.parametrize(
-    ("field", "stride"), [(LARGEST_EARLY_FIELD + 1, 8), (851, 32), (None, None), (None, 16), (3, None)]
+    ("field", "stride"), [(LARGEST_EARLY_FIELD + 1, 16), (851, 32), (None, None), (None, 16), (3, None)]
 )
 def test_units_that_see_more_and_those_of_which_it_is_not_known_are_the_generators(
     field: int | None, stride: int | None

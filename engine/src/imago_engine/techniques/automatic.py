@@ -15,11 +15,12 @@ AUTO = "auto"
 """Stands for a technique in requests, never in a recipe: it is resolved before a spec is made."""
 WITH_GENERATOR, WITHOUT = "dgn-am", "fourier"
 
-LARGEST_EARLY_FIELD = 67
+LARGEST_EARLY_FIELD = 115
 """Receptive fields up to so many pixels are shown by `fourier`.
 
-Seen with EfficientNet-lite0 (docs/pictures.md): with the generator some units of each layer up to blocks.2.1
-(67 pixels) come out plain black, white or grey; from blocks.3.0 on (83) none does, and things begin to show.
+Seen with EfficientNet-lite0 (docs/pictures.md): with the generator 4 of 16 units of blocks.3.0 (83 pixels)
+and 2 of blocks.3.1 (115) come out in one colour; `fourier` shows patterns there that excite them up to three
+times as much. The logits have no flat picture; the layers between are not measured.
 """
 MARGIN = 4
 """Strides of the layer that a picture is larger than the field, so that the unit at its centre sees no
