@@ -4,6 +4,7 @@ Every call here may be sent twice without harm. Reading is, cancelling and regis
 submission carries an Idempotency-Key; so a lost answer is simply asked for again.
 """
 
+import json
 import platform
 import random
 import time
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from imago.errors import FieldError, ImagoError, Unreachable, kind_of
+from imago.errors import FieldError, ImagoError, InvalidRequest, Unreachable, kind_of
 from imago.version import __version__
 
 Json: TypeAlias = dict[str, Any]
@@ -159,11 +160,19 @@ class Transport:
         began = time.monotonic()
         wait = patience.first
         query = {name: value for name, value in (parameters or {}).items() if value is not None}
+        content = None if body is None else _encoded(body)
+        if content is not None:
+            headers = {"Content-Type": "application/json", **(headers or {})}
         while True:
             pause = wait * random.uniform(0.5, 1.0)
             try:
                 response = self._http.request(
-                    method, path, params=query, json=body, headers=headers, follow_redirects=method == "GET"
+                    method,
+                    path,
+                    params=query,
+                    content=content,
+                    headers=headers,
+                    follow_redirects=method == "GET",
                 )
             except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects) as error:
                 raise ImagoError(f"{self.url} cannot be used: {error}") from error
@@ -243,3 +252,11 @@ def _problem(response: httpx2.Response, url: str) -> ImagoError:
     # The detail of a problem with fields only joins what the fields say.
     message = str((body.get("title") if errors else None) or body.get("detail") or body["title"])
     return kind_of(status)(message, status=status, errors=errors, request_id=body.get("request_id"))
+
+
+def _encoded(body: Json) -> bytes:
+    """Raises `InvalidRequest` for what is no JSON: NaN, bytes that are no text, others' numbers."""
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidRequest(f"The request cannot be written as JSON: {error}.") from error

@@ -13,5 +13,5 @@ def named_value(option: str, text: str, example: str) -> tuple[str, Any]:
         raise InvalidRequest(f"{option} {text!r}: write NAME=VALUE, for example {example}.")
     try:
         return name.strip(), json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return name.strip(), value
