@@ -47,7 +47,8 @@ class GeneratorInfo:
     training: dict[str, Any] = field(default_factory=dict)
     """Free text and figures about how it was made."""
     prior: dict[str, int] = field(default_factory=dict)
-    """Counts what the file knows of real codes, {"directions", "prototypes"}; empty where it knows nothing.
+    """Counts what the file knows of real codes, {"directions", "prototypes"} and perhaps "samples"; empty
+    where it knows nothing.
     Whoever saves the file writes it."""
 
     @classmethod

@@ -137,7 +137,7 @@ def test_all_wrong_fields_are_named_at_once(staged: Database) -> None:
     assert pointers == ["/recipe/parameters/decay", "/targets/0/layer", "/targets/1/units"]
 
 
-@pytest.mark.parametrize("start", ["prototype", "prototypes"])
+@pytest.mark.parametrize("start", ["prototype", "prototypes", "direction"])
 def test_a_recipe_that_needs_the_prior_of_codes_is_refused_where_the_generator_has_none(
     staged: Database, start: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
@@ -68,6 +69,7 @@ def synthesize(
     units: str | SupportsIndex | Iterable[SupportsIndex],
     *,
     seeds: SupportsIndex | Iterable[SupportsIndex] = 0,
+    candidates: int = 1,
     position: Iterable[SupportsIndex] | None = None,
     token: SupportsIndex | None = None,
     technique: str = "dgn-am",
@@ -83,6 +85,9 @@ def synthesize(
     class. Other `seeds` show other facets of a unit. `position` is (y, x) of a map and `token` the number of
     a token; without them units are read at the centre, or at a transformer's class token.
 
+    Of each picture the best of `candidates` is shown, by what the network makes of the whole of it; all of
+    them, best first, are its `candidates`. Seed s has those of the seeds s·candidates, s·candidates + 1, …
+
     `technique` is one of `all_techniques()`, or `auto`: what suits the layer, as for jobs that name none
     (`imago_engine.techniques.automatic`). `parameters` are those of the technique: `steps=100`,
     `learning_rate=0.1`, … (`help(DgnAm)` lists those of `dgn-am`); what is not given is as the generator's
@@ -94,9 +99,12 @@ def synthesize(
     """
     with _torch_needed():
         from imago_engine.synthesis.ascent import synthesize as climb
+        from imago_engine.synthesis.candidates import candidate_seeds, in_order
         from imago_engine.synthesis.inspection.layers import find_layer
         from imago_engine.synthesis.pictures import Item
 
+    if candidates < 1:
+        raise ValueError(f"candidates: is a number from 1 on; got {candidates}")
     shown = _network(network)
     if technique == AUTO:
         names_place = position is not None or token is not None
@@ -113,14 +121,21 @@ def synthesize(
     wanted = [
         (objective_of(found.name, unit, position, token, found.tokens), seed)
         for unit in numbers
-        for seed in chosen_seeds
+        for asked in chosen_seeds
+        for seed in candidate_seeds(asked, candidates)
     ]
     items = [Item(objective.unit, seed, place_of(objective)) for objective, seed in wanted]
     with progress_of(progress, settled.steps, f"{shown.id}/{layer}") as on_step:
         pictures = climb(shown, source, layer, items, settled, on_step=on_step, device=device)
-    return Visualizations(
+    made = [
         Visualization.of(picture, shown, objective, seed, technique, settled, is_output)
         for picture, (objective, seed) in zip(pictures, wanted, strict=True)
+    ]
+    if candidates == 1:
+        return Visualizations(made)
+    ordered = in_order(shown, layer, items, pictures, settled, candidates)
+    return Visualizations(
+        replace(made[order[0]], candidates=Visualizations(made[n] for n in order)) for order in ordered
     )
 
 

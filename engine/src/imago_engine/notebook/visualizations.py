@@ -63,6 +63,8 @@ class Visualization:
     """(left, top, right, bottom): the part of `image` that the unit sees; None where it sees all of it."""
     status: Literal["done", "unreachable"]
     """`unreachable`: nothing that the picture shows changes the unit, so that it shows no preference."""
+    candidates: "Visualizations | None" = field(default=None, compare=False)
+    """Where this is the best of several: all of them, the best first."""
 
     @classmethod
     def of(

@@ -1,14 +1,15 @@
 """Where an ascent begins."""
 
-from collections import OrderedDict
+import math
 from collections.abc import Sequence
 from threading import Lock
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from imago_engine.objectives import Place
+from imago_engine.synthesis.directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.code_spaces import CodeSpace
@@ -17,6 +18,7 @@ from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
+from imago_engine.synthesis.remembered import Remembered
 from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
 from imago_engine.synthesis.thread_groups import Run, filled
 from imago_engine.techniques import RecipeError
@@ -24,8 +26,8 @@ from imago_engine.techniques.dgn_am import DgnAm
 
 FACETS = 16
 """Seeds n, n + 16, … of the start `prototype` begin at the one that excites the unit n-th most: other seeds,
-other facets. Those of `prototypes` begin at the mean of so many, all but seeds 0, 16, … halfway from there to
-one of them in turn.
+other facets. Those of `prototypes` and `direction` begin at the mean of so many, all but seeds 0, 16, …
+halfway from there to one of them in turn.
 """
 SHARPNESS = 2.0
 """Weights in the mean are as exp(SHARPNESS · activation / σ), σ being the unit's over all prototypes."""
@@ -42,14 +44,16 @@ def starting_points(
     parameters: DgnAm,
     draws: Sequence[torch.Generator],
     ranking: "Ranking",
+    directions: Directions,
     run: Run,
 ) -> Tensor:
     """Each item's first point [N, *space.shape], from its own draw.
 
     `normal` is N(0, 1) in the space's coordinates, `half-normal` a code of |N(0, 1)|·σ (a ReLU's codes are
     not negative), `prototype` the centre of those real codes whose picture excites the unit most,
-    `prototypes` the weighted mean of the best of them. Raises `RecipeError` for a generator without
-    prototypes.
+    `prototypes` the weighted mean of the best of them, `direction` the same, moved by
+    `direction_weight` · √R in the direction in which the unit's activation grows. Raises `RecipeError` for a
+    generator without prototypes.
     """
     device = generator.code_mean.device
     if parameters.start == "normal":
@@ -65,9 +69,13 @@ def starting_points(
         )
     prior, prototypes = generator.prior, generator.prior.prototypes.float()
     spread = torch.stack([_normal(prototypes.shape[1:], draw) for draw in draws]).to(device)
-    ranked = ranking.best(items, parameters.start == "prototypes", run)
+    ranked = ranking.best(items, parameters.start != "prototype", run)
     # Item by item: a product over all would round each one's differently in other company.
     means = [(weights.to(device)[:, None] * prototypes[best.to(device)]).sum(0) for best, weights in ranked]
+    if parameters.start == "direction":
+        far = parameters.direction_weight * math.sqrt(prototypes.shape[1])
+        ways = directions.of(items, run)
+        means = [mean + far * way.to(device) for mean, way in zip(means, ways, strict=True)]
     return space.of_coordinates(torch.stack(means) + SPREAD * spread, prior)
 
 
@@ -110,17 +118,9 @@ class Ranking:
     def _activations(self, position: Place | None, run: Run) -> Tensor:
         """[K, C], of all units of the layer at one place."""
         key = (self._layer.name, self._fit, position, self._network.dtype)
-        memory = _memory_of(self._network.module, self._generator)
-        with _LOCK:
-            if key in memory:
-                memory.move_to_end(key)
-                return memory[key]
-        activations = self._measured(position, run)
-        with _LOCK:
-            memory[key] = activations
-            while len(memory) > KEPT:
-                memory.popitem(last=False)
-        return activations
+        return _ACTIVATIONS.get(
+            self._network.module, self._generator, key, lambda: self._measured(position, run)
+        )
 
     def _measured(self, position: Place | None, run: Run) -> Tensor:
         network, pictures = self._network, prototype_pictures(self._generator, run)
@@ -173,14 +173,6 @@ def prototype_pictures(generator: Generator, run: Run) -> Tensor:
         return _PICTURES.setdefault(generator, pictures)
 
 
-_Key = tuple[object, ...]
 _LOCK = Lock()
-_Memory = OrderedDict[_Key, Tensor]
 _PICTURES: "WeakKeyDictionary[Generator, Tensor]" = WeakKeyDictionary()
-_MEMORIES: "WeakKeyDictionary[nn.Module, WeakKeyDictionary[Generator, _Memory]]" = WeakKeyDictionary()
-
-
-def _memory_of(module: nn.Module, generator: Generator) -> _Memory:
-    """Gone with either of the two."""
-    with _LOCK:
-        return _MEMORIES.setdefault(module, WeakKeyDictionary()).setdefault(generator, OrderedDict())
+_ACTIVATIONS: Remembered[Tensor] = Remembered(KEPT)

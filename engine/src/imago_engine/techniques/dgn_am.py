@@ -3,7 +3,8 @@
 Deep generator network activation maximization (Nguyen et al. 2016, arXiv 1605.09304). Beyond the paper, for
 generators that know the prior of their codes: in the `whitened` space a step moves the code's coordinates
 along the principal directions of real codes, in σ, and these stay within `radius` times √(number of
-directions) of the mean instead of `bounds`; the starts `prototype` and `prototypes` begin at real codes.
+directions) of the mean instead of `bounds`; the starts `prototype`, `prototypes` and `direction` begin at
+real codes.
 """
 
 from typing import Annotated, Literal
@@ -11,11 +12,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from imago_engine.artifacts import ArtifactKind
-from imago_engine.techniques.base import BaseParameters, Need, Requires, Steps, Technique
+from imago_engine.techniques.base import BaseParameters, Need, Requires, Steps, Technique, added_later
 
 BoundsMode = Literal["sigma", "unit", "flat30", "none"]
 SpaceMode = Literal["plain", "whitened"]
-StartMode = Literal["normal", "half-normal", "prototype", "prototypes"]
+StartMode = Literal["normal", "half-normal", "prototype", "prototypes", "direction"]
 FitMode = Literal["auto", "crop", "resize"]
 
 
@@ -64,10 +65,41 @@ class DgnAm(BaseParameters):
         Field(
             description="First code: N(0, 1), the absolute value of it times the neuron's σ, the typical"
             " code whose image excites the unit most (seeds 0 to 15 take the best 16 in turn), or the mean of"
-            " the best 16, weighted by how much (prototypes; seeds 1 to 15 lean to one of them)"
+            " the best 16, weighted by how much (prototypes; seeds 1 to 15 lean to one of them), or this mean"
+            " moved in the direction of codes in which the unit's activation grows (direction)"
         ),
-        Requires(Need.PRIOR, ("prototype", "prototypes")),
+        Requires(Need.PRIOR, ("prototype", "prototypes", "direction")),
     ] = "normal"
+    direction_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=5,
+            description="With the start direction: how far it moves, in the distance of real codes from the"
+            " mean code, σ·√(number of directions)",
+        ),
+        added_later,
+    ] = 0.5
+    direction_codes: Annotated[
+        int,
+        Field(
+            ge=64,
+            le=65_536,
+            description="With the start direction: how many codes the network sees the pictures of, to learn"
+            " the directions by regression; in the encoder's own network those of its late layers are known",
+        ),
+        added_later,
+    ] = 2048
+    direction_ridge: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1000,
+            description="With the start direction: strength of the regression's ridge, in the mean"
+            " variance of a coordinate",
+        ),
+        added_later,
+    ] = 0.3
     fit: Annotated[
         FitMode,
         Field(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from imago_engine.generators import GeneratorInfo, Pixels
 from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.synthesis.generators.deepsim_networks import DeepsimPool5, DeepsimVector
-from imago_engine.synthesis.generators.prior import CodePrior
+from imago_engine.synthesis.generators.prior import CodePrior, CodeSamples
 
 CAFFE_MEAN_BGR = (104.0, 117.0, 123.0)
 STANDARD_FLOOR = 0.05
@@ -62,6 +62,10 @@ class Generator(nn.Module):
     """[R, *code_shape], `prior.axes`; there are prototypes if and only if there are axes."""
     code_prototypes: Tensor | None
     """[K, R], `prior.prototypes`."""
+    code_samples: Tensor | None
+    """int8 [S, R], `prior.samples.values`; a file may have a prior and no samples."""
+    code_sample_scale: Tensor | None
+    """[R], `prior.samples.scale`."""
     caffe_mean: Tensor
     """[3, 1, 1], BGR."""
 
@@ -74,6 +78,8 @@ class Generator(nn.Module):
         code_lower: Tensor,
         code_axes: Tensor | None = None,
         code_prototypes: Tensor | None = None,
+        code_samples: Tensor | None = None,
+        code_sample_scale: Tensor | None = None,
     ) -> None:
         super().__init__()
         for name, tensor in (("code_mean", code_mean), ("code_std", code_std), ("code_lower", code_lower)):
@@ -85,6 +91,8 @@ class Generator(nn.Module):
         # None is a buffer too: one that moves nowhere and is not saved.
         self.register_buffer("code_axes", code_axes)
         self.register_buffer("code_prototypes", code_prototypes)
+        self.register_buffer("code_samples", code_samples)
+        self.register_buffer("code_sample_scale", code_sample_scale)
         _ = self.prior  # checks shapes
         self.register_buffer("caffe_mean", torch.tensor(CAFFE_MEAN_BGR).view(3, 1, 1), persistent=False)
         self.info = info
@@ -96,7 +104,10 @@ class Generator(nn.Module):
         """What real codes are like, where the generator knows it."""
         if self.code_axes is None or self.code_prototypes is None:
             return None
-        return CodePrior(self.code_mean, self.code_axes, self.code_prototypes)
+        samples = None
+        if self.code_samples is not None and self.code_sample_scale is not None:
+            samples = CodeSamples(self.code_samples, self.code_sample_scale)
+        return CodePrior(self.code_mean, self.code_axes, self.code_prototypes, samples)
 
     @property
     def dtype(self) -> torch.dtype:

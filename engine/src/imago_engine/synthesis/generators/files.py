@@ -2,8 +2,9 @@
 description.
 
 Tensors: `network.<parameter or buffer>` (float16 or float32), `code_mean`, `code_std`, `code_lower` (float32)
-and, where the prior of the codes is known, `code_axes` and `code_prototypes` (float16 or float32). Metadata:
-the key `imago-generator` holds JSON, {"version": 1, "info": GeneratorInfo}. All is computed with in float32.
+and, where the prior of the codes is known, `code_axes` and `code_prototypes` (float16 or float32); it may
+have samples too, `code_samples` (int8) and `code_sample_scale` (float32). Metadata: the key
+`imago-generator` holds JSON, {"version": 1, "info": GeneratorInfo}. All is computed with in float32.
 """
 
 import dataclasses
@@ -24,6 +25,7 @@ from imago_engine.synthesis.networks.modes import loading_modes
 
 STATISTICS = ("code_mean", "code_std", "code_lower")
 PRIOR = ("code_axes", "code_prototypes")
+SAMPLES = ("code_samples", "code_sample_scale")
 COUNTER = ".num_batches_tracked"  # batch norm's step counter: of no use to a frozen network
 
 
@@ -37,6 +39,9 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
     if generator.prior is not None:
         tensors |= {name: _storable(getattr(generator, name), dtype) for name in PRIOR}
         counts = {"directions": len(generator.prior.axes), "prototypes": len(generator.prior.prototypes)}
+        if generator.prior.samples is not None:
+            tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in SAMPLES}
+            counts["samples"] = len(generator.prior.samples.values)
     info = dataclasses.replace(generator.info, prior=counts)
     description = {"version": VERSION, "info": dataclasses.asdict(info)}
     # One key only: safetensors writes several in any order, and the same generator must give the same file.
@@ -52,6 +57,11 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
 
 def _storable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
+
+
+def _computed_with(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """Samples of codes stay in the 8 bits that they are stored in."""
+    return tensor.to(device, tensor.dtype if tensor.dtype == torch.int8 else dtype)
 
 
 def read_info(path: str | Path) -> GeneratorInfo:
@@ -93,13 +103,16 @@ def load_generator(
         if got.keys() & set(PRIOR):  # both or none, of any number
             axes, prototypes = (got.get(name, (0,))[0] for name in PRIOR)
             expected |= {"code_axes": (axes, *info.code_shape), "code_prototypes": (prototypes, axes)}
+            if got.keys() & set(SAMPLES):
+                samples = got.get("code_samples", (0,))[0]
+                expected |= {"code_samples": (samples, axes), "code_sample_scale": (axes,)}
         for name in sorted(expected.keys() | got.keys()):
             if expected.get(name) != got.get(name):
                 raise GeneratorFileError(
                     f"{path}: tensor {name!r}: expected shape {expected.get(name, 'no such tensor')}, "
                     f"got {got.get(name, 'nothing')}"
                 )
-        tensors = {key: handle.get_tensor(key).to(device, dtype) for key in got}
+        tensors = {key: _computed_with(handle.get_tensor(key), device, dtype) for key in got}
     weights = {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     counters = {
         k: torch.zeros((), dtype=torch.long, device=device)
@@ -109,7 +122,7 @@ def load_generator(
     network.load_state_dict(weights | counters, assign=True)
     if info.architecture == "compact":
         network = network.to(memory_format=torch.channels_last)
-    statistics = {name: tensors[name] for name in (*STATISTICS, *PRIOR) if name in tensors}
+    statistics = {name: tensors[name] for name in (*STATISTICS, *PRIOR, *SAMPLES) if name in tensors}
     generator = Generator(info, network, **statistics)
     return generator.to(device=device, dtype=dtype)
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.climb import Climb, Context, Group, Slope, column
+from imago_engine.synthesis.directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.pictures import Item
@@ -47,8 +48,9 @@ class CodeClimb(Climb[DgnAm]):
         self.dtype = self.generator.dtype
         self.space = code_space(self.generator, parameters)
         ranking = Ranking(context.network, self.generator, context.layer, context.prefix, self.fit)
+        directions = Directions(context.network, self.generator, context.layer, self.fit, parameters)
         self.points = starting_points(
-            self.space, self.generator, items, parameters, self.draws, ranking, context.run
+            self.space, self.generator, items, parameters, self.draws, ranking, directions, context.run
         )
         self.home = self.space.limited(self.points) if parameters.space == "whitened" else None
         self.transforms = Transforms(parameters, self.draws, self.device)

@@ -110,5 +110,6 @@ class _Exported:
             statistics.lower,
             prior.axes,
             prior.prototypes,
+            *(prior.samples or ()),
         )
         return cls(generator, options.model_dump(), index.corrupt)

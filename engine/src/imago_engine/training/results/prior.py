@@ -1,17 +1,22 @@
-"""What the codes of the training pictures are like: principal directions and typical ones among them."""
+"""What the codes of the training pictures are like: principal directions, typical ones among them, and a
+sample of them as they are.
+"""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from imago_engine.synthesis.generators.architectures import STANDARD_FLOOR
-from imago_engine.synthesis.generators.prior import CodePrior
+from imago_engine.synthesis.generators.prior import CodePrior, CodeSamples
 from imago_engine.training.results.code_statistics import CodeStatistics
 
 DIRECTIONS = 768
 LARGEST = 320 * 5120
 """Numbers of all directions together: those of long codes would else be most of a generator's file."""
 PROTOTYPES = 512
+SAMPLES = 4096
+"""Codes kept as they are, 8 bits a coordinate: from their pictures a network's units learn their directions
+(`synthesis/directions.py`)."""
 SAMPLE = 32_768
 """Codes looked at, at most: enough for a covariance of a thousand dimensions and clusters of dozens."""
 EXACT = 4096
@@ -26,8 +31,8 @@ generators draw it badly."""
 def measured_prior(
     codes: np.ndarray, statistics: CodeStatistics, directions: int = DIRECTIONS, prototypes: int = PROTOTYPES
 ) -> CodePrior:
-    """The prior of codes [N, *code_shape], at most `directions` of it (fewer for long codes) and `prototypes`
-    examples.
+    """The prior of codes [N, *code_shape], at most `directions` of it (fewer for long codes), `prototypes`
+    examples and `SAMPLES` codes.
 
     Directions and clusters are those of standardised codes, (code − μ) / (σ + a floor), as the generator gets
     them. The same codes give the same prior.
@@ -43,7 +48,10 @@ def measured_prior(
     deviations, vectors = deviations[known], vectors[:, known]
     centres = _cluster_centres(sample @ vectors, min(prototypes, len(sample)), random)
     axes = (vectors * deviations).T * scale
-    return CodePrior(statistics.mean, axes.view(-1, *statistics.mean.shape), centres / deviations)
+    # In another order than they have: the first of them are then a sample as well.
+    some = torch.randperm(len(sample), generator=random)[:SAMPLES]
+    samples = CodeSamples.of(sample[some] @ vectors / deviations)
+    return CodePrior(statistics.mean, axes.view(-1, *statistics.mean.shape), centres / deviations, samples)
 
 
 def _principal(sample: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from imago_engine.generators import GeneratorFileError, GeneratorInfo
 from imago_engine.synthesis.generators.architectures import Generator, build_network
 from imago_engine.synthesis.generators.files import file_sha256, load_generator, read_info, save_generator
+from imago_engine.synthesis.generators.prior import CodeSamples
 
 ARGUMENTS = {"code_size": 20, "widths": (16, 8, 8), "depths": (1, 1, 1)}
 
@@ -151,4 +152,35 @@ def test_the_prior_of_the_codes_is_kept(generator: Generator, tmp_path: Path) ->
 def test_half_a_prior_is_refused(path: Path) -> None:
     rewrite(path, {**load_file(path), "code_axes": torch.randn(5, 20)})
     with pytest.raises(GeneratorFileError, match=r"code_prototypes.*got nothing"):
+        load_generator(path)
+
+
+def with_samples(generator: Generator) -> Generator:
+    axes, prototypes = torch.randn(5, 20).half().float(), torch.randn(9, 5).half().float()
+    statistics = (generator.code_mean, generator.code_std, generator.code_lower)
+    samples = CodeSamples.of(torch.randn(30, 5))
+    return Generator(generator.info, generator.network, *statistics, axes, prototypes, *samples)
+
+
+def test_samples_of_codes_are_kept_in_8_bits_whatever_is_computed_with(
+    generator: Generator, tmp_path: Path
+) -> None:
+    known, path = with_samples(generator), tmp_path / "s.safetensors"
+    save_generator(path, known)
+    assert read_info(path).prior == {"directions": 5, "prototypes": 9, "samples": 30}
+    for dtype in (torch.float32, torch.bfloat16):
+        loaded = load_generator(path, dtype=dtype)
+        assert loaded.code_samples is not None
+        assert loaded.code_samples.dtype == torch.int8
+        assert torch.equal(loaded.code_samples, known.code_samples)  # type: ignore[arg-type]
+    assert load_generator(path).prior is not None
+
+
+def test_samples_without_their_scale_are_refused(generator: Generator, tmp_path: Path) -> None:
+    path = tmp_path / "s.safetensors"
+    save_generator(path, with_samples(generator))
+    tensors = load_file(path)
+    del tensors["code_sample_scale"]
+    rewrite(path, tensors)
+    with pytest.raises(GeneratorFileError, match=r"code_sample_scale.*got nothing"):
         load_generator(path)

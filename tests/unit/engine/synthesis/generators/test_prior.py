@@ -145,14 +145,16 @@ def test_neighbours_leave_no_trace_in_a_whitened_climb(lite0: Network, knowing: 
 
 
 @pytest.mark.parametrize("space", ["plain", "whitened"])
-@pytest.mark.parametrize("start", ["normal", "half-normal", "prototype", "prototypes"])
+@pytest.mark.parametrize("start", ["normal", "half-normal", "prototype", "prototypes", "direction"])
 def test_neighbours_leave_no_trace_wherever_a_climb_begins(
     wrap: Wrap, knowing: Generator, space: Any, start: Any
 ) -> None:
     torch.manual_seed(0)
     network = wrap(nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Flatten(), nn.Linear(980, 6)))
     # Steps that are too large now and then: some lead down, and back to where the climb began.
-    recipe = DgnAm(steps=6, space=space, start=start, learning_rate=0.8, bounds="none", decay=1.0)
+    recipe = DgnAm(
+        steps=6, space=space, start=start, learning_rate=0.8, bounds="none", decay=1.0, direction_codes=128
+    )
     items = [Item(unit=n % 6, seed=n) for n in range(9)]
     together = synthesize(network, knowing, "3", items, recipe)
     for item, picture in zip(items, together, strict=True):

@@ -1,12 +1,19 @@
 """The prior of codes that a training writes into its generator."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from imago_engine.generators import GeneratorInfo
+from imago_engine.synthesis.generators.architectures import Generator, build_network
+from imago_engine.synthesis.generators.files import load_generator, save_generator
 from imago_engine.training.results import prior as prior_module
 from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.results.prior import measured_prior
+from imago_engine.training.results.samples import write_with_samples
 
 
 def correlated(count: int, size: int, rank: int, seed: int = 0) -> np.ndarray:
@@ -58,3 +65,37 @@ def test_the_same_codes_give_the_same_prior() -> None:
     one, other = (measured_prior(codes, statistics_of(codes), 5, 8) for _ in range(2))
     assert torch.equal(one.axes, other.axes)
     assert torch.equal(one.prototypes, other.prototypes)
+
+
+def test_samples_are_codes_of_the_training_as_they_are() -> None:
+    codes = correlated(600, 30, 5)
+    prior = measured_prior(codes, statistics_of(codes), 5, 8)
+    assert prior.samples is not None
+    points = prior.point(torch.from_numpy(codes))
+    away = torch.cdist(prior.samples.first(200), points).amin(1)
+    assert prior.samples.first(200).norm(dim=1).mean() > 1.5
+    assert away.max() < 0.1, "a sample is no code"
+    assert not torch.equal(prior.samples.first(600).sort(0).values, prior.samples.first(600))
+
+
+def test_samples_are_added_to_a_file_whose_other_tensors_stay_as_they_are(tmp_path: Path) -> None:
+    file, out = tmp_path / "before.safetensors", tmp_path / "after.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        arguments = {"code_size": 20, "widths": (16, 8, 8), "depths": (1, 1, 1)}
+        network = build_network("compact", arguments)
+    codes = correlated(300, 20, 5)
+    statistics = statistics_of(codes)
+    prior = measured_prior(codes, statistics, 5, 8)
+    info = GeneratorInfo("compact", arguments, (20,), 32, "rgb_unit_tanh", "e.t", "pool", "ab" * 32)
+    tensors = (statistics.mean, statistics.std, statistics.lower, prior.axes, prior.prototypes)
+    save_generator(file, Generator(info, network, *tensors))
+    write_with_samples(file, out, np.array_split(codes, 3))
+    before, after = load_file(file), load_file(out)
+    assert after.keys() - before.keys() == {"code_samples", "code_sample_scale"}
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    loaded = load_generator(out)
+    assert loaded.info.prior == {"directions": 5, "prototypes": 8, "samples": 300}
+    assert loaded.prior is not None
+    away = torch.cdist(loaded.prior.typical(50), prior.point(torch.from_numpy(codes))).amin(1)
+    assert away.max() < 0.1

@@ -1,0 +1,313 @@
+"""The start `direction`: along which direction of real codes a unit's activation grows."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from imago_engine.synthesis import directions
+from imago_engine.synthesis.ascent import Item, synthesize
+from imago_engine.synthesis.directions import Directions, look, look_ahead, looked_at_with
+from imago_engine.synthesis.fitting import Fit
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.generators.files import load_generator
+from imago_engine.synthesis.generators.prior import CodePrior, CodeSamples
+from imago_engine.synthesis.inspection.anatomy import anatomy
+from imago_engine.synthesis.inspection.layers import find_layer
+from imago_engine.synthesis.kept_looks import looks_kept_by
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.truncate import Prefix
+from imago_engine.synthesis.thread_groups import thread_groups
+from imago_engine.techniques.dgn_am import DgnAm
+from imago_engine.techniques.fourier import Fourier
+from imago_engine.weights import shipped_generator
+from tests.unit.engine.synthesis.codes import code_of
+
+Wrap = Callable[..., Network]
+ALONG = DgnAm(
+    steps=1,
+    learning_rate=1e-9,
+    learning_rate_end=1e-9,
+    decay=1.0,
+    space="whitened",
+    radius=10,
+    start="direction",
+    input_size=32,
+    direction_codes=512,
+)
+"""One step so small that the first code is the last one."""
+FIT = Fit.plan("auto", 32, 32)
+
+
+class Small(nn.Module):
+    """Colours of the picture, a map, `code` of 24 numbers, and 5 logits."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.map = nn.Conv2d(3, 8, 3, 2)
+        self.clip = nn.ReLU(inplace=inplace)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flat = nn.Flatten()
+        self.code = nn.Linear(8, 24)
+        self.head = nn.Linear(24, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.code(self.flat(self.pool(self.clip(self.map(x))))))
+        return logits
+
+
+def prior_of(generator: Generator) -> CodePrior:
+    assert generator.prior is not None
+    return generator.prior
+
+
+def directions_of(network: Network, generator: Generator, layer: str, recipe: DgnAm = ALONG) -> Tensor:
+    """Of all units of a layer, [R, C]."""
+    fit = Fit.plan("auto", generator.info.image_size, recipe.input_size or 32)
+    found = find_layer(network, layer, fit.input_size)
+    items = [Item(unit, 0) for unit in range(found.shape[0])]
+    with thread_groups(torch.device("cpu")) as run:
+        return torch.stack(Directions(network, generator, found, fit, recipe).of(items, run), dim=1)
+
+
+def points_of(network: Network, generator: Generator, layer: str, items: list[Item], recipe: DgnAm) -> Tensor:
+    pictures = synthesize(network, generator, layer, items, recipe)
+    return prior_of(generator).point(torch.from_numpy(np.stack([code_of(picture) for picture in pictures])))
+
+
+def test_a_step_along_a_units_direction_excites_it_more_than_along_any_others(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    network, prior = wrap(Small()), prior_of(knowing)
+    found = directions_of(network, knowing, "code")
+    torch.testing.assert_close(found.norm(dim=0), torch.ones(24), atol=2e-3, rtol=0)
+    codes = torch.randn(300, 6, generator=torch.Generator().manual_seed(1))
+
+    def excited(points: Tensor) -> Tensor:
+        with torch.no_grad():
+            x = knowing(prior.code(points)).clamp(0, 1)
+            return Prefix(network.module, "code")(x).mean(0)
+
+    gains = torch.stack([excited(codes + 0.5 * way) - excited(codes - 0.5 * way) for way in found.T])
+    others = gains.clone().fill_diagonal_(0)
+    assert (gains.diagonal() > 0).all()
+    assert (gains.diagonal() >= others.amax(0) * 0.98).all()
+
+
+def test_a_start_lies_as_far_along_the_direction_as_the_weight_says(wrap: Wrap, knowing: Generator) -> None:
+    network, items = wrap(Small()), [Item(unit, seed) for unit in (0, 4) for seed in (0, 3, 16)]
+    ways = directions_of(network, knowing, "head")
+    before = points_of(network, knowing, "head", items, ALONG.changed(start="prototypes"))
+    for weight in (0.5, 1.25):
+        after = points_of(network, knowing, "head", items, ALONG.changed(direction_weight=weight))
+        for item, moved in zip(items, after - before, strict=True):
+            expected = weight * math.sqrt(6) * ways[:, item.unit]
+            torch.testing.assert_close(moved, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_a_unit_that_no_code_excites_begins_at_the_mean_of_prototypes(wrap: Wrap, knowing: Generator) -> None:
+    dark = Small()
+    nn.init.zeros_(dark.map.weight)
+    network = wrap(dark)
+    moved = points_of(network, knowing, "map", [Item(1, 0)], ALONG)
+    still = points_of(network, knowing, "map", [Item(1, 0)], ALONG.changed(start="prototypes"))
+    torch.testing.assert_close(moved, still, atol=1e-4, rtol=0)
+
+
+def test_each_place_of_a_map_has_directions_of_its_own(wrap: Wrap, knowing: Generator) -> None:
+    network, items = wrap(Small()), [Item(2, 0), Item(2, 0, (7, 7)), Item(2, 0, (0, 0))]
+    found = find_layer(network, "map", 32)
+    assert found.place == (7, 7)
+    with thread_groups(torch.device("cpu")) as run:
+        usual, centre, corner = Directions(network, knowing, found, FIT, ALONG).of(items, run)
+        (alone,) = Directions(network, knowing, found, FIT, ALONG).of(items[2:], run)
+    assert torch.equal(usual, centre)
+    assert not torch.allclose(usual, corner, atol=0.05)
+    assert torch.equal(corner, alone)
+
+
+def test_in_the_encoders_own_network_directions_are_those_that_its_weights_say(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    network = wrap(Small())
+    info = dataclasses.replace(
+        knowing.info, encoder_layer="code", encoder_sha256=network.weights_sha256, code_shape=(24,)
+    )
+    own = Generator(
+        info,
+        knowing.network,
+        knowing.code_mean,
+        knowing.code_std,
+        knowing.code_lower,
+        knowing.code_axes,
+        knowing.code_prototypes,
+    )
+    axes = prior_of(own).axes
+    slopes = axes @ network.module.head.weight.T  # type: ignore[operator, union-attr]
+    slopes = slopes - slopes.mean(1, keepdim=True)
+    torch.testing.assert_close(
+        directions_of(network, own, "head"), slopes / slopes.norm(dim=0), atol=2e-3, rtol=0
+    )
+    torch.testing.assert_close(
+        directions_of(network, own, "code"), axes / axes.norm(dim=0), atol=2e-3, rtol=0
+    )
+    regressed = directions_of(network, knowing, "map")
+    assert torch.equal(directions_of(network, own, "map"), regressed), "codes do not lead to earlier layers"
+
+
+def test_what_is_looked_at_together_changes_nothing(
+    wrap: Wrap, knowing: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = wrap(Small())
+    traced = anatomy(network.module, 32)
+
+    def all_at_most(units: int) -> dict[str, Tensor]:
+        monkeypatch.setattr(directions, "TOGETHER", units)
+        found: dict[str, Tensor] = {}
+        with thread_groups(torch.device("cpu")) as run:
+            for layer in traced.layers.values():
+                layers = looked_at_with(layer, network, knowing, 32)
+                assert layer.name in [read.layer.name for read in layers]
+                found |= look(network, knowing, layers, FIT, ALONG, run)
+        return found
+
+    together, apart = all_at_most(10_000), all_at_most(1)
+    assert together.keys() == apart.keys() == traced.layers.keys()
+    for name, expected in together.items():
+        assert torch.equal(apart[name], expected), name
+
+
+def test_functions_in_place_do_not_change_what_was_seen(wrap: Wrap, knowing: Generator) -> None:
+    for layer in ("map", "head"):
+        one, other = (directions_of(wrap(Small(inplace)), knowing, layer) for inplace in (False, True))
+        assert torch.equal(one, other)
+
+
+def test_a_network_is_looked_at_once(wrap: Wrap, knowing: Generator) -> None:
+    network, calls = wrap(Small()), []
+    directions_of(network, knowing, "map")
+    handle = network.module.register_forward_pre_hook(lambda module, inputs: calls.append(1))
+    try:
+        directions_of(network, knowing, "head")
+        assert not calls
+        directions_of(network, knowing, "head", ALONG.changed(direction_codes=128))
+        assert calls, "with other codes directions are others"
+    finally:
+        handle.remove()
+
+
+class Kept:
+    """Looks kept in a dictionary."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, dict[str, Tensor]] = {}
+
+    def get(self, facts: Mapping[str, Any]) -> dict[str, Tensor] | None:
+        return self.held.get(json.dumps(facts, sort_keys=True))
+
+    def put(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.held[json.dumps(facts, sort_keys=True)] = dict(tensors)
+
+
+def test_what_one_process_has_measured_another_need_not_measure_again(wrap: Wrap, knowing: Generator) -> None:
+    kept, calls = Kept(), []
+    measured = directions_of(wrap(Small()), knowing, "map")
+    with looks_kept_by(kept):
+        look_ahead(wrap(Small()), knowing, "map", ALONG)
+    assert len(kept.held) == 1
+    other = wrap(Small())  # that nothing is remembered of, as in another process
+    anatomy(other.module, 32)
+    other.module.register_forward_pre_hook(lambda module, inputs: calls.append(1))
+    with looks_kept_by(kept):
+        assert torch.equal(directions_of(other, knowing, "map"), measured)
+        assert not calls
+        directions_of(other, knowing, "map", ALONG.changed(direction_ridge=2.0))
+        assert len(kept.held) == 2
+    assert calls, "other directions were asked for"
+
+
+def test_what_does_not_fit_the_network_is_measured_again(wrap: Wrap, knowing: Generator) -> None:
+    kept = Kept()
+    with looks_kept_by(kept):
+        look_ahead(wrap(Small()), knowing, "map", ALONG)
+        (name,) = kept.held
+        kept.held[name] = {"map": torch.zeros(6, 3)}
+        found = directions_of(wrap(Small()), knowing, "map")
+    assert torch.equal(found, directions_of(wrap(Small()), knowing, "map"))
+
+
+def test_nothing_is_looked_at_for_a_recipe_that_needs_no_directions(wrap: Wrap, knowing: Generator) -> None:
+    kept = Kept()
+    with looks_kept_by(kept):
+        look_ahead(wrap(Small()), knowing, "map", ALONG.changed(start="prototypes"))
+        look_ahead(wrap(Small()), knowing, "map", Fourier())
+    assert not kept.held
+
+
+def test_directions_do_not_depend_on_the_number_of_threads(
+    wrap: Wrap, knowing: Generator, hook_count: Callable[[nn.Module], int]
+) -> None:
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            network = wrap(Small())
+            found.append(directions_of(network, knowing, "code"))
+            assert hook_count(network.module) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*found)
+
+
+def test_codes_of_a_file_with_samples_are_these(knowing: Generator) -> None:
+    real = torch.randn(50, 6, generator=torch.Generator().manual_seed(2))
+    prior = prior_of(knowing)
+    sampled = CodePrior(prior.mean, prior.axes, prior.prototypes, CodeSamples.of(real))
+    assert sampled.typical(30).shape == (30, 6)
+    torch.testing.assert_close(sampled.typical(90), real, atol=4 / 127, rtol=0)
+
+
+def test_codes_of_a_file_without_samples_vary_as_real_ones_do(knowing: Generator) -> None:
+    prior = prior_of(knowing)
+    centres = prior.prototypes * 0.5
+    drawn = CodePrior(prior.mean, prior.axes, centres).typical(4000)
+    torch.testing.assert_close(drawn.var(0), torch.ones(6), atol=0.1, rtol=0)
+    torch.testing.assert_close(drawn.mean(0), centres.mean(0), atol=0.06, rtol=0)
+    assert torch.equal(drawn, CodePrior(prior.mean, prior.axes, centres).typical(4000))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Generator:
+    return load_generator(shipped_generator())
+
+
+def test_classes_of_the_shipped_generators_encoder_have_the_directions_of_its_classifier(
+    lite0: Network, shipped: Generator
+) -> None:
+    recipe = DgnAm(start="direction", input_size=64)
+    rows = lite0.module.classifier.weight  # type: ignore[union-attr]
+    slopes = prior_of(shipped).axes.mean((2, 3)) @ rows.T  # type: ignore[operator]
+    slopes = slopes - slopes.mean(1, keepdim=True)
+    found = directions_of(lite0, shipped, "output", recipe)
+    torch.testing.assert_close(found, slopes / slopes.norm(dim=0), atol=2e-3, rtol=0)
+
+
+def test_regression_finds_much_the_same_directions_as_the_classifiers_weights(
+    lite0: Network, shipped: Generator
+) -> None:
+    """As it does for every other network: only 256 codes here, drawn around prototypes, at 64 pixels."""
+    unknown = dataclasses.replace(shipped.info, encoder_sha256="0" * 64)
+    tensors = (shipped.code_mean, shipped.code_std, shipped.code_lower, shipped.code_axes)
+    stranger = Generator(unknown, shipped.network, *tensors, shipped.code_prototypes)
+    recipe = DgnAm(start="direction", input_size=64, direction_codes=256)
+    regressed = directions_of(lite0, stranger, "output", recipe)
+    known = directions_of(lite0, shipped, "output", recipe)
+    cosines = (regressed * known).sum(0)
+    assert cosines.mean() > 0.2, "of 320 coordinates a random direction has 0 ± 0.06"
