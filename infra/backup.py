@@ -33,6 +33,7 @@ _POINTERS = """
         SELECT unnest(ARRAY[checkpoint_object, log_object, card_object]) AS key FROM trainings
         UNION ALL SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
         UNION ALL SELECT image_object FROM training_samples
+        UNION ALL SELECT object FROM looks
         UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """

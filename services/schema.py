@@ -11,7 +11,7 @@ then the learned cost of the work.
 
 from services.access.tables import ApiKeyRow
 from services.base.tables import Base
-from services.catalog.tables import GeneratorRow, LayerRow, NetworkRow
+from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
 from services.estimates.tables import LearnedCostRow
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
@@ -30,6 +30,7 @@ __all__ = [
     "LayerRow",
     "LearnedCostRow",
     "LeaseRow",
+    "LookRow",
     "NetworkRow",
     "RecipeRow",
     "TallyRow",

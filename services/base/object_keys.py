@@ -15,6 +15,12 @@ def key_of(kind: ArtifactKind, data: bytes) -> str:
     return f"objects/{name[:2]}/{name}.{kind.suffix}"
 
 
+def look_key(data: bytes) -> str:
+    """The key of what was measured of a network, safetensors."""
+    name = hashlib.sha256(data).hexdigest()
+    return f"objects/{name[:2]}/{name}.safetensors"
+
+
 def generator_key(sha256: str) -> str:
     """Where the file of a generator lies, by the SHA-256 of its bytes."""
     return f"generators/{sha256}.safetensors"

@@ -146,10 +146,14 @@ class ObjectStore:
     def put(self, kind: ArtifactKind, data: bytes, content_type: str) -> str:
         """Store bytes; returns their key, `objects/ab/ab….png`. The same bytes again change nothing."""
         key = key_of(kind, data)
+        self.put_under(key, data, content_type)
+        return key
+
+    def put_under(self, key: str, data: bytes, content_type: str) -> None:
+        """Store bytes; `key` must end in their SHA-256."""
         with translated(key):
             put = self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=content_type)
             _ = put["ETag"]  # without it the answer is not whole, and proves nothing
-        return key
 
     def put_file(self, key: str, path: Path, content_type: str = "application/octet-stream") -> None:
         """Store a file, in parts where it is large. `key` must end in the SHA-256 of its bytes: see

@@ -99,3 +99,23 @@ class GeneratorRow(Base):
     is_default: Mapped[bool] = mapped_column(server_default=sa.false())
     owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
+
+
+class LookRow(Base):
+    """What was measured of a network with a generator, for all of its units at once, and costs more than to
+    fetch it. `name` is the SHA-256 of all that determines it, `object` its key in the store. It may go at any
+    time: whoever misses it measures again."""
+
+    __tablename__ = "looks"
+    __table_args__ = (
+        # Whether anything points to an object, and what goes with a network or a generator.
+        sa.Index("ix_looks_object", "object", postgresql_using="hash"),
+        sa.Index("ix_looks_network", "network_id"),
+        sa.Index("ix_looks_generator", "generator_id"),
+    )
+
+    name: Mapped[str] = mapped_column(Id, primary_key=True)
+    network_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(NetworkRow.id, ondelete="CASCADE"))
+    generator_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id, ondelete="CASCADE"))
+    object: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

@@ -43,6 +43,7 @@ _BY_INDEX = text("SET LOCAL enable_seqscan = off")
 _KEYS = "CAST(:keys AS text[])"
 _POINTED_TO = f"""
     SELECT object AS key FROM artifacts WHERE object = ANY({_KEYS})
+    UNION SELECT object FROM looks WHERE object = ANY({_KEYS})
     UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
     UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
     WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})

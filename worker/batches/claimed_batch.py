@@ -9,7 +9,9 @@ import structlog
 
 from imago_engine.specs import Recipe
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.directions import look_ahead, needs_directions
 from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.kept_looks import looks_kept_by
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -22,6 +24,7 @@ from worker.leasing.lacking import Lacking
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, LeaseKeeper, NoRoom
 from worker.leasing.retries import Patience, keep_trying
 from worker.loading.runtime import NotHere, Runtime, Unloadable
+from worker.loading.stored_looks import StoredLooks
 from worker.process.crash_points import crash_point
 from worker.process.devices import is_device_lost, is_out_of_memory
 from worker.process.stopping import StopFlag
@@ -122,6 +125,7 @@ class Computer:
             )
             self._lacking.found(f"network:{claim.network_id}")
             generator = self._generator(claim.generator_id, keeper)
+            looks = self._looks(claim, parameters, keeper)
 
         def on_step(step: int) -> None:
             if step == parameters.steps // 2:
@@ -134,7 +138,7 @@ class Computer:
             pause()
 
         def ascend(batch: Sequence[Work], group_size: int) -> list[Picture]:
-            with keeper.computing(work.digest for work in batch):
+            with keeper.computing(work.digest for work in batch), looks_kept_by(looks):
                 return synthesize(
                     network,
                     generator,
@@ -153,6 +157,10 @@ class Computer:
                 raise NoRoom
             self._group_sizes[claim.batch_key] = max(group_size, 1)
 
+        if looks is not None and generator is not None:
+            # Before the clock runs: what is measured once says nothing of what the next batch costs.
+            with keeper.computing(work.digest for work in claim.items), looks_kept_by(looks):
+                look_ahead(network, generator, claim.layer, parameters, on_pause)
         computed = compute(
             claim.items,
             ascend,
@@ -173,6 +181,13 @@ class Computer:
         generator = self._load(lambda: self._runtime.generator(id), keeper)
         self._lacking.found(f"generator:{id}")
         return generator
+
+    def _looks(self, claim: Claim, parameters: BaseParameters, keeper: LeaseKeeper) -> StoredLooks | None:
+        """Where what is measured of the network lies; None for a recipe that measures nothing."""
+        if not needs_directions(parameters) or claim.generator_id is None:
+            return None
+        id = claim.generator_id
+        return self._load(lambda: self._runtime.looks(claim.network_id, claim.network_sha256, id), keeper)
 
     def _is_passing(self, error: NotHere) -> bool:
         """Raise `LeftToOthers` where another worker that lives may load what this one cannot; else whether a

@@ -19,9 +19,11 @@ from services.base.settings import Settings
 from services.base.storage import Corrupt, ObjectStore, generator_key
 from services.catalog import networks
 from services.catalog.generators import get_generator
+from services.catalog.looks import Pair
 from services.pictures import losses
 from services.pictures.losses import Reason, Subject
 from worker.loading.generator_cache import GeneratorCache, GeneratorFileAbsent
+from worker.loading.stored_looks import StoredLooks
 from worker.process.devices import Device
 
 K = TypeVar("K", bound=Hashable)
@@ -107,7 +109,7 @@ class Runtime:
 
     def __init__(self, database: Database, store: ObjectStore, settings: Settings, device: Device) -> None:
         self.device = device
-        self._database = database
+        self._database, self._store = database, store
         self._files = GeneratorCache(store, settings.cache_folder / "generators")
         self._settings = settings
         self._networks: LRUCache[tuple[str, str], Network] = LRUCache(NETWORKS_KEPT)
@@ -168,6 +170,11 @@ class Runtime:
                 raise Unloadable("generator_unloadable", message) from error
 
         return kept(self._generators, sha256, load)
+
+    def looks(self, network_id: str, spec_sha256: str, generator_id: str) -> StoredLooks:
+        """What is kept of a network with a generator. Raises as `generator` does."""
+        pair = Pair(network_id, spec_sha256, generator_id, self._generator_sha256(generator_id))
+        return StoredLooks(self._database, self._store, pair)
 
     def locate_weights(self, reference: NetworkReference) -> NetworkReference:
         """The same reference with the path of its file, if it has one. Raises `WeightFileError`."""
