@@ -11,10 +11,11 @@ from imago_engine.synthesis import directions
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.files import load_generator, save_generator
 from services.catalog.shipped_generator import register_shipped_generator
-from services.jobs import jobs
-from services.jobs.jobs import JobRequest, Limits
-from services.upkeep import collection
+from services.jobs import submission
+from services.jobs.job_request import JobRequest
+from services.jobs.planning import Limits
 from tests import small_world
+from tests.integration.upkeep.test_collection import collect_all
 from tests.integration.worker.batch_runner import patient, run_everything, runner
 from tests.worker_processes import NETWORK, Scene
 
@@ -58,7 +59,7 @@ def submit(scene: Scene, layer: str = "output", units: str = "0-3", **parameters
         }
     )
     with scene.database.session() as session:
-        return jobs.submit(session, request, owner=None, limits=Limits(20_000)).job.id
+        return submission.submit(session, request, owner=None, limits=Limits(20_000)).job.id
 
 
 def objects(scene: Scene) -> list[str]:
@@ -103,7 +104,7 @@ def test_a_look_stays_while_its_row_does_and_goes_with_its_generator(
     submit(scene)
     run_everything(runner(scene))
     (key,) = objects(scene)
-    collection.collect(scene.database, scene.store, "", min_age=-60.0)
+    collect_all(scene.database, scene.store)
     assert scene.store.has(key)
     with scene.database.session() as session:
         session.execute(text("DELETE FROM job_visualizations"))
@@ -111,5 +112,5 @@ def test_a_look_stays_while_its_row_does_and_goes_with_its_generator(
         session.execute(text("DELETE FROM visualizations"))
         session.execute(text("DELETE FROM generators"))
     assert objects(scene) == []
-    collection.collect(scene.database, scene.store, "", min_age=-60.0)
+    collect_all(scene.database, scene.store)
     assert not scene.store.has(key)

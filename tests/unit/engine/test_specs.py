@@ -67,6 +67,10 @@ _PARAMETERS = st.fixed_dictionaries(
 )
 
 
+JOINED_LATER = {"direction_weight", "direction_codes", "direction_ridge"}
+"""Parameters of dgn-am that the first specs did not have, and that are hashed only where they are used."""
+
+
 def first_form(fields: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
     """A spec's JSON as it was before there were other techniques and objectives."""
     position = fields["position"]
@@ -116,6 +120,7 @@ def test_a_plain_unit_with_dgn_am_has_the_json_the_digest_and_the_batch_that_it_
         DGN_AM.version,
         fields["generator"],
     )
+    parameters = {name: value for name, value in parameters.items() if name not in JOINED_LATER}
     text, digest = hashed(first_form(fields, parameters))
     assert (spec.canonical(), spec.digest) == (text, digest)
     unit, seed = fields["unit"], fields["seed"]

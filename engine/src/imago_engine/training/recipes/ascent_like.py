@@ -22,7 +22,8 @@ class AscentLikeCodes:
     """
 
     def __init__(self, prior: CodePrior, device: torch.device) -> None:
-        self._prior = CodePrior(*(t.to(device) for t in (prior.mean, prior.axes, prior.prototypes)))
+        mean, axes, prototypes = (t.to(device) for t in (prior.mean, prior.axes, prior.prototypes))
+        self._prior = CodePrior(mean, axes, prototypes)
 
     def draw(self, count: int, random: torch.Generator) -> Tensor:
         """[count, *code_shape]; `random` is a generator of the CPU."""
