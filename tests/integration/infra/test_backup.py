@@ -20,6 +20,8 @@ from services.access import keys as access
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
+from services.catalog import looks
+from services.catalog.looks import Pair
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import batches, workers
@@ -62,6 +64,8 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     with database.session() as session:
         session.execute(text("UPDATE generators SET weights_sha256 = :hash"), {"hash": weights})
         key, _ = access.create_key(session, "someone", access.SCOPES)
+    pair = Pair(staging.NETWORK, "a" * 64, staging.GENERATOR, weights)
+    looks.keep(database, store, pair, pair.name({"layers": ["output"]}), b"directions")
     submit(database, request("0-5"), owner=key.id)
     claimed = claim(database, 4)
     ends = [staging.real_picture(store, work.digest) for work in claimed.items[:2]]
