@@ -83,8 +83,9 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
             named = target.position is not None or target.token is not None
             size = makings.counted_at() if named else None
             position, token = _place(network, layer, target, index, size)
-            units = _units(layer, target, index)
+            # Before the units: what is wrong with the recipe is said together with what is wrong with them.
             making = makings.of(layer, names_place=position is not None or token is not None)
+            units = _units(layer, target, index)
         except Invalid as error:
             errors.extend(error.errors)
             continue
