@@ -9,9 +9,9 @@ import structlog
 
 from imago_engine.specs import Recipe
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
-from imago_engine.synthesis.directions import look_ahead, needs_directions
+from imago_engine.synthesis.directions.kept_looks import looks_kept_by
+from imago_engine.synthesis.directions.unit_directions import look_ahead, needs_directions
 from imago_engine.synthesis.generators.architectures import Generator
-from imago_engine.synthesis.kept_looks import looks_kept_by
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable

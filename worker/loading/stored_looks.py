@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 class StoredLooks:
-    """Those at one network with one generator: `imago_engine.synthesis.kept_looks.KeptLooks`."""
+    """Those at one network with one generator: `imago_engine.synthesis.directions.kept_looks.KeptLooks`."""
 
     def __init__(self, database: Database, store: ObjectStore, pair: Pair) -> None:
         self._database, self._store, self._pair = database, store, pair

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sqlalchemy import text
 
-from imago_engine.synthesis import directions
+from imago_engine.synthesis.directions import unit_directions
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.files import load_generator, save_generator
 from services.catalog.shipped_generator import register_shipped_generator
@@ -40,13 +40,13 @@ def scene(scene: Scene) -> Scene:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows by the name of a layer with each look at the network."""
     seen: list[str] = []
-    look = directions.look
+    look = unit_directions.look
 
     def counted(network: Any, generator: Any, layers: Any, *rest: Any) -> Any:
         seen.append(layers[-1].layer.name)
         return look(network, generator, layers, *rest)
 
-    monkeypatch.setattr(directions, "look", counted)
+    monkeypatch.setattr(unit_directions, "look", counted)
     return seen
 
 

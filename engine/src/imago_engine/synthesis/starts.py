@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.objectives import Place
-from imago_engine.synthesis.directions import Directions
+from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.code_spaces import CodeSpace

@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from imago_engine.synthesis import directions
 from imago_engine.synthesis.ascent import Item, synthesize
-from imago_engine.synthesis.directions import Directions, look, look_ahead, looked_at_with
+from imago_engine.synthesis.directions import unit_directions
+from imago_engine.synthesis.directions.kept_looks import looks_kept_by
+from imago_engine.synthesis.directions.unit_directions import Directions, look, look_ahead, looked_at_with
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.files import load_generator
 from imago_engine.synthesis.generators.prior import CodePrior, CodeSamples
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
-from imago_engine.synthesis.kept_looks import looks_kept_by
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.thread_groups import thread_groups
@@ -162,6 +162,25 @@ def test_in_the_encoders_own_network_directions_are_those_that_its_weights_say(
     assert torch.equal(directions_of(network, own, "map"), regressed), "codes do not lead to earlier layers"
 
 
+class Counting(Small):
+    """Holds on to how many pictures it was given."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.code(self.flat(self.pool(self.clip(self.map(x)))))
+        logits: Tensor = self.head(code.view(len(x), 24))
+        return logits
+
+
+def test_a_network_that_counts_its_pictures_is_given_as_many_codes(wrap: Wrap, knowing: Generator) -> None:
+    found = []
+    for network in (wrap(Small()), wrap(Counting())):
+        info = dataclasses.replace(knowing.info, encoder_layer="code", encoder_sha256=network.weights_sha256)
+        tensors = (knowing.code_mean, knowing.code_std, knowing.code_lower, knowing.code_axes)
+        own = Generator(info, knowing.network, *tensors, knowing.code_prototypes)
+        found.append(directions_of(network, own, "head"))
+    assert torch.equal(*found)
+
+
 def test_what_is_looked_at_together_changes_nothing(
     wrap: Wrap, knowing: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,7 +188,7 @@ def test_what_is_looked_at_together_changes_nothing(
     traced = anatomy(network.module, 32)
 
     def all_at_most(units: int) -> dict[str, Tensor]:
-        monkeypatch.setattr(directions, "TOGETHER", units)
+        monkeypatch.setattr(unit_directions, "TOGETHER", units)
         found: dict[str, Tensor] = {}
         with thread_groups(torch.device("cpu")) as run:
             for layer in traced.layers.values():

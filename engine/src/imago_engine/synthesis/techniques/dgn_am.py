@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.climb import Climb, Context, Group, Slope, column
-from imago_engine.synthesis.directions import Directions
+from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.pictures import Item

@@ -16,7 +16,7 @@ LARGEST = 320 * 5120
 PROTOTYPES = 512
 SAMPLES = 4096
 """Codes kept as they are, 8 bits a coordinate: from their pictures a network's units learn their directions
-(`synthesis/directions.py`)."""
+(`synthesis/directions/unit_directions.py`)."""
 SAMPLE = 32_768
 """Codes looked at, at most: enough for a covariance of a thousand dimensions and clusters of dozens."""
 EXACT = 4096

@@ -1,0 +1,1 @@
+"""In which direction of real codes a unit's activation grows: measured, remembered, kept."""

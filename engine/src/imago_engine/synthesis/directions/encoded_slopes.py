@@ -1,0 +1,94 @@
+"""Slopes of the layers that a generator's codes lead to, in the encoder's own network: read off without any
+picture, by giving the network codes in the place of its own.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import get_ident
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from imago_engine.synthesis.directions.watched_layers import WatchedLayers
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.inspection.anatomy import Anatomy
+from imago_engine.synthesis.networks.hooks import Inputs
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.truncate import submodule
+from imago_engine.synthesis.thread_groups import Run, filled
+
+GROUP = 32
+STEP = 1.0
+"""σ along an axis, to either side, between which a slope is measured."""
+Given = Callable[[Tensor], dict[str, Tensor]]
+
+
+def behind_encoder(network: Network, generator: Generator, traced: Anatomy) -> set[str]:
+    """The layers that the generator's codes lead to: of the encoder's own network, its layer and those after
+    it."""
+    names = list(traced.layers)
+    encoder = generator.info.encoder_layer
+    if network.weights_sha256 != generator.info.encoder_sha256 or encoder not in names:
+        return set()
+    return set(names[names.index(encoder) :])
+
+
+def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run: Run) -> dict[str, Tensor]:
+    """Slopes [R, C] where the network is given codes: differences between two codes along each axis, at an
+    input of `size` pixels."""
+    assert generator.prior is not None
+    network, prior = watched.network, generator.prior
+    encoder = submodule(network.module, generator.info.encoder_layer)
+    axes = torch.eye(len(prior.axes), dtype=torch.float32)  # [R, R]
+
+    def given(pictures: int, group: Tensor) -> dict[str, Tensor]:
+        grey = torch.full((pictures, 3, size, size), 0.5, dtype=torch.float32)
+        codes = prior.code(filled(group, GROUP).to(prior.mean.device))
+        with _instead(encoder, codes.to(network.device, network.dtype)):
+            return {name: found[: len(group)] for name, found in watched(grey).items()}
+
+    # What the network makes of the picture is thrown away at the encoder's layer.
+    pictures = 1 if _same(partial(given, 1), partial(given, GROUP), STEP * axes[:GROUP]) else GROUP
+    groups = torch.split(torch.cat([STEP * axes, -STEP * axes]), GROUP)
+    parts = run(partial(given, pictures), groups)
+    slopes = {}
+    for name in parts[0]:
+        ahead, behind = torch.cat([part[name] for part in parts]).chunk(2)
+        slopes[name] = (ahead - behind) / (2 * STEP)
+    return slopes
+
+
+def _same(quick: Given, usual: Given, x: Tensor) -> bool:
+    """Whether a network gives the same if it is given more codes than pictures: it may hold on to how many
+    those were."""
+    expected = usual(x)
+    try:
+        found = quick(x)
+    except Exception:  # of a network's own code, which may raise anything
+        return False
+    return all(
+        found[name].shape == value.shape and torch.allclose(found[name], value, rtol=1e-3, atol=1e-4)
+        for name, value in expected.items()
+    )
+
+
+@contextmanager
+def _instead(module: nn.Module, codes: Tensor) -> Iterator[None]:
+    """Let a module give `codes` in the calling thread; places of a code are enlarged to those of its map."""
+    owner = get_ident()
+
+    def hook(_: nn.Module, inputs: Inputs, output: Tensor) -> Tensor | None:
+        if get_ident() != owner:
+            return None
+        if output.ndim == 4 and codes.ndim == 4 and output.shape[1:] != codes.shape[1:]:
+            return F.interpolate(codes, output.shape[2:], mode="nearest")
+        return codes.view(len(codes), *output.shape[1:])
+
+    untouched = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
+    handle = module.register_forward_hook(untouched)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,183 @@
+"""Along which direction of real codes a unit's activation grows: where the start `direction` goes.
+
+Codes are taken in the coordinates of the generator's prior, in which real ones have variance 1 along every
+axis. The direction of a unit is the slope of its activation by them, as long as 1:
+
+- in the encoder's own network, of a layer that the codes lead to, by giving the network codes in the place of
+  its own (`encoded_slopes`);
+- of all others by ridge regression on the pictures of typical codes, which the network sees once
+  (`regressed_slopes`): activation ≈ a + coordinates · slope. The ridge is as strong for every neuron of the
+  code, so that a coordinate counts by how much codes vary along it; one as strong for every coordinate needs
+  more codes for directions as good (docs/pictures.md).
+
+What is regressed is what will be climbed, a channel at the place where it is read: the codes of 2×2 places
+tell it better than its mean over the map. Of the logits' slopes their mean over all classes is taken off:
+what raises all of them makes none more probable.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from imago_engine.objectives import Place
+from imago_engine.synthesis.directions.encoded_slopes import behind_encoder, encoded_slopes
+from imago_engine.synthesis.directions.kept_looks import kept_looks
+from imago_engine.synthesis.directions.regressed_slopes import regressed_slopes
+from imago_engine.synthesis.directions.watched_layers import Read, WatchedLayers
+from imago_engine.synthesis.fitting import Fit
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.inspection.anatomy import TracedLayer, anatomy
+from imago_engine.synthesis.inspection.layers import find_layer
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.modes import own_modes
+from imago_engine.synthesis.objectives import UnitObjective
+from imago_engine.synthesis.pictures import Item
+from imago_engine.synthesis.remembered import Remembered
+from imago_engine.synthesis.seeding import seeded
+from imago_engine.synthesis.thread_groups import Run, thread_groups
+from imago_engine.techniques import BaseParameters
+from imago_engine.techniques.dgn_am import DgnAm
+
+TOGETHER = 100_000
+"""Units of layers that are looked at in one pass, at most: 128 MB of sums."""
+VERSION = 1
+"""Raised when directions are measured otherwise: those that were kept then count no more."""
+
+_LOOKS: Remembered[dict[str, Tensor]] = Remembered(kept=4)
+
+
+class Directions:
+    """The directions of one layer's units, measured once for each network and generator and remembered."""
+
+    def __init__(
+        self, network: Network, generator: Generator, layer: TracedLayer, fit: Fit, parameters: DgnAm
+    ) -> None:
+        self._network, self._generator, self._layer, self._fit = network, generator, layer, fit
+        self._parameters = parameters
+
+    def of(self, items: Sequence[Item], run: Run) -> list[Tensor]:
+        """Each item's direction, float32 [R] on the CPU; zeros for a unit that no code excites more than
+        another."""
+        places = UnitObjective(self._layer, [i.unit for i in items], [i.position for i in items]).positions
+        known = {place: self._known(place, run) for place in set(places)}
+        return [known[place][:, item.unit].float() for item, place in zip(items, places, strict=True)]
+
+    def _known(self, place: Place, run: Run) -> Tensor:
+        """Of all units of the layer at one place, [R, C]."""
+        network, generator, parameters = self._network, self._generator, self._parameters
+        layers = [Read(self._layer, place)]
+        if place == self._layer.place:
+            layers = looked_at_with(self._layer, network, generator, self._fit.input_size)
+
+        def make() -> dict[str, Tensor]:
+            return _kept_or_measured(network, generator, layers, self._fit, parameters, run)
+
+        key = (layers[0], self._fit, network.dtype, parameters.direction_codes, parameters.direction_ridge)
+        return _LOOKS.get(network.module, generator, key, make)[self._layer.name]
+
+
+def looked_at_with(layer: TracedLayer, network: Network, generator: Generator, input_size: int) -> list[Read]:
+    """The layers whose directions, each at its usual place, are measured in one pass with those of `layer`;
+    always the same ones."""
+    traced = anatomy(network.module, input_size)
+    behind = behind_encoder(network, generator, traced)
+    parts: list[list[Read]] = [[]]
+    for each in traced.layers.values():
+        if (each.name in behind) != (layer.name in behind):
+            continue
+        if parts[-1] and sum(other.shape[0] for other, _ in parts[-1]) + each.shape[0] > TOGETHER:
+            parts.append([])
+        parts[-1].append(Read(each, each.place))
+    return next(part for part in parts if Read(layer, layer.place) in part)
+
+
+def _kept_or_measured(
+    network: Network,
+    generator: Generator,
+    layers: Sequence[Read],
+    fit: Fit,
+    parameters: DgnAm,
+    run: Run,
+) -> dict[str, Tensor]:
+    """As `look`, from where looks are kept if it is there: another process may have looked before."""
+    kept = kept_looks()
+    behind = behind_encoder(network, generator, anatomy(network.module, fit.input_size))
+    if kept is None or layers[0].layer.name in behind:  # the latter costs hardly more than fetching it
+        return look(network, generator, layers, fit, parameters, run)
+    facts = {
+        "what": "directions",
+        "version": VERSION,
+        "input_size": fit.input_size,
+        "fit": "crop" if fit.crops else "resize",
+        "dtype": str(network.dtype),
+        "codes": parameters.direction_codes,
+        "ridge": parameters.direction_ridge,
+        "layers": [[read.layer.name, *read.place] for read in layers],
+    }
+    found = kept.get(facts)
+    size = generator.prior.axes.shape[0] if generator.prior is not None else 0
+    shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
+    if found is not None and {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes:
+        return found
+    measured = look(network, generator, layers, fit, parameters, run)
+    kept.put(facts, measured)
+    return measured
+
+
+def needs_directions(parameters: BaseParameters) -> bool:
+    """Whether climbs by this recipe ask for the directions of units."""
+    return isinstance(parameters, DgnAm) and parameters.start == "direction"
+
+
+def look_ahead(
+    network: Network,
+    generator: Generator,
+    layer: str,
+    parameters: BaseParameters,
+    on_pause: Callable[[], None] | None = None,
+) -> None:
+    """Measure now the directions that a climb of the layer's units, at their usual place, will ask for.
+
+    For callers that time climbs. Nothing is done where the recipe needs none. `on_pause` is as `synthesize`
+    has it. Raises as that does.
+    """
+    if not isinstance(parameters, DgnAm) or not needs_directions(parameters) or generator.prior is None:
+        return
+    size = parameters.input_size or network.preprocessing.size
+    found, fit = find_layer(network, layer, size), Fit.plan(parameters.fit, generator.info.image_size, size)
+    traced = anatomy(network.module, size)
+    with own_modes(), thread_groups(network.device, on_pause) as run:
+        if traced.flaw is not None and traced.flaw.cure == "seeded":
+            run = seeded(run, network.device)
+        Directions(network, generator, found, fit, parameters).of([Item(0, 0)], run)
+
+
+def look(
+    network: Network,
+    generator: Generator,
+    layers: Sequence[Read],
+    fit: Fit,
+    parameters: DgnAm,
+    run: Run,
+) -> dict[str, Tensor]:
+    """The directions of all units of some layers that are looked at together, float16 [R, C] by their names.
+
+    16 bits are what is kept of them: they are the same wherever they come from.
+    """
+    traced = anatomy(network.module, fit.input_size)
+    watched = WatchedLayers(network, layers)
+    if layers[0].layer.name in behind_encoder(network, generator, traced):
+        slopes = encoded_slopes(watched, generator, fit.input_size, run)
+    else:
+        slopes = regressed_slopes(watched, generator, fit, parameters, run)
+    if traced.output in slopes:
+        slopes[traced.output] = slopes[traced.output] - slopes[traced.output].mean(1, keepdim=True)
+    return {name: _unit_length(slope).half() for name, slope in slopes.items()}
+
+
+def _unit_length(slopes: Tensor) -> Tensor:
+    """[R, C] → each column as long as 1; one that is nothing, or no number, becomes zeros."""
+    length = slopes.norm(dim=0)
+    usable = length.isfinite() & (length > 0)
+    return torch.where(usable, slopes / torch.where(usable, length, 1.0), 0.0)
