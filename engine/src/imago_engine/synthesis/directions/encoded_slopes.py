@@ -43,16 +43,16 @@ def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run:
     encoder = submodule(network.module, generator.info.encoder_layer)
     axes = torch.eye(len(prior.axes), dtype=torch.float32)  # [R, R]
 
-    def given(pictures: int, group: Tensor) -> dict[str, Tensor]:
+    def given(pictures: int, filled_to: int, group: Tensor) -> dict[str, Tensor]:
         grey = torch.full((pictures, 3, size, size), 0.5, dtype=torch.float32)
-        codes = prior.code(filled(group, GROUP).to(prior.mean.device))
+        codes = prior.code(filled(group, filled_to).to(prior.mean.device))
         with _instead(encoder, codes.to(network.device, network.dtype)):
             return {name: found[: len(group)] for name, found in watched(grey).items()}
 
     # What the network makes of the picture is thrown away at the encoder's layer.
-    pictures = 1 if _same(partial(given, 1), partial(given, GROUP), STEP * axes[:GROUP]) else GROUP
+    pictures = 1 if _same(partial(given, 1, 2), partial(given, 2, 2), STEP * axes[:2]) else GROUP
     groups = torch.split(torch.cat([STEP * axes, -STEP * axes]), GROUP)
-    parts = run(partial(given, pictures), groups)
+    parts = run(partial(given, pictures, GROUP), groups)
     slopes = {}
     for name in parts[0]:
         ahead, behind = torch.cat([part[name] for part in parts]).chunk(2)
