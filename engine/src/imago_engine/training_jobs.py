@@ -149,6 +149,13 @@ class TrainJob(_Job):
     ] = None
     precision: Precision | None = None
     """Null for float32 or, going on, as before."""
+    resident: Annotated[
+        bool,
+        Field(
+            description="Keep all pictures and codes in the device's memory; a GPU with room for them "
+            "does so anyway"
+        ),
+    ] = False
     checkpoint_seconds: Every = 300
     sample_seconds: Every = 300
     log_seconds: Annotated[Every, Field(description="Time between reports of progress")] = 20

@@ -127,6 +127,7 @@ def _add_encoder(sub: argparse.ArgumentParser, size: str) -> None:
 
 def _add_pace(sub: argparse.ArgumentParser) -> None:
     fields = TrainJob.model_fields
+    add_option(sub, "resident", fields["resident"])
     add_option(sub, "until", fields["until"], metavar="TIME")
     for name in ("checkpoint_seconds", "sample_seconds"):
         described_by = TrainingChoices.model_fields[name]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.training.data.preparation import Prepared
+from imago_engine.training.data.residence import Resident, free_on, size_of
 from imago_engine.training.distributed.processes import ALONE, Processes
 from imago_engine.training.run.placement import Placement
 
@@ -49,26 +50,48 @@ def as_pictures(pixels: Tensor) -> Tensor:
 
 
 class Feed:
-    """Gives each step its batch. `waited` counts the seconds for which steps had to wait for their data."""
+    """Gives each step its batch. `waited` counts the seconds for which steps had to wait for their data.
+
+    The data stay on the device where that is asked for, or where it is a GPU with room for them (see
+    `residence`); the batches are the same.
+    """
 
     def __init__(
-        self, prepared: Prepared, batch: int, seed: int, placement: Placement, processes: Processes = ALONE
+        self,
+        prepared: Prepared,
+        batch: int,
+        seed: int,
+        placement: Placement,
+        processes: Processes = ALONE,
+        *,
+        resident: bool = False,
     ) -> None:
         self._prepared, self._batch, self._seed = prepared, batch, seed
         self._placement, self._part = placement, processes.share(batch)
+        self._resident: Resident | None = None
+        if resident or size_of(prepared) <= free_on(placement.device):
+            self._resident = Resident.of(prepared, placement.device)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="feed")
         self._ahead: tuple[int, Future[tuple[Tensor, Tensor]]] | None = None
         self.waited = 0.0
 
+    @property
+    def residence(self) -> str:
+        """Where the data are, for people."""
+        size = f"{size_of(self._prepared) / 2**30:.1f} GiB of pictures and codes"
+        if self._resident is not None:
+            return f"{size} stay in the memory of the device"
+        return f"{size} are read a batch at a time: more than half of the device's free memory"
+
     def take(self, step: int) -> Batch:
-        started = time.monotonic()
-        if self._ahead is not None and self._ahead[0] == step:
-            pixels, code = self._ahead[1].result()
-        else:
-            pixels, code = self._read(step)
-        self._ahead = step + 1, self._reader.submit(self._read, step + 1)
-        self.waited += time.monotonic() - started
+        """The batch of a step."""
         device = self._placement.device
+        if self._resident is not None:
+            pixels, code = self._resident.rows(self._rows(step))
+        else:
+            started = time.monotonic()
+            pixels, code = self._read_ahead(step)
+            self.waited += time.monotonic() - started
         return Batch(
             code=code.to(device, non_blocking=True),
             real=as_pictures(pixels.to(device, non_blocking=True)),
@@ -77,9 +100,19 @@ class Feed:
             part=self._part,
         )
 
+    def _read_ahead(self, step: int) -> tuple[Tensor, Tensor]:
+        if self._ahead is not None and self._ahead[0] == step:
+            read = self._ahead[1].result()
+        else:
+            read = self._read(step)
+        self._ahead = step + 1, self._reader.submit(self._read, step + 1)
+        return read
+
     def _read(self, step: int) -> tuple[Tensor, Tensor]:
-        rows = batch_rows(self._prepared.index.train, self._batch, step, self._seed)[self._part]
-        pixels, code = self._prepared.rows(rows)
+        pixels, code = self._prepared.rows(self._rows(step))
         if self._placement.device.type == "cuda":  # so that the copy to the device does not block
             return pixels.pin_memory(), code.pin_memory()
         return pixels, code
+
+    def _rows(self, step: int) -> np.ndarray:
+        return batch_rows(self._prepared.index.train, self._batch, step, self._seed)[self._part]

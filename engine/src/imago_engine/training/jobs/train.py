@@ -68,7 +68,7 @@ def _begun(
     options = recipe.completed(read_options(recipe.Options, settings), prepared.index)
     (now,) = processes.agree([time.time()])
     schedule = Schedule(job.pictures or recipe.preset.pictures, started=now, deadline=_deadline(job))
-    training = new_training(prepared, recipe, options, schedule, placement, processes)
+    training = new_training(prepared, recipe, options, schedule, placement, processes, resident=job.resident)
     weights = None
     if begin.warm_start is not None:
         started_from = warm_start(training, begin.warm_start.path)
@@ -89,6 +89,7 @@ def _resumed(job: TrainJob, facts: dict[str, Any], placement: Placement, process
         _resumed_schedule(Schedule(**facts["schedule"]), job, processes),
         placement,
         processes,
+        resident=job.resident,
     )
     training.restore(job.folder.path / CHECKPOINT)
     return training
@@ -126,6 +127,8 @@ def _run(training: Training, job: TrainJob, tell: Tell) -> bool:
             computed_on=training.placement.description(processes.size),
         )
     )
+    if job.resident or training.placement.device.type == "cuda":
+        tell(Note(message=training.feed.residence))
     with closing(Journal(folder, tell)) as journal:
         done = Run(training, folder, pace, journal).go()
     if not done:

@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NUMBERS = 5
+"""Random numbers of a picture."""
+SHIFT, ZOOM = 0.25, 0.15
+"""How far: in half picture widths (0.25 = an eighth of the picture), and relative."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -20,27 +25,21 @@ class Augmentation:
     brightness: Tensor
 
     @classmethod
-    def draw(
-        cls, count: int, size: int, random: torch.Generator, *, shift: float = 0.25, zoom: float = 0.15
-    ) -> "Augmentation":
-        """`shift` in half picture widths (0.25 = an eighth of the picture), `zoom` relative, `size` the
-        pixels of the result.
-        """
-        uniform = torch.rand(count, 5, generator=random) * 2 - 1
-        scale = torch.exp(uniform[:, 0] * zoom)
-        theta = torch.zeros(count, 2, 3)
+    def draw(cls, count: int, size: int, random: torch.Generator) -> "Augmentation":
+        """`size` is that of the result in pixels."""
+        return cls.of(torch.rand(count, NUMBERS, generator=random), size)
+
+    @classmethod
+    def of(cls, drawn: Tensor, size: int) -> "Augmentation":
+        """Of numbers [N, 5] that were drawn evenly from [0, 1), on their device."""
+        uniform = drawn * 2 - 1
+        scale = torch.exp(uniform[:, 0] * ZOOM)
+        theta = torch.zeros(len(drawn), 2, 3, device=drawn.device)
         theta[:, 0, 0] = theta[:, 1, 1] = scale
-        theta[:, :, 2] = uniform[:, 1:3] * shift
-        grid = F.affine_grid(theta, [count, 3, size, size], align_corners=False)
+        theta[:, :, 2] = uniform[:, 1:3] * SHIFT
+        grid = F.affine_grid(theta, [len(drawn), 3, size, size], align_corners=False)
         colour = uniform[:, 3:, None, None, None]
         return cls(grid, 1 + 0.5 * colour[:, 0], 0.4 * colour[:, 1])
-
-    def part(self, part: slice) -> "Augmentation":
-        """The draws of some of the pictures."""
-        return Augmentation(self.grid[part], self.saturation[part], self.brightness[part])
-
-    def to(self, device: torch.device) -> "Augmentation":
-        return Augmentation(self.grid.to(device), self.saturation.to(device), self.brightness.to(device))
 
     def __call__(self, rgb: Tensor) -> Tensor:
         """RGB in [−1, 1], [N, 3, S, S] → [N, 3, s, s]; values may leave [−1, 1] a little."""

@@ -18,8 +18,9 @@ from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.distributed.batch_norm import share_batch_norms
 from imago_engine.training.options import OptionsError
-from imago_engine.training.recipes.ascent_like import AscentLikeCodes
+from imago_engine.training.recipes.ascent_like import AscentLikeCodes, AscentNumbers
 from imago_engine.training.recipes.augmentation import Augmentation, mirrored
+from imago_engine.training.recipes.captured_step import CapturedStep
 from imago_engine.training.recipes.feature_network import FEATURE_CODE, FEATURE_NETWORK, TAPPED_CHANNELS
 from imago_engine.training.recipes.losses import (
     ascent_code_loss,
@@ -34,7 +35,8 @@ from imago_engine.training.recipes.projected_discriminator import (
     adversarial_loss,
     discriminator_loss,
 )
-from imago_engine.training.recipes.recipe import Context, Recipe, set_requires_grad, trained
+from imago_engine.training.recipes.recipe import Context, Recipe, frozen, trained
+from imago_engine.training.recipes.step_inputs import StepInputs, drawn_inputs
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.trainings import PRESETS, DefaultSettings
 
@@ -46,6 +48,7 @@ PATCH = 64
 CONDITION_PLACES = 2
 JUDGES = ("discriminator", "second_discriminator")
 """Modules of a checkpoint: of the feature network, and of the second one."""
+LOSSES = ("discriminator", "adversarial", "layout", "feature", "code", "texture")
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
 
@@ -110,7 +113,15 @@ class ProjectedRecipe(Recipe):
             "generator": self.network,
             "average": self.average.module,
         }
-        adam = partial(torch.optim.Adam, lr=options.learning_rate, betas=(0.0, 0.99))
+        # Collectives between processes are not recorded.
+        self._captures = placement.captures and context.processes.size == 1
+        rate = options.learning_rate
+        adam = partial(
+            torch.optim.Adam,
+            lr=torch.tensor(rate, device=device) if self._captures else rate,
+            betas=(0.0, 0.99),
+            capturable=self._captures,
+        )
         self.optimizers = {"generator_optimizer": (adam(self.network.parameters()), "generator")}
         for name, judge in zip(JUDGES, self.judges, strict=False):
             self.modules[name] = judge.discriminator
@@ -119,8 +130,13 @@ class ProjectedRecipe(Recipe):
         if options.ascent_share and context.prior is not None:
             self._ascent_like = AscentLikeCodes(context.prior, device)
             self._ascent_share = options.ascent_share
+        self._part = context.processes.share(options.batch)
+        bare = _every(self._ascent_share, options.batch)[self._part]
+        self._pictured, self._bare = (mask.nonzero().flatten().to(device) for mask in (~bare, bare))
+        self._edge = min(network.image_size, PATCH)
         self._mean = statistics.mean.to(device)
         self._scale = statistics.std.to(device) + STANDARD_FLOOR
+        self._captured: tuple[bool, CapturedStep] | None = None
 
     @classmethod
     def architecture(
@@ -158,24 +174,55 @@ class ProjectedRecipe(Recipe):
         return self.options.learning_rate * schedule.learning_rate_factor(step * self.options.batch, now)
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """Discriminators and generator share one pass of the generator."""
+        """What is drawn is drawn on the CPU; all that follows is computed on the device, without a word to
+        the host.
+        """
+        inputs = drawn_inputs(batch, self._edge, self._ascent_like)
+        trains_generator = step * self.options.batch >= self.options.head_start
+        if step == 0:
+            self._calibrate(inputs)
+        values = self._computed(trains_generator)(inputs)
+        self.average.update(self.network, step)
+        return dict(zip(LOSSES, values.unbind(), strict=True))
+
+    def _computed(self, trains_generator: bool) -> CapturedStep:
+        """The step with or without the generator's update: another computation, and so another recording."""
+        if self._captured is None or self._captured[0] != trains_generator:
+            compute = partial(self._compute, trains_generator=trains_generator)
+            self._captured = trains_generator, CapturedStep(compute, self._captures)
+        return self._captured[1]
+
+    def _calibrate(self, inputs: StepInputs) -> None:
+        """Set once, from the first batch, how strong the features are that discriminators see."""
+        processes = self.context.processes
+        real, _ = mirrored(inputs.real, inputs.code, inputs.flip)
+        augment = Augmentation.of(inputs.augmentation, self.options.feature_size)
+        with torch.no_grad(), self.context.placement.autocast():
+            augmented = augment(real)
+            for judge in self.judges:
+                taps = judge.look(augmented).taps
+                judge.discriminator.calibrate([torch.sqrt(processes.variance(tap.float())) for tap in taps])
+
+    def _compute(self, inputs: StepInputs, *, trains_generator: bool) -> Tensor:
+        """Train on one batch; returns `LOSSES`. Discriminators and generator share one pass of the generator.
+
+        It may be recorded (see `CapturedStep`): nothing here may depend on the values of tensors.
+        """
         o, placement, processes = self.options, self.context.placement, self.context.processes
-        device = placement.device
-        flip = torch.rand(batch.count, 1, 1, 1, generator=batch.random)[batch.part].to(device) < 0.5
-        real, given = mirrored(batch.real, batch.code, flip)  # [N, 3, S, S], [N, *code_shape]
-        augment = Augmentation.draw(batch.count, o.feature_size, batch.random).part(batch.part).to(device)
+        pictured, bare = self._pictured, self._bare
+        real, given = mirrored(inputs.real, inputs.code, inputs.flip)  # [N, 3, S, S], [N, *code_shape]
+        augment = Augmentation.of(inputs.augmentation, o.feature_size)
         real_condition = _condition((given - self._mean) / self._scale)  # [N, condition]
-        drawn, pictured, bare = self._with_ascent_like(given, batch)
+        drawn = self._with_ascent_like(given, inputs)
         code = (drawn - self._mean) / self._scale
         condition = _condition(code)
-        patch = _patch(real.shape[-1], batch.random)
+
+        def patch(pictures: Tensor) -> Tensor:
+            return _patch(pictures, inputs.corner, self._edge)
 
         with torch.no_grad(), placement.autocast():
-            seen_real = [judge.look(augment(real)) for judge in self.judges]
-            if step == 0:
-                for judge, seen in zip(self.judges, seen_real, strict=True):
-                    spreads = [torch.sqrt(processes.variance(tap.float())) for tap in seen.taps]
-                    judge.discriminator.calibrate(spreads)
+            augmented = augment(real)
+            seen_real = [judge.look(augmented) for judge in self.judges]
             real_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_real, strict=True)]
         with placement.autocast():
             fake = self.network(code).float()  # [N, 3, S, S]
@@ -185,60 +232,55 @@ class ProjectedRecipe(Recipe):
         d_losses = []
         for name, judge, real_mix, fake_mix in zip(JUDGES, self.judges, real_mixed, fake_mixed, strict=False):
             with placement.autocast():
-                judged_real = judge.discriminator(real_mix, real_condition, real[patch])
+                judged_real = judge.discriminator(real_mix, real_condition, patch(real))
                 detached = [mixture.detach() for mixture in fake_mix]
-                judged_fake = judge.discriminator(detached, condition, fake.detach()[patch])
+                judged_fake = judge.discriminator(detached, condition, patch(fake.detach()))
             d_losses.append(discriminator_loss(_float(judged_real), _float(judged_fake)))
             self.update(f"{name}_optimizer", d_losses[-1])
 
-        judged_parameters = [p for judge in self.judges for p in trained(judge.discriminator)]
-        set_requires_grad(judged_parameters, False)  # the generator's step needs no gradient of them
         adversarial, feature, meaning = [], [], []
-        for judge, fake_mix, made, wanted in zip(self.judges, fake_mixed, seen_fake, seen_real, strict=True):
-            with placement.autocast():
-                judged = judge.discriminator(fake_mix, condition, fake[patch])
-            adversarial.append(adversarial_loss(_float(judged)))
-            deep = [_float([tap[pictured] for tap in seen.taps[-2:]]) for seen in (made, wanted)]
-            feature.append(feature_loss(deep[0], deep[1], processes))
-            meaning.append(code_loss(made.code[pictured].float(), wanted.code[pictured].float(), processes))
-        if len(bare) and self._reads_own_codes:
-            meaning.append(
-                ascent_code_loss(seen_fake[0].code[bare], drawn[bare], seen_real[0].code, processes)
-            )
-        losses = {
-            "discriminator": torch.stack(d_losses).mean(),
-            "adversarial": torch.stack(adversarial).mean(),
-            "layout": layout_loss(fake[pictured], real[pictured]),
-            "feature": torch.stack(feature).mean(),
-            "code": torch.stack(meaning).mean(),
-            "texture": texture_loss(fake[pictured], real[pictured]),
-        }
-        g_loss = (
-            losses["adversarial"]
-            + o.layout_weight * losses["layout"]
-            + o.feature_weight * losses["feature"]
-            + o.code_weight * losses["code"]
-            + o.texture_weight * losses["texture"]
-        )
-        if step * o.batch >= o.head_start:
-            self.update("generator_optimizer", g_loss)
-        set_requires_grad(judged_parameters, True)
-        self.average.update(self.network, step)
-        return {name: loss.detach() for name, loss in losses.items()}
+        # The generator's step needs no gradient of the discriminators' parameters.
+        with frozen([p for judge in self.judges for p in trained(judge.discriminator)]):
+            for judge, fake_mix, made, wanted in zip(
+                self.judges, fake_mixed, seen_fake, seen_real, strict=True
+            ):
+                with placement.autocast():
+                    judged = judge.discriminator(fake_mix, condition, patch(fake))
+                adversarial.append(adversarial_loss(_float(judged)))
+                deep = [_float([tap[pictured] for tap in seen.taps[-2:]]) for seen in (made, wanted)]
+                feature.append(feature_loss(deep[0], deep[1], processes))
+                codes = [seen.code[pictured].float() for seen in (made, wanted)]
+                meaning.append(code_loss(codes[0], codes[1], processes))
+            if len(bare) and self._reads_own_codes:
+                meaning.append(
+                    ascent_code_loss(seen_fake[0].code[bare], drawn[bare], seen_real[0].code, processes)
+                )
+            losses = {
+                "discriminator": torch.stack(d_losses).mean(),
+                "adversarial": torch.stack(adversarial).mean(),
+                "layout": layout_loss(fake[pictured], real[pictured]),
+                "feature": torch.stack(feature).mean(),
+                "code": torch.stack(meaning).mean(),
+                "texture": texture_loss(fake[pictured], real[pictured]),
+            }
+            if trains_generator:
+                g_loss = (
+                    losses["adversarial"]
+                    + o.layout_weight * losses["layout"]
+                    + o.feature_weight * losses["feature"]
+                    + o.code_weight * losses["code"]
+                    + o.texture_weight * losses["texture"]
+                )
+                self.update("generator_optimizer", g_loss)
+        return torch.stack([losses[name].detach() for name in LOSSES])
 
-    def _with_ascent_like(self, given: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes [N, *code_shape] of which some are ascent-like, the rows that have pictures, and those that
-        have none.
-        """
-        # Every so-manieth row of the whole batch, so that processes share them equally.
-        rows = torch.arange(batch.count)
-        steps = (rows + 1).mul(self._ascent_share).floor()
-        alike = (steps > rows.mul(self._ascent_share).floor())[batch.part]
-        pictured, bare = (mask.nonzero().flatten().to(given.device) for mask in (~alike, alike))
+    def _with_ascent_like(self, given: Tensor, inputs: StepInputs) -> Tensor:
+        """Codes [N, *code_shape] of which those without pictures are ascent-like."""
         if self._ascent_like is None:
-            return given, pictured, bare
-        drawn = self._ascent_like.draw(batch.count, batch.random)[batch.part]
-        return given.index_copy(0, bare, drawn[bare]), pictured, bare
+            return given
+        numbers = AscentNumbers(inputs.pairs, inputs.jitter, inputs.far)
+        drawn = self._ascent_like.codes(numbers)[self._part]
+        return given.index_copy(0, self._bare, drawn[self._bare])
 
     @property
     def _reads_own_codes(self) -> bool:
@@ -284,13 +326,20 @@ class _Judge:
         return _Seen(*self.network(rgb))
 
 
-def _patch(size: int, random: torch.Generator) -> tuple[slice, ...]:
-    """Index of a part of all pictures of a batch, at most PATCH pixels wide: whoever looks at pixels has no
-    need of all of them.
+def _every(share: float, count: int) -> Tensor:
+    """bool [count]: so large a share of the rows, evenly, so that processes share them equally."""
+    rows = torch.arange(count)
+    return (rows + 1).mul(share).floor() > rows.mul(share).floor()
+
+
+def _patch(pictures: Tensor, corner: Tensor, edge: int) -> Tensor:
+    """A part of all pictures of a batch, at most PATCH pixels wide: whoever looks at pixels has no need of
+    all of them.
     """
-    edge = min(size, PATCH)
-    top, left = torch.randint(size - edge + 1, (2,), generator=random).tolist()
-    return (slice(None), slice(None), slice(top, top + edge), slice(left, left + edge))
+    if pictures.shape[-1] == edge:
+        return pictures
+    places = torch.arange(edge, device=corner.device)
+    return pictures.index_select(2, corner[0] + places).index_select(3, corner[1] + places)
 
 
 def _float(tensors: list[Tensor]) -> list[Tensor]:

@@ -1,6 +1,8 @@
 """What every way to train a generator provides; `Training` is one loop over any of them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -101,7 +103,10 @@ class Recipe(ABC):
     def set_learning_rate(self, rate: float) -> None:
         for optimizer, _ in self.optimizers.values():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                if isinstance(group["lr"], Tensor):  # a recorded step reads it where it is
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
 
     def update(self, optimizer_name: str, loss: Tensor) -> None:
         """One step of an optimizer along `loss`, a mean over this process's pictures."""
@@ -114,6 +119,16 @@ class Recipe(ABC):
 
 def trained(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+@contextmanager
+def frozen(parameters: list[nn.Parameter]) -> Iterator[None]:
+    """Compute no gradients of these parameters meanwhile."""
+    set_requires_grad(parameters, False)
+    try:
+        yield
+    finally:
+        set_requires_grad(parameters, True)
 
 
 def set_requires_grad(parameters: list[nn.Parameter], wanted: bool) -> None:

@@ -56,12 +56,18 @@ def restore_optimizer(
 ) -> None:
     """Undo `optimizer_tensors`."""
     parameters = dict(module.named_parameters())
+    capturable = optimizer.param_groups[0].get("capturable", False)
     for key, tensor in tensors.items():
         if key.startswith(prefix + "."):
             name, _, state = key[len(prefix) + 1 :].rpartition(".")
             parameter = parameters[name]
-            # Adam counts its steps on the CPU, wherever its parameters are.
-            device = "cpu" if state == "step" else parameter.device
+            held = optimizer.state[parameter].get(state)
+            if isinstance(held, Tensor):  # in its place, where a recorded step looks for it
+                held.copy_(tensor)
+                continue
+            # Adam counts its steps on the CPU wherever its parameters are, unless a GPU counts by itself.
+            on_cpu = state == "step" and not capturable
+            device = torch.device("cpu") if on_cpu else parameter.device
             optimizer.state[parameter][state] = tensor.to(device, copy=True)
 
 

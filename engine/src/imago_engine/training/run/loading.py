@@ -61,8 +61,13 @@ def new_training(
     schedule: Schedule,
     placement: Placement | None = None,
     processes: Processes = ALONE,
+    *,
+    resident: bool = False,
 ) -> Training:
-    """A training at its first step. Raises OptionsError, NetworkError or LayerError."""
+    """A training at its first step; `resident` keeps its data on the device.
+
+    Raises OptionsError, NetworkError or LayerError.
+    """
     placement = placement or Placement()
     codes = prepared.codes[: prepared.index.train]
     statistics, prior = statistics_of(codes), None
@@ -78,4 +83,4 @@ def new_training(
         second=None if second is None else second.to(placement.device),
         prior=prior,
     )
-    return Training(prepared, recipe(options, context), schedule)
+    return Training(prepared, recipe(options, context), schedule, resident=resident)

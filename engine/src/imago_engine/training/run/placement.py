@@ -20,6 +20,13 @@ class Placement:
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
+    graphs: bool = True
+    """Whether a step may be recorded as a CUDA graph, where its recipe can."""
+
+    @property
+    def captures(self) -> bool:
+        """Whether steps are recorded on this device."""
+        return self.graphs and self.device.type == "cuda"
 
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")

@@ -33,7 +33,9 @@ class Training:
     the number of processes; the rest is fixed by the first.
     """
 
-    def __init__(self, prepared: Prepared, recipe: Recipe, schedule: Schedule) -> None:
+    def __init__(
+        self, prepared: Prepared, recipe: Recipe, schedule: Schedule, *, resident: bool = False
+    ) -> None:
         options, self.processes = recipe.options, recipe.context.processes
         if prepared.index.train < options.batch:
             raise OptionsError(
@@ -45,7 +47,9 @@ class Training:
             )
         self.prepared, self.recipe, self.schedule = prepared, recipe, schedule
         self.placement = recipe.context.placement
-        self.feed = Feed(prepared, options.batch, options.seed, self.placement, self.processes)
+        self.feed = Feed(
+            prepared, options.batch, options.seed, self.placement, self.processes, resident=resident
+        )
         self.origin = Origin()
         self.step_number = 0
         self.seconds = 0.0

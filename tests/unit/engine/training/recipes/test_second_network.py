@@ -15,6 +15,8 @@ from imago_engine.synthesis.generators.prior import CodePrior
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.training.recipes import OptionsError
 from imago_engine.training.recipes.ascent_like import LEAST, MOST, AscentLikeCodes
+from imago_engine.training.recipes.projected import ProjectedRecipe
+from imago_engine.training.recipes.step_inputs import drawn_inputs
 from imago_engine.training.recipes.tapped_network import TapError, TappedNetwork
 from imago_engine.training.run.training import Training
 
@@ -93,9 +95,10 @@ def prior() -> CodePrior:
 
 def test_ascent_like_codes_lie_along_a_direction_from_the_prototypes_that_it_favours() -> None:
     known = prior()
-    codes = AscentLikeCodes(known, torch.device("cpu")).draw(64, torch.Generator().manual_seed(3))
+    alike = AscentLikeCodes(known, torch.device("cpu"))
+    codes = alike.codes(alike.numbers(64, torch.Generator().manual_seed(3)))
     assert codes.shape == (64, 6, 2, 2)
-    again = AscentLikeCodes(known, torch.device("cpu")).draw(64, torch.Generator().manual_seed(3))
+    again = alike.codes(alike.numbers(64, torch.Generator().manual_seed(3)))
     torch.testing.assert_close(codes, again)
     points = (codes - known.mean).flatten(1) @ known.axes.flatten(1).T  # axes of unit length: [64, 6]
     torch.testing.assert_close(known.code(points), codes)  # within what the axes span
@@ -107,12 +110,16 @@ def test_ascent_like_codes_lie_along_a_direction_from_the_prototypes_that_it_fav
 
 def test_ascent_like_codes_are_judged_and_not_compared_with_pictures(small_training: SmallTraining) -> None:
     with_them, without = small_training(ascent_share=0.5), small_training()
-    pictured = with_them.feed.take(0)
-    drawn, rows, bare = with_them.recipe._with_ascent_like(pictured.code, pictured)  # type: ignore[attr-defined]
+    recipe = with_them.recipe
+    assert isinstance(recipe, ProjectedRecipe)
+    batch = with_them.feed.take(0)
+    inputs = drawn_inputs(batch, 32, recipe._ascent_like)
+    drawn = recipe._with_ascent_like(batch.code, inputs)
+    rows, bare = recipe._pictured, recipe._bare
     assert rows.tolist() == [0, 2, 4, 6]
     assert bare.tolist() == [1, 3, 5, 7]
-    assert torch.equal(drawn[rows], pictured.code[rows])
-    assert not torch.isclose(drawn[bare], pictured.code[bare]).all(1).any()
+    assert torch.equal(drawn[rows], batch.code[rows])
+    assert not torch.isclose(drawn[bare], batch.code[bare]).all(1).any()
     losses, plain = with_them.step(), without.step()
     assert losses.keys() == plain.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())

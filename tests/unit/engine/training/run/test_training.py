@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from imago_engine.synthesis.generators.architectures import STANDARD_FLOOR
-from imago_engine.training.data.feed import batch_rows
+from imago_engine.training.data.feed import Feed, batch_rows
+from imago_engine.training.data.preparation import Prepared
 from imago_engine.training.recipes.losses import layout_loss
-from imago_engine.training.recipes.projected import ProjectedRecipe
+from imago_engine.training.recipes.projected import ProjectedRecipe, _patch
 from imago_engine.training.recipes.projected_discriminator import Discriminator
 from imago_engine.training.results.held_out import held_out_metrics
+from imago_engine.training.run.placement import Placement
 from imago_engine.training.run.training import Training
 
 SmallTraining = Callable[..., Training]
@@ -47,6 +49,39 @@ def test_every_picture_is_seen_once_an_epoch_in_another_order() -> None:
     epochs = [[row for s in range(4) for row in batch_rows(40, 10, 4 * e + s, seed=1)] for e in range(2)]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(40))
     assert epochs[0] != epochs[1]
+
+
+def test_data_in_the_memory_of_the_device_give_the_same_batches(prepared: Prepared) -> None:
+    mapped, resident = (
+        Feed(prepared, batch=8, seed=3, placement=Placement(), resident=resident)
+        for resident in (False, True)
+    )
+    for step in (0, 1, 7, 6):
+        one, other = mapped.take(step), resident.take(step)
+        assert torch.equal(one.real, other.real)
+        assert torch.equal(one.code, other.code)
+        assert one.real.stride() == other.real.stride()
+    assert resident.waited == 0
+
+
+def test_a_checkpoint_is_restored_into_the_tensors_that_a_recorded_step_uses(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    training = small_training()
+    training.step(now=0.0)
+    training.save(tmp_path / "checkpoint.safetensors")
+    expected = numbers(training.step(now=0.0))
+    optimizer, _ = training.recipe.optimizers["generator_optimizer"]
+    held = {id(tensor) for state in optimizer.state.values() for tensor in state.values()}
+    training.restore(tmp_path / "checkpoint.safetensors")
+    assert {id(tensor) for state in optimizer.state.values() for tensor in state.values()} == held
+    assert numbers(training.step(now=0.0)) == expected
+
+
+def test_the_part_whose_pixels_are_judged_is_cut_out_where_it_was_drawn() -> None:
+    pictures = torch.rand(2, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(_patch(pictures, torch.tensor([1, 3]), 5), pictures[:, :, 1:6, 3:8])
+    assert _patch(pictures, torch.tensor([0, 0]), 8) is pictures
 
 
 def test_only_the_generator_and_the_heads_of_the_discriminator_are_trained(
