@@ -158,9 +158,31 @@ class Climb(ABC, Generic[Parameters]):
 
     def finish(self) -> list[Picture]:
         """The pictures of all items at their present points, and what is measured on them."""
+        return self._pictures(self._everything)
+
+    def finished(self, items: Tensor) -> list[Picture]:
+        """The same of some items, by their numbers [M]."""
+        return self._pictures(self._groups(items))
+
+    def measured(self, items: Tensor, points: Tensor) -> Tensor:
+        """The activations [M] of the pictures that items, by their numbers [M], would have at `points`
+        [M, *shape of a point], in memory of the host.
+        """
+        size = self.context.group_size
+        groups = list(zip(torch.split(items, size), torch.split(points, size), strict=True))
+
+        @torch.no_grad()
+        def look(group: tuple[Tensor, Tensor]) -> Tensor:
+            index, at = (filled(part, size) for part in group)
+            output = self.context.prefix(self._stored_input(to_bytes(self.picture(at))))
+            return self.objective.only(index)(output)[: len(group[0])].cpu()
+
+        return torch.cat(self.context.run(look, groups))
+
+    def _pictures(self, groups: Sequence[Group]) -> list[Picture]:
         # Read once for all: on a GPU every reading waits for the device.
         ends = _Ends(self.moved.tolist(), self.skipped.tolist(), self.traces.T.cpu().numpy())
-        parts = self.context.run(partial(self._finish, ends), self._everything)
+        parts = self.context.run(partial(self._finish, ends), groups)
         return [picture for part in parts for picture in part]
 
     def _groups(self, items: Tensor, climbing: Sequence[Group] = ()) -> list[Group]:

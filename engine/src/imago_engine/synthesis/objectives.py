@@ -51,6 +51,12 @@ class UnitObjective:
             return output[self._item, self._unit].float()  # [N, C] → [N]
         return output[self._item, self._unit, self._y, self._x].float()  # [N, C, H, W] → [N]
 
+    def over_places(self, output: Tensor) -> Tensor:
+        """The mean of each item's channel over all places of its map; of a vector the unit itself."""
+        if self._is_vector:
+            return self(output)
+        return output[self._item, self._unit].float().mean((1, 2))  # [N, C, H, W] → [N]
+
     def only(self, kept: Tensor) -> "UnitObjective":
         """The objective of the items whose indices are in `kept` [M]; one may be there several times."""
         part = object.__new__(UnitObjective)

@@ -115,6 +115,12 @@ class Ranking:
                 chosen.append((best[own : own + 1], torch.ones(1, dtype=torch.float32, device="cpu")))
         return chosen
 
+    def of(self, items: Sequence[Item], run: Run) -> list[Tensor]:
+        """How much each prototype excites each item's unit, [K] in memory of the host; −∞ where that is no
+        number.
+        """
+        return [self._activations(item.position, run)[:, item.unit] for item in items]
+
     def _activations(self, position: Place | None, run: Run) -> Tensor:
         """[K, C], of all units of the layer at one place."""
         key = (self._layer.name, self._fit, position, self._network.dtype)

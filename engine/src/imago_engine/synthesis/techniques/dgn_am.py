@@ -10,18 +10,25 @@ where the point p is the code c itself and limit clips it to its bounds (the pap
 coordinates along the principal directions of real codes (`code_spaces`). The picture kept is the last one.
 """
 
+from collections import deque
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from imago_engine.synthesis.beginnings import Beginnings, Choice
 from imago_engine.synthesis.climb import Climb, Context, Group, Slope, column
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
-from imago_engine.synthesis.pictures import Item
+from imago_engine.synthesis.networks.truncate import Activations
+from imago_engine.synthesis.past_clips import is_slope, slopes
+from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
+from imago_engine.synthesis.second_climbs import RECENT, held
 from imago_engine.synthesis.starts import Ranking, starting_points
+from imago_engine.synthesis.thread_groups import filled
 from imago_engine.synthesis.transforms import Transforms
 from imago_engine.techniques.dgn_am import DgnAm
 
@@ -40,21 +47,57 @@ def prepare(context: Context[DgnAm], items: Sequence[Item]) -> "CodeClimb":
 class CodeClimb(Climb[DgnAm]):
     """Points are codes of the generator, or their coordinates."""
 
-    def __init__(self, context: Context[DgnAm], items: Sequence[Item]) -> None:
+    def __init__(
+        self, context: Context[DgnAm], items: Sequence[Item], begin: Beginnings | None = None
+    ) -> None:
+        """A climb with a `begin` is the second one of its items."""
         assert context.generator is not None
         self.generator, parameters = context.generator, context.parameters
         self.fit = Fit.plan(parameters.fit, self.generator.info.image_size, context.input_size)
         super().__init__(context, items, self.generator.code_mean.device)
+        self.items, self.begin = tuple(items), begin
         self.dtype = self.generator.dtype
         self.space = code_space(self.generator, parameters)
-        ranking = Ranking(context.network, self.generator, context.layer, context.prefix, self.fit)
-        directions = Directions(context.network, self.generator, context.layer, self.fit, parameters)
-        self.points = starting_points(
-            self.space, self.generator, items, parameters, self.draws, ranking, directions, context.run
-        )
+        self.ranking = Ranking(context.network, self.generator, context.layer, context.prefix, self.fit)
+        if begin is None:
+            directions = Directions(context.network, self.generator, context.layer, self.fit, parameters)
+            self.points = starting_points(
+                self.space,
+                self.generator,
+                items,
+                parameters,
+                self.draws,
+                self.ranking,
+                directions,
+                context.run,
+            )
+        else:
+            self.points = begin.points.clone()
+        self.start, self.recent = self.points.clone(), deque[Tensor](maxlen=RECENT)
         self.home = self.space.limited(self.points) if parameters.space == "whitened" else None
         self.transforms = Transforms(parameters, self.draws, self.device)
         self.velocity = torch.zeros_like(self.points) if parameters.momentum else None
+
+    def step(self, step: int) -> None:
+        """As all climbs; the last points are remembered."""
+        super().step(step)
+        self.recent.append(self.points.clone())
+
+    def finish(self) -> list[Picture]:
+        """The pictures of all items, none of them worse than where its climb began."""
+        pictures, points = super().finish(), [self.start, *self.recent]
+        if self.begin is not None:
+            return held(self, self.begin.judged(pictures), self.begin.floors, [self.begin.best, *points])
+        items = self.items
+        by_prototypes = self.parameters.start not in ("normal", "half-normal")
+        known = self.ranking.of(items, self.context.run) if by_prototypes else None
+        choice = Choice(items, self.start, self.measured, known)
+
+        def second(low: Sequence[int]) -> CodeClimb:
+            begin = choice.second(low, self._prototypes, self._has_slope)
+            return CodeClimb(self.context, [items[n] for n in low], begin)
+
+        return held(self, pictures, choice.floors, points, second)
 
     def picture(self, points: Tensor) -> Tensor:
         """Codes' pictures, as the generator makes them."""
@@ -100,3 +143,37 @@ class CodeClimb(Climb[DgnAm]):
             lost = column(slope.activation < self.traces[0, group.index], points)
             climbed = torch.where(lost, climbed.lerp(self.home[group.index], RETREAT), climbed)
         return climbed
+
+    def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
+        if self.begin is None:
+            return super()._gradient(step, group)
+        found = slopes(partial(self._look, group, step), self.points[group.index], group.objective)
+        return found.activation, found.gradient
+
+    def _look(self, group: Group | None, step: int, points: Tensor) -> Activations:
+        """What the layer gives for the pictures of points, as a group sees them at a step, or of None as they
+        are.
+        """
+        x = self.network_input(self.picture(points))
+        x = x if group is None else self.transformed(x, group, step)
+        return self.context.prefix.with_preactivation(self.context.network.preprocessing(x))
+
+    def _prototypes(self, numbers: Sequence[int]) -> Tensor:
+        """The points of prototypes, by their numbers."""
+        assert self.generator.prior is not None
+        prior = self.generator.prior
+        return self.space.of_coordinates(prior.prototypes[list(numbers)].float(), prior)
+
+    def _has_slope(self, items: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Whether the units of items [M] have a gradient at points, and whether anything has, [M] each."""
+        size = self.context.group_size
+        groups = list(zip(torch.split(items, size), torch.split(points, size), strict=True))
+
+        def look(group: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            index, at = (filled(part, size) for part in group)
+            found = slopes(partial(self._look, None, 0), at, self.objective.only(index))
+            count = len(group[0])
+            return found.own[:count], is_slope(found.gradient)[:count]
+
+        own, any_slope = zip(*self.context.run(look, groups), strict=True)
+        return torch.cat(own), torch.cat(any_slope)

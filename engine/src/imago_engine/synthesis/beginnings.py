@@ -1,0 +1,138 @@
+"""Where a second climb begins: at the best prototype whose picture gives its unit a gradient."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from imago_engine.synthesis.climb import PATIENCE
+from imago_engine.synthesis.pictures import Item, Picture
+from imago_engine.synthesis.second_climbs import ROUNDING
+from imago_engine.synthesis.starts import FACETS
+
+PointsOf = Callable[[list[int]], Tensor]
+"""Numbers [P] of prototypes → their points [P, *shape]."""
+Measured = Callable[[Tensor, Tensor], Tensor]
+"""Numbers of items [M] and points [M, *shape] → the activations [M] of their pictures there."""
+HasSlope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Numbers of items [M] and points [M, *shape] → whether the unit itself has a gradient there [M], and whether
+anything has that can be climbed instead [M]."""
+
+
+@dataclass(frozen=True)
+class Beginnings:
+    """Of M items, for their second climb."""
+
+    points: Tensor
+    """[M, *shape]: where it begins."""
+    best: Tensor
+    """[M, *shape]: the prototype that excites the unit most, or of other seeds the one that is theirs; it may
+    have no gradient because it excites the unit as much as can be."""
+    floors: tuple[float, ...]
+    """What each picture has to reach."""
+    least: tuple[float, ...]
+    """What excites the unit least: one at the other end of a clip has no gradient either, and is reached."""
+
+    def judged(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Pictures of the second climb, with the states that they deserve."""
+        return [self._judged(picture, low) for picture, low in zip(pictures, self.least, strict=True)]
+
+    def _judged(self, picture: Picture, least: float) -> Picture:
+        if picture.activation > least + ROUNDING * abs(least):
+            return replace(picture, status="done")
+        return replace(picture, status="unreachable", trace=picture.trace[:PATIENCE])
+
+
+class Choice:
+    """Of all N items of a climb: what their pictures have to reach, and where they would begin again.
+
+    `known` [N] × [K] is how much each prototype excites each unit, None for a recipe that does not begin at
+    prototypes: then items begin again where they began, `start` [N, *shape].
+    """
+
+    def __init__(
+        self, items: Sequence[Item], start: Tensor, measured: Measured, known: Sequence[Tensor] | None
+    ) -> None:
+        self._items, self._start, self._measured, self._known = items, start, measured, known
+
+    @cached_property
+    def _at_start(self) -> list[float]:
+        every = torch.arange(len(self._items), device=self._start.device)
+        activations: list[float] = self._measured(every, self._start).tolist()
+        return activations
+
+    @cached_property
+    def floors(self) -> list[float]:
+        """What the picture of each item must reach: its start's activation, and its own prototype's."""
+        if self._known is None:
+            return [-torch.inf] * len(self._items)
+        return [
+            max(at_start, float(activations[own_prototype(activations, item)]))
+            for item, activations, at_start in zip(self._items, self._known, self._at_start, strict=True)
+        ]
+
+    def second(self, numbers: Sequence[int], points_of: PointsOf, has_slope: HasSlope) -> Beginnings:
+        """Where these items begin again."""
+        candidates = [self._candidates(n, points_of) for n in numbers]
+        counts = [len(points) for points in candidates]
+        index = torch.tensor(numbers, device=self._start.device)
+        own, any_slope = has_slope(
+            index.repeat_interleave(torch.tensor(counts, device=index.device)), torch.cat(candidates)
+        )
+        points = []
+        for n, own_slopes, slopes, tried in zip(
+            numbers, torch.split(own, counts), torch.split(any_slope, counts), candidates, strict=True
+        ):
+            points.append(tried[_chosen(own_slopes, slopes, self._items[n].seed % FACETS)])
+        return Beginnings(
+            torch.stack(points),
+            torch.stack([self._best(n, points_of) for n in numbers]),
+            tuple(self.floors[n] for n in numbers),
+            tuple(self._least(n) for n in numbers),
+        )
+
+    def _candidates(self, n: int, points_of: PointsOf) -> Tensor:
+        """[P, *shape]: prototypes, the best first, and last where the item began."""
+        start = self._start[n : n + 1]
+        return start if self._known is None else torch.cat([points_of(ranked(self._known[n])), start])
+
+    def _best(self, n: int, points_of: PointsOf) -> Tensor:
+        if self._known is None:
+            return self._start[n]
+        return points_of([own_prototype(self._known[n], self._items[n])])[0]
+
+    def _least(self, n: int) -> float:
+        if self._known is None:
+            return self._at_start[n]
+        finite = self._known[n][self._known[n].isfinite()]
+        return float(finite.min()) if len(finite) else self._at_start[n]
+
+
+def ranked(activations: Tensor) -> list[int]:
+    """The numbers of the prototypes that excite a unit most, of their activations [K]. Of those that do it
+    equally, as on the flat part of a clip, there is only the first.
+    """
+    order = activations.argsort(descending=True, stable=True)
+    values = activations[order]
+    other = torch.ones_like(values, dtype=torch.bool)
+    other[1:] = values[1:] != values[:-1]
+    return [int(n) for n in order[other & values.isfinite()][:FACETS]]
+
+
+def own_prototype(activations: Tensor, item: Item) -> int:
+    """The prototype that an item's picture is held against: the best, of other seeds the next ones."""
+    best = activations.argsort(descending=True, stable=True)
+    return int(best[min(item.seed % FACETS, len(best) - 1)])
+
+
+def _chosen(own: Tensor, any_slope: Tensor, facet: int) -> int:
+    """Which of an item's candidates, the last of which is where it began: the best whose own unit has a
+    gradient, of other seeds the next ones, else the best where anything can be climbed, else the first.
+    """
+    for slopes in (own[:-1], own, any_slope):
+        found = slopes.nonzero()[:, 0].tolist()
+        if found:
+            return int(found[min(facet, len(found) - 1)])
+    return 0

@@ -1,0 +1,54 @@
+"""Gradients of units that are cut off by a function of the network's own code, such as `F.relu6` or `clamp`.
+
+Where an activation function is a module, its input can be climbed (`networks.truncate`). Where it is a call
+in `forward`, nothing says what it was given: a unit on the flat part of it has no gradient. Its channel may
+have one at other places of the map, and what excites it there comes to excite it here, since views are moved.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from imago_engine.synthesis.networks.truncate import Activations
+from imago_engine.synthesis.objectives import UnitObjective
+
+
+class Slopes(NamedTuple):
+    """Of M items."""
+
+    activation: Tensor
+    """[M]."""
+    gradient: Tensor
+    """[M, *shape of a point]: of what an item climbs, by its point."""
+    own: Tensor
+    """[M]: whether the unit itself has a gradient at its place."""
+
+
+def slopes(look: Callable[[Tensor], Activations], points: Tensor, objective: UnitObjective) -> Slopes:
+    """What leads up from points [M, …]: the unit's own gradient, or where that is zero, the gradient of what
+    goes into the layer's last activation function, or else of the channel's mean over all places.
+    """
+    points = points.detach().requires_grad_()
+    output, before = look(points)
+    activation = objective(output)
+    gradient = _gradient(activation, points)
+    own = is_slope(gradient)
+    if not bool(own.all()):
+        other = _gradient(objective.over_places(output) if before is None else objective(before), points)
+        gradient = torch.where(own.view(-1, *[1] * (points.ndim - 1)), gradient, other)
+    return Slopes(activation.detach(), gradient, own)
+
+
+def is_slope(gradient: Tensor) -> Tensor:
+    """[M, …] → [M]: whether a gradient leads anywhere, or is no number and so not known to lead nowhere."""
+    return (gradient != 0).flatten(1).any(1)
+
+
+def _gradient(goal: Tensor, points: Tensor) -> Tensor:
+    found: Tensor | None = None
+    if goal.requires_grad:
+        # The graph is kept: the same output may be asked for another goal.
+        (found,) = torch.autograd.grad(goal.sum(), points, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(points) if found is None else found
