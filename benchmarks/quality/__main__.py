@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality [grid | layers | candidates | reconstruct] …`"""
+"""`python -m benchmarks.quality [grid | layers | hidden | candidates | reconstruct] …`"""
 
 import os
 import sys
@@ -15,13 +15,22 @@ def main(arguments: list[str]) -> None:
             [sys.executable, "-m", "benchmarks.quality", *arguments],
             {**os.environ, **missing},
         )
-    from benchmarks.quality import candidates_command, grid, reconstruct_command, table_command
+    from benchmarks.quality import (
+        candidates_command,
+        grid,
+        hidden_command,
+        reconstruct_command,
+        table_command,
+    )
     from benchmarks.quality.layers import command as layers_command
 
     if arguments[:1] == ["grid"]:
         grid.run(arguments[1:], table_command.DEFAULT_GENERATOR)
     elif arguments[:1] == ["layers"]:
         layers_command.run(arguments[1:], table_command.DEFAULT_GENERATOR, table_command.CACHE)
+    elif arguments[:1] == ["hidden"]:
+        result = table_command.RESULT.with_name("hidden.json")
+        hidden_command.run(arguments[1:], table_command.DEFAULT_GENERATOR, result, table_command.CACHE)
     elif arguments[:1] == ["candidates"]:
         candidates_command.run(arguments[1:])
     elif arguments[:1] == ["reconstruct"]:

@@ -43,7 +43,7 @@ def test_the_digest_of_a_spec_never_changes() -> None:
 
 def test_the_version_of_each_technique_is_the_one_that_its_pictures_are_named_by() -> None:
     assert (DGN_AM.version, technique_named("fourier").version, technique_named("pixel").version) == (
-        "2",
+        "3",
         "1",
         "1",
     )
@@ -75,7 +75,7 @@ def first_form(fields: dict[str, Any], parameters: dict[str, Any]) -> dict[str, 
     """A spec's JSON as it was before there were other techniques and objectives."""
     position = fields["position"]
     return {
-        "engine": "2",
+        "engine": "3",
         "generator_sha256": fields["generator"],
         "layer": fields["layer"],
         "network": fields["network"],
@@ -127,7 +127,7 @@ def test_a_plain_unit_with_dgn_am_has_the_json_the_digest_and_the_batch_that_it_
     assert list(spec.digests([unit], [seed])) == [(unit, seed, digest)]
     recipe = hashed({"technique": "dgn-am", "parameters": parameters})[1]
     assert spec.recipe.digest == recipe
-    together = ["2", fields["sha256"], fields["network"], fields["layer"], fields["generator"], recipe]
+    together = ["3", fields["sha256"], fields["network"], fields["layer"], fields["generator"], recipe]
     assert spec.batch_key == hashed(together)[1][:16]
 
 

@@ -27,10 +27,10 @@ class Picture:
 
     `image` is uint8 [S, S, 3] RGB; `code` float32 [*code_shape], None where no generator took part;
     `activation` is measured on `image` as stored. `trace` float32 [steps] has the activation before each step
-    (fewer if unreachable). `crop_box` is the unit's receptive field in pixels of `image`, None where it is
-    the whole input. `predictions` are the network's five most probable classes of `image`, None for a network
-    without logits. `skipped_steps` counts steps without a finite gradient. With status `unreachable` no
-    gradient ever reached what climbs: `image` shows no preference of the unit.
+    (fewer if nothing moved it). `crop_box` is the unit's receptive field in pixels of `image`, None where it
+    is the whole input. `predictions` are the network's five most probable classes of `image`, None for a
+    network without logits. `skipped_steps` counts steps without a finite gradient. With status `unreachable`
+    nothing that was tried excites the unit: `image` shows no preference of it.
     """
 
     image: NDArray[np.uint8]

@@ -120,7 +120,7 @@ class DgnAm(BaseParameters):
 
 TECHNIQUE = Technique(
     id="dgn-am",
-    version="2",
+    version="3",
     Parameters=DgnAm,
     needs=frozenset({Need.GENERATOR}),
     artifacts=(ArtifactKind.IMAGE, ArtifactKind.CROP, ArtifactKind.CODE, ArtifactKind.TRACE),

@@ -7,7 +7,8 @@ One step of one item:
     p    ← decay · limit(p + lr_i · g / mean|g|)
 
 where the point p is the code c itself and limit clips it to its bounds (the paper's), or p are the code's
-coordinates along the principal directions of real codes (`code_spaces`). The picture kept is the last one.
+coordinates along the principal directions of real codes (`code_spaces`). The picture kept is the last one, or
+where that is worse than the start, a better one (`second_climbs`).
 """
 
 from collections import deque
@@ -17,16 +18,16 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.beginnings import Beginnings, Choice
-from imago_engine.synthesis.climb import Climb, Context, Group, Slope, column
+from imago_engine.synthesis.climb import PATIENCE, Climb, Context, Group, Slope, column
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.networks.truncate import Activations
-from imago_engine.synthesis.past_clips import is_slope, slopes
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
-from imago_engine.synthesis.second_climbs import RECENT, held
+from imago_engine.synthesis.second_climbs.beginnings import Beginnings, Choice
+from imago_engine.synthesis.second_climbs.better import RECENT, held
+from imago_engine.synthesis.second_climbs.past_clips import is_slope, slopes
 from imago_engine.synthesis.starts import Ranking, starting_points
 from imago_engine.synthesis.thread_groups import filled
 from imago_engine.synthesis.transforms import Transforms
@@ -84,8 +85,13 @@ class CodeClimb(Climb[DgnAm]):
         self.recent.append(self.points.clone())
 
     def finish(self) -> list[Picture]:
-        """The pictures of all items, none of them worse than where its climb began."""
+        """The pictures of all items, none of them worse than where its climb began.
+
+        So few steps that nothing is given up within them show the beginning itself.
+        """
         pictures, points = super().finish(), [self.start, *self.recent]
+        if self.parameters.steps <= PATIENCE:
+            return pictures
         if self.begin is not None:
             return held(self, self.begin.judged(pictures), self.begin.floors, [self.begin.best, *points])
         items = self.items

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imago_engine.synthesis.climb import PATIENCE
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.second_climbs import ROUNDING
+from imago_engine.synthesis.second_climbs.better import ROUNDING
 from imago_engine.synthesis.starts import FACETS
 
 PointsOf = Callable[[list[int]], Tensor]
