@@ -83,11 +83,17 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # bench-service: ## what the service costs beside the bare library
+# bench-engine: ## today's engine against an earlier one: pictures a second and what judges say of them (ENGINE=options)
 # bench-reads: ## reads a second and their p99; needs wrk
 # bench-slow-clients: ## what 200 slow connections cost everyone else
 # bench-latency: ## how long one picture takes beside a bulk job, and alone
 # bench-queue: ## rows a second through the queue
 # bench-quality: ## agreement, realism, activation and diversity of the pictures; needs image sets that are not shipped
+ENGINE ?=
+
+bench-engine: $(INSTALLED)
+	@$(BIN)/python -m benchmarks.engine $(ENGINE)
+
 bench-%: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "results"
 
 
-def write(name: str, outcome: Mapping[str, object]) -> None:
+def write(name: str, outcome: Mapping[str, object], path: Path | None = None) -> None:
     """Write the outcome of a benchmark, and say where."""
-    path = FOLDER / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = path or FOLDER / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(outcome, indent=2) + "\n")
     print(f"written to {path}")

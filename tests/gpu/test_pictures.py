@@ -22,7 +22,7 @@ def _whole_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 def first_steps(
     network: Network, generator: Generator, layer: str, items: list[Item], device: str | torch.device
 ) -> list[Picture]:
-    recipe = DgnAm(**{**generator.info.recommended, "steps": FIRST_STEPS})
+    recipe = DgnAm(**{**generator.info.recommended, "steps": FIRST_STEPS, "precision": "float32"})
     return synthesize(network, generator, layer, items, recipe, device=device)
 
 

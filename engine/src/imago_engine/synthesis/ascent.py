@@ -15,11 +15,13 @@ from imago_engine.synthesis.climb import PATIENCE, Context
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
+from imago_engine.synthesis.networks.fast_copies import FastPrefix, fast_prefix
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.predict import Predicting
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.pictures import Item, Picture
+from imago_engine.synthesis.precision import dtype_for
 from imago_engine.synthesis.seeding import seeded
 from imago_engine.synthesis.techniques import prepare_of
 from imago_engine.synthesis.thread_groups import Run, thread_groups
@@ -27,7 +29,7 @@ from imago_engine.techniques import BaseParameters, Need, RecipeError, technique
 
 __all__ = ["GROUP_SIZES", "PATIENCE", "Item", "Picture", "Stop", "synthesize"]
 
-GROUP_SIZES = {"cpu": 4, "cuda": 32}
+GROUP_SIZES = {"cpu": 8, "cuda": 32}
 """Items computed together, by device type. A larger group costs less per item, a single item costs a whole
 group; batches are best sized in multiples of it, on a CPU times its threads.
 """
@@ -69,7 +71,7 @@ def synthesize(
             generator.to(device)
     if not items:
         return []
-    size = group_size or GROUP_SIZES.get(network.device.type, 4)
+    size = group_size or GROUP_SIZES.get(network.device.type, GROUP_SIZES["cpu"])
     with own_modes(), thread_groups(network.device, on_pause) as run:
         context = _context(network, generator, layer, parameters, size, run)
         climb = prepare_of(technique)(context, items)
@@ -102,11 +104,17 @@ def _context(
         if traced.flaw.cure == "seeded":
             run = seeded(run, network.device)
     found = find_layer(network, layer, input_size)
+    dtype = dtype_for(getattr(parameters, "precision", "float32"), network.device)
+    prefix = Prefix(network.module, found.name, found.layout)
+    fast = FastPrefix(prefix, network.dtype)
+    if traced.flaw is None:  # else copies cannot be compared with it: it answers otherwise from time to time
+        (fast,) = run(lambda layer: fast_prefix(network, layer, input_size, dtype), [found])
     return Context(
         network=network,
         generator=generator,
         layer=found,
-        prefix=Prefix(network.module, found.name, found.layout),
+        prefix=prefix,
+        fast_prefix=fast,
         predicting=Predicting(network.module, traced),
         input_size=input_size,
         parameters=parameters,

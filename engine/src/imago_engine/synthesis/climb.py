@@ -18,6 +18,7 @@ from torch import Tensor
 
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
+from imago_engine.synthesis.networks.fast_copies import FastPrefix
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.predict import Predicting
 from imago_engine.synthesis.networks.truncate import Prefix
@@ -38,7 +39,8 @@ Parameters = TypeVar("Parameters", bound=BaseParameters)
 class Context(Generic[Parameters]):
     """What the items of one climb have in common.
 
-    `prefix` is the network up to `layer`; `run` computes groups of `group_size` items side by side.
+    `prefix` is the network up to `layer`; `fast_prefix` is the same, faster and rounded otherwise, for steps.
+    `run` computes groups of `group_size` items side by side.
     `generator` is None only for techniques that do not need one.
     """
 
@@ -46,6 +48,7 @@ class Context(Generic[Parameters]):
     generator: Generator | None
     layer: TracedLayer
     prefix: Prefix
+    fast_prefix: FastPrefix
     predicting: Predicting
     input_size: int
     parameters: Parameters
@@ -119,6 +122,10 @@ class Climb(ABC, Generic[Parameters]):
     @abstractmethod
     def picture(self, points: Tensor) -> Tensor:
         """Points [M, …] → RGB [M, 3, S, S] in [0, 1], or a little beyond."""
+
+    def fast_picture(self, points: Tensor) -> Tensor:
+        """The same for a step, where it may be rounded otherwise than what is kept."""
+        return self.picture(points)
 
     def network_input(self, picture: Tensor) -> Tensor:
         """Pictures [M, 3, S, S] → what the network looks at, [M, 3, input_size, input_size]; here the
@@ -215,12 +222,12 @@ class Climb(ABC, Generic[Parameters]):
     def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
         """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
         points = self.points[group.index].requires_grad_()
-        x = self.network_input(self.picture(points))
+        x = self.network_input(self.fast_picture(points))
         x = self.context.network.preprocessing(self.transformed(x, group, step))
         if group.flat is None:
-            goal = activation = group.objective(self.context.prefix(x))
+            goal = activation = group.objective(self.context.fast_prefix(x))
         else:
-            output, before = self.context.prefix.with_preactivation(x)
+            output, before = self.context.fast_prefix.with_preactivation(x)
             goal = activation = group.objective(output)
             if before is not None:
                 goal = torch.where(group.flat, group.objective(before), activation)
@@ -239,9 +246,9 @@ class Climb(ABC, Generic[Parameters]):
         if not bool(flat.any()):
             return False
         with torch.no_grad():
-            picture = self.picture(self.points[group.index])
+            picture = self.fast_picture(self.points[group.index])
             x = self.context.network.preprocessing(self.network_input(picture))
-            if self.context.prefix.with_preactivation(x).before is None:
+            if self.context.fast_prefix.with_preactivation(x).before is None:
                 return False
         group.flat = flat
         return True

@@ -15,6 +15,8 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from imago_engine.synthesis.freed_memory import keep_freed_memory
+
 Group = TypeVar("Group")
 Result = TypeVar("Result")
 PAUSE_SECONDS = 1.0
@@ -44,6 +46,7 @@ def thread_groups(device: torch.device, pause: Callable[[], None] | None = None)
         yield lambda work, groups: [rest.after(work(group)) for group in groups]
         return
     threads = groups_at_once(device)
+    keep_freed_memory()
     try:
         with ThreadPoolExecutor(threads, thread_name_prefix="group", initializer=_alone) as pool:
             yield lambda work, groups: _side_by_side(pool, 2 * threads, rest, work, groups)

@@ -35,20 +35,23 @@ class Transforms:
 
     def __call__(self, x: Tensor, items: Tensor, step: int) -> Tensor:
         """Network inputs [M, 3, S, S] → the same shape, as `items` [M] see them at a step."""
+        shifts = None if self._shifts is None else self._shifts[items, step]
         if self._zooms is not None:
-            x = magnified(x, self._zooms[items, step])
-        if self._shifts is not None:
-            x = shifted(x, self._shifts[items, step])
-        return x
+            return magnified(x, self._zooms[items, step], shifts)
+        return x if shifts is None else shifted(x, shifts)
 
 
-def magnified(x: Tensor, zooms: Tensor) -> Tensor:
+def magnified(x: Tensor, zooms: Tensor, shifts: Tensor | None = None) -> Tensor:
     """Resample the part of each picture of [N, 3, S, S] that `zooms` [N, 3] name (its share of the side, its
-    centre's x and y in [−1, 1]) to the whole.
+    centre's x and y in [−1, 1]) to the whole; then move it as `shifted` does, in the same pass.
     """
-    scale, centre = zooms[:, 0], zooms[:, 1:]  # [N], [N, 2]
-    rows = torch.zeros(len(x), 2, 3, dtype=torch.float32, device=x.device)
-    rows[:, 0, 0] = rows[:, 1, 1] = scale
-    rows[:, :, 2] = centre
-    grid = F.affine_grid(rows, list(x.shape), align_corners=False).to(x.dtype)  # [N, S, S, 2]
+    size = x.shape[-1]
+    index = torch.arange(size, device=x.device)
+    places = index.expand(len(x), 2, size)  # [N, 2, S], of columns and rows
+    if shifts is not None:
+        places = (places - shifts.flip(1)[:, :, None]).clamp(0, size - 1)
+    scale, centre = zooms[:, :1, None], zooms[:, 1:, None]  # [N, 1, 1], [N, 2, 1]
+    columns, rows = (centre + scale * ((2 * places + 1) / size - 1)).unbind(1)  # [N, S] each, in [−1, 1]
+    shape = (len(x), size, size)
+    grid = torch.stack([columns[:, None, :].expand(shape), rows[:, :, None].expand(shape)], dim=3).to(x.dtype)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)

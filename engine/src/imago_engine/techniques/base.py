@@ -30,7 +30,7 @@ class AddedLater:
     """Marks a parameter that joined a technique whose pictures were named without it.
 
     It is left out of the canonical JSON while it has its default, so that these names stay; the default must
-    therefore mean what the technique did before, and never change.
+    therefore mean what the technique did before, unless its version is raised with it, and never change.
     """
 
 

@@ -18,6 +18,7 @@ BoundsMode = Literal["sigma", "unit", "flat30", "none"]
 SpaceMode = Literal["plain", "whitened"]
 StartMode = Literal["normal", "half-normal", "prototype", "prototypes", "direction"]
 FitMode = Literal["auto", "crop", "resize"]
+Precision = Literal["bfloat16", "float32"]
 
 
 class DgnAm(BaseParameters):
@@ -116,6 +117,14 @@ class DgnAm(BaseParameters):
     ] = 1.0
     l2: Annotated[float, Field(ge=0, le=1000, description="Weight of the penalty on the code's norm")] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1, description="Share of the last update in the next")] = 0.0
+    precision: Annotated[
+        Precision,
+        Field(
+            description="How coarsely steps may be rounded: with bfloat16 a device that has units for it"
+            " computes them with 8 significant bits, faster; pictures are drawn and measured in float32"
+        ),
+        added_later,
+    ] = "bfloat16"
 
 
 TECHNIQUE = Technique(

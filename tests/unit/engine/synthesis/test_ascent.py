@@ -112,7 +112,9 @@ def test_the_network_is_fed_the_stored_picture_with_its_mean_taken_off_once(
 
 def test_the_code_follows_the_published_steps(wrap: Wrap, compact: Generator) -> None:
     network = wrap(small_classifier())
-    recipe = DgnAm(steps=6, learning_rate=0.5, learning_rate_end=0.1, decay=0.9, bounds_k=1.0)
+    recipe = DgnAm(
+        steps=6, learning_rate=0.5, learning_rate_end=0.1, decay=0.9, bounds_k=1.0, precision="float32"
+    )
     pictures = synthesize(network, compact, "5", [Item(2, seed=7), Item(4, seed=8)], recipe)
     for picture, unit, seed in zip(pictures, (2, 4), (7, 8), strict=True):
         # Not clipped before the first step.

@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parents[4]
 DEMO = json.loads((ROOT / "infra/local/demo_units.json").read_text())
 KNOWN = json.loads((ROOT / "tests/data/demo_pictures.json").read_text())
 LEVELS = 2.0
-"""Of 255: how much the thumbnails of machines that round differently may differ, in the mean. Two steps: from
-the fourth on a difference in the last bit has grown to another picture."""
+"""Of 255: how much the thumbnails of machines that round differently may differ, in the mean. One step: from
+the third on a difference in the last bit has grown to another picture."""
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +72,15 @@ def test_the_first_steps_towards_a_picture_lead_where_they_always_led(
 ) -> None:
     known: dict[str, Any] = KNOWN["pictures"][target]
     layer, _, unit = target.rpartition("/")
-    recipe = {**shipped.info.recommended, "steps": KNOWN["steps"], "input_size": KNOWN["input_size"]}
+    recipe = {
+        **shipped.info.recommended,
+        "steps": KNOWN["steps"],
+        "input_size": KNOWN["input_size"],
+        "precision": "float32",
+    }
     (made,) = synthesize(lite0, shipped, layer, [Item(unit=int(unit), seed=0)], DgnAm(**recipe))
     assert np.abs(thumbnail(made.image) - from_hex(known["thumbnail"])).mean() < LEVELS
-    assert made.activation == pytest.approx(known["activation"], rel=0.1)
+    assert made.activation == pytest.approx(known["activation"], rel=0.2)
 
 
 def test_pictures_of_different_units_are_told_apart_by_this() -> None:

@@ -122,9 +122,17 @@ class Generator(nn.Module):
                 f"expected a code of shape [N, {', '.join(map(str, self.info.code_shape))}], "
                 f"got {list(code.shape)}"
             )
+        pixels: Tensor = self.network(self.standardised(code).to(self.dtype))  # [N, 3, S, S]
+        return self.rgb(pixels)
+
+    def standardised(self, code: Tensor) -> Tensor:
+        """Codes as the network takes them."""
         if self.info.architecture == "compact":
-            code = (code - self.code_mean) / (self.code_std + STANDARD_FLOOR)
-        pixels: Tensor = self.network(code)  # [N, 3, S, S] as `info.pixels` says
+            return (code - self.code_mean) / (self.code_std + STANDARD_FLOOR)
+        return code
+
+    def rgb(self, pixels: Tensor) -> Tensor:
+        """RGB in [0, 1] of what the network gives, which is as `info.pixels` says."""
         if self.info.pixels == "bgr_mean":
             return (pixels + self.caffe_mean).flip(1) / 255
         return (pixels + 1) / 2

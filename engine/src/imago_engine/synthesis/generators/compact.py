@@ -2,10 +2,15 @@
 
 from collections import OrderedDict
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+SLOPE = 0.2
+"""Of all leaky ReLUs, below zero."""
 
 LARGEST_LOCAL = 16
 """Pixels up to which the places of a code set the style of their part of the picture."""
@@ -27,14 +32,50 @@ class ConditionalNorm(nn.Module):
             nn.init.zeros_(self.local.weight)
 
     def forward(self, x: Tensor, style: Tensor, places: Tensor | None = None) -> Tensor:
+        scale, shift = self._film(x, style, places)
+        return torch.addcmul(shift, self.norm(x), scale + 1)
+
+    def activated(self, x: Tensor, style: Tensor, places: Tensor | None = None) -> Tensor:
+        """The norm of x, and leaky ReLU behind it."""
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        if self.training or mean is None or variance is None:
+            return F.leaky_relu(self(x, style, places), SLOPE)
+        # What was learned of x for all pictures goes into what the style says of one: x is passed once.
+        scale, shift = (part.float() for part in self._film(x, style, places))
+        scale = (scale + 1) * torch.rsqrt(variance + self.norm.eps)[:, None, None]
+        shift = shift - scale * mean[:, None, None]
+        y: Tensor = _ScaledLeaky.apply(x, scale.to(x.dtype), shift.to(x.dtype))
+        return y
+
+    def _film(self, x: Tensor, style: Tensor, places: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Scale (less 1) and shift, [N, C, 1, 1] each, with places [N, C, h, w]."""
         film = self.film(style)[:, :, None, None]  # [N, 2C, 1, 1]
         if self.local is not None and places is not None:
             by_place = self.local(places)  # [N, 2C, 4, 4]
             if by_place.shape[-2:] != x.shape[-2:]:
                 by_place = F.interpolate(by_place, size=x.shape[-2:], mode="bilinear", align_corners=False)
             film = film + by_place  # [N, 2C, h, w]
-        scale, shift = film.chunk(2, dim=1)  # [N, C, 1, 1] each, with places [N, C, h, w]
-        return torch.addcmul(shift, self.norm(x), scale + 1)
+        scale, shift = film.chunk(2, dim=1)
+        return scale, shift
+
+
+class _ScaledLeaky(torch.autograd.Function):
+    """Leaky ReLU of x · scale + shift; x [N, C, H, W], the others the same or [N, C, 1, 1]. It keeps two maps
+    where torch's functions keep three, and works in place."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        y = F.leaky_relu_(torch.addcmul(shift, x, scale), SLOPE)
+        ctx.save_for_backward(x, scale, y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, scale, y = ctx.saved_tensors
+        inner = torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True)
+        of_scale, of_shift = (inner * x).sum_to_size(scale.shape), inner.sum_to_size(scale.shape)
+        return inner * scale, of_scale, of_shift
 
 
 class StyledResidual(nn.Module):
@@ -53,7 +94,8 @@ class StyledResidual(nn.Module):
     def forward(self, x: Tensor, style: Tensor, places: Tensor | None = None) -> Tensor:
         y = x
         for norm, conv in zip(self.norms, self.convs, strict=True):
-            y = conv(F.leaky_relu(norm(y, style, places), 0.2))
+            assert isinstance(norm, ConditionalNorm)
+            y = conv(norm.activated(y, style, places))
         return x + y
 
 
@@ -127,7 +169,9 @@ class CompactNetwork(nn.Module):
         self.first, self.subpixel = widths[0], subpixel
         self.image_size = 4 * 2 ** len(widths) * (2 if subpixel else 1)
         self.style = nn.Sequential(
-            OrderedDict(linear=nn.Linear(code_size, style), norm=nn.BatchNorm1d(style), act=nn.LeakyReLU(0.2))
+            OrderedDict(
+                linear=nn.Linear(code_size, style), norm=nn.BatchNorm1d(style), act=nn.LeakyReLU(SLOPE)
+            )
         )
         self.start = nn.Linear(style, widths[0] * 16)
         self.place = nn.Conv2d(code_size, widths[0], 1, bias=False) if places else None
@@ -158,14 +202,30 @@ class CompactNetwork(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         """Codes → RGB [N, 3, S, S]."""
         # Code [N, code_size] or [N, code_size, g, g]; the numbers are those of the shipped generator.
-        style = self.style(code.flatten(1) if self.place is None else code.mean((2, 3)))  # [N, 512]
+        return self.drawn(*self.entered(code))
+
+    def entered(self, code: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """All that is drawn from: what the style is made of [N, 512], what each place of the code adds
+        [N, 384, g, g], and what the styles of places are made of [N, local, g, g]. In evaluation all are
+        linear in the code, but for a constant.
+        """
+        whole = code.flatten(1) if self.place is None else code.mean((2, 3))
+        return (
+            self.style[:2](whole),  # all but the activation
+            None if self.place is None else self.place(code),
+            None if self.local is None else self.local[:2](code),
+        )
+
+    def drawn(self, styled: Tensor, placed: Tensor | None = None, local: Tensor | None = None) -> Tensor:
+        """The picture of what a code has entered."""
+        style = self.style[2](styled)
         x = self.start(style).view(-1, self.first, 4, 4)  # [N, 384, 4, 4]
         x = x.contiguous(memory_format=torch.channels_last)
-        if self.place is not None:
-            x = x + F.interpolate(self.place(code), size=(4, 4), mode="nearest")
+        if placed is not None:
+            x = x + F.interpolate(placed, size=(4, 4), mode="nearest")
         places = None
-        if self.local is not None:
-            places = F.interpolate(self.local(code), size=(4, 4), mode="nearest")  # [N, local, 4, 4]
+        if self.local is not None and local is not None:
+            places = F.interpolate(self.local[2](local), size=(4, 4), mode="nearest")  # [N, local, 4, 4]
         for i, (block, more) in enumerate(zip(self.blocks, self.more, strict=True)):
             for residual in (block, *more):  # type: ignore[misc]
                 x = residual(x, style, places)
@@ -174,13 +234,13 @@ class CompactNetwork(nn.Module):
                 if i >= self.first_blurred:
                     x = blurred(x)
                 x = self._with_noise(i + 1, x, style)
-        x = F.leaky_relu(self.last_norm(x, style), 0.2)
+        x = self.last_norm.activated(x, style)
         x = F.pixel_shuffle(self.last_up(x), 2)  # [N, 24, 64, 64]
         if not self.subpixel:
-            return torch.tanh(self.to_rgb(F.leaky_relu(x, 0.2)))  # [N, 3, S, S]
+            return torch.tanh(self.to_rgb(F.leaky_relu(x, SLOPE)))  # [N, 3, S, S]
         x = self._with_noise(len(self.blocks), blurred(x), style)
-        colours = self.to_rgb(F.leaky_relu(x, 0.2))  # [N, 12, 64, 64]: four pixels a place
-        return torch.tanh(blurred(F.pixel_shuffle(colours, 2)))  # [N, 3, 128, 128]
+        colours = self.to_rgb(F.leaky_relu(x, SLOPE))  # [N, 12, 64, 64]: four pixels a place
+        return torch.tanh(blurred(F.pixel_shuffle(colours, 2).float()))  # [N, 3, 128, 128]
 
     def _with_noise(self, stage: int, x: Tensor, style: Tensor) -> Tensor:
         """`stage` counts the doublings of the size since 4 pixels."""
@@ -194,7 +254,7 @@ def _features_of_places(code_size: int, local: int) -> nn.Sequential:
         OrderedDict(
             conv=nn.Conv2d(code_size, local, 1, bias=False),
             norm=nn.BatchNorm2d(local),
-            act=nn.LeakyReLU(0.2),
+            act=nn.LeakyReLU(SLOPE),
         )
     )
 

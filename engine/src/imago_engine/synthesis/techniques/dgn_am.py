@@ -22,8 +22,10 @@ from imago_engine.synthesis.climb import PATIENCE, Climb, Context, Group, Slope,
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
+from imago_engine.synthesis.generators.fast_copies import fast_generator
 from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.pictures import Item, Picture
+from imago_engine.synthesis.precision import dtype_for
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.beginnings import Beginnings, Choice
 from imago_engine.synthesis.second_climbs.better import RECENT, held
@@ -58,7 +60,9 @@ class CodeClimb(Climb[DgnAm]):
         super().__init__(context, items, self.generator.code_mean.device)
         self.items, self.begin = tuple(items), begin
         self.dtype = self.generator.dtype
-        self.space = code_space(self.generator, parameters)
+        dtype = dtype_for(parameters.precision, self.device)
+        self.space = space = code_space(self.generator, parameters)
+        (self.fast_generator,) = context.run(lambda g: fast_generator(g, space, dtype), [self.generator])
         self.ranking = Ranking(context.network, self.generator, context.layer, context.prefix, self.fit)
         if begin is None:
             directions = Directions(context.network, self.generator, context.layer, self.fit, parameters)
@@ -109,6 +113,9 @@ class CodeClimb(Climb[DgnAm]):
         """Codes' pictures, as the generator makes them."""
         image: Tensor = self.generator(self.space.code(points).to(self.dtype))
         return image
+
+    def fast_picture(self, points: Tensor) -> Tensor:
+        return self.fast_generator(points)
 
     def network_input(self, picture: Tensor) -> Tensor:
         """Cropped or resized to the network's input."""

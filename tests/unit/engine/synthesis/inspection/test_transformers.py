@@ -152,7 +152,7 @@ def test_a_picture_of_a_transformer_s_unit_follows_its_gradient(
     case: tuple[Case, Network], compact: Generator
 ) -> None:
     expected, network = case
-    recipe = DgnAm(steps=4, learning_rate=0.05, start="half-normal")
+    recipe = DgnAm(steps=4, learning_rate=0.05, start="half-normal", precision="float32")
     (picture,) = synthesize(network, compact, expected.layer, [Item(3, 0)], recipe)
     assert picture.status == "done"
     assert picture.skipped_steps == 0

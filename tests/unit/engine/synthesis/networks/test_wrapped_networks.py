@@ -21,7 +21,7 @@ from imago_engine.techniques.dgn_am import DgnAm
 from tests.unit.engine.synthesis.codes import code_of
 
 Wrap = Callable[..., Network]
-RECIPE = DgnAm(steps=3, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal")
+RECIPE = DgnAm(steps=3, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal", precision="float32")
 
 
 def bare() -> nn.Sequential:
@@ -64,8 +64,8 @@ WRAPPERS: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
 def assert_same(pictures: list[Picture], expected: list[Picture]) -> None:
     assert len(pictures) == len(expected)
     for picture, other in zip(pictures, expected, strict=True):
-        np.testing.assert_allclose(code_of(picture), code_of(other), atol=1e-5)
-        np.testing.assert_allclose(picture.trace, other.trace, atol=1e-5)
+        np.testing.assert_allclose(code_of(picture), code_of(other), atol=1e-3)
+        np.testing.assert_allclose(picture.trace, other.trace, atol=1e-3)
         assert picture.status == other.status == "done"
         assert picture.predictions is not None
         assert other.predictions is not None
