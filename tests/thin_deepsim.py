@@ -20,9 +20,9 @@ from imago_engine.synthesis.networks.load import Network, Preprocessing
 from imago_engine.training.data.preparation import Prepared, PreparedIndex
 from imago_engine.training.distributed.processes import ALONE, Processes, joined
 from imago_engine.training.recipes import Context, deepsim_recipe
-from imago_engine.training.recipes.comparator import Comparator
-from imago_engine.training.recipes.deepsim_discriminator import DeepsimDiscriminator
-from imago_engine.training.recipes.deepsim_recipe import DeepsimRecipe
+from imago_engine.training.recipes.deepsim.comparator import Comparator
+from imago_engine.training.recipes.deepsim.discriminator import DeepsimDiscriminator
+from imago_engine.training.recipes.deepsim.recipe import DeepsimRecipe
 from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.run.loading import load_feature_network
 from imago_engine.training.run.schedule import Schedule

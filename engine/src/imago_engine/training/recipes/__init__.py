@@ -1,7 +1,7 @@
 """The ways to train a generator, by the names that `--preset` takes."""
 
 from imago_engine.training.options import OptionsError, read_options
-from imago_engine.training.recipes.deepsim_recipe import DeepsimRecipe
+from imago_engine.training.recipes.deepsim.recipe import DeepsimRecipe
 from imago_engine.training.recipes.projected import ProjectedRecipe
 from imago_engine.training.recipes.recipe import Context, Recipe
 

@@ -16,11 +16,11 @@ from imago_engine.synthesis.generators.files import load_generator
 from imago_engine.synthesis.networks.load import load_network
 from imago_engine.training.data.preparation import Prepared
 from imago_engine.training.recipes import OptionsError, read_options
-from imago_engine.training.recipes.balance import Balance
-from imago_engine.training.recipes.caffe_loss import euclidean_loss, softmax_loss
-from imago_engine.training.recipes.comparator import Comparator, last_layer_with_places
-from imago_engine.training.recipes.deepsim_discriminator import DeepsimDiscriminator, dropout_masks
-from imago_engine.training.recipes.deepsim_recipe import DeepsimRecipe
+from imago_engine.training.recipes.deepsim.balance import Balance
+from imago_engine.training.recipes.deepsim.caffe_loss import euclidean_loss, softmax_loss
+from imago_engine.training.recipes.deepsim.comparator import Comparator, last_layer_with_places
+from imago_engine.training.recipes.deepsim.discriminator import DeepsimDiscriminator, dropout_masks
+from imago_engine.training.recipes.deepsim.recipe import DeepsimRecipe
 from imago_engine.training.results.export import write_generator
 from imago_engine.training.run.training import Training
 from imago_engine.trainings import DeepsimSettings

@@ -16,10 +16,10 @@ from imago_engine.synthesis.networks.truncate import submodule
 from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.options import OptionsError
-from imago_engine.training.recipes.balance import Balance
-from imago_engine.training.recipes.caffe_loss import euclidean_loss, softmax_loss
-from imago_engine.training.recipes.comparator import Comparator, last_layer_with_places
-from imago_engine.training.recipes.deepsim_discriminator import (
+from imago_engine.training.recipes.deepsim.balance import Balance
+from imago_engine.training.recipes.deepsim.caffe_loss import euclidean_loss, softmax_loss
+from imago_engine.training.recipes.deepsim.comparator import Comparator, last_layer_with_places
+from imago_engine.training.recipes.deepsim.discriminator import (
     MADE,
     REAL,
     DeepsimDiscriminator,

@@ -1,0 +1,1 @@
+"""The recipe released with DeePSiM: losses, networks and their balance."""
