@@ -17,10 +17,10 @@ from imago_engine.notebook.functions import synthesize
 from imago_engine.notebook.progress import Progress
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import Network
-from imago_engine.techniques import all_techniques
+from imago_engine.techniques import technique_named
 from imago_engine.techniques.automatic import AUTO, chosen
 
-VERSION = 1
+VERSION = 2
 """Raised when code here changes what is kept."""
 PLAIN = 20.0
 """Grey levels: pixels that deviate by less from their mean colour look plain."""
@@ -109,15 +109,18 @@ class Wish:
 
     def _digest(self, layer: LayerInfo, units: list[int]) -> str:
         """Names all that determines the pictures of a layer."""
+        rule = chosen(layer.receptive_field, layer.stride) if self.technique == AUTO else None
+        technique = self.technique if rule is None else rule.technique
         conditions: Mapping[str, Any] = {
             "version": VERSION,
-            "techniques": {id: technique.version for id, technique in all_techniques().items()},
+            # Of the one that is used: pictures of the others are not made again when it changes.
+            "technique_version": technique_named(technique).version,
             "network": self.network.weights_sha256,
             "generator": self.generator_sha256,
             "technique": self.technique,
             "seed": self.seed,
             "units": units,
-            "rule": asdict(chosen(layer.receptive_field, layer.stride)) if self.technique == AUTO else None,
+            "rule": None if rule is None else asdict(rule),
         }
         return sha256(json.dumps(conditions, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -17,7 +17,7 @@ from tests.integration.staging import claim, submit
 NETWORK = "sized.random"
 LAYERS = (
     LayerInfo("stem", "conv", 8, (112, 112), 3, 2),
-    LayerInfo("early", "block", 40, (28, 28), 67, 8),
+    LayerInfo("early", "block", 80, (14, 14), 147, 16),
     LayerInfo("late", "block", 112, (14, 14), 211, 16),
     LayerInfo("unknown", "block", 80, (14, 14), None, None),
     LayerInfo("classifier", "output", 400, None, None, None),
@@ -63,7 +63,7 @@ def test_each_target_is_answered_with_its_recipe(sized: Database) -> None:
     submitted = submit(sized, asked("stem", "early", "late", "unknown", "output"))
     assert techniques(submitted) == ["fourier", "fourier", "dgn-am", "dgn-am", "dgn-am"]
     stem, early, late, *_ = recipes(submitted)
-    assert (stem["parameters"]["input_size"], early["parameters"]["input_size"]) == (11, 99)
+    assert (stem["parameters"]["input_size"], early["parameters"]["input_size"]) == (11, 211)
     assert late["parameters"]["learning_rate"] == 0.5  # as the generator recommends
     request = submitted.job.request
     assert request["generator"] == staging.GENERATOR

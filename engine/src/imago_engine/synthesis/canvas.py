@@ -26,12 +26,16 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 class CanvasClimb(Climb[CanvasParameters]):
     """Points are what a picture is made of; the picture is of the network's input size."""
 
+    CONTRASTS = (0.1, 0.3, 1.0)
+    """Deviations of starts for units that are off at the first one; at the last, pictures use all colours."""
+
     def __init__(self, context: Context[CanvasParameters], items: Sequence[Item]) -> None:
         super().__init__(context, items, context.network.device)
         parameters, self.size = context.parameters, context.input_size
         shape = self.point_shape(self.size)
         start = [torch.randn(shape, generator=draw, dtype=torch.float32, device="cpu") for draw in self.draws]
         self.points = (parameters.deviation * torch.stack(start)).to(self.device)
+        self.noise = self.points / parameters.deviation
         self.warps = drawn_warps(parameters, self.size, self.draws).to(self.device)  # [N, steps, 2, 3]
         self.colours = COLOURS.to(self.device)
         self.mean = torch.zeros_like(self.points)
@@ -49,6 +53,14 @@ class CanvasClimb(Climb[CanvasParameters]):
         """Points → RGB [M, 3, S, S] in [0, 1]."""
         field = self.field(points)  # [M, 3, S, S]
         return torch.einsum("rc,nchw->nrhw", self.colours, field).sigmoid()
+
+    def other_starts(self, group: Group) -> Sequence[Tensor]:
+        """The same noise and its negative, with more and more contrast: a unit behind a ReLU may be off in a
+        picture that is nearly grey. (Three other noises of the last contrast reached 1 more of 8 units.)
+        """
+        noise, deviation = self.noise[group.index], self.parameters.deviation
+        larger = [factor for factor in self.CONTRASTS if factor > deviation] or [deviation]
+        return [sign * factor * noise for factor in larger for sign in (1, -1)]
 
     def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
         """Padded, cut, scaled and rotated at random, for each item."""

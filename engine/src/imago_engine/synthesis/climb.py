@@ -25,10 +25,13 @@ from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
+from imago_engine.synthesis.second_climbs.past_clips import gradient_of, is_slope
 from imago_engine.synthesis.stored_pixels import as_images, from_bytes, to_bytes, top_predictions
 from imago_engine.synthesis.thread_groups import Run, filled
 from imago_engine.techniques import BaseParameters
 
+ROUNDING = 1e-4
+"""Share by which an activation may differ that was computed in another way."""
 PATIENCE = 8
 """Steps without any gradient after which an item is given up: nothing that it prefers moves its point."""
 
@@ -67,6 +70,9 @@ class Group:
     objective: UnitObjective
     flat: Tensor | None = None
     """[M]: items that climb the input of the layer's activation function; None if there are none."""
+    off: Tensor | None = None
+    """[M]: items that had no gradient where they were to begin: while their unit is off, they climb its
+    channel's mean over all places. None if there are none."""
 
     @property
     def kept(self) -> Tensor:
@@ -94,6 +100,7 @@ class _Ends(NamedTuple):
 
     moved: list[bool]
     skipped: list[int]
+    low: list[float]
     traces: NDArray[np.float32]
 
 
@@ -115,6 +122,8 @@ class Climb(ABC, Generic[Parameters]):
         self.moved = torch.zeros(self.count, dtype=torch.bool, device=device)  # has had a gradient
         self.skipped = torch.zeros(self.count, dtype=torch.long, device=device)
         self.traces = torch.zeros(context.parameters.steps, self.count, dtype=torch.float32, device=device)
+        self.least = torch.full((self.count,), -torch.inf, device=device)
+        """[N]: what an item that was off at first has to exceed to be on; −∞ of the others."""
         self._everything = self._climbing = self._groups(torch.arange(self.count, device=device))
 
     # What a technique says:
@@ -140,6 +149,12 @@ class Climb(ABC, Generic[Parameters]):
     @abstractmethod
     def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
         """Where the group's points go, [M, *shape of a point]."""
+
+    def other_starts(self, group: Group) -> Sequence[Tensor]:
+        """Where the group's items may begin if they have no gradient where they are, [M, *shape of a point]
+        each, the first that gives one is taken; here none.
+        """
+        return ()
 
     def code(self, points: Tensor) -> Tensor | None:
         """The generator's inputs that give the pictures, [M, *code_shape]; here none."""
@@ -188,29 +203,40 @@ class Climb(ABC, Generic[Parameters]):
 
     def _pictures(self, groups: Sequence[Group]) -> list[Picture]:
         # Read once for all: on a GPU every reading waits for the device.
-        ends = _Ends(self.moved.tolist(), self.skipped.tolist(), self.traces.T.cpu().numpy())
+        ends = _Ends(
+            self.moved.tolist(),
+            self.skipped.tolist(),
+            self._low.tolist(),
+            self.traces.T.cpu().numpy(),
+        )
         parts = self.context.run(partial(self._finish, ends), groups)
         return [picture for part in parts for picture in part]
 
     def _groups(self, items: Tensor, climbing: Sequence[Group] = ()) -> list[Group]:
-        """Groups of the items [M]; which of them climb the input of the activation function is kept."""
-        flat = torch.zeros(self.count, dtype=torch.bool, device=self.device)
-        for group in climbing:
-            if group.flat is not None:
-                flat[group.index] = group.flat
+        """Groups of the items [M]; which of them climb something else than their unit is kept."""
+        flat, off = (self._marked([getattr(g, name) for g in climbing], climbing) for name in ("flat", "off"))
         groups = []
         size = self.context.group_size
         for part in torch.split(items, size) if len(items) else ():
             index = filled(part, size)
             groups.append(Group(index, len(part), self.objective.only(index)))
-            if climbing and bool(flat[index].any()):
-                groups[-1].flat = flat[index]
+            if climbing:
+                groups[-1].flat = flat[index] if bool(flat[index].any()) else None
+                groups[-1].off = off[index] if bool(off[index].any()) else None
         return groups
+
+    def _marked(self, marks: Sequence[Tensor | None], groups: Sequence[Group]) -> Tensor:
+        """Marks [M] of the items of each group → [N]."""
+        found = torch.zeros(self.count, dtype=torch.bool, device=self.device)
+        for group, marked in zip(groups, marks, strict=True):
+            if marked is not None:
+                found[group.index] = marked
+        return found
 
     def _step(self, step: int, group: Group) -> None:
         activation, gradient = self._gradient(step, group)
-        if step == 0 and self._climbs_before_activation(group, gradient):
-            activation, gradient = self._gradient(step, group)
+        if step == 0 and not bool(is_slope(gradient).all()):
+            activation, gradient = self._begun_elsewhere(group, activation, gradient)
         self.traces[step, group.kept] = activation[: group.count]
         points, size = self.points[group.index], gradient.abs().flatten(1).mean(1)
         slope = Slope(points, activation, gradient, size, torch.isfinite(size))
@@ -224,34 +250,68 @@ class Climb(ABC, Generic[Parameters]):
         points = self.points[group.index].requires_grad_()
         x = self.network_input(self.fast_picture(points))
         x = self.context.network.preprocessing(self.transformed(x, group, step))
+        before: Tensor | None = None
         if group.flat is None:
-            goal = activation = group.objective(self.context.fast_prefix(x))
+            output = self.context.fast_prefix(x)
         else:
             output, before = self.context.fast_prefix.with_preactivation(x)
-            goal = activation = group.objective(output)
-            if before is not None:
-                goal = torch.where(group.flat, group.objective(before), activation)
-        gradient: Tensor | None = None
-        if goal.requires_grad:  # else the network has cut it off from its input
-            # The sum keeps items apart: each point reaches its own activation only.
-            (gradient,) = torch.autograd.grad(goal.sum(), points, allow_unused=True)
-        return activation.detach(), torch.zeros_like(points) if gradient is None else gradient
+        goal = activation = group.objective(output)
+        if group.flat is not None and before is not None:
+            goal = torch.where(group.flat, group.objective(before), activation)
+        gradient = gradient_of(goal, points, again=group.off is not None)
+        if group.off is not None:
+            everywhere = group.objective.over_places(output if before is None else before)
+            # A unit that has no gradient because it is as active as can be has nothing to look for.
+            lost = group.off & ~is_slope(gradient) & (activation <= self._low[group.index])
+            gradient = torch.where(column(lost, points), gradient_of(everywhere, points), gradient)
+        return activation.detach(), gradient
 
-    def _climbs_before_activation(self, group: Group, gradient: Tensor) -> bool:
-        """Let items on a flat stretch of the layer's activation function climb its input, if both exist.
-
-        Decided once, at the first step: a ReLU's unit that is off gives no gradient, what goes into it does.
+    def _begun_elsewhere(self, group: Group, activation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Find something to climb for items without a gradient at the first step, such as those whose unit a
+        ReLU has switched off: what goes into the layer's activation function, else the unit in another
+        start, else its channel at other places.
         """
-        flat = (gradient == 0).flatten(1).all(1)
-        if not bool(flat.any()):
-            return False
+        if self._has_preactivation(group):
+            group.flat = ~is_slope(gradient)
+            activation, gradient = self._gradient(0, group)
+        off = ~is_slope(gradient)
+        starts = self.other_starts(group) if bool(off.any()) else ()
+        if not starts:
+            return activation, gradient
+        first = self.points[group.index]
+        self._note_least(group, off, activation)
+        # For the channel's other places the start with the most contrast has most to see.
+        for elsewhere, order in ((None, starts), (off, starts[::-1])):
+            group.off = elsewhere
+            for start in order:
+                missing = column(~is_slope(gradient), start)
+                if not bool(missing.any()):
+                    break
+                here = torch.where(missing, start, self.points[group.index])
+                self.points[group.kept] = here[: group.count]
+                activation, gradient = self._gradient(0, group)
+                self._note_least(group, off, activation)
+        lost = column(~is_slope(gradient), first)
+        here = torch.where(lost, first, self.points[group.index])
+        self.points[group.kept] = here[: group.count]
+        return activation, gradient
+
+    @property
+    def _low(self) -> Tensor:
+        """[N]: `least`, up to rounding."""
+        return self.least + ROUNDING * self.least.abs().nan_to_num(posinf=0)
+
+    def _note_least(self, group: Group, off: Tensor, activation: Tensor) -> None:
+        before = self.least[group.index]
+        least = torch.where(before.isinf(), activation, torch.minimum(before, activation))
+        self.least[group.kept] = torch.where(off, least, before)[: group.count]
+
+    def _has_preactivation(self, group: Group) -> bool:
+        """Whether the layer ends with an activation function whose input can be climbed."""
         with torch.no_grad():
             picture = self.fast_picture(self.points[group.index])
             x = self.context.network.preprocessing(self.network_input(picture))
-            if self.context.fast_prefix.with_preactivation(x).before is None:
-                return False
-        group.flat = flat
-        return True
+            return self.context.fast_prefix.with_preactivation(x).before is not None
 
     def _stored_input(self, pixels: Tensor) -> Tensor:
         """What the network is fed for stored pictures, uint8 [M, 3, S, S]."""
@@ -271,14 +331,15 @@ class Climb(ABC, Generic[Parameters]):
         images, kept = as_images(pixels), None if codes is None else codes.cpu().numpy()
         pictures = []
         for m, n in enumerate(group.kept.tolist()):
-            moved, trace = ends.moved[n], ends.traces[n]
+            trace = ends.traces[n]
+            reached = ends.moved[n] and not activations[m] <= ends.low[n]
             pictures.append(
                 Picture(
                     image=images[m],
                     code=None if kept is None else kept[m],
                     activation=activations[m],
-                    trace=trace if moved else trace[:PATIENCE],
-                    status="done" if moved else "unreachable",
+                    trace=trace if reached else trace[:PATIENCE],
+                    status="done" if reached else "unreachable",
                     predictions=predictions[m] if predictions else None,
                     crop_box=self._crop_box(self.objective.positions[n]),
                     skipped_steps=ends.skipped[n],

@@ -15,12 +15,11 @@ AUTO = "auto"
 """Stands for a technique in requests, never in a recipe: it is resolved before a spec is made."""
 WITH_GENERATOR, WITHOUT = "dgn-am", "fourier"
 
-LARGEST_EARLY_FIELD = 67
+LARGEST_EARLY_FIELD = 147
 """Receptive fields up to so many pixels are shown by `fourier`.
 
-A compromise (docs/pictures.md): with the generator 6 of 32 units of EfficientNet-lite0 that see 83 and 115
-pixels come out in one colour, and none with `fourier`; but 4 of 6 of SqueezeNet's that see 79 are off where
-`fourier` begins, and called unreachable, while the generator shows them.
+Of EfficientNet-lite0's units (docs/pictures.md): of 16 each that see 83, 115 and 147 pixels 4, 2 and 1 come
+out in one colour with the generator, none with `fourier`; of those that see 211 none does with the generator.
 """
 MARGIN = 4
 """Strides of the layer that a picture is larger than the field, so that the unit at its centre sees no

@@ -33,10 +33,11 @@ def slopes(look: Callable[[Tensor], Activations], points: Tensor, objective: Uni
     points = points.detach().requires_grad_()
     output, before = look(points)
     activation = objective(output)
-    gradient = _gradient(activation, points)
+    gradient = gradient_of(activation, points, again=True)
     own = is_slope(gradient)
     if not bool(own.all()):
-        other = _gradient(objective.over_places(output) if before is None else objective(before), points)
+        goal = objective.over_places(output) if before is None else objective(before)
+        other = gradient_of(goal, points)
         gradient = torch.where(own.view(-1, *[1] * (points.ndim - 1)), gradient, other)
     return Slopes(activation.detach(), gradient, own)
 
@@ -46,9 +47,12 @@ def is_slope(gradient: Tensor) -> Tensor:
     return (gradient != 0).flatten(1).any(1)
 
 
-def _gradient(goal: Tensor, points: Tensor) -> Tensor:
+def gradient_of(goal: Tensor, points: Tensor, again: bool = False) -> Tensor:
+    """The gradient of goals [M] by each one's own point, [M, *shape of a point]; zero where the network has
+    cut them off from its input. With `again` the same output may be asked for another goal.
+    """
     found: Tensor | None = None
     if goal.requires_grad:
-        # The graph is kept: the same output may be asked for another goal.
-        (found,) = torch.autograd.grad(goal.sum(), points, retain_graph=True, allow_unused=True)
+        # The sum keeps items apart: each point reaches its own activation only.
+        (found,) = torch.autograd.grad(goal.sum(), points, retain_graph=again, allow_unused=True)
     return torch.zeros_like(points) if found is None else found

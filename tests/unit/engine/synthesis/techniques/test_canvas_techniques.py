@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from imago_engine.synthesis.ascent import PATIENCE, Item, synthesize
 from imago_engine.synthesis.canvas import COLOURS
@@ -99,6 +99,66 @@ def test_what_no_gradient_reaches_is_unreachable_and_its_neighbours_are_not(wrap
     pictures = made(network, "pixel", "1", [Item(n, 0) for n in range(3)], steps=steps, input_size=16)
     assert [picture.status for picture in pictures] == ["done", "unreachable", "done"]
     assert [len(picture.trace) for picture in pictures] == [steps, PATIENCE, steps]
+
+
+class Cut(nn.Module):
+    """Units that a function of the module's own code cuts off below 0 and above 1.
+
+    They see by how much 7 columns are brighter than 7 beside them. Unit 0 is on in a grey picture, 1 where
+    there is more difference than in a grey start, 2 at a few places of a start of full contrast. 3 is off in
+    every picture, 4 is 1 in a grey one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.differences = nn.Conv2d(3, 5, 14)
+        weight = torch.ones(3, 14, 14) / 294
+        weight[:, :, 7:] *= -1
+        self.differences.weight.data[:] = weight
+        self.differences.weight.data[3] = 0
+        self.differences.bias.data = torch.tensor([0.5, -0.01, -0.04, -1.0, 1.02])  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        cut: Tensor = self.differences(x).clamp(0, 1)
+        return cut
+
+
+@pytest.fixture
+def cut(wrap: Wrap) -> Network:
+    torch.manual_seed(3)
+    return wrap(nn.Sequential(Cut(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)))
+
+
+def made_of_cut(cut: Network, technique: str, *units: int, seed: int = 0) -> list[Picture]:
+    return made(cut, technique, "0", [Item(unit, seed) for unit in units], steps=40, input_size=32, padding=0)
+
+
+@pytest.mark.parametrize("technique", WITHOUT_GENERATOR)
+def test_a_unit_that_is_off_in_a_grey_start_begins_where_it_is_on(cut: Network, technique: str) -> None:
+    on, off, dead = made_of_cut(cut, technique, 0, 1, 3)
+    assert [on.status, off.status, dead.status] == ["done", "done", "unreachable"]
+    assert off.activation > 0.1
+    assert off.trace[-8:].mean() > off.trace[0]
+    assert (dead.activation, len(dead.trace)) == (0, PATIENCE)
+    assert dead.image.std() < 20, "what shows no preference stays grey"
+
+
+def test_the_other_starts_of_one_unit_change_no_neighbour(cut: Network) -> None:
+    (alone,) = made_of_cut(cut, "fourier", 0)
+    for other in (made_of_cut(cut, "fourier", 0, 1)[0], made_of_cut(cut, "fourier", 3, 0)[1]):
+        assert np.array_equal(alone.image, other.image)
+        assert np.array_equal(alone.trace, other.trace)
+
+
+def test_a_unit_that_is_off_in_every_start_climbs_its_channel_at_other_places(cut: Network) -> None:
+    pictures = [made_of_cut(cut, "pixel", 2, seed=seed)[0] for seed in range(4)]
+    assert all(picture.status == "done" and picture.activation > 0.1 for picture in pictures)
+    assert any(picture.trace[0] == 0 for picture in pictures)
+
+
+def test_a_unit_that_is_as_active_as_can_be_from_the_start_is_reached(cut: Network) -> None:
+    (picture,) = made_of_cut(cut, "fourier", 4)
+    assert (picture.status, picture.activation) == ("done", 1)
 
 
 def test_the_steps_are_adams(wrap: Wrap) -> None:
