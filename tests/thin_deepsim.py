@@ -19,7 +19,8 @@ from imago_engine.synthesis.generators.deepsim_networks import DeepsimPool5, ini
 from imago_engine.synthesis.networks.load import Network, Preprocessing
 from imago_engine.training.data.preparation import Prepared, PreparedIndex
 from imago_engine.training.distributed.processes import ALONE, Processes, joined
-from imago_engine.training.recipes import Context, deepsim_recipe
+from imago_engine.training.recipes import Context
+from imago_engine.training.recipes.deepsim import recipe as deepsim_recipe
 from imago_engine.training.recipes.deepsim.comparator import Comparator
 from imago_engine.training.recipes.deepsim.discriminator import DeepsimDiscriminator
 from imago_engine.training.recipes.deepsim.recipe import DeepsimRecipe
