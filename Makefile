@@ -10,7 +10,7 @@ DESCRIPTIONS := client/src/imago/cli/descriptions.json
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks openapi sweep-networks train-default soak lock pin-images clean
+.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks openapi sweep-networks train-default train-burst soak lock pin-images clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} sub(/^# bench/, "bench") || /^[a-z-]+:.*## / \
@@ -124,6 +124,13 @@ train-default: $(INSTALLED) ## go on training the shipped generator; at first DA
 		echo "$(TRAINING) holds no training yet: name image folders, WebDataset tars or packed sets," >&2; \
 		echo "for instance make train-default DATA=\"photographs/ more.tar\"" >&2; exit 1; \
 	fi
+
+BURST ?= $(HOME_FOLDER)/training/burst
+MINUTES ?=
+
+# The same command goes on where it was cut off. TRAIN passes options, for instance TRAIN="--batch 128 --encoder-grid 4".
+train-burst: $(INSTALLED) ## train for some minutes on a GPU, DATA="packed.npz" into BURST=folder (MINUTES=12, TRAIN=options)
+	@$(BIN)/python -m imago_engine.training burst $(DATA) --run $(BURST) $(if $(MINUTES),--minutes $(MINUTES)) $(TRAIN)
 
 lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml engine/pyproject.toml

@@ -110,6 +110,20 @@ class Measured(_Event):
     deviation: float
 
 
+class Packed(_Event):
+    """So many pictures of those that were `seen` are in the packed set: written if there is a `file`, else
+    for now.
+    """
+
+    event: Literal["packed"] = "packed"
+    pictures: int
+    seen: int | None = None
+    held_out: int = 0
+    by_source: dict[str, int] = Field(default_factory=dict)
+    bytes: int | None = None
+    file: str | None = None
+
+
 class Exported(_Event):
     """The generator's file and its model card are written: the job is done."""
 
@@ -149,6 +163,7 @@ TrainingEvent = (
     | Saved
     | Note
     | Measured
+    | Packed
     | Exported
     | Stopped
     | Failed

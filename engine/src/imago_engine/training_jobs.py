@@ -1,8 +1,8 @@
 """What one process of `imago_engine.training` is to do: a `job.json`, or the options of its command line.
 
 `TrainJob` prepares pictures, trains and exports in a row, `ExportJob` writes the generator of a checkpoint,
-`BoundsJob` measures codes. Everything that can be known before it begins is settled in the job; what was left
-to a preset is not.
+`BoundsJob` measures codes, `PackJob` makes one file of many pictures. Everything that can be known before it
+begins is settled in the job; what was left to a preset is not.
 """
 
 from pathlib import Path
@@ -31,12 +31,15 @@ from imago_engine.trainings import (
     Minimum,
     Pictures,
     Precision,
+    Seed,
     TrainingSettings,
 )
 from imago_engine.validation import Strict
 
 JOB = "job.json"
 """The usual name of a job's file; what happens goes to `imago_engine.training_events.EVENTS` beside it."""
+CHECKPOINT = "checkpoint.safetensors"
+"""The state of a training in its folder: where it is, the training goes on."""
 GENERATOR = "generator.safetensors"
 """What a training exports into its folder."""
 
@@ -198,7 +201,28 @@ class BoundsJob(_Job):
     out: Annotated[Path, Field(description="The .safetensors file to write: code_mean, code_std, code_lower")]
 
 
-Job = TrainJob | ExportJob | BoundsJob
+class PackJob(_Job):
+    """Pack a sample of many pictures, shrunk, into one .npz of a given size, to be trained on elsewhere."""
+
+    do: Literal["pack"] = "pack"
+    sources: Sources
+    reading: Reading = Reading()
+    out: Annotated[Path, Field(description="The .npz file to write")]
+    mib: Annotated[StrictInt, Field(ge=1, le=65_536, description="Size of the file in MiB, at most")] = 60
+    size: Annotated[
+        StrictInt,
+        Field(ge=8, le=1024, description="Side in pixels of its pictures, at most: that of the generator's"),
+    ] = 128
+    weights: dict[str, Annotated[float, Field(gt=0, le=1000)]] = Field(default_factory=dict)
+    """How much likelier a source's pictures are than those of others, by its file's or folder's name."""
+    quality: Annotated[StrictInt, Field(ge=10, le=95, description="Of its JPEGs")] = 90
+    held_out: Annotated[
+        HeldOut, Field(description="Pictures kept of those that their sources hold out, at most")
+    ] = 256
+    seed: Annotated[Seed, Field(description="Of the sample")] = 0
+
+
+Job = TrainJob | ExportJob | BoundsJob | PackJob
 _JOBS: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="do")])
 
 
@@ -218,14 +242,14 @@ def places_of(job: Job) -> list[Place]:
     if isinstance(job, TrainJob):
         own = [*job.data.sources] if job.data is not None else []
         own.append(None if job.begin is None else job.begin.warm_start)
-    elif isinstance(job, BoundsJob):
+    elif isinstance(job, BoundsJob | PackJob):
         own = [*job.sources]
     return [*containers_of(job), *(place for place in own if place is not None)]
 
 
 def containers_of(job: Job) -> list[Place]:
     """The folders in which the job finds its other files."""
-    if isinstance(job, BoundsJob):
+    if isinstance(job, BoundsJob | PackJob):
         found = [job.reading.data_root]
     elif isinstance(job, ExportJob):
         found = [job.folder]

@@ -1,9 +1,11 @@
+import datetime
 import json
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +19,10 @@ from imago_engine.training.command_line.command_of import command_of
 from imago_engine.training.command_line.job_of import job_of
 from imago_engine.training.recipes import projected
 from imago_engine.training.results import prior
+from imago_engine.training.run.checkpoint import read_facts
 from imago_engine.training.run.tuning import SETTINGS
 from imago_engine.training_jobs import TrainJob, read_job, write_job
+from imago_engine.weights import shipped_generator
 
 SMALL = [
     *("--threads", "1", "--minimum", "16", "--held-out", "8", "--batch", "8"),
@@ -155,6 +159,7 @@ def test_a_job_is_what_it_was_once_it_is_written_and_read(tmp_path: Path) -> Non
         job_of(build_parser().parse_args(["resume", "run", "--checkpoint-every", "0.5"])),
         job_of(build_parser().parse_args(["export", "run", "--out", "g", "--recommended", '{"steps": 3}'])),
         job_of(build_parser().parse_args(["bounds", "pictures", "--out", "bounds"])),
+        job_of(build_parser().parse_args(["pack", "a", "b", "--out", "p.npz", "--weight", "b=2"])),
     ):
         write_job(job, tmp_path / "job.json")
         assert read_job(tmp_path / "job.json") == job
@@ -191,6 +196,72 @@ def test_a_full_disk_while_pictures_are_prepared_is_an_error_that_names_the_file
     with file_size_limit(1 << 14):
         assert main(["train", str(folder), "--run", str(tmp_path / "run"), *SMALL]) == 1
     assert "images.npy" in capsys.readouterr().err
+
+
+def test_a_burst_trains_until_its_time_is_up_and_goes_on_where_it_was_cut_off(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    packed, run = tmp_path / "packed.npz", tmp_path / "run"
+    assert main(["pack", str(folder), "--out", str(packed), "--mib", "1", "--size", "32"]) == 0
+    burst = ["burst", str(packed), "--run", str(run), *SMALL, "--minutes", "0.1"]
+    assert main(burst) == 0
+    first = facts(run)
+    assert first["options"]["batch"] == 8
+    assert first["options"]["average_decay"] == 0.998
+    assert first["precision"] == "bfloat16"
+    said = capsys.readouterr().out
+    assert "stay in the memory of the device" in said
+    assert "a second; waited for data 0.0% of the time" in said
+    info = load_generator(run / "generator.safetensors").info
+    assert info.training["warm_start"] == file_sha256(shipped_generator())
+    assert info.training["sources"] == ["packed.npz"]
+    # Cut off and started again, for another while; the pictures are prepared and need no name.
+    plan = (first["step"] + 2) * 8  # ends by this, however slow the machine is
+    again = ["burst", "--run", str(run), "--threads", "1", "--minutes", "60", "--pictures", str(plan)]
+    assert main(again) == 0
+    assert facts(run)["step"] == first["step"] + 2
+    assert facts(run)["options"] == first["options"]
+
+
+def facts(run: Path) -> dict[str, Any]:
+    return read_facts(run / "checkpoint.safetensors")
+
+
+def test_a_burst_has_large_batches_of_data_that_stay_on_the_device_and_saves_often() -> None:
+    job = job_of(build_parser().parse_args(["burst", "packed.npz", "--run", "run", "--minutes", "12"]))
+    assert isinstance(job, TrainJob)
+    assert job.begin is not None
+    assert job.begin.settings.batch == 256
+    assert (job.resident, job.precision, job.checkpoint_seconds) == (True, "bfloat16", 120)
+    assert job.begin.warm_start is not None
+    assert job.until is not None
+    left = job.until - datetime.datetime.now(datetime.UTC)
+    assert 0 < left.total_seconds() <= 12 * 60
+
+
+def test_a_burst_without_pictures_and_without_a_training_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["burst", "--run", str(tmp_path / "run")]) == 1
+    assert "holds no training yet: name pictures to begin one with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--weight", "cats=2"], "--weight cats: no source has this name; expected one of images"),
+        (["--weight", "images=-1"], "should be greater than 0"),
+        (["--mib", "0"], "--mib: should be greater than or equal to 1"),
+    ],
+)
+def test_a_packing_that_cannot_be_is_one_line_and_writes_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: list[str], message: str
+) -> None:
+    assert main(["pack", str(folder), "--out", str(tmp_path / "x.npz"), *change]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_help_is_there_without_torch() -> None:

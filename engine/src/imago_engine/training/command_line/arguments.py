@@ -7,8 +7,17 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from imago_engine.training.command_line import burst
 from imago_engine.training.command_line.flags import add_option, described
-from imago_engine.training_jobs import BoundsJob, DataPlan, ExportJob, NewTraining, Reading, TrainJob
+from imago_engine.training_jobs import (
+    BoundsJob,
+    DataPlan,
+    ExportJob,
+    NewTraining,
+    PackJob,
+    Reading,
+    TrainJob,
+)
 from imago_engine.trainings import (
     DEFAULT_PRESET,
     PRESETS,
@@ -52,6 +61,21 @@ def build_parser() -> argparse.ArgumentParser:
             "bounds", "Measure mean and standard deviation of an encoder's codes over pictures.", BoundsJob
         )
     )
+    _add_pack(
+        command(
+            "pack",
+            "Pack a random sample of many pictures, shrunk, into one .npz of a given size.",
+            PackJob,
+        )
+    )
+    _add_burst(
+        command(
+            "burst",
+            "Train for some minutes on a GPU: large batches, bfloat16, data in its memory, from the shipped "
+            "generator; cut off, the same command goes on.",
+            TrainJob,
+        )
+    )
     sub = command(
         "run", "Carry out a job that another program has written; events.jsonl beside it tells.", None
     )
@@ -59,8 +83,43 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_train(sub: argparse.ArgumentParser) -> None:
-    _add_sources(sub, DataPlan.model_fields["sources"])
+def _add_pack(sub: argparse.ArgumentParser) -> None:
+    fields = PackJob.model_fields
+    _add_sources(sub, fields["sources"])
+    for name in ("out", "mib", "size", "quality", "held_out", "seed"):
+        add_option(sub, name, fields[name])
+    sub.add_argument(
+        "--weight",
+        dest="weights",
+        action="append",
+        type=_weight,
+        default=argparse.SUPPRESS,
+        metavar="SOURCE=FACTOR",
+        help="pictures of this source, named by its file or folder, are so many times likelier to be packed "
+        "than those of weight 1; may be given several times",
+    )
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, factor = text.rpartition("=")
+    try:
+        return name, float(factor)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no weight of a source, such as dogs.npz=2") from error
+
+
+def _add_burst(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--minutes",
+        type=float,
+        default=argparse.SUPPRESS,
+        help=f"from its start, preparation included and export not; default: {burst.MINUTES:g}",
+    )
+    _add_train(sub, sources="*")
+
+
+def _add_train(sub: argparse.ArgumentParser, sources: str = "+") -> None:
+    _add_sources(sub, DataPlan.model_fields["sources"], sources)
     add_option(sub, "folder", TrainJob.model_fields["folder"])
     sub.add_argument(
         "--preset",
@@ -111,8 +170,8 @@ def _add_bounds(sub: argparse.ArgumentParser) -> None:
     add_option(sub, "out", BoundsJob.model_fields["out"])
 
 
-def _add_sources(sub: argparse.ArgumentParser, field: FieldInfo) -> None:
-    sub.add_argument("sources", nargs="+", type=Path, help=described(field))
+def _add_sources(sub: argparse.ArgumentParser, field: FieldInfo, many: str = "+") -> None:
+    sub.add_argument("sources", nargs=many, type=Path, help=described(field))
     for name, field in Reading.model_fields.items():
         add_option(sub, name, field)
 

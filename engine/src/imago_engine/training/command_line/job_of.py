@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from imago_engine.training.command_line import burst
 from imago_engine.training.command_line.arguments import preset_options
 from imago_engine.training.command_line.flags import flag
 from imago_engine.training.options import OptionsError, options_error, read_options
@@ -15,6 +16,7 @@ from imago_engine.training_jobs import (
     ExportJob,
     Job,
     NewTraining,
+    PackJob,
     Place,
     Reading,
     TrainJob,
@@ -33,12 +35,26 @@ def job_of(arguments: argparse.Namespace) -> Job:
     match given["command"]:
         case "train":
             return _train(given)
+        case "burst":
+            return _burst(given)
+        case "pack":
+            weights = dict(given.get("weights", []))
+            return _made(PackJob, given, **_read_from(given), weights=weights)
         case "export":
             return _made(ExportJob, given, folder=Place(path=given["folder"]))
         case "bounds":
             encoder = _encoder({"input_size": _BOUNDS_SIZE, **given})
             return _made(BoundsJob, given, **_read_from(given), encoder=encoder)
     return _made(TrainJob, given, folder=Place(path=given["folder"]))
+
+
+def _burst(given: dict[str, Any]) -> TrainJob:
+    folder = given["folder"]
+    if burst.is_begun(folder):
+        return _made(TrainJob, burst.going_on(given), folder=Place(path=folder))
+    if not given["sources"]:
+        raise OptionsError(f"{folder} holds no training yet: name pictures to begin one with")
+    return _train(burst.begun(given))
 
 
 def _train(given: dict[str, Any]) -> TrainJob:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from imago_engine.training.command_line.table import ProgressTable, duration
+from imago_engine.training.command_line.throughput import Throughput
 from imago_engine.training_events import (
     Begun,
     Encoded,
@@ -14,8 +15,11 @@ from imago_engine.training_events import (
     LeftOut,
     Measured,
     Note,
+    Packed,
+    Phase,
     Progress,
     Sample,
+    Stopped,
     TrainingEvent,
 )
 
@@ -28,18 +32,25 @@ class Printer:
     def __init__(self, say: Callable[[str], None] = _say) -> None:
         self._say = say
         self._table = ProgressTable(say)
+        self._throughput: Throughput | None = None
 
     def tell(self, event: TrainingEvent) -> None:
         """Say what people want to know of an event."""
         match event:
             case Progress():
                 self._progress(event)
+            case Phase(phase="exporting") | Stopped() if self._throughput is not None:
+                self._say(str(self._throughput))
             case Failed() if event.code != "unexpected":  # what is unexpected is raised as well
                 print(f"error: {event.message}", file=sys.stderr)
             case _ if (line := _line(event)) is not None:
                 self._say(line)
+        if isinstance(event, Begun):
+            self._throughput = Throughput(event)
 
     def _progress(self, event: Progress) -> None:
+        if self._throughput is not None:
+            self._throughput.add(event)
         cells = {
             "pictures": f"{event.pictures:,}",
             "done": f"{event.done:.1%}",
@@ -74,6 +85,15 @@ def _line(event: TrainingEvent) -> str | None:
             size = event.bytes / 2**20
             description = json.dumps(event.description)
             return f"{event.file}  {size:.1f} MiB  sha256 {event.sha256}  {event.card}\n{description}"
+        case Packed(file=None):
+            return f"seen {event.seen:,} pictures; {event.pictures:,} of them are kept for now"
+        case Packed():
+            shares = ", ".join(f"{count:,} of {name}" for name, count in event.by_source.items())
+            size = (event.bytes or 0) / 2**20
+            return (
+                f"{event.file}  {size:.1f} MiB  {event.pictures:,} pictures, "
+                f"{event.held_out:,} of them held out\n{shares}"
+            )
         case Measured():
             return (
                 f"{event.pictures:,} pictures  code {event.code_shape}  mean {event.mean:.4f}  "

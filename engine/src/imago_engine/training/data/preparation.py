@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from imago_engine.training.data.array_file import ArrayFile
 from imago_engine.training.data.decoding import UndecodableError, decode, decoded
 from imago_engine.training.data.encoder import Encoder
 from imago_engine.training.data.left_out import LeftOut
-from imago_engine.training.data.read_ahead import ahead
+from imago_engine.training.data.read_ahead import ahead, each_ahead
 from imago_engine.training.data.sources import RawPicture
 from imago_engine.trainings import CORRUPT_SHARE, HELD_OUT, MINIMUM
 
@@ -178,10 +178,11 @@ def prepare(
 
     def training_pictures() -> Iterator[_Squares]:
         nonlocal whole
-        for picture in pictures:
-            # Shrunk on arrival: hundreds of them are held, and decoded they may have any size.
-            squares = _squares(picture, image_size, encoder.input_size, left_out)
-            if squares is None:
+        # Shrunk on arrival: hundreds of them are held, and decoded they may have any size.
+        shrink = partial(_squares, image_size=image_size, encoder_size=encoder.input_size)
+        for picture, squares in each_ahead(shrink, pictures, torch.get_num_threads()):
+            if isinstance(squares, UndecodableError):
+                left_out.add(picture.name, str(squares))
                 check(least=1000)  # no need to read the rest
                 continue
             whole += 1
@@ -232,12 +233,11 @@ def prepare(
     return index
 
 
-def _squares(picture: RawPicture, image_size: int, encoder_size: int, left_out: LeftOut) -> _Squares | None:
+def _squares(picture: RawPicture, image_size: int, encoder_size: int) -> _Squares | UndecodableError:
     try:
         image = decoded(picture.content)
     except UndecodableError as error:
-        left_out.add(picture.name, str(error))
-        return None
+        return error
     kept = centre_square(image, image_size)
     return _Squares(kept, kept if encoder_size == image_size else centre_square(image, encoder_size))
 
@@ -252,8 +252,16 @@ def encoded_batches(
 ) -> Iterator[np.ndarray]:
     """The codes of all pictures that can be decoded, batch by batch; `left_out` gets the others."""
     size, left_out = encoder.input_size, left_out or LeftOut()
-    squares = (_squares(picture, size, size, left_out) for picture in pictures)
-    batches = _batches(square for square in squares if square is not None)
+
+    def squares() -> Iterator[_Squares]:
+        for picture in pictures:
+            square = _squares(picture, size, size)
+            if isinstance(square, UndecodableError):
+                left_out.add(picture.name, str(square))
+            else:
+                yield square
+
+    batches = _batches(squares())
     stacked = (np.stack([square.encoded for square in batch]) for batch in batches)
     return (encode(batch, encoder) for batch in ahead(stacked))
 

@@ -1,10 +1,12 @@
-"""Let a thread make the next item while the present one is used."""
+"""Let threads make the next items while the present one is used."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 _END = object()
 
 
@@ -17,3 +19,26 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
         while (item := waiting.result()) is not _END:
             waiting = pool.submit(next, items, _END)
             yield item  # type: ignore[misc]
+
+
+def each_ahead(
+    make: Callable[[Item], Made], items: Iterable[Item], threads: int
+) -> Iterator[tuple[Item, Made]]:
+    """Each item and what is made of it, in their order; so many threads make them, and a few wait that are
+    made. What the making raises is raised here. With one thread nothing is made ahead.
+    """
+    if threads == 1:
+        yield from ((item, make(item)) for item in items)
+        return
+    waiting: deque[tuple[Item, Future[Made]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="each-ahead")
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(make, item)))
+            if len(waiting) == 2 * threads:
+                first, made = waiting.popleft()
+                yield first, made.result()
+        for first, made in waiting:
+            yield first, made.result()
+    finally:
+        pool.shutdown(cancel_futures=True)

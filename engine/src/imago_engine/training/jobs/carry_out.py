@@ -13,6 +13,7 @@ from imago_engine.training.data.sources import SourceError
 from imago_engine.training.jobs.bounds import measure_bounds
 from imago_engine.training.jobs.export import export
 from imago_engine.training.jobs.names import Names
+from imago_engine.training.jobs.pack import pack_pictures
 from imago_engine.training.jobs.train import train
 from imago_engine.training.options import OptionsError
 from imago_engine.training.run.checkpoint import CheckpointError
@@ -20,7 +21,7 @@ from imago_engine.training.run.folder import FolderInUse
 from imago_engine.training.run.loop import Diverged
 from imago_engine.training.run.placement import PlacementError
 from imago_engine.training_events import Failed, FailureCode, TrainingEvent
-from imago_engine.training_jobs import BoundsJob, ExportJob, Job, TrainJob
+from imago_engine.training_jobs import BoundsJob, ExportJob, Job, PackJob, TrainJob
 
 Tell = Callable[[TrainingEvent], None]
 Outcome = Literal["done", "failed", "stopped"]
@@ -61,6 +62,8 @@ def carry_out(job: Job, tell: Tell) -> Outcome:
                 export(job, tell_named)
             case BoundsJob():
                 measure_bounds(job, tell_named)
+            case PackJob():
+                pack_pictures(job, tell_named)
     except Exception as error:
         code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
         if code is None:

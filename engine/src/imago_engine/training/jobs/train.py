@@ -7,6 +7,8 @@ from contextlib import closing, nullcontext
 from dataclasses import asdict
 from typing import Any
 
+import torch
+
 from imago_engine.training.command_line.command_of import command_of
 from imago_engine.training.data.preparation import load_prepared
 from imago_engine.training.distributed.processes import Processes, joined
@@ -43,6 +45,9 @@ def train(job: TrainJob, tell: Tell) -> bool:
         placement = place(job.device, job.precision or facts.get("precision", "float32"))
         if processes.leads and job.data is not None:
             prepare_data(job.data, folder, placement, tell)
+        if placement.device.type == "cuda":
+            # Pictures and batches are of one size: trying which algorithms are fastest pays at once.
+            torch.backends.cudnn.benchmark = True
         processes.wait()
         if processes.leads:
             tell(Phase(phase="training"))

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CHECKPOINT = "checkpoint.safetensors"
+from imago_engine.training_jobs import CHECKPOINT
+
 PREPARED = "prepared"
+
+__all__ = ["CHECKPOINT", "PREPARED", "FolderInUse", "occupied"]
 
 
 class FolderInUse(RuntimeError):
