@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import engine_making
-from benchmarks.engine_judging import agreement, interval
-from benchmarks.engine_making import Engine, both_made, engine_source_at
+from benchmarks.engine import making
+from benchmarks.engine.judging import agreement, interval
+from benchmarks.engine.making import Engine, both_made, engine_source_at
 
 STUB = """
 import json, sys
@@ -31,7 +31,7 @@ for line in sys.stdin:
 def engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     side = tmp_path / "side.py"
     side.write_text(STUB)
-    monkeypatch.setattr(engine_making, "SIDE", side)
+    monkeypatch.setattr(making, "SIDE", side)
     source = tmp_path / "src"
     source.mkdir()
     return [Engine(name, source, {"name": name}) for name in ("old", "newer")]

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 
 from benchmarks import outcome
-from benchmarks.engine_judging import TOPS, Panel, Row, agreement, compared
-from benchmarks.engine_making import BATCH, ROOT, Engine, Made, both_made, engine_source_at
+from benchmarks.engine.judging import TOPS, Panel, Row, agreement, compared
+from benchmarks.engine.making import BATCH, ROOT, Engine, Made, both_made, engine_source_at
 from benchmarks.quality.assets import Assets
 
 NETWORK = "efficientnet_lite0.imagenet"
 BEFORE = "8789c65"
-"""The last revision before pictures were made in half the time."""
+"""The last revision before steps climbed copies in bfloat16."""
 FIGURES = (("agreement_top1", 100, " %"), ("agreement_top5", 100, " %"), ("frechet", 1, ""))
 """What is compared, by what it is multiplied in the table, and the unit there."""
 

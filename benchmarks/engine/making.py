@@ -18,8 +18,8 @@ import numpy as np
 
 from infra.local.processes.supervision import uninterrupted
 
-ROOT = Path(__file__).parents[1]
-SIDE = Path(__file__).with_name("engine_side.py")
+ROOT = Path(__file__).parents[2]
+SIDE = Path(__file__).with_name("side.py")
 BATCH = 16
 """Pictures a turn: full groups of either engine on two cores."""
 

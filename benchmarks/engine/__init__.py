@@ -1,0 +1,1 @@
+"""Today's engine against an earlier one."""
