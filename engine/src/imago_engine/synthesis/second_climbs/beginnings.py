@@ -60,7 +60,8 @@ class Choice:
     @cached_property
     def _at_start(self) -> list[float]:
         every = torch.arange(len(self._items), device=self._start.device)
-        activations: list[float] = self._measured(every, self._start).tolist()
+        measured = self._measured(every, self._start)
+        activations: list[float] = torch.where(measured.isnan(), -torch.inf, measured).tolist()
         return activations
 
     @cached_property
