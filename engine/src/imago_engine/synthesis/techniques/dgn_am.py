@@ -167,9 +167,12 @@ class CodeClimb(Climb[DgnAm]):
         """What the layer gives for the pictures of points, as a group sees them at a step, or of None as they
         are.
         """
-        x = self.network_input(self.picture(points))
-        x = x if group is None else self.transformed(x, group, step)
-        return self.context.prefix.with_preactivation(self.context.network.preprocessing(x))
+        preprocessing = self.context.network.preprocessing
+        if group is None:
+            x = preprocessing(self.network_input(self.picture(points)))
+            return self.context.prefix.with_preactivation(x)
+        x = self.transformed(self.network_input(self.fast_picture(points)), group, step)
+        return self.context.fast_prefix.with_preactivation(preprocessing(x))
 
     def _prototypes(self, numbers: Sequence[int]) -> Tensor:
         """The points of prototypes, by their numbers."""
