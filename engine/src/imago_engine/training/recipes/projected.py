@@ -200,6 +200,8 @@ class ProjectedRecipe(Recipe):
         with torch.no_grad(), self.context.placement.autocast():
             augmented = augment(real)
             for judge in self.judges:
+                if judge.discriminator.is_calibrated:  # it comes from another training
+                    continue
                 taps = judge.look(augmented).taps
                 judge.discriminator.calibrate([torch.sqrt(processes.variance(tap.float())) for tap in taps])
 

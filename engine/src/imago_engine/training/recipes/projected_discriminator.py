@@ -92,6 +92,11 @@ class Discriminator(nn.Module):
         """
         self.tap_scale.copy_(torch.stack([1 / deviation for deviation in deviations]))
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether `calibrate` was called, here or where its state comes from."""
+        return bool((self.tap_scale != 1).any())
+
     def mix(self, taps: list[Tensor]) -> list[Tensor]:
         mixed = [
             conv(tap * scale)

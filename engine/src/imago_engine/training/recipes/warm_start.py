@@ -10,6 +10,7 @@ from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.generators.growing import grown, may_widen, widened
 from imago_engine.training.recipes import OptionsError
+from imago_engine.training.recipes.warm_start_checkpoint import is_checkpoint, take_over
 from imago_engine.training.results.code_statistics import CodeStatistics
 from imago_engine.training.run.training import Training
 
@@ -25,10 +26,13 @@ class WarmStart:
 def warm_start(training: Training, file: Path) -> WarmStart:
     """Put the weights of a generator file into a new training, as far as they fit: a generator of larger
     pictures takes over all but its last stages, a wider or deeper one draws the same at first. The
-    discriminator starts anew.
+    discriminator starts anew. Of a training's checkpoint all is taken over, and must fit.
 
     Raises GeneratorFileError for a file that is none, OptionsError for a generator of another kind.
     """
+    if is_checkpoint(file):
+        take_over(training, file)
+        return WarmStart(file_sha256(file), ())
     generator, index = load_generator(file), training.prepared.index
     recipe = training.recipe
     architecture, _ = recipe.architecture(recipe.options, index.code_shape)

@@ -1,5 +1,6 @@
 """What a training takes over from a generator of another size or of codes without places."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,3 +118,27 @@ def test_a_generator_of_other_codes_is_refused(prepared: Prepared, encoder: Enco
     save_generator(tmp_path / "other.safetensors", other)
     with pytest.raises(OptionsError, match=r"codes like \[1280\] from layer global_pool, got one of \[8\]"):
         warm_start(started(prepared), tmp_path / "other.safetensors")
+
+
+def test_all_of_a_checkpoint_is_taken_over_by_a_training_of_other_batches(
+    small_training: Callable[..., Training], tmp_path: Path
+) -> None:
+    first, file = small_training(), tmp_path / "checkpoint.safetensors"
+    first.step(now=0.0)
+    first.save(file)
+    second = small_training(batch=16, head_start=0)
+    assert warm_start(second, file).anew == ()
+    for name, module in first.recipe.modules.items():
+        for own, other in zip(
+            module.state_dict().values(), second.recipe.modules[name].state_dict().values(), strict=True
+        ):
+            assert torch.equal(own, other)
+    taken = second.recipe.optimizers["discriminator_optimizer"][0].state
+    assert {float(state["step"]) for state in taken.values()} == {1}
+    assert second.step_number == 0
+    assert all(torch.isfinite(loss) for loss in second.step(now=0.0).values())
+    scales = [t.recipe.modules["discriminator"].state_dict()["tap_scale"] for t in (first, second)]
+    assert torch.equal(*scales)
+    assert (scales[0] != 1).all()
+    with pytest.raises(OptionsError, match=r"of networks of the same sizes \(widths \[24, 16, 8\]\)"):
+        warm_start(small_training(widths=(16, 16, 8)), file)

@@ -1,0 +1,51 @@
+"""Starting from the checkpoint of another training: of other data, batches or devices."""
+
+from pathlib import Path
+from typing import Any
+
+from imago_engine.training.options import OptionsError
+from imago_engine.training.run.checkpoint import (
+    CheckpointError,
+    read_checkpoint,
+    read_facts,
+    restore_optimizer,
+    without_prefix,
+)
+from imago_engine.training.run.training import Training
+
+
+def is_checkpoint(file: Path) -> bool:
+    """Whether a file is a training's state, and no generator."""
+    try:
+        read_facts(file)
+    except CheckpointError:
+        return False
+    return True
+
+
+def take_over(training: Training, file: Path) -> None:
+    """Put networks and optimizers of a checkpoint into a new training, which begins at its own first step.
+
+    Raises OptionsError where they are of another kind or size.
+    """
+    tensors, facts = read_checkpoint(file)
+    recipe, preset = training.recipe, facts.get("preset", "default")
+    if preset != training.preset:
+        raise OptionsError(
+            f"--warm-start {file}: expected a checkpoint of preset {training.preset}, not {preset}"
+        )
+    try:
+        for name, module in recipe.modules.items():
+            module.load_state_dict(without_prefix(tensors, name))
+        for name, (optimizer, module_name) in recipe.optimizers.items():
+            restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
+    except (KeyError, RuntimeError) as error:
+        raise OptionsError(
+            f"--warm-start {file}: expected a checkpoint of networks of the same sizes ({_sizes(facts)}); "
+            f"{str(error).splitlines()[-1].strip()}"
+        ) from error
+
+
+def _sizes(facts: dict[str, Any]) -> str:
+    options = facts.get("options", {})
+    return ", ".join(f"{name} {options[name]}" for name in ("widths", "second_network") if options.get(name))
