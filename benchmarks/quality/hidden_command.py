@@ -16,6 +16,7 @@ import torch
 from benchmarks.quality.assets import Assets
 from benchmarks.quality.measuring.report import write_rows
 from imago_engine.synthesis.ascent import Item, synthesize
+from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.inspection.layers import find_layer
@@ -23,7 +24,6 @@ from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.starts import Ranking
-from imago_engine.synthesis.thread_groups import thread_groups
 from imago_engine.techniques.dgn_am import TECHNIQUE, DgnAm
 
 LAYERS = {

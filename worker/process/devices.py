@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from imago_engine.synthesis.ascent import GROUP_SIZES
-from imago_engine.synthesis.thread_groups import groups_at_once
+from imago_engine.synthesis.computing.thread_groups import groups_at_once
 
 
 @dataclass(frozen=True)

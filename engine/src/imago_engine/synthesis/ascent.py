@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from imago_engine.synthesis.climb import PATIENCE, Context
+from imago_engine.synthesis.computing.precision import dtype_for
+from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
@@ -21,10 +23,8 @@ from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.predict import Predicting
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.precision import dtype_for
 from imago_engine.synthesis.seeding import seeded
 from imago_engine.synthesis.techniques import prepare_of
-from imago_engine.synthesis.thread_groups import Run, thread_groups
 from imago_engine.techniques import BaseParameters, Need, RecipeError, technique_of
 
 __all__ = ["GROUP_SIZES", "PATIENCE", "Item", "Picture", "Stop", "synthesize"]

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from imago_engine.synthesis.computing.thread_groups import filled, thread_groups
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
@@ -21,7 +22,6 @@ from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.seeding import seeded
 from imago_engine.synthesis.stored_pixels import from_bytes
-from imago_engine.synthesis.thread_groups import filled, thread_groups
 from imago_engine.synthesis.transforms import Transforms
 from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.networks.fast_copies import FastPrefix
@@ -27,7 +28,6 @@ from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.past_clips import gradient_of, is_slope
 from imago_engine.synthesis.stored_pixels import as_images, from_bytes, to_bytes, top_predictions
-from imago_engine.synthesis.thread_groups import Run, filled
 from imago_engine.techniques import BaseParameters
 
 ROUNDING = 1e-4

@@ -5,7 +5,7 @@ from threading import Lock
 
 import torch
 
-from imago_engine.synthesis.thread_groups import Group, Result, Run
+from imago_engine.synthesis.computing.thread_groups import Group, Result, Run
 
 _LOCK = Lock()
 _SEED = 0

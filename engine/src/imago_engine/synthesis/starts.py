@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.objectives import Place
+from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
@@ -20,7 +21,6 @@ from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.remembered import Remembered
 from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
-from imago_engine.synthesis.thread_groups import Run, filled
 from imago_engine.techniques import RecipeError
 from imago_engine.techniques.dgn_am import DgnAm
 

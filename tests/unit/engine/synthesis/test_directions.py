@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from imago_engine.synthesis.ascent import Item, synthesize
+from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.directions import unit_directions
 from imago_engine.synthesis.directions.kept_looks import looks_kept_by
 from imago_engine.synthesis.directions.unit_directions import Directions, look, look_ahead, looked_at_with
@@ -23,7 +24,6 @@ from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import Prefix
-from imago_engine.synthesis.thread_groups import thread_groups
 from imago_engine.techniques.dgn_am import DgnAm
 from imago_engine.techniques.fourier import Fourier
 from imago_engine.weights import shipped_generator

@@ -6,8 +6,8 @@ import time
 import pytest
 import torch
 
-from imago_engine.synthesis import thread_groups as module
-from imago_engine.synthesis.thread_groups import thread_groups
+from imago_engine.synthesis.computing import thread_groups as module
+from imago_engine.synthesis.computing.thread_groups import thread_groups
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])

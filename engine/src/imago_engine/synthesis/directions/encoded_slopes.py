@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.directions.watched_layers import WatchedLayers
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import Anatomy
 from imago_engine.synthesis.networks.hooks import Inputs
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import submodule
-from imago_engine.synthesis.thread_groups import Run, filled
 
 GROUP = 32
 STEP = 1.0

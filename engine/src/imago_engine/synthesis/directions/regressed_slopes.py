@@ -6,12 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.directions.encoded_slopes import GROUP
 from imago_engine.synthesis.directions.watched_layers import WatchedLayers
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
-from imago_engine.synthesis.thread_groups import Run, filled
 from imago_engine.techniques.dgn_am import DgnAm
 
 BLOCK = 4 * GROUP

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.objectives import Place
+from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.directions.encoded_slopes import behind_encoder, encoded_slopes
 from imago_engine.synthesis.directions.kept_looks import kept_looks
 from imago_engine.synthesis.directions.regressed_slopes import regressed_slopes
@@ -35,7 +36,6 @@ from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.remembered import Remembered
 from imago_engine.synthesis.seeding import seeded
-from imago_engine.synthesis.thread_groups import Run, thread_groups
 from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm
 

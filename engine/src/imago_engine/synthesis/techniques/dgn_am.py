@@ -19,19 +19,19 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.climb import PATIENCE, Climb, Context, Group, Slope, column
+from imago_engine.synthesis.computing.precision import dtype_for
+from imago_engine.synthesis.computing.thread_groups import filled
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.generators.fast_copies import fast_generator
 from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.precision import dtype_for
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.beginnings import Beginnings, Choice
 from imago_engine.synthesis.second_climbs.better import RECENT, held
 from imago_engine.synthesis.second_climbs.past_clips import is_slope, slopes
 from imago_engine.synthesis.starts import Ranking, starting_points
-from imago_engine.synthesis.thread_groups import filled
 from imago_engine.synthesis.transforms import Transforms
 from imago_engine.techniques.dgn_am import DgnAm
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from imago_engine.synthesis.ascent import Item, Stop, synthesize
+from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.starts import FACETS, SHARPNESS, SPREAD
-from imago_engine.synthesis.thread_groups import thread_groups
 from imago_engine.synthesis.transforms import magnified
 from imago_engine.techniques import RecipeError
 from imago_engine.techniques.dgn_am import DgnAm
@@ -256,7 +256,7 @@ def test_a_whitened_climb_that_leads_down_stays_near_where_it_began(wrap: Wrap, 
 def test_ranking_the_prototypes_pauses_between_groups_and_can_be_stopped(
     wrap: Wrap, knowing: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imago_engine.synthesis.thread_groups.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("imago_engine.synthesis.computing.thread_groups.PAUSE_SECONDS", 0.0)
     monkeypatch.setattr("imago_engine.synthesis.starts.GROUP", 1)
     happened: list[str] = []
 

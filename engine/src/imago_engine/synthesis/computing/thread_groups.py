@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.freed_memory import keep_freed_memory
+from imago_engine.synthesis.computing.freed_memory import keep_freed_memory
 
 Group = TypeVar("Group")
 Result = TypeVar("Result")

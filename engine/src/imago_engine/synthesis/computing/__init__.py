@@ -1,0 +1,1 @@
+"""How an ascent uses a machine: its threads, its memory, and in which numbers it computes."""
