@@ -83,7 +83,7 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 	@$(BIN)/python -m tests.fuzz $(FUZZ)
 
 # bench-service: ## what the service costs beside the bare library
-# bench-engine: ## today's engine against an earlier one: pictures a second and what judges say of them (ENGINE=options)
+# bench-engine: ## today's engine against an earlier one: pictures a second and what judges say of them (BENCH="--classes 60")
 # bench-reads: ## reads a second and their p99; needs wrk
 # bench-slow-clients: ## what 200 slow connections cost everyone else
 # bench-latency: ## how long one picture takes beside a bulk job, and alone
@@ -91,11 +91,8 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 # bench-quality: ## agreement, realism, activation and diversity of the pictures; needs image sets that are not shipped
 ENGINE ?=
 
-bench-engine: $(INSTALLED)
-	@$(BIN)/python -m benchmarks.engine $(ENGINE)
-
 bench-%: $(INSTALLED)
-	@$(BIN)/python -m benchmarks.$(subst -,_,$*)
+	@$(BIN)/python -m benchmarks.$(subst -,_,$*) $(BENCH)
 
 # SWEEP passes options, for instance SWEEP="--at-once 2 --minutes 30"; a sweep that was ended goes on where it was
 # (benchmarks/results/networks.jsonl).
