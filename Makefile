@@ -89,7 +89,7 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 # bench-latency: ## how long one picture takes beside a bulk job, and alone
 # bench-queue: ## rows a second through the queue
 # bench-quality: ## agreement, realism, activation and diversity of the pictures; needs image sets that are not shipped
-ENGINE ?=
+BENCH ?=
 
 bench-%: $(INSTALLED)
 	@$(BIN)/python -m benchmarks.$(subst -,_,$*) $(BENCH)
