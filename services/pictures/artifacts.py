@@ -45,10 +45,11 @@ class StoredArtifact:
 
 LISTED: sa.ColumnElement[Any] = sa.literal_column("""(
     SELECT json_agg(json_build_object('kind', kind, 'object', object, 'media_type', media_type,
-        'bytes', bytes, 'width', width, 'height', height))
+        'bytes', bytes, 'width', width, 'height', height) ORDER BY kind)
     FROM artifacts WHERE artifacts.digest = visualizations.digest
 )""")
-"""A column of statements that select visualizations, for `listed`: one look into the primary key each."""
+"""A column of statements that select visualizations, for `listed`: one look into the primary key each. In an
+order of their own, so that the same visualization is always answered with the same bytes."""
 
 
 def put(store: ObjectStore, artifact: Artifact) -> StoredArtifact:
