@@ -16,6 +16,7 @@ import torch
 from benchmarks.quality.assets import Assets
 from benchmarks.quality.measuring.report import write_rows
 from imago_engine.synthesis.ascent import Item, synthesize
+from imago_engine.synthesis.climb import ROUNDING
 from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
@@ -35,8 +36,6 @@ LAYERS = {
 """Of MobileNetV2 such as end in a clip to [0, 6] that is no module; of SqueezeNet two ReLUs side by side (or
 what is pooled of them), last a ReLU; the others give no flat values."""
 UNITS, CHUNK = 30, 8
-ROUNDING = 1e-4
-"""Share by which an activation may differ that was computed in other company."""
 VERSION = 1
 """Raised when code here changes what is kept."""
 

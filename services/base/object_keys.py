@@ -11,14 +11,17 @@ _KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-
 
 def key_of(kind: ArtifactKind, data: bytes) -> str:
     """The key that these bytes have."""
-    name = hashlib.sha256(data).hexdigest()
-    return f"objects/{name[:2]}/{name}.{kind.suffix}"
+    return _named_by(data, kind.suffix)
 
 
 def look_key(data: bytes) -> str:
     """The key of what was measured of a network, safetensors."""
+    return _named_by(data, "safetensors")
+
+
+def _named_by(data: bytes, suffix: str) -> str:
     name = hashlib.sha256(data).hexdigest()
-    return f"objects/{name[:2]}/{name}.safetensors"
+    return f"objects/{name[:2]}/{name}.{suffix}"
 
 
 def generator_key(sha256: str) -> str:

@@ -23,7 +23,7 @@ from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.predict import Predicting
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.seeding import seeded
+from imago_engine.synthesis.seeding import cured
 from imago_engine.synthesis.techniques import prepare_of
 from imago_engine.techniques import BaseParameters, Need, RecipeError, technique_of
 
@@ -101,8 +101,6 @@ def _context(
         if traced.flaw.cure is None or traced.least_batch > 1:
             raise NetworkError(traced.flaw.reason)
         group_size = 1
-        if traced.flaw.cure == "seeded":
-            run = seeded(run, network.device)
     found = find_layer(network, layer, input_size)
     dtype = dtype_for(getattr(parameters, "precision", "float32"), network.device)
     prefix = Prefix(network.module, found.name, found.layout)
@@ -119,5 +117,5 @@ def _context(
         input_size=input_size,
         parameters=parameters,
         group_size=group_size,
-        run=run,
+        run=cured(run, traced.flaw, network.device),
     )

@@ -20,7 +20,7 @@ from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.seeding import seeded
+from imago_engine.synthesis.seeding import cured
 from imago_engine.synthesis.stored_pixels import from_bytes
 from imago_engine.synthesis.transforms import Transforms
 from imago_engine.techniques import BaseParameters
@@ -95,9 +95,8 @@ def scores(
         return values[: len(part)].tolist()
 
     with own_modes(), thread_groups(network.device) as run:
-        if traced.flaw is not None and traced.flaw.cure == "seeded":
-            run = seeded(run, network.device)
-        parts = run(looked, torch.split(torch.arange(len(items)), group))
+        alike = cured(run, traced.flaw, network.device)
+        parts = alike(looked, torch.split(torch.arange(len(items)), group))
     return [value for part in parts for value in part]
 
 

@@ -6,7 +6,7 @@ it moves. No item knows of the others in its batch.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
@@ -31,11 +31,12 @@ from imago_engine.synthesis.stored_pixels import as_images, from_bytes, to_bytes
 from imago_engine.techniques import BaseParameters
 
 ROUNDING = 1e-4
-"""Share by which an activation may differ that was computed in another way."""
+"""Share by which an activation may differ that was computed in another way, or in other company."""
 PATIENCE = 8
 """Steps without any gradient after which an item is given up: nothing that it prefers moves its point."""
 
 Parameters = TypeVar("Parameters", bound=BaseParameters)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -190,16 +191,28 @@ class Climb(ABC, Generic[Parameters]):
         """The activations [M] of the pictures that items, by their numbers [M], would have at `points`
         [M, *shape of a point], in memory of the host.
         """
+
+        @torch.no_grad()
+        def look(index: Tensor, at: Tensor, count: int) -> Tensor:
+            output = self.context.prefix(self._stored_input(to_bytes(self.picture(at))))
+            return self.objective.only(index)(output)[:count].cpu()
+
+        return torch.cat(self.side_by_side(look, items, points))
+
+    def side_by_side(
+        self, work: Callable[[Tensor, Tensor, int], Found], items: Tensor, points: Tensor
+    ) -> list[Found]:
+        """What `work` finds of items, by their numbers [M], at `points` [M, *shape of a point]: it is given
+        both in filled groups, and how many of a group are meant.
+        """
         size = self.context.group_size
         groups = list(zip(torch.split(items, size), torch.split(points, size), strict=True))
 
-        @torch.no_grad()
-        def look(group: tuple[Tensor, Tensor]) -> Tensor:
+        def work_on(group: tuple[Tensor, Tensor]) -> Found:
             index, at = (filled(part, size) for part in group)
-            output = self.context.prefix(self._stored_input(to_bytes(self.picture(at))))
-            return self.objective.only(index)(output)[: len(group[0])].cpu()
+            return work(index, at, len(group[0]))
 
-        return torch.cat(self.context.run(look, groups))
+        return self.context.run(work_on, groups)
 
     def _pictures(self, groups: Sequence[Group]) -> list[Picture]:
         # Read once for all: on a GPU every reading waits for the device.

@@ -6,9 +6,15 @@ from threading import Lock
 import torch
 
 from imago_engine.synthesis.computing.thread_groups import Group, Result, Run
+from imago_engine.synthesis.inspection.consistency import Flaw
 
 _LOCK = Lock()
 _SEED = 0
+
+
+def cured(run: Run, flaw: Flaw | None, device: torch.device) -> Run:
+    """`run` as a network with this flaw, or with none, needs it."""
+    return seeded(run, device) if flaw is not None and flaw.cure == "seeded" else run
 
 
 def seeded(run: Run, device: torch.device) -> Run:

@@ -2,10 +2,8 @@
 picture, by giving the network codes in the place of its own.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from threading import get_ident
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +13,7 @@ from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.directions.watched_layers import WatchedLayers
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import Anatomy
-from imago_engine.synthesis.networks.hooks import Inputs
+from imago_engine.synthesis.networks.hooks import After, Inputs, watching
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import submodule
 
@@ -46,7 +44,8 @@ def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run:
     def given(pictures: int, filled_to: int, group: Tensor) -> dict[str, Tensor]:
         grey = torch.full((pictures, 3, size, size), 0.5, dtype=torch.float32)
         codes = prior.code(filled(group, filled_to).to(prior.mean.device))
-        with _instead(encoder, codes.to(network.device, network.dtype)):
+        given_instead = _instead(codes.to(network.device, network.dtype))
+        with watching(after=[(encoder, given_instead)]):
             return {name: found[: len(group)] for name, found in watched(grey).items()}
 
     # What the network makes of the picture is thrown away at the encoder's layer.
@@ -74,21 +73,12 @@ def _same(quick: Given, usual: Given, x: Tensor) -> bool:
     )
 
 
-@contextmanager
-def _instead(module: nn.Module, codes: Tensor) -> Iterator[None]:
-    """Let a module give `codes` in the calling thread; places of a code are enlarged to those of its map."""
-    owner = get_ident()
+def _instead(codes: Tensor) -> After:
+    """Let a module give `codes`; places of a code are enlarged to those of its map."""
 
-    def hook(_: nn.Module, inputs: Inputs, output: Tensor) -> Tensor | None:
-        if get_ident() != owner:
-            return None
+    def give(_: nn.Module, inputs: Inputs, output: Tensor) -> Tensor:
         if output.ndim == 4 and codes.ndim == 4 and output.shape[1:] != codes.shape[1:]:
             return F.interpolate(codes, output.shape[2:], mode="nearest")
         return codes.view(len(codes), *output.shape[1:])
 
-    untouched = torch.compiler.disable(hook)  # type: ignore[no-untyped-call]
-    handle = module.register_forward_hook(untouched)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return give

@@ -35,7 +35,7 @@ from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.remembered import Remembered
-from imago_engine.synthesis.seeding import seeded
+from imago_engine.synthesis.seeding import cured
 from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm
 
@@ -148,9 +148,8 @@ def look_ahead(
     found, fit = find_layer(network, layer, size), Fit.plan(parameters.fit, generator.info.image_size, size)
     traced = anatomy(network.module, size)
     with own_modes(), thread_groups(network.device, on_pause) as run:
-        if traced.flaw is not None and traced.flaw.cure == "seeded":
-            run = seeded(run, network.device)
-        Directions(network, generator, found, fit, parameters).of([Item(0, 0)], run)
+        alike = cured(run, traced.flaw, network.device)
+        Directions(network, generator, found, fit, parameters).of([Item(0, 0)], alike)
 
 
 def look(

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ COUNTER = ".num_batches_tracked"  # batch norm's step counter: of no use to a fr
 
 def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = torch.float16) -> None:
     """Write `generator` to `path` atomically; weights are stored as `dtype`, statistics as float32."""
-    path = Path(path)
     weights = generator.network.state_dict()
     tensors = {f"network.{k}": _storable(v, dtype) for k, v in weights.items() if not k.endswith(COUNTER)}
     tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in STATISTICS}
@@ -42,13 +42,17 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
         if generator.prior.samples is not None:
             tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in SAMPLES}
             counts["samples"] = len(generator.prior.samples.values)
-    info = dataclasses.replace(generator.info, prior=counts)
-    description = {"version": VERSION, "info": dataclasses.asdict(info)}
+    write_tensors(Path(path), tensors, dataclasses.asdict(dataclasses.replace(generator.info, prior=counts)))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Write a generator's file of its tensors as they are stored and what describes it, atomically."""
+    description = {"version": VERSION, "info": info}
     # One key only: safetensors writes several in any order, and the same generator must give the same file.
     metadata = {KEY: json.dumps(description, sort_keys=True)}
     unfinished = path.with_name(path.name + ".unfinished")
     try:
-        save_file(tensors, unfinished, metadata)
+        save_file(dict(tensors), unfinished, metadata)
         unfinished.chmod(0o644)  # safetensors makes it readable to its owner alone
         os.replace(unfinished, path)
     finally:

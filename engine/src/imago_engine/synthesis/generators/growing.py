@@ -47,16 +47,16 @@ def widened(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Te
 def may_widen(weights: Mapping[str, Tensor], into: CompactNetwork) -> bool:
     """Whether each tensor fits into the one of its name."""
     own = into.state_dict()
-    return all(
-        tensor.ndim == own[name].ndim
-        and all(a <= b for a, b in zip(tensor.shape, own[name].shape, strict=True))
-        for name, tensor in weights.items()
-    )
+    return all(_fits(tensor, own[name]) for name, tensor in weights.items())
+
+
+def _fits(old: Tensor, own: Tensor) -> bool:
+    return old.ndim == own.ndim and all(a <= b for a, b in zip(old.shape, own.shape, strict=True))
 
 
 def _in_the_corner(old: Tensor, own: Tensor) -> Tensor:
     """`own` with `old` as its first rows and columns, and 0 where an old row meets a new column."""
-    if old.ndim != own.ndim or any(a > b for a, b in zip(old.shape, own.shape, strict=True)):
+    if not _fits(old, own):
         raise ValueError(f"{list(old.shape)} does not fit into {list(own.shape)}")
     result = own.clone()
     result[: old.shape[0]] = 0

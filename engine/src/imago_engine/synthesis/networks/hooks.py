@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 Inputs = tuple[Any, ...]
-After = Callable[[nn.Module, Inputs, Any], None]
+After = Callable[[nn.Module, Inputs, Any], Tensor | None]
 Hook = TypeVar("Hook", bound=Callable[..., Any])
 Before = Callable[[nn.Module, Inputs], Inputs | None]
 
@@ -22,14 +22,13 @@ Before = Callable[[nn.Module, Inputs], Inputs | None]
 def watching(
     after: Iterable[tuple[nn.Module, After]], before: Iterable[tuple[nn.Module, Before]] = ()
 ) -> Iterator[None]:
-    """Run each `after` function once its module has run, and each `before` function before (it may replace
-    the inputs)."""
+    """Run each `after` function once its module has run (what it returns takes the output's place), and each
+    `before` function before (it may replace the inputs)."""
     owner = threading.get_ident()
 
     def own_after(function: After) -> After:
-        def hook(module: nn.Module, inputs: Inputs, output: Any) -> None:
-            if threading.get_ident() == owner:
-                function(module, inputs, output)
+        def hook(module: nn.Module, inputs: Inputs, output: Any) -> Tensor | None:
+            return function(module, inputs, output) if threading.get_ident() == owner else None
 
         return hook
 

@@ -7,9 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.climb import PATIENCE
+from imago_engine.synthesis.climb import PATIENCE, ROUNDING
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.second_climbs.better import ROUNDING
 from imago_engine.synthesis.starts import FACETS
 
 PointsOf = Callable[[list[int]], Tensor]

@@ -12,14 +12,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.climb import Climb
+from imago_engine.synthesis.climb import ROUNDING, Climb
 from imago_engine.synthesis.pictures import Picture
 from imago_engine.techniques.dgn_am import DgnAm
 
 RECENT = 8
 """So many of an item's last points are looked at once more where the last one is not good enough."""
-ROUNDING = 1e-4
-"""Share by which an activation may differ that was computed in other company."""
 
 
 class Second(Protocol):

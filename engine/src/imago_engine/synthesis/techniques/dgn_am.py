@@ -20,7 +20,6 @@ from torch import Tensor
 
 from imago_engine.synthesis.climb import PATIENCE, Climb, Context, Group, Slope, column
 from imago_engine.synthesis.computing.precision import dtype_for
-from imago_engine.synthesis.computing.thread_groups import filled
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
@@ -182,14 +181,10 @@ class CodeClimb(Climb[DgnAm]):
 
     def _has_slope(self, items: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Whether the units of items [M] have a gradient at points, and whether anything has, [M] each."""
-        size = self.context.group_size
-        groups = list(zip(torch.split(items, size), torch.split(points, size), strict=True))
 
-        def look(group: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            index, at = (filled(part, size) for part in group)
+        def look(index: Tensor, at: Tensor, count: int) -> tuple[Tensor, Tensor]:
             found = slopes(partial(self._look, None, 0), at, self.objective.only(index))
-            count = len(group[0])
             return found.own[:count], is_slope(found.gradient)[:count]
 
-        own, any_slope = zip(*self.context.run(look, groups), strict=True)
+        own, any_slope = zip(*self.side_by_side(look, items, points), strict=True)
         return torch.cat(own), torch.cat(any_slope)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from imago_engine.synthesis.networks.hooks import Inputs, watching
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.truncate import submodule
 
 MOST_TAPS = 4
 LEAST_SIDE = 3
@@ -51,6 +52,7 @@ class TappedNetwork(nn.Module):
         super().__init__()
         self.network, self._preprocessing = network.module, network.preprocessing
         self.taps = _taps(network, size)
+        self._tapped = [submodule(self.network, tap.layer) for tap in self.taps]
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -61,19 +63,15 @@ class TappedNetwork(nn.Module):
         return tuple(tap.strides for tap in self.taps)
 
     def forward(self, rgb: Tensor) -> tuple[list[Tensor], Tensor]:
-        found: dict[str, Tensor] = {}
-        parts = dict(self.network.named_modules())
+        found: dict[nn.Module, Tensor] = {}
 
-        def keeper(name: str) -> Any:
-            def keep(module: nn.Module, inputs: Inputs, output: Any) -> None:
-                found[name] = output
+        def keep(module: nn.Module, inputs: Inputs, output: Any) -> None:
+            found[module] = output
 
-            return keep
-
-        with watching(after=[(parts[tap.layer], keeper(tap.layer)) for tap in self.taps]):
+        with watching(after=[(part, keep) for part in self._tapped]):
             x = (rgb + 1) / 2
             self.network(self._preprocessing(x).contiguous(memory_format=torch.channels_last))
-        maps = [found[tap.layer] for tap in self.taps]
+        maps = [found[part] for part in self._tapped]
         return maps, maps[-1].mean((2, 3))
 
     def train(self, mode: bool = True) -> "TappedNetwork":
@@ -84,20 +82,16 @@ class TappedNetwork(nn.Module):
 @torch.no_grad()
 def _taps(network: Network, size: int) -> tuple[Tap, ...]:
     last: dict[int, Tap] = {}
+    names = {module: name for name, module in network.module.named_modules() if name}
 
-    def keeper(name: str) -> Any:
-        def keep(module: nn.Module, inputs: Inputs, output: Any) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]:
-                side = output.shape[3]
-                last.pop(side, None)  # so that the order is that of the last runs
-                last[side] = Tap(name, output.shape[1], side)
+    def keep(module: nn.Module, inputs: Inputs, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] == output.shape[3]:
+            side = output.shape[3]
+            last[side] = Tap(names[module], output.shape[1], side)
 
-        return keep
-
-    named = [(name, module) for name, module in network.module.named_modules() if name]
     blank = torch.full((1, 3, size, size), 0.5, device=network.device)
     try:
-        with watching(after=[(module, keeper(name)) for name, module in named]):
+        with watching(after=[(module, keep) for module in names]):
             network.module(network.preprocessing(blank))
     except Exception as error:  # a network may raise anything at a size that it was not made for
         raise TapError(f"{network.id} does not run at {size} pixels: {error}") from error

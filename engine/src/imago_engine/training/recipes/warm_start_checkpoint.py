@@ -4,13 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from imago_engine.training.options import OptionsError
-from imago_engine.training.run.checkpoint import (
-    CheckpointError,
-    read_checkpoint,
-    read_facts,
-    restore_optimizer,
-    without_prefix,
-)
+from imago_engine.training.run.checkpoint import CheckpointError, read_checkpoint, read_facts
 from imago_engine.training.run.training import Training
 
 
@@ -29,16 +23,13 @@ def take_over(training: Training, file: Path) -> None:
     Raises OptionsError where they are of another kind or size.
     """
     tensors, facts = read_checkpoint(file)
-    recipe, preset = training.recipe, facts.get("preset", "default")
+    preset = facts.get("preset", "default")
     if preset != training.preset:
         raise OptionsError(
             f"--warm-start {file}: expected a checkpoint of preset {training.preset}, not {preset}"
         )
     try:
-        for name, module in recipe.modules.items():
-            module.load_state_dict(without_prefix(tensors, name))
-        for name, (optimizer, module_name) in recipe.optimizers.items():
-            restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
+        training.take_over(tensors)
     except (KeyError, RuntimeError) as error:
         raise OptionsError(
             f"--warm-start {file}: expected a checkpoint of networks of the same sizes ({_sizes(facts)}); "

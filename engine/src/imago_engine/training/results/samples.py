@@ -6,8 +6,6 @@ sets, best those that the generator was trained on; they are encoded as the file
 """
 
 import argparse
-import json
-import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -15,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 
-from imago_engine.generators import KEY, VERSION, GeneratorFileError, read_description
-from imago_engine.synthesis.generators.files import SAMPLES, load_generator, read_info
+from imago_engine.generators import GeneratorFileError, read_description
+from imago_engine.synthesis.generators.files import SAMPLES, load_generator, read_info, write_tensors
 from imago_engine.synthesis.generators.prior import CodeSamples
 from imago_engine.training.data.preparation import encoded_batches
 from imago_engine.training.data.sources import open_source
@@ -67,14 +64,7 @@ def write_with_samples(file: Path, out: Path, batches: Iterable[np.ndarray]) -> 
         tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     described = read_description(file)
     described["prior"] = {**described["prior"], "samples": len(samples.values)}
-    metadata = {KEY: json.dumps({"version": VERSION, "info": described}, sort_keys=True)}
-    unfinished = out.with_name(out.name + ".unfinished")
-    try:
-        save_file({**tensors, **dict(zip(SAMPLES, samples, strict=True))}, unfinished, metadata)
-        unfinished.chmod(0o644)
-        os.replace(unfinished, out)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_tensors(out, {**tensors, **dict(zip(SAMPLES, samples, strict=True))}, described)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,16 @@ class Training:
         }
         write_atomically(path, tensors, {"facts": json.dumps(facts)})
 
+    def take_over(self, tensors: dict[str, Tensor]) -> None:
+        """Networks and optimizers from a checkpoint's tensors. Raises KeyError or RuntimeError where they do
+        not fit.
+        """
+        recipe = self.recipe
+        for name, module in recipe.modules.items():
+            module.load_state_dict(without_prefix(tensors, name))
+        for name, (optimizer, module_name) in recipe.optimizers.items():
+            restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
+
     def restore(self, path: Path) -> None:
         """Continue from a checkpoint. Raises CheckpointError when it is damaged, or of another training."""
         tensors, facts = read_checkpoint(path)
@@ -111,10 +121,7 @@ class Training:
         if facts.get("preset", "default") != self.preset:
             raise CheckpointError(f"{path} is of preset {facts['preset']}, not {self.preset}")
         try:
-            for name, module in recipe.modules.items():
-                module.load_state_dict(without_prefix(tensors, name))
-            for name, (optimizer, module_name) in recipe.optimizers.items():
-                restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
+            self.take_over(tensors)
             self.step_number, self.seconds = int(facts["step"]), float(facts.get("seconds", 0.0))
             self.origin = origin_of(facts, path.parent)
             if facts.get("remembered"):
