@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from benchmarks import outcome
-from benchmarks.engine.judging import TOPS, Panel, Row, agreement, compared
+from benchmarks.engine.judging import Panel, Row, compared
 from benchmarks.engine.making import BATCH, ROOT, Engine, Made, both_made, engine_source_at
 from benchmarks.quality.assets import Assets
+from benchmarks.quality.measuring.report import plain
+from benchmarks.quality.measuring.statistics import TOPS, agreement
 
 NETWORK = "efficientnet_lite0.imagenet"
 BEFORE = "8789c65"
@@ -75,7 +77,7 @@ def main() -> int:
         },
     }
     print(_table(summary))
-    outcome.write("engine", _plain(summary), options.out)
+    outcome.write("engine", plain(summary), options.out)
     return 0
 
 
@@ -103,11 +105,7 @@ def _row(made: Made, ranks: Any, distance: float) -> Row:
 
 def _table(summary: Row) -> str:
     lines = [f"{'':<22} {'old':>8} {'new':>8}  difference [95 %]"]
-    for name, scale, unit in (
-        ("agreement_top1", 100, " %"),
-        ("agreement_top5", 100, " %"),
-        ("frechet", 1, ""),
-    ):
+    for name, scale, unit in FIGURES:
         found = summary["new_minus_old"][name]
         low, high = found["interval"]
         lines.append(
@@ -118,15 +116,6 @@ def _table(summary: Row) -> str:
         lines.append(f"{name:<22} {summary['old'][name]:>8.2f} {summary['new'][name]:>8.2f}")
     lines.append(f"speedup {summary['speedup']:.2f} (processor time {summary['speedup_cpu']:.2f})")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    """Floats to four places."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return round(value, 4) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from benchmarks.quality.assets import Assets
 from benchmarks.quality.lists import OUTPUT
 from benchmarks.quality.measuring.judges import Judge, judges
 from benchmarks.quality.measuring.real import look
-from benchmarks.quality.measuring.statistics import Array, Gaussian, frechet
+from benchmarks.quality.measuring.statistics import TOPS, Array, Gaussian, agreement, frechet
 from imago_engine.synthesis.networks.load import load_network
 
-TOPS = {"agreement_top1": 1, "agreement_top5": 5}
 Row = dict[str, Any]
 Chosen = npt.NDArray[np.integer]
 
@@ -53,11 +52,6 @@ class Panel:
 
     def distance(self, features: Array) -> float:
         return frechet(Gaussian.fit(features), self._reference)
-
-
-def agreement(ranks: Array, below: int) -> float:
-    """Share of ranks [judges, N] that are below a number, mean over judges."""
-    return float((ranks < below).mean())
 
 
 def interval(

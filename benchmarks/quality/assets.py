@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.photographs import photographs
-from imago_engine.synthesis.networks.load import Network, Preprocessing
+from imago_engine.synthesis.networks.load import Network, NetworkError, Preprocessing, load_network
 from imago_engine.synthesis.networks.state_hash import state_sha256
 
 DEFAULT = Path(__file__).parents[2].parent / "shared" / "assets"
@@ -45,6 +45,18 @@ class Photographs:
         """Those of every nth synset."""
         kept = self.synsets % nth == 0
         return Photographs(self.images[kept], self.synsets[kept], self.classes[kept])
+
+
+def named_network(name: str, folder: Path | None = None) -> Network:
+    """One of `NETWORKS`, in the assets below `folder`, or one of the catalog by its id; ends the program
+    where there is none.
+    """
+    if name in NETWORKS:
+        return Assets(folder).network(name)
+    try:
+        return load_network(name)
+    except NetworkError as error:
+        raise SystemExit(f"{error}; or one of {', '.join(NETWORKS)}") from error
 
 
 class WithLogits(nn.Module):

@@ -10,13 +10,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from benchmarks.quality.assets import NETWORKS, Assets
+from benchmarks.quality.assets import NETWORKS, Assets, named_network
 from benchmarks.quality.lists import OUTPUT, Named, famous, places
 from benchmarks.quality.measuring.judges import judges
 from benchmarks.quality.plan import BATCH
 from benchmarks.quality.techniques import Generated
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
-from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
+from imago_engine.synthesis.networks.load import Network
 
 COLUMNS, TILE, LABEL, GAP = 8, 128, 18, 4
 SCENES = "places365"
@@ -51,7 +51,7 @@ def run(arguments: Sequence[str], generator: Path) -> None:
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     assets = Assets(options.assets)
-    network = _network(assets, options.network)
+    network = _network(options.network, options.assets)
     things = places() if network.id == SCENES else famous()
     changes = {"steps": options.steps, "input_size": options.input_size}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -68,14 +68,10 @@ def run(arguments: Sequence[str], generator: Path) -> None:
     print(options.out)
 
 
-def _network(assets: Assets, name: str) -> Network:
-    if name in NETWORKS:
-        return assets.network(name)
-    try:
-        network = load_network(name)
-    except NetworkError as error:
-        raise SystemExit(f"{error}; or one of {', '.join(NETWORKS)}") from error
-    if len(network.labels) != IMAGENET_CLASSES:
+def _network(name: str, folder: Path | None) -> Network:
+    """A network whose classes are on the lists."""
+    network = named_network(name, folder)
+    if name not in NETWORKS and len(network.labels) != IMAGENET_CLASSES:
         raise SystemExit(
             f"{name} has {len(network.labels)} labelled classes; the list is of the {IMAGENET_CLASSES} of "
             "ImageNet"

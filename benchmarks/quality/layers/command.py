@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.quality.assets import NETWORKS, Assets
+from benchmarks.quality.assets import NETWORKS, named_network
 from benchmarks.quality.layers.pictures import LayerPictures, Wish
 from benchmarks.quality.layers.sheets import montage, sheet
 from benchmarks.quality.lists import layers
@@ -16,7 +16,7 @@ from benchmarks.quality.making import Progress
 from imago_engine.networks import OUTPUT_ALIASES, LayerInfo
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.inspection.layers import inspect
-from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
+from imago_engine.synthesis.networks.load import Network
 from imago_engine.techniques import all_techniques
 from imago_engine.techniques.automatic import AUTO
 
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str], generator: Path, cache: Path) -> None:
     options = parser(generator, cache).parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    network = _network(options.network, options.assets)
+    network = named_network(options.network, options.assets)
     wanted = _layers(network, options.layers or layers())
     wish = Wish(
         network=network,
@@ -88,15 +88,6 @@ def line(name: str, layer: LayerInfo, pictures: LayerPictures) -> str:
     if pictures.unreachable.any():
         said.append(f"{pictures.unreachable.sum()} unreachable")
     return " ".join(said)
-
-
-def _network(name: str, assets: Path | None) -> Network:
-    if name in NETWORKS:
-        return Assets(assets).network(name)
-    try:
-        return load_network(name)
-    except NetworkError as error:
-        raise SystemExit(f"{error}; or one of {', '.join(NETWORKS)}") from error
 
 
 def _layers(network: Network, names: Sequence[str]) -> dict[str, LayerInfo]:

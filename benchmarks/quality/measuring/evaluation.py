@@ -22,8 +22,10 @@ from benchmarks.quality.making import Pictures
 from benchmarks.quality.measuring.judges import Judge, Opinions
 from benchmarks.quality.measuring.real import Real, Seen, own_class_percentiles
 from benchmarks.quality.measuring.statistics import (
+    TOPS,
     Array,
     Gaussian,
+    agreement,
     frechet,
     mean_pairwise_distance,
     percentiles,
@@ -128,7 +130,7 @@ def _ratio(pictures: Pictures, plan: Plan, real: Real) -> float:
 
 def _agreement(ranks: Array) -> dict[str, float]:
     """Ranks [judges, N] → shares, mean over judges."""
-    return {"agreement_top1": float((ranks < 1).mean()), "agreement_top5": float((ranks < 5).mean())}
+    return {name: agreement(ranks, below) for name, below in TOPS.items()}
 
 
 def _by_training(own: Tensor, ranks: Array, seen: Collection[int]) -> Row:

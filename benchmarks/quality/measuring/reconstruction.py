@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality.assets import Photographs
-from benchmarks.quality.measuring.judges import BATCH, Judge, resized
-from benchmarks.quality.measuring.statistics import Gaussian, cosine_distances, frechet
+from benchmarks.quality.measuring.judges import BATCH, Judge, Opinions, resized
+from benchmarks.quality.measuring.statistics import TOPS, Gaussian, agreement, cosine_distances, frechet
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import UnknownNetwork, load_network
 from imago_engine.synthesis.stored_pixels import to_bytes
@@ -54,8 +54,8 @@ def reconstruction(
     whole = copied = None
     for judge in judges:
         seen, opinions = judge(images), judge(copies)
-        own = opinions.logits[classed].gather(1, photographs.classes[classed][:, None])
-        ranks.append((opinions.logits[classed] > own).sum(1).numpy())
+        own = Opinions(opinions.logits[classed], None)
+        ranks.append(own.ranks_of(photographs.classes[classed]).numpy())
         if opinions.features is not None and seen.features is not None:
             whole, copied = seen.features.numpy(), opinions.features.numpy()
     assert whole is not None
@@ -65,8 +65,7 @@ def reconstruction(
         pixels=float(errors.mean()),
         features=float(cosine_distances(whole, copied).mean()),
         features_of_others=float(cosine_distances(whole, np.roll(copied, 1, 0)).mean()),
-        agreement_top1=float((every_rank < 1).mean()),
-        agreement_top5=float((every_rank < 5).mean()),
+        **{name: agreement(every_rank, below) for name, below in TOPS.items()},
         frechet=frechet(Gaussian.fit(copied), Gaussian.fit(whole)),
     )
 

@@ -51,7 +51,7 @@ def plain(value: Any) -> Any:
     """As it is written: floats to four places, NaN as null."""
     if isinstance(value, dict):
         return {key: plain(part) for key, part in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     if isinstance(value, float):
         return round(value, 4) if math.isfinite(value) else None

@@ -69,6 +69,15 @@ def frechet(a: Gaussian, reference: Gaussian) -> float:
     return float(max(0.0, np.sum((a.mean - reference.mean) ** 2) + spread))
 
 
+TOPS = {"agreement_top1": 1, "agreement_top5": 5}
+"""How many classes may stand in front, and one more."""
+
+
+def agreement(ranks: Array, below: int) -> float:
+    """Share of ranks [judges, N] that are below a number, mean over judges."""
+    return float((ranks < below).mean())
+
+
 def percentiles(values: Array, among: Array) -> Array:
     """Where each of `values` [N] stands among its own column of `among` [M, N]: 0 below all, 100 above all,
     ties half.

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.engine import making
-from benchmarks.engine.judging import agreement, interval
+from benchmarks.engine.judging import interval
 from benchmarks.engine.making import Engine, both_made, engine_source_at
+from benchmarks.quality.measuring.statistics import agreement
 
 STUB = """
 import json, sys
