@@ -1,7 +1,6 @@
 """`python -m benchmarks.quality candidates`: which of several generators to ship."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from benchmarks.quality.measuring.evaluation import Row, of_classes
 from benchmarks.quality.measuring.judges import judges
 from benchmarks.quality.measuring.real import look
 from benchmarks.quality.measuring.report import table, write_rows
+from benchmarks.quality.options import add_assets, add_threads
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.table_command import CACHE, NETWORK, ROOT, about
 from benchmarks.quality.techniques import Generated
@@ -29,12 +29,10 @@ def parser() -> argparse.ArgumentParser:
         "of each of 100 classes: agreement and realism.",
     )
     accepted.add_argument("candidates", nargs="+", type=candidate, metavar="NAME=FILE")
-    accepted.add_argument(
-        "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
-    )
+    add_assets(accepted)
     accepted.add_argument("--out", type=Path, default=RESULT, metavar="FILE")
     accepted.add_argument("--cache", type=Path, default=CACHE, metavar="DIR")
-    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    add_threads(accepted)
     return accepted
 
 

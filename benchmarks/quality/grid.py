@@ -1,7 +1,6 @@
 """`python -m benchmarks.quality grid`: pictures of 40 well-known things, to be looked at."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 from benchmarks.quality.assets import NETWORKS, Assets, named_network
 from benchmarks.quality.lists import OUTPUT, Named, famous, places
 from benchmarks.quality.measuring.judges import judges
+from benchmarks.quality.options import add_assets, add_threads
 from benchmarks.quality.plan import BATCH
 from benchmarks.quality.techniques import Generated
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
@@ -39,10 +39,8 @@ def parser(generator: Path) -> argparse.ArgumentParser:
     accepted.add_argument("--seed", type=int, default=0)
     accepted.add_argument("--steps", type=int, help="instead of the generator's own recipe's")
     accepted.add_argument("--input-size", type=int, help="instead of the generator's own recipe's")
-    accepted.add_argument(
-        "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
-    )
-    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    add_assets(accepted)
+    add_threads(accepted)
     return accepted
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import random
 import sys
 import time
@@ -15,6 +14,7 @@ import torch
 
 from benchmarks.quality.assets import Assets
 from benchmarks.quality.measuring.report import write_rows
+from benchmarks.quality.options import add_threads
 from imago_engine.synthesis.ascent import Item, synthesize
 from imago_engine.synthesis.climb import ROUNDING
 from imago_engine.synthesis.computing.thread_groups import thread_groups
@@ -81,7 +81,7 @@ def parser(generator: Path, result: Path, cache: Path) -> argparse.ArgumentParse
     accepted.add_argument("--assets", type=Path, metavar="DIR", help="the networks (or IMAGO_ASSETS)")
     accepted.add_argument("--out", type=Path, default=result, metavar="FILE")
     accepted.add_argument("--cache", type=Path, default=cache, metavar="DIR")
-    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    add_threads(accepted)
     return accepted
 
 

@@ -1,10 +1,8 @@
 """`python -m benchmarks.quality reconstruct`: how well generators invert their encoders, in a minute each."""
 
 import argparse
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 
@@ -12,6 +10,7 @@ from benchmarks.quality.assets import Assets
 from benchmarks.quality.candidates_command import candidate
 from benchmarks.quality.measuring.judges import judges
 from benchmarks.quality.measuring.reconstruction import reconstruction
+from benchmarks.quality.options import add_assets, add_threads
 from imago_engine.synthesis.generators.files import load_generator
 
 COLUMNS = ("agreement_top1", "agreement_top5", "frechet", "features", "pixels")
@@ -24,14 +23,12 @@ def parser() -> argparse.ArgumentParser:
         "forward, so that differences are the generators' own.",
     )
     accepted.add_argument("candidates", nargs="+", type=candidate, metavar="NAME=FILE")
-    accepted.add_argument(
-        "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
-    )
+    add_assets(accepted)
     accepted.add_argument("--photographs", type=int, default=500, metavar="N")
     accepted.add_argument(
         "--projected", action="store_true", help="within the directions that an ascent moves in"
     )
-    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    add_threads(accepted)
     return accepted
 
 

@@ -20,6 +20,7 @@ from benchmarks.quality.measuring.kept_rows import KeptRows
 from benchmarks.quality.measuring.real import Real, look
 from benchmarks.quality.measuring.reconstruction import reconstruction
 from benchmarks.quality.measuring.report import table, write
+from benchmarks.quality.options import add_assets, add_threads
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.techniques import UNTRAINED, Generated, Technique, Untrained
 from imago_engine.synthesis.networks.load import load_network
@@ -44,9 +45,7 @@ def parser() -> argparse.ArgumentParser:
     accepted.add_argument(
         "--previous", type=Path, metavar="FILE", help="another generator for a row of its own"
     )
-    accepted.add_argument(
-        "--assets", type=Path, metavar="DIR", help="judges and photographs (or IMAGO_ASSETS)"
-    )
+    add_assets(accepted)
     accepted.add_argument(
         "--quick", action="store_true", help="10 classes, 6 units: checks that it works, measures little"
     )
@@ -65,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     accepted.add_argument(
         "--cache", type=Path, default=CACHE, metavar="DIR", help="default .imago/bench/quality"
     )
-    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    add_threads(accepted)
     return accepted
 
 

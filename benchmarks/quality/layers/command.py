@@ -1,7 +1,6 @@
 """`python -m benchmarks.quality layers`: some units of each of many layers, to be looked at."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from benchmarks.quality.layers.pictures import LayerPictures, Wish
 from benchmarks.quality.layers.sheets import montage, sheet
 from benchmarks.quality.lists import layers
 from benchmarks.quality.making import Progress
+from benchmarks.quality.options import add_threads
 from imago_engine.networks import OUTPUT_ALIASES, LayerInfo
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.inspection.layers import inspect
@@ -42,7 +42,7 @@ def parser(generator: Path, cache: Path) -> argparse.ArgumentParser:
     accepted.add_argument("--out", type=Path, default=Path("layers"), metavar="DIR")
     accepted.add_argument("--cache", type=Path, default=cache, metavar="DIR")
     accepted.add_argument("--assets", type=Path, metavar="DIR", help="for networks of no catalog")
-    accepted.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    add_threads(accepted)
     return accepted
 
 
