@@ -4,24 +4,29 @@ Enumerations are text with a named CHECK, which a migration can change. Ids and 
 compares them byte by byte too, and the order in which rows are locked relies on both sides agreeing.
 
 Locks are taken in one order everywhere, so that no two transactions can wait for each other: that of writers
-against the collector (`upkeep.collected`), then the lease, then what it holds (a network, a training, rows of
-`work` by subject, visualizations by digest, with their artifacts), then jobs by id, then tallies by name,
-then the learned cost of the work.
+against the collector (`upkeep.collected`), then an atlas, then the lease, then what it holds (a network, a
+training, rows of `work` by subject, visualizations by digest, with their artifacts), then jobs by id, then
+tallies by name, then the learned cost of the work.
 """
 
 from services.access.tables import ApiKeyRow
+from services.atlases.tables import AtlasEntryRow, AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.base.tables import Base
 from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
 from services.estimates.tables import LearnedCostRow
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
-from services.queue.tables import LeaseRow, WorkerRow
+from services.queue.tables import LeaseRow, WorkerRow, WorkRow
 from services.trainings.tables import TrainingRow, TrainingSampleRow
-from services.upkeep.tables import CollectedRow, TallyRow, WorkRow
+from services.upkeep.tables import CollectedRow, TallyRow
 
 __all__ = [
     "ApiKeyRow",
     "ArtifactRow",
+    "AtlasEntryRow",
+    "AtlasLayerRow",
+    "AtlasRow",
+    "AtlasVersionRow",
     "Base",
     "CollectedRow",
     "GeneratorRow",

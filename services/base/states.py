@@ -1,4 +1,4 @@
-"""States of items, jobs and trainings, and what each means; `jobs`, `queue` and `trainings` change them."""
+"""States of items, jobs, trainings and atlases, and what each means; each feature changes its own."""
 
 from enum import StrEnum
 
@@ -53,6 +53,24 @@ class TrainingState(StrEnum):
 
 
 ENDED_TRAININGS = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
+
+
+class AtlasWish(StrEnum):
+    """What the owner of an atlas wants done with its open version."""
+
+    BUILD = "build"
+    """Every picture of it is to be made; complete when all have ended."""
+    PAUSE = "pause"
+    """Nothing new is begun until it is resumed."""
+    CANCEL = "cancel"
+    """What is not done is wanted no more; what is done stays, and can be published."""
+
+
+class Visibility(StrEnum):
+    PRIVATE = "private"
+    """Its owner and admins see it."""
+    PUBLIC = "public"
+    """Whoever may read sees it."""
 
 
 class Lane(StrEnum):

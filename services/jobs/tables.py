@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.access.tables import ApiKeyRow
+from services.atlases.tables import AtlasLayerRow
 from services.base.states import JobState, Lane
 from services.base.tables import CREATED, Base, Id, Json, one_of
 from services.pictures.tables import VisualizationRow
@@ -15,7 +16,7 @@ class JobRow(Base):
     """What a user submitted. Its items that have ended are counted here, in the transactions that end them,
     until the job ends itself; `errors` are {code: {count, message}} of those that failed.
     `parts` tells what kinds of items waited for its turn when it was submitted, see
-    `services.estimates.forecast`.
+    `services.estimates.forecast`. A job with an `atlas_no` is a part of its building.
     """
 
     __tablename__ = "jobs"
@@ -44,6 +45,10 @@ class JobRow(Base):
         sa.Index(
             "ix_jobs_open", "id", postgresql_where=sa.text("state IN ('queued', 'running', 'canceling')")
         ),
+        sa.ForeignKeyConstraint(
+            ["atlas_no", "layer_no"], [AtlasLayerRow.atlas_no, AtlasLayerRow.layer_no], ondelete="SET NULL"
+        ),
+        sa.Index("ix_jobs_atlas", "atlas_no", "layer_no", postgresql_where=sa.text("atlas_no IS NOT NULL")),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -62,6 +67,8 @@ class JobRow(Base):
     errors: Mapped[Json] = mapped_column(server_default="{}")
     turn: Mapped[int] = mapped_column(sa.BigInteger)
     parts: Mapped[Json | None]
+    atlas_no: Mapped[int | None]
+    layer_no: Mapped[int | None] = mapped_column(sa.SmallInteger)
     rate: Mapped[float | None]
     rate_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

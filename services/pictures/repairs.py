@@ -20,9 +20,10 @@ from services.base.errors import NotFound
 from services.catalog.generators import get_generator
 from services.pictures import artifacts, visualizations
 from services.pictures.losses import Subject
+from services.queue import chores
 from services.queue.batches import Finished
-from services.upkeep import chores, collected, tallies
-from services.upkeep.chores import WorkClaim
+from services.queue.chores import WorkClaim
+from services.upkeep import collected, tallies
 
 
 class Irreparable(Exception):

@@ -2,9 +2,9 @@
 
 from services.catalog.inspection_leases import INSPECTIONS
 from services.queue.batches import BATCHES
+from services.queue.chores import CHORES
 from services.queue.kinds import Kind
 from services.trainings.leases import TRAININGS
-from services.upkeep.chores import CHORES
 
 KINDS: tuple[Kind, ...] = (BATCHES, TRAININGS, INSPECTIONS, *CHORES.values())
 BY_NAME = {kind.name: kind for kind in KINDS}

@@ -1,4 +1,4 @@
-"""The tables of leases and workers."""
+"""The tables of leases, of work beside the pictures, and of workers."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.base.tables import CREATED, Base, Id, one_of
+from services.base.tables import CREATED, Base, Id, Json, one_of
 
 
 class LeaseRow(Base):
@@ -58,3 +58,34 @@ class WorkerRow(Base):
     reason: Mapped[str | None]
     heartbeat_seconds: Mapped[float] = mapped_column(server_default="20")
     lacks: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
+
+
+CHORES = ("repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import")
+"""Kinds of rows of `work`."""
+
+
+class WorkRow(Base):
+    """A thing to be done beside the pictures; it counts in no job. What each kind means stands in the feature
+    that it belongs to, what may happen to a row in `services.queue.chores`.
+
+    `given_up`: tried too often; `error` says why. It is only looked at from then on.
+    """
+
+    __tablename__ = "work"
+    __table_args__ = (
+        one_of("kind", CHORES),
+        sa.CheckConstraint("NOT given_up OR error IS NOT NULL", name="given_up_has_error"),
+        sa.Index("ix_work_due", "kind", "not_before", postgresql_where=sa.text("lease_id IS NULL")),
+        sa.Index("ix_work_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
+    )
+
+    kind: Mapped[str] = mapped_column(Id, primary_key=True)
+    subject: Mapped[str] = mapped_column(Id, primary_key=True)
+    payload: Mapped[Json] = mapped_column(server_default="{}")
+    lease_id: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey(LeaseRow.id))
+    attempt: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    crash_count: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
+    not_before: Mapped[datetime] = mapped_column(server_default=CREATED)
+    given_up: Mapped[bool] = mapped_column(server_default=sa.false())
+    error: Mapped[Json | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

@@ -201,7 +201,7 @@ _OTHER_KINDS = (
     ),
     Mutant(
         "nobody who claims a chore is waited for",
-        "services/upkeep/chores.py",
+        "services/queue/chores.py",
         "ORDER BY not_before LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED",
         "ORDER BY not_before LIMIT :limit FOR NO KEY UPDATE",
         (
@@ -258,7 +258,7 @@ _OTHER_KINDS = (
     ),
     Mutant(
         "a chore that was in hand when a worker died is taken alone",
-        "services/upkeep/chores.py",
+        "services/queue/chores.py",
         "chosen = due[:1] if due[0].crash_count else",
         "chosen = due if due[0].crash_count else",
         (
@@ -268,28 +268,28 @@ _OTHER_KINDS = (
     ),
     Mutant(
         "a repair that kills its workers is given up",
-        "services/upkeep/chores.py",
+        "services/queue/chores.py",
         "given_up = old.given_up OR :judged AND verdict.convicted,",
         "given_up = old.given_up,",
         ("tests/integration/upkeep/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",),
     ),
     Mutant(
         "rounds over the store are never given up",
-        "services/upkeep/chores.py",
+        "services/queue/chores.py",
         '"judged": self.name == "repair"',
         '"judged": True',
         (f"{_TEST_CHORES}::test_a_round_over_the_store_goes_on_whatever_its_workers_die_of",),
     ),
     Mutant(
         "three failures of a chore are too many",
-        "services/upkeep/chores.py",
+        "services/queue/chores.py",
         "given_up = :final OR attempt + 1 >= :attempts,",
         "given_up = :final OR attempt >= :attempts,",
         ("tests/integration/upkeep/test_chores.py::test_three_failures_are_too_many",),
     ),
     Mutant(
         "a lost claim of chores changes nothing",
-        "services/upkeep/chores.py",
+        "services/queue/chores.py",
         "    if not leases.hold(session, lease_id):\n        return set()\n    ended",
         "    leases.hold(session, lease_id)\n"
         '    session.execute(text("UPDATE work SET lease_id = :lease"), {"lease": lease_id})\n'

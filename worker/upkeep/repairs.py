@@ -19,9 +19,10 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses, repairs
 from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
+from services.queue import chores
 from services.queue.batches import Failure, Finished, Work
-from services.upkeep import chores, scrubbing, tallies
-from services.upkeep.chores import CHORES, WorkClaim
+from services.queue.chores import CHORES, WorkClaim
+from services.upkeep import scrubbing, tallies
 from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
 from worker.batches.provenance import Provenance

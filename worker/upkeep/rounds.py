@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.queue import leases
-from services.upkeep import chores, collection, scrubbing
-from services.upkeep.chores import CHORES, Chore, WorkClaim
+from services.queue import chores, leases
+from services.queue.chores import CHORES, Chore, WorkClaim
+from services.upkeep import collection, scrubbing
 from services.upkeep.scrubbing import Cursor
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper

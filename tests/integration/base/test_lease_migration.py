@@ -10,11 +10,10 @@ from sqlalchemy import text
 from infra.local.servers import Servers
 from services.base.database import Database, migrate, move_to
 from services.base.settings import Settings
-from services.queue import leases
+from services.queue import chores, leases
 from services.queue.reconciliation import Reconciled, reconcile
 from services.queue.registry import BY_NAME
 from services.trainings import leases as training_leases
-from services.upkeep import chores
 from tests.integration import staging
 from tests.integration.base.test_upgrade import fill
 from tests.own_settings import own_settings

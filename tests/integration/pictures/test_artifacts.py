@@ -11,9 +11,9 @@ from services.base.storage import ObjectStore
 from services.pictures import artifacts, losses, repairs, visualizations
 from services.pictures.artifacts import StoredArtifact
 from services.pictures.losses import Subject
-from services.queue import batches
+from services.queue import batches, chores
 from services.queue.batches import Finished
-from services.upkeep import chores, collection
+from services.upkeep import collection
 from tests.integration import staging
 from tests.integration.staging import claim, picture, real_picture, request, submit
 

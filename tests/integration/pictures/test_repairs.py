@@ -18,8 +18,8 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import batches
+from services.queue import chores as work
 from services.queue.reconciliation import reconcile
-from services.upkeep import chores as work
 from services.upkeep import tallies
 from tests.integration.staging import real_picture
 from tests.store_faults import damage, lose

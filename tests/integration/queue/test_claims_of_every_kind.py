@@ -13,14 +13,13 @@ from services.base.settings import Settings
 from services.catalog.inspection_leases import claim_inspection
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
-from services.queue import batches, leases
+from services.queue import batches, chores, leases
 from services.queue.batches import BATCHES
+from services.queue.chores import ChoreName
 from services.queue.registry import KINDS
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.request import TrainingRequest
-from services.upkeep import chores
-from services.upkeep.chores import ChoreName
 from tests.integration.staging import request, submit
 from tests.small_training import register_encoder
 from worker.leasing.held_leases import HeldLeases

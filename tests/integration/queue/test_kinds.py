@@ -14,11 +14,10 @@ from services.base.settings import Settings
 from services.catalog.inspection_leases import claim_inspection
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
-from services.queue import leases
+from services.queue import chores, leases
 from services.queue.kinds import TakenBack, pulse
 from services.queue.reconciliation import Reconciled, reconcile
 from services.queue.registry import BY_NAME, KINDS
-from services.upkeep import chores
 from tests.integration.queue.row_locks import Acting, pid_of
 from tests.worker_processes import until
 from worker.leasing import work_loop

@@ -14,10 +14,10 @@ from services.jobs import jobs
 from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
 from services.queue import batches, workers
+from services.queue import chores as work
 from services.queue.batches import BATCHES
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
-from services.upkeep import chores as work
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
 from tests.integration.staging import claim, finish, picture, request, submit

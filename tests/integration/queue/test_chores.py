@@ -10,12 +10,13 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
+from services.queue import chores
 from services.queue.batches import Finished, finish
+from services.queue.chores import WorkClaim
 from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
-from services.upkeep import chores, scrubbing, tallies
-from services.upkeep.chores import WorkClaim
+from services.upkeep import scrubbing, tallies
 from services.upkeep.scrubbing import Cursor
 from tests.integration import staging
 from tests.integration.staging import claim, request, submit

@@ -1,4 +1,4 @@
-"""Repairs, scrubbing and collecting as kinds of work: what is to be done are rows of `work`.
+"""Chores: kinds of work beside the pictures, whose things to be done are rows of `work`.
 
 A claim takes rows of one kind under one lease; whatever is reported changes only rows that it still holds.
 """
@@ -16,7 +16,12 @@ from services.queue.deaths import VERDICT, conviction
 from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
 
-ChoreName = Literal["repair", "scrub", "collect"]
+ChoreName = Literal[
+    "repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import"
+]
+_ROUNDS: frozenset[ChoreName] = frozenset({"scrub", "collect"})
+"""Rounds go on for ever: one that a worker died in is nobody's fault."""
+_DOING: dict[ChoreName, str] = {"repair": "made this again"}
 
 MAX_ATTEMPTS = 3
 """Times that something may fail by its own fault."""
@@ -44,8 +49,10 @@ class WorkClaim:
 
 
 _PLAN = text("""
-    INSERT INTO work (kind, subject) VALUES (:kind, :subject) ON CONFLICT (kind, subject) DO NOTHING
+    INSERT INTO work (kind, subject, payload) VALUES (:kind, :subject, CAST(:payload AS jsonb))
+    ON CONFLICT (kind, subject) DO NOTHING
 """)
+_UNPLAN = text("DELETE FROM work WHERE kind = :kind AND subject = :subject")
 _DUE = text("""
     SELECT subject, crash_count FROM work
     WHERE kind = :kind AND lease_id IS NULL AND not_before <= now()
@@ -95,9 +102,14 @@ _TAKE_BACK = text(f"""
 """)
 
 
-def plan(session: Session, kind: ChoreName, subject: str) -> None:
+def plan(session: Session, kind: ChoreName, subject: str, payload: Mapping[str, Any] | None = None) -> None:
     """Have something done; nothing happens if it is planned already."""
-    session.execute(_PLAN, {"kind": kind, "subject": subject})
+    session.execute(_PLAN, {"kind": kind, "subject": subject, "payload": json.dumps(payload or {})})
+
+
+def unplan(session: Session, kind: ChoreName, subject: str) -> None:
+    """Have it done no more; whoever has it in hand finds that its lease holds it no longer."""
+    session.execute(_UNPLAN, {"kind": kind, "subject": subject})
 
 
 def claim(
@@ -191,7 +203,7 @@ def _close_if_empty(session: Session, lease_id: int, outcome: Outcome = "finishe
 
 
 class Chore:
-    """One of the kinds of work that keep the store whole."""
+    """One of the kinds of work whose things are rows of `work`."""
 
     def __init__(self, name: ChoreName) -> None:
         self.name = name
@@ -203,12 +215,12 @@ class Chore:
         release(session, lease_id, outcome="released")
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
-        """A repair that kills its worker each time it is tried alone is given up as `poisoned`; rounds go on
-        for ever."""
+        """What kills its worker each time it is tried alone is given up as `poisoned`; rounds go on for
+        ever."""
         given = {
             "leases": list(lease_ids),
-            "judged": self.name == "repair",
-            "message": conviction("made this again"),
+            "judged": self.name not in _ROUNDS,
+            "message": conviction(_DOING.get(self.name, "was at this")),
         }
         session.execute(_LOCK_HELD, given)
         given_up = list(session.scalars(_TAKE_BACK, given))
