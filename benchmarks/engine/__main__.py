@@ -11,14 +11,15 @@ import os
 import statistics
 import sys
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks import outcome
-from benchmarks.engine.judging import Panel, Row, compared
+from benchmarks.engine.judging import Panel, Row
 from benchmarks.engine.making import BATCH, ROOT, Engine, Made, both_made, engine_source_at
 from benchmarks.quality.assets import Assets
+from benchmarks.quality.measuring.differences import compared
+from benchmarks.quality.measuring.judged import Judged
 from benchmarks.quality.measuring.report import plain
 from benchmarks.quality.measuring.statistics import TOPS, agreement
 
@@ -57,15 +58,14 @@ def main() -> int:
     panel = Panel(assets, NETWORK, made[1].images.shape[-1], options.cache)
     opinions = [panel.opinion(each.images, units) for each in made]
     rows = [
-        _row(each, ranks, panel.distance(features))
-        for each, (ranks, features) in zip(made, opinions, strict=True)
+        _row(each, said, panel.distance(said.features)) for each, said in zip(made, opinions, strict=True)
     ]
     summary = {
         "speedup": statistics.median(a / b for a, b in zip(made[0].wall, made[1].wall, strict=True)),
         "speedup_cpu": statistics.median(a / b for a, b in zip(made[0].cpu, made[1].cpu, strict=True)),
         "old": {"revision": options.revision, **rows[0]},
         "new": rows[1],
-        "new_minus_old": compared(panel, opinions[0], opinions[1], options.frechet_resamples),
+        "new_minus_old": compared(opinions[0], opinions[1], panel.reference, options.frechet_resamples),
         "conditions": {
             "network": NETWORK,
             "classes": len(units),
@@ -92,9 +92,9 @@ def _engines(options: argparse.Namespace) -> list[Engine]:
     ]
 
 
-def _row(made: Made, ranks: Any, distance: float) -> Row:
+def _row(made: Made, said: Judged, distance: float) -> Row:
     return {
-        **{name: agreement(ranks, below) for name, below in TOPS.items()},
+        **{name: agreement(said.ranks, below) for name, below in TOPS.items()},
         "frechet": distance,
         "activation": float(made.activations.mean()),
         "seconds_per_picture": statistics.median(made.wall) / BATCH,

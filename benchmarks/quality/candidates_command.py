@@ -1,72 +1,108 @@
-"""`python -m benchmarks.quality candidates`: which of several generators to ship."""
+"""`python -m benchmarks.quality candidates`: which of several generators to ship, or of several recipes."""
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.quality.assets import Assets
+from benchmarks.quality.assets import NETWORKS, Assets, named_network
 from benchmarks.quality.making import made
-from benchmarks.quality.measuring.evaluation import Row, of_classes
-from benchmarks.quality.measuring.judges import judges
+from benchmarks.quality.measuring.differences import compared
+from benchmarks.quality.measuring.evaluation import Row, of_classes, reference
+from benchmarks.quality.measuring.judged import Judged, judged
+from benchmarks.quality.measuring.judges import panel
 from benchmarks.quality.measuring.real import look
-from benchmarks.quality.measuring.report import table, write_rows
-from benchmarks.quality.options import add_assets, add_threads
+from benchmarks.quality.measuring.report import differences, table, write_rows
+from benchmarks.quality.options import add_assets, add_frechet_resamples, add_threads
 from benchmarks.quality.plan import Plan
 from benchmarks.quality.table_command import CACHE, NETWORK, ROOT, about
 from benchmarks.quality.techniques import Generated
-from imago_engine.synthesis.networks.load import load_network
 
 RESULT = ROOT / "benchmarks" / "results" / "candidates.json"
+MINUS = "minus_first"
+"""Where a row has its differences from the first."""
+
+
+class Candidate(NamedTuple):
+    """A generator's file, and what is changed of the recipe that it recommends."""
+
+    name: str
+    file: Path
+    changes: dict[str, Any]
 
 
 def parser() -> argparse.ArgumentParser:
     accepted = argparse.ArgumentParser(
         prog="python -m benchmarks.quality candidates",
-        description="Measure several generators, each by the recipe that its file recommends, on one picture "
-        "of each of 100 classes: agreement and realism.",
+        description="Measure several generators, each by the recipe that its file recommends, or several "
+        "recipes, on two pictures of each of 200 classes and eight of 20: agreement, realism, diversity, and "
+        "how each differs from the first. What was made is kept; an interrupted run goes on.",
     )
-    accepted.add_argument("candidates", nargs="+", type=candidate, metavar="NAME=FILE")
+    accepted.add_argument("candidates", nargs="+", type=candidate, metavar="NAME=FILE[,PARAMETER=VALUE]")
+    accepted.add_argument(
+        "--network", default=NETWORK, help=f"an id of the catalog, or {', '.join(NETWORKS)}"
+    )
     add_assets(accepted)
     accepted.add_argument("--out", type=Path, default=RESULT, metavar="FILE")
     accepted.add_argument("--cache", type=Path, default=CACHE, metavar="DIR")
+    add_frechet_resamples(accepted)
     add_threads(accepted)
     return accepted
 
 
-def candidate(text: str) -> tuple[str, Path]:
-    """`NAME=FILE` of a generator, for argparse."""
-    name, _, file = text.partition("=")
+def candidate(text: str) -> Candidate:
+    """`NAME=FILE` of a generator, and parameters of its recipe behind commas, for argparse."""
+    name, _, asked = text.partition("=")
+    file, *changed = asked.split(",")
     if not (name and Path(file).is_file()):
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=FILE with the file of a generator")
-    return name, Path(file)
+    changes = {parameter: _value(value) for parameter, _, value in (each.partition("=") for each in changed)}
+    return Candidate(name, Path(file), changes)
+
+
+def _value(text: str) -> Any:
+    """A number or a word."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Make, judge, print, write."""
+    """Make, judge, print, write; after each candidate, so that an unfinished run says what it has."""
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     assets, plan = Assets(options.assets), Plan.of_classes()
-    photographs, panel = assets.photographs(), judges(assets)
-    network = load_network(NETWORK)
+    network = named_network(options.network, options.assets)
+    photographs = assets.photographs()
+    judges = [judge for judge in panel(assets) if judge.id != network.id]
     rows: list[Row] = []
-    for name, file in options.candidates:
-        generated = Generated(name, network, file)
+    first: Judged | None = None
+    for name, file, changes in options.candidates:
+        generated = Generated(name, network, file, **changes)
         real = look(
             photographs,
-            panel,
+            judges,
             network,
-            Plan.full().layers,
+            plan.layers,
             input_size=generated.input_size,
             small_size=generated.generator.info.image_size,
             cache=options.cache,
         )
-        seen = assets.classes_in(generated.trained_on)
-        figures = of_classes(made(generated, plan, options.cache), plan, panel, real, seen)
-        rows.append({"technique": name, **figures, **about(generated, photographs, panel)})
+        pictures = made(generated, plan, options.cache)
+        said = judged(pictures, plan, judges)
+        figures = of_classes(pictures, said, plan, real, assets.classes_in(generated.trained_on))
+        rows.append({"technique": name, **figures, **about(generated, photographs, judges)})
+        if first is None:
+            first = said
+        else:
+            rows[-1][MINUS] = compared(first, said, reference(real), options.frechet_resamples)
         print(table(rows[-1:]), file=sys.stderr, flush=True)
+        write_rows(options.out, {"candidates": rows})
     print(table(rows))
-    write_rows(options.out, {"candidates": rows})
+    print(differences(rows, MINUS))

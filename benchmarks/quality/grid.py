@@ -1,4 +1,4 @@
-"""`python -m benchmarks.quality grid`: pictures of 40 well-known things, to be looked at."""
+"""`python -m benchmarks.quality grid`: 40 well-known things or 100 classes, to be looked at."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from benchmarks.quality.assets import NETWORKS, Assets, named_network
-from benchmarks.quality.lists import OUTPUT, Named, famous, places
+from benchmarks.quality.lists import OUTPUT, Named, famous, hundred, places
 from benchmarks.quality.measuring.judges import judges
 from benchmarks.quality.options import add_assets, add_threads
 from benchmarks.quality.plan import BATCH
@@ -26,8 +26,7 @@ IMAGENET_CLASSES = 1000
 def parser(generator: Path) -> argparse.ArgumentParser:
     accepted = argparse.ArgumentParser(
         prog="python -m benchmarks.quality grid",
-        description="Draw 8 × 5 labelled pictures of well-known classes and print what independent networks "
-        "see in them.",
+        description="Draw labelled pictures of classes in rows of 8 and print what independent networks see.",
     )
     accepted.add_argument("--generator", type=Path, default=generator, metavar="FILE")
     accepted.add_argument(
@@ -36,6 +35,12 @@ def parser(generator: Path) -> argparse.ArgumentParser:
         help=f"an id of the catalog with the 1000 ImageNet classes, or {', '.join(NETWORKS)}",
     )
     accepted.add_argument("--out", type=Path, default=Path("grid.png"), metavar="FILE.png")
+    accepted.add_argument(
+        "--classes",
+        choices=("known", "hundred"),
+        default="known",
+        help="40 that everybody would recognise (scenes of a network of scenes), or every tenth of the 1000",
+    )
     accepted.add_argument("--seed", type=int, default=0)
     accepted.add_argument("--steps", type=int, help="instead of the generator's own recipe's")
     accepted.add_argument("--input-size", type=int, help="instead of the generator's own recipe's")
@@ -50,7 +55,7 @@ def run(arguments: Sequence[str], generator: Path) -> None:
     torch.set_flush_denormal(True)
     assets = Assets(options.assets)
     network = _network(options.network, options.assets)
-    things = places() if network.id == SCENES else famous()
+    things = _things(options.classes, network)
     changes = {"steps": options.steps, "input_size": options.input_size}
     changes = {name: value for name, value in changes.items() if value is not None}
     technique = Generated("grid", network, options.generator, **changes)
@@ -64,6 +69,12 @@ def run(arguments: Sequence[str], generator: Path) -> None:
     sheet(pictures, things).save(options.out)
     print(agreement(network, pictures, things, assets))
     print(options.out)
+
+
+def _things(chosen: str, network: Network) -> tuple[Named, ...]:
+    if network.id == SCENES:
+        return places()
+    return hundred() if chosen == "hundred" else famous()
 
 
 def _network(name: str, folder: Path | None) -> Network:

@@ -11,3 +11,9 @@ def add_assets(parser: argparse.ArgumentParser) -> None:
 
 def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+
+
+def add_frechet_resamples(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--frechet-resamples", type=int, default=100, metavar="N", help="for its interval; seconds each"
+    )

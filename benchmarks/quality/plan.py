@@ -1,7 +1,7 @@
 """Which pictures a technique makes, in which batches."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from benchmarks.quality.lists import Unit, classes, hidden_units
@@ -13,30 +13,34 @@ FIRST_SEED = 0
 
 @dataclass(frozen=True)
 class Plan:
-    """`classes` and `units` have one picture each (seed 0); `faceted`, some of the classes, one for each of
-    `seeds`.
+    """`classes` have one picture for each of `class_seeds`, `units` one (seed 0); `faceted`, some of the
+    classes, have one for each of `seeds`. Fréchet distances are measured of seed 0 of `realism`, others of
+    the classes: they compare at equal numbers only.
     """
 
     classes: tuple[Unit, ...]
     units: tuple[Unit, ...]
     faceted: tuple[Unit, ...]
     seeds: tuple[int, ...]
+    class_seeds: tuple[int, ...]
+    realism: tuple[Unit, ...]
 
     @classmethod
     def full(cls) -> "Plan":
+        """200 classes with two seeds each, 60 hidden units, 8 seeds of 20 classes."""
         chosen = classes()
-        return cls(chosen, hidden_units(), chosen[5::20], tuple(range(8)))
-
-    @classmethod
-    def quick(cls) -> "Plan":
-        """A tenth, to see that everything works; its figures mean little."""
-        chosen = classes()[5::10]
-        return cls(chosen, hidden_units()[::10], chosen[:2], tuple(range(3)))
+        return cls(chosen, hidden_units(), chosen[5::10], tuple(range(8)), (0, 1), chosen[::2])
 
     @classmethod
     def of_classes(cls) -> "Plan":
-        """One picture of each class: what candidates are told apart by."""
-        return cls(classes(), (), (), (FIRST_SEED,))
+        """The same without hidden units: what generators and recipes are told apart by."""
+        return replace(cls.full(), units=())
+
+    @classmethod
+    def quick(cls) -> "Plan":
+        """A little of each, to see that everything works; its figures mean little."""
+        chosen = classes()[5::20]
+        return cls(chosen, hidden_units()[::10], chosen[:2], tuple(range(3)), (0, 1), chosen)
 
     @property
     def targets(self) -> tuple[Unit, ...]:
@@ -48,16 +52,19 @@ class Plan:
 
     @property
     def pictures(self) -> int:
-        return len(self.targets) + len(self.faceted) * (len(self.seeds) - 1)
+        return len(self._wanted())
 
     def batches(self) -> Iterator[tuple[str, list[Item]]]:
-        """(layer, items) of at most `BATCH` pictures: classes, hidden units, then the facets beyond the
-        first.
+        """(layer, items) of at most `BATCH` pictures: classes seed by seed, hidden units, then the facets
+        beyond those seeds.
         """
-        wanted = [(unit.layer, Item(unit.unit, FIRST_SEED)) for unit in self.targets]
-        others = [seed for seed in self.seeds if seed != FIRST_SEED]
-        wanted += [(unit.layer, Item(unit.unit, seed)) for unit in self.faceted for seed in others]
-        for layer, group in groupby(wanted, key=lambda pair: pair[0]):
+        for layer, group in groupby(self._wanted(), key=lambda pair: pair[0]):
             items = [item for _, item in group]
             for start in range(0, len(items), BATCH):
                 yield layer, items[start : start + BATCH]
+
+    def _wanted(self) -> list[tuple[str, Item]]:
+        asked = [(unit, seed) for seed in self.class_seeds for unit in self.classes]
+        asked += [(unit, FIRST_SEED) for unit in self.units]
+        asked += [(unit, seed) for unit in self.faceted for seed in self.seeds]
+        return [(unit.layer, Item(unit.unit, seed)) for unit, seed in dict.fromkeys(asked)]

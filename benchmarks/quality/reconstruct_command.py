@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> None:
     assets = Assets(options.assets)
     photographs, panel = assets.photographs().every(options.photographs), judges(assets)
     print(f"| generator | {' | '.join(COLUMNS)} |\n|---|{'---|' * len(COLUMNS)}")
-    for name, file in options.candidates:
+    for name, file, _ in options.candidates:
         found = reconstruction(load_generator(file), photographs, panel, options.projected)
         figures = {} if found is None else asdict(found)
         cells = [f"{figures[c]:.4f}" if c in figures else "–" for c in COLUMNS]

@@ -14,13 +14,16 @@ import torch
 
 from benchmarks.quality.assets import Assets, Photographs
 from benchmarks.quality.making import made
-from benchmarks.quality.measuring.evaluation import Row, real_row, row
-from benchmarks.quality.measuring.judges import Judge, judges
+from benchmarks.quality.measuring.differences import compared
+from benchmarks.quality.measuring.evaluation import Row, real_row, reference, row
+from benchmarks.quality.measuring.hidden_units import hidden_rows
+from benchmarks.quality.measuring.judged import Judged, judged
+from benchmarks.quality.measuring.judges import Judge, panel
 from benchmarks.quality.measuring.kept_rows import KeptRows
 from benchmarks.quality.measuring.real import Real, look
 from benchmarks.quality.measuring.reconstruction import reconstruction
-from benchmarks.quality.measuring.report import table, write
-from benchmarks.quality.options import add_assets, add_threads
+from benchmarks.quality.measuring.report import differences, table, write
+from benchmarks.quality.options import add_assets, add_frechet_resamples, add_threads
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.techniques import UNTRAINED, Generated, Technique, Untrained
 from imago_engine.synthesis.networks.load import load_network
@@ -33,6 +36,8 @@ PREVIOUS_GENERATOR = DEFAULT_GENERATOR.with_name("previous.safetensors")
 RESULT = ROOT / "benchmarks" / "results" / "quality.json"
 CACHE = ROOT / ".imago" / "bench" / "quality"
 RECONSTRUCTED = 500
+MINUS = "shipped_minus_this"
+"""Where a row has the differences of the shipped generator from it."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add_assets(accepted)
     accepted.add_argument(
-        "--quick", action="store_true", help="10 classes, 6 units: checks that it works, measures little"
+        "--quick",
+        action="store_true",
+        help="10 classes, 6 units, no other network: checks that it works, measures little",
     )
     accepted.add_argument(
         "--keep",
@@ -64,6 +71,7 @@ def parser() -> argparse.ArgumentParser:
     accepted.add_argument(
         "--cache", type=Path, default=CACHE, metavar="DIR", help="default .imago/bench/quality"
     )
+    add_frechet_resamples(accepted)
     add_threads(accepted)
     return accepted
 
@@ -79,7 +87,7 @@ def run(arguments: Sequence[str]) -> None:
     plan = Plan.quick() if options.quick else Plan.full()
     photographs = assets.photographs().of_every(5 if options.quick else 1)
     network = load_network(NETWORK)
-    panel = judges(assets)
+    everybody = panel(assets)
 
     shipped = Generated("dgn-am", network, options.generator)
     generated = [shipped]
@@ -95,7 +103,7 @@ def run(arguments: Sequence[str]) -> None:
         """What they do at the size at which a technique's pictures are looked at."""
         return look(
             photographs,
-            panel,
+            everybody,
             network,
             plan.layers,
             input_size=input_size,
@@ -104,21 +112,30 @@ def run(arguments: Sequence[str]) -> None:
         )
 
     out = options.out or (options.cache / "quality-quick.json" if options.quick else RESULT)
-    conditions = _conditions(plan, [judge.id for judge in panel], options.threads)
+    conditions = _conditions(plan, [judge.id for judge in everybody], options.threads)
     earlier = KeptRows(out, conditions) if options.keep else None
     rows: list[Row] = []
+    first: Judged | None = None
     for technique in everyone:
         if earlier is not None and (kept := earlier.of(technique)) is not None:
             rows.append(kept)
             continue
         pictures = made(technique, plan, options.cache)
+        said, real = judged(pictures, plan, everybody), photographs_at(technique.input_size)
         seen = assets.classes_in(technique.trained_on) if isinstance(technique, Generated) else ()
-        rows.append(row(technique, pictures, plan, panel, photographs_at(technique.input_size), seen))
+        rows.append(row(technique, pictures, said, plan, real, seen))
         if isinstance(technique, Generated):
-            rows[-1] |= about(technique, photographs, panel)
-    ceiling = real_row(photographs_at(shipped.input_size), len(plan.classes))
+            rows[-1] |= about(technique, photographs, everybody)
+        if technique is shipped:
+            first = said
+        elif first is not None:
+            resamples = options.frechet_resamples if isinstance(technique, Generated) else 0
+            rows[-1][MINUS] = compared(said, first, reference(real), resamples)
+    ceiling = real_row(photographs_at(shipped.input_size), len(plan.realism))
     print(table([*rows, ceiling]))
-    write(out, rows, ceiling, conditions)
+    print(differences(rows, MINUS))
+    hidden = [] if options.quick else list(hidden_rows(options.generator, assets, photographs, options.cache))
+    write(out, rows, ceiling, hidden, conditions)
     print(f"{out} ({(time.monotonic() - start) / 60:.1f} min)", file=sys.stderr)
 
 
@@ -135,10 +152,10 @@ def _conditions(plan: Plan, panel: list[str], threads: int) -> dict[str, Any]:
     return {
         "network": NETWORK,
         "judges": panel,
-        "classes": len(plan.classes),
+        "classes": f"{len(plan.classes)} with {len(plan.class_seeds)} seeds each",
         "hidden_units": len(plan.units),
         "facets": f"{len(plan.seeds)} seeds of {len(plan.faceted)} classes",
-        "frechet": "MobileNetV2 features (1280), Ledoit-Wolf covariances, equal numbers of pictures",
+        "frechet": f"MobileNetV2 features (1280), Ledoit-Wolf covariances, {len(plan.realism)} pictures each",
         "device": f"CPU, {threads} threads, batches of up to {BATCH}",
         "load": round(os.getloadavg()[0], 1),
         "torch": version("torch"),

@@ -17,9 +17,9 @@ from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.pictures import Picture
 from imago_engine.techniques import all_techniques, technique_named
-from imago_engine.techniques.dgn_am import DgnAm
+from imago_engine.techniques.dgn_am import TECHNIQUE, DgnAm
 
-PICTURES_VERSION = 4
+PICTURES_VERSION = 5
 """Raised when code here changes what pictures look like: stored ones are then made anew."""
 OnStep = Callable[[int], None]
 UNTRAINED = tuple(id for id, technique in all_techniques().items() if not technique.needs)
@@ -71,6 +71,7 @@ class Generated:
     def conditions(self) -> dict[str, Any]:
         return {
             "technique": "dgn-am",
+            "version": TECHNIQUE.version,
             "network": self._network.weights_sha256,
             "generator": self._sha256,
             "recipe": self.recipe.model_dump(),

@@ -1,8 +1,9 @@
 """The rows of the table.
 
 - agreement: share of the class pictures that a judge who took no part puts first, or among its first five, in
-  their own class; mean of the judges EfficientNet-lite1 and MobileNetV2.
-- frechet: of MobileNetV2's features, class pictures against half of the photographs (see `statistics`).
+  their own class; mean of the judges EfficientNet-lite1, MobileNetV2 and Tiny Darknet, and of two seeds.
+- frechet: of MobileNetV2's features, pictures of 100 classes against half of the photographs (see
+  `statistics`).
 - activation_percentile: where a picture's activation after 8 bits stands among the photographs' at the same
   input size; mean over classes and hidden units. As every ascent passes all photographs, activation_ratio
   says how far: the mean of activation / strongest photograph's.
@@ -10,16 +11,16 @@
 - seconds_per_neuron: wall time of making the pictures, in batches, by the number of pictures.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+import numpy.typing as npt
 
 from benchmarks.quality.assets import PHOTOGRAPH_SIZE
+from benchmarks.quality.lists import Unit
 from benchmarks.quality.making import Pictures
-from benchmarks.quality.measuring.judges import Judge, Opinions
+from benchmarks.quality.measuring.judged import Judged
 from benchmarks.quality.measuring.real import Real, Seen, own_class_percentiles
 from benchmarks.quality.measuring.statistics import (
     TOPS,
@@ -45,8 +46,8 @@ An ascent that saturates its prior ends so.
 def row(
     technique: Technique,
     pictures: Pictures,
+    said: Judged,
     plan: Plan,
-    judges: Sequence[Judge],
     real: Real,
     seen: Collection[int] = (),
 ) -> Row:
@@ -54,37 +55,42 @@ def row(
 
     `seen` are the ImageNet classes of which the technique was trained on pictures, if it was trained.
     """
-    standing = {layer: _standing(pictures, layer, plan, real) for layer in plan.layers}
     return {
         "technique": technique.name,
-        **of_classes(pictures, plan, judges, real, seen),
-        "activation_percentile": float(np.concatenate(list(standing.values())).mean()),
-        "activation_ratio": _ratio(pictures, plan, real),
-        "diversity": _diversity(pictures, plan, judges),
-        "activation_percentile_by_layer": {layer: float(found.mean()) for layer, found in standing.items()},
+        **of_classes(pictures, said, plan, real, seen),
+        **standing(pictures, plan.targets, real.activations),
         "steps": technique.steps,
         "input_size": technique.input_size,
     }
 
 
-def of_classes(
-    pictures: Pictures, plan: Plan, judges: Sequence[Judge], real: Real, seen: Collection[int] = ()
-) -> Row:
+def of_classes(pictures: Pictures, said: Judged, plan: Plan, real: Real, seen: Collection[int] = ()) -> Row:
     """What the judges say of the classes' pictures, and what holds of all."""
-    images = pictures.of(plan.classes)
-    own = torch.tensor([unit.unit for unit in plan.classes])
-    opinions = {judge.id: judge(images) for judge in judges}
-    ranks = {name: opinion.ranks_of(own).numpy() for name, opinion in opinions.items()}
-    features = _features(list(opinions.values()))
+    own = np.array([unit.unit for unit in plan.classes])
     return {
-        **_agreement(np.stack(list(ranks.values()))),
-        "frechet": frechet(Gaussian.fit(features), _reference(real)),
+        **_agreement(said.ranks),
+        "frechet": frechet(Gaussian.fit(said.features), reference(real)),
+        "diversity": float(said.diversity.mean()),
         "seconds_per_neuron": pictures.seconds / len(pictures.images),
-        **_by_training(own, np.stack(list(ranks.values())), seen),
-        "judges": {name: _agreement(found[None]) for name, found in ranks.items()},
-        "image_size": images.shape[-1],
+        **_by_training(own, said.ranks, seen),
+        "judges": {name: _agreement(ranks) for name, ranks in zip(said.names, said.ranks, strict=True)},
+        "image_size": pictures.images.shape[-1],
         "pictures": len(pictures.images),
         "flat_pictures": int((pictures.images.float().std((2, 3)).amax(1) < FLAT).sum()),
+    }
+
+
+def standing(pictures: Pictures, units: Sequence[Unit], photographs: Mapping[str, Array]) -> Row:
+    """How much the pictures of some units excite them (seed 0), beside photographs: by layer [N, C]."""
+    by_layer = {}
+    for layer in dict.fromkeys(unit.layer for unit in units):
+        own = [unit for unit in units if unit.layer == layer]
+        among = photographs[layer][:, [unit.unit for unit in own]]
+        by_layer[layer] = percentiles(pictures.activations_of(own).numpy(), among)
+    return {
+        "activation_percentile": float(np.concatenate(list(by_layer.values())).mean()),
+        "activation_ratio": _ratio(pictures, units, photographs),
+        "activation_percentile_by_layer": {layer: float(found.mean()) for layer, found in by_layer.items()},
     }
 
 
@@ -93,12 +99,12 @@ def real_row(real: Real, count: int) -> Row:
 
     Fréchet distances are means over disjoint samples of `count` held-out photographs.
     """
-    reference = _reference(real)
+    features = reference(real)
     groups = [np.flatnonzero(real.classes == c) for c in np.unique(real.classes[real.classes >= 0])]
     return {
         "technique": "real",
         **_agreement(real.whole.ranks),
-        "frechet": _real_frechet(real.whole, real, reference, count),
+        "frechet": _real_frechet(real.whole, real, features, count),
         "activation_percentile": float(own_class_percentiles(real).mean()),
         "diversity": _mean([mean_pairwise_distance(real.whole.features[group]) for group in groups]),
         "seconds_per_neuron": None,
@@ -106,38 +112,31 @@ def real_row(real: Real, count: int) -> Row:
         "reduced": {
             "image_size": real.small_size,
             **_agreement(real.small.ranks),
-            "frechet": _real_frechet(real.small, real, reference, count),
+            "frechet": _real_frechet(real.small, real, features, count),
             "diversity": _mean([mean_pairwise_distance(real.small.features[group]) for group in groups]),
         },
         "pictures": len(real.classes),
     }
 
 
-def _standing(pictures: Pictures, layer: str, plan: Plan, real: Real) -> Array:
-    """Percentiles of the pictures of one layer's units, each among the photographs by its own unit."""
-    units = [unit for unit in plan.targets if unit.layer == layer]
-    among = real.activations[layer][:, [unit.unit for unit in units]]
-    return percentiles(pictures.activations_of(units).numpy(), among)
-
-
-def _ratio(pictures: Pictures, plan: Plan, real: Real) -> float:
+def _ratio(pictures: Pictures, units: Sequence[Unit], photographs: Mapping[str, Array]) -> float:
     """Mean of activation / strongest photograph's, over the units that any photograph excites at all."""
-    strongest = np.array([real.activations[unit.layer][:, unit.unit].max() for unit in plan.targets])
+    strongest = np.array([photographs[unit.layer][:, unit.unit].max() for unit in units])
     excited = strongest > 0
-    reached = pictures.activations_of(plan.targets).numpy()
+    reached = pictures.activations_of(units).numpy()
     return float((reached[excited] / strongest[excited]).mean())
 
 
 def _agreement(ranks: Array) -> dict[str, float]:
-    """Ranks [judges, N] → shares, mean over judges."""
+    """Ranks of any shape → shares, mean over all."""
     return {name: agreement(ranks, below) for name, below in TOPS.items()}
 
 
-def _by_training(own: Tensor, ranks: Array, seen: Collection[int]) -> Row:
+def _by_training(own: npt.NDArray[np.integer], ranks: Array, seen: Collection[int]) -> Row:
     """Agreement on the classes that the generator was trained on, and on the others."""
     if not seen:
         return {}
-    was_seen = np.isin(own.numpy(), list(seen))
+    was_seen = np.isin(own, list(seen))
     parts = {"trained_on": ranks[:, was_seen], "others": ranks[:, ~was_seen]}
     return {
         "agreement_by_training": {
@@ -147,30 +146,16 @@ def _by_training(own: Tensor, ranks: Array, seen: Collection[int]) -> Row:
     }
 
 
-def _features(opinions: Sequence[Opinions]) -> Array:
-    """Those of the first judge that has any."""
-    found: Array = next(each.features for each in opinions if each.features is not None).numpy()
-    return found
-
-
-def _reference(real: Real) -> Gaussian:
+def reference(real: Real) -> Gaussian:
+    """What Fréchet distances are to."""
     return Gaussian.fit(real.whole.features[real.reference])
 
 
-def _real_frechet(seen: Seen, real: Real, reference: Gaussian, count: int) -> float:
+def _real_frechet(seen: Seen, real: Real, among: Gaussian, count: int) -> float:
     held_out = seen.features[real.held_out]
     samples = max(1, min(MOST_SAMPLES, len(held_out) // count))
     # Neighbours in the list show the same class; every n-th keeps each sample as mixed as the whole.
-    return _mean([frechet(Gaussian.fit(held_out[i::samples][:count]), reference) for i in range(samples)])
-
-
-def _diversity(pictures: Pictures, plan: Plan, judges: Sequence[Judge]) -> float:
-    judge = judges[-1]
-    distances = []
-    for unit in plan.faceted:
-        facets = torch.cat([pictures.of([unit], seed) for seed in plan.seeds])
-        distances.append(mean_pairwise_distance(_features([judge(facets)])))
-    return _mean(distances)
+    return _mean([frechet(Gaussian.fit(held_out[i::samples][:count]), among) for i in range(samples)])
 
 
 def _mean(values: Sequence[float]) -> float:

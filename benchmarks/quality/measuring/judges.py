@@ -41,6 +41,11 @@ class Judge:
         self.id, self._network = network.id, network
         self._features = submodule(network.module, feature_layer) if feature_layer else None
 
+    @property
+    def has_features(self) -> bool:
+        """Whether it tells features."""
+        return self._features is not None
+
     @torch.inference_mode()
     def __call__(self, images: Tensor, progress: Callable[[int], None] = lambda done: None) -> Opinions:
         """Pictures uint8 RGB [N, 3, S, S] → opinions; `progress` gets the number of pictures seen."""
@@ -69,6 +74,11 @@ def judges(assets: Assets, without: str | None = None) -> list[Judge]:
     """EfficientNet-lite1 and MobileNetV2, in this order, but for the one that is being explained."""
     names = ["efficientnet_lite1.imagenet", FEATURES_OF]
     return [_judge(assets, name) for name in names if name != without]
+
+
+def panel(assets: Assets) -> list[Judge]:
+    """The same and Tiny Darknet, a plain stack of convolutions: who judges what is compared."""
+    return [*judges(assets), Judge(assets.network("tiny_darknet"))]
 
 
 def _judge(assets: Assets, name: str) -> Judge:

@@ -90,7 +90,7 @@ def look(
             _seen(photographs.images, photographs.classes, judges),
             _seen(small, photographs.classes, judges),
         )
-        at_layers = {layer: _activations(network, layer, photographs.images, input_size) for layer in layers}
+        at_layers = photograph_activations(photographs, network, layers, input_size, cache)
         arrays: dict[str, Any] = {f"at {layer}": values for layer, values in at_layers.items()}
         arrays |= {"features": whole.features, "ranks": whole.ranks}
         arrays |= {"small_features": reduced.features, "small_ranks": reduced.ranks}
@@ -103,6 +103,20 @@ def look(
             small_size,
             {layer: kept[f"at {layer}"] for layer in layers},
         )
+
+
+def photograph_activations(
+    photographs: Photographs, network: Network, layers: Sequence[str], input_size: int, cache: Path
+) -> dict[str, Array]:
+    """What the photographs do to some layers, by their names, [N, C]; kept in `cache`."""
+    parts = [str(network.weights_sha256), *layers, str(input_size), str(photographs.synsets.tolist())]
+    path = cache / f"activations-{sha256('|'.join(parts).encode()).hexdigest()[:16]}.npz"
+    if not path.exists():
+        print(f"{network.id}: {len(photographs.images)} photographs", file=sys.stderr, flush=True)
+        found = {layer: _activations(network, layer, photographs.images, input_size) for layer in layers}
+        write_whole(path, **found)
+    with np.load(path) as kept:
+        return {layer: kept[layer] for layer in layers}
 
 
 def _seen(images: Tensor, classes: Tensor, judges: Sequence[Judge]) -> Seen:

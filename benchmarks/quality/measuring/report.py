@@ -34,9 +34,23 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, techniques: list[Row], real: Row, conditions: dict[str, Any]) -> None:
-    """`{"techniques": […], "real": {…}, "conditions": {…}}`."""
-    write_rows(path, {"techniques": techniques, "real": real, "conditions": conditions})
+def write(
+    path: Path, techniques: list[Row], real: Row, hidden: list[Row], conditions: dict[str, Any]
+) -> None:
+    """`{"techniques": […], "real": {…}, "hidden": […], "conditions": {…}}`."""
+    content = {"techniques": techniques, "real": real, "hidden": hidden, "conditions": conditions}
+    write_rows(path, content)
+
+
+def differences(rows: list[Row], key: str) -> str:
+    """Markdown, a line a technique that has differences under this key, with their 95 % intervals."""
+    lines = ["| technique | figure | difference | 95 % |", "|---|---|---|---|"]
+    for row in rows:
+        for name, found in row.get(key, {}).items():
+            low, high = found["interval"]
+            number = f"{found['difference']:+.4f} | [{low:+.4f}, {high:+.4f}]"
+            lines.append(f"| {row['technique']} | {name} | {number} |")
+    return "\n".join(lines)
 
 
 def write_rows(path: Path, content: dict[str, Any]) -> None:

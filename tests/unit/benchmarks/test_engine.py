@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.engine import making
-from benchmarks.engine.judging import interval
 from benchmarks.engine.making import Engine, both_made, engine_source_at
-from benchmarks.quality.measuring.statistics import agreement
 
 STUB = """
 import json, sys
@@ -67,11 +65,3 @@ def test_another_code_or_another_request_is_made_anew(tmp_path: Path) -> None:
 def test_the_engine_of_a_revision_is_its_own_code(tmp_path: Path) -> None:
     source = engine_source_at("HEAD", tmp_path)
     assert (source / "imago_engine" / "synthesis" / "ascent.py").is_file()
-
-
-def test_the_interval_of_a_difference_is_about_it() -> None:
-    draw = np.random.default_rng(1)
-    ranks = draw.integers(0, 10, (2, 300)).astype(np.float64)
-    low, high = interval(lambda kept: agreement(ranks[:, kept], 5), 300, 500)
-    assert low < agreement(ranks, 5) < high
-    assert 0.05 < high - low < 0.15

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.quality.lists import classes, famous, hidden_units, places
+from benchmarks.quality.lists import classes, famous, hidden_units, hundred, places
 from benchmarks.quality.making import made
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.techniques import Made, OnStep, digest
@@ -37,7 +37,8 @@ class Painter:
 
 
 def test_the_lists_are_what_they_claim_to_be() -> None:
-    assert [unit.unit for unit in classes()] == list(range(0, 1000, 10))
+    assert [unit.unit for unit in classes()] == list(range(0, 1000, 5))
+    assert [thing.unit for thing in hundred()] == list(range(0, 1000, 10))
     units = hidden_units()
     assert len(set(units)) == 60
     assert {unit.layer for unit in units} == {"blocks.2.1", "blocks.4.2", "blocks.6.0"}
@@ -48,7 +49,14 @@ def test_the_lists_are_what_they_claim_to_be() -> None:
     assert (names["volcano"], names["lemon"], names["goldfish"], names["school bus"]) == (980, 951, 1, 779)
 
 
-@pytest.mark.parametrize(("plan", "pictures"), [(Plan.full(), 100 + 60 + 35), (Plan.quick(), 10 + 6 + 4)])
+@pytest.mark.parametrize(
+    ("plan", "pictures"),
+    [
+        (Plan.full(), 400 + 60 + 20 * 6),
+        (Plan.of_classes(), 400 + 20 * 6),
+        (Plan.quick(), 20 + 6 + 2),
+    ],
+)
 def test_a_plan_asks_for_every_picture_once(plan: Plan, pictures: int) -> None:
     asked = [(layer, item.unit, item.seed) for layer, items in plan.batches() for item in items]
     assert len(asked) == len(set(asked)) == plan.pictures == pictures

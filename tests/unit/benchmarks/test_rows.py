@@ -1,6 +1,7 @@
 """The rows of the table, from pictures and judges whose figures are known beforehand."""
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +12,16 @@ from torch import Tensor
 from benchmarks.quality.assets import Assets
 from benchmarks.quality.lists import OUTPUT, Unit
 from benchmarks.quality.making import made
-from benchmarks.quality.measuring.evaluation import real_row, row
+from benchmarks.quality.measuring.evaluation import Row, real_row, row
+from benchmarks.quality.measuring.judged import judged
 from benchmarks.quality.measuring.judges import Judge, Opinions, resized
 from benchmarks.quality.measuring.real import Real, Seen
 from benchmarks.quality.measuring.report import table, write
 from benchmarks.quality.plan import Plan
 from tests.unit.benchmarks.test_plan_and_making import Painter
 
-PLAN = Plan(
-    tuple(Unit(OUTPUT, u) for u in (3, 4, 300, 301)), (Unit("blocks.0", 2),), (Unit(OUTPUT, 3),), (0, 1)
-)
+CLASSES = tuple(Unit(OUTPUT, u) for u in (3, 4, 300, 301))
+PLAN = Plan(CLASSES, (Unit("blocks.0", 2),), CLASSES[:1], (0, 1), (0,), CLASSES)
 
 
 class Reader(Judge):
@@ -28,6 +29,10 @@ class Reader(Judge):
 
     def __init__(self, id: str, off: int, has_features: bool) -> None:
         self.id, self._off, self._has_features = id, off, has_features
+
+    @property
+    def has_features(self) -> bool:
+        return self._has_features
 
     def __call__(self, images: Tensor, progress: object = None) -> Opinions:
         units = images[:, 0, 0, 0].long() + 256 * images[:, 1, 0, 0].long()
@@ -48,9 +53,13 @@ def reality() -> Real:
     return Real(classes, whole, Seen(features * 0.5, whole.ranks + 1), 64, activations)
 
 
+def figures(cache: Path, panel: Sequence[Judge], seen: Collection[int] = ()) -> Row:
+    pictures = made(Painter(), PLAN, cache)
+    return row(Painter(), pictures, judged(pictures, PLAN, panel), PLAN, reality(), seen)
+
+
 def test_a_row_has_the_figures_that_its_pictures_and_judges_make(tmp_path: Path) -> None:
-    panel = [Reader("exact", 0, False), Reader("two off", 2, True)]
-    found = row(Painter(), made(Painter(), PLAN, tmp_path), PLAN, panel, reality())
+    found = figures(tmp_path, [Reader("exact", 0, False), Reader("two off", 2, True)])
     assert found["technique"] == "painter"
     assert found["agreement_top1"] == 0.5
     assert found["agreement_top5"] == 1.0
@@ -66,14 +75,20 @@ def test_a_row_has_the_figures_that_its_pictures_and_judges_make(tmp_path: Path)
     assert found["flat_pictures"] == 6  # the painter knows no shapes
 
 
+def test_both_seeds_of_a_class_count_and_realism_is_of_the_first_alone(tmp_path: Path) -> None:
+    plan = Plan(CLASSES, (), (), (), (0, 1), CLASSES[:2])
+    said = judged(made(Painter(), plan, tmp_path), plan, [Reader("two off", 2, True)])
+    assert said.ranks.tolist() == [[[2, 2]] * 4]
+    assert said.features.argmax(1).tolist() == [0, 0]  # the seed, as the reader tells it
+
+
 def test_classes_of_the_training_are_told_from_the_others(tmp_path: Path) -> None:
     panel = [Reader("two off", 2, True)]
-    found = row(Painter(), made(Painter(), PLAN, tmp_path), PLAN, panel, reality(), seen={3, 300, 999})
+    found = figures(tmp_path, panel, seen={3, 300, 999})
     parts = found["agreement_by_training"]
     assert (parts["trained_on"]["classes"], parts["others"]["classes"]) == (2, 2)
     assert parts["others"]["agreement_top5"] == 1.0
-    untrained = row(Painter(), made(Painter(), PLAN, tmp_path), PLAN, panel, reality())
-    assert "agreement_by_training" not in untrained
+    assert "agreement_by_training" not in figures(tmp_path, panel)
 
 
 def test_the_ceiling_compares_held_out_photographs_with_the_others() -> None:
@@ -89,11 +104,10 @@ def test_the_ceiling_compares_held_out_photographs_with_the_others() -> None:
 
 
 def test_the_file_has_the_agreed_shape_and_no_nan(tmp_path: Path) -> None:
-    panel = [Reader("exact", 0, True)]
-    rows = [row(Painter(), made(Painter(), PLAN, tmp_path / "cache"), PLAN, panel, reality())]
+    rows = [figures(tmp_path / "cache", [Reader("exact", 0, True)])]
     rows[0]["frechet"] = float("nan")
     out = tmp_path / "results" / "quality.json"
-    write(out, rows, real_row(reality(), 2), {"device": "CPU"})
+    write(out, rows, real_row(reality(), 2), [], {"device": "CPU"})
     content = json.loads(out.read_text())
     keys = {
         "technique", "agreement_top1", "agreement_top5", "frechet", "activation_percentile", "diversity",
