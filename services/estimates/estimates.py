@@ -47,14 +47,23 @@ class Batch:
 @dataclass(frozen=True)
 class Waiting:
     """A job that has not ended: `left` items of it have not, claimed ones among them. `parts` are the items
-    that wait for its turn, as it was submitted; others of it wait for the turn of another job.
+    that wait for its turn, as it was submitted; others of it wait for the turn of another job. The turns of
+    its items are those from `turn` on, and before `end`.
     """
 
     id: str
     lane: Lane
     turn: int
+    end: int
     left: int
     parts: Sequence[Part]
+
+    def before(self, other: "Waiting") -> float:
+        """The share of what is left of this one that has its turn before the last item of another one."""
+        begin = self.end - self.left
+        if self.lane != other.lane or self.id == other.id or begin >= other.end:
+            return 0.0
+        return min((other.end - begin) / self.left, 1.0) if self.left else 0.0
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,8 @@ class Queue:
         """Until the last item of this job has ended; None where nothing tells it: nobody works, or nothing
         was ever done.
         """
-        before = [one for one in self.jobs if one.lane == job.lane and one.turn < job.turn]
         other = [one for one in self.jobs if one.lane != job.lane]
-        return self._each(lambda case: self._job_seconds(case, job, before, other))
+        return self._each(lambda case: self._job_seconds(case, job, other))
 
     def until_empty(self) -> Seconds | None:
         """Until all that waits has ended. As `until_done`."""
@@ -105,14 +113,14 @@ class Queue:
         self,
         case: Case,
         job: Waiting,
-        before: Iterable[Waiting],
         other: Iterable[Waiting],
     ) -> float:
         own = self._waiting(case, job)
         mine = [self._left_of(case, batch) for batch in self.batches if job.id in batch.mine]
         if not self._unclaimed(job):
             return max(mine, default=0.0)
-        ahead = sum(self._waiting(case, one) for one in before) * self.unread
+        shares = ((one, one.before(job)) for one in self.jobs)
+        ahead = sum(share * self._waiting(case, one) for one, share in shares if share) * self.unread
         besides = sum(self._waiting(case, one) for one in other) * self.unread
         delay = _shared(ahead + own, besides, job.lane) - own
         return max([delay + self._spread(case, job, own), *mine])

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from services.base.states import Lane
@@ -25,7 +25,7 @@ JOBS_AT_MOST = 500
 COUNTED_AT_MOST = 10_000
 
 _JOBS = text("""
-    SELECT id, lane, turn, total - done - failed - unreachable - canceled AS unended, parts FROM jobs
+    SELECT id, lane, turn, total, total - done - failed - unreachable - canceled AS unended, parts FROM jobs
     WHERE state IN ('queued', 'running') ORDER BY lane = 'bulk', turn LIMIT :limit
 """)
 _MORE_JOBS = text("""
@@ -75,7 +75,7 @@ def read(session: Session) -> Queue:
     unread = 1.0
     if len(rows) == JOBS_AT_MOST:
         unread = session.execute(_MORE_JOBS, {"limit": COUNTED_AT_MOST}).scalar_one() / len(rows)
-    jobs = [Waiting(row.id, Lane(row.lane), row.turn, row.unended, _parts(row.parts)) for row in rows]
+    jobs = [_waiting(row, row.unended) for row in rows]
     kinds = {key: kind for row in rows if row.parts for key, kind in _kinds(row.parts).items()}
     workers = {row.device: row.workers for row in session.execute(_WORKERS)}
     found = session.execute(_HELD).all()
@@ -92,7 +92,11 @@ def read(session: Session) -> Queue:
 def waiting(row: JobRow) -> Waiting:
     """A job as estimates see it."""
     left = row.total - row.done - row.failed - row.unreachable - row.canceled
-    return Waiting(row.id, Lane(row.lane), row.turn, left, _parts(row.parts))
+    return _waiting(row, left)
+
+
+def _waiting(row: JobRow | Row[Any], left: int) -> Waiting:
+    return Waiting(row.id, Lane(row.lane), row.turn, row.turn + row.total, left, _parts(row.parts))
 
 
 def _kinds(parts: Mapping[str, Any]) -> dict[str, Kind]:

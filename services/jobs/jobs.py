@@ -140,7 +140,7 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     ended = [item for item in locked if not _is_open(item.state)]
     if not ended and row.state != JobState.CANCELED:
         raise Conflict(f"The job {id} has no item that failed or was canceled.")
-    turn = next_turn(session)
+    turn = next_turn(session, row.lane, row.owner_key_id)
     turns = {item.digest: turn + item.ordinal for item in locked}
     states, moved = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
     row = _locked(session, id)

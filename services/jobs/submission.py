@@ -129,7 +129,7 @@ def submit(
             request_hash=known_as[0],
             total=len(planned.items),
             cached=0,
-            turn=next_turn(session),
+            turn=next_turn(session, request.lane, owner),
         )
         .on_conflict_do_nothing()
         .returning(JobRow.id)

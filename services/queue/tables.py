@@ -36,10 +36,6 @@ class LeaseRow(Base):
     outcome: Mapped[str | None]
 
 
-QUEUE_TURNS = sa.Sequence("queue_turns", metadata=Base.metadata)
-"""One number a submission, whose items then share it: see `services.queue.queue_order`."""
-
-
 class WorkerRow(Base):
     """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `reason`, for people: why
     it takes no work now, or not all; `heartbeat_seconds`: how often it means to be seen; `lacks`: networks

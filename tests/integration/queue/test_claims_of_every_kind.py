@@ -15,7 +15,7 @@ from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.queue import batches, chores, leases
 from services.queue.batches import BATCHES
-from services.queue.chores import ChoreName
+from services.queue.chores import CHORES, ChoreName
 from services.queue.registry import KINDS
 from services.trainings import leases as training_leases
 from services.trainings import trainings
@@ -62,9 +62,7 @@ STAGES: dict[str, Callable[[Database], Claim]] = {
     "batch": _batch,
     "training": _training,
     "inspection": _inspection,
-    "repair": _chore("repair"),
-    "scrub": _chore("scrub"),
-    "collect": _chore("collect"),
+    **{name: _chore(name) for name in CHORES},
 }
 
 

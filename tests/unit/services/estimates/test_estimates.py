@@ -22,8 +22,12 @@ COSTS = Costs(
 def job(
     id: str, *parts: tuple[Kind, int], turn: int = 0, lane: Lane = Lane.INTERACTIVE, left: int | None = None
 ) -> Waiting:
-    items = sum(count for _, count in parts)
-    return Waiting(id, lane, turn, items if left is None else left, [Part(*part) for part in parts])
+    """Jobs of higher turns come after all items of those of lower ones."""
+    items = sum(count for _, count in parts) or left or 0
+    first = turn * 1_000_000
+    return Waiting(
+        id, lane, first, first + items, items if left is None else left, [Part(*part) for part in parts]
+    )
 
 
 def queue(*jobs: Waiting, workers: int = 1, batches: tuple[Batch, ...] = ()) -> Queue:
@@ -73,6 +77,16 @@ def test_who_was_submitted_before_goes_first_and_who_came_later_does_not_matter(
     first, second, third = (job(id, (QUICK, 80), turn=turn) for turn, id in enumerate("abc"))
     busy = queue(first, second, third)
     assert [likely(busy, each) for each in (first, second, third)] == [40, 80, 120]
+
+
+def test_jobs_of_two_owners_proceed_side_by_side() -> None:
+    """The short one, whose turns are those of the first items of the long one, waits for these only."""
+    long, short = job("a", (QUICK, 800)), job("b", (QUICK, 80))
+    both = queue(long, short)
+    assert likely(both, short) == 80
+    assert likely(both, long) == 440
+    half_done = replace(long, left=760)
+    assert likely(queue(half_done, short), short) == 60
 
 
 def test_twice_the_workers_take_half_the_time() -> None:

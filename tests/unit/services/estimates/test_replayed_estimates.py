@@ -108,7 +108,7 @@ def told(timeline: Timeline, known: Experience) -> Iterator[tuple[float, float]]
             if batch.claimed <= now < batch.ended
         ]
         left = timeline.computed - sum(batch.items for batch in ended)
-        job = Waiting("job", Lane.INTERACTIVE, 0, left, timeline.parts)
+        job = Waiting("job", Lane.INTERACTIVE, 0, 1_000_000, left, timeline.parts)
         held = {"job": sum(batch.items for batch in running)}
         costs = known.and_then(timeline, ended)
         found = Queue({timeline.device: workers}, [job], running, held, costs).until_done(job)
