@@ -40,12 +40,17 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.quality candidates",
         description="Measure several generators, each by the recipe that its file recommends, or several "
         "recipes, on two pictures of each of 200 classes and eight of 20: agreement, realism, diversity, and "
-        "how each differs from the first. What was made is kept; an interrupted run goes on.",
+        "how each differs from the first. What was made is kept; an interrupted run goes on, and one with "
+        "more seeds adds to it.",
     )
     accepted.add_argument("candidates", nargs="+", type=candidate, metavar="NAME=FILE[,PARAMETER=VALUE]")
     accepted.add_argument(
         "--network", default=NETWORK, help=f"an id of the catalog, or {', '.join(NETWORKS)}"
     )
+    accepted.add_argument(
+        "--classes", type=int, default=200, choices=(20, 40, 50, 100, 200), help="fewer: sooner, less sure"
+    )
+    accepted.add_argument("--seeds", type=int, default=2, metavar="N", help="of each class")
     add_assets(accepted)
     accepted.add_argument("--out", type=Path, default=RESULT, metavar="FILE")
     accepted.add_argument("--cache", type=Path, default=CACHE, metavar="DIR")
@@ -77,14 +82,17 @@ def run(arguments: Sequence[str]) -> None:
     options = parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    assets, plan = Assets(options.assets), Plan.of_classes()
+    assets, plan = Assets(options.assets), Plan.of_classes(options.classes, options.seeds)
     network = named_network(options.network, options.assets)
     photographs = assets.photographs()
+    measured = {"network": network.id, "classes": len(plan.classes), "seeds": len(plan.class_seeds)}
     judges = [judge for judge in panel(assets) if judge.id != network.id]
     rows: list[Row] = []
     first: Judged | None = None
     for name, file, changes in options.candidates:
         generated = Generated(name, network, file, **changes)
+        pictures = made(generated, plan, options.cache)
+        said = judged(pictures, plan, judges)
         real = look(
             photographs,
             judges,
@@ -94,8 +102,6 @@ def run(arguments: Sequence[str]) -> None:
             small_size=generated.generator.info.image_size,
             cache=options.cache,
         )
-        pictures = made(generated, plan, options.cache)
-        said = judged(pictures, plan, judges)
         figures = of_classes(pictures, said, plan, real, assets.classes_in(generated.trained_on))
         rows.append({"technique": name, **figures, **about(generated, photographs, judges)})
         if first is None:
@@ -103,6 +109,6 @@ def run(arguments: Sequence[str]) -> None:
         else:
             rows[-1][MINUS] = compared(first, said, reference(real), options.frechet_resamples)
         print(table(rows[-1:]), file=sys.stderr, flush=True)
-        write_rows(options.out, {"candidates": rows})
+        write_rows(options.out, {"candidates": rows, "conditions": measured})
     print(table(rows))
     print(differences(rows, MINUS))

@@ -7,7 +7,8 @@ from itertools import groupby
 from benchmarks.quality.lists import Unit, classes, hidden_units
 from imago_engine.synthesis.ascent import Item
 
-BATCH = 20
+BATCH = 16
+"""Pictures made together: full groups of the engine on two cores."""
 FIRST_SEED = 0
 
 
@@ -32,9 +33,16 @@ class Plan:
         return cls(chosen, hidden_units(), chosen[5::10], tuple(range(8)), (0, 1), chosen[::2])
 
     @classmethod
-    def of_classes(cls) -> "Plan":
-        """The same without hidden units: what generators and recipes are told apart by."""
-        return replace(cls.full(), units=())
+    def of_classes(cls, count: int = 200, seeds: int = 2) -> "Plan":
+        """The same without hidden units: what generators and recipes are told apart by. With fewer classes
+        or another number of seeds, the facets are what the classes have.
+        """
+        full = replace(cls.full(), units=())
+        if (count, seeds) == (len(full.classes), len(full.class_seeds)):
+            return full
+        chosen = full.classes[:: len(full.classes) // count][:count]
+        each, faceted = tuple(range(seeds)), chosen if seeds > 1 else ()
+        return cls(chosen, (), faceted, each, each, tuple(unit for unit in chosen if unit in full.realism))
 
     @classmethod
     def quick(cls) -> "Plan":

@@ -70,7 +70,7 @@ def of_classes(pictures: Pictures, said: Judged, plan: Plan, real: Real, seen: C
     return {
         **_agreement(said.ranks),
         "frechet": frechet(Gaussian.fit(said.features), reference(real)),
-        "diversity": float(said.diversity.mean()),
+        "diversity": float(said.diversity.mean()) if len(said.diversity) else None,
         "seconds_per_neuron": pictures.seconds / len(pictures.images),
         **_by_training(own, said.ranks, seen),
         "judges": {name: _agreement(ranks) for name, ranks in zip(said.names, said.ranks, strict=True)},

@@ -54,6 +54,8 @@ def test_the_lists_are_what_they_claim_to_be() -> None:
     [
         (Plan.full(), 400 + 60 + 20 * 6),
         (Plan.of_classes(), 400 + 20 * 6),
+        (Plan.of_classes(100, seeds=1), 100),
+        (Plan.of_classes(40, seeds=3), 120),
         (Plan.quick(), 20 + 6 + 2),
     ],
 )

@@ -67,7 +67,7 @@ _PARAMETERS = st.fixed_dictionaries(
 )
 
 
-JOINED_LATER = {"direction_weight", "direction_codes", "direction_ridge", "precision"}
+JOINED_LATER = {"direction_weight", "direction_codes", "direction_ridge", "start_spread", "precision"}
 """Parameters of dgn-am that the first specs did not have, and that are hashed only where they are used."""
 
 

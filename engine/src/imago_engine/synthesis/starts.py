@@ -31,8 +31,6 @@ halfway from there to one of them in turn.
 """
 SHARPNESS = 2.0
 """Weights in the mean are as exp(SHARPNESS · activation / σ), σ being the unit's over all prototypes."""
-SPREAD = 0.1
-"""Standard deviation of what a seed adds to a prototype, in σ of real codes."""
 GROUP = 32
 KEPT = 64
 
@@ -76,7 +74,7 @@ def starting_points(
         far = parameters.direction_weight * math.sqrt(prototypes.shape[1])
         ways = directions.of(items, run)
         means = [mean + far * way.to(device) for mean, way in zip(means, ways, strict=True)]
-    return space.of_coordinates(torch.stack(means) + SPREAD * spread, prior)
+    return space.of_coordinates(torch.stack(means) + parameters.start_spread * spread, prior)
 
 
 def _normal(shape: Sequence[int], draw: torch.Generator) -> Tensor:

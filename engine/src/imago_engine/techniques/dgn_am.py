@@ -101,6 +101,16 @@ class DgnAm(BaseParameters):
         ),
         added_later,
     ] = 0.3
+    start_spread: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=5,
+            description="With a start at prototypes: standard deviation of what a seed adds to it, in σ of"
+            " real codes; more makes seeds differ more",
+        ),
+        added_later,
+    ] = 0.1
     fit: Annotated[
         FitMode,
         Field(

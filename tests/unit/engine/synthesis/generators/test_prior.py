@@ -15,7 +15,7 @@ from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.networks.load import Network
-from imago_engine.synthesis.starts import FACETS, SHARPNESS, SPREAD
+from imago_engine.synthesis.starts import FACETS, SHARPNESS
 from imago_engine.synthesis.transforms import magnified
 from imago_engine.techniques import RecipeError
 from imago_engine.techniques.dgn_am import DgnAm
@@ -89,6 +89,17 @@ def test_seeds_of_one_prototype_differ(wrap: Wrap, knowing: Generator) -> None:
     assert np.abs(code_of(one) - code_of(other)).max() > 0.01
 
 
+def test_seeds_begin_as_far_from_each_other_as_the_recipe_says(wrap: Wrap, knowing: Generator) -> None:
+    assert knowing.prior is not None
+    items = [Item(0, FACETS * n) for n in range(40)]  # all of one facet
+    for start in ("prototype", "prototypes", "direction"):
+        for spread in (0.1, 0.8):
+            recipe = RESTING.changed(start=start, radius=10, start_spread=spread)
+            made = synthesize(wrap(Colours()), knowing, "flat", items, recipe)
+            points = knowing.prior.point(torch.from_numpy(np.stack([code_of(picture) for picture in made])))
+            assert points.std(0).mean().item() == pytest.approx(spread, rel=0.2)
+
+
 def test_seeds_begin_at_the_weighted_mean_of_the_best_prototypes_or_halfway_to_one(
     wrap: Wrap, knowing: Generator
 ) -> None:
@@ -102,9 +113,10 @@ def test_seeds_begin_at_the_weighted_mean_of_the_best_prototypes_or_halfway_to_o
     for seed, expected in ((0, mean), (3, (mean + prior.prototypes[best[2]]) / 2)):
         seeds = [seed + FACETS * n for n in range(40)]  # what each adds to the mean averages out
         recipe = RESTING.changed(start="prototypes", radius=10)
+        spread = recipe.start_spread
         pictures = synthesize(network, knowing, "flat", [Item(1, s) for s in seeds], recipe)
         points = prior.point(torch.from_numpy(np.stack([code_of(picture) for picture in pictures])))
-        torch.testing.assert_close(points.mean(0).double(), expected, atol=4 * SPREAD / math.sqrt(40), rtol=0)
+        torch.testing.assert_close(points.mean(0).double(), expected, atol=4 * spread / math.sqrt(40), rtol=0)
 
 
 def test_a_unit_that_no_prototype_excites_begins_at_their_plain_mean(wrap: Wrap, knowing: Generator) -> None:
@@ -114,7 +126,7 @@ def test_a_unit_that_no_prototype_excites_begins_at_their_plain_mean(wrap: Wrap,
     recipe = RESTING.changed(start="prototypes", radius=10)
     (picture,) = synthesize(wrap(dark), knowing, "flat", [Item(0, 0)], recipe)
     point = prior.point(torch.from_numpy(code_of(picture))[None])[0]
-    torch.testing.assert_close(point, prior.prototypes[:FACETS].mean(0), atol=5 * SPREAD, rtol=0)
+    torch.testing.assert_close(point, prior.prototypes[:FACETS].mean(0), atol=5 * recipe.start_spread, rtol=0)
 
 
 def test_a_plain_ascent_can_begin_at_a_prototype_too(wrap: Wrap, knowing: Generator) -> None:
