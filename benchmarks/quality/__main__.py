@@ -18,10 +18,10 @@ def main(arguments: list[str]) -> None:
     from benchmarks.quality import (
         candidates_command,
         grid,
-        hidden_command,
         reconstruct_command,
         table_command,
     )
+    from benchmarks.quality.hidden import command as hidden_command
     from benchmarks.quality.layers import command as layers_command
 
     if arguments[:1] == ["grid"]:
