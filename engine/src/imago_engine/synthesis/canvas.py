@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.climb import Climb, Context, Group, Slope, column
+from imago_engine.synthesis.climb import Climb, Context
+from imago_engine.synthesis.groups import Group, Slope, column
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.warps import drawn_warps, warped
 from imago_engine.techniques.canvas import CanvasParameters

@@ -18,10 +18,12 @@ from torch import Tensor
 
 from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.groups import Group, Slope, column
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.networks.fast_copies import FastPrefix
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.predict import Predicting
+from imago_engine.synthesis.networks.redirected_clips import RedirectedClips
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
@@ -58,42 +60,6 @@ class Context(Generic[Parameters]):
     parameters: Parameters
     group_size: int
     run: Run
-
-
-@dataclass
-class Group:
-    """Items that go through the networks together. `index` [M] is filled up to the group size by repetition;
-    the first `count` are meant.
-    """
-
-    index: Tensor
-    count: int
-    objective: UnitObjective
-    flat: Tensor | None = None
-    """[M]: items that climb the input of the layer's activation function; None if there are none."""
-    off: Tensor | None = None
-    """[M]: items that had no gradient where they were to begin: while their unit is off, they climb its
-    channel's mean over all places. None if there are none."""
-
-    @property
-    def kept(self) -> Tensor:
-        """[count]: the group's items without those that fill it up."""
-        return self.index[: self.count]
-
-
-class Slope(NamedTuple):
-    """What a group's items meet at one step."""
-
-    points: Tensor
-    """[M, *shape of a point]: where they are."""
-    activation: Tensor
-    """[M]."""
-    gradient: Tensor
-    """[M, *shape of a point], of the activation by the point."""
-    size: Tensor
-    """[M]: the gradient's mean absolute value."""
-    finite: Tensor
-    """[M]: whether it is a number; the others stay where they are."""
 
 
 class _Ends(NamedTuple):
@@ -227,15 +193,18 @@ class Climb(ABC, Generic[Parameters]):
 
     def _groups(self, items: Tensor, climbing: Sequence[Group] = ()) -> list[Group]:
         """Groups of the items [M]; which of them climb something else than their unit is kept."""
-        flat, off = (self._marked([getattr(g, name) for g in climbing], climbing) for name in ("flat", "off"))
+        marks = {
+            name: self._marked([getattr(g, name) for g in climbing], climbing)
+            for name in ("flat", "redirected", "off")
+        }
         groups = []
         size = self.context.group_size
         for part in torch.split(items, size) if len(items) else ():
             index = filled(part, size)
             groups.append(Group(index, len(part), self.objective.only(index)))
             if climbing:
-                groups[-1].flat = flat[index] if bool(flat[index].any()) else None
-                groups[-1].off = off[index] if bool(off[index].any()) else None
+                for name, marked in marks.items():
+                    setattr(groups[-1], name, marked[index] if bool(marked[index].any()) else None)
         return groups
 
     def _marked(self, marks: Sequence[Tensor | None], groups: Sequence[Group]) -> Tensor:
@@ -261,8 +230,7 @@ class Climb(ABC, Generic[Parameters]):
     def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
         """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
         points = self.points[group.index].requires_grad_()
-        x = self.network_input(self.fast_picture(points))
-        x = self.context.network.preprocessing(self.transformed(x, group, step))
+        x = self._looked_at(step, group, points)
         before: Tensor | None = None
         if group.flat is None:
             output = self.context.fast_prefix(x)
@@ -273,16 +241,36 @@ class Climb(ABC, Generic[Parameters]):
             goal = torch.where(group.flat, group.objective(before), activation)
         gradient = gradient_of(goal, points, again=group.off is not None)
         if group.off is not None:
+            lost = group.off & self._is_lost(group, activation, gradient)
             everywhere = group.objective.over_places(output if before is None else before)
-            # A unit that has no gradient because it is as active as can be has nothing to look for.
-            lost = group.off & ~is_slope(gradient) & (activation <= self._low[group.index])
             gradient = torch.where(column(lost, points), gradient_of(everywhere, points), gradient)
+        if group.redirected is not None:
+            lost = group.redirected & self._is_lost(group, activation, gradient)
+            if bool(lost.any()):
+                gradient = torch.where(column(lost, points), self._redirected(step, group), gradient)
         return activation.detach(), gradient
+
+    def _is_lost(self, group: Group, activation: Tensor, gradient: Tensor) -> Tensor:
+        """[M]: whether a unit has no gradient, and not because it is as active as can be."""
+        return ~is_slope(gradient) & (activation <= self._low[group.index])
+
+    def _looked_at(self, step: int, group: Group, points: Tensor) -> Tensor:
+        """What the network is fed at a step, for points [M, …] of a group."""
+        x = self.transformed(self.network_input(self.fast_picture(points)), group, step)
+        return self.context.network.preprocessing(x)
+
+    def _redirected(self, step: int, group: Group) -> Tensor:
+        """The gradient of each item's unit through activation functions that switch it off."""
+        points = self.points[group.index].requires_grad_()
+        x = self._looked_at(step, group, points)
+        with RedirectedClips():
+            output = self.context.fast_prefix(x)
+        return gradient_of(group.objective(output), points)
 
     def _begun_elsewhere(self, group: Group, activation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Find something to climb for items without a gradient at the first step, such as those whose unit a
         ReLU has switched off: what goes into the layer's activation function, else the unit in another
-        start, else its channel at other places.
+        start, else through what switches it off, else its channel at other places.
         """
         if self._has_preactivation(group):
             group.flat = ~is_slope(gradient)
@@ -293,20 +281,33 @@ class Climb(ABC, Generic[Parameters]):
             return activation, gradient
         first = self.points[group.index]
         self._note_least(group, off, activation)
-        # For the channel's other places the start with the most contrast has most to see.
-        for elsewhere, order in ((None, starts), (off, starts[::-1])):
-            group.off = elsewhere
-            for start in order:
-                missing = column(~is_slope(gradient), start)
-                if not bool(missing.any()):
-                    break
-                here = torch.where(missing, start, self.points[group.index])
-                self.points[group.kept] = here[: group.count]
-                activation, gradient = self._gradient(0, group)
-                self._note_least(group, off, activation)
+        activation, gradient = self._begun_at(starts, group, off, activation, gradient)
+        group.redirected = off
+        activation, gradient = self._begun_at([first], group, off, activation, gradient)
+        missing = ~is_slope(gradient)
+        if bool(missing.any()):
+            group.redirected, group.off = off & ~missing, missing
+            # For the channel's other places the start with the most contrast has most to see.
+            activation, gradient = self._begun_at(starts[::-1], group, off, activation, gradient)
         lost = column(~is_slope(gradient), first)
         here = torch.where(lost, first, self.points[group.index])
         self.points[group.kept] = here[: group.count]
+        return activation, gradient
+
+    def _begun_at(
+        self, starts: Sequence[Tensor], group: Group, off: Tensor, activation: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Put items without a gradient where they have one, at the first of some starts; noted is what the
+        units that are `off` [M] do there.
+        """
+        for start in starts:
+            missing = column(~is_slope(gradient), start)
+            if not bool(missing.any()):
+                break
+            here = torch.where(missing, start, self.points[group.index])
+            self.points[group.kept] = here[: group.count]
+            activation, gradient = self._gradient(0, group)
+            self._note_least(group, off, activation)
         return activation, gradient
 
     @property
@@ -367,8 +368,3 @@ class Climb(ABC, Generic[Parameters]):
         if box is None or box.left >= box.right or box.top >= box.bottom:
             return None  # sees everything, or nothing but padding
         return self.in_picture(box)
-
-
-def column(per_item: Tensor, like: Tensor) -> Tensor:
-    """[N] → [N, 1, …] so that it goes with points."""
-    return per_item.view(-1, *[1] * (like.ndim - 1))

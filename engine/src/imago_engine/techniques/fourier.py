@@ -11,7 +11,7 @@ class Fourier(CanvasParameters):
 
 TECHNIQUE = Technique(
     id="fourier",
-    version="2",
+    version="3",
     Parameters=Fourier,
     needs=frozenset(),
     artifacts=(ArtifactKind.IMAGE, ArtifactKind.CROP, ArtifactKind.TRACE),

@@ -11,7 +11,7 @@ class Pixel(CanvasParameters):
 
 TECHNIQUE = Technique(
     id="pixel",
-    version="2",
+    version="3",
     Parameters=Pixel,
     needs=frozenset(),
     artifacts=(ArtifactKind.IMAGE, ArtifactKind.CROP, ArtifactKind.TRACE),

@@ -143,6 +143,16 @@ def test_a_climb_that_loses_its_unit_ends_no_lower_than_its_prototype(
     assert picture.activation >= float(known[seed]) - 1e-3
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_unit_that_is_off_wherever_its_climbs_end_is_reached_at_its_prototype(
+    wrap: Wrap, knowing: Generator, seed: int
+) -> None:
+    module = clipped(F.relu6, knowing, steep=8.0, above=3)
+    wild = {"learning_rate": 20.0, "learning_rate_end": 20.0, "radius": 10.0}
+    (picture,) = climbed(wrap, module, knowing, Item(0, seed), **wild)
+    assert (picture.status, picture.activation) == ("done", 6)
+
+
 def test_what_a_second_climb_makes_does_not_depend_on_its_company(wrap: Wrap, knowing: Generator) -> None:
     module = clipped(F.relu6, knowing, steep=8.0, above=3)
     items = [Item(n % 2, seed=n) for n in range(7)]

@@ -38,7 +38,12 @@ def held(
     `points`, each [N, *shape of a point], are tried first, then a `second` climb.
     """
     kept = list(pictures)
-    low = [n for n, one in enumerate(kept) if one.status == "done" and not reaches(one, floors[n])]
+    low = [
+        n
+        for n, one in enumerate(kept)
+        # A unit that nothing moved is still where it began; a second climb began where it has moved before.
+        if not reaches(one, floors[n]) and (one.status == "done" or second is None)
+    ]
     for n, picture in zip(low, _best(climb, low, points), strict=True):
         kept[n] = max(kept[n], picture, key=_worth)
     low = [n for n, one in enumerate(kept) if one.status != "done" or not reaches(one, floors[n])]

@@ -18,12 +18,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.climb import PATIENCE, Climb, Context, Group, Slope, column
+from imago_engine.synthesis.climb import PATIENCE, Climb, Context
 from imago_engine.synthesis.computing.precision import dtype_for
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.generators.fast_copies import fast_generator
+from imago_engine.synthesis.groups import Group, Slope, column
 from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
@@ -96,7 +97,7 @@ class CodeClimb(Climb[DgnAm]):
         if self.parameters.steps <= PATIENCE:
             return pictures
         if self.begin is not None:
-            return held(self, self.begin.judged(pictures), self.begin.floors, [self.begin.best, *points])
+            return self.begin.judged(held(self, pictures, self.begin.floors, [self.begin.best, *points]))
         items = self.items
         by_prototypes = self.parameters.start not in ("normal", "half-normal")
         known = self.ranking.of(items, self.context.run) if by_prototypes else None

@@ -109,28 +109,47 @@ class Cut(nn.Module):
     every picture, 4 is 1 in a grey one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, cut: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.differences = nn.Conv2d(3, 5, 14)
+        self.cut = cut
+        self.differences = nn.Conv2d(3, 7, 14)
         weight = torch.ones(3, 14, 14) / 294
         weight[:, :, 7:] *= -1
         self.differences.weight.data[:] = weight
         self.differences.weight.data[3] = 0
-        self.differences.bias.data = torch.tensor([0.5, -0.01, -0.04, -1.0, 1.02])  # type: ignore[union-attr]
+        self.differences.bias = nn.Parameter(torch.tensor([0.5, -0.01, -0.04, -1.0, 1.02, -0.3, -2.0]))
 
     def forward(self, x: Tensor) -> Tensor:
-        cut: Tensor = self.differences(x).clamp(0, 1)
-        return cut
+        return self.cut(self.differences(x))
+
+
+def clamped(x: Tensor) -> Tensor:
+    return x.clamp(0, 1)
+
+
+def cut_by_hand(x: Tensor) -> Tensor:
+    """The same by functions that are no activation functions: what switches a unit off cannot be passed."""
+    return torch.where((x > 0) & (x < 1), x, (x >= 1).to(x.dtype))
 
 
 @pytest.fixture
 def cut(wrap: Wrap) -> Network:
+    return network_of(wrap, clamped)
+
+
+@pytest.fixture
+def hand_cut(wrap: Wrap) -> Network:
+    return network_of(wrap, cut_by_hand)
+
+
+def network_of(wrap: Wrap, cut: Callable[[Tensor], Tensor]) -> Network:
     torch.manual_seed(3)
-    return wrap(nn.Sequential(Cut(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)))
+    return wrap(nn.Sequential(Cut(cut), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 3)))
 
 
-def made_of_cut(cut: Network, technique: str, *units: int, seed: int = 0) -> list[Picture]:
-    return made(cut, technique, "0", [Item(unit, seed) for unit in units], steps=40, input_size=32, padding=0)
+def made_of_cut(cut: Network, technique: str, *units: int, seed: int = 0, steps: int = 40) -> list[Picture]:
+    items = [Item(unit, seed) for unit in units]
+    return made(cut, technique, "0", items, steps=steps, input_size=32, padding=0)
 
 
 @pytest.mark.parametrize("technique", WITHOUT_GENERATOR)
@@ -150,8 +169,34 @@ def test_the_other_starts_of_one_unit_change_no_neighbour(cut: Network) -> None:
         assert np.array_equal(alone.trace, other.trace)
 
 
-def test_a_unit_that_is_off_in_every_start_climbs_its_channel_at_other_places(cut: Network) -> None:
-    pictures = [made_of_cut(cut, "pixel", 2, seed=seed)[0] for seed in range(4)]
+@pytest.mark.parametrize("unit", [2, 5])
+def test_a_unit_that_is_off_has_the_same_picture_among_units_that_nothing_reaches(
+    cut: Network, unit: int
+) -> None:
+    (alone,) = made_of_cut(cut, "pixel", unit)
+    among = made_of_cut(cut, "pixel", 3, unit, 6)[1]
+    assert np.array_equal(alone.image, among.image)
+    assert np.array_equal(alone.trace, among.trace)
+
+
+@pytest.mark.parametrize("technique", WITHOUT_GENERATOR)
+def test_a_unit_that_is_off_at_every_place_of_every_start_is_reached_through_what_switches_it_off(
+    cut: Network, hand_cut: Network, technique: str
+) -> None:
+    (picture,) = made_of_cut(cut, technique, 5, steps=160)
+    assert (picture.status, picture.trace[0]) == ("done", 0)
+    assert picture.activation > 0.1
+    (unknown,) = made_of_cut(hand_cut, technique, 5)
+    assert unknown.status == "unreachable", "no start shows the unit anywhere"
+
+
+def test_a_unit_that_no_picture_switches_on_is_unreachable_whatever_its_gradient_says(cut: Network) -> None:
+    (picture,) = made_of_cut(cut, "fourier", 6)
+    assert (picture.status, picture.activation) == ("unreachable", 0)
+
+
+def test_a_unit_that_is_off_in_every_start_climbs_its_channel_at_other_places(hand_cut: Network) -> None:
+    pictures = [made_of_cut(hand_cut, "pixel", 2, seed=seed)[0] for seed in range(4)]
     assert all(picture.status == "done" and picture.activation > 0.1 for picture in pictures)
     assert any(picture.trace[0] == 0 for picture in pictures)
 
