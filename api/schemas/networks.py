@@ -6,6 +6,7 @@ from pydantic import Field
 
 from api.http.paths import layer_path, network_path, path_to, unit_path, visualization_path
 from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time, Whole
+from imago_engine.networks import Role
 from services.catalog import layers, networks
 
 
@@ -133,6 +134,15 @@ class Layer(Representation):
         description="The usual token again where it is a special one, which has the same number at every"
         " input size; null where it is a patch, which has not."
     )
+    role: Role | None = Field(
+        description="What it is to the network: a `stem` is before its blocks, a `block` is the output of one"
+        " (or a layer between two), a `head` is behind them, the `output` gives the logits. Those that have a"
+        " role are what `blocks` means. Null for a layer within a block, and for a twin."
+    )
+    twin_of: str | None = Field(
+        description="The layer whose units these are once more: what a norm or an activation was given, or"
+        " what a module only passes on."
+    )
     links: LayerLinks
 
     @classmethod
@@ -154,6 +164,8 @@ class Layer(Representation):
             tokens=layer.tokens,
             usual_token=layer.usual_token,
             class_token=layer.class_token,
+            role=layer.role,
+            twin_of=layer.twin_of,
             links=LayerLinks(self=path, network=network_path(layer.network), units=f"{path}/units"),
         )
 

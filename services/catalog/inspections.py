@@ -103,6 +103,8 @@ def _replace_layers(session: Session, id: str, layers: Sequence[LayerInfo]) -> N
             "tokens": layer.tokens,
             "usual_token": layer.usual_token,
             "class_token": layer.class_token,
+            "role": layer.role,
+            "twin_of": layer.twin_of,
             "is_current": True,
         }
         for ordinal, layer in enumerate(layers)

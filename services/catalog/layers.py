@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from imago_engine.networks import OUTPUT_ALIASES
+from imago_engine.networks import OUTPUT_ALIASES, Role
 from services.base.errors import NotFound
 from services.base.paging import Key, Keyset, Page, page_of
 from services.base.states import State
@@ -19,7 +20,8 @@ from services.pictures.tables import VisualizationRow
 @dataclass(frozen=True)
 class Layer:
     """`spatial` is (H, W) of its map, None for a vector and for tokens; `receptive_field` and `stride` are in
-    pixels. `tokens`, `usual_token` and `class_token` are as `LayerInfo` has them, at the network's own size.
+    pixels. `tokens`, `usual_token` and `class_token` are as `LayerInfo` has them, at the network's own size;
+    `role` and `twin_of` too.
     """
 
     network: str
@@ -33,6 +35,8 @@ class Layer:
     tokens: int | None = None
     usual_token: int | None = None
     class_token: int | None = None
+    role: Role | None = None
+    twin_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def list_layers(
     get_network(session, network)
     query = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
     rows = page_of(session, query, LayerRow.ordinal, name="layers", cursor=cursor, limit=limit)
-    return rows.map(_view)
+    return rows.map(view_of)
 
 
 def get_layer(session: Session, network: str, name: str) -> Layer:
@@ -73,12 +77,12 @@ def get_layer(session: Session, network: str, name: str) -> Layer:
     current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
     row = session.get(LayerRow, (network, name)) if name not in OUTPUT_ALIASES else None
     if row is not None and row.is_current:
-        return _view(row)
+        return view_of(row)
     output = session.scalars(
         current.where(LayerRow.kind == "output").order_by(LayerRow.ordinal.desc()).limit(1)
     ).first()
     if output is not None and name in OUTPUT_ALIASES:
-        return _view(output)
+        return view_of(output)
     get_network(session, network)
     names = list(session.scalars(current.with_only_columns(LayerRow.name).order_by(LayerRow.ordinal)))
     raise NotFound("layer", name, _instead(network, name, names, output.name if output else None))
@@ -194,10 +198,11 @@ def unit_labels(session: Session, layer: Layer) -> Sequence[str]:
 def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]:
     """The same for a layer by its own name, which may be one that the network has no more."""
     row = session.get(LayerRow, (network, layer))
-    return () if row is None or not row.is_current else unit_labels(session, _view(row))
+    return () if row is None or not row.is_current else unit_labels(session, view_of(row))
 
 
-def _view(row: LayerRow) -> Layer:
+def view_of(row: LayerRow) -> Layer:
+    """The row as callers see it."""
     spatial = None if row.height is None or row.width is None else (row.height, row.width)
     return Layer(
         row.network_id,
@@ -211,4 +216,6 @@ def _view(row: LayerRow) -> Layer:
         row.tokens,
         row.usual_token,
         row.class_token,
+        cast("Role | None", row.role),
+        row.twin_of,
     )

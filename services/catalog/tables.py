@@ -1,11 +1,12 @@
 """The tables of networks, their layers, and generators."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from imago_engine.networks import Role
 from services.access.tables import ApiKeyRow
 from services.base.tables import CREATED, Base, Id, Json, one_of
 from services.queue.tables import LeaseRow
@@ -61,6 +62,8 @@ class LayerRow(Base):
             " AND (class_token IS NULL OR class_token = usual_token)",
             name="tokens",
         ),
+        one_of("role", get_args(Role)),
+        sa.CheckConstraint("role IS NULL OR twin_of IS NULL", name="twin"),
     )
 
     network_id: Mapped[str] = mapped_column(
@@ -77,6 +80,8 @@ class LayerRow(Base):
     tokens: Mapped[int | None]
     usual_token: Mapped[int | None]
     class_token: Mapped[int | None]
+    role: Mapped[str | None]
+    twin_of: Mapped[str | None]
     is_current: Mapped[bool] = mapped_column(server_default=sa.true())
 
 

@@ -27,9 +27,9 @@ from services.schema import Base
 NETWORK = "small.random"
 LABELS = tuple(f"class {index}" for index in range(10))
 LAYERS = (
-    LayerInfo("conv_stem", "conv", 8, (16, 16), 3, 2),
-    LayerInfo("blocks.0.1", "block", 300, (8, 8), 19, 4),
-    LayerInfo("classifier", "output", 10, None, None, None),
+    LayerInfo("conv_stem", "conv", 8, (16, 16), 3, 2, role="stem"),
+    LayerInfo("blocks.0.1", "block", 300, (8, 8), 19, 4, role="block"),
+    LayerInfo("classifier", "output", 10, None, None, None, role="output"),
 )
 
 

@@ -11,6 +11,12 @@ OUTPUT_ALIASES = ("output", "logits")
 """Names of the layer of kind `output`, whatever it is called in the network. A hidden module of such a name
 is listed with a dot before it."""
 
+Role = Literal["stem", "block", "head", "output"]
+"""What a layer is to a network: one of those before its blocks, the output of a block or of a layer between
+blocks, one of those behind them, or the logits. The layers that have a role are those that people mean when
+they name none.
+"""
+
 LEAST_STD, LARGEST_STD = 1e-6, 10.0
 """Of a preprocessing: beyond these a network's input would leave what float32 holds well, or be told in units
 of 0 to 255."""
@@ -145,3 +151,8 @@ class LayerInfo:
     class_token: int | None = None
     """The usual token again where it is a special one, which has the same number whatever the size of the
     input; None where it is a patch, which has not."""
+    role: Role | None = None
+    """What it is to the network; None for a layer within a block, for a pool, and for a twin."""
+    twin_of: str | None = None
+    """The layer that this one says the same as: what a norm or an activation was given, or what a module
+    only passes on. Its units are those of that layer, one by one."""

@@ -61,6 +61,8 @@ def test_layers_are_listed_in_execution_order(client: FlaskClient) -> None:
         "tokens": None,
         "usual_token": None,
         "class_token": None,
+        "role": "stem",
+        "twin_of": None,
         "links": {
             "self": f"/v1/networks/{NETWORK}/layers/conv_stem",
             "network": f"/v1/networks/{NETWORK}",

@@ -74,6 +74,26 @@ def test_a_later_inspection_that_finds_the_same_changes_no_name(staged: Database
         assert claim_inspection(session, "worker", version=1, lease_seconds=600) is None
 
 
+def test_what_layers_are_to_a_network_is_told_anew_and_changes_no_name(staged: Database) -> None:
+    before = digests(staged, staging.submit(staged, staging.request("0-3")).job.id)
+    stem, block, output = LAYERS
+    twin = LayerInfo("blocks", "block", block.units, block.spatial, 99, 16, twin_of=block.name)
+    network = inspect_again(
+        staged,
+        layers=[
+            dataclasses.replace(stem, role="stem"),
+            dataclasses.replace(block, role="block"),
+            twin,
+            dataclasses.replace(output, role="output"),
+        ],
+    )
+    assert network.spec_sha256 == WEIGHTS
+    with staged.session() as session:
+        told = [(layer.role, layer.twin_of) for layer in list_layers(session, NETWORK).data]
+    assert told == [("stem", None), ("block", None), (None, block.name), ("output", None)]
+    assert digests(staged, staging.submit(staged, staging.request("0-3")).job.id) == before
+
+
 @pytest.mark.parametrize(
     "found",
     [

@@ -6,7 +6,7 @@ from typing import overload
 
 from imago_engine.networks import LayerInfo
 
-COLUMNS = ("layer", "kind", "units", "places", "sees")
+COLUMNS = ("layer", "kind", "units", "places", "sees", "role")
 
 
 class LayerTable(Sequence[LayerInfo]):
@@ -52,4 +52,5 @@ def _row(layer: LayerInfo) -> tuple[str, ...]:
     if layer.tokens is not None:
         places = f"{layer.tokens} tokens, {layer.usual_token} is read"
     sees = "all" if layer.receptive_field is None else f"{layer.receptive_field} pixels"
-    return layer.name, layer.kind, str(layer.units), places, sees
+    role = layer.role or (f"twin of {layer.twin_of}" if layer.twin_of else "")
+    return layer.name, layer.kind, str(layer.units), places, sees, role

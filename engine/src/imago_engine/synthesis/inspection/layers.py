@@ -4,10 +4,11 @@ from difflib import get_close_matches
 
 from imago_engine.networks import OUTPUT_ALIASES, LayerInfo
 from imago_engine.synthesis.inspection.anatomy import Anatomy, TracedLayer, anatomy
+from imago_engine.synthesis.inspection.roles import find_parts
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 
-INSPECTION_VERSION = 6
+INSPECTION_VERSION = 7
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """
@@ -21,9 +22,11 @@ def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo,
     Raises `NetworkError` for a network that cannot be used, with the reason: it does not run, no gradient
     leads through it, or what it makes of a picture depends on chance or on the others in its batch.
     """
-    traced = anatomy(network.module, input_size or network.preprocessing.size)
+    size = input_size or network.preprocessing.size
+    traced = anatomy(network.module, size)
     if traced.flaw is not None:
         raise NetworkError(traced.flaw.reason)
+    parts = find_parts(network.module, size, traced)
     return tuple(
         LayerInfo(
             name=layer.name,
@@ -35,6 +38,8 @@ def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo,
             tokens=layer.tokens,
             usual_token=layer.token if layer.tokens is not None else None,
             class_token=layer.class_token,
+            role=parts[layer.name].role,
+            twin_of=parts[layer.name].twin_of,
         )
         for layer in traced.layers.values()
     )

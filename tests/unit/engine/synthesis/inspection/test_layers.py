@@ -31,8 +31,8 @@ def test_layers_are_listed_with_their_geometry_in_the_order_they_run(
     by_name = {layer.name: layer for layer in layers}
     assert next(iter(by_name)) == "conv_stem"
     assert layers[-1].name == "classifier"
-    assert by_name["conv_stem"] == LayerInfo("conv_stem", "conv", 32, (112, 112), receptive_field=3, stride=2)
-    assert by_name["classifier"] == LayerInfo("classifier", "output", 1000, None, None, None)
+    assert by_name["conv_stem"] == LayerInfo("conv_stem", "conv", 32, (112, 112), 3, stride=2, role="stem")
+    assert by_name["classifier"] == LayerInfo("classifier", "output", 1000, None, None, None, role="output")
     block = by_name["blocks.2.0"]
     assert (block.kind, block.units, block.spatial, block.stride) == ("block", 40, (28, 28), 8)
     assert hook_count(lite0.module) == 0
@@ -232,5 +232,5 @@ class ChannelsLast(nn.Module):
 
 def test_a_map_with_its_channels_last_has_channels_for_units_and_a_receptive_field(wrap: Wrap) -> None:
     layers = {layer.name: layer for layer in inspect(wrap(ChannelsLast(), SMALL))}
-    assert layers["wide"] == LayerInfo("wide", "linear", 12, (15, 15), receptive_field=3, stride=2)
+    assert layers["wide"] == LayerInfo("wide", "linear", 12, (15, 15), 3, stride=2, role="block")
     assert list(layers) == ["conv", "norm", "wide", "fc"]
