@@ -269,8 +269,8 @@ class Climb(ABC, Generic[Parameters]):
 
     def _begun_elsewhere(self, group: Group, activation: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Find something to climb for items without a gradient at the first step, such as those whose unit a
-        ReLU has switched off: what goes into the layer's activation function, else the unit in another
-        start, else through what switches it off, else its channel at other places.
+        ReLU has switched off: what goes into the layer's activation function, else the unit through what
+        switches it off, there or in another start, else its channel at other places.
         """
         if self._has_preactivation(group):
             group.flat = ~is_slope(gradient)
@@ -281,9 +281,8 @@ class Climb(ABC, Generic[Parameters]):
             return activation, gradient
         first = self.points[group.index]
         self._note_least(group, off, activation)
-        activation, gradient = self._begun_at(starts, group, off, activation, gradient)
         group.redirected = off
-        activation, gradient = self._begun_at([first], group, off, activation, gradient)
+        activation, gradient = self._begun_at([first, *starts], group, off, activation, gradient)
         missing = ~is_slope(gradient)
         if bool(missing.any()):
             group.redirected, group.off = off & ~missing, missing
