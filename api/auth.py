@@ -13,6 +13,7 @@ from flask import Flask, current_app, g, request
 from api.context import context
 from services.access import keys
 from services.access.keys import Principal
+from services.atlases.visibility import ANYONE
 from services.base.errors import Forbidden, Unauthenticated
 from services.base.settings import Settings
 
@@ -45,6 +46,11 @@ def principal() -> Principal:
     """Who asks. Only in views whose scope needs a key."""
     who: Principal = g.principal
     return who
+
+
+def reader() -> Principal:
+    """Who asks, also where reading needs no key."""
+    return g.principal or ANYONE
 
 
 def may_read(who: Principal | None, settings: Settings) -> bool:

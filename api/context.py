@@ -2,7 +2,9 @@
 is a module-level client and a test has its own.
 """
 
+import shutil
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -36,6 +38,13 @@ class Context:
     """Set when the server is to end: requests that wait are answered as things stand."""
     objects: Memory[str, bytes] | None
     """Objects that were read and checked, by their keys; None to read each from the store."""
+
+    def store_room(self) -> int | None:
+        """Bytes that the store has left, None where this machine does not see its files."""
+        folder = self.settings.store_folder
+        with suppress(OSError):
+            return None if folder is None else shutil.disk_usage(folder).free
+        return None
 
     def close(self) -> None:
         """Close the connections."""

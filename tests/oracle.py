@@ -96,11 +96,12 @@ _WRONG = {
                 count(*) FILTER (WHERE v.state = 'done') AS are_done,
                 count(*) FILTER (WHERE v.state = 'failed') AS are_failed,
                 count(*) FILTER (WHERE v.state = 'unreachable') AS are_unreachable,
+                count(*) FILTER (WHERE v.state = 'canceled') AS are_canceled,
                 count(DISTINCT v.error->>'code') FILTER (WHERE v.state = 'failed') AS codes
             FROM job_visualizations JOIN visualizations v USING (digest) WHERE job_id = jobs.id
         ) AS counted
         WHERE state IN ('queued', 'running') AND ROW(total, done, failed, unreachable, canceled)
-            IS DISTINCT FROM ROW(items, are_done, are_failed, are_unreachable, 0)
+            IS DISTINCT FROM ROW(items, are_done, are_failed, are_unreachable, are_canceled)
         OR total <> items
         OR (SELECT coalesce(sum((e.value->>'count')::int), 0) FROM jsonb_each(errors) e) <> failed
         OR state IN ('queued', 'running') AND (SELECT count(*) FROM jsonb_each(errors)) <> codes""",
@@ -123,7 +124,22 @@ _WRONG = {
     "an item canceled though a live job wants it": """
         SELECT digest, state FROM visualizations v WHERE state = 'canceled' AND EXISTS (
             SELECT FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
-            WHERE jv.digest = v.digest AND jobs.state IN ('queued', 'running'))""",
+            LEFT JOIN atlases ON atlases.no = jobs.atlas_no
+            WHERE jv.digest = v.digest AND jobs.state IN ('queued', 'running')
+            AND coalesce(atlases.wish, 'build') = 'build' AND jobs.canceled = 0)""",
+    "an entry of an atlas that is not what its place says": """
+        SELECT e.* FROM atlas_entries e JOIN atlases ON atlases.no = e.atlas_no
+        JOIN atlas_layers l USING (atlas_no, layer_no) JOIN visualizations v USING (digest)
+        WHERE (v.network_id, v.layer, v.unit, v.seed) <> (atlases.network_id, l.layer, e.unit, e.facet)""",
+    "a layer of an atlas whose jobs differ from its entries": """
+        SELECT l.atlas_no, l.layer_no, j.items, e.entries FROM atlas_layers l CROSS JOIN LATERAL (
+            SELECT coalesce(sum(total), 0) AS items FROM jobs
+            WHERE (jobs.atlas_no, jobs.layer_no) = (l.atlas_no, l.layer_no)
+        ) AS j CROSS JOIN LATERAL (
+            SELECT count(*) AS entries FROM atlas_entries e
+            WHERE (e.atlas_no, e.layer_no) = (l.atlas_no, l.layer_no) AND e.until IS NULL
+        ) AS e JOIN atlases ON atlases.no = l.atlas_no
+        WHERE j.items <> e.entries AND atlases.wish <> 'delete'""",
     "an item held by a lease that has ended": """
         SELECT digest, lease_id FROM visualizations JOIN leases ON leases.id = lease_id
         WHERE ended_at IS NOT NULL""",

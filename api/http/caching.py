@@ -21,6 +21,8 @@ class Freshness:
     immutable: bool = False
     from_memory: bool = False
     """Whether the server may give the same answer again from memory for so long, see `keep`."""
+    is_personal: bool = False
+    """Whether it depends on who asks."""
     is_secret: bool = False
     """Whether no cache may keep it, not even the client's own."""
 
@@ -30,7 +32,8 @@ class Freshness:
         if self.is_secret:
             return "no-store"
         # Where reading needs a key, a shared cache must not hand the answer to someone without one.
-        audience = "public" if context().settings.public_read else "private"
+        is_for_all = context().settings.public_read and not self.is_personal
+        audience = "public" if is_for_all else "private"
         if self.seconds == 0:
             return f"{audience}, no-cache"
         return f"{audience}, max-age={self.seconds}" + (", immutable" if self.immutable else "")
@@ -38,6 +41,8 @@ class Freshness:
 
 REVALIDATE = Freshness(0)
 """May be kept, must be asked about before each use: most resources change while jobs run."""
+PERSONAL = Freshness(0, is_personal=True)
+"""As `REVALIDATE`, for what not every reader may see."""
 MOMENT = Freshness(2, from_memory=True)
 """Changes while jobs run, and is read so often that it may be two seconds old."""
 BRIEF = Freshness(60)

@@ -22,6 +22,12 @@ def check_acceptable(offered: Collection[str]) -> None:
         raise Problem(problem_types.NOT_ACCEPTABLE, detail)
 
 
+def prefers(media_type: str, instead_of: str) -> bool:
+    """Whether `Accept` asks for a media type rather than for another; what is not named has no preference."""
+    accepted = dict(map(_range, request.headers.get("Accept", "").split(",")))
+    return media_type in accepted and _quality(accepted, media_type) > _quality(accepted, instead_of)
+
+
 def _range(text: str) -> tuple[str, float]:
     """A media range with its quality; 1 where it has none that can be read. Werkzeug's reader drops ranges
     such as `*; q=.2`, which Java sends by itself.

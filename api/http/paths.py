@@ -22,6 +22,21 @@ def job_page(id: str) -> str:
     return f"/jobs/{quote(id, safe='')}"
 
 
+def atlas_path(id: str) -> str:
+    """The path of an atlas."""
+    return path_to("atlases", id)
+
+
+def atlas_version_path(id: str, number: int) -> str:
+    """The path of a version of an atlas."""
+    return path_to("atlases", id, "versions", number)
+
+
+def atlas_units_path(id: str, version: str | int, layer: str) -> str:
+    """The path of the units that a version of an atlas shows of a layer."""
+    return path_to("atlases", id, "versions", version, "layers", layer, "units")
+
+
 def network_path(id: str) -> str:
     """The path of a network."""
     return path_to("networks", id)

@@ -2,6 +2,7 @@
 
 from sqlalchemy.orm import Session
 
+from services.atlases.progress import AtlasView
 from services.estimates.cost_model import Seconds
 from services.jobs.progress import JobView
 from services.pictures import visualizations
@@ -28,6 +29,11 @@ def of_picture(session: Session, digest: str) -> int:
 def of_job(job: JobView) -> int | None:
     """None for a job that has ended."""
     return None if job.ended else seconds_until_progress(job.eta)
+
+
+def of_atlas(atlas: AtlasView) -> int | None:
+    """None for an atlas of which nothing is going on."""
+    return None if atlas.ended else seconds_until_progress(atlas.eta)
 
 
 def of_training(training: TrainingView) -> int | None:

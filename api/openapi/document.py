@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 
 from api.auth import SECURITY_SCHEME
+from api.http.rendering import LINES
 from api.openapi import examples
 from api.openapi.schemas import Schemas, component_of, schemas_of, without_null
 from api.operations.operation import Operation, operation_of
@@ -132,7 +133,9 @@ def _responses(operation: Operation, schemas: Schemas, shown: Mapping[str, Any])
     for status, answer in operation.responses.items():
         if isinstance(answer, type):
             schema = schemas[answer, "serialization"]
-            content = {_JSON: {"schema": schema, "example": shown[component_of(schema)]}}
+            content: dict[str, Any] = {_JSON: {"schema": schema, "example": shown[component_of(schema)]}}
+            if operation.has_lines and status == HTTPStatus.OK:
+                content[LINES] = {"schema": {"type": "string"}}
             responses[str(status)] = {"description": HTTPStatus(status).phrase, "content": content}
         else:
             responses[str(status)] = dict(answer)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 JOB = "job_01kb5e8r7w3m9x2q4t6v8y0z1a"
+ATLAS = "atl_01kb5e8r7w3m9x2q4t6v8y0z1c"
 TRAINING = "trn_01kb5e8r7w3m9x2q4t6v8y0z1b"
 KEY = "k3y0fm1n"
 DIGEST = "6f1c2e7b9d4a8035c1e6f27a4b90d83e5c7f1a26b8d94e03f5a7c1b2d6e8f904"
@@ -22,6 +23,14 @@ JOB_BODY = {
     "seeds": [0, 1],
     "lane": "bulk",
 }
+ATLAS_BODY = {
+    "network": NETWORK,
+    "name": "EfficientNet-lite0",
+    "layers": ["classifier"],
+    "units": "0-11,207",
+    "facets": 1,
+    "visibility": "public",
+}
 NETWORK_BODY = {"id": "resnet18.a1_in1k"}
 GENERATOR_BODY = {
     "name": "flowers-64",
@@ -31,6 +40,8 @@ KEY_BODY = {"name": "notebook", "scopes": ["read", "jobs:write"], "expires_at": 
 
 _PARAMETERS: Mapping[str, Any] = {
     "job": JOB,
+    "atlas": ATLAS,
+    "version": "latest",
     "training": TRAINING,
     "key": KEY,
     "digest": DIGEST,
@@ -79,6 +90,7 @@ _FIELDS: Mapping[str, Any] = {
 }
 _IDS = {
     "Job": JOB,
+    "Atlas": ATLAS,
     "Training": TRAINING,
     "Key": KEY,
     "NewKey": KEY,
@@ -95,6 +107,8 @@ _IDS = {
     "RegisterNetwork": "resnet18.a1_in1k",
 }
 _LINKS = {
+    "AtlasLinks": f"/v1/atlases/{ATLAS}",
+    "FacetLinks": f"/v1/visualizations/{DIGEST}",
     "JobLinks": f"/v1/jobs/{JOB}",
     "TrainingLinks": f"/v1/trainings/{TRAINING}",
     "NetworkLinks": f"/v1/networks/{NETWORK}",

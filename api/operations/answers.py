@@ -1,6 +1,6 @@
 """What views return: a model, a page of models, an `Answer` with more to say, bytes of the store, nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -27,7 +27,17 @@ class Answer:
     """The lane whose workers are told, once the transaction is committed, that there is something to do."""
 
 
-Result = BaseModel | Page[Any] | Answer | StoredObject | None
+@dataclass(frozen=True)
+class Lines:
+    """Entries of a list one after the other, a JSON object a line: made while they are sent, so that a list
+    may be of any length. What makes them opens transactions of its own. One that breaks off ends the
+    connection, so that nobody takes a part for the whole."""
+
+    entries: Iterable[BaseModel]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Result = BaseModel | Page[Any] | Answer | Lines | StoredObject | None
 
 
 def accepted(

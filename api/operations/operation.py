@@ -20,8 +20,8 @@ from api.context import context
 from api.http.caching import REVALIDATE, Freshness, conditional
 from api.http.negotiation import check_acceptable
 from api.http.objects import StoredObject, object_response
-from api.http.rendering import json_response, removed
-from api.operations.answers import Answer, Result
+from api.http.rendering import LINES, json_response, lines_response, removed
+from api.operations.answers import Answer, Lines, Result
 from api.operations.pagination import shown_page
 from api.operations.reading import PARTS, read
 from api.problems import problem_types
@@ -72,6 +72,8 @@ class Operation:
     """How long the answer to a GET may be kept; secrets are never kept, whatever the method."""
     example: Any
     """A body that it takes, None where it takes none."""
+    has_lines: bool
+    """Whether a list is also served as JSON lines, for `Accept: application/x-ndjson`."""
     models: Mapping[Part, type[BaseModel]] = field(default_factory=dict)
     """What it reads of a request."""
 
@@ -93,7 +95,7 @@ class Operation:
     @cached_property
     def media_types(self) -> frozenset[str]:
         """What a success is answered with."""
-        served: set[str] = set()
+        served: set[str] = {LINES} if self.has_lines else set()
         for status, answer in self.responses.items():
             if 200 <= status < 300:
                 served.update(["application/json"] if isinstance(answer, type) else answer.get("content", ()))
@@ -146,6 +148,10 @@ class Operation:
             case StoredObject():
                 (media_type,) = self.media_types
                 return object_response(result, media_type)
+            case Lines():
+                response = lines_response(result.entries, result.headers)
+                response.headers["Cache-Control"] = self.freshness.cache_control
+                return response
             case Page():
                 result = shown_page(cast(type[BaseModel], self.responses[200]), result)
             case BaseModel():
@@ -173,6 +179,7 @@ class ApiBlueprint(Blueprint):
         responses: Responses,
         freshness: Freshness = REVALIDATE,
         example: Any = None,
+        has_lines: bool = False,
         tag: Tag | None = None,
     ) -> Callable[[View], View]:
         """Declare that a view is an operation; see `Operation` for what is declared.
@@ -185,7 +192,9 @@ class ApiBlueprint(Blueprint):
         def declare(view: View) -> View:
             hints = get_type_hints(view)
             models = {part: hints[part] for part in PARTS if part in hints}
-            declared = Operation(view, method, tag or self._tag, scope, responses, freshness, example, models)
+            declared = Operation(
+                view, method, tag or self._tag, scope, responses, freshness, example, has_lines, models
+            )
 
             @requires(scope)
             @wraps(view)

@@ -3,7 +3,7 @@ services.
 """
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flask import request
@@ -23,10 +23,12 @@ def next_path(cursor: str) -> str:
     return f"{request.path}?{urlencode([*others, ('cursor', cursor)])}"
 
 
-def shown_page(model: type[BaseModel], page: Page[BaseModel]) -> Answer:
-    """A page of representations as the model of a page, with the link to the next."""
+def shown_page(model: type[BaseModel], page: Page[Any], **more: Any) -> Answer:
+    """A page of representations as the model of a page, with the link to the next. `more`: other members of
+    the model.
+    """
     links = {"Link": f'<{next_path(page.next_cursor)}>; rel="next"'} if page.next_cursor else {}
-    return Answer(model(data=list(page.data), next_cursor=page.next_cursor), headers=links)
+    return Answer(model(data=list(page.data), next_cursor=page.next_cursor, **more), headers=links)
 
 
 def only_page(entries: Iterable[T], query: PageQuery | None = None) -> Page[T]:

@@ -1,6 +1,7 @@
 """The resources under /v1, one module each: parse, call one function of a service, render."""
 
 from api.resources import (
+    atlases,
     generators,
     jobs,
     keys,
@@ -19,6 +20,7 @@ ALL = (
     presets.blueprint,
     techniques.blueprint,
     jobs.blueprint,
+    atlases.blueprint,
     visualizations.blueprint,
     queue.blueprint,
     keys.blueprint,

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from api.auth import principal
+from api.auth import principal, reader
 from api.context import context
 from api.http import retry_after
 from api.http.waiting import preferred_wait, wait_for
@@ -12,6 +12,7 @@ from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery
 from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
 from api.schemas.visualizations import Item, ItemListQuery, ItemPage
+from services.atlases.visibility import atlas_row
 from services.base.paging import Page
 from services.catalog import removal
 from services.jobs import jobs
@@ -48,8 +49,13 @@ def submit_job(header: SubmitHeaders, body: JobRequest) -> Answer:
 
 @blueprint.operation("GET", "", scope="read", responses={200: JobPage})
 def list_jobs(session: Session, query: JobListQuery) -> Page[Job]:
-    """List jobs, the newest first."""
-    return jobs.list(session, cursor=query.cursor, limit=query.limit, state=query.state).map(Job.of)
+    """List jobs, the newest first.
+
+    Those that build an atlas are listed with `atlas` alone.
+    """
+    no = None if query.atlas is None else atlas_row(session, query.atlas, reader()).no
+    page = jobs.list(session, cursor=query.cursor, limit=query.limit, state=query.state, atlas_no=no)
+    return page.map(Job.of)
 
 
 @blueprint.operation("GET", "/<job>", scope="read", responses={200: Job})

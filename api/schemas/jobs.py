@@ -33,6 +33,9 @@ class JobListQuery(PageQuery):
     """Which jobs, and which page."""
 
     state: JobState | None = Field(None, description="Only jobs in this state.")
+    atlas: Name | None = Field(
+        None, description="Only jobs that build this atlas; without it, only jobs that build none."
+    )
 
 
 class PreferHeaders(HeaderModel):

@@ -27,15 +27,27 @@ def upgrade() -> None:
         sa.Column("owner_key_id", _ID, nullable=True),
         sa.Column("visibility", sa.Text(), nullable=False),
         sa.Column("wish", sa.Text(), server_default="build", nullable=False),
+        sa.Column("retry_after", _ID, nullable=True),
+        sa.Column("idempotency_key", sa.Text(), nullable=True),
+        sa.Column("request_hash", sa.Text(), nullable=False),
         sa.Column("created_at", _TIME, server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("visibility IN ('private', 'public')", name="visibility"),
-        sa.CheckConstraint("wish IN ('build', 'pause', 'cancel')", name="wish"),
+        sa.CheckConstraint("wish IN ('build', 'pause', 'cancel', 'delete')", name="wish"),
         sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name="fk_atlases_network_id"),
         sa.ForeignKeyConstraint(["owner_key_id"], ["api_keys.id"], name="fk_atlases_owner_key_id"),
         sa.PrimaryKeyConstraint("no", name="pk_atlases"),
         sa.UniqueConstraint("id", name="uq_atlases_id"),
     )
     op.create_index("ix_atlases_network", "atlases", ["network_id", "id"])
+    op.create_index("ix_atlases_owner", "atlases", ["owner_key_id", "id"])
+    op.create_index(
+        "uq_atlases_idempotency_key",
+        "atlases",
+        ["owner_key_id", "idempotency_key"],
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+        postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+    )
     op.create_table(
         "atlas_versions",
         sa.Column("atlas_no", sa.Integer(), nullable=False),
@@ -90,12 +102,6 @@ def upgrade() -> None:
         sa.Column("until", sa.SmallInteger(), nullable=True),
         sa.Column("digest", _ID, nullable=False),
         sa.CheckConstraint("until > since", name="versions"),
-        sa.ForeignKeyConstraint(
-            ["atlas_no", "layer_no"],
-            ["atlas_layers.atlas_no", "atlas_layers.layer_no"],
-            name="fk_atlas_entries_atlas_no_layer_no",
-            ondelete="CASCADE",
-        ),
         sa.ForeignKeyConstraint(["digest"], ["visualizations.digest"], name="fk_atlas_entries_digest"),
         sa.PrimaryKeyConstraint("atlas_no", "layer_no", "unit", "facet", "since", name="pk_atlas_entries"),
     )
@@ -113,9 +119,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_jobs_atlas", "jobs", ["atlas_no", "layer_no"], postgresql_where=sa.text("atlas_no IS NOT NULL")
     )
+    op.create_index("ix_jobs_listed", "jobs", ["id"], postgresql_where=sa.text("atlas_no IS NULL"))
 
 
 def downgrade() -> None:
+    op.drop_index("ix_jobs_listed", "jobs")
     op.drop_index("ix_jobs_atlas", "jobs")
     op.drop_constraint("fk_jobs_atlas_no_layer_no", "jobs", type_="foreignkey")
     op.drop_column("jobs", "layer_no")

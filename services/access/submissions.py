@@ -1,4 +1,4 @@
-"""Idempotency keys and lists by age and state, the same for jobs and trainings."""
+"""Idempotency keys of jobs, trainings and atlases; lists of jobs and trainings by age and state."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -7,17 +7,19 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from services.atlases.tables import AtlasRow
 from services.base.errors import IdempotencyKeyReused, Invalid
 from services.base.paging import Page, page_of
 from services.jobs.tables import JobRow
 from services.trainings.tables import TrainingRow
 
 Row = TypeVar("Row", JobRow, TrainingRow)
+Asked = TypeVar("Asked", JobRow, TrainingRow, AtlasRow)
 
 
 def replayed(
-    session: Session, kind: type[Row], owner: str | None, idempotency_key: str, known_as: Sequence[str]
-) -> Row | None:
+    session: Session, kind: type[Asked], owner: str | None, idempotency_key: str, known_as: Sequence[str]
+) -> Asked | None:
     """What the key `owner` has asked for before under this idempotency key, if anything.
 
     `known_as` are the fingerprints that the request may be stored with. Raises `IdempotencyKeyReused` when
@@ -43,13 +45,16 @@ def newest_first(
     cursor: str | None,
     limit: int,
     state: str | None,
+    only: sa.ColumnElement[bool] | None = None,
 ) -> Page[Row]:
     """A page of rows, the newest first.
 
-    `state`, one of `states`, narrows it to those in that state. Raises `Invalid` for a wrong cursor, limit or
-    state.
+    `state`, one of `states`, narrows it to those in that state, `only` to those of which it is true. Raises
+    `Invalid` for a wrong cursor, limit or state.
     """
     query = sa.select(kind)
+    if only is not None:
+        query = query.where(only)
     if state is not None:
         query = query.where(kind.state == known_state(states, state))
     name = kind.__tablename__

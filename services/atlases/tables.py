@@ -15,7 +15,9 @@ from services.pictures.tables import VisualizationRow
 
 class AtlasRow(Base):
     """The pictures of many units of one network. `no` stands for it in rows that there are millions of.
-    `wish` is what its owner wants done with it; how far that is follows from its layers and jobs."""
+    `wish` is what its owner wants done with it; how far that is follows from its layers and jobs.
+    `retry_after`: failed items of jobs with a greater id are still to be queued again; None for no job.
+    """
 
     __tablename__ = "atlases"
     __table_args__ = (
@@ -23,6 +25,16 @@ class AtlasRow(Base):
         one_of("wish", AtlasWish),
         sa.UniqueConstraint("id"),
         sa.Index("ix_atlases_network", "network_id", "id"),
+        sa.Index("ix_atlases_owner", "owner_key_id", "id"),
+        # Anonymous submitters share one owner, as for jobs.
+        sa.Index(
+            "uq_atlases_idempotency_key",
+            "owner_key_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_nulls_not_distinct=True,
+            postgresql_where=sa.text("idempotency_key IS NOT NULL"),
+        ),
     )
 
     no: Mapped[int] = mapped_column(sa.Integer, sa.Identity(always=True), primary_key=True)
@@ -32,6 +44,9 @@ class AtlasRow(Base):
     owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
     visibility: Mapped[str]
     wish: Mapped[str] = mapped_column(server_default="build")
+    retry_after: Mapped[str | None] = mapped_column(Id)
+    idempotency_key: Mapped[str | None]
+    request_hash: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
 
 
@@ -68,8 +83,9 @@ class AtlasVersionRow(Base):
 
 class AtlasLayerRow(Base):
     """A layer of an atlas as it is to be: `units` are in the words of a request, `unit_count` of them, each
-    with the facets 0 to `facets` - 1. `making` is the settled recipe. `expanded` is how many entries, in the
-    order of the expansion, have been written; all of them when it equals `unit_count` times `facets`.
+    with the facets 0 to `facets` - 1. `making` is the settled recipe: technique, parameters, generator, and
+    the batch key. Of its entries, facet by facet in the order of the units, the first `expanded` have been
+    written; all of them when it equals `unit_count` times `facets`.
     """
 
     __tablename__ = "atlas_layers"
@@ -92,13 +108,13 @@ class AtlasLayerRow(Base):
 class AtlasEntryRow(Base):
     """A picture of an atlas: the facet of a unit, in the versions from `since` on, up to and without `until`
     where there is one. Versions share rows, so that a new version costs what is new in it.
+
+    No foreign key leads to the layer: of a million rows it would cost seconds, and an atlas is removed entry
+    by entry before its layers (`services.atlases.deletion`).
     """
 
     __tablename__ = "atlas_entries"
     __table_args__ = (
-        sa.ForeignKeyConstraint(
-            ["atlas_no", "layer_no"], [AtlasLayerRow.atlas_no, AtlasLayerRow.layer_no], ondelete="CASCADE"
-        ),
         sa.CheckConstraint("until > since", name="versions"),
         # Which atlases show a picture.
         sa.Index("ix_atlas_entries_digest", "digest"),

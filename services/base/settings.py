@@ -37,6 +37,11 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr
     s3_region: str = "us-east-1"
     s3_bucket: str = Field("imago", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    store_folder: Path | None = Field(
+        None,
+        description="Where the store keeps its files, if this machine sees them: what plainly does not fit "
+        "there is refused",
+    )
     image_delivery: Literal["stream", "redirect"] = Field(
         "stream", description="How the API serves images: itself, or by a redirect to a signed address"
     )
@@ -109,7 +114,7 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_readable(error)) from None
 
-    @field_validator("cache_folder", "data_root")
+    @field_validator("cache_folder", "data_root", "store_folder")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
         return path if path is None else path.expanduser()

@@ -64,6 +64,23 @@ class AtlasWish(StrEnum):
     """Nothing new is begun until it is resumed."""
     CANCEL = "cancel"
     """What is not done is wanted no more; what is done stays, and can be published."""
+    DELETE = "delete"
+    """Nobody sees it any more; its rows go little by little."""
+
+
+class AtlasState(StrEnum):
+    """How far an atlas is, told by its wish, its layers and its jobs."""
+
+    PLANNING = "planning"
+    """Some of its pictures have no job yet; others may be done."""
+    BUILDING = "building"
+    """All have their jobs, and some have not ended."""
+    PAUSED = "paused"
+    """Nothing new is begun; what a worker computes ends."""
+    CANCELED = "canceled"
+    """The same, for good unless it is resumed."""
+    COMPLETE = "complete"
+    """All have ended: done, unreachable or failed."""
 
 
 class Visibility(StrEnum):

@@ -23,6 +23,7 @@ _LEFT_OF_NETWORK = text("""
     DELETE FROM visualizations v
     WHERE v.network_id = :id AND NOT EXISTS (SELECT FROM job_visualizations j WHERE j.digest = v.digest)
 """)
+_DELETE = "DELETE /v1/atlases/"
 
 
 def remove_job(session: Session, id: str, *, by: Principal | None = None) -> None:
@@ -33,6 +34,8 @@ def remove_job(session: Session, id: str, *, by: Principal | None = None) -> Non
     """
     row = _locked(session, JobRow, id, "job")
     check_may_change(row, by)
+    if row.atlas_no is not None:
+        raise Conflict(f"The job {id} is a part of an atlas, and goes with that: DELETE /v1/atlases.")
     if row.finished_at is None:
         raise Conflict(f"The job {id} is {row.state}; cancel it first: POST /v1/jobs/{id}/cancel.")
     session.delete(row)
@@ -64,6 +67,17 @@ def remove_generator(session: Session, id: str, *, by: Principal | None = None) 
         raise Conflict(f"The generator {id!r} is the default one: jobs that name none use it.")
     if digest := _any(session, "SELECT digest FROM visualizations WHERE generator_id = :id LIMIT 1", id):
         raise Conflict(f"Pictures were made with the generator {id!r}, such as {digest}; they keep it.")
+    if atlas := _any(
+        session,
+        """
+        SELECT a.id FROM atlas_versions v JOIN atlases a ON a.no = v.atlas_no
+        WHERE v.generator_id = :id LIMIT 1
+        """,
+        id,
+    ):
+        raise Conflict(
+            f"The atlas {atlas} is made with the generator {id!r}; remove that first: {_DELETE}{atlas}."
+        )
     training = _any(
         session,
         """
@@ -89,6 +103,8 @@ def remove_network(session: Session, id: str, *, by: Principal | None = None) ->
     """
     row = _locked(session, NetworkRow, id, "network")
     check_may_change(row, by)
+    if atlas := _any(session, "SELECT id FROM atlases WHERE network_id = :id LIMIT 1", id):
+        raise Conflict(f"The atlas {atlas} shows the network {id!r}; remove that first: {_DELETE}{atlas}.")
     if digest := _any(
         session, "SELECT digest FROM visualizations WHERE network_id = :id AND state = 'done' LIMIT 1", id
     ):

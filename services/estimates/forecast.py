@@ -5,8 +5,8 @@ wait.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
 
@@ -87,6 +87,14 @@ def read(session: Session) -> Queue:
     devices = sorted({*workers, *(batch.device for batch in batches)})
     known = costs.read(session, kinds.values(), devices)
     return Queue(workers, jobs, batches, held, known, unread)
+
+
+def with_costs(session: Session, queue: Queue, kinds: Collection[Kind]) -> Queue:
+    """The same queue, which knows of these kinds too what they cost."""
+    devices = sorted({*queue.workers, *(batch.device for batch in queue.batches)})
+    known = {part.kind for job in queue.jobs for part in job.parts}
+    known |= {batch.kind for batch in queue.batches}
+    return replace(queue, costs=costs.read(session, [*known, *kinds], devices))
 
 
 def waiting(row: JobRow) -> Waiting:

@@ -21,7 +21,8 @@ from services.estimates import rates
 from services.jobs.tables import JobRow
 
 _OPEN_JOBS = (*LIVE_JOBS, JobState.CANCELING)
-_COUNTED = (State.DONE, State.FAILED, State.UNREACHABLE)
+_ENDED = (State.DONE, State.FAILED, State.UNREACHABLE)
+_COUNTED = (*_ENDED, State.CANCELED)
 
 _WANTING = text("""
     SELECT jv.job_id, jv.digest FROM job_visualizations jv
@@ -97,7 +98,7 @@ def end_complete(session: Session, rows: Sequence[JobRow], now: datetime | None 
 
 
 def _outcome(row: JobRow) -> JobState:
-    if row.state == JobState.CANCELING:
+    if row.state == JobState.CANCELING or row.canceled:
         return JobState.CANCELED
     return JobState.FAILED if row.failed or not row.done else JobState.SUCCEEDED
 
@@ -114,9 +115,10 @@ def _count(row: JobRow, changes: Sequence[Change], now: datetime) -> None:
     row.done += counts[State.DONE]
     row.failed += counts[State.FAILED]
     row.unreachable += counts[State.UNREACHABLE]
+    row.canceled += counts[State.CANCELED]
     if errors != row.errors:
         row.errors = errors
-    ended = sum(change.after in counts for change in changes)
+    ended = sum(change.after in _ENDED for change in changes)
     if ended:
         row.rate, row.rate_at = rates.noted(row.rate, row.rate_at, ended, now), now
 

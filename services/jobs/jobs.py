@@ -14,30 +14,17 @@ from services.base.errors import Conflict, NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, JobState, State
 from services.catalog.layers import labels_of_layer
-from services.estimates import forecast
 from services.jobs import progress
-from services.jobs.job_counters import end_complete
+from services.jobs.job_counters import Change, end_complete, update_counters
 from services.jobs.progress import JobView
-from services.jobs.submission import requeue_ended, start_if_claimed
+from services.jobs.requeuing import LOCK_ITEMS, OPEN, locked_job, requeue
 from services.jobs.tables import JobRow
-from services.queue.queue_order import next_turn
+from services.jobs.withdrawal import WANTED_BY_OTHERS
 
-_LOCK_ITEMS = text("""
-    SELECT v.digest, v.state, v.batch_key, jv.ordinal
-    FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
-    WHERE jv.job_id = :id AND v.state NOT IN ('done', 'unreachable')
-    ORDER BY v.digest FOR NO KEY UPDATE OF v
-""")
-_COUNT_UNREACHABLE = text("""
-    SELECT count(*) FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
-    WHERE jv.job_id = :id AND v.state = 'unreachable'
-""")
-_DROP = text("""
+_DROP = text(f"""
     UPDATE visualizations SET state = 'canceled', finished_at = now(), not_before = NULL
-    WHERE digest = ANY(CAST(:digests AS text[])) AND NOT EXISTS (
-        SELECT 1 FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
-        WHERE jv.digest = visualizations.digest AND jobs.id <> :id AND jobs.state IN ('queued', 'running')
-    )
+    WHERE digest = ANY(CAST(:digests AS text[])) AND NOT {WANTED_BY_OTHERS}
+    RETURNING digest
 """)
 _ITEMS = """
     SELECT jv.ordinal, v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.token, v.seed,
@@ -108,15 +95,17 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView
     job has ended otherwise.
     """
     row = _row(session, id)
-    check_may_change(row, by)
-    open_digests = [item.digest for item in session.execute(_LOCK_ITEMS, {"id": id}) if _is_open(item.state)]
-    row = _locked(session, id)
+    _check_may_change(row, by)
+    locked = session.execute(LOCK_ITEMS, {"id": id}).all()
+    before = {item.digest: State(item.state) for item in locked if item.state in OPEN}
+    row = locked_job(session, id)
     if row.state in LIVE_JOBS:
         row.state = JobState.CANCELING
         row.canceled = row.total - row.done - row.failed - row.unreachable
         session.flush()
         # Jobs that want one of these have locked it before they were committed, so all of them are seen here.
-        session.execute(_DROP, {"id": id, "digests": open_digests})
+        dropped = session.scalars(_DROP, {"id": id, "digests": [*before]}).all()
+        update_counters(session, {one: Change(before[one], State.CANCELED) for one in dropped})
         end_complete(session, [row])
     elif row.state not in (JobState.CANCELING, JobState.CANCELED):
         raise Conflict(f"The job {id} has {row.state} already; there is nothing to cancel.")
@@ -131,52 +120,29 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     `Conflict` when there are none or the job is being canceled.
     """
     row = _row(session, id)
-    check_may_change(row, by)
-    locked = session.execute(_LOCK_ITEMS, {"id": id}).all()
-    # Whoever would change the job must hold one of these items, so it stays as it is read now.
-    row = _row(session, id)
-    if row.state == JobState.CANCELING:
-        raise Conflict(f"The job {id} is being canceled; retry it once it is canceled.")
-    ended = [item for item in locked if not _is_open(item.state)]
-    if not ended and row.state != JobState.CANCELED:
+    _check_may_change(row, by)
+    if not requeue(session, id):
         raise Conflict(f"The job {id} has no item that failed or was canceled.")
-    turn = next_turn(session, row.lane, row.owner_key_id)
-    turns = {item.digest: turn + item.ordinal for item in locked}
-    states, moved = requeue_ended(session, [item.digest for item in locked], row.lane, turns)
-    row = _locked(session, id)
-    if row.state not in LIVE_JOBS:
-        row.state, row.turn, row.errors = JobState.QUEUED, turn, {}
-        row.started_at = row.finished_at = row.rate = row.rate_at = None
-        row.failed = row.canceled = 0
-        again = sorted((item for item in locked if item.digest in moved), key=lambda item: item.ordinal)
-        row.parts = forecast.parts_again(row.parts, [item.batch_key for item in again])
-        row.unreachable = session.execute(_COUNT_UNREACHABLE, {"id": id}).scalar_one()
-        row.done = row.total - row.unreachable - len(locked)
-        start_if_claimed(row, states.values())
-        end_complete(session, [row])
     return get(session, id)
+
+
+def _check_may_change(row: JobRow, by: Principal | None) -> None:
+    """Raises `Forbidden`, or `Conflict` for a part of an atlas, which changes with that alone."""
+    check_may_change(row, by)
+    if row.atlas_no is not None:
+        raise Conflict(
+            f"The job {row.id} is a part of an atlas; pause, resume, cancel or retry that: /v1/atlases."
+        )
 
 
 def _row(session: Session, id: str) -> JobRow:
     return _found(session.get(JobRow, id, populate_existing=True), id)
 
 
-def _locked(session: Session, id: str) -> JobRow:
-    """The job as it stands, held against its removal. Call it after its items are locked: whoever would
-    change it otherwise must hold one of them. Raises `NotFound` where it was removed meanwhile.
-    """
-    row = session.get(JobRow, id, with_for_update={"key_share": True}, populate_existing=True)
-    return _found(row, id)
-
-
 def _found(row: JobRow | None, id: str) -> JobRow:
     if row is None:
         raise NotFound("job", id, "Ids look like job_01j9… and are given by POST /v1/jobs.")
     return row
-
-
-def _is_open(state: str) -> bool:
-    return state in (State.QUEUED, State.LEASED)
 
 
 def _item(row: Any, labels: Any) -> JobItem:
@@ -198,8 +164,16 @@ def _item(row: Any, labels: Any) -> JobItem:
 
 
 def list(
-    session: Session, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+    session: Session,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    state: str | None = None,
+    atlas_no: int | None = None,
 ) -> Page[JobView]:
-    """Jobs, the newest first. Raises `Invalid` for a wrong cursor, limit or state."""
-    rows = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state)
+    """Jobs, the newest first: those that build the atlas of this number, else those that build none. Raises
+    `Invalid` for a wrong cursor, limit or state.
+    """
+    only = JobRow.atlas_no.is_(None) if atlas_no is None else JobRow.atlas_no == atlas_no
+    rows = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state, only=only)
     return Page(tuple(progress.views(session, rows.data)), rows.next_cursor)

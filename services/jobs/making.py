@@ -16,7 +16,7 @@ from services.catalog.generators import Generator, get_generator
 from services.catalog.layers import Layer
 from services.catalog.networks import Network
 from services.catalog.tables import GeneratorRow, NetworkRow
-from services.jobs.job_request import JobRequest
+from services.jobs.job_request import RecipeRequest
 from services.pictures.recipes import check_prior, needs_generator, recommended_for, resolve
 
 
@@ -56,15 +56,26 @@ def lowered(error: NotFound) -> str:
 
 
 class Makings:
-    """Settles the recipe of each target of a request. What is wrong with a recipe is in `errors`, once."""
+    """Settles the recipe of each layer of a request. What is wrong with a recipe is in `errors`, once."""
 
-    def __init__(self, session: Session, network: Network, request: JobRequest) -> None:
-        """Raises `Conflict` as `of` does, where the technique is the same for all targets."""
+    def __init__(
+        self,
+        session: Session,
+        network: Network,
+        recipe: RecipeRequest,
+        generator: str | None,
+        *,
+        pinned: str | None = None,
+    ) -> None:
+        """`pinned`: the generator to use where one is needed and none is named, instead of the default one.
+        Raises `Conflict` as `of` does, where the technique is the same for all targets.
+        """
         self.errors: list[FieldError] = []
-        self._session, self._network, self._request = session, network, request
+        self._session, self._network, self._recipe = session, network, recipe
+        self._generator = generator or pinned
         self._settled: dict[str, Making | None] = {}
-        self._technique, named = request.recipe.technique, request.generator is not None
-        if self._technique == AUTO and (named or not leaves_open(request.recipe.parameters)):
+        self._technique, named = recipe.technique, generator is not None
+        if self._technique == AUTO and (named or not leaves_open(recipe.parameters)):
             self._technique = WITH_GENERATOR
         elif self._technique != AUTO and named and not needs_generator(self._technique):
             unused = f"is not used by {self._technique!r}, which needs no generator; leave it out"
@@ -107,10 +118,10 @@ class Makings:
         return self._settled[key]
 
     def _making(self, technique: str, suiting: Mapping[str, Any]) -> Making:
-        network, asked = self._network, self._request.recipe.parameters
+        network, asked = self._network, self._recipe.parameters
         generator = None
         if needs_generator(technique):
-            generator = _generator(self._session, self._request.generator)
+            generator = _generator(self._session, self._generator)
             suiting = _suiting(network, recommended_for(technique, generator.recommended))
         _check_input_size(network, asked)
         recipe = resolve(technique, asked, suiting)

@@ -71,8 +71,8 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     Raises `Invalid` with a pointer for each wrong field, `Conflict` while the network is being inspected or
     where a generator is needed and none is there.
     """
-    network = _network(session, request.network)
-    makings = Makings(session, network, request)
+    network = ready_network(session, request.network)
+    makings = Makings(session, network, request.recipe, request.generator)
     errors: list[FieldError] = []
     wanted: list[_Wanted] = []
     asked = 0
@@ -98,6 +98,17 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
         )
     if errors or makings.errors:
         raise Invalid([*makings.errors, *errors])
+    return _planned(network, wanted, seeds)
+
+
+def plan_layer(
+    network: Network, layer: Layer, making: Making, units: Sequence[int], seeds: Sequence[int]
+) -> Plan:
+    """The pictures of a layer's units, each at its usual place. All has been checked."""
+    return _planned(network, [_Wanted(layer, None, None, units, making)], seeds)
+
+
+def _planned(network: Network, wanted: Sequence[_Wanted], seeds: Sequence[int]) -> Plan:
     found: dict[str, Planned] = {}
     kinds: dict[str, Kind] = {}
     for target_wanted in wanted:
@@ -114,7 +125,10 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     return Plan(network, [target.making for target in wanted], tuple(found.values()), kinds)
 
 
-def _network(session: Session, id: str) -> Network:
+def ready_network(session: Session, id: str) -> Network:
+    """The network, kept until the transaction ends. Raises `Invalid` at `/network`, or `Conflict` while a
+    worker has yet to inspect it.
+    """
     keep(session, NetworkRow, id)
     try:
         network = get_network(session, id)

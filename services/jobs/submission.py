@@ -2,7 +2,8 @@
 once.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,20 +41,30 @@ _FORMER_DEFAULTS: tuple[dict[str, Any], ...] = tuple(
 _CHUNK = 5000
 """Rows of one statement, so that none comes near the time that a statement may take."""
 
+# Lists are sent as texts with commas: to quote each entry of an array takes longer than to insert it. What
+# items share is sent once, as one of the `kinds`.
 _INSERT = text("""
-    INSERT INTO visualizations (
-        digest, network_id, network_sha256, layer, unit, position_y, position_x, token, generator_id,
-        recipe_digest, seed, engine, batch_key, lane, queue_order)
-    SELECT item.digest, :network, :network_sha256, item.layer, item.unit, item.y, item.x, item.token,
-        item.generator, item.recipe, item.seed, item.engine, item.batch_key, :lane, item.queue_order
-    FROM unnest(
-        CAST(:digests AS text[]), CAST(:layers AS text[]), CAST(:units AS int[]), CAST(:ys AS int[]),
-        CAST(:xs AS int[]), CAST(:tokens AS int[]), CAST(:generators AS text[]), CAST(:recipes AS text[]),
-        CAST(:seeds AS int[]), CAST(:engines AS text[]), CAST(:batch_keys AS text[]),
-        CAST(:orders AS bigint[])
-    ) AS item (digest, layer, unit, y, x, token, generator, recipe, seed, engine, batch_key, queue_order)
-    ON CONFLICT (digest) DO NOTHING
-    RETURNING digest
+    WITH item AS MATERIALIZED (
+        SELECT * FROM unnest(
+            string_to_array(:digests, ','), CAST(string_to_array(:units, ',') AS int[]),
+            CAST(string_to_array(:ys, ',', '') AS int[]), CAST(string_to_array(:xs, ',', '') AS int[]),
+            CAST(string_to_array(:tokens, ',', '') AS int[]), CAST(string_to_array(:seeds, ',') AS int[]),
+            CAST(string_to_array(:orders, ',') AS bigint[]), CAST(string_to_array(:kinds, ',') AS int[])
+        ) AS item (digest, unit, y, x, token, seed, queue_order, kind)
+    ), added AS (
+        INSERT INTO visualizations (
+            digest, network_id, network_sha256, layer, unit, position_y, position_x, token, generator_id,
+            recipe_digest, seed, engine, batch_key, lane, queue_order)
+        SELECT item.digest, :network, :network_sha256, kind.layer, item.unit, item.y, item.x, item.token,
+            kind.generator, kind.recipe, item.seed, kind.engine, kind.batch_key, :lane, item.queue_order
+        FROM item JOIN jsonb_to_recordset(CAST(:shared AS jsonb)) AS kind (
+            number int, layer text, generator text, recipe text, engine text, batch_key text
+        ) ON kind.number = item.kind
+        ORDER BY item.digest
+        ON CONFLICT (digest) DO NOTHING
+        RETURNING digest
+    )
+    SELECT digest FROM item WHERE digest NOT IN (SELECT digest FROM added)
 """)
 # Final rows never change again and need no lock.
 _LOCK = text("""
@@ -79,7 +90,7 @@ _UNREACHABLE = text("""
 _LINK = text("""
     INSERT INTO job_visualizations (job_id, ordinal, digest)
     SELECT :job, :start + item.ordinal - 1, item.digest
-    FROM unnest(CAST(:digests AS text[])) WITH ORDINALITY AS item (digest, ordinal)
+    FROM unnest(string_to_array(:digests, ',')) WITH ORDINALITY AS item (digest, ordinal)
 """)
 
 
@@ -117,34 +128,67 @@ def submit(
         if known is not None:
             return _repeated(session, known)
     planned = plan(session, request, limits or Limits())
-    job_id = session.scalar(
-        insert(JobRow)
-        .values(
-            id=new_id("job"),
-            state="queued",
-            lane=request.lane,
-            request=_as_resolved(request, planned),
-            owner_key_id=owner,
-            idempotency_key=idempotency_key,
-            request_hash=known_as[0],
-            total=len(planned.items),
-            cached=0,
-            turn=next_turn(session, request.lane, owner),
-        )
-        .on_conflict_do_nothing()
-        .returning(JobRow.id)
+    row = add_job(
+        session,
+        planned,
+        request=_as_resolved(request, planned),
+        lane=request.lane,
+        owner=owner,
+        request_hash=known_as[0],
+        idempotency_key=idempotency_key,
     )
-    if job_id is None:
+    if row is None:
         # The same key was submitted at the same moment: the insert has waited for that one to commit.
         assert idempotency_key is not None
         known = replayed(session, JobRow, owner, idempotency_key, known_as)
         if known is None:
             raise Conflict("A job of this idempotency key was removed at the same moment; try again.")
         return _repeated(session, known)
-    row = session.get_one(JobRow, job_id)
-    _insert_items(session, row, planned)
     job = progress.views(session, [row])[0]
     return Submission(job, created=True, all_cached=job.ended)
+
+
+def add_job(
+    session: Session,
+    planned: Plan,
+    *,
+    request: Mapping[str, Any],
+    lane: Lane,
+    owner: str | None,
+    request_hash: str,
+    idempotency_key: str | None = None,
+    atlas_layer: tuple[int, int] | None = None,
+) -> JobRow | None:
+    """Insert a job of what was planned, with all that is missing of its items; None if its idempotency key
+    is taken. `atlas_layer` is the number of the atlas, and of its layer, that it is a part of.
+
+    Locks items and jobs, so call it once in a transaction.
+    """
+    atlas_no, layer_no = atlas_layer or (None, None)
+    job_id = session.scalar(
+        insert(JobRow)
+        .values(
+            id=new_id("job"),
+            state="queued",
+            lane=lane,
+            request=request,
+            owner_key_id=owner,
+            idempotency_key=idempotency_key,
+            request_hash=request_hash,
+            total=len(planned.items),
+            cached=0,
+            turn=next_turn(session, lane, owner),
+            atlas_no=atlas_no,
+            layer_no=layer_no,
+        )
+        .on_conflict_do_nothing()
+        .returning(JobRow.id)
+    )
+    if job_id is None:
+        return None
+    row = session.get_one(JobRow, job_id)
+    _insert_items(session, row, planned)
+    return row
 
 
 def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
@@ -183,11 +227,11 @@ def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
     in_order = sorted(planned.items, key=lambda item: item.digest)
     present: list[str] = []
     for chunk in _chunks(in_order):
-        inserted = set(session.scalars(_INSERT, _columns(chunk, planned, row.lane, turns)))
-        present.extend(item.digest for item in chunk if item.digest not in inserted)
+        there = set(session.scalars(_INSERT, _columns(chunk, planned, row.lane, turns)))
+        present.extend(item.digest for item in chunk if item.digest in there)
     states, moved = requeue_ended(session, present, row.lane, turns)
     for start in range(0, len(planned.items), _CHUNK):
-        digests = [item.digest for item in planned.items[start : start + _CHUNK]]
+        digests = _listed(item.digest for item in planned.items[start : start + _CHUNK])
         session.execute(_LINK, {"job": row.id, "start": start, "digests": digests})
     final = [digest for digest in present if digest not in states]
     others = set(present) - moved
@@ -239,23 +283,45 @@ def requeue_ended(
 
 
 def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:
+    numbers: dict[tuple[str, str, str], int] = {}
+    shared: list[dict[str, Any]] = []
+    kinds: list[int] = []
+    for item in chunk:
+        key = item.batch_key, item.layer, item.making.recipe.digest
+        if key not in numbers:
+            numbers[key] = len(numbers)
+            shared.append({"number": numbers[key], **_shared(item)})
+        kinds.append(numbers[key])
     return {
         "network": planned.network.id,
         "network_sha256": planned.network.spec_sha256,
         "lane": lane,
-        "digests": [item.digest for item in chunk],
-        "layers": [item.layer for item in chunk],
-        "units": [item.unit for item in chunk],
-        "ys": [item.position[0] if item.position else None for item in chunk],
-        "xs": [item.position[1] if item.position else None for item in chunk],
-        "tokens": [item.token for item in chunk],
-        "generators": [item.making.generator_id for item in chunk],
-        "recipes": [item.making.recipe.digest for item in chunk],
-        "seeds": [item.seed for item in chunk],
-        "engines": [item.making.version for item in chunk],
-        "batch_keys": [item.batch_key for item in chunk],
-        "orders": [turns[item.digest] for item in chunk],
+        "digests": _listed(item.digest for item in chunk),
+        "units": _listed(item.unit for item in chunk),
+        "ys": _listed(item.position[0] if item.position else None for item in chunk),
+        "xs": _listed(item.position[1] if item.position else None for item in chunk),
+        "tokens": _listed(item.token for item in chunk),
+        "seeds": _listed(item.seed for item in chunk),
+        "orders": _listed(turns[item.digest] for item in chunk),
+        "kinds": _listed(kinds),
+        "shared": json.dumps(shared),
     }
+
+
+def _shared(item: Planned) -> dict[str, Any]:
+    """What an item has in common with others."""
+    return {
+        "layer": item.layer,
+        "generator": item.making.generator_id,
+        "recipe": item.making.recipe.digest,
+        "engine": item.making.version,
+        "batch_key": item.batch_key,
+    }
+
+
+def _listed(values: Iterable[str | int | None]) -> str:
+    """As a text that PostgreSQL takes apart again; nothing stands for None."""
+    return ",".join("" if value is None else str(value) for value in values)
 
 
 def _chunks(items: Sequence[Planned]) -> Iterator[Sequence[Planned]]:

@@ -49,6 +49,8 @@ class JobRow(Base):
             ["atlas_no", "layer_no"], [AtlasLayerRow.atlas_no, AtlasLayerRow.layer_no], ondelete="SET NULL"
         ),
         sa.Index("ix_jobs_atlas", "atlas_no", "layer_no", postgresql_where=sa.text("atlas_no IS NOT NULL")),
+        # What a list of jobs pages through: there may be thousands of others between two of these.
+        sa.Index("ix_jobs_listed", "id", postgresql_where=sa.text("atlas_no IS NULL")),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

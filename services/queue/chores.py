@@ -52,6 +52,11 @@ _PLAN = text("""
     INSERT INTO work (kind, subject, payload) VALUES (:kind, :subject, CAST(:payload AS jsonb))
     ON CONFLICT (kind, subject) DO NOTHING
 """)
+_HASTEN = text("""
+    INSERT INTO work (kind, subject, payload) VALUES (:kind, :subject, '{}')
+    ON CONFLICT (kind, subject) DO UPDATE
+    SET not_before = now(), attempt = 0, crash_count = 0, given_up = false, error = NULL
+""")
 _UNPLAN = text("DELETE FROM work WHERE kind = :kind AND subject = :subject")
 _DUE = text("""
     SELECT subject, crash_count FROM work
@@ -105,6 +110,12 @@ _TAKE_BACK = text(f"""
 def plan(session: Session, kind: ChoreName, subject: str, payload: Mapping[str, Any] | None = None) -> None:
     """Have something done; nothing happens if it is planned already."""
     session.execute(_PLAN, {"kind": kind, "subject": subject, "payload": json.dumps(payload or {})})
+
+
+def hasten(session: Session, kind: ChoreName, subject: str) -> None:
+    """Have something done now, with all its attempts, whether or not it was planned. Locks its row: nobody
+    who has it in hand can strike it off before the caller's transaction ends."""
+    session.execute(_HASTEN, {"kind": kind, "subject": subject})
 
 
 def unplan(session: Session, kind: ChoreName, subject: str) -> None:

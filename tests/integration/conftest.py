@@ -43,12 +43,14 @@ def staged(shared_database: Database) -> Database:
     with shared_database.session() as session:
         for table in (
             "job_visualizations",
+            "atlas_entries",
             "visualizations",
             "recipes",
             "trainings",
             "work",
             "learned_costs",
             "jobs",
+            "atlases",
             "api_keys",
             "workers",
             "tallies",

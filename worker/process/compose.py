@@ -18,6 +18,7 @@ from services.base.states import Lane
 from services.base.storage import ObjectStore
 from services.catalog.shipped_generator import register_shipped_generator
 from services.trainings.checks import has_data_root
+from worker.atlases.expansion_turn import Expansion
 from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance
 from worker.batches.runner import BatchRunner
@@ -155,14 +156,16 @@ def _kinds(
         settings=settings,
         stop=stop,
         let_go=runtime.let_go,
-        serve=(inspections, batches, repairs),
+        serve=(inspections, Expansion(held, stop, alternating=True), batches, repairs),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )
     return (
         inspections,
         RepairTurn(repairer(make_way=False)),
+        Expansion(held, stop, alternating=True),
         batches,
+        Expansion(held, stop, alternating=False),
         repairs,
         Scrubbing(held, store=store, settings=settings, stop=stop),
         Collecting(held, store=store, settings=settings, stop=stop),

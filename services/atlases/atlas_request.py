@@ -1,0 +1,78 @@
+"""What an atlas is asked for with, and what it is extended or changed by."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+from services.base.states import Visibility
+from services.jobs.job_request import RecipeRequest
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+MOST_FACETS = 16
+
+Words = Annotated[str, Field(min_length=1, max_length=200)]
+Layers = Annotated[
+    Words | Annotated[list[Words], Field(min_length=1, max_length=2000)],
+    Field(
+        description="`blocks`, `convolutions`, `all`, a name or glob such as `blocks.*`, or a list of these",
+        examples=["blocks"],
+    ),
+]
+Units = Annotated[
+    str | list[StrictInt],
+    Field(
+        description='Of each layer: "all", ranges such as "0-11,207", or a list of numbers', examples=["all"]
+    ),
+]
+Facets = Annotated[
+    StrictInt, Field(ge=1, le=MOST_FACETS, description="Pictures of each unit: facet k is made with seed k")
+]
+Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class AtlasRequest(BaseModel):
+    """The chosen units of the chosen layers of a network, each in so many facets, by one recipe."""
+
+    model_config = _STRICT
+
+    network: Annotated[str, Field(min_length=1, max_length=200, description="Id of a network of the catalog")]
+    name: Annotated[Name | None, Field(description="For people; null for the network's id")] = None
+    layers: Layers = "blocks"
+    units: Units = "all"
+    facets: Facets = 1
+    recipe: Annotated[RecipeRequest, Field(default_factory=RecipeRequest)]
+    generator: Annotated[
+        str | None,
+        Field(max_length=200, description="Id of a generator; null for the one that is the default now"),
+    ] = None
+    visibility: Annotated[
+        Visibility, Field(description="private for its owner and admins, public for all who may read")
+    ] = Visibility.PRIVATE
+
+
+class AtlasExtension(BaseModel):
+    """What an atlas is to have besides what it has. It only grows."""
+
+    model_config = _STRICT
+
+    layers: Annotated[
+        Layers | None, Field(description="Layers to add, or to add units to; null for those that it has")
+    ] = None
+    units: Annotated[
+        Units | None,
+        Field(
+            description="Units to add to each of these layers; null for those that the atlas was asked for"
+        ),
+    ] = None
+    facets: Annotated[
+        Facets | None, Field(description="Facets that each unit is to have; at least as many as now")
+    ] = None
+
+
+class AtlasChange(BaseModel):
+    """Another name, or other readers."""
+
+    model_config = _STRICT
+
+    name: Name | None = None
+    visibility: Visibility | None = None

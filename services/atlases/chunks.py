@@ -1,0 +1,126 @@
+"""Expand an atlas chunk by chunk into bulk jobs: coarse to fine, so that it is worth a look after minutes.
+
+First some units of every layer, then all units layer by layer, then the same with the next facet.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from imago_engine.canonical import sha256_of
+from imago_engine.units import parse_units
+from services.atlases.creation import open_version
+from services.atlases.layer_plans import as_ranges, making_of
+from services.atlases.tables import AtlasRow
+from services.base.states import Lane
+from services.catalog.layers import get_layer
+from services.catalog.networks import Network, get_network
+from services.jobs.making import Making
+from services.jobs.planning import Plan, plan_layer
+from services.jobs.submission import add_job
+
+CHUNK = 5_000
+"""Pictures of one job, and so of one transaction, at most."""
+FIRST_UNITS = 16
+"""Units of each layer that come before all others."""
+
+_NEXT = text("""
+    SELECT layer_no, layer, units, unit_count, facets, making, expanded,
+        CASE WHEN expanded < least(unit_count, :first) THEN 0 ELSE 1 + expanded / unit_count END AS round
+    FROM atlas_layers WHERE atlas_no = :no AND expanded < unit_count * facets
+    ORDER BY round, ordinal, layer_no LIMIT 1
+""")
+# A layer that was given more units is gone through again from its beginning.
+_THERE = text("""
+    SELECT unit FROM atlas_entries
+    WHERE atlas_no = :no AND layer_no = :layer AND unit BETWEEN :low AND :high AND facet = :facet
+    AND until IS NULL
+""")
+_ENTER = text("""
+    INSERT INTO atlas_entries (atlas_no, layer_no, unit, facet, since, digest)
+    SELECT :no, :layer, item.unit, :facet, :since, item.digest
+    FROM unnest(
+        CAST(string_to_array(:units, ',') AS int[]), string_to_array(:digests, ',')
+    ) AS item (unit, digest)
+""")
+_EXPANDED = text("""
+    UPDATE atlas_layers SET expanded = :expanded WHERE atlas_no = :no AND layer_no = :layer
+""")
+
+
+def expand_chunk(session: Session, atlas: AtlasRow) -> float | None:
+    """Make the next job of an atlas, whose row the caller has locked, with its entries.
+
+    Returns 0.0 where more may follow at once, a positive number where that has to wait for the network, and
+    None where there is nothing left to expand, or the network is not any more the one that the atlas shows.
+    """
+    row = session.execute(_NEXT, {"no": atlas.no, "first": FIRST_UNITS}).first()
+    if row is None:
+        return None
+    network, version = get_network(session, atlas.network_id), open_version(session, atlas.no)
+    if network.state != "ready" or network.inspection_due:
+        return None if network.state == "failed" else 1.0
+    if network.spec_sha256 != version.network_sha256:
+        return None
+    facet, start = divmod(row.expanded, row.unit_count)
+    end = min(start + CHUNK, row.unit_count)
+    if row.round == 0:
+        end = min(end, FIRST_UNITS)
+    layer = get_layer(session, network.id, row.layer)
+    units = _units(row.units, row.layer, layer.units)[start:end]
+    place = {"no": atlas.no, "layer": row.layer_no}
+    window = {**place, "low": units[0], "high": units[-1], "facet": facet}
+    there = set(session.scalars(_THERE, window))
+    missing = [unit for unit in units if unit not in there] if there else units
+    if missing:
+        making = making_of(session, row.making)
+        planned = plan_layer(network, layer, making, missing, [facet])
+        request = _as_job(network, row.layer, making, missing, facet)
+        add_job(
+            session,
+            planned,
+            request=request,
+            lane=Lane.BULK,
+            owner=atlas.owner_key_id,
+            request_hash=sha256_of(request),
+            atlas_layer=(atlas.no, row.layer_no),
+        )
+        session.execute(_ENTER, {**_columns(planned), **place, "facet": facet, "since": version.number})
+    session.execute(_EXPANDED, {**place, "expanded": row.expanded + len(units)})
+    return 0.0
+
+
+@lru_cache(maxsize=2)
+def _units(words: str, layer: str, count: int) -> Sequence[int]:
+    """Units of the layer that is being expanded: spelled out once, not for each chunk of it."""
+    return parse_units(words, layer=layer, count=count)
+
+
+def _columns(planned: Plan) -> dict[str, Any]:
+    return {
+        "units": ",".join(str(item.unit) for item in planned.items),
+        "digests": ",".join(item.digest for item in planned.items),
+    }
+
+
+def _as_job(network: Network, layer: str, making: Making, units: Sequence[int], facet: int) -> dict[str, Any]:
+    """What someone would have submitted to get the same job."""
+    recipe = {"technique": making.recipe.technique, "parameters": dict(making.recipe.parameters)}
+    target = {
+        "layer": layer,
+        "units": as_ranges(units),
+        "position": None,
+        "token": None,
+        "recipe": recipe,
+    }
+    return {
+        "network": network.id,
+        "targets": [target],
+        "generator": making.generator_id,
+        "recipe": recipe,
+        "seeds": [facet],
+        "lane": Lane.BULK.value,
+    }

@@ -1,0 +1,142 @@
+"""Make an atlas: what it asks for is checked and settled, then inserted; its jobs are made by workers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.access.fingerprints import as_sent, fingerprint
+from services.access.submissions import replayed
+from services.atlases.atlas_request import AtlasRequest
+from services.atlases.layer_plans import LayerPlan, making_json, plan_layers
+from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.base.errors import Conflict, Invalid
+from services.base.ids import new_id
+from services.catalog.networks import Network
+from services.jobs.planning import ready_network
+from services.queue import chores
+from services.queue.chores import ChoreName
+
+EXPAND: ChoreName = "expand"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A request for an atlas as it would be carried out."""
+
+    network: Network
+    layers: list[LayerPlan]
+    generator: str | None
+    """What it is pinned to; None where no layer needs one."""
+
+
+def plan_atlas(session: Session, request: AtlasRequest) -> Planned:
+    """Check and settle a request; writes nothing. Raises `Invalid` for each wrong field, `Conflict` where the
+    network is being inspected or there is no generator.
+    """
+    network = ready_network(session, request.network)
+    layers = plan_layers(
+        session,
+        network,
+        layers=request.layers,
+        units=request.units,
+        facets=request.facets,
+        recipe=request.recipe,
+        generator=request.generator,
+    )
+    return Planned(network, layers, generator_of(layers))
+
+
+def generator_of(layers: list[LayerPlan]) -> str | None:
+    """The generator that the layers' pictures are made with; None where no layer needs one."""
+    return next((plan.making.generator_id for plan in layers if plan.making.generator), None)
+
+
+def create(
+    session: Session, request: AtlasRequest, *, owner: str | None = None, idempotency_key: str | None = None
+) -> tuple[AtlasRow, bool]:
+    """Insert an atlas of the key `owner`, its open version and its layers, and have it expanded; returns it
+    and whether it is new. All or nothing, within the caller's transaction; ring the doorbell after the
+    commit.
+
+    With an idempotency key, the same request again returns the atlas there is; another one under the same key
+    raises `IdempotencyKeyReused`. Otherwise raises as `plan_atlas` does.
+    """
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
+        raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
+    known_as = fingerprint(as_sent(request))
+    known = _known(session, owner, idempotency_key, known_as)
+    if known is not None:
+        return known, False
+    planned = plan_atlas(session, request)
+    no = session.scalar(
+        insert(AtlasRow)
+        .values(
+            id=new_id("atl"),
+            name=request.name or request.network,
+            network_id=planned.network.id,
+            owner_key_id=owner,
+            visibility=request.visibility,
+            idempotency_key=idempotency_key,
+            request_hash=known_as,
+        )
+        .on_conflict_do_nothing()
+        .returning(AtlasRow.no)
+    )
+    if no is None:
+        # The same key was sent at the same moment: the insert has waited for that one to commit.
+        known = _known(session, owner, idempotency_key, known_as)
+        if known is None:
+            raise Conflict("An atlas of this idempotency key was removed at the same moment; try again.")
+        return known, False
+    session.add(
+        AtlasVersionRow(
+            atlas_no=no,
+            number=1,
+            request=_kept(request),
+            network_sha256=planned.network.spec_sha256,
+            generator_id=planned.generator,
+        )
+    )
+    session.add_all(layer_row(no, layer_no, plan) for layer_no, plan in enumerate(planned.layers))
+    session.flush()
+    row = session.get_one(AtlasRow, no)
+    chores.hasten(session, EXPAND, row.id)
+    return row, True
+
+
+def layer_row(atlas_no: int, layer_no: int, plan: LayerPlan) -> AtlasLayerRow:
+    """The row of a layer of which nothing has been expanded."""
+    return AtlasLayerRow(
+        atlas_no=atlas_no,
+        layer_no=layer_no,
+        layer=plan.layer.name,
+        ordinal=plan.layer.ordinal,
+        units=plan.units,
+        unit_count=plan.unit_count,
+        facets=plan.facets,
+        making=making_json(plan),
+    )
+
+
+def open_version(session: Session, atlas_no: int) -> AtlasVersionRow:
+    """The version that is being built."""
+    query = sa.select(AtlasVersionRow).where(
+        AtlasVersionRow.atlas_no == atlas_no, AtlasVersionRow.published_at.is_(None)
+    )
+    return session.scalars(query.execution_options(populate_existing=True)).one()
+
+
+def _kept(request: AtlasRequest) -> dict[str, Any]:
+    asked = request.model_dump(mode="json", exclude={"name", "visibility", "network"})
+    return {name: asked[name] for name in ("layers", "units", "facets", "recipe", "generator")}
+
+
+def _known(
+    session: Session, owner: str | None, idempotency_key: str | None, known_as: str
+) -> AtlasRow | None:
+    if idempotency_key is None:
+        return None
+    return replayed(session, AtlasRow, owner, idempotency_key, [known_as])

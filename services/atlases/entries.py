@@ -1,0 +1,137 @@
+"""Read the units that a version of an atlas shows, with their facets, in pages or one after the other."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.access.keys import Principal
+from services.atlases.atlases import version_row
+from services.atlases.tables import AtlasLayerRow
+from services.atlases.visibility import atlas_row
+from services.base.database import Database
+from services.base.errors import NotFound
+from services.base.paging import Key, Keyset, Page
+from services.base.states import State
+from services.catalog.layers import labels_of_layer
+
+_AT_ONCE = 200
+_KEYSET = Keyset("atlas-units", (int,))
+_PAGE = text("""
+    SELECT e.unit, e.facet, e.digest, v.state, v.activation, v.error
+    FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
+    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit > :after
+    AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
+    ORDER BY e.unit, e.facet LIMIT :most
+""")
+
+
+@dataclass(frozen=True)
+class Facet:
+    """A picture of a unit: `facet` is its seed."""
+
+    facet: int
+    digest: str
+    state: State
+    activation: float | None
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class AtlasUnit:
+    """A unit of an atlas with those of its facets that the version has. `label`: as in `catalog.layers`."""
+
+    network: str
+    layer: str
+    unit: int
+    label: str | None
+    facets: tuple[Facet, ...]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of one layer in one version. `number` is the version's."""
+
+    atlas: str
+    number: int
+    published: bool
+    atlas_no: int
+    network: str
+    layer_no: int
+    layer: str
+    facets: int
+    labels: Sequence[str]
+
+    def read(self, session: Session, after: int, most: int) -> list[AtlasUnit]:
+        """Up to so many units that follow the unit `after`."""
+        place = {"no": self.atlas_no, "layer": self.layer_no, "number": self.number, "after": after}
+        # No unit has more facets, so that all of each are among so many rows.
+        rows = session.execute(_PAGE, {**place, "most": most * self.facets}).all()
+        units = [(unit, tuple(map(_facet, found))) for unit, found in groupby(rows, lambda row: row.unit)]
+        return [
+            AtlasUnit(
+                self.network,
+                self.layer,
+                unit,
+                self.labels[unit] if unit < len(self.labels) else None,
+                facets,
+            )
+            for unit, facets in units[:most]
+        ]
+
+    def page(self, session: Session, cursor: str | None, limit: int) -> Page[AtlasUnit]:
+        """Raises `Invalid` for a wrong cursor or limit."""
+
+        def read(after: Key | None, most: int) -> Sequence[AtlasUnit]:
+            return self.read(session, -1 if after is None else int(after[0]), most)
+
+        return _KEYSET.page(cursor, limit, read, lambda unit: [unit.unit])
+
+    def after(self, cursor: str | None) -> int:
+        """The unit that a cursor stands behind, -1 for None. Raises `Invalid` for a wrong one."""
+        return -1 if cursor is None else int(_KEYSET.key_in(cursor)[0])
+
+    def all(self, database: Database, after: int = -1) -> Iterator[AtlasUnit]:
+        """Every unit after that one, read little by little in transactions of their own: memory stays flat,
+        and nothing is held while whoever reads is slow.
+        """
+        while True:
+            with database.session() as session:
+                units = self.read(session, after, _AT_ONCE)
+            yield from units
+            if len(units) < _AT_ONCE:
+                return
+            after = units[-1].unit
+
+
+def units_of(session: Session, id: str, version: str, layer: str, *, by: Principal | None = None) -> Units:
+    """The units of a layer of an atlas, in a version: see `atlases.version_row`. Raises `NotFound`."""
+    row = atlas_row(session, id, by)
+    found = version_row(session, row, version)
+    query = sa.select(AtlasLayerRow).where(AtlasLayerRow.atlas_no == row.no, AtlasLayerRow.layer == layer)
+    at = session.scalars(query).first()
+    if at is None or (found.layers is not None and at.layer_no not in _numbers(found.layers)):
+        raise NotFound("layer", layer, f"Version {found.number} of the atlas {id} does not show it.")
+    return Units(
+        row.id,
+        found.number,
+        found.published_at is not None,
+        row.no,
+        row.network_id,
+        at.layer_no,
+        at.layer,
+        at.facets,
+        labels_of_layer(session, row.network_id, at.layer),
+    )
+
+
+def _numbers(layers: Sequence[Mapping[str, Any]]) -> set[int]:
+    return {layer["layer_no"] for layer in layers}
+
+
+def _facet(row: Any) -> Facet:
+    return Facet(row.facet, row.digest, State(row.state), row.activation, row.error)

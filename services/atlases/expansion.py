@@ -1,0 +1,121 @@
+"""Carry out what is wanted of an atlas, step by step: make its jobs, let go of them, take them up again.
+
+Each step is one short transaction that leaves everything true, so that whoever is killed loses nothing, and
+any number of workers may do steps of one atlas: they wait for each other at its row.
+"""
+
+import time
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.atlases.chunks import expand_chunk
+from services.atlases.creation import EXPAND
+from services.atlases.deletion import delete_some
+from services.atlases.tables import AtlasRow
+from services.base.database import Database
+from services.base.states import AtlasWish, State
+from services.jobs.requeuing import requeue
+from services.jobs.withdrawal import withdraw
+from services.queue import chores
+
+STILL_COMPUTED_SECONDS = 5.0
+"""When to look again at an atlas that is paused while workers compute some of it: what they give back is let
+go, too."""
+INSPECTED_SECONDS = 15.0
+"""When to look again at an atlas whose network is being inspected."""
+
+_LIVE = text("""
+    SELECT id FROM jobs WHERE atlas_no = :no AND state IN ('queued', 'running') AND id > :after
+    ORDER BY id LIMIT 1
+""")
+_LET_GO = text(
+    "SELECT id FROM jobs WHERE atlas_no = :no AND canceled > 0 AND id > :after ORDER BY id LIMIT 1"
+)
+_FAILED = text("SELECT id FROM jobs WHERE atlas_no = :no AND failed > 0 AND id > :after ORDER BY id LIMIT 1")
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a round over the jobs of an atlas is: those up to the id `after` were seen since `wish`."""
+
+    wish: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What follows: the next step in `wait` seconds, none where that is None. `place` is for the next one."""
+
+    place: Place
+    wait: float | None = 0.0
+
+    @property
+    def follows_at_once(self) -> bool:
+        """Whether there is more to be done now."""
+        return self.wait == 0.0
+
+
+def step(session: Session, atlas_id: str, place: Place) -> Step:
+    """Do the next thing that is wanted of an atlas, in the caller's transaction.
+
+    Locks items and jobs, so call it once in a transaction.
+    """
+    locking = sa.select(AtlasRow).where(AtlasRow.id == atlas_id).with_for_update(key_share=True)
+    row = session.scalars(locking.execution_options(populate_existing=True)).first()
+    if row is None:
+        return Step(place, None)
+    if place.wish != row.wish:
+        place = Place(row.wish)
+    if row.wish == AtlasWish.DELETE:
+        return Step(place, 0.0 if delete_some(session, row) else None)
+    if row.wish != AtlasWish.BUILD:
+        return _let_go(session, row, place)
+    if job := _job(session, _LET_GO, row, place.after):
+        requeue(session, job, [State.CANCELED])
+        return Step(Place(row.wish, job))
+    if row.retry_after is not None:
+        job = _job(session, _FAILED, row, row.retry_after)
+        if job:
+            requeue(session, job, [State.FAILED])
+        row.retry_after = job
+        return Step(place)
+    wait = expand_chunk(session, row)
+    return Step(place, wait if wait is None or wait == 0.0 else INSPECTED_SECONDS)
+
+
+def _let_go(session: Session, row: AtlasRow, place: Place) -> Step:
+    job = _job(session, _LIVE, row, place.after)
+    if job:
+        withdraw(session, job)
+        return Step(Place(row.wish, job))
+    goes_on = _job(session, _LIVE, row, "")
+    return Step(Place(), STILL_COMPUTED_SECONDS if goes_on else None)
+
+
+def _job(session: Session, query: sa.TextClause, row: AtlasRow, after: str) -> str | None:
+    found: str | None = session.execute(query, {"no": row.no, "after": after}).scalar()
+    return found
+
+
+def let_go_at_once(database: Database, atlas_id: str, *, seconds: float) -> None:
+    """Let go of what waits of an atlas that was paused, canceled or deleted a moment ago, for so many seconds
+    at most: workers do the rest.
+    """
+    until, place, wait = time.monotonic() + seconds, Place(), 0.0
+    while wait == 0.0 and time.monotonic() < until:
+        with database.session() as session:
+            wish = session.scalar(sa.select(AtlasRow.wish).where(AtlasRow.id == atlas_id))
+            if wish in (None, AtlasWish.BUILD):
+                return
+            done = step(session, atlas_id, place)
+        place, wait = done.place, -1.0 if done.wait is None else done.wait
+
+
+def plan(session: Session, atlas_id: str) -> None:
+    """Have workers carry out what is wanted of it from now on. Call it before its row is locked: they hold
+    what is planned first.
+    """
+    chores.hasten(session, EXPAND, atlas_id)

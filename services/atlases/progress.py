@@ -1,0 +1,290 @@
+"""How far atlases are, told by the counters of their jobs: what it costs does not depend on how many pictures
+an atlas has."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.base.states import LIVE_JOBS, AtlasState, AtlasWish, Lane, Visibility
+from services.catalog.tables import NetworkRow
+from services.estimates import forecast, rates
+from services.estimates.cost_model import Kind, Seconds
+from services.estimates.estimates import Part, Queue, Waiting
+from services.jobs.progress import ErrorSummary
+from services.jobs.tables import JobRow
+from services.queue.queue_order import next_turn
+
+_COUNTS = text("""
+    SELECT layer_no, sum(total) AS expanded, sum(done) AS done, sum(failed) AS failed,
+        sum(unreachable) AS unreachable, sum(canceled) AS canceled
+    FROM jobs WHERE atlas_no = :no GROUP BY layer_no
+""")
+_ALL_COUNTS = text("""
+    SELECT sum(total) AS expanded, sum(done) AS done, sum(failed) AS failed,
+        sum(unreachable) AS unreachable, sum(canceled) AS canceled
+    FROM jobs WHERE atlas_no = :no
+""")
+_ASKED = text("""
+    SELECT count(*) AS layers, coalesce(sum(CAST(unit_count AS bigint) * facets), 0) AS total,
+        coalesce(bool_or(expanded < unit_count * facets), false) AS unexpanded
+    FROM atlas_layers WHERE atlas_no = :no
+""")
+_RATE = text("""
+    SELECT sum(rate * exp(-greatest(extract(epoch FROM now() - rate_at), 0) / :window)) AS rate,
+        min(started_at) AS since, now() AS now
+    FROM jobs WHERE atlas_no = :no AND rate_at > now() - interval '5 minutes'
+""")
+_ERRORS = text("""
+    SELECT key AS code, sum(CAST(value ->> 'count' AS int)) AS items, min(value ->> 'message') AS message
+    FROM jobs, jsonb_each(errors) WHERE atlas_no = :no AND failed > 0 GROUP BY key
+""")
+_WORK = text("SELECT error FROM work WHERE kind = 'expand' AND subject = :id AND error IS NOT NULL")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Pictures by what became of them: `total` are asked for, `expanded` of these have a job, and the others
+    are parts of `expanded`; `queued` are those that wait.
+    """
+
+    total: int = 0
+    expanded: int = 0
+    done: int = 0
+    failed: int = 0
+    unreachable: int = 0
+    canceled: int = 0
+    leased: int = 0
+
+    @property
+    def queued(self) -> int:
+        """Those that have a job and wait to be claimed."""
+        ended = self.done + self.failed + self.unreachable + self.canceled
+        return max(self.expanded - ended - self.leased, 0)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all have come to an end of their own."""
+        return self.total == self.done + self.failed + self.unreachable
+
+
+@dataclass(frozen=True)
+class AtlasLayer:
+    """A layer of an atlas that is being built. `ordinal` is its place in the network."""
+
+    layer: str
+    ordinal: int
+    units: str
+    unit_count: int
+    facets: int
+    technique: str
+    parameters: Mapping[str, Any]
+    generator: str | None
+    pictures: Pictures
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of an atlas; `layers` is as `AtlasVersionRow` has it."""
+
+    number: int
+    request: Mapping[str, Any]
+    network_sha256: str
+    generator: str | None
+    layers: Sequence[Mapping[str, Any]] | None
+    created_at: datetime
+    published_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AtlasView:
+    """`outdated`: the network has other weights now, so that nothing can be added. `problem` is why workers
+    could not carry out what is wanted. `rate` is pictures a second over about the last minute.
+    """
+
+    id: str
+    name: str
+    network: str
+    owner_key_id: str | None
+    visibility: Visibility
+    state: AtlasState
+    open: Version
+    latest: Version | None
+    pictures: Pictures
+    layer_count: int
+    rate: float | None
+    eta: Seconds | None
+    errors: tuple[ErrorSummary, ...]
+    outdated: bool
+    problem: str | None
+    created_at: datetime
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is going on or to come."""
+        return self.state not in (AtlasState.PLANNING, AtlasState.BUILDING)
+
+
+def layers(session: Session, row: AtlasRow) -> list[AtlasLayer]:
+    """Its layers, in the order of the network."""
+    held: Counter[int] = Counter()
+    if jobs := _live_jobs(session, row):
+        queue = forecast.read(session)
+        for job in jobs:
+            held[job.layer_no or 0] += queue.held.get(job.id, 0)
+    counts = {found.layer_no: found for found in session.execute(_COUNTS, {"no": row.no})}
+    return [
+        _layer(layer, counts.get(layer.layer_no), held[layer.layer_no]) for layer in layer_rows(session, row)
+    ]
+
+
+def layer_rows(session: Session, row: AtlasRow) -> Sequence[AtlasLayerRow]:
+    """The rows of its layers, in the order of the network."""
+    query = sa.select(AtlasLayerRow).where(AtlasLayerRow.atlas_no == row.no)
+    return session.scalars(query.order_by(AtlasLayerRow.ordinal, AtlasLayerRow.layer_no)).all()
+
+
+def views(session: Session, rows: Sequence[AtlasRow]) -> list[AtlasView]:
+    """The atlases as they stand."""
+    goes_on = any(row.wish == AtlasWish.BUILD for row in rows)
+    queue = forecast.read(session) if goes_on else None
+    return [_view(session, row, queue) for row in rows]
+
+
+def _view(session: Session, row: AtlasRow, queue: Queue | None) -> AtlasView:
+    jobs = _live_jobs(session, row)
+    asked = session.execute(_ASKED, {"no": row.no}).one()
+    counts = session.execute(_ALL_COUNTS, {"no": row.no}).one()
+    held = sum(queue.held.get(job.id, 0) for job in jobs) if queue else 0
+    pictures = _pictures(counts, int(asked.total), held)
+    state = _state(row, pictures, planned=not asked.unexpanded)
+    versions = session.scalars(
+        sa.select(AtlasVersionRow)
+        .where(AtlasVersionRow.atlas_no == row.no)
+        .order_by(AtlasVersionRow.number.desc())
+        .limit(2)
+    ).all()
+    being_built, *published = map(version_view, versions)
+    network_sha256 = session.scalar(sa.select(NetworkRow.spec_sha256).where(NetworkRow.id == row.network_id))
+    goes_on = state in (AtlasState.PLANNING, AtlasState.BUILDING)
+    return AtlasView(
+        row.id,
+        row.name,
+        row.network_id,
+        row.owner_key_id,
+        Visibility(row.visibility),
+        state,
+        being_built,
+        published[0] if published else None,
+        pictures,
+        asked.layers,
+        _rate(session, row) if goes_on else None,
+        _eta(session, row, queue, jobs, planned=not asked.unexpanded) if queue and goes_on else None,
+        _errors(session, row) if pictures.failed else (),
+        network_sha256 != being_built.network_sha256,
+        _problem(session, row),
+        row.created_at,
+    )
+
+
+def version_view(row: AtlasVersionRow) -> Version:
+    """A version as readers see it."""
+    return Version(
+        row.number,
+        row.request,
+        row.network_sha256,
+        row.generator_id,
+        row.layers,
+        row.created_at,
+        row.published_at,
+    )
+
+
+def _layer(row: AtlasLayerRow, counts: Any, held: int) -> AtlasLayer:
+    return AtlasLayer(
+        row.layer,
+        row.ordinal,
+        row.units,
+        row.unit_count,
+        row.facets,
+        row.making["technique"],
+        row.making["parameters"],
+        row.making["generator"],
+        _pictures(counts, row.unit_count * row.facets, held),
+    )
+
+
+def _pictures(counts: Any, total: int, held: int) -> Pictures:
+    names = ("expanded", "done", "failed", "unreachable", "canceled")
+    counted = {name: int(getattr(counts, name) or 0) for name in names} if counts else {}
+    return Pictures(total=total, leased=held, **counted)
+
+
+def _state(row: AtlasRow, pictures: Pictures, *, planned: bool) -> AtlasState:
+    if row.wish == AtlasWish.PAUSE:
+        return AtlasState.PAUSED
+    if row.wish == AtlasWish.CANCEL:
+        return AtlasState.CANCELED
+    if not planned:
+        return AtlasState.PLANNING
+    return AtlasState.COMPLETE if pictures.ended and row.retry_after is None else AtlasState.BUILDING
+
+
+def _live_jobs(session: Session, row: AtlasRow) -> Sequence[JobRow]:
+    query = sa.select(JobRow).where(JobRow.atlas_no == row.no, JobRow.state.in_(LIVE_JOBS))
+    return session.scalars(query.order_by(JobRow.turn)).all()
+
+
+def _rate(session: Session, row: AtlasRow) -> float | None:
+    found = session.execute(_RATE, {"no": row.no, "window": rates.WINDOW_SECONDS}).one()
+    since = found.since or row.created_at
+    return rates.current(found.rate, None if found.rate is None else found.now, since, found.now)
+
+
+def _eta(
+    session: Session, row: AtlasRow, queue: Queue, jobs: Sequence[JobRow], *, planned: bool
+) -> Seconds | None:
+    """Until the last picture has ended: that of the last job, or of what has no job yet and comes after."""
+    if planned:
+        return queue.until_done(forecast.waiting(jobs[-1])) if jobs else None
+    parts = [
+        Part(kind_kept(row.network_id, layer), layer.unit_count * layer.facets - layer.expanded)
+        for layer in layer_rows(session, row)
+        if layer.expanded < layer.unit_count * layer.facets
+    ]
+    turn = next_turn(session, Lane.BULK, row.owner_key_id)
+    known = forecast.with_costs(session, queue, [part.kind for part in parts])
+    return known.until_done(Waiting(row.id, Lane.BULK, turn, sum(part.items for part in parts), parts))
+
+
+def kind_kept(network: str, row: AtlasLayerRow) -> Kind:
+    """What the pictures of a layer cost by."""
+    parameters = row.making["parameters"]
+    return Kind(
+        row.making["batch_key"],
+        network,
+        row.ordinal,
+        row.making["generator"],
+        row.making["technique"],
+        int(parameters["steps"]),
+        parameters.get("input_size"),
+    )
+
+
+def _errors(session: Session, row: AtlasRow) -> tuple[ErrorSummary, ...]:
+    found = [
+        ErrorSummary(error.code, int(error.items), error.message)
+        for error in session.execute(_ERRORS, {"no": row.no})
+    ]
+    return tuple(sorted(found, key=lambda error: (-error.count, error.code)))
+
+
+def _problem(session: Session, row: AtlasRow) -> str | None:
+    error = session.execute(_WORK, {"id": row.id}).scalar()
+    return None if error is None else str(error["message"])

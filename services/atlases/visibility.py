@@ -1,0 +1,55 @@
+"""Who sees an atlas: everyone who may read a public one, its owner and admins a private one.
+
+To all others a private atlas is not there: they are answered as for an id that was never given.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from services.access.keys import Principal
+from services.access.ownership import check_may_change, may_change
+from services.atlases.tables import AtlasRow
+from services.base.errors import NotFound
+from services.base.states import AtlasWish, Visibility
+
+ANYONE = Principal("", "anyone", frozenset())
+"""Who reads without a key."""
+
+
+def sees(row: AtlasRow, by: Principal | None) -> bool:
+    """Whether `by`, None for the operator of the service, sees the atlas."""
+    if row.wish == AtlasWish.DELETE:
+        return False
+    return row.visibility == Visibility.PUBLIC or may_change(row.owner_key_id, by)
+
+
+def seen_by(by: Principal | None) -> sa.ColumnElement[bool]:
+    """The same as a condition on `AtlasRow`."""
+    there = AtlasRow.wish != AtlasWish.DELETE
+    if by is None or "admin" in by.scopes:
+        return there
+    return sa.and_(
+        there, sa.or_(AtlasRow.visibility == Visibility.PUBLIC, AtlasRow.owner_key_id == by.key_id)
+    )
+
+
+def atlas_row(session: Session, id: str, by: Principal | None) -> AtlasRow:
+    """The atlas, if `by` sees it. Raises `NotFound`."""
+    row = session.scalars(sa.select(AtlasRow).where(AtlasRow.id == id)).first()
+    if row is None or not sees(row, by):
+        raise _not_found(id)
+    return row
+
+
+def atlas_to_change(session: Session, id: str, by: Principal | None) -> AtlasRow:
+    """The atlas, locked until the transaction ends. Raises `NotFound`, or `Forbidden` for another's."""
+    locking = sa.select(AtlasRow).where(AtlasRow.id == id).with_for_update(key_share=True)
+    row = session.scalars(locking.execution_options(populate_existing=True)).first()
+    if row is None or not sees(row, by):
+        raise _not_found(id)
+    check_may_change(row, by)
+    return row
+
+
+def _not_found(id: str) -> NotFound:
+    return NotFound("atlas", id, "Ids look like atl_01j9… and are given by POST /v1/atlases.")

@@ -1,0 +1,113 @@
+"""Shorthands for what people and workers do with atlases."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from services.access.keys import Principal
+from services.atlases import atlases, changes, creation, entries, expansion
+from services.atlases.atlas_request import AtlasExtension, AtlasRequest
+from services.atlases.expansion import Place
+from services.atlases.progress import AtlasView
+from services.base.database import Database
+from services.queue import chores
+from tests.integration import staging
+
+ALL = 8 + 112 + 400
+"""Units of the network of `staging`."""
+
+
+def make(database: Database, owner: str | None = None, **asked: Any) -> str:
+    """A new atlas of all layers, unless told otherwise."""
+    request = AtlasRequest.model_validate({"network": staging.NETWORK, "layers": "all", **asked})
+    with database.session() as session:
+        return creation.create(session, request, owner=owner)[0].id
+
+
+def step(database: Database, id: str, place: Place | None = None) -> expansion.Step:
+    with database.session() as session:
+        return expansion.step(session, id, place or Place())
+
+
+def carry_out(database: Database, id: str) -> int:
+    """What workers do until nothing is left to do at once; returns how many steps it took."""
+    steps, place = 0, Place()
+    while True:
+        done = step(database, id, place)
+        steps, place = steps + 1, done.place
+        if not done.follows_at_once:
+            return steps
+
+
+def built(database: Database, **asked: Any) -> str:
+    """An atlas all of whose pictures are done."""
+    id = make(database, **asked)
+    carry_out(database, id)
+    staging.work_off(database)
+    return id
+
+
+def view(database: Database, id: str, by: Principal | None = None) -> AtlasView:
+    with database.session() as session:
+        return atlases.get(session, id, by=by)
+
+
+def pause(database: Database, id: str) -> None:
+    with database.session() as session:
+        changes.pause(session, id)
+    carry_out(database, id)
+
+
+def resume(database: Database, id: str) -> None:
+    with database.session() as session:
+        changes.resume(session, id)
+    carry_out(database, id)
+
+
+def extend(database: Database, id: str, **asked: Any) -> None:
+    with database.session() as session:
+        changes.extend(session, id, AtlasExtension.model_validate(asked))
+    carry_out(database, id)
+
+
+def places(database: Database, id: str) -> list[tuple[str, int, int]]:
+    """(layer, unit, facet) of every entry that the open version has, in the order of the turns."""
+    query = text("""
+        SELECT l.layer, e.unit, e.facet FROM atlases a JOIN atlas_entries e ON e.atlas_no = a.no
+        JOIN atlas_layers l USING (atlas_no, layer_no) JOIN visualizations v USING (digest)
+        WHERE a.id = :id AND e.until IS NULL ORDER BY v.queue_order
+    """)
+    with database.session() as session:
+        return [(row.layer, row.unit, row.facet) for row in session.execute(query, {"id": id})]
+
+
+def units(database: Database, id: str, version: str, layer: str) -> list[entries.AtlasUnit]:
+    """All that a version shows of a layer."""
+    with database.session() as session:
+        found = entries.units_of(session, id, version, layer)
+    return list(found.all(database))
+
+
+def job_ids(database: Database, id: str) -> list[str]:
+    query = text("SELECT j.id FROM jobs j JOIN atlases a ON a.no = j.atlas_no WHERE a.id = :id ORDER BY turn")
+    with database.session() as session:
+        return list(session.scalars(query, {"id": id}))
+
+
+def is_planned(database: Database, id: str) -> bool:
+    """Whether a worker would look at the atlas."""
+    with database.session() as session:
+        found = chores.claim(session, creation.EXPAND, "looker", limit=100, lease_seconds=60)
+        session.rollback()
+    return found is not None and id in {task.subject for task in found.tasks}
+
+
+def set_weights(database: Database, sha256: str) -> str:
+    """Let the network have other weights, as a later inspection would find; returns those before."""
+    network = {"id": staging.NETWORK, "new": sha256}
+    with database.session() as session:
+        before = session.execute(
+            text("SELECT spec_sha256 FROM networks WHERE id = :id"), network
+        ).scalar_one()
+        session.execute(text("UPDATE networks SET spec_sha256 = :new WHERE id = :id"), network)
+    return str(before)

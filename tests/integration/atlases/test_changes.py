@@ -1,0 +1,227 @@
+"""Atlases are paused, resumed, canceled, retried and deleted, whatever workers do meanwhile."""
+
+import pytest
+from sqlalchemy import text
+
+from services.atlases import changes, expansion
+from services.base.database import Database
+from services.base.errors import Conflict, NotFound
+from services.base.states import AtlasState
+from services.jobs import jobs
+from tests.integration import staging
+from tests.integration.atlases.building import (
+    built,
+    carry_out,
+    extend,
+    is_planned,
+    job_ids,
+    make,
+    pause,
+    resume,
+    set_weights,
+    view,
+)
+from tests.integration.staging import (
+    assert_consistent,
+    claim,
+    claim_if_any,
+    fail,
+    finish,
+    request,
+    submit,
+    work_off,
+)
+
+
+def test_nothing_of_a_paused_atlas_is_claimed_and_what_is_computed_ends(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    held = claim(staged, limit=16)
+    pause(staged, id)
+    assert claim_if_any(staged) is None
+    now = view(staged, id)
+    assert (now.state, now.pictures.canceled) == (AtlasState.PAUSED, 84)
+    assert_consistent(staged)
+    assert len(finish(staged, held)) == 16
+    assert view(staged, id).pictures.done == 16
+    assert_consistent(staged)
+
+
+def test_a_resumed_atlas_makes_all_that_it_would_have_made(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    held = claim(staged, limit=16)
+    pause(staged, id)
+    finish(staged, held)
+    resume(staged, id)
+    assert view(staged, id).state == AtlasState.BUILDING
+    assert_consistent(staged)
+    assert work_off(staged) == 84
+    now = view(staged, id)
+    assert (now.state, now.pictures.done, now.pictures.canceled) == (AtlasState.COMPLETE, 100, 0)
+    assert_consistent(staged)
+
+
+def test_what_a_worker_gives_back_of_a_paused_atlas_is_not_claimed_again(staged: Database) -> None:
+    from services.queue import batches
+
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    held = claim(staged, limit=16)
+    pause(staged, id)
+    assert is_planned(staged, id)
+    with staged.session() as session:
+        batches.release(session, held.lease_id)
+    carry_out(staged, id)
+    assert claim_if_any(staged) is None
+    assert view(staged, id).pictures.canceled == 100
+    assert_consistent(staged)
+
+
+def test_an_atlas_paused_in_the_midst_of_its_expansion_goes_on_with_it_when_it_is_resumed(
+    staged: Database,
+) -> None:
+    id = make(staged)
+    with staged.session() as session:
+        expansion.step(session, id, expansion.Place())
+    pause(staged, id)
+    assert len(job_ids(staged, id)) == 1
+    resume(staged, id)
+    assert work_off(staged) == 520
+    assert view(staged, id).state == AtlasState.COMPLETE
+
+
+def test_pictures_that_someone_else_wants_are_made_although_an_atlas_is_paused(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    other = submit(staged, request("90-109", lane="bulk")).job.id
+    pause(staged, id)
+    assert work_off(staged) == 20
+    assert staging.job(staged, other).state == "succeeded"
+    now = view(staged, id)
+    assert (now.pictures.done, now.pictures.canceled) == (10, 90)
+    assert_consistent(staged)
+    submit(staged, request("0-9"))  # takes up again what was let go
+    assert_consistent(staged)
+    work_off(staged)
+    resume(staged, id)
+    assert work_off(staged) == 80
+    assert view(staged, id).pictures.done == 100
+    assert_consistent(staged)
+
+
+def test_two_paused_atlases_do_not_keep_each_others_pictures_going(staged: Database) -> None:
+    ids = [make(staged, layers="classifier", units=units) for units in ("0-99", "50-149")]
+    for id in ids:
+        carry_out(staged, id)
+    held = claim(staged, limit=16)
+    for id in ids:
+        pause(staged, id)
+        assert_consistent(staged)
+    assert claim_if_any(staged) is None
+    finish(staged, held)
+    for id in ids:
+        resume(staged, id)
+        assert_consistent(staged)
+    assert work_off(staged) == 150 - 16
+    assert [view(staged, id).pictures.done for id in ids] == [100, 100]
+
+
+def test_a_job_that_is_canceled_lets_go_of_what_only_a_paused_atlas_shares(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-19")
+    carry_out(staged, id)
+    other = submit(staged, request("0-9", lane="bulk")).job.id
+    held = claim(staged, limit=4)
+    pause(staged, id)
+    with staged.session() as session:
+        jobs.cancel(session, other)
+    assert_consistent(staged)
+    assert claim_if_any(staged) is None
+    finish(staged, held)
+    assert_consistent(staged)
+    resume(staged, id)
+    work_off(staged)
+    assert view(staged, id).pictures.done == 20
+
+
+def test_a_canceled_atlas_keeps_what_is_done_and_can_be_resumed(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    finish(staged, claim(staged, limit=16))
+    with staged.session() as session:
+        changes.cancel(session, id)
+    carry_out(staged, id)
+    now = view(staged, id)
+    assert (now.state, now.pictures.done, now.pictures.canceled) == (AtlasState.CANCELED, 16, 84)
+    with staged.session() as session, pytest.raises(Conflict):
+        changes.pause(session, id)
+    resume(staged, id)
+    assert work_off(staged) == 84
+
+
+def test_failures_are_listed_by_reason_and_made_again_on_request(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-19")
+    carry_out(staged, id)
+    fail(staged, claim(staged, limit=12), code="broken")
+    fail(staged, claim(staged, limit=2), code="odd")
+    work_off(staged)
+    now = view(staged, id)
+    assert [(error.code, error.count) for error in now.errors][:2] == [("broken", 12), ("odd", 2)] or (
+        sum(error.count for error in now.errors) == now.pictures.failed
+    )
+    assert now.state == AtlasState.COMPLETE
+    with staged.session() as session:
+        changes.retry(session, id)
+    assert view(staged, id).state == AtlasState.BUILDING
+    carry_out(staged, id)
+    assert work_off(staged) == now.pictures.failed
+    again = view(staged, id)
+    assert (again.state, again.pictures.failed, again.errors) == (AtlasState.COMPLETE, 0, ())
+    assert_consistent(staged)
+    with staged.session() as session, pytest.raises(Conflict, match="Nothing of the atlas"):
+        changes.retry(session, id)
+
+
+def test_a_deleted_atlas_is_gone_at_once_and_what_others_use_stays(staged: Database) -> None:
+    shared = built(staged, layers="classifier", units="0-9")
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    with staged.session() as session:
+        changes.delete(session, id)
+    with pytest.raises(NotFound):
+        view(staged, id)
+    carry_out(staged, id)
+    assert view(staged, shared).pictures.done == 10
+    assert claim_if_any(staged) is None
+    assert_consistent(staged)
+    with staged.session() as session:
+        left = {
+            table: session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            for table in ("atlases", "atlas_versions", "atlas_layers", "atlas_entries", "jobs")
+        }
+        done = session.execute(text("SELECT count(*) FROM visualizations WHERE state = 'done'")).scalar_one()
+    assert left == {"atlases": 1, "atlas_versions": 1, "atlas_layers": 1, "atlas_entries": 10, "jobs": 1}
+    assert done == 10
+
+
+@pytest.mark.parametrize("act", [jobs.cancel, jobs.retry])
+def test_a_part_of_an_atlas_is_not_changed_by_itself(staged: Database, act: object) -> None:
+    id = make(staged, layers="classifier", units="0-9")
+    carry_out(staged, id)
+    with staged.session() as session, pytest.raises(Conflict, match="part of an atlas"):
+        act(session, job_ids(staged, id)[0])  # type: ignore[operator]
+
+
+def test_an_atlas_of_a_network_that_has_changed_is_read_but_not_added_to(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="0-9")
+    before = set_weights(staged, "d" * 64)
+    try:
+        assert view(staged, id).outdated
+        for act in (changes.resume, changes.retry):
+            with staged.session() as session, pytest.raises(Conflict, match="make a new atlas"):
+                act(session, id)
+        with pytest.raises(Conflict, match="make a new atlas"):
+            extend(staged, id, facets=2)
+        assert view(staged, id).pictures.done == 10
+    finally:
+        set_weights(staged, before)

@@ -1,0 +1,189 @@
+"""A version that was published never changes; what is not done moves on to the next."""
+
+import json
+import threading
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.atlases import atlases, entries, publishing
+from services.atlases.progress import Version
+from services.base.database import Database
+from services.base.errors import Conflict, Invalid, NotFound
+from tests.integration.atlases.building import (
+    built,
+    carry_out,
+    extend,
+    make,
+    set_weights,
+    units,
+    view,
+)
+from tests.integration.staging import assert_consistent, claim, fail, finish, work_off
+
+
+def publish(database: Database, id: str) -> Version:
+    with database.session() as session:
+        return publishing.publish(session, id)[1]
+
+
+def version(database: Database, id: str, named: str) -> Version:
+    with database.session() as session:
+        return atlases.version(session, id, named)
+
+
+def bytes_of(database: Database, id: str, number: str) -> bytes:
+    """All that a version shows, as bytes."""
+    found = version(database, id, number)
+    shown = [
+        [asdict(unit) for unit in units(database, id, number, layer["layer"])] for layer in found.layers or ()
+    ]
+    return json.dumps([asdict(found), shown], default=str).encode()
+
+
+def test_a_published_version_shows_what_is_done_and_the_next_the_rest(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-99")
+    carry_out(staged, id)
+    finish(staged, claim(staged, limit=30))
+    published = publish(staged, id)
+    assert (published.number, published.published_at is not None) == (1, True)
+    (layer,) = published.layers or ()
+    assert (layer["pictures"], layer["shown_units"], layer["unit_count"]) == (30, 30, 100)
+    assert [unit.unit for unit in units(staged, id, "1", "classifier")] == [*range(30)]
+    assert [unit.unit for unit in units(staged, id, "open", "classifier")] == [*range(100)]
+    assert view(staged, id).open.number == 2
+    assert_consistent(staged)
+
+
+def test_versions_share_what_is_equal(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="0-9")
+    publish(staged, id)
+    extend(staged, id, facets=2)
+    work_off(staged)
+    publish(staged, id)
+    with staged.session() as session:
+        assert session.execute(text("SELECT count(*) FROM atlas_entries")).scalar_one() == 20
+    first, second = (units(staged, id, number, "classifier") for number in ("1", "2"))
+    assert [unit.facets for unit in first] == [unit.facets[:1] for unit in second]
+    assert all(len(unit.facets) == 2 for unit in second)
+
+
+def test_nothing_that_happens_later_changes_a_published_version(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-49")
+    carry_out(staged, id)
+    finish(staged, claim(staged, limit=10))
+    fail(staged, claim(staged, limit=10))
+    publish(staged, id)
+    before = bytes_of(staged, id, "1")
+    work_off(staged)
+    extend(staged, id, units="all", facets=3)
+    extend(staged, id, layers="features.0", units="all")
+    work_off(staged)
+    publish(staged, id)
+    old = set_weights(staged, "e" * 64)
+    try:
+        assert bytes_of(staged, id, "1") == before
+    finally:
+        set_weights(staged, old)
+    assert bytes_of(staged, id, "2") != before
+
+
+def test_publishing_while_pictures_are_finished_shows_one_moment(staged: Database) -> None:
+    """What the layers of a version count is what the version shows, however workers and publishers meet."""
+    id = make(staged, layers="classifier")
+    carry_out(staged, id)
+    ends = threading.Event()
+    worked: list[int] = []
+
+    def work() -> None:
+        worked.append(work_off(staged, limit=8))
+        ends.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    numbers = []
+    while not ends.wait(0.05):
+        try:
+            numbers.append(str(publish(staged, id).number))
+        except Conflict:
+            continue
+    worker.join()
+    assert worked == [400]
+    assert numbers
+    for number in numbers:
+        found = version(staged, id, number)
+        assert found.layers is not None
+        shown = units(staged, id, number, "classifier")
+        assert found.layers[0]["pictures"] == len(shown) == found.layers[0]["shown_units"]
+        assert all(facet.state == "done" for unit in shown for facet in unit.facets)
+    assert len(units(staged, id, "open", "classifier")) == 400
+
+
+def test_there_is_nothing_to_publish_where_nothing_is_new(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-9")
+    carry_out(staged, id)
+    with pytest.raises(Conflict, match="finished yet"):
+        publish(staged, id)
+    work_off(staged)
+    publish(staged, id)
+    with pytest.raises(Conflict, match="since version 1"):
+        publish(staged, id)
+
+
+def test_latest_is_the_newest_that_was_published_and_the_open_one_where_none_was(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="0-9")
+    assert (version(staged, id, "latest").number, version(staged, id, "open").number) == (1, 1)
+    publish(staged, id)
+    assert (version(staged, id, "latest").number, version(staged, id, "open").number) == (1, 2)
+    extend(staged, id, facets=2)
+    work_off(staged)
+    publish(staged, id)
+    assert version(staged, id, "latest").number == 2
+    with pytest.raises(NotFound, match="1 to 3"):
+        version(staged, id, "4")
+    for wrong in ("0x1", "-1", "newest", "²", "99999999999999"):
+        with pytest.raises((Invalid, NotFound)):
+            version(staged, id, wrong)
+
+
+def test_units_are_read_in_pages_that_fit_together(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="0-99", facets=3)
+    seen: list[int] = []
+    cursor = None
+    while True:
+        with staged.session() as session:
+            page = entries.units_of(session, id, "open", "classifier").page(session, cursor, 7)
+        seen += [unit.unit for unit in page.data]
+        assert all([facet.facet for facet in unit.facets] == [0, 1, 2] for unit in page.data)
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    assert seen == [*range(100)]
+
+
+def test_a_layer_that_a_version_does_not_show_is_not_found(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="0-9")
+    publish(staged, id)
+    extend(staged, id, layers="features.0", units="all")
+    work_off(staged)
+    assert len(units(staged, id, "open", "features.0")) == 8
+    for number, layer in (("1", "features.0"), ("open", "blocks.4"), ("open", "none")):
+        with pytest.raises(NotFound):
+            units(staged, id, number, layer)
+
+
+def test_a_unit_that_cannot_be_reached_belongs_to_a_version(staged: Database) -> None:
+    from services.queue import batches
+
+    id = make(staged, layers="classifier", units="0-9")
+    carry_out(staged, id)
+    held = claim(staged, limit=4)
+    with staged.session() as session:
+        batches.unreachable(session, held.lease_id, [(work.digest, {}) for work in held.items])
+    published: Any = publish(staged, id)
+    assert (published.layers[0]["unreachable"], published.layers[0]["pictures"]) == (4, 0)
+    assert [facet.state for unit in units(staged, id, "1", "classifier") for facet in unit.facets] == (
+        ["unreachable"] * 4
+    )

@@ -1,0 +1,1 @@
+"""Carries out what is wanted of atlases: rows of the database only, no torch."""
