@@ -36,7 +36,7 @@ Responses = Mapping[int, type[BaseModel] | Mapping[str, Any]]
 
 REMOVED: Responses = {204: {"description": "It is removed."}}
 _ATTRIBUTE = "imago_operation"
-_NAMES = {"network", "generator"}
+_NAMES = {"network", "generator", "atlas"}
 """Parameters of a query that name what may not be there."""
 
 

@@ -50,8 +50,13 @@ class SeaweedFS(Server):
         """The address of its S3 gateway."""
         return f"http://127.0.0.1:{self.s3}"
 
+    @property
+    def data(self) -> Path:
+        """Where it keeps what is stored."""
+        return self.folder / "data"
+
     def _launch(self) -> None:
-        data = self.folder / "data"
+        data = self.data
         data.mkdir(parents=True, exist_ok=True)
         identities = self.folder / "s3.json"
         identities.touch(mode=0o600)

@@ -222,6 +222,7 @@ def environment_of(servers: Servers) -> dict[str, str]:
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     return {
+        "IMAGO_STORE_FOLDER": str(servers.seaweedfs.data),
         "IMAGO_LOG_FORMAT": os.environ.get("IMAGO_LOG_FORMAT", "console"),
         **{name: str(folder) for name, folder in folders.items()},
         **servers.endpoints.environment(),

@@ -74,7 +74,8 @@ class AtlasEstimate:
 def estimate(
     session: Session, request: AtlasRequest, *, owner: str | None = None, room: int | None = None
 ) -> AtlasEstimate:
-    """What this atlas would take, made by the key `owner`. `room`: bytes that the store has left, None where nobody knows.
+    """What this atlas would take, made by the key `owner`. `room`: bytes that the store has left, None where
+    nobody knows.
 
     Raises as `creation.plan_atlas` does.
     """
@@ -135,7 +136,8 @@ def _until_done(queue: Queue, parts: Sequence[Part], turn: int = 0) -> Seconds |
     left = [part for part in parts if part.items]
     if not left:
         return Seconds(0, 0, 0)
-    return queue.until_done(Waiting("", Lane.BULK, turn, sum(part.items for part in left), left))
+    items = sum(part.items for part in left)
+    return queue.until_done(Waiting("", Lane.BULK, turn, turn + items, items, left))
 
 
 def _bytes_of_one(session: Session, network: str) -> int | None:

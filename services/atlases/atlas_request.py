@@ -12,7 +12,7 @@ MOST_FACETS = 16
 
 Words = Annotated[str, Field(min_length=1, max_length=200)]
 Layers = Annotated[
-    Words | Annotated[list[Words], Field(min_length=1, max_length=2000)],
+    Words | Annotated[list[str], Field(min_length=1, max_length=2000)],
     Field(
         description="`blocks`, `convolutions`, `all`, a name or glob such as `blocks.*`, or a list of these",
         examples=["blocks"],

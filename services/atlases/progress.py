@@ -260,7 +260,8 @@ def _eta(
     ]
     turn = next_turn(session, Lane.BULK, row.owner_key_id)
     known = forecast.with_costs(session, queue, [part.kind for part in parts])
-    return known.until_done(Waiting(row.id, Lane.BULK, turn, sum(part.items for part in parts), parts))
+    left = sum(part.items for part in parts)
+    return known.until_done(Waiting(row.id, Lane.BULK, turn, turn + left, left, parts))
 
 
 def kind_kept(network: str, row: AtlasLayerRow) -> Kind:

@@ -14,7 +14,7 @@ _TEST_LOCKS = "tests/integration/queue/test_locks.py"
 _TEST_RENEWAL = "tests/unit/worker/leasing/test_lease_renewal.py"
 _TEST_GIVING_WAY = "tests/unit/worker/leasing/test_giving_way.py"
 _TEST_COLLECTION = "tests/integration/upkeep/test_collection.py"
-_TEST_CHORES = "tests/integration/upkeep/test_chores.py"
+_TEST_CHORES = "tests/integration/queue/test_chores.py"
 
 _CRASHED = (
     Mutant(
@@ -262,8 +262,8 @@ _OTHER_KINDS = (
         "chosen = due[:1] if due[0].crash_count else",
         "chosen = due if due[0].crash_count else",
         (
-            "tests/integration/upkeep/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",
-            "tests/integration/upkeep/test_chores.py::test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothing",
+            "tests/integration/queue/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",
+            "tests/integration/queue/test_chores.py::test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothing",
         ),
     ),
     Mutant(
@@ -271,12 +271,12 @@ _OTHER_KINDS = (
         "services/queue/chores.py",
         "given_up = old.given_up OR :judged AND verdict.convicted,",
         "given_up = old.given_up,",
-        ("tests/integration/upkeep/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",),
+        ("tests/integration/queue/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",),
     ),
     Mutant(
         "rounds over the store are never given up",
         "services/queue/chores.py",
-        '"judged": self.name == "repair"',
+        '"judged": self.name not in _ROUNDS',
         '"judged": True',
         (f"{_TEST_CHORES}::test_a_round_over_the_store_goes_on_whatever_its_workers_die_of",),
     ),
@@ -285,7 +285,7 @@ _OTHER_KINDS = (
         "services/queue/chores.py",
         "given_up = :final OR attempt + 1 >= :attempts,",
         "given_up = :final OR attempt >= :attempts,",
-        ("tests/integration/upkeep/test_chores.py::test_three_failures_are_too_many",),
+        ("tests/integration/queue/test_chores.py::test_three_failures_are_too_many",),
     ),
     Mutant(
         "a lost claim of chores changes nothing",
@@ -295,7 +295,7 @@ _OTHER_KINDS = (
         '    session.execute(text("UPDATE work SET lease_id = :lease"), {"lease": lease_id})\n'
         "    ended",
         (
-            "tests/integration/upkeep/test_chores.py::test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothing",
+            "tests/integration/queue/test_chores.py::test_what_a_dead_worker_had_is_taken_again_and_its_late_reports_change_nothing",
         ),
     ),
     Mutant(

@@ -53,6 +53,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
         json={"name": examples.GENERATOR, "training": {"sources": ["birds"], "pictures": 1000}},
     ).get_json()
     finish_training(database, store, made, folder)
+    atlas = admin.post("/v1/atlases", json=examples.ATLAS_BODY).get_json()
     for table, old, new in (
         ("jobs", job["id"], examples.JOB),
         ("visualizations", item["digest"], examples.DIGEST),
@@ -60,6 +61,9 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
         ("trainings", training["id"], examples.TRAINING),
     ):
         rename(database, table, old, new)
+    with database.session() as session:
+        names = {"old": atlas["id"], "new": examples.ATLAS}
+        session.execute(sa.text("UPDATE atlases SET id = :new WHERE id = :old"), names)
     return admin
 
 
