@@ -210,8 +210,19 @@ def _warm_start(
 
 
 def _second_network(session: Session, request: TrainingRequest) -> list[FieldError]:
-    named = request.options.get("second_network")
-    return [] if named is None else _network(session, named, "/training/options/second_network")[1]
+    """The network that judges pictures as well, at the size at which the discriminator looks at them."""
+    named, preset, where = request.options.get("second_network"), preset_of(request), "/training/options"
+    if named is None or preset is None:
+        return []
+    network, errors = _network(session, named, f"{where}/second_network")
+    size = request.feature_size or preset.defaults["feature_size"]
+    if network is not None and not network.runs_at(size):
+        detail = (
+            f"must run at the {size} pixels at which pictures are judged (feature_size); {network.id} takes "
+            f"{network.sizes_accepted()}"
+        )
+        errors = [FieldError(f"{where}/second_network", detail)]
+    return errors
 
 
 def _comparator(

@@ -72,6 +72,15 @@ def test_a_training_becomes_one_generator_also_if_its_worker_dies_before_it_can_
     assert not list((scene.folder / "cache" / "trainings").iterdir())
 
 
+def test_a_training_with_a_second_network_of_the_catalog_becomes_a_generator(training: TrainingScene) -> None:
+    id = training.submit(pictures=2 * BATCH, options={"width": 0.125, "second_network": ENCODER})
+    training.scene.start_child()
+    training.wait_until(id, "succeeded")
+    generator = check_generator(training, id)
+    assert generator.info["training"]["options"]["second_network"] == ENCODER
+    assert str(training.scene.folder) not in str(generator.info)
+
+
 def test_a_generator_that_the_store_has_lost_cannot_be_started_from(training: TrainingScene) -> None:
     scene = training.scene
     info = {"architecture": "compact", "code_shape": [1280], "image_size": 64, "encoder": ENCODER}

@@ -5,11 +5,13 @@
 begins is settled in the job; what was left to a preset is not.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
+    BaseModel,
     Field,
     SerializeAsAny,
     StrictInt,
@@ -237,14 +239,19 @@ def write_job(job: Job, path: Path) -> None:
 
 
 def places_of(job: Job) -> list[Place]:
-    """All places that the job names."""
-    own: list[Place | None] = []
-    if isinstance(job, TrainJob):
-        own = [*job.data.sources] if job.data is not None else []
-        own.append(None if job.begin is None else job.begin.warm_start)
-    elif isinstance(job, BoundsJob | PackJob):
-        own = [*job.sources]
-    return [*containers_of(job), *(place for place in own if place is not None)]
+    """All places that the job names, in whichever of its fields."""
+    return [*_places_in(job)]
+
+
+def _places_in(value: object) -> Iterator[Place]:
+    if isinstance(value, Place):
+        yield value
+    elif isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from _places_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _places_in(inner)
 
 
 def containers_of(job: Job) -> list[Place]:

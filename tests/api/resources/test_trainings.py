@@ -12,9 +12,13 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 
 from imago_engine.artifacts import ArtifactKind
+from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.catalog.generators import register_generator
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.queue import workers
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample, TrainingClaim
@@ -140,6 +144,32 @@ def test_a_wrong_field_is_named_and_nothing_is_written(
     assert (error["in"], error["pointer"]) == ("body", pointer)
     assert detail in error["detail"]
     assert row_counts(database) == before
+
+
+@pytest.mark.parametrize(("size", "refused"), [(224, False), (96, True)])
+def test_a_second_network_must_run_at_the_size_at_which_pictures_are_judged(
+    client: FlaskClient, database: Database, size: int, refused: bool
+) -> None:
+    fixed = "efficientnet_lite1.imagenet"
+    with database.session() as session:
+        register_network(session, RegisterNetwork(id=fixed))
+        record_inspection(
+            session,
+            fixed,
+            weights_sha256="d" * 64,
+            preprocessing={"size": 224},
+            labels=(),
+            layers=[LayerInfo("conv_stem", "conv", 8, (112, 112), 3, 2)],
+            input_sizes={"step": None, "least": 224, "most": 224},
+        )
+    options = {"second_network": fixed}
+    answer = client.post("/v1/generators", json=body(feature_size=size, options=options))
+    if not refused:
+        assert answer.get_json()["request"]["options"] == options
+    else:
+        [error] = answer.get_json()["errors"]
+        assert error["pointer"] == "/training/options/second_network"
+        assert f"{fixed} takes 224 pixels only" in error["detail"]
 
 
 def test_what_the_preset_takes_is_kept_as_it_was_asked_for(client: FlaskClient) -> None:

@@ -24,8 +24,18 @@ def root(tmp_path: Path, picture_bytes: Callable[[int], bytes]) -> Path:
     return root
 
 
-def job(root: Path, *, warm_start: str | None = None, pictures: int = 8, minimum: int = 8) -> TrainJob:
+def job(
+    root: Path,
+    *,
+    warm_start: str | None = None,
+    second_weights: str | None = None,
+    pictures: int = 8,
+    minimum: int = 8,
+) -> TrainJob:
     choices = TrainingChoices(batch=8, feature_size=32)
+    options: dict[str, object] = {"width": 0.125}
+    if second_weights is not None:
+        options["second_network"] = "torchvision:squeezenet1_1"
     return TrainJob(
         folder=Place(path=root.parent / "run", name="the run folder"),
         data=DataPlan(
@@ -38,8 +48,11 @@ def job(root: Path, *, warm_start: str | None = None, pictures: int = 8, minimum
         ),
         begin=NewTraining(
             preset="default",
-            settings=PRESETS["default"].settled(choices, {"width": 0.125}),
+            settings=PRESETS["default"].settled(choices, options),
             warm_start=None if warm_start is None else Place(path=root / warm_start, name=warm_start),
+            second_weights=None
+            if second_weights is None
+            else Place(path=root / second_weights, name=second_weights),
         ),
         pictures=pictures,
         threads=1,
@@ -65,6 +78,7 @@ def test_one_job_prepares_trains_and_exports_and_tells_each(root: Path) -> None:
     [
         ({"minimum": 1000}, "data", "pictures to train on are too few"),
         ({"warm_start": "old.safetensors"}, "generator", "old.safetensors"),
+        ({"second_weights": "judge.safetensors"}, "network", "judge.safetensors"),
     ],
 )
 def test_a_failure_says_why_in_the_names_of_the_job(
