@@ -1,6 +1,7 @@
 """Recipes of jobs: settled by request, generator and technique, and checked against the generator."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +10,31 @@ from imago_engine.specs import Recipe
 from imago_engine.techniques import Need, all_techniques, technique_named
 from imago_engine.techniques.automatic import WITH_GENERATOR
 from services.base.errors import FieldError, Invalid, field_errors, pointer
+
+
+@dataclass(frozen=True)
+class OtherVersion:
+    """A version of a technique that this release does not compute.
+
+    `named` is for people, to go on with within a sentence; `later`: a later release does compute it.
+    """
+
+    named: str
+    later: bool
+
+
+def other_version(technique: str, version: str) -> OtherVersion | None:
+    """None for the version that this release computes: pictures are named by it, so no other may be made."""
+    found = all_techniques().get(technique)
+    if found is None:
+        return OtherVersion(f"version {version} of {technique}, which is no technique any more", later=False)
+    if found.version == version:
+        return None
+    if version.isdecimal() and int(version) > int(found.version):
+        named = f"version {version} of {technique}, of which this release has version {found.version}"
+        return OtherVersion(named, later=True)
+    named = f"version {version} of {technique}, which has version {found.version} now"
+    return OtherVersion(named, later=False)
 
 
 def needs_generator(technique: str) -> bool:

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 
 from imago_engine.objectives import Objective
 from imago_engine.specs import Spec
-from imago_engine.techniques import all_techniques
 from services.base.errors import NotFound
 from services.catalog.generators import get_generator
 from services.pictures import artifacts, visualizations
 from services.pictures.losses import Subject
+from services.pictures.recipes import other_version
 from services.queue import chores
 from services.queue.batches import Finished
 from services.queue.chores import WorkClaim
@@ -72,13 +72,9 @@ def picture(session: Session, digest: str) -> LostPicture:
         found = visualizations.get(session, digest)
     except NotFound as error:
         raise Irreparable(str(error)) from error
-    spec, technique = found.spec, all_techniques().get(found.spec.technique)
-    if technique is None or spec.version != technique.version:
-        now = "is no technique any more" if technique is None else f"has version {technique.version} now"
-        raise Irreparable(
-            f"It was made by version {spec.version} of {spec.technique}, which {now}. "
-            "Submit the unit again to have a picture of it."
-        )
+    spec = found.spec
+    if (other := other_version(spec.technique, spec.version)) is not None:
+        raise Irreparable(f"It was made by {other.named}. Submit the unit again to have a picture of it.")
     if spec.digest != digest:
         raise Irreparable(
             f"The network {spec.network} is not what it was when the picture was made. "

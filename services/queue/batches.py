@@ -46,7 +46,8 @@ class Work:
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch under a lease: items of one network, layer, generator and recipe, for `expires_in` seconds."""
+    """A batch under a lease: items of one network, layer, generator, recipe and version of its technique, for
+    `expires_in` seconds."""
 
     lease_id: int
     batch_key: str
@@ -55,6 +56,7 @@ class Claim:
     layer: str
     generator_id: str | None
     recipe: Recipe
+    version: str
     items: tuple[Work, ...]
     lane: Lane
     expires_in: float
@@ -104,6 +106,7 @@ _HEAD = text("""
     WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())
     AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
     AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
+    AND 'batch:' || batch_key <> ALL(CAST(:lacks AS text[]))
     ORDER BY queue_order LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -116,6 +119,7 @@ _INTERACTIVE = text("""
     WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
     AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
     AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
+    AND 'batch:' || batch_key <> ALL(CAST(:lacks AS text[]))
     LIMIT 1
 """)
 _BATCH = text("""
@@ -129,7 +133,7 @@ _TAKE = text("""
     UPDATE visualizations v SET state = 'leased', lease_id = :lease, not_before = NULL
     WHERE v.digest = ANY(CAST(:digests AS text[]))
     RETURNING v.digest, v.network_id, v.network_sha256, v.layer, v.unit, v.position_y, v.position_x, v.token,
-        v.generator_id, v.seed, v.attempt, v.queue_order
+        v.generator_id, v.seed, v.engine, v.attempt, v.queue_order
 """)
 _START_JOBS = text("""
     UPDATE jobs SET state = 'running', started_at = clock_timestamp()
@@ -207,7 +211,7 @@ def claim(
     Items are taken when the transaction commits; nobody else gets them until the lease expires, and nobody
     who takes or holds items is waited for. An item that was in a batch when a worker died is taken alone, so
     that it can only harm itself. Jobs that get their first item taken become `running`. What
-    needs something of `lacks` (`network:ID`, `generator:ID`) is left to others.
+    needs something of `lacks` (`network:ID`, `generator:ID`, `batch:KEY`) is left to others.
     """
     for lane in lanes:
         head = session.execute(_HEAD, {"lane": lane, "lacks": [*lacks]}).first()
@@ -234,6 +238,7 @@ def claim(
         first.layer,
         first.generator_id,
         recipe,
+        first.engine,
         tuple(_work(row) for row in sorted(rows, key=lambda row: row.queue_order)),
         Lane(lane),
         lease_seconds,

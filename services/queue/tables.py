@@ -39,7 +39,7 @@ class LeaseRow(Base):
 class WorkerRow(Base):
     """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `reason`, for people: why
     it takes no work now, or not all; `heartbeat_seconds`: how often it means to be seen; `lacks`: networks
-    and generators that it could not load a moment ago."""
+    and generators that it could not load a moment ago, and batches that only a later release computes."""
 
     __tablename__ = "workers"
     __table_args__ = (one_of("state", ("running", "stopped")),)

@@ -15,6 +15,7 @@ from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.techniques import BaseParameters, technique_named
 from services.base.database import Database
 from services.base.errors import Unavailable
+from services.pictures.recipes import other_version
 from services.queue import workers
 from services.queue.batches import Claim, Failure, Work
 from worker.batches.computation import Computed, DeviceLost, compute, failure_of
@@ -118,6 +119,7 @@ class Computer:
         pause: Callable[[], None],
         shares_memory: Callable[[], bool],
     ) -> Computed:
+        _check_version(claim)
         parameters = technique_named(claim.recipe.technique).parameters(claim.recipe.parameters)
         with keeper.loading():
             network = self._load(
@@ -215,6 +217,21 @@ class Computer:
         return keep_trying(
             action, what="load", may_go_on=lambda: not keeper.fenced and patience.left, wait=self._stop.wait
         )
+
+
+def _check_version(claim: Claim) -> None:
+    """Pictures are named by the version of their technique: one of another version must not get the name.
+
+    Raises `Unloadable` for one of an earlier release, and `NotHere` for what a later one has planned.
+    """
+    other = other_version(claim.recipe.technique, claim.version)
+    if other is None:
+        return
+    if other.later:
+        message = f"It is to be made by {other.named}: this worker is of an earlier release. Upgrade it."
+        raise NotHere("batch", claim.batch_key, message, passing=True)
+    message = f"It was to be made by {other.named}. Submit the unit again to have a picture of it."
+    raise Unloadable("technique_changed", message)
 
 
 def _end_without_device(error: BaseException) -> NoReturn:

@@ -22,7 +22,8 @@ class _Note:
 
 
 class Lacking:
-    """By `kind:id`, the kinds being network and generator. Threads may share it."""
+    """By `kind:id`, the kinds being network, generator, and batch for pictures that only a later release
+    makes. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -53,7 +53,7 @@ class NotHere(Unloadable):
     here too."""
 
     def __init__(
-        self, kind: Literal["network", "generator"], id: str, message: str, *, passing: bool
+        self, kind: Literal["network", "generator", "batch"], id: str, message: str, *, passing: bool
     ) -> None:
         super().__init__(f"{kind}_unloadable", message)
         self.kind, self.id, self.passing = kind, id, passing
