@@ -101,6 +101,7 @@ _IDS = {
     "Unit": f"{NETWORK}/{LAYER}/{UNIT}",
     "UnitDetail": f"{NETWORK}/{LAYER}/{UNIT}",
     "Item": DIGEST,
+    "JobItem": DIGEST,
     "Visualization": DIGEST,
     "Preset": "default",
     "Technique": "dgn-am",

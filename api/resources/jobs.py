@@ -11,7 +11,7 @@ from api.operations.answers import Answer, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery
 from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
-from api.schemas.visualizations import Item, ItemListQuery, ItemPage
+from api.schemas.visualizations import JobItem, JobItemListQuery, JobItemPage
 from services.atlases.visibility import atlas_row
 from services.base.paging import Page
 from services.catalog import removal
@@ -65,11 +65,13 @@ def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Answer:
     return Answer(Job.of(job), headers={"Vary": "Prefer", **retry_after.header(retry_after.of_job(job))})
 
 
-@blueprint.operation("GET", "/<job>/visualizations", scope="read", responses={200: ItemPage})
-def list_job_visualizations(session: Session, path: JobPath, query: ItemListQuery) -> Page[Item]:
-    """List a job's items in the order of its request."""
-    page = jobs.items(session, path.job, cursor=query.cursor, limit=query.limit, state=query.state)
-    return page.map(Item.of)
+@blueprint.operation("GET", "/<job>/visualizations", scope="read", responses={200: JobItemPage})
+def list_job_visualizations(session: Session, path: JobPath, query: JobItemListQuery) -> Page[JobItem]:
+    """List a job's items in the order of its request: by target, unit, seed, candidate."""
+    page = jobs.items(
+        session, path.job, cursor=query.cursor, limit=query.limit, state=query.state, best=query.best
+    )
+    return page.map(JobItem.of)
 
 
 @blueprint.operation("POST", "/<job>/cancel", scope="jobs:write", responses={200: Job, 202: Job})

@@ -16,6 +16,7 @@ from api.schemas.networks import (
     NetworkPage,
     NetworkPath,
     Unit,
+    UnitListQuery,
     UnitPage,
 )
 from services.base.paging import Page
@@ -75,9 +76,11 @@ def get_layer(session: Session, path: LayerPath, query: NoQuery) -> Layer:
 
 
 @blueprint.operation("GET", "/<network>/layers/<layer>/units", scope="read", responses={200: UnitPage})
-def list_units(session: Session, path: LayerPath, query: PageQuery) -> Page[Unit]:
+def list_units(session: Session, path: LayerPath, query: UnitListQuery) -> Page[Unit]:
     """List a layer's units with their best pictures."""
-    page = layers.list_units(session, path.network, path.layer, cursor=query.cursor, limit=query.limit)
+    page = layers.list_units(
+        session, path.network, path.layer, label=query.label, cursor=query.cursor, limit=query.limit
+    )
     return page.map(Unit.of)
 
 

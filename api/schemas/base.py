@@ -23,6 +23,17 @@ Whole = Annotated[int, BeforeValidator(_digits)]
 """A whole number in an address."""
 
 
+def _true_or_false(sent: object) -> object:
+    """Pydantic reads `on`, `1` and `T` as true."""
+    if isinstance(sent, str) and sent not in ("true", "false"):
+        raise PydanticCustomError("bool_parsing", "must be true or false")
+    return sent
+
+
+Flag = Annotated[bool, BeforeValidator(_true_or_false)]
+"""True or false in an address."""
+
+
 class RequestModel(BaseModel):
     """A body, query or path: what it does not know is an error, not silently dropped."""
 

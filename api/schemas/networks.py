@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.http.paths import layer_path, network_path, path_to, unit_path, visualization_path
-from api.schemas.base import Name, Page, Representation, RequestModel, SelfLink, Time, Whole
+from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time, Whole
 from imago_engine.networks import Role
 from services.catalog import layers, networks
 
@@ -20,6 +20,16 @@ class LayerPath(NetworkPath):
     """The address of a layer."""
 
     layer: Name = Field(description="Dotted name of a layer; `output` is that of its logits.")
+
+
+class UnitListQuery(PageQuery):
+    """Which units, and which page."""
+
+    label: Name | None = Field(
+        None,
+        description="Only the unit of this class: a whole label or one of the names that it lists, in any"
+        " case.",
+    )
 
 
 class UnitPath(LayerPath):
@@ -176,7 +186,7 @@ class LayerPage(Page[Layer]):
 
 class UnitLinks(SelfLink):
     image: str | None = Field(description="Its best picture, whichever that is at the time.")
-    best: str | None = Field(description="The visualization that excites it most so far.")
+    best: str | None = Field(description="The visualization that the network finds best so far.")
 
 
 class Unit(Representation):

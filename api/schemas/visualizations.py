@@ -7,6 +7,7 @@ from pydantic import Field
 
 from api.http.paths import layer_path, network_path, unit_path, visualization_path
 from api.schemas.base import (
+    Flag,
     Name,
     NoQuery,
     Page,
@@ -23,9 +24,15 @@ from imago_engine.objectives import Objective, TokenObjective
 from services.base.states import Lane, State
 from services.base.storage import sha256_of_key
 from services.catalog import layers
-from services.jobs.jobs import JobItem
+from services.jobs import jobs
 from services.pictures.artifacts import StoredArtifact
 from services.pictures.visualizations import Visualization as VisualizationView
+
+_SCORE = (
+    "How good the network finds the whole picture: for a unit of the output its log-probability at the"
+    " network's own size, for another its mean activation over views that the ascent has not seen. Compares"
+    " pictures of one unit; null for those of releases that did not ask."
+)
 
 
 class DigestPath(RequestModel):
@@ -35,9 +42,18 @@ class DigestPath(RequestModel):
 
 
 class ItemListQuery(PageQuery):
-    """Which items of a job, and which page."""
+    """Which visualizations, and which page."""
 
     state: State | None = Field(None, description="Only items in this state.")
+
+
+class JobItemListQuery(ItemListQuery):
+    """Which items of a job, and which page."""
+
+    best: Flag | None = Field(
+        None,
+        description="True for only the best candidate of each unit and seed so far, false for the others.",
+    )
 
 
 class SearchQuery(ItemListQuery):
@@ -93,27 +109,9 @@ class Item(Representation):
     seed: int
     state: State
     activation: float | None = Field(description="The unit's response to the stored picture.")
+    score: float | None = Field(description=_SCORE)
     error: ItemError | None
     links: ItemLinks
-
-    @classmethod
-    def of(cls, item: JobItem) -> Self:
-        """An item of a job."""
-        return cls(
-            id=item.digest,
-            digest=item.digest,
-            network=item.network,
-            layer=item.layer,
-            unit=item.unit,
-            label=item.label,
-            position=item.position,
-            token=item.token,
-            seed=item.seed,
-            state=item.state,
-            activation=item.activation,
-            error=ItemError.of(item.error),
-            links=_item_links(item.digest, item.state),
-        )
 
     @classmethod
     def in_short(cls, found: VisualizationView) -> Self:
@@ -130,6 +128,7 @@ class Item(Representation):
             seed=spec.seed,
             state=found.state,
             activation=found.activation,
+            score=found.score,
             error=ItemError.of(found.error),
             links=_item_links(found.digest, found.state),
         )
@@ -148,6 +147,40 @@ def _item_links(digest: str, state: State) -> ItemLinks:
 
 
 class ItemPage(Page[Item]):
+    pass
+
+
+class JobItem(Item):
+    """A visualization in short, as one of a job's."""
+
+    best: bool = Field(
+        description="Whether it is done and no other candidate of its unit and seed that is done by now has a"
+        " higher score."
+    )
+
+    @classmethod
+    def of(cls, item: jobs.JobItem) -> Self:
+        """An item of a job."""
+        return cls(
+            id=item.digest,
+            digest=item.digest,
+            network=item.network,
+            layer=item.layer,
+            unit=item.unit,
+            label=item.label,
+            position=item.position,
+            token=item.token,
+            seed=item.seed,
+            state=item.state,
+            activation=item.activation,
+            score=item.score,
+            best=item.best,
+            error=ItemError.of(item.error),
+            links=_item_links(item.digest, item.state),
+        )
+
+
+class JobItemPage(Page[JobItem]):
     pass
 
 
@@ -217,6 +250,7 @@ class Visualization(Representation):
     attempt: int
     error: ItemError | None
     activation: float | None = Field(description="The unit's response to the stored picture.")
+    score: float | None = Field(description=_SCORE)
     predictions: list[PredictionShown] | None = Field(description="What the network says of the picture.")
     image: Image | None
     crop_box: tuple[int, int, int, int] | None = Field(
@@ -256,6 +290,7 @@ class Visualization(Representation):
                 "attempt": found.attempt,
                 "error": ItemError.of(found.error),
                 "activation": found.activation,
+                "score": found.score,
                 "predictions": _predictions(found.predictions, class_labels),
                 "image": _image(found.artifacts.get(ArtifactKind.IMAGE)),
                 "crop_box": found.crop_box,

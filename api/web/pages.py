@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -13,13 +14,14 @@ from api.operations.pagination import next_path
 from api.problems.problem_types import PROBLEM_TYPES
 from api.schemas.jobs import Job, Progress
 from api.schemas.networks import Network
-from api.schemas.visualizations import Item
+from api.schemas.visualizations import JobItem
 from services.base.states import State
 from services.catalog.networks import list_networks
 from services.jobs import jobs
 
 _ABOUT = 1.7
 """Bounds that are no further apart are one figure to people."""
+_LONGEST_UNITS = 60
 _UNITS = (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600))
 
 blueprint = Blueprint(
@@ -50,14 +52,17 @@ def home() -> Response:
 @requires("read")
 def job_gallery(job: str) -> Response:
     """A job's pictures, as they come."""
-    cursor = request.args.get("cursor")
+    cursor, only_best = request.args.get("cursor"), request.args.get("best") == "true"
     with context().database.session() as session:
         found = jobs.get(session, job)
-        page = jobs.items(session, job, cursor=cursor, limit=PICTURES_A_PAGE)
+        best = True if only_best else None
+        page = jobs.items(session, job, cursor=cursor, limit=PICTURES_A_PAGE, best=best)
     return _page(
         "job.html",
         job=Job.of(found),
-        items=[Item.of(item) for item in page.data],
+        items=[JobItem.of(item) for item in page.data],
+        candidates=found.request.get("candidates", 1),
+        only_best=only_best,
         finished=found.ended,
         next=next_path(page.next_cursor) if page.next_cursor else None,
     )
@@ -90,7 +95,7 @@ def with_code(text: str) -> Markup:
 
 
 @blueprint.app_template_filter("explained")
-def explained(item: Item) -> str:
+def explained(item: JobItem) -> str:
     """Why there is no picture, in few words."""
     match item.state:
         case State.FAILED:
@@ -103,6 +108,26 @@ def explained(item: Item) -> str:
             return "waiting"
         case _:
             return str(item.state)
+
+
+@blueprint.app_template_filter("at_place")
+def at_place(shown: Any) -> str:
+    """The place of a target or an item as targets are written, `@3,5` or `@7`; nothing for the usual one."""
+    position, token = (
+        (shown.get("position"), shown.get("token"))
+        if isinstance(shown, Mapping)
+        else (shown.position, shown.token)
+    )
+    if position is not None:
+        return f"@{position[0]},{position[1]}"
+    return "" if token is None else f"@{token}"
+
+
+@blueprint.app_template_filter("named_units")
+def named_units(units: str | Sequence[int]) -> str:
+    """Units as a target has them, in short."""
+    text = units if isinstance(units, str) else ",".join(map(str, units))
+    return text if len(text) <= _LONGEST_UNITS else f"{text[:_LONGEST_UNITS]}…"
 
 
 @blueprint.app_template_filter("duration")

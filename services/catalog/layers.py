@@ -7,13 +7,16 @@ from typing import cast
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from imago_engine.class_names import unit_of_class
 from imago_engine.networks import OUTPUT_ALIASES, Role
-from services.base.errors import NotFound
+from imago_engine.units import UnitsError
+from services.base.errors import Invalid, NotFound
 from services.base.paging import Key, Keyset, Page, page_of
 from services.base.states import State
 from services.base.suggestions import means_output, nearest
 from services.catalog.networks import get_network
 from services.catalog.tables import LayerRow, NetworkRow
+from services.pictures.best import BEST_FIRST
 from services.pictures.tables import VisualizationRow
 
 
@@ -51,7 +54,8 @@ class MapBounds:
 
 @dataclass(frozen=True)
 class Unit:
-    """`pictures` counts its done visualizations; `best` is the digest of the one that excites it most."""
+    """`pictures` counts its done visualizations; `best` is the digest of the one that the network finds best,
+    `activation` its response to that."""
 
     network: str
     layer: str
@@ -144,10 +148,25 @@ def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:
 
 
 def list_units(
-    session: Session, network: str, layer: str, *, cursor: str | None = None, limit: int = 100
+    session: Session,
+    network: str,
+    layer: str,
+    *,
+    label: str | None = None,
+    cursor: str | None = None,
+    limit: int = 100,
 ) -> Page[Unit]:
-    """Units by number. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
+    """Units by number, or the one whose class is called `label`.
+
+    Raises `NotFound`, or `Invalid` for a wrong cursor or limit and for a label that no class has, or several.
+    """
     found = get_layer(session, network, layer)
+    if label is not None:
+        try:
+            unit = unit_of_class(label, unit_labels(session, found))
+        except UnitsError as error:
+            raise Invalid.field("/label", str(error)) from None
+        return Page(tuple(_units(session, found, unit, unit + 1)), None)
 
     def read(after: Key | None, most: int) -> Sequence[Unit]:
         first = 0 if after is None else int(after[0]) + 1
@@ -163,7 +182,7 @@ def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:
         .where(table.network_id == layer.network, table.layer == layer.name)
         .where(table.unit >= first, table.unit < end, table.state == State.DONE)
         .where(table.network_sha256 == current_sha256(layer.network))
-        .order_by(table.unit, table.activation.desc().nulls_last(), table.digest)
+        .order_by(table.unit, *BEST_FIRST)
     )
     pictures: dict[int, list[tuple[str, float | None]]] = {}
     for unit, digest, activation in session.execute(done):

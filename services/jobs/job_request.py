@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticKnownError
 
+from imago_engine.candidates import MOST_CANDIDATES
 from imago_engine.techniques import all_techniques
 from imago_engine.techniques.automatic import AUTO
 from services.base.states import Lane
@@ -47,7 +48,11 @@ class Target(BaseModel):
     ]
     units: Annotated[
         str | list[StrictInt],
-        Field(description='Ranges such as "0-11,207", a list of numbers, or "all"', examples=["0-11,207"]),
+        Field(
+            description='Ranges such as "0-11,207", a list of numbers, "all", or, of the output of a network '
+            "that names its classes, one of them: a whole label or a name that it lists, in any case",
+            examples=["0-11,207"],
+        ),
     ]
     position: Annotated[
         tuple[StrictInt, StrictInt] | None,
@@ -101,6 +106,16 @@ class JobRequest(BaseModel):
         list[Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]],
         Field(min_length=1, max_length=64, description="Each gives another facet of a unit"),
     ] = [0]
+    candidates: Annotated[
+        StrictInt,
+        Field(
+            ge=1,
+            le=MOST_CANDIDATES,
+            description="Pictures made for each unit and seed, of which that with the highest score is the "
+            "best. Those of seed s are the pictures of the seeds s, s + 10001, s + 20002, … and stay facets "
+            "of the unit; all of them count",
+        ),
+    ] = 1
     lane: Annotated[
         Lane, Field(description="interactive for someone who waits, bulk for what may take the night")
     ] = Lane.INTERACTIVE

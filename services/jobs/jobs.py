@@ -26,26 +26,40 @@ _DROP = text(f"""
     WHERE digest = ANY(CAST(:digests AS text[])) AND NOT {WANTED_BY_OTHERS}
     RETURNING digest
 """)
+# All candidates of a unit and seed follow each other (`planning.Plan`). Which is the best is as
+# `imago_engine.candidates.best_first` has it.
 _ITEMS = """
     SELECT jv.ordinal, v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.token, v.seed,
-        v.activation, v.error, item.state
+        v.activation, v.score, v.error, item.state, item.best
     FROM jobs
     JOIN job_visualizations jv ON jv.job_id = jobs.id
     JOIN visualizations v ON v.digest = jv.digest
     CROSS JOIN LATERAL (
+        SELECT coalesce(CAST(jobs.request->>'candidates' AS int), 1) AS count
+    ) AS candidates
+    CROSS JOIN LATERAL (
         SELECT CASE WHEN jobs.state IN ('canceling', 'canceled') AND v.state IN ('queued', 'leased')
-            THEN 'canceled' ELSE v.state END AS state
+                THEN 'canceled' ELSE v.state END AS state,
+            v.state = 'done' AND (candidates.count = 1 OR NOT EXISTS (
+                SELECT FROM job_visualizations others JOIN visualizations other USING (digest)
+                WHERE others.job_id = jobs.id AND other.state = 'done'
+                AND others.ordinal >= jv.ordinal - jv.ordinal % candidates.count
+                AND others.ordinal < jv.ordinal - jv.ordinal % candidates.count + candidates.count
+                AND (coalesce(other.score, '-Infinity'), jv.ordinal)
+                    > (coalesce(v.score, '-Infinity'), others.ordinal)
+            )) AS best
     ) AS item
-    WHERE jobs.id = :id AND jv.ordinal > :after {and_state}
+    WHERE jobs.id = :id AND jv.ordinal > :after {conditions}
     ORDER BY jv.ordinal LIMIT :limit
 """
-_PAGE = text(_ITEMS.format(and_state=""))
-_PAGE_OF_STATE = text(_ITEMS.format(and_state="AND item.state = :state"))
+_CONDITIONS = {"state": "AND item.state = :state", "best": "AND item.best = :best"}
 
 
 @dataclass(frozen=True)
 class JobItem:
-    """A visualization as one of a job's. `label` is the name of the class, for units of the output layer."""
+    """A visualization as one of a job's. `label` is the name of the class, for units of the output layer;
+    `best`: no other candidate of the same unit and seed that is done by now has a higher score.
+    """
 
     ordinal: int
     digest: str
@@ -58,7 +72,9 @@ class JobItem:
     seed: int
     state: State
     activation: float | None
+    score: float | None
     error: Mapping[str, Any] | None
+    best: bool
 
 
 def get(session: Session, id: str) -> JobView:
@@ -67,15 +83,23 @@ def get(session: Session, id: str) -> JobView:
 
 
 def items(
-    session: Session, job_id: str, *, cursor: str | None = None, limit: int = 50, state: str | None = None
+    session: Session,
+    job_id: str,
+    *,
+    cursor: str | None = None,
+    limit: int = 50,
+    state: str | None = None,
+    best: bool | None = None,
 ) -> Page[JobItem]:
     """Items in the order of the request. Raises `NotFound`, or `Invalid` for a wrong cursor, limit or state.
 
-    With a `state`, a page looks at items until it is full; the cursor goes on where it stopped.
+    With a `state`, or `best`, a page looks at items until it is full; the cursor goes on where it stopped.
     """
     _row(session, job_id)
-    statement = _PAGE if state is None else _PAGE_OF_STATE
-    given = {"id": job_id} if state is None else {"id": job_id, "state": known_state(State, state)}
+    wanted = {"state": None if state is None else known_state(State, state), "best": best}
+    conditions = [_CONDITIONS[name] for name, value in wanted.items() if value is not None]
+    statement = text(_ITEMS.format(conditions=" ".join(conditions)))
+    given = {"id": job_id, **{name: value for name, value in wanted.items() if value is not None}}
 
     def read(after: Key | None, most: int) -> Sequence[Row[Any]]:
         return session.execute(statement, {**given, "after": after[0] if after else -1, "limit": most}).all()
@@ -159,7 +183,9 @@ def _item(row: Any, labels: Any) -> JobItem:
         seed=row.seed,
         state=State(row.state),
         activation=row.activation,
+        score=row.score,
         error=row.error,
+        best=row.best,
     )
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from imago_engine.candidates import SEED_STEP, candidate_seeds
+from imago_engine.class_names import named_units
 from imago_engine.objectives import canonical_position, canonical_token, objective_at
 from imago_engine.specs import Spec
-from imago_engine.units import UnitsError, parse_units
+from imago_engine.units import UnitsError
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
-from services.catalog.layers import Layer, MapBounds, get_layer, map_at, most_tokens
+from services.catalog.layers import Layer, MapBounds, get_layer, map_at, most_tokens, unit_labels
 from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
 from services.estimates.cost_model import Kind
@@ -44,8 +46,9 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """`items` has each digest once, in the order of the request: by target, unit, seed. `kinds` are theirs,
-    by batch key. `makings` are those of the targets.
+    """`items` has each digest once, in the order of the request: by target, unit, seed, candidate. All
+    candidates of a unit and seed follow each other. `kinds` are theirs, by batch key. `makings` are those of
+    the targets.
     """
 
     network: Network
@@ -76,7 +79,7 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     errors: list[FieldError] = []
     wanted: list[_Wanted] = []
     asked = 0
-    seeds = list(dict.fromkeys(request.seeds))
+    seeds, wrong_seeds = _seeds(request)
     for index, target in enumerate(request.targets):
         try:
             layer = _layer(session, network, target, index)
@@ -85,7 +88,7 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
             position, token = _place(network, layer, target, index, size)
             # Before the units: what is wrong with the recipe is said together with what is wrong with them.
             making = makings.of(layer, names_place=position is not None or token is not None)
-            units = _units(layer, target, index)
+            units = _units(session, layer, target, index)
         except Invalid as error:
             errors.extend(error.errors)
             continue
@@ -96,6 +99,7 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
         errors.append(
             FieldError("/targets", f"asks for {asked} pictures; one job may have {limits.max_units_per_job}")
         )
+    errors += wrong_seeds
     if errors or makings.errors:
         raise Invalid([*makings.errors, *errors])
     return _planned(network, wanted, seeds)
@@ -154,11 +158,30 @@ def _layer(session: Session, network: Network, target: Target, index: int) -> La
         raise Invalid.field(pointer("targets", index, "layer"), lowered(error)) from None
 
 
-def _units(layer: Layer, target: Target, index: int) -> Sequence[int]:
+def _units(session: Session, layer: Layer, target: Target, index: int) -> Sequence[int]:
+    labels = unit_labels(session, layer) if isinstance(target.units, str) else ()
     try:
-        return parse_units(target.units, layer=target.layer, count=layer.units)
+        return named_units(target.units, layer=target.layer, count=layer.units, labels=labels)
     except UnitsError as error:
         raise Invalid.field(pointer("targets", index, "units"), str(error)) from None
+
+
+def _seeds(request: JobRequest) -> tuple[list[int], list[FieldError]]:
+    """The seeds of all candidates, those of each seed that was asked for together, and what is wrong with
+    them: no picture may be the candidate of two seeds, or the best of one could be that of the other.
+    """
+    count = request.candidates
+    seeds = [seed for asked in dict.fromkeys(request.seeds) for seed in candidate_seeds(asked, count)]
+    errors = []
+    if len(set(seeds)) < len(seeds):
+        detail = f"has seeds that share candidates: with {count} of them, seeds must not differ by " + (
+            " or ".join(str(step * SEED_STEP) for step in range(1, count))
+        )
+        errors.append(FieldError("/seeds", detail))
+    if max(seeds) > _LARGEST:
+        most = _LARGEST - (count - 1) * SEED_STEP
+        errors.append(FieldError("/seeds", f"must be at most {most} with {count} candidates"))
+    return seeds, errors
 
 
 def _place(

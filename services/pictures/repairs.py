@@ -41,8 +41,9 @@ class LostPicture:
 
 
 _REPLACE = text("""
-    UPDATE visualizations SET activation = :activation, predictions = CAST(:predictions AS jsonb),
-        crop_box = CAST(:crop_box AS jsonb), provenance = CAST(:provenance AS jsonb)
+    UPDATE visualizations SET activation = :activation, score = :score,
+        predictions = CAST(:predictions AS jsonb), crop_box = CAST(:crop_box AS jsonb),
+        provenance = CAST(:provenance AS jsonb)
     WHERE digest = :digest AND state = 'done' RETURNING digest
 """)
 _INTERACTIVE = text("""
@@ -124,6 +125,7 @@ def _values(result: Finished) -> dict[str, Any]:
     return {
         "digest": result.digest,
         "activation": result.activation,
+        "score": result.score,
         "predictions": _json(result.predictions),
         "crop_box": _json(result.crop_box),
         "provenance": _json(result.provenance),

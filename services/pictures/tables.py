@@ -25,7 +25,8 @@ class RecipeRow(Base):
 class VisualizationRow(Base):
     """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first.
     `generator_id` is NULL where the technique needs no generator, the position at the centre of a map, and
-    `token` where a layer has none or its usual one is read."""
+    `token` where a layer has none or its usual one is read. `score` says how good the network finds the whole
+    picture; NULL where it is no number, and for what releases made that did not ask."""
 
     __tablename__ = "visualizations"
     __table_args__ = (
@@ -96,6 +97,7 @@ class VisualizationRow(Base):
     error: Mapped[Json | None]
 
     activation: Mapped[float | None]
+    score: Mapped[float | None]
     predictions: Mapped[list[Any] | None]
     crop_box: Mapped[list[Any] | None]
     provenance: Mapped[Json | None]

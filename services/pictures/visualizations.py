@@ -21,6 +21,7 @@ from services.jobs import progress
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures import artifacts
 from services.pictures.artifacts import StoredArtifact
+from services.pictures.best import BEST_FIRST
 from services.pictures.tables import RecipeRow, VisualizationRow
 
 _JOBS_LOOKED_AT = 5
@@ -50,6 +51,7 @@ class Visualization:
     attempt: int
     error: Mapping[str, Any] | None
     activation: float | None
+    score: float | None
     predictions: Sequence[Any] | None
     artifacts: Mapping[str, StoredArtifact]
     crop_box: tuple[int, ...] | None
@@ -145,7 +147,7 @@ def _key(found: Visualization) -> Key:
 
 
 def best(session: Session, network: str, layer: str, unit: int) -> Visualization | None:
-    """The done visualization that excites the unit most, one at its usual place if there is any.
+    """The done visualization that the network finds best, see `BEST_FIRST`.
 
     None where no picture is done. Raises `NotFound` where there is no such unit.
     """
@@ -155,11 +157,7 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
         .where(VisualizationRow.network_id == network, VisualizationRow.layer == found.layer)
         .where(VisualizationRow.unit == unit, VisualizationRow.state == State.DONE)
         .where(VisualizationRow.network_sha256 == current_sha256(network))
-        .order_by(
-            sa.or_(VisualizationRow.position_y.is_not(None), VisualizationRow.token.is_not(None)),
-            VisualizationRow.activation.desc().nulls_last(),
-            VisualizationRow.digest,
-        )
+        .order_by(*BEST_FIRST)
         .limit(1)
     )
     return next(iter(_views(session, chosen)), None)
@@ -213,6 +211,7 @@ def _view(
         attempt=row.attempt,
         error=row.error,
         activation=row.activation,
+        score=row.score,
         predictions=row.predictions,
         artifacts=stored,
         crop_box=None if row.crop_box is None else tuple(row.crop_box),

@@ -64,8 +64,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finished:
-    """A picture whose objects are in the store, the image among them. `activation` is finite, `crop_box`
-    (left, top, right, bottom).
+    """A picture whose objects are in the store, the image among them. `activation` is finite, and `score` if
+    there is one; `crop_box` is (left, top, right, bottom).
     """
 
     digest: str
@@ -74,6 +74,7 @@ class Finished:
     artifacts: Sequence[StoredArtifact]
     crop_box: Sequence[int] | None
     provenance: Mapping[str, Any]
+    score: float | None = None
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -152,10 +153,10 @@ _FINISH = text(f"""
     WITH kept AS ({artifacts.INSERT})
     UPDATE visualizations v SET
         state = 'done', lease_id = NULL, error = NULL, finished_at = clock_timestamp(),
-        activation = r.activation, predictions = r.predictions, crop_box = r.crop_box,
+        activation = r.activation, score = r.score, predictions = r.predictions, crop_box = r.crop_box,
         provenance = r.provenance
     FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (
-        digest text, activation float, predictions jsonb, crop_box jsonb, provenance jsonb)
+        digest text, activation float, score float, predictions jsonb, crop_box jsonb, provenance jsonb)
     WHERE v.digest = r.digest
     RETURNING v.digest, v.state, v.error
 """)

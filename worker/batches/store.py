@@ -16,6 +16,7 @@ def store_picture(
     return Finished(
         digest=made.work.digest,
         activation=made.picture.activation,
+        score=made.picture.score,
         predictions=made.picture.predictions,
         artifacts=[put(store, artifact) for artifact in artifacts],
         crop_box=made.picture.crop_box,

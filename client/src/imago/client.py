@@ -119,9 +119,12 @@ class Client:
         """One layer; `output` is the network's last."""
         return Layer.read(self._transport.get(path_to("networks", network, "layers", layer)))
 
-    def units(self, network: str, layer: str) -> Iterator[Unit]:
-        """The units of a layer with what is known of their pictures, page by page as you iterate."""
-        for raw in self._transport.entries(path_to("networks", network, "layers", layer, "units")):
+    def units(self, network: str, layer: str, *, label: str | None = None) -> Iterator[Unit]:
+        """The units of a layer with what is known of their pictures, page by page as you iterate; only the
+        one of a class if its name is given.
+        """
+        path = path_to("networks", network, "layers", layer, "units")
+        for raw in self._transport.entries(path, {"label": label}):
             yield Unit(raw["network"], raw["layer"], raw["unit"], self._transport, raw)
 
     def unit(self, unit: str) -> Unit:
@@ -160,6 +163,7 @@ class Client:
         targets: Targets,
         *,
         seeds: Iterable[int] = (0,),
+        candidates: int | None = None,
         generator: str | None = None,
         technique: str | None = None,
         parameters: Mapping[str, Any] | None = None,
@@ -168,8 +172,10 @@ class Client:
     ) -> Job:
         """Ask for pictures of units; what is made already is answered from the cache.
 
-        targets: `["output/0-11,207", "blocks.3/all"]`, `Target`s, or `{"output": [207, 208]}`.
-        seeds: one picture of each unit for each seed. parameters: of the technique, else the server's own.
+        targets: `["output/0-11,207", "output/volcano", "blocks.3/all"]`, `Target`s, or `{"output": [207]}`.
+        seeds: one picture of each unit for each seed. candidates: of each of these make so many, of which the
+        network's own favourite is the best (`Job.items(best=True)`). parameters: of the technique, else the
+        server's own.
         lane: `interactive` (default) or `bulk`. idempotency_key: by default a fresh one, so that a POST sent
         again after a lost answer makes no second job; pass your own to make repeated calls safe too.
         """
@@ -178,6 +184,8 @@ class Client:
             "targets": [target.as_json() for target in collect(targets)],
             "seeds": list(seeds),
         }
+        if candidates is not None:
+            body["candidates"] = candidates
         if generator is not None:
             body["generator"] = generator
         if lane is not None:

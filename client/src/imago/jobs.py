@@ -57,6 +57,11 @@ class Job(Watched):
         return str(self._raw["network"])
 
     @property
+    def candidates(self) -> int:
+        """How many pictures it makes for each unit and seed, of which one is the best."""
+        return int(self._raw["request"].get("candidates", 1))
+
+    @property
     def units(self) -> Units:
         """Items by what became of them."""
         counts = self._raw["progress"]["units"]
@@ -81,9 +86,12 @@ class Job(Watched):
         """Queue its failed and canceled items anew."""
         return self._ask("retry")
 
-    def items(self, state: str | None = None) -> Iterator[Visualization]:
-        """Its items as they are now, in the order of the request; only those in one state if it is given."""
-        for _, page in self._pages(None, state):
+    def items(self, state: str | None = None, *, best: bool | None = None) -> Iterator[Visualization]:
+        """Its items as they are now, in the order of the request; only those in one state if it is given.
+
+        best: only the best candidate of each unit and seed so far, or with False only the others.
+        """
+        for _, page in self._pages(None, state, best):
             yield from page
 
     def wait(self, on_progress: OnProgress | None = None, *, timeout: float | None = None) -> "Job":
@@ -130,14 +138,14 @@ class Job(Watched):
                     yield item
 
     def _pages(
-        self, start: str | None, state: str | None = None
+        self, start: str | None, state: str | None = None, best: bool | None = None
     ) -> Iterator[tuple[str | None, list[Visualization]]]:
         """Pages of items from a cursor on, each with the cursor of the page after it."""
         path = f"{self._path}/visualizations"
         cursor = start
         while True:
             page = self._transport.get(
-                path, {"limit": _PAGE, "cursor": cursor, "state": state}, patience=WATCHING
+                path, {"limit": _PAGE, "cursor": cursor, "state": state, "best": best}, patience=WATCHING
             )
             cursor = page.get("next_cursor")
             yield cursor, [Visualization.read(raw, self._transport) for raw in page["data"]]

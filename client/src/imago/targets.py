@@ -1,6 +1,7 @@
 """How people write what they want pictures of: `NETWORK/LAYER/UNITS`, with an optional `@Y,X` or `@TOKEN`.
 
-Network ids and layer names contain dots but never slashes. UNITS is `207`, `0-11,207` or `all`. A position
+Network ids and layer names contain dots but never slashes. UNITS is `207`, `0-11,207`, `all`, or the name of
+a class of the output such as `volcano`, which the server knows. A position
 picks one place of a convolutional layer's map, row first; without it the server takes the centre. A token
 picks one of a transformer's tokens; without it the server takes the layer's usual one.
 """
@@ -13,6 +14,10 @@ from typing import TypeAlias
 from imago.errors import InvalidRequest
 
 _UNITS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_NAME = re.compile(r"[^\W\d_]")
+"""A letter: what has one is no number written wrong, but the name of a class, or a word for the server."""
+_WITH_PLACE = re.compile(r"((?:sample:\s*\d+\s*@\s*\d+|[^@])*)(?:@(.*))?", re.DOTALL)
+"""Units, of which a sample's seed stands behind an @ too, and a place."""
 _PLACE = re.compile(r"(\d+)(?:,(\d+))?")
 
 
@@ -20,7 +25,7 @@ _PLACE = re.compile(r"(\d+)(?:,(\d+))?")
 class Target:
     """Units of one layer.
 
-    layer: dotted module name, or `output`. units: `"0-11,207"`, `"all"` or unit numbers.
+    layer: dotted module name, or `output`. units: `"0-11,207"`, `"all"`, unit numbers, or a class's name.
     position: (y, x) in the layer's own map, None for the centre. token: number of a token, for a layer of
     tokens, None for its usual one.
     """
@@ -60,8 +65,20 @@ def parse_units(text: str, *, where: str) -> str:
     return units
 
 
+def parse_units_or_name(text: str, *, where: str) -> str:
+    """The same, or as it is what only the server can read: the name of a class, `::4`, `sample:64@7`."""
+    return text.strip() if is_name(text) or ":" in text else parse_units(text, where=where)
+
+
+def is_name(units: str) -> bool:
+    """Whether units are given by the name of a class."""
+    return units.strip() != "all" and _NAME.search(units) is not None
+
+
 def expand_units(units: str) -> list[int]:
-    """Unit numbers of `0-11,207`, ascending, each once. `all` cannot be expanded without the server."""
+    """Unit numbers of `0-11,207`, ascending, each once. What only the server knows, `all` and the names of
+    classes, cannot be expanded.
+    """
     numbers: set[int] = set()
     for part in units.split(","):
         first, _, last = part.partition("-")
@@ -85,7 +102,7 @@ def parse_layer_target(text: str) -> Target:
 
     Raises InvalidRequest that says what a target looks like.
     """
-    parts = text.strip().split("/")
+    parts = text.strip().split("/", 1)  # the name of a class may have a slash
     if len(parts) != 2 or not all(parts):
         raise InvalidRequest(f"{text!r} is not a target: write LAYER/UNITS, for example output/0-11,207.")
     return _target(parts[0], parts[1], where=text)
@@ -96,7 +113,7 @@ def parse_target(text: str) -> tuple[str, Target]:
 
     Raises InvalidRequest that says what a target looks like.
     """
-    parts = text.strip().split("/")
+    parts = text.strip().split("/", 2)
     if len(parts) != 3 or not all(parts):
         raise InvalidRequest(
             f"{text!r} is not a target: write NETWORK/LAYER/UNITS, "
@@ -126,14 +143,15 @@ def collect(targets: Targets) -> list[Target]:
 
 def _units(layer: str, units: str | int | Iterable[int]) -> str | tuple[int, ...]:
     if isinstance(units, str):
-        return parse_units(units, where=f"{layer}/{units}")
+        return parse_units_or_name(units, where=f"{layer}/{units}")
     return (units,) if isinstance(units, int) else tuple(units)
 
 
 def _target(layer: str, rest: str, *, where: str) -> Target:
-    units, at, place = rest.partition("@")
-    checked = parse_units(units, where=where)
-    if not at:
+    split = _WITH_PLACE.fullmatch(rest)
+    units, place = split.groups() if split is not None else (rest, None)
+    checked = parse_units_or_name(units, where=where)
+    if place is None:
         return Target(layer, checked)
     match = _PLACE.fullmatch(re.sub(r"\s", "", place))
     if match is None:

@@ -22,7 +22,7 @@ from imago.errors import FieldError, ImagoError, InvalidRequest, Unreachable, ki
 from imago.version import __version__
 
 Json: TypeAlias = dict[str, Any]
-Parameters: TypeAlias = Mapping[str, str | int | None]
+Parameters: TypeAlias = Mapping[str, str | int | bool | None]
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT = 60.0

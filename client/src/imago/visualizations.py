@@ -26,7 +26,9 @@ class Visualization:
     digest: 64 hex digits that name it for ever. position: (y, x) in the layer's map, None for the centre.
     token: number of the token that it is read at, None for the layer's usual one, and where it has none.
     state: `queued`, `leased`, `done`, `failed`, `unreachable` or `canceled`.
-    activation: the unit's response to the stored 8-bit picture. label: the class name of an output unit.
+    activation: the unit's response to the stored 8-bit picture. score: how good the network finds the whole
+    picture of this unit, None where the server never asked. best: of a job's item, whether no other candidate
+    of its unit and seed has a higher score by now; None elsewhere. label: the class name of an output unit.
     """
 
     digest: str
@@ -39,6 +41,8 @@ class Visualization:
     state: str
     label: str | None
     activation: float | None
+    score: float | None
+    best: bool | None
     error: ItemError | None
     raw: Raw = field(repr=False)
     _transport: Transport = field(repr=False)
@@ -58,6 +62,8 @@ class Visualization:
             state=raw["state"],
             label=raw["label"],
             activation=raw["activation"],
+            score=raw.get("score"),
+            best=raw.get("best"),
             error=ItemError.read(raw["error"]),
             raw=raw,
             _transport=transport,
@@ -183,7 +189,7 @@ class Unit:
         return self
 
     def best(self) -> Visualization | None:
-        """The visualization that excites it most so far, or None if there is none."""
+        """The visualization that its network finds best so far, or None if there is none."""
         path = self.raw["links"]["best"]
         return Visualization.read(self._transport.get(path), self._transport) if path else None
 

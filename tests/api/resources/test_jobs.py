@@ -1,3 +1,4 @@
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +11,7 @@ from services.base.storage import ObjectStore
 from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.conftest import Start
-from tests.api.small_catalog import LABELS, finish_all, job_body, row_counts, with_key
+from tests.api.small_catalog import LABELS, NETWORK, finish_all, job_body, row_counts, with_key
 
 pytestmark = pytest.mark.usefixtures("network")
 
@@ -57,6 +58,56 @@ def test_a_job_ends_with_its_pictures_and_asking_again_is_answered_at_once(
     assert "Retry-After" not in again.headers
     assert again.get_json()["state"] == "succeeded"
     assert again.get_json()["progress"]["units"]["cached"] == 2
+
+
+def test_the_best_of_candidates_is_told_and_can_be_asked_for_alone(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1", candidates=3, seeds=[7])).get_json()
+    assert (job["request"]["candidates"], job["progress"]["units"]["total"]) == (3, 6)
+    finish_all(database, store)
+    every = client.get(job["links"]["visualizations"]).get_json()["data"]
+    assert [(item["seed"], item["best"]) for item in every[:3]] == [
+        (7, True),
+        (10_008, False),
+        (20_009, False),
+    ]
+    best = client.get(f"{job['links']['visualizations']}?best=true&limit=1")
+    assert best.get_json()["data"] == every[:1]
+    (link,) = re.findall(r"<([^>]+)>", best.headers["Link"])
+    assert client.get(link).get_json()["data"] == every[3:4]
+    others = client.get(f"{job['links']['visualizations']}?best=false").get_json()["data"]
+    assert others == [*every[1:3], *every[4:]]
+    whole = client.get(every[0]["links"]["self"]).get_json()
+    assert whole["score"] == every[0]["score"] == -8.0
+    (found, *_) = client.get("/v1/visualizations").get_json()["data"]
+    assert "best" not in found
+    for wrong in ("yes", "1", ""):
+        answer = client.get(f"{job['links']['visualizations']}?best={wrong}")
+        assert answer.status_code == 422, wrong
+    for count in (0, 9, True, "3"):
+        answer = client.post("/v1/jobs", json=job_body(candidates=count))
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.get_json()["errors"]] == ["/candidates"]
+
+
+def test_a_unit_of_the_output_goes_by_the_name_of_its_class(client: FlaskClient) -> None:
+    named = client.post("/v1/jobs", json=job_body("Class 3"))
+    assert named.get_json()["progress"]["units"]["total"] == 1
+    (item,) = client.get(named.get_json()["links"]["visualizations"]).get_json()["data"]
+    assert (item["unit"], item["label"]) == (3, "class 3")
+    refused = client.post("/v1/jobs", json=job_body("clas 3"))
+    (error,) = refused.get_json()["errors"]
+    assert error["pointer"] == "/targets/0/units"
+    assert "'class 3'" in error["detail"]
+    units = f"/v1/networks/{NETWORK}/layers/output/units"
+    assert [unit["unit"] for unit in client.get(f"{units}?label=Class%203").get_json()["data"]] == [3]
+    for layer, told in (("output", "'class 3'"), ("conv_stem", "no class is called")):
+        answer = client.get(f"/v1/networks/{NETWORK}/layers/{layer}/units?label=clas+3")
+        assert answer.status_code == 422
+        (error,) = answer.get_json()["errors"]
+        assert error["pointer"] == "/label"
+        assert told in error["detail"]
 
 
 def test_an_idempotency_key_answers_with_the_job_that_it_made(

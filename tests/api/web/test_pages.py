@@ -9,8 +9,12 @@ from flask.testing import FlaskClient
 from api.schemas.estimates import EtaRange
 from api.schemas.jobs import Progress, Units
 from api.web.pages import time_left
+from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from services.estimates.cost_model import Seconds
 from services.queue import batches
 from services.queue.batches import Failure
@@ -104,6 +108,50 @@ def test_a_gallery_names_every_seed(client: FlaskClient, seeds: list[int]) -> No
     job = client.post("/v1/jobs", json=job_body("0", seeds=seeds)).get_json()
     page = client.get(job["links"]["page"])
     assert [int(seed) for seed in re.findall(r"· seed (\d+)", page.text)] == seeds
+
+
+@pytest.mark.usefixtures("network")
+def test_a_gallery_says_which_candidate_is_the_best_and_shows_the_best_alone(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1", candidates=3)).get_json()
+    finish_all(database, store)
+    page = client.get(job["links"]["page"]).text
+    assert (page.count('/image"><img'), page.count("best of 3")) == (6, 2)
+    assert "?best=true" in Page(page).links
+    alone = client.get(f"{job['links']['page']}?best=true").text
+    assert (alone.count('/image"><img'), alone.count("best of 3")) == (2, 2)
+    single = client.get(client.post("/v1/jobs", json=job_body("0")).get_json()["links"]["page"]).text
+    assert "best" not in single
+
+
+@pytest.mark.usefixtures("network")
+def test_a_page_names_the_places_of_targets_and_of_pictures(client: FlaskClient, database: Database) -> None:
+    vit = "vit.random"
+    with database.session() as session:
+        register_network(session, RegisterNetwork(id=vit))
+        record_inspection(
+            session,
+            vit,
+            weights_sha256="c" * 64,
+            preprocessing={"size": 32},
+            labels=[],
+            layers=[
+                LayerInfo("patches", "conv", 8, (4, 4), 8, 8),
+                LayerInfo("blocks.1", "block", 8, None, None, None, tokens=17, usual_token=0, class_token=0),
+            ],
+        )
+    targets = [
+        {"layer": "patches", "units": [1, 2], "position": [3, 0]},
+        {"layer": "blocks.1", "units": "0-1", "token": 5},
+        {"layer": "blocks.1", "units": "0", "token": 0},  # the usual one
+    ]
+    job = client.post("/v1/jobs", json={"network": vit, "targets": targets}).get_json()
+    page = client.get(job["links"]["page"]).text
+    for target in ("patches/1,2@3,0", "blocks.1/0-1@5", "blocks.1/0@0"):
+        assert f"<code>{target}</code>" in page
+    shown = re.findall(r"(\S+) · seed 0", page)
+    assert shown == ["patches/1@3,0", "patches/2@3,0", "blocks.1/0@5", "blocks.1/1@5", "blocks.1/0"]
 
 
 @pytest.mark.usefixtures("network")

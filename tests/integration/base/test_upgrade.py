@@ -193,6 +193,23 @@ def test_the_way_back_and_up_again_loses_no_row(old: Settings) -> None:
     check_migrations(old.database_url)
 
 
+def test_pictures_of_an_earlier_release_have_no_score_and_a_score_is_lost_on_the_way_back(
+    old: Settings,
+) -> None:
+    before = _rows(old.database_url)
+    migrate(old.database_url)
+    engine = sa.create_engine(old.database_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        assert set(connection.scalars(text("SELECT score FROM visualizations"))) == {None}
+        connection.execute(text("UPDATE visualizations SET score = -0.5 WHERE state = 'done'"))
+    with engine.begin() as connection:
+        move_to(connection, RELEASE)
+    assert _rows(old.database_url) == before
+    migrate(old.database_url)
+    with engine.begin() as connection:
+        assert set(connection.scalars(text("SELECT score FROM visualizations"))) == {None}
+
+
 def test_artifacts_are_what_an_earlier_release_has_noted_in_columns(old: Settings) -> None:
     expected = {}
     for row in _rows(old.database_url)["visualizations"]:

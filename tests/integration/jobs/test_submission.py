@@ -19,7 +19,7 @@ from services.jobs.job_request import JobRequest
 from services.jobs.planning import Limits
 from services.pictures import visualizations
 from tests.integration import staging
-from tests.integration.staging import claim, fail, finish, request, submit, work_off
+from tests.integration.staging import claim, fail, finish, request, states, submit, work_off
 
 
 def test_a_new_job_waits_with_all_its_items(staged: Database) -> None:
@@ -95,7 +95,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"targets": [{"layer": "blocks.4", "units": [-1]}]}, "/targets/0/units", "got -1"),
     ({"targets": [{"layer": "blocks.4", "units": []}]}, "/targets/0/units", "names no unit"),
-    ({"targets": [{"layer": "blocks.4", "units": "all,1"}]}, "/targets/0/units", "cannot read 'all'"),
+    ({"targets": [{"layer": "blocks.4", "units": "ALL,1"}]}, "/targets/0/units", "cannot read 'ALL'"),
+    ({"targets": [{"layer": "blocks.4", "units": "class 7"}]}, "/targets/0/units", "cannot read 'class 7'"),
+    ({"targets": [{"layer": "output", "units": "clas 7"}]}, "/targets/0/units", "such as 'class 7'"),
     (
         {"targets": [{"layer": "features.0", "units": "0", "position": [4, 0]}]},
         "/targets/0/position",
@@ -127,6 +129,11 @@ def test_a_wrong_field_is_named_and_nothing_is_written(
     assert [error.pointer for error in raised.value.errors] == [pointer]
     assert detail in raised.value.errors[0].detail
     assert set(staging.rows_of(staged).values()) == {0}
+
+
+def test_a_unit_of_the_output_may_be_asked_for_by_the_name_of_its_class(staged: Database) -> None:
+    named = submit(staged, request("Class 7", layer="output")).job.id
+    assert states(staged, named) == states(staged, submit(staged, request("7")).job.id)
 
 
 def test_all_wrong_fields_are_named_at_once(staged: Database) -> None:

@@ -92,7 +92,8 @@ def test_what_is_stored_is_what_the_engine_made(scene: Scene) -> None:
         technique_named("dgn-am").parameters(recipe),
     )
     row = rows(scene, job_id)[3]
-    assert row["activation"] == alone.activation
+    assert (row["activation"], row["score"]) == (alone.activation, alone.score)
+    assert alone.score is not None
     np.testing.assert_array_equal(pixels(scene, row["objects"]["image"]), alone.image)
     code = load_safetensors(scene.store.get(row["objects"]["code"]))["code"]
     np.testing.assert_array_equal(code, alone.code)

@@ -85,16 +85,29 @@ def _stream(session: Session, job: Job, folder: Path | None) -> list[Lost]:
                 if folder is None:
                     session.emit_line({"event": "visualization", "visualization": event.raw})
                 elif event.state == "done":
-                    saver.add(event)
+                    _add(saver, job, event)
                 else:
                     session.emit_line({"event": "visualization", "visualization": event.raw, "path": None})
             elif (now := _seen_of(event)) != last:
                 last = now
                 session.emit_line({"event": "progress", "job": event.raw})
             lost += _emit_outcomes(session, saver.ready())
+        _add_best(saver, job, folder)
         lost += _emit_outcomes(session, saver.finish())
     session.emit_line({"event": "end", "job": job.raw})
     return lost
+
+
+def _add(saver: PictureSaver, job: Job, picture: Visualization) -> None:
+    """Write a picture as it comes. Which of several candidates to write is known at the end."""
+    if job.candidates == 1:
+        saver.add(picture)
+
+
+def _add_best(saver: PictureSaver, job: Job, folder: Path | None) -> None:
+    if folder is not None and job.candidates > 1:
+        for picture in job.items(best=True):
+            saver.add(picture)
 
 
 def _emit_outcomes(session: Session, outcomes: list[Outcome]) -> list[Lost]:
@@ -120,7 +133,7 @@ def _show(session: Session, job: Job, folder: Path | None) -> list[Lost]:
             ) as live:
                 for event in job.follow() if folder else job.polls():
                     if isinstance(event, Visualization):
-                        saver.add(event)
+                        _add(saver, job, event)
                     else:
                         live.update(bar(event, session.out.width))
                     outcomes += saver.ready()
@@ -128,11 +141,12 @@ def _show(session: Session, job: Job, folder: Path | None) -> list[Lost]:
             last: object = None
             for event in job.follow() if folder else job.polls():
                 if isinstance(event, Visualization):
-                    saver.add(event)
+                    _add(saver, job, event)
                 elif (now := _seen_of(event)) != last:
                     last = now
                     session.say(f"{time.strftime('%H:%M:%S')} {job.id} {status_line(event)}")
                 outcomes += saver.ready()
+        _add_best(saver, job, folder)
         outcomes += saver.finish()
     summarize(session, job, time.monotonic() - began)
     lost = [each for each in outcomes if isinstance(each, Lost)]

@@ -4,12 +4,13 @@ NumPy's and torch's whole numbers are as good as Python's; true and 1.5 are none
 """
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from operator import index
 from typing import Any
 
+from imago_engine.candidates import candidate_seeds
+from imago_engine.class_names import named_units, or_class
 from imago_engine.objectives import TokenObjective, UnitObjective
-from imago_engine.units import UnitsError, parse_units
+from imago_engine.units import UnitsError
 
 LEAST_SEED, LARGEST_SEED = -(2**63), 2**64 - 1
 """Of torch's random numbers."""
@@ -25,10 +26,12 @@ def whole(value: Any) -> int | None:
         return None
 
 
-def seeds_of(seeds: object) -> list[int]:
-    """One seed or several, at least one. Raises `ValueError`."""
+def seeds_of(seeds: object, candidates: int = 1) -> list[int]:
+    """One seed or several, at least one, each with room for its candidates. Raises `ValueError`."""
     found = _all_whole(seeds)
-    if not found or not all(LEAST_SEED <= seed <= LARGEST_SEED for seed in found):
+    if not found or not all(
+        LEAST_SEED <= seed <= LARGEST_SEED for asked in found for seed in candidate_seeds(asked, candidates)
+    ):
         raise ValueError(f"seeds: expected a whole number of 64 bits, or some of them; got {seeds!r:.80}")
     return found
 
@@ -37,29 +40,14 @@ def units_of(units: Any, layer: str, count: int, labels: Sequence[str]) -> Seque
     """The units meant. A class is named by its whole label, or by one of the names that it lists. Raises
     `UnitsError`.
     """
-    if isinstance(units, str):
-        name = units.strip().lower()
-        named = [n for n, label in enumerate(labels) if name in (label.lower(), *label.lower().split(", "))]
-        if named:
-            return named
-    or_class = _or_class(units, labels)
     asked = units if isinstance(units, str) else _all_whole(units)
     if asked is None:
-        raise UnitsError(f'units {units!r:.80}: expected a number, numbers, "all" or "0-7,12"{or_class}')
+        expected = f'expected a number, numbers, "all" or "0-7,12"{or_class(units, labels)}'
+        raise UnitsError(f"units {units!r:.80}: {expected}")
     try:
-        return parse_units(asked, layer=layer, count=count)
+        return named_units(asked, layer=layer, count=count, labels=labels)
     except UnitsError as error:
-        raise UnitsError(f"units {units!r:.80}: {error}{or_class}") from None
-
-
-def _or_class(units: object, labels: Sequence[str]) -> str:
-    """The sentence about classes for a refusal, with the names that are close to the one that was given."""
-    if not labels:
-        return ""
-    names = {name: label for label in labels for name in (label.lower(), *label.lower().split(", "))}
-    close = get_close_matches(units.strip().lower(), names, n=5, cutoff=0.7) if isinstance(units, str) else []
-    near = list(dict.fromkeys(names[name] for name in close)) or labels[:1]
-    return f". A class can also be named, such as {' or '.join(map(repr, near))}"
+        raise UnitsError(f"units {units!r:.80}: {error}") from None
 
 
 def objective_of(

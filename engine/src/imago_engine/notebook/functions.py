@@ -7,6 +7,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
+from imago_engine.candidates import MOST_CANDIDATES, best_first, candidate_seeds
 from imago_engine.notebook.arguments import objective_of, seeds_of, units_of
 from imago_engine.notebook.layer_table import LayerTable
 from imago_engine.notebook.progress import Progress, progress_of
@@ -85,8 +86,9 @@ def synthesize(
     class. Other `seeds` show other facets of a unit. `position` is (y, x) of a map and `token` the number of
     a token; without them units are read at the centre, or at a transformer's class token.
 
-    Of each picture the best of `candidates` is shown, by what the network makes of the whole of it; all of
-    them, best first, are its `candidates`. Seed s has those of the seeds s·candidates, s·candidates + 1, …
+    Of each picture the best of `candidates`, up to 8, is shown, by what the network makes of the whole of it
+    (its `score`); all of them, best first, are its `candidates`. Those of seed s are the pictures of the
+    seeds s, s + 10001, s + 20002, …, as for jobs.
 
     `technique` is one of `all_techniques()`, or `auto`: what suits the layer, as for jobs that name none
     (`imago_engine.techniques.automatic`). `parameters` are those of the technique: `steps=100`,
@@ -99,12 +101,11 @@ def synthesize(
     """
     with _torch_needed():
         from imago_engine.synthesis.ascent import synthesize as climb
-        from imago_engine.synthesis.candidates import candidate_seeds, in_order
         from imago_engine.synthesis.inspection.layers import find_layer
         from imago_engine.synthesis.pictures import Item
 
-    if candidates < 1:
-        raise ValueError(f"candidates: is a number from 1 on; got {candidates}")
+    if not 1 <= candidates <= MOST_CANDIDATES:
+        raise ValueError(f"candidates: is a number from 1 to {MOST_CANDIDATES}; got {candidates}")
     shown = _network(network)
     if technique == AUTO:
         names_place = position is not None or token is not None
@@ -116,7 +117,7 @@ def synthesize(
     settled = _parameters(shown, source, technique, parameters)
     found = find_layer(shown, layer, settled.model_dump().get("input_size"))
     is_output = _names_its_units(shown, found, settled.input_size)
-    chosen_seeds = seeds_of(seeds)
+    chosen_seeds = seeds_of(seeds, candidates)
     numbers = units_of(units, found.name, found.shape[0], shown.labels if is_output else ())
     wanted = [
         (objective_of(found.name, unit, position, token, found.tokens), seed)
@@ -133,10 +134,12 @@ def synthesize(
     ]
     if candidates == 1:
         return Visualizations(made)
-    ordered = in_order(shown, layer, items, pictures, settled, candidates)
-    return Visualizations(
-        replace(made[order[0]], candidates=Visualizations(made[n] for n in order)) for order in ordered
-    )
+    best = []
+    for first in range(0, len(made), candidates):
+        several = made[first : first + candidates]
+        ordered = [several[n] for n in best_first([one.score for one in several])]
+        best.append(replace(ordered[0], candidates=Visualizations(ordered)))
+    return Visualizations(best)
 
 
 def _is_usual(

@@ -63,6 +63,10 @@ class Visualization:
     """(left, top, right, bottom): the part of `image` that the unit sees; None where it sees all of it."""
     status: Literal["done", "unreachable"]
     """`unreachable`: nothing that the picture shows changes the unit, so that it shows no preference."""
+    score: float | None = None
+    """How good the network finds the whole picture: of a class its log-probability at the network's own size,
+    of a hidden unit its mean activation over views that the ascent has not seen. None where it is
+    unreachable, or no number."""
     candidates: "Visualizations | None" = field(default=None, compare=False)
     """Where this is the best of several: all of them, the best first."""
 
@@ -97,6 +101,7 @@ class Visualization:
             code=picture.code,
             crop_box=picture.crop_box,
             status=picture.status,
+            score=picture.score,
         )
 
     @property

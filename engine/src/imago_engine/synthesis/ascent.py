@@ -23,6 +23,7 @@ from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.predict import Predicting
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.pictures import Item, Picture
+from imago_engine.synthesis.scoring import scored
 from imago_engine.synthesis.seeding import cured
 from imago_engine.synthesis.techniques import prepare_of
 from imago_engine.techniques import BaseParameters, Need, RecipeError, technique_of
@@ -81,7 +82,8 @@ def synthesize(
                 on_step(step + 1)
             if climb.ended:
                 break
-        return climb.finish()
+        pictures = climb.finish()
+    return scored(network, layer, items, pictures, parameters.input_size, group_size=size, on_pause=on_pause)
 
 
 def _context(

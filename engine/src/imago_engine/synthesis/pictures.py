@@ -30,7 +30,8 @@ class Picture:
     (fewer if nothing moved it). `crop_box` is the unit's receptive field in pixels of `image`, None where it
     is the whole input. `predictions` are the network's five most probable classes of `image`, None for a
     network without logits. `skipped_steps` counts steps without a finite gradient. With status `unreachable`
-    nothing that was tried excites the unit: `image` shows no preference of it.
+    nothing that was tried excites the unit: `image` shows no preference of it. `score` says how good the
+    network finds the whole of `image` (`scoring.scores`), None where it is unreachable or no number.
     """
 
     image: NDArray[np.uint8]
@@ -41,3 +42,4 @@ class Picture:
     predictions: list[Prediction] | None
     crop_box: Box | None
     skipped_steps: int
+    score: float | None = None

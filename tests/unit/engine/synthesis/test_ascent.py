@@ -15,6 +15,7 @@ from imago_engine.synthesis.fitting import FitError
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import Network, Preprocessing
 from imago_engine.synthesis.objectives import ObjectiveError
+from imago_engine.synthesis.scoring import VIEWS
 from imago_engine.synthesis.stored_pixels import from_bytes
 from imago_engine.techniques.dgn_am import DgnAm
 from tests.unit.engine.synthesis.codes import code_of
@@ -98,15 +99,17 @@ def test_the_network_is_fed_the_stored_picture_with_its_mean_taken_off_once(
 ) -> None:
     class Recorder(Reader):
         def forward(self, x: Tensor) -> Tensor:
-            self.last = x.detach()
+            seen.append(x.detach()[0])
             return super().forward(x)
 
+    seen: list[Tensor] = []
     recorder = Recorder()
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
     (picture,) = synthesize(wrap(recorder, Preprocessing(16, mean, std)), canvas, "conv", [Item(0, 0)], FREE)
     rgb = torch.from_numpy(picture.image).permute(2, 0, 1) / 255
     expected = torch.stack([(rgb[c] - mean[c]) / std[c] for c in range(3)])
-    torch.testing.assert_close(recorder.last[0], expected)
+    # The last looks are the score's, which sees parts of it.
+    torch.testing.assert_close(seen[-VIEWS - 1], expected)
     assert picture.activation == pytest.approx(expected[0, 7:10, 7:10].sum().item(), rel=1e-5)
 
 

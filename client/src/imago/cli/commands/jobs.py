@@ -32,7 +32,11 @@ Watch = Annotated[
 Out = Annotated[
     Path | None,
     typer.Option(
-        "--out", "-o", metavar="DIR", file_okay=False, help="Watch, and write pictures here as they come."
+        "--out",
+        "-o",
+        metavar="DIR",
+        file_okay=False,
+        help="Watch, and write pictures here as they come; of candidates, the best when all are there.",
     ),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, such as job_01…")]
@@ -44,8 +48,8 @@ def submit(
         list[str],
         typer.Argument(
             metavar="NETWORK/LAYER/UNITS[@PLACE]…",
-            help="Units are 207, 0-11,207 or all; the layer may be `output`; a place is @Y,X of its map, or"
-            " @TOKEN of a transformer's tokens.",
+            help="Units are 207, 0-11,207, all or, of `output`, the name of a class; a place is @Y,X of the"
+            " layer's map, or @TOKEN of a transformer's tokens.",
         ),
     ],
     watching: Watch = False,
@@ -55,6 +59,9 @@ def submit(
     ] = None,
     seeds: Annotated[
         str | None, typer.Option("--seeds", metavar="LIST", help="Seeds as a list such as 0-7.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", metavar="N", help=described("job", "candidates"))
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help=described("parameters", "steps"))] = None,
     param: Annotated[
@@ -86,6 +93,7 @@ def submit(
         network,
         wanted,
         seeds=_seeds(seed or [], seeds),
+        candidates=candidates,
         generator=generator,
         technique=technique,
         parameters=parameters,

@@ -14,8 +14,9 @@ from imago.cli.shortened import shortened
 from imago.client import Client
 from imago.errors import ImagoError, InvalidRequest, NotFound
 from imago.files import write_whole
+from imago.jobs import Job
 from imago.saving import Lost, Outcome, Saved, concerns_one_picture, save_all, save_one
-from imago.targets import expand_units, parse_target, ranges
+from imago.targets import expand_units, is_name, parse_target, ranges
 from imago.visualizations import Visualization
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -49,13 +50,17 @@ def get(
         ),
     ] = None,
     view: Annotated[View | None, typer.Option("--view", help="Which part of the picture.")] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all-candidates", help="Of a job with candidates, all of them, not only the best."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Download pictures. Files that are there already are not fetched again."""
     session = session_of(context, as_json)
     found = Found()
     for name in what:
-        found.extend(pictures_of(session.client, name))
+        found.extend(pictures_of(session.client, name, every))
     pictures = [picture for picture in found.pictures if picture.state == "done"]
     without = found.without + [
         f"{picture.title} ({picture.state})" for picture in found.pictures if picture.state != "done"
@@ -104,10 +109,13 @@ class Found:
         self.without += other.without
 
 
-def pictures_of(client: Client, name: str) -> Found:
-    """What a name on the command line stands for: a job's items, one digest, or the best of units."""
+def pictures_of(client: Client, name: str, every: bool = False) -> Found:
+    """What a name on the command line stands for: a job's items, of candidates the best or `every` one; one
+    digest, or the best of units.
+    """
     if name.startswith("job_"):
-        return Found(list(client.job(name).items()))
+        job = client.job(name)
+        return Found(_items(job) if job.candidates == 1 or every else _best_items(job))
     if _DIGEST.fullmatch(name):
         return Found([client.visualization(name)])
     if "/" not in name:
@@ -118,6 +126,12 @@ def pictures_of(client: Client, name: str) -> Found:
     assert isinstance(target.units, str)
     if target.units == "all":
         units = list(client.units(network, target.layer))
+    elif ":" in target.units:
+        raise InvalidRequest(
+            f"{name!r}: write units to fetch as numbers, ranges, all or the name of a class."
+        )
+    elif is_name(target.units):
+        units = list(client.units(network, target.layer, label=target.units))
     else:
         units = [client.unit(f"{network}/{target.layer}/{unit}") for unit in expand_units(target.units)]
     best = [(unit.number, unit.best()) for unit in units]
@@ -126,6 +140,17 @@ def pictures_of(client: Client, name: str) -> Found:
         [picture for _, picture in best if picture is not None],
         [f"{network}/{target.layer}/{ranges(without)}"] if without else [],
     )
+
+
+def _items(job: Job) -> list[Visualization]:
+    return list(job.items())
+
+
+def _best_items(job: Job) -> list[Visualization]:
+    """The best candidate of each unit and seed; where none is done, the first, which tells its state."""
+    items, count = _items(job), job.candidates
+    several = [items[first : first + count] for first in range(0, len(items), count)]
+    return [next((item for item in each if item.best), each[0]) for each in several]
 
 
 def _save(pictures: list[Visualization], out: Path | None, view: View | None) -> list[Outcome]:

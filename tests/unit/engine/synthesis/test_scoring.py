@@ -1,4 +1,4 @@
-"""Several seeds of a unit in the order in which the network finds them good."""
+"""How good the network finds pictures of a unit, and the best of several seeds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from imago_engine.candidates import SEED_STEP, best_first, candidate_seeds
 from imago_engine.notebook.functions import synthesize
-from imago_engine.synthesis.candidates import candidate_seeds, in_order, scores
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.techniques.dgn_am import DgnAm
+from imago_engine.synthesis.scoring import scored, scores
 
 Wrap = Callable[..., Network]
 
@@ -64,20 +64,42 @@ def test_a_hidden_unit_is_scored_by_views_that_are_the_same_for_all(
     assert len(set(found[:9])) == 9
 
 
-def test_the_best_comes_first_and_what_shows_nothing_last(wrap: Wrap, pictures: list[Picture]) -> None:
-    network, items = wrap(Classifier()), [Item(1, n) for n in range(6)]
-    unreachable = picture(pictures[0].image, "unreachable")
-    made = [*pictures[:5], unreachable]
-    values = scores(network, "output", items, made, None)
-    first, second = in_order(network, "output", items, made, DgnAm(), 3)
-    assert first == sorted(range(3), key=lambda n: -values[n])
-    assert second[-1] == 5
-    assert {*second} == {3, 4, 5}
+def test_what_shows_nothing_or_has_no_number_has_no_score(wrap: Wrap, pictures: list[Picture]) -> None:
+    module = Classifier()
+    network, items = wrap(module), [Item(1, n) for n in range(3)]
+    made = [pictures[0], picture(pictures[1].image, "unreachable"), pictures[2]]
+    first, unreachable, last = scored(network, "output", items, made, None)
+    values = scores(network, "output", [items[0], items[2]], [made[0], made[2]], None)
+    assert [first.score, unreachable.score, last.score] == [values[0], None, values[1]]
+    assert scored(network, "output", items[:1], made[1:2], None)[0].score is None
+    torch.nn.init.constant_(module.head.bias, float("nan"))
+    assert [one.score for one in scored(network, "output", items, made, None)] == [None] * 3
 
 
-def test_no_two_seeds_share_a_candidate() -> None:
-    assert [*candidate_seeds(0, 3), *candidate_seeds(1, 3)] == list(range(6))
-    assert list(candidate_seeds(7, 1)) == [7], "one candidate is the picture that there always was"
+def test_scores_do_not_depend_on_what_is_looked_at_together(wrap: Wrap, pictures: list[Picture]) -> None:
+    network, items = wrap(Classifier()), [Item(n % 4, n) for n in range(11)]
+    expected = scores(network, "map", items, pictures, 12)
+    for size in (1, 3):
+        found = scores(network, "map", items, pictures, 12, group_size=size)
+        torch.testing.assert_close(torch.tensor(found), torch.tensor(expected))
+
+
+def test_the_best_comes_first_and_what_has_no_score_last() -> None:
+    assert best_first([-3.0, -1.0, -2.0]) == [1, 2, 0]
+    assert best_first([None, -1.0, -1.0, float("-1e9")]) == [1, 2, 3, 0]
+    assert best_first([None, None]) == [0, 1]
+
+
+def test_the_first_candidate_is_the_seed_itself_and_more_have_those_of_fewer() -> None:
+    assert list(candidate_seeds(7, 1)) == [7]
+    for count in range(2, 9):
+        assert list(candidate_seeds(7, count))[: count - 1] == list(candidate_seeds(7, count - 1))
+
+
+def test_no_two_seeds_that_are_near_share_a_candidate_and_all_begin_at_other_prototypes() -> None:
+    found = [seed for asked in (0, 1, 63, SEED_STEP - 1) for seed in candidate_seeds(asked, 8)]
+    assert len(set(found)) == len(found)
+    assert len({seed % 16 for seed in candidate_seeds(0, 8)}) == 8
 
 
 def test_each_candidate_is_the_picture_of_its_own_seed(wrap: Wrap, canvas: Generator) -> None:
@@ -89,7 +111,8 @@ def test_each_candidate_is_the_picture_of_its_own_seed(wrap: Wrap, canvas: Gener
         "bounds": "none",
         "learning_rate": 0.5,
     }
-    alone = synthesize(network, "output", [0, 3], seeds=range(6), **recipe)
+    every = [*candidate_seeds(0, 3), *candidate_seeds(1, 3)]
+    alone = synthesize(network, "output", [0, 3], seeds=every, **recipe)
     best = synthesize(network, "output", [0, 3], seeds=[0, 1], candidates=3, **recipe)
     assert len(best) == 4
     by_seed = {(v.unit, v.seed): v.image for v in alone}
@@ -97,6 +120,8 @@ def test_each_candidate_is_the_picture_of_its_own_seed(wrap: Wrap, canvas: Gener
         assert shown.candidates is not None
         seeds = [candidate.seed for candidate in shown.candidates]
         assert sorted(seeds) == list(candidate_seeds(n % 2, 3))
+        values = [candidate.score for candidate in shown.candidates]
+        assert values == sorted(values, key=lambda score: -(score or 0.0))
         assert shown.seed == seeds[0]
         for candidate in shown.candidates:
             assert np.array_equal(candidate.image, by_seed[candidate.unit, candidate.seed])

@@ -1,4 +1,4 @@
-"""The best of several pictures of a unit, by what the network itself makes of each as a whole.
+"""Scores: how good the network itself finds a picture of its unit, seen as a whole.
 
 A climb is chaotic: of several seeds some end in a picture that shows the unit's thing, and some in a part of
 it. The climb has seen its own picture through random views at a small size; asked once more with the whole of
@@ -6,7 +6,8 @@ it, the network tells them apart (docs/pictures.md).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -23,51 +24,61 @@ from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.seeding import cured
 from imago_engine.synthesis.stored_pixels import from_bytes
 from imago_engine.synthesis.transforms import Transforms
-from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm
 
 GROUP = 8
+"""Pictures that are looked at together, at most."""
 VIEWS = 8
 VIEWS_ZOOM, VIEWS_JITTER, VIEWS_SEED = 1.5, 4, 2**63 + 1
 """Of the views through which hidden units are asked again; drawn once, so that all candidates have the same
 ones, and of a seed that hardly any climb has."""
 
 
-def candidate_seeds(seed: int, count: int) -> range:
-    """The seeds of an item's candidates: no two items of other seeds share one."""
-    return range(seed * count, (seed + 1) * count)
-
-
-def in_order(
+def scored(
     network: Network,
     layer: str,
     items: Sequence[Item],
     pictures: Sequence[Picture],
-    parameters: BaseParameters,
-    count: int,
-) -> list[list[int]]:
-    """Of each `count` pictures in turn, candidates of one item, their numbers, the best first.
-
-    What is unreachable comes last, and what has no score. Of equals the earlier is the better.
-    """
-    values = scores(network, layer, items, pictures, parameters.input_size)
-
-    def rank(number: int) -> tuple[bool, float]:
-        known = pictures[number].status == "done" and math.isfinite(values[number])
-        return not known, -values[number] if known else 0.0
-
-    return [sorted(range(first, first + count), key=rank) for first in range(0, len(items), count)]
+    input_size: int | None,
+    *,
+    group_size: int = GROUP,
+    on_pause: Callable[[], None] | None = None,
+) -> list[Picture]:
+    """The pictures with their scores; those that show nothing, or whose score is no number, have none."""
+    shown = [n for n, picture in enumerate(pictures) if picture.status == "done"]
+    values = scores(
+        network,
+        layer,
+        [items[n] for n in shown],
+        [pictures[n] for n in shown],
+        input_size,
+        group_size=group_size,
+        on_pause=on_pause,
+    )
+    known = {n: value for n, value in zip(shown, values, strict=True) if math.isfinite(value)}
+    return [replace(picture, score=known.get(n)) for n, picture in enumerate(pictures)]
 
 
 def scores(
-    network: Network, layer: str, items: Sequence[Item], pictures: Sequence[Picture], input_size: int | None
+    network: Network,
+    layer: str,
+    items: Sequence[Item],
+    pictures: Sequence[Picture],
+    input_size: int | None,
+    *,
+    group_size: int = GROUP,
+    on_pause: Callable[[], None] | None = None,
 ) -> list[float]:
     """How good the network finds each picture of its unit.
 
     Of the logits: the unit's log-probability for the whole picture, at the network's own size, whatever it
     was made at. Of another layer: the unit's mean activation over `VIEWS` views that no climb has seen, at
-    the size `input_size` that it was made at, None for the network's own.
+    the size `input_size` that it was made at, None for the network's own. Scores of one unit can be compared;
+    those of two units say nothing of each other. `group_size` bounds the memory taken; `on_pause` is as
+    `ascent.synthesize` has it.
     """
+    if not items:
+        return []
     traced = anatomy(network.module, input_size or network.preprocessing.size)
     found = find_layer(network, layer, input_size)
     is_output = found.name == traced.output
@@ -77,24 +88,25 @@ def scores(
     prefix = Prefix(network.module, found.name, found.layout)
     positions = [None if is_output else item.position for item in items]
     objective = UnitObjective(found, [i.unit for i in items], positions, network.device)
-    group = 1 if traced.flaw is not None else GROUP  # as in the climb: alone, where company would tell
+    # As in the climb: alone, where company would tell.
+    group = 1 if traced.flaw is not None else max(min(GROUP, group_size), traced.least_batch)
     images = [torch.from_numpy(p.image).permute(2, 0, 1) for p in pictures]  # [3, S, S] each, of one size
 
     @torch.no_grad()
     def looked(part: Tensor) -> list[float]:
         index = filled(part, group)
         x = from_bytes(torch.stack([images[n] for n in index.tolist()]))
-        x = Fit(x.shape[-1], size, crops=False)(x.to(network.device, network.dtype))
+        x = Fit(x.shape[-1], size, crops=False)(x.to(network.device)).to(network.dtype)
         own = objective.only(index.to(network.device))
         if is_output:
             values = own(prefix(network.preprocessing(x)).float().log_softmax(1))
         else:
             transforms, every = _views(group, x.device), torch.arange(group, device=x.device)
             seen = [prefix(network.preprocessing(transforms(x, every, view))) for view in range(VIEWS)]
-            values = torch.stack([own(output) for output in seen]).mean(0)
+            values = torch.stack([own(output).float() for output in seen]).mean(0)
         return values[: len(part)].tolist()
 
-    with own_modes(), thread_groups(network.device) as run:
+    with own_modes(), thread_groups(network.device, on_pause) as run:
         alike = cured(run, traced.flaw, network.device)
         parts = alike(looked, torch.split(torch.arange(len(items)), group))
     return [value for part in parts for value in part]

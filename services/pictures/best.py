@@ -1,0 +1,19 @@
+"""Which of several pictures of a unit is the best: that with the highest score.
+
+A score is made by the engine (`imago_engine.synthesis.scoring`); which of candidates is the best follows by
+`imago_engine.candidates.best_first`, of which this is the form in SQL.
+"""
+
+import sqlalchemy as sa
+
+from services.pictures.tables import VisualizationRow
+
+BEST_FIRST = (
+    sa.or_(VisualizationRow.position_y.is_not(None), VisualizationRow.token.is_not(None)),
+    VisualizationRow.score.desc().nulls_last(),
+    VisualizationRow.activation.desc().nulls_last(),
+    VisualizationRow.digest,
+)
+"""Done pictures of one unit: those at its usual place first, then by score; those without one, of earlier
+releases, come after by their activation.
+"""
