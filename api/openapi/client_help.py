@@ -9,10 +9,12 @@ from pydantic import BaseModel
 
 from imago_engine.techniques import BaseParameters
 from imago_engine.trainings import EncoderRequest
+from services.atlases.atlas_request import AtlasRequest
 from services.jobs.job_request import JobRequest, RecipeRequest
 from services.trainings.request import TrainingRequest
 
 MODELS: dict[str, type[BaseModel]] = {
+    "atlas": AtlasRequest,
     "encoder": EncoderRequest,
     "job": JobRequest,
     "parameters": BaseParameters,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from imago_engine.units import parse_units
+from imago_engine.units import read_units
 from services.atlases.atlas_request import AtlasRequest
 from services.atlases.creation import Planned, plan_atlas
 from services.atlases.layer_plans import LayerPlan
@@ -117,7 +117,7 @@ def check_room_for(session: Session, request: AtlasRequest, room: int | None) ->
 def _layer(
     session: Session, planned: Planned, plan: LayerPlan, looked_up: int | None, queue: Queue
 ) -> LayerEstimate:
-    units = parse_units(plan.units, layer=plan.layer.name, count=plan.layer.units)
+    units = read_units(plan.units).of(plan.layer.units)
     asked = len(units) * plan.facets
     every = 1 if looked_up is None else max(-(-asked // looked_up), 1)
     chosen, facets = units, [*range(plan.facets)]

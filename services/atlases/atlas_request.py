@@ -21,7 +21,9 @@ Layers = Annotated[
 Units = Annotated[
     str | list[StrictInt],
     Field(
-        description='Of each layer: "all", ranges such as "0-11,207", or a list of numbers', examples=["all"]
+        description='Of each layer: "all", ranges such as "0-11,207", every n-th as "::4", a random sample '
+        'as "sample:64@7", or a list of numbers; of a layer that has fewer, those that it has',
+        examples=["all"],
     ),
 ]
 Facets = Annotated[

@@ -5,19 +5,20 @@ so ring the doorbell after the commit. `by` is who asks, None for the operator o
 `NotFound`, or `Forbidden` for another's atlas.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from imago_engine.units import UnitsError, parse_units
+from imago_engine.units import UnitsError, read_units, written
 from services.access.keys import Principal
 from services.atlases import expansion
 from services.atlases.atlas_request import AtlasChange, AtlasExtension
 from services.atlases.creation import generator_of, layer_row, open_version
-from services.atlases.layer_plans import MOST_PICTURES, LayerPlan, as_ranges, plan_layers
+from services.atlases.layer_plans import MOST_PICTURES, LayerPlan, plan_layers
 from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.atlases.visibility import atlas_to_change
 from services.base.errors import Conflict, Invalid
@@ -150,18 +151,21 @@ def _changing(session: Session, id: str, by: Principal | None) -> AtlasRow:
 
 def _add_units(row: AtlasLayerRow, plan: LayerPlan) -> None:
     count = plan.layer.units
-    try:
-        units = {
-            *parse_units(row.units, layer=row.layer, count=count),
-            *parse_units(plan.units, layer=row.layer, count=count),
-        }
-    except UnitsError as error:
-        raise Invalid.field("/units", str(error)) from None
+    units = sorted({*read_units(row.units).of(count), *read_units(plan.units).of(count)})
     if len(units) == row.unit_count:
         return
-    row.units = "all" if len(units) == count else as_ranges(sorted(units))
+    row.units = "all" if len(units) == count else _joined(row.units, plan.units, units, count)
     row.unit_count = len(units)
     row.expanded = 0
+
+
+def _joined(before: str, added: str, units: Sequence[int], count: int) -> str:
+    """Words for all of these units. Raises `Invalid` where there are none short enough to be kept."""
+    for words in (f"{before},{added}", written(units)):
+        with suppress(UnitsError):
+            if read_units(words).of(count) == units:
+                return words
+    raise Invalid.field("/units", "are too many single ones beside those that there are; add ranges, or all")
 
 
 def _check_size(session: Session, atlas_no: int) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from imago_engine.canonical import sha256_of
-from imago_engine.units import parse_units
+from imago_engine.units import read_units, written
 from services.atlases.creation import open_version
-from services.atlases.layer_plans import as_ranges, making_of
+from services.atlases.layer_plans import making_of
 from services.atlases.tables import AtlasRow
 from services.base.states import Lane
 from services.catalog.layers import get_layer
@@ -70,7 +70,7 @@ def expand_chunk(session: Session, atlas: AtlasRow) -> float | None:
     if row.round == 0:
         end = min(end, FIRST_UNITS)
     layer = get_layer(session, network.id, row.layer)
-    units = _units(row.units, row.layer, layer.units)[start:end]
+    units = _units(row.units, layer.units)[start:end]
     place = {"no": atlas.no, "layer": row.layer_no}
     window = {**place, "low": units[0], "high": units[-1], "facet": facet}
     there = set(session.scalars(_THERE, window))
@@ -94,9 +94,9 @@ def expand_chunk(session: Session, atlas: AtlasRow) -> float | None:
 
 
 @lru_cache(maxsize=2)
-def _units(words: str, layer: str, count: int) -> Sequence[int]:
+def _units(words: str, count: int) -> Sequence[int]:
     """Units of the layer that is being expanded: spelled out once, not for each chunk of it."""
-    return parse_units(words, layer=layer, count=count)
+    return read_units(words).of(count)
 
 
 def _columns(planned: Plan) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _as_job(network: Network, layer: str, making: Making, units: Sequence[int], 
     recipe = {"technique": making.recipe.technique, "parameters": dict(making.recipe.parameters)}
     target = {
         "layer": layer,
-        "units": as_ranges(units),
+        "units": written(units),
         "position": None,
         "token": None,
         "recipe": recipe,

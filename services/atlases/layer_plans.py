@@ -1,15 +1,14 @@
 """What an atlas is to have of each layer: units, facets and the settled recipe. Reads the catalog only."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import groupby
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from imago_engine.specs import Recipe
-from imago_engine.units import UnitsError, parse_units
+from imago_engine.units import UnitsError, UnitWords, read_units, written
 from services.base.errors import FieldError, Invalid, NotFound
 from services.catalog.generators import get_generator
 from services.catalog.layers import Layer, get_layer
@@ -65,20 +64,39 @@ def plan_layers(
     except Invalid as error:
         chosen = []
         errors.extend(error.errors)
-    for layer in chosen:
-        making = makings.of(layer, names_place=False)
-        try:
-            found = parse_units(units, layer=layer.name, count=layer.units)
-        except UnitsError as error:
-            errors.append(FieldError("/units", str(error)))
-            break
-        if making is not None:
-            kind = kind_of(network, layer, making, found[0])
-            plans.append(LayerPlan(layer, making, in_words(units, found), len(found), facets, kind))
+    try:
+        words = _words(units, chosen)
+    except UnitsError as error:
+        errors.append(FieldError("/units", str(error)))
+    else:
+        for layer in chosen:
+            making = makings.of(layer, names_place=False)
+            found = words.of(layer.units)
+            if making is not None and found:
+                kind = kind_of(network, layer, making, found[0])
+                plans.append(LayerPlan(layer, making, in_words(units), len(found), facets, kind))
     if errors or makings.errors:
         raise Invalid([*makings.errors, *errors])
     check_size(plans)
     return plans
+
+
+def _words(units: str | Sequence[int], layers: Sequence[Layer]) -> UnitWords:
+    """What the words mean: of each layer those units that it has. Raises `UnitsError` where they name a unit
+    that no layer has, or none at all.
+    """
+    words = read_units(units)
+    if layers:
+        largest = max(layers, key=lambda layer: layer.units)
+        wrong = words.beyond(largest.units)
+        if wrong is not None:
+            raise UnitsError(
+                f"names unit {wrong}; the largest of these layers, {largest.name!r}, has {largest.units} "
+                f"(0–{largest.units - 1})"
+            )
+        if not words.of(largest.units):
+            raise UnitsError("names no unit of these layers")
+    return words
 
 
 def check_size(plans: Iterable[LayerPlan]) -> None:
@@ -122,20 +140,9 @@ def kind_of(network: Network, layer: Layer, making: Making, unit: int) -> Kind:
     return kind
 
 
-def in_words(asked: str | Sequence[int], units: Sequence[int]) -> str:
-    """What stands for these units in a row: as it was asked for, a list as ranges."""
-    return asked.strip() if isinstance(asked, str) else as_ranges(units)
-
-
-def as_ranges(units: Iterable[int]) -> str:
-    """Ascending units as text: 0-11,207."""
-    return ",".join(_runs(units))
-
-
-def _runs(units: Iterable[int]) -> Iterator[str]:
-    for _, run in groupby(enumerate(units), key=lambda place: place[1] - place[0]):
-        members = [unit for _, unit in run]
-        yield str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}"
+def in_words(units: str | Sequence[int]) -> str:
+    """What stands for units in a row: as they were asked for, a list as ranges."""
+    return units.strip() if isinstance(units, str) else written(sorted({*units}))
 
 
 def making_json(plan: LayerPlan) -> dict[str, Any]:

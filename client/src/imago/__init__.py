@@ -11,6 +11,7 @@
 `imago login` stored.
 """
 
+from imago.atlases import Atlas, AtlasUnit
 from imago.client import Client
 from imago.errors import (
     Conflict,
@@ -31,6 +32,8 @@ from imago.version import __version__
 from imago.visualizations import Unit, Visualization
 
 __all__ = [
+    "Atlas",
+    "AtlasUnit",
     "Client",
     "Conflict",
     "FieldError",

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
+from imago.atlases import Atlases
 from imago.connection import resolve
 from imago.errors import ImagoError, WaitTimeout
 from imago.jobs import Job
@@ -44,6 +45,11 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    @property
+    def atlases(self) -> Atlases:
+        """Atlases: the pictures of whole networks."""
+        return Atlases(self._transport)
 
     @property
     def transport(self) -> Transport:

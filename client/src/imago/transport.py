@@ -121,6 +121,22 @@ class Transport:
             if cursor is None:
                 return
 
+    def lines(self, path: str, parameters: Parameters | None = None) -> Iterator[Json]:
+        """All entries of a list that is served as JSON lines, as they come: one answer, however many they
+        are. Raises `Unreachable` where it breaks off.
+        """
+        query = {name: value for name, value in (parameters or {}).items() if value is not None}
+        headers = {"Accept": "application/x-ndjson"}
+        try:
+            with self._http.stream("GET", path, params=query, headers=headers) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _problem(response, self.url)
+                for line in response.iter_lines():
+                    yield json.loads(line)
+        except httpx2.RequestError as error:
+            raise self._unreachable(error) from error
+
     def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
         """POST a JSON body (or none), and read a JSON object. Only for requests that may be sent twice."""
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}

@@ -180,3 +180,20 @@ def test_a_new_default_generator_changes_nothing_in_it(staged: Database) -> None
 
 def test_an_atlas_is_planned_as_it_is_made_and_struck_off_when_it_is_expanded(staged: Database) -> None:
     assert is_planned(staged, make(staged))
+
+
+def test_of_a_smaller_layer_those_units_are_taken_that_it_has(staged: Database) -> None:
+    id = make(staged, units="0-99:10,300")
+    carry_out(staged, id)
+    assert Counter(layer for layer, _, _ in places(staged, id)) == {
+        "features.0": 1,
+        "blocks.4": 10,
+        "classifier": 11,
+    }
+    with pytest.raises(Invalid, match="unit 400"):
+        make(staged, units="400")
+    sampled = make(staged, units="sample:20@7", layers="classifier")
+    extend(staged, sampled, units="::100")
+    assert {0, 100, 200, 300} <= {unit for _, unit, _ in places(staged, sampled)}
+    with pytest.raises(Invalid, match="no unit"):
+        make(staged, units=[])

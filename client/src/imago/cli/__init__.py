@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from imago.cli.commands import catalog, connection, jobs, networks, pictures, removal, trainings
+from imago.cli.commands import atlases, catalog, connection, jobs, networks, pictures, removal, trainings
 from imago.cli.session import JsonFlag, Session
 from imago.cli.shell import Commands
 from imago.version import __version__
@@ -26,7 +26,8 @@ app = typer.Typer(
     ),
 )
 
-_WORK, _PICTURES, _CATALOG, _SERVER = "Work", "Pictures", "What there is", "Server"
+_WORK, _ATLASES, _PICTURES = "Work", "Atlases", "Pictures"
+_CATALOG, _SERVER = "What there is", "Server"
 app.command("submit", rich_help_panel=_WORK)(jobs.submit)
 app.command("job", rich_help_panel=_WORK)(jobs.show_job)
 app.command("jobs", rich_help_panel=_WORK)(jobs.list_jobs)
@@ -36,6 +37,13 @@ app.command("delete", rich_help_panel=_WORK)(removal.delete)
 app.command("train-generator", rich_help_panel=_WORK)(trainings.train_generator)
 app.command("training", rich_help_panel=_WORK)(trainings.show_training)
 app.command("trainings", rich_help_panel=_WORK)(trainings.list_trainings)
+app.command("build", rich_help_panel=_ATLASES)(atlases.build)
+app.command("atlas", rich_help_panel=_ATLASES)(atlases.show_atlas)
+app.command("atlases", rich_help_panel=_ATLASES)(atlases.list_atlases)
+app.command("pause", rich_help_panel=_ATLASES)(atlases.pause)
+app.command("resume", rich_help_panel=_ATLASES)(atlases.resume)
+app.command("extend", rich_help_panel=_ATLASES)(atlases.extend)
+app.command("publish", rich_help_panel=_ATLASES)(atlases.publish)
 app.command("get", rich_help_panel=_PICTURES)(pictures.get)
 app.add_typer(networks.networks, name="networks", rich_help_panel=_CATALOG)
 app.command("layers", rich_help_panel=_CATALOG)(catalog.layers)

@@ -10,12 +10,19 @@ COMMANDS = (
     ("POST", r"/v1/jobs/([^/]+)/retry", "imago retry {}"),
     ("GET", r"/v1/jobs", "imago jobs"),
     ("GET", r"/v1/jobs/([^/]+)", "imago job {}"),
+    ("POST", r"/v1/atlases", "imago build"),
+    *(
+        ("POST", rf"/v1/atlases/([^/]+)/{action}", f"imago {action} {{}}")
+        for action in ("pause", "resume", "cancel", "retry", "extend", "publish")
+    ),
+    ("GET", r"/v1/atlases", "imago atlases"),
+    ("GET", r"/v1/atlases/([^/]+)", "imago atlas {}"),
     ("POST", r"/v1/generators", "imago train-generator"),
     ("GET", r"/v1/generators", "imago generators"),
     ("POST", r"/v1/trainings/([^/]+)/cancel", "imago training {} --cancel"),
     ("GET", r"/v1/trainings", "imago trainings"),
     ("GET", r"/v1/trainings/([^/]+)", "imago training {}"),
-    ("DELETE", r"/v1/(?:jobs|trainings|generators)/([^/]+)", "imago delete {}"),
+    ("DELETE", r"/v1/(?:jobs|atlases|trainings|generators)/([^/]+)", "imago delete {}"),
     ("POST", r"/v1/networks", "imago networks add"),
     ("GET", r"/v1/networks", "imago networks"),
     ("GET", r"/v1/networks/([^/]+)", "imago networks show {}"),

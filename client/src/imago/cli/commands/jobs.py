@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from imago.cli.atlas_watching import show_or_watch
 from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment
 from imago.cli.named_values import named_value
@@ -38,6 +39,11 @@ Out = Annotated[
         file_okay=False,
         help="Watch, and write pictures here as they come; of candidates, the best when all are there.",
     ),
+]
+_ATLAS = "atl_"
+JobOrAtlasId = Annotated[
+    str,
+    typer.Argument(metavar="JOB|ATLAS", help="A job's id, such as job_01…, or an atlas's, such as atl_01…"),
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, such as job_01…")]
 
@@ -147,17 +153,27 @@ def list_jobs(
     )
 
 
-def cancel(context: typer.Context, id: JobId, as_json: JsonFlag = False) -> None:
-    """Cancel a job. Pictures that are done stay; those that another job wants are still made."""
+def cancel(context: typer.Context, id: JobOrAtlasId, as_json: JsonFlag = False) -> None:
+    """Cancel a job or an atlas. Pictures that are done stay; those that another job wants are still made."""
     session = session_of(context, as_json)
+    if id.startswith(_ATLAS):
+        show_or_watch(session, session.client.atlases.get(id).cancel(), False)
+        return
     _show_or_watch(session, session.client.job(id).cancel(), False, None)
 
 
 def retry(
-    context: typer.Context, id: JobId, watching: Watch = False, out: Out = None, as_json: JsonFlag = False
+    context: typer.Context,
+    id: JobOrAtlasId,
+    watching: Watch = False,
+    out: Out = None,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Queue a job's failed and canceled items anew."""
+    """Queue what failed of a job or an atlas anew, and what was canceled of a job."""
     session = session_of(context, as_json)
+    if id.startswith(_ATLAS):
+        show_or_watch(session, session.client.atlases.get(id).retry(), watching)
+        return
     _show_or_watch(session, session.client.job(id).retry(), watching, out)
 
 

@@ -11,15 +11,19 @@ def delete(
     context: typer.Context,
     what: Annotated[
         list[str],
-        typer.Argument(metavar="JOB|TRAINING|GENERATOR…", help="Ids, such as job_01…, trn_01… or a name."),
+        typer.Argument(
+            metavar="JOB|ATLAS|TRAINING|GENERATOR…", help="Ids, such as job_01…, atl_01…, trn_01… or a name."
+        ),
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove jobs and trainings that have ended, and generators that nothing needs. Pictures stay."""
+    """Remove ended jobs and trainings, atlases, and generators that nothing needs. Pictures stay."""
     session = session_of(context, as_json)
     for id in what:
         if id.startswith("job_"):
             session.client.remove_job(id)
+        elif id.startswith("atl_"):
+            session.client.atlases.get(id).remove()
         elif id.startswith("trn_"):
             session.client.remove_training(id)
         else:

@@ -1,0 +1,138 @@
+"""Atlases in Python and on the command line, against the API over HTTP."""
+
+import json
+import threading
+import time
+
+import pytest
+
+import imago
+from services.atlases import expansion
+from services.atlases.expansion import Place
+from tests.client.conftest import NETWORK, Run, Service
+
+
+def carry_out(service: Service, id: str) -> None:
+    """Do what workers do for an atlas beside its pictures."""
+    place, goes_on = Place(), True
+    while goes_on:
+        with service.database.session() as session:
+            done = expansion.step(session, id, place)
+        place, goes_on = done.place, done.follows_at_once
+
+
+def built(service: Service, client: imago.Client) -> imago.Atlas:
+    """An atlas that is done."""
+    atlas = client.atlases.create(NETWORK, layers=["output"], units="0-9")
+    carry_out(service, atlas.id)
+    service.work()
+    return atlas.refresh()
+
+
+def test_an_atlas_is_created_watched_and_read(
+    service: Service, client: imago.Client, tmp_path: object
+) -> None:
+    atlas = client.atlases.create(NETWORK, layers="output", units="0-9", facets=2, name="Mine")
+    assert (atlas.state, atlas.pictures.total, atlas.finished) == ("planning", 20, False)
+    seen: list[str] = []
+
+    def work() -> None:
+        carry_out(service, atlas.id)
+        service.work()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    atlas.wait(lambda now: seen.append(now.state), timeout=60)
+    worker.join()
+    assert seen[-1] == atlas.state == "complete"
+    units = list(atlas.units("classifier"))
+    assert [unit.unit for unit in units] == [*range(10)]
+    assert (units[1].label, len(units[1].facets)) == ("goldfish", 2)
+    assert units[1].visualization(1).seed == 1
+    with pytest.raises(KeyError):
+        units[1].visualization(2)
+    assert [path.exists() for path in units[0].save(str(tmp_path))] == [True, True]
+    (layer,) = atlas.layers()
+    assert (layer.name, layer.pictures.done) == ("classifier", 20)
+    assert "20 of 20 pictures" in atlas._repr_html_()
+    assert "Mine" in atlas._repr_html_()
+
+
+def test_an_atlas_is_paused_extended_published_and_removed(service: Service, client: imago.Client) -> None:
+    atlas = built(service, client)
+    assert atlas.publish()["number"] == 1
+    assert (atlas.latest_version, atlas.open_version) == (1, 2)
+    assert atlas.extend(facets=2).state == "planning"
+    assert atlas.pause().state == "paused"
+    assert atlas.finished
+    assert atlas.resume().state == "planning"
+    carry_out(service, atlas.id)
+    assert len([*atlas.units("classifier", "open")].pop().facets) == 2
+    assert len([*atlas.units("classifier")].pop().facets) == 1
+    assert atlas.cancel().state == "canceled"
+    assert atlas.change(visibility="public", name="Ours").name == "Ours"
+    assert [one.id for one in client.atlases.list(network=NETWORK)] == [atlas.id]
+    assert [version["number"] for version in atlas.versions()] == [2, 1]
+    atlas.remove()
+    with pytest.raises(imago.NotFound):
+        client.atlases.get(atlas.id)
+
+
+def test_a_list_that_is_refused_says_why(service: Service, client: imago.Client) -> None:
+    atlas = built(service, client)
+    with pytest.raises(imago.NotFound, match="does not show it"):
+        list(atlas.units("none"))
+    with pytest.raises(imago.InvalidRequest) as refused:
+        client.atlases.create(NETWORK, layers="none.*")
+    assert [error.pointer for error in refused.value.errors] == ["/layers"]
+
+
+def test_a_dry_run_says_what_an_atlas_would_take_and_makes_nothing(
+    service: Service, run: Run, client: imago.Client
+) -> None:
+    built(service, client)
+    shown = run("build", NETWORK, "--layers", "output", "--units", "0-19", "--dry-run").stdout
+    assert "20 pictures, 10 of them made already" in shown
+    assert "Adds to the store" in shown
+    machine = json.loads(run("build", NETWORK, "-l", "output", "-u", "0-19", "--dry-run", "--json").stdout)
+    assert (machine["pictures"], machine["cached"], machine["cached_is"]) == (20, 10, "exact")
+    assert len(client.atlases.list()) == 1
+
+
+def test_an_atlas_is_built_and_watched_on_the_command_line(
+    service: Service, run: Run, client: imago.Client
+) -> None:
+    def work() -> None:
+        while not (found := client.atlases.list()):
+            time.sleep(0.05)
+        carry_out(service, found[0].id)
+        service.work()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    watched = run("build", NETWORK, "-l", "output", "-u", "0-9", "--facets", "2", "--watch").stdout
+    worker.join()
+    (atlas,) = client.atlases.list()
+    assert watched.splitlines()[-1] == f"{atlas.id} complete, 20 of 20"
+    shown = run("atlas", atlas.id).stdout
+    assert "classifier" in shown
+    assert "20/20" in shown
+    assert atlas.id in run("atlases").stdout
+    assert json.loads(run("atlases", "--json").stdout)["data"][0]["id"] == atlas.id
+
+
+def test_every_change_of_an_atlas_has_a_command(service: Service, run: Run, client: imago.Client) -> None:
+    atlas = built(service, client)
+    assert "version 1: 10 pictures of 1 layers" in run("publish", atlas.id).stdout
+    assert "planning" in run("extend", atlas.id, "--facets", "2").stdout
+    assert "paused" in run("pause", atlas.id).stdout
+    assert "planning" in run("resume", atlas.id).stdout
+    carry_out(service, atlas.id)
+    service.fail(service.claim(), "It broke.")
+    failed = run("atlas", atlas.id, "--watch", expect=1)
+    assert "10 failed" in failed.stdout
+    assert "10 × It broke." in failed.stderr
+    assert "building" in run("retry", atlas.id).stdout
+    assert "canceled" in run("cancel", atlas.id).stdout
+    run("delete", atlas.id)
+    run("atlas", atlas.id, expect=3)
