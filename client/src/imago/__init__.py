@@ -11,7 +11,8 @@
 `imago login` stored.
 """
 
-from imago.atlases import Atlas, AtlasUnit
+from imago.atlases.atlas import Atlas
+from imago.atlases.unit import AtlasUnit
 from imago.client import Client
 from imago.errors import (
     Conflict,

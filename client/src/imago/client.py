@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
-from imago.atlases import Atlases
+from imago.atlases.atlases import Atlases
 from imago.connection import resolve
 from imago.errors import ImagoError, WaitTimeout
 from imago.jobs import Job

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from imago.atlases import Atlas
+from imago.atlases.atlas import Atlas
 from imago.cli.durations import rate, time_left
 from imago.cli.exit_codes import ExitCode
 from imago.cli.session import Session, state_style

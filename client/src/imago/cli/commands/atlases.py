@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from imago.atlases import AtlasEstimate
+from imago.atlases.records import AtlasEstimate
 from imago.cli.atlas_watching import show_or_watch
 from imago.cli.commands.jobs import Watch
 from imago.cli.descriptions import described

@@ -1,0 +1,152 @@
+"""An atlas as its readers and its owner see it: how far it is, what it shows, what can be done with it."""
+
+import html
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
+
+from imago.atlases.records import AtlasLayer, AtlasPictures
+from imago.atlases.unit import AtlasUnit
+from imago.atlases.words import listed
+from imago.records import Raw, bounds
+from imago.transport import Json, path_to
+from imago.watched import Watched
+
+OnProgress: TypeAlias = Callable[["Atlas"], object]
+_RESTS = frozenset({"complete", "paused", "canceled"})
+
+
+class Atlas(Watched):
+    """An atlas. Its attributes are what the server said last; `refresh` asks again."""
+
+    _collection = "atlases"
+    _pauses = (0.5, 5.0)
+
+    def __repr__(self) -> str:
+        return f"<Atlas {self.id}: {self.state}, {self.pictures.done} of {self.pictures.total} done>"
+
+    def _repr_html_(self) -> str:
+        """A bar of what is done, for notebooks."""
+        pictures = self.pictures
+        share = 100 * pictures.settled / max(pictures.total, 1)
+        return (
+            f"<div><b>{html.escape(self.name)}</b> <code>{html.escape(self.id)}</code> "
+            f"{html.escape(self.state)}: {pictures.done} of {pictures.total} pictures"
+            + (f", {pictures.failed} failed" if pictures.failed else "")
+            + '<div style="background:#ddd;height:8px;max-width:40em">'
+            f'<div style="background:#3a7;height:8px;width:{share:.1f}%"></div></div></div>'
+        )
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return str(self._raw["name"])
+
+    @property
+    def network(self) -> str:
+        """The network that it shows."""
+        return str(self._raw["network"])
+
+    @property
+    def visibility(self) -> str:
+        """`private` or `public`."""
+        return str(self._raw["visibility"])
+
+    @property
+    def pictures(self) -> AtlasPictures:
+        """Its pictures by what became of them."""
+        return AtlasPictures.read(self._raw["progress"]["pictures"])
+
+    @property
+    def eta_range(self) -> tuple[float, float] | None:
+        """Bounds of `eta_seconds`."""
+        return bounds(self._raw["progress"]["eta_range"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing goes on: it is complete, paused or canceled."""
+        return self.state in _RESTS
+
+    @property
+    def open_version(self) -> int:
+        """The number of the version that is being built."""
+        return int(self._raw["open_version"])
+
+    @property
+    def latest_version(self) -> int | None:
+        """The number of the newest version that was published."""
+        number: int | None = self._raw["latest_version"]
+        return number
+
+    @property
+    def errors(self) -> Sequence[Raw]:
+        """Why pictures failed: code, count, message; the commonest reason first."""
+        errors: Sequence[Raw] = self._raw["errors"]
+        return errors
+
+    def layers(self) -> list[AtlasLayer]:
+        """Its layers, each with how far it is."""
+        return [AtlasLayer.read(raw) for raw in self._transport.entries(f"{self._path}/layers")]
+
+    def units(self, layer: str, version: int | str = "latest") -> Iterator[AtlasUnit]:
+        """The units of a layer, in a version, the `open` one, or the newest that was published."""
+        path = path_to("atlases", self.id, "versions", str(version), "layers", layer, "units")
+        for raw in self._transport.lines(path):
+            yield AtlasUnit(raw, self._transport)
+
+    def versions(self) -> list[Raw]:
+        """Its versions, the newest first, as the server's JSON."""
+        return list(self._transport.entries(f"{self._path}/versions"))
+
+    def pause(self) -> "Atlas":
+        """Begin nothing new of it; what is being computed ends."""
+        return self._ask("pause")
+
+    def resume(self) -> "Atlas":
+        """Go on with it."""
+        return self._ask("resume")
+
+    def cancel(self) -> "Atlas":
+        """Want no more of it than is done."""
+        return self._ask("cancel")
+
+    def retry(self) -> "Atlas":
+        """Queue its failed pictures again."""
+        return self._ask("retry")
+
+    def extend(
+        self,
+        *,
+        layers: str | Sequence[str] | None = None,
+        units: str | Sequence[int] | None = None,
+        facets: int | None = None,
+    ) -> "Atlas":
+        """Add layers, units or facets."""
+        asked = {"layers": listed(layers), "units": listed(units), "facets": facets}
+        return self._send("extend", {name: value for name, value in asked.items() if value is not None})
+
+    def change(self, *, name: str | None = None, visibility: str | None = None) -> "Atlas":
+        """Give it another name, or other readers: `private` or `public`."""
+        asked = {"name": name, "visibility": visibility}
+        return self._send("change", {field: value for field, value in asked.items() if value is not None})
+
+    def publish(self) -> Raw:
+        """Freeze what is done as a version that never changes; returns it as the server's JSON."""
+        version = self._transport.post(f"{self._path}/publish").body
+        self.refresh()
+        return version
+
+    def remove(self) -> None:
+        """Remove it with all its versions. Its pictures stay."""
+        self._transport.delete(self._path)
+
+    def wait(self, on_progress: OnProgress | None = None, *, timeout: float | None = None) -> "Atlas":
+        """Block until it is complete, or paused or canceled by someone; calls on_progress(atlas) after every
+        look."""
+        for atlas in self.polls(timeout):
+            if on_progress is not None:
+                on_progress(atlas)
+        return self
+
+    def _send(self, action: str, body: Json) -> "Atlas":
+        self._raw = self._transport.post(f"{self._path}/{action}", body).body
+        return self

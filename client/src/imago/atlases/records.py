@@ -1,0 +1,90 @@
+"""What the service says of atlases, as typed records."""
+
+from dataclasses import dataclass, field
+
+from imago.records import Raw, bounds
+
+
+@dataclass(frozen=True)
+class AtlasPictures:
+    """How many pictures of an atlas, or of one of its layers, are in each state. total: asked for, of which
+    `expanded` wait already or are further on."""
+
+    total: int
+    expanded: int
+    done: int
+    failed: int
+    unreachable: int
+    canceled: int
+    queued: int
+    leased: int
+
+    @classmethod
+    def read(cls, raw: Raw) -> "AtlasPictures":
+        """From what the server has answered."""
+        return cls(**{name: raw[name] for name in cls.__dataclass_fields__})
+
+    @property
+    def settled(self) -> int:
+        """Pictures that have come to an end, with or without success."""
+        return self.done + self.failed + self.unreachable
+
+
+@dataclass(frozen=True)
+class AtlasLayer:
+    """A layer of an atlas as it is being built; units: in words, unit_count: how many."""
+
+    name: str
+    units: str
+    unit_count: int
+    facets: int
+    technique: str
+    pictures: AtlasPictures
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "AtlasLayer":
+        """From what the server has answered."""
+        return cls(
+            raw["layer"],
+            raw["units"],
+            raw["unit_count"],
+            raw["facets"],
+            raw["technique"],
+            AtlasPictures.read(raw["pictures"]),
+            raw,
+        )
+
+
+@dataclass(frozen=True)
+class AtlasEstimate:
+    """What an atlas would take. cached: pictures that are known already, sampled where not cached_is_exact.
+    seconds: of the workers for it alone; eta_seconds: until it is done. bytes: that it adds to the store,
+    room: what the store has left. None is what the server does not know."""
+
+    pictures: int
+    cached: int
+    cached_is_exact: bool
+    seconds: float | None
+    eta_seconds: float | None
+    eta_range: tuple[float, float] | None
+    bytes: int | None
+    room: int | None
+    fits: bool
+    raw: Raw = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, raw: Raw) -> "AtlasEstimate":
+        """From what the server has answered."""
+        return cls(
+            raw["pictures"],
+            raw["cached"],
+            raw["cached_is"] == "exact",
+            raw["seconds"],
+            raw["eta_seconds"],
+            bounds(raw["eta_range"]),
+            raw["bytes"],
+            raw["room"],
+            raw["fits"],
+            raw,
+        )
