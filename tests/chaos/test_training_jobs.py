@@ -77,7 +77,9 @@ def test_a_training_with_a_second_network_of_the_catalog_becomes_a_generator(tra
     training.scene.start_child()
     training.wait_until(id, "succeeded")
     generator = check_generator(training, id)
-    assert generator.info["training"]["options"]["second_network"] == ENCODER
+    assert f"--second-network {ENCODER}" in generator.info["training"]["command"]
+    card = training.scene.store.get(training.get(id).card_object or "")
+    assert f"second_network {ENCODER}".encode() in card
     assert str(training.scene.folder) not in str(generator.info)
 
 
