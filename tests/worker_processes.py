@@ -20,7 +20,8 @@ from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.catalog.generators import Generator, get_generator
-from services.catalog.layers import Layer, list_layers
+from services.catalog.layer_selection import list_layers
+from services.catalog.layers import Layer
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, register_network
 from services.catalog.shipped_generator import register_shipped_generator

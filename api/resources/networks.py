@@ -10,6 +10,7 @@ from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.networks import (
     Layer,
+    LayerListQuery,
     LayerPage,
     LayerPath,
     Network,
@@ -21,7 +22,7 @@ from api.schemas.networks import (
 )
 from services.base.paging import Page
 from services.base.states import Lane
-from services.catalog import layers, networks, removal
+from services.catalog import layer_selection, layers, networks, removal
 from services.catalog.network_request import RegisterNetwork
 
 TAG = Tag(name="Networks", description="What can be explained: networks, their layers, the layers' units.")
@@ -62,9 +63,11 @@ def get_network(session: Session, path: NetworkPath, query: NoQuery) -> Network:
 
 
 @blueprint.operation("GET", "/<network>/layers", scope="read", responses={200: LayerPage})
-def list_layers(session: Session, path: NetworkPath, query: PageQuery) -> Page[Layer]:
+def list_layers(session: Session, path: NetworkPath, query: LayerListQuery) -> Page[Layer]:
     """List a network's layers in the order of execution."""
-    return layers.list_layers(session, path.network, cursor=query.cursor, limit=query.limit).map(Layer.of)
+    return layer_selection.list_layers(
+        session, path.network, query.layers, cursor=query.cursor, limit=query.limit
+    ).map(Layer.of)
 
 
 @blueprint.operation(

@@ -8,6 +8,7 @@ from api.http.paths import layer_path, network_path, path_to, unit_path, visuali
 from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time, Whole
 from imago_engine.networks import Role
 from services.catalog import layers, networks
+from services.catalog.layer_selection import ALL, LONGEST
 
 
 class NetworkPath(RequestModel):
@@ -29,6 +30,19 @@ class UnitListQuery(PageQuery):
         None,
         description="Only the unit of this class: a whole label or one of the names that it lists, in any"
         " case.",
+    )
+
+
+class LayerListQuery(PageQuery):
+    """Which layers, and which page."""
+
+    layers: str = Field(
+        ALL,
+        min_length=1,
+        max_length=LONGEST,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="Words for them, as in a job's target: `blocks` (those that have a role), `convolutions`,"
+        " `all`, names and patterns such as `blocks.2.*`, joined by commas.",
     )
 
 

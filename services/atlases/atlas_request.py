@@ -5,16 +5,19 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from services.base.states import Visibility
+from services.catalog.layer_selection import LONGEST
 from services.jobs.job_request import RecipeRequest
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 MOST_FACETS = 16
 
-Words = Annotated[str, Field(min_length=1, max_length=200)]
+Words = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Layers = Annotated[
     Words | Annotated[list[str], Field(min_length=1, max_length=2000)],
     Field(
-        description="`blocks`, `convolutions`, `all`, a name or glob such as `blocks.*`, or a list of these",
+        description="As in a job's target: `blocks` (stem, the output of every block, head, output),"
+        " `convolutions`, `all`, a name, a pattern such as `blocks.2.*`, or several of these, as a list or"
+        " joined by commas",
         examples=["blocks"],
     ),
 ]

@@ -2,18 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from imago_engine.specs import Recipe
-from imago_engine.units import UnitsError, UnitWords, read_units, written
-from services.base.errors import FieldError, Invalid, NotFound
+from imago_engine.units import UnitsError, written
+from services.base.errors import FieldError, Invalid
 from services.catalog.generators import get_generator
-from services.catalog.layers import Layer, get_layer
+from services.catalog.layer_selection import LayerWords, NoSuchLayers
+from services.catalog.layers import Layer
 from services.catalog.networks import Network
-from services.catalog.tables import LayerRow
+from services.catalog.unit_selection import read_for
 from services.estimates.cost_model import Kind
 from services.jobs.job_request import RecipeRequest
 from services.jobs.making import Making, Makings
@@ -65,7 +65,7 @@ def plan_layers(
         chosen = []
         errors.extend(error.errors)
     try:
-        words = _words(units, chosen)
+        words = read_for(units, chosen)
     except UnitsError as error:
         errors.append(FieldError("/units", str(error)))
     else:
@@ -81,24 +81,6 @@ def plan_layers(
     return plans
 
 
-def _words(units: str | Sequence[int], layers: Sequence[Layer]) -> UnitWords:
-    """What the words mean: of each layer those units that it has. Raises `UnitsError` where they name a unit
-    that no layer has, or none at all.
-    """
-    words = read_units(units)
-    if layers:
-        largest = max(layers, key=lambda layer: layer.units)
-        wrong = words.beyond(largest.units)
-        if wrong is not None:
-            raise UnitsError(
-                f"names unit {wrong}; the largest of these layers, {largest.name!r}, has {largest.units} "
-                f"(0–{largest.units - 1})"
-            )
-        if not words.of(largest.units):
-            raise UnitsError("names no unit of these layers")
-    return words
-
-
 def check_size(plans: Iterable[LayerPlan]) -> None:
     """Raises `Invalid` for more pictures than an atlas can have."""
     pictures = sum(plan.pictures for plan in plans)
@@ -106,32 +88,12 @@ def check_size(plans: Iterable[LayerPlan]) -> None:
         raise Invalid.field("/layers", f"asks for {pictures} pictures; an atlas may have {MOST_PICTURES}")
 
 
-def select_layers(session: Session, network: Network, words: str | Sequence[str]) -> list[Layer]:
+def select_layers(session: Session, network: Network, words: str | Sequence[str]) -> Sequence[Layer]:
     """The layers that are meant, in the order of the network. Raises `Invalid` at `/layers`."""
-    rows = (
-        session.query(LayerRow.name, LayerRow.kind)
-        .where(LayerRow.network_id == network.id, LayerRow.is_current)
-        .order_by(LayerRow.ordinal)
-        .all()
-    )
-    chosen: set[str] = set()
-    for word in [words] if isinstance(words, str) else words:
-        if word == "all":
-            chosen.update(row.name for row in rows)
-        elif word == "blocks":
-            blocks = [row.name for row in rows if row.kind in ("block", "stage", "output")]
-            chosen.update(blocks or [row.name for row in rows])
-        elif any(mark in word for mark in "*?["):
-            matching = [row.name for row in rows if fnmatchcase(row.name, word)]
-            if not matching:
-                raise Invalid.field("/layers", f"no layer of {network.id} matches {word!r}")
-            chosen.update(matching)
-        else:
-            try:
-                chosen.add(get_layer(session, network.id, word).name)
-            except NotFound as error:
-                raise Invalid.field("/layers", str(error)) from None
-    return [get_layer(session, network.id, row.name) for row in rows if row.name in chosen]
+    try:
+        return LayerWords(session, network.id).find(words).layers
+    except NoSuchLayers as error:
+        raise Invalid.field("/layers", str(error)) from None
 
 
 def kind_of(network: Network, layer: Layer, making: Making, unit: int) -> Kind:

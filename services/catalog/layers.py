@@ -11,7 +11,7 @@ from imago_engine.class_names import unit_of_class
 from imago_engine.networks import OUTPUT_ALIASES, Role
 from imago_engine.units import UnitsError
 from services.base.errors import Invalid, NotFound
-from services.base.paging import Key, Keyset, Page, page_of
+from services.base.paging import Key, Keyset, Page
 from services.base.states import State
 from services.base.suggestions import means_output, nearest
 from services.catalog.networks import get_network
@@ -64,16 +64,6 @@ class Unit:
     pictures: int
     best: str | None
     activation: float | None
-
-
-def list_layers(
-    session: Session, network: str, *, cursor: str | None = None, limit: int = 200
-) -> Page[Layer]:
-    """Layers in execution order. Raises `NotFound`, or `Invalid` for a wrong cursor or limit."""
-    get_network(session, network)
-    query = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
-    rows = page_of(session, query, LayerRow.ordinal, name="layers", cursor=cursor, limit=limit)
-    return rows.map(view_of)
 
 
 def get_layer(session: Session, network: str, name: str) -> Layer:

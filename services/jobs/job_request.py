@@ -11,6 +11,7 @@ from imago_engine.candidates import MOST_CANDIDATES
 from imago_engine.techniques import all_techniques
 from imago_engine.techniques.automatic import AUTO
 from services.base.states import Lane
+from services.catalog.layer_selection import LONGEST
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,19 +39,29 @@ def _offered(technique: str) -> str:
 
 
 class Target(BaseModel):
-    """Units of one layer, each at one position of its map, or at one of its tokens."""
+    """Units of a layer, or of several, each at one position of its map, or at one of its tokens."""
 
     model_config = _STRICT
 
     layer: Annotated[
         str,
-        Field(min_length=1, max_length=200, description="Dotted name; `output` for the network's last layer"),
+        Field(
+            min_length=1,
+            max_length=LONGEST,
+            description="Dotted name, `output` for the network's last layer; or several layers: `blocks`"
+            " (stem, the output of every block, head, output), `convolutions`, `all`, a pattern such as"
+            " `blocks.2.*`, or these joined by commas. Patterns leave out twins. A layer of a word's own name"
+            " goes before the word, unless it is a twin; `.blocks` is the layer",
+            examples=["output"],
+        ),
     ]
     units: Annotated[
         str | list[StrictInt],
         Field(
-            description='Ranges such as "0-11,207", a list of numbers, "all", or, of the output of a network '
-            "that names its classes, one of them: a whole label or a name that it lists, in any case",
+            description='Ranges such as "0-11,207", every n-th as in "::4" or "0-99:4", "sample:64@7" for 64'
+            ' drawn at random with seed 7, "all", these joined by commas, or a list of numbers. Of several'
+            " layers each gives those that it has. Of the output of a network that names its classes also one"
+            " of them: a whole label or a name that it lists, in any case",
             examples=["0-11,207"],
         ),
     ]

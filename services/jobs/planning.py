@@ -2,23 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sqlalchemy.orm import Session
 
 from imago_engine.candidates import SEED_STEP, candidate_seeds
-from imago_engine.class_names import named_units
 from imago_engine.objectives import canonical_position, canonical_token, objective_at
 from imago_engine.specs import Spec
 from imago_engine.units import UnitsError
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
-from services.catalog.layers import Layer, MapBounds, get_layer, map_at, most_tokens, unit_labels
+from services.catalog.layer_selection import LayerWords, NoSuchLayers, Selection
+from services.catalog.layers import Layer, MapBounds, map_at, most_tokens, unit_labels
 from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
+from services.catalog.unit_selection import ChosenUnits, choose_units
 from services.estimates.cost_model import Kind
 from services.jobs.job_request import JobRequest, Target
 from services.jobs.making import Making, Makings, keep, lowered
 from services.pictures.recipes import cost_of
 
+_Place: TypeAlias = tuple[tuple[int, int] | None, int | None]
+"""A position and a token."""
 _LARGEST = 2**31 - 1
 """What a column of the database holds at most."""
 
@@ -47,19 +51,20 @@ class Planned:
 @dataclass(frozen=True)
 class Plan:
     """`items` has each digest once, in the order of the request: by target, unit, seed, candidate. All
-    candidates of a unit and seed follow each other. `kinds` are theirs, by batch key. `makings` are those of
-    the targets.
+    candidates of a unit and seed follow each other. `kinds` are theirs, by batch key. `targets` are the
+    request's, one for each layer that they mean; `asked` is what asks for each of these by its layer's name.
     """
 
     network: Network
-    makings: Sequence[Making]
+    targets: Sequence["PlannedTarget"]
+    asked: Sequence[Target]
     items: Sequence[Planned]
     kinds: Mapping[str, Kind]
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """A target, checked."""
+class PlannedTarget:
+    """Units of one layer, checked."""
 
     layer: Layer
     position: tuple[int, int] | None
@@ -77,24 +82,34 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     network = ready_network(session, request.network)
     makings = Makings(session, network, request.recipe, request.generator)
     errors: list[FieldError] = []
-    wanted: list[_Wanted] = []
+    wanted: list[PlannedTarget] = []
+    told: list[Target] = []
+    words = LayerWords(session, network.id)
     asked = 0
     seeds, wrong_seeds = _seeds(request)
     for index, target in enumerate(request.targets):
         try:
-            layer = _layer(session, network, target, index)
+            selection = _layers(words, target, index)
             named = target.position is not None or target.token is not None
             size = makings.counted_at() if named else None
-            position, token = _place(network, layer, target, index, size)
-            # Before the units: what is wrong with the recipe is said together with what is wrong with them.
-            making = makings.of(layer, names_place=position is not None or token is not None)
-            units = _units(session, layer, target, index)
+            parts: list[tuple[Target, Layer, _Place, Making | None]] = []
+            for layer in selection.layers:
+                of_layer = _of_layer(target, layer, selection)
+                place = _place(network, layer, of_layer, index, size)
+                making = makings.of(layer, names_place=place != (None, None))
+                parts.append((of_layer, layer, place, making))
+            # Last: what is wrong with the recipe is said together with what is wrong with the units.
+            units = _units(session, selection, target, index)
         except Invalid as error:
             errors.extend(error.errors)
             continue
-        asked += len(units) * len(seeds)
-        if making is not None:
-            wanted.append(_Wanted(layer, position, token, units, making))
+        for of_layer, layer, place, making in parts:
+            if (chosen := units.get(layer.name)) is None:
+                continue
+            asked += len(chosen.numbers) * len(seeds)
+            if making is not None:
+                wanted.append(PlannedTarget(layer, *place, chosen.numbers, making))
+                told.append(of_layer.model_copy(update={"units": chosen.words}))
     if asked > limits.max_units_per_job:
         errors.append(
             FieldError("/targets", f"asks for {asked} pictures; one job may have {limits.max_units_per_job}")
@@ -102,17 +117,19 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     errors += wrong_seeds
     if errors or makings.errors:
         raise Invalid([*makings.errors, *errors])
-    return _planned(network, wanted, seeds)
+    return _planned(network, wanted, seeds, told)
 
 
 def plan_layer(
     network: Network, layer: Layer, making: Making, units: Sequence[int], seeds: Sequence[int]
 ) -> Plan:
     """The pictures of a layer's units, each at its usual place. All has been checked."""
-    return _planned(network, [_Wanted(layer, None, None, units, making)], seeds)
+    return _planned(network, [PlannedTarget(layer, None, None, units, making)], seeds)
 
 
-def _planned(network: Network, wanted: Sequence[_Wanted], seeds: Sequence[int]) -> Plan:
+def _planned(
+    network: Network, wanted: Sequence[PlannedTarget], seeds: Sequence[int], asked: Sequence[Target] = ()
+) -> Plan:
     found: dict[str, Planned] = {}
     kinds: dict[str, Kind] = {}
     for target_wanted in wanted:
@@ -126,7 +143,7 @@ def _planned(network: Network, wanted: Sequence[_Wanted], seeds: Sequence[int]) 
                     item.making.generator_id,
                     *cost_of(item.making.recipe),
                 )
-    return Plan(network, [target.making for target in wanted], tuple(found.values()), kinds)
+    return Plan(network, wanted, asked, tuple(found.values()), kinds)
 
 
 def ready_network(session: Session, id: str) -> Network:
@@ -151,17 +168,24 @@ def ready_network(session: Session, id: str) -> Network:
     return network
 
 
-def _layer(session: Session, network: Network, target: Target, index: int) -> Layer:
+def _layers(words: LayerWords, target: Target, index: int) -> Selection:
     try:
-        return get_layer(session, network.id, target.layer)
-    except NotFound as error:
-        raise Invalid.field(pointer("targets", index, "layer"), lowered(error)) from None
+        return words.find(target.layer)
+    except NoSuchLayers as error:
+        raise Invalid.field(pointer("targets", index, "layer"), str(error)) from None
 
 
-def _units(session: Session, layer: Layer, target: Target, index: int) -> Sequence[int]:
-    labels = unit_labels(session, layer) if isinstance(target.units, str) else ()
+def _of_layer(target: Target, layer: Layer, selection: Selection) -> Target:
+    """The target of one of the layers that it means; a name stays as it was written."""
+    return target if selection.is_name else target.model_copy(update={"layer": layer.name})
+
+
+def _units(session: Session, selection: Selection, target: Target, index: int) -> Mapping[str, ChosenUnits]:
+    labels: Sequence[str] = ()
+    if selection.is_name and isinstance(target.units, str):
+        labels = unit_labels(session, selection.layers[0])
     try:
-        return named_units(target.units, layer=target.layer, count=layer.units, labels=labels)
+        return choose_units(selection, target.units, named=target.layer, labels=labels)
     except UnitsError as error:
         raise Invalid.field(pointer("targets", index, "units"), str(error)) from None
 
@@ -184,9 +208,7 @@ def _seeds(request: JobRequest) -> tuple[list[int], list[FieldError]]:
     return seeds, errors
 
 
-def _place(
-    network: Network, layer: Layer, target: Target, index: int, input_size: int | None
-) -> tuple[tuple[int, int] | None, int | None]:
+def _place(network: Network, layer: Layer, target: Target, index: int, input_size: int | None) -> _Place:
     """The target's position and token at an input size, None for the usual ones."""
     assert network.preprocessing is not None  # a ready network has been inspected
     own_size = network.preprocessing["size"]
@@ -240,7 +262,7 @@ def _wrong_token(layer: Layer, target: Target, own_size: int, input_size: int) -
     return f"layer {target.layer!r} has {count} (0–{most - 1}); got {target.token}"
 
 
-def _expand(network: Network, wanted: _Wanted, seeds: Sequence[int]) -> Sequence[Planned]:
+def _expand(network: Network, wanted: PlannedTarget, seeds: Sequence[int]) -> Sequence[Planned]:
     assert network.spec_sha256 is not None  # a CHECK of the table: a ready network has it
     layer, making = wanted.layer.name, wanted.making
     position, token = wanted.position, wanted.token

@@ -192,18 +192,22 @@ def add_job(
 
 
 def _as_resolved(request: JobRequest, planned: Plan) -> dict[str, Any]:
-    """The request as it is carried out: what it left open is what the plan has settled, for each target; the
-    job's own recipe is theirs where they share one.
+    """The request as it is carried out: what it left open is what the plan has settled, a target for each
+    layer; the job's own recipe is theirs where they share one.
 
     Its fingerprint is made of what was sent: the same words are the same request whatever they come to later.
     """
     asked = request.model_dump(mode="json")
+    makings = [target.making for target in planned.targets]
     recipes = [
         {"technique": making.recipe.technique, "parameters": dict(making.recipe.parameters)}
-        for making in planned.makings
+        for making in makings
     ]
-    targets = [{**target, "recipe": recipe} for target, recipe in zip(asked["targets"], recipes, strict=True)]
-    generator = next((making.generator_id for making in planned.makings if making.generator), None)
+    targets = [
+        {**target.model_dump(mode="json"), "recipe": recipe}
+        for target, recipe in zip(planned.asked, recipes, strict=True)
+    ]
+    generator = next((making.generator_id for making in makings if making.generator), None)
     shared = recipes[0] if all(recipe == recipes[0] for recipe in recipes) else asked["recipe"]
     return {**asked, "targets": targets, "generator": generator, "recipe": shared}
 
@@ -213,7 +217,7 @@ def _repeated(session: Session, row: JobRow) -> Submission:
 
 
 def _insert_items(session: Session, row: JobRow, planned: Plan) -> None:
-    recipes = {making.recipe.digest: making.recipe for making in planned.makings}
+    recipes = {target.making.recipe.digest: target.making.recipe for target in planned.targets}
     session.execute(
         insert(RecipeRow).on_conflict_do_nothing(),
         [

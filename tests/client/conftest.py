@@ -41,9 +41,10 @@ from tests.own_settings import own_settings
 NETWORK = "efficientnet_lite0.imagenet"
 LABELS = ["tench", "goldfish", "great white shark", *(f"class {index}" for index in range(3, 1000))]
 LAYERS = [
-    LayerInfo("blocks.3", "block", 80, (14, 14), 100, 16),
-    LayerInfo("blocks.7", "block", 48, None, None, None, tokens=17, usual_token=0),
-    LayerInfo("classifier", "output", 1000, None, None, None),
+    LayerInfo("blocks.3", "block", 80, (14, 14), 100, 16, role="block"),
+    LayerInfo("blocks.7", "block", 48, None, None, None, tokens=17, usual_token=0, role="block"),
+    LayerInfo("norm", "norm", 48, None, None, None, tokens=17, usual_token=0, twin_of="blocks.7"),
+    LayerInfo("classifier", "output", 1000, None, None, None, role="output"),
 ]
 CLIENT = Path(__file__).parents[2] / "client" / "src"
 

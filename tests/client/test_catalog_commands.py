@@ -22,8 +22,8 @@ def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: ima
     job = client.submit(NETWORK, ["output/0"])
     assert f"{NETWORK}  ready" in run("networks").stdout
     layers = [line.split() for line in run("layers", NETWORK).stdout.splitlines()]
-    assert ["blocks.3", "block", "80", "14×14", "100", "px"] in layers
-    assert ["blocks.7", "block", "48", "17", "tokens,", "usually", "@0"] in layers
+    assert ["blocks.3", "block", "80", "14×14", "100", "px", "block"] in layers
+    assert ["blocks.7", "block", "48", "17", "tokens,", "usually", "@0", "block"] in layers
     assert job.id in run("jobs").stdout
     assert "steps" in run("techniques").stdout
     assert "small" in run("generators").stdout
@@ -40,6 +40,30 @@ def test_lists_are_tables_for_people_and_json_for_programs(run: Run, client: ima
     assert read(run("job", job.id, "--json").stdout)["progress"]["units"]["queued"] == 1
     assert read(run("queue", "--json").stdout)["object"] == "queue"
     assert read(run("cancel", job.id, "--json").stdout)["state"] == "canceled"
+
+
+def test_layers_are_those_that_people_mean_unless_others_are_asked_for(run: Run) -> None:
+    def listed(*options: str) -> list[str]:
+        return [entry["name"] for entry in read(run("layers", NETWORK, *options, "--json").stdout)["data"]]
+
+    assert listed() == listed("--layers", "blocks") == ["blocks.3", "blocks.7", "classifier"]
+    assert listed("--all") == listed("--layers", "all") == ["blocks.3", "blocks.7", "norm", "classifier"]
+    assert listed("--layers", "output,blocks.*") == ["blocks.3", "blocks.7", "classifier"]
+    assert listed("--layers", "norm") == ["norm"]
+    shown = run("layers", NETWORK)
+    assert "3 layers with 1,128 units; --all lists" in shown.stdout + shown.stderr
+    assert "= blocks.7" in run("layers", NETWORK, "--all").stdout
+    refused = run("layers", NETWORK, "--layers", "blocks.9.*", expect=2)
+    assert "'blocks.9.*' matches no layer" in refused.stderr
+
+
+def test_a_job_of_several_layers_says_which_they_were(run: Run, client: imago.Client) -> None:
+    job = read(run("submit", f"{NETWORK}/blocks/sample:2@7", "--json").stdout)
+    assert job["progress"]["units"]["total"] == 6
+    assert [target["layer"] for target in job["request"]["targets"]] == ["blocks.3", "blocks.7", "classifier"]
+    assert len(list(client.submit(NETWORK, {"blocks.*": "0-1"}).items())) == 4
+    refused = run("submit", f"{NETWORK}/conv*/0", expect=2)
+    assert f"{NETWORK}/conv*/0: 'conv*' matches no layer" in refused.stderr
 
 
 def test_a_queue_in_which_nothing_waits_has_no_time_left(run: Run, client: imago.Client) -> None:

@@ -20,8 +20,14 @@ def test_the_catalog_is_typed(client: imago.Client) -> None:
     assert [(layer.name, layer.units, layer.height) for layer in client.layers(NETWORK)] == [
         ("blocks.3", 80, 14),
         ("blocks.7", 48, None),
+        ("norm", 48, None),
         ("classifier", 1000, None),
     ]
+    assert [(layer.name, layer.role) for layer in client.layers(NETWORK, "blocks.7,output")] == [
+        ("blocks.7", "block"),
+        ("classifier", "output"),
+    ]
+    assert [layer.twin_of for layer in client.layers(NETWORK, "norm")] == ["blocks.7"]
     found = client.layer(NETWORK, "blocks.7")
     assert (found.tokens, found.usual_token) == (17, 0)
     assert client.layer(NETWORK, "output").name == "classifier"

@@ -50,6 +50,11 @@ def test_a_target_without_a_position_leaves_the_choice_to_the_server() -> None:
         ("net.a/output/-3", "0-11,207"),
         ("net.a/output/3,,4", "0-11,207"),
         ("net.a/output/9-3", "3-9"),
+        ("net.a/output/9-3:2", "3-9"),
+        ("net.a/output/::0", "counts by 0"),
+        ("net.a/output/0-9:0", "counts by 0"),
+        ("net.a/output/sample:", "sample:64@7"),
+        ("net.a/output/4:2", "0-99:4"),
         ("net.a/output/3@5,", "@ROW,COLUMN"),
         ("net.a/output/3@", "@TOKEN"),
         ("net.a/output/3@-1", "@TOKEN"),
@@ -63,12 +68,39 @@ def test_a_wrong_target_is_answered_with_what_would_be_right(text: str, told: st
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "units", ["all", "::4", "0-99:4", "sample:64", "sample:64@7", "0-3,::10,sample:8@1,90-99:3"]
+)
+@pytest.mark.parametrize(
+    "layer", ["blocks", "convolutions", "all", "blocks.2.*", "conv_stem,blocks.?.?,output"]
+)
+def test_words_for_layers_and_units_are_passed_on(layer: str, units: str) -> None:
+    assert parse_target(f"net.a/{layer}/{units}") == ("net.a", Target(layer, units))
+    assert collect({layer: units}) == [Target(layer, units)]
+
+
+def test_the_seed_of_a_sample_comes_before_a_place() -> None:
+    assert parse_target("net.a/blocks/sample:8@7@3,5")[1] == Target("blocks", "sample:8@7", (3, 5))
+    assert parse_target("net.a/blocks/sample: 8 @ 7 @ 2")[1] == Target("blocks", "sample:8@7", token=2)
+    assert parse_target("net.a/blocks/::4@2")[1] == Target("blocks", "::4", token=2)
+
+
 def test_blanks_in_units_do_not_matter() -> None:
     assert parse_units(" 0 - 11, 207 ", where="x") == "0-11,207"
 
 
 def test_units_expand_ascending_and_once_each() -> None:
     assert expand_units("207,0-3,2") == [0, 1, 2, 3, 207]
+
+
+def test_what_depends_on_the_layer_expands_with_its_number_of_units() -> None:
+    assert expand_units("0-9:4,::5", 12) == [0, 4, 5, 8, 10]
+    assert expand_units("all", 3) == [0, 1, 2]
+    for units in ("all", "::5", "sample:4"):
+        with pytest.raises(InvalidRequest, match="0-11,207"):
+            expand_units(units)
+    with pytest.raises(InvalidRequest, match="'sample:4@1' means other units"):
+        expand_units("0,sample:4@1", 9)
 
 
 def test_one_unit_is_read_from_its_path() -> None:

@@ -117,9 +117,15 @@ class Client:
                 raise WaitTimeout(f"{id} is still not inspected after {timeout:g} s; is a worker running?")
             time.sleep(1.0)
 
-    def layers(self, network: str) -> list[Layer]:
-        """The layers of a network, in execution order."""
-        return [Layer.read(raw) for raw in self._transport.entries(path_to("networks", network, "layers"))]
+    def layers(self, network: str, layers: str = "all") -> list[Layer]:
+        """The layers of a network, in execution order.
+
+        layers: words for those meant, such as `"blocks"` (stem, the output of every block, head, output),
+        `"convolutions"`, `"blocks.2.*"`, joined by commas.
+        """
+        path = path_to("networks", network, "layers")
+        words = None if layers == "all" else {"layers": layers}
+        return [Layer.read(raw) for raw in self._transport.entries(path, words)]
 
     def layer(self, network: str, layer: str) -> Layer:
         """One layer; `output` is the network's last."""

@@ -60,6 +60,8 @@ class Layer:
     for tokens. tokens: how many it has, None for a layer without; usual_token: the one that units are read at
     unless a target names another.
     receptive_field, stride: in input pixels, None where they are not defined.
+    role: stem, block, head or output, None for other layers. twin_of: the layer whose units these are once
+    more.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Layer:
     stride: int | None
     tokens: int | None
     usual_token: int | None
+    role: str | None
+    twin_of: str | None
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
@@ -86,6 +90,8 @@ class Layer:
             stride=raw["stride"],
             tokens=raw.get("tokens"),
             usual_token=raw.get("usual_token"),
+            role=raw.get("role"),
+            twin_of=raw.get("twin_of"),
             raw=raw,
         )
 

@@ -1,9 +1,11 @@
 """How people write what they want pictures of: `NETWORK/LAYER/UNITS`, with an optional `@Y,X` or `@TOKEN`.
 
-Network ids and layer names contain dots but never slashes. UNITS is `207`, `0-11,207`, `all`, or the name of
-a class of the output such as `volcano`, which the server knows. A position
-picks one place of a convolutional layer's map, row first; without it the server takes the centre. A token
-picks one of a transformer's tokens; without it the server takes the layer's usual one.
+Network ids and layer names contain dots but never slashes. LAYER is a layer's name or `output`, or means
+several: `blocks`, `convolutions`, `all`, `blocks.2.*`, joined by commas. UNITS is `207`, `0-11,207`, `all`,
+`::4` (every fourth), `0-99:4` or `sample:64@7` (64 drawn at random with seed 7, which goes before a place),
+or the name of a class of the output such as `volcano`, which the server knows. A position picks one place of
+a convolutional layer's map, row first; without it the server takes the centre. A token picks one of a
+transformer's tokens; without it the server takes the layer's usual one.
 """
 
 import re
@@ -13,9 +15,13 @@ from typing import TypeAlias
 
 from imago.errors import InvalidRequest
 
-_UNITS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+_PART = re.compile(
+    r"(?P<all>all)|::(?P<every>\d+)|(?P<low>\d+)(-(?P<high>\d+)(:(?P<step>\d+))?)?|(?P<sample>sample:\d+(@\d+)?)"
+)
+_FORMS = "numbers and ranges such as 0-11,207, all, every n-th such as ::4 or 0-99:4, or sample:64@7"
 _NAME = re.compile(r"[^\W\d_]")
-"""A letter: what has one is no number written wrong, but the name of a class, or a word for the server."""
+"""A letter: what has one is no number written wrong, but a word of ours, or the name of a class."""
+_WORD = re.compile(r"\s*(all|sample\s*:.*)", re.DOTALL)
 _WITH_PLACE = re.compile(r"((?:sample:\s*\d+\s*@\s*\d+|[^@])*)(?:@(.*))?", re.DOTALL)
 """Units, of which a sample's seed stands behind an @ too, and a place."""
 _PLACE = re.compile(r"(\d+)(?:,(\d+))?")
@@ -23,9 +29,11 @@ _PLACE = re.compile(r"(\d+)(?:,(\d+))?")
 
 @dataclass(frozen=True)
 class Target:
-    """Units of one layer.
+    """Units of a layer, or of several.
 
-    layer: dotted module name, or `output`. units: `"0-11,207"`, `"all"`, unit numbers, or a class's name.
+    layer: dotted module name, `output`, or words for several layers: `"blocks"`, `"convolutions"`, `"all"`,
+    `"blocks.2.*"`, joined by commas. units: `"0-11,207"`, `"all"`, `"::4"`, `"sample:64@7"`, unit numbers, or
+    a class's name.
     position: (y, x) in the layer's own map, None for the centre. token: number of a token, for a layer of
     tokens, None for its usual one.
     """
@@ -50,39 +58,47 @@ Targets: TypeAlias = Iterable[Target | str] | Mapping[str, str | int | Iterable[
 
 
 def parse_units(text: str, *, where: str) -> str:
-    """Check `0-11,207` or `all`, and return it without blanks. where: what to quote in the error."""
+    """Check `0-11,207`, `all`, `::4`, `0-99:4`, `sample:64@7` or some of these, and return it without blanks.
+    where: what to quote in the error."""
     units = re.sub(r"\s", "", text)
-    if units == "all":
-        return units
-    if not _UNITS.fullmatch(units):
-        raise InvalidRequest(
-            f"{where!r}: units are numbers and ranges such as 0-11,207, or all; {text!r} is neither."
-        )
     for part in units.split(","):
-        first, _, last = part.partition("-")
-        if last and int(last) < int(first):
-            raise InvalidRequest(f"{where!r}: the range {part} runs backwards; write {last}-{first}.")
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise InvalidRequest(f"{where!r}: units are {_FORMS}; {text!r} is none of them.")
+        if match["high"] and int(match["high"]) < int(match["low"]):
+            low, high = match["low"], match["high"]
+            raise InvalidRequest(f"{where!r}: the range {part} runs backwards; write {high}-{low}.")
+        if 0 in (int(match["every"] or 1), int(match["step"] or 1)):
+            raise InvalidRequest(f"{where!r}: {part} counts by 0; write 1 or more.")
     return units
 
 
 def parse_units_or_name(text: str, *, where: str) -> str:
-    """The same, or as it is what only the server can read: the name of a class, `::4`, `sample:64@7`."""
-    return text.strip() if is_name(text) or ":" in text else parse_units(text, where=where)
+    """The same, or the name of a class as it is: only the server knows which there are."""
+    return text.strip() if is_name(text) else parse_units(text, where=where)
 
 
 def is_name(units: str) -> bool:
-    """Whether units are given by the name of a class."""
-    return units.strip() != "all" and _NAME.search(units) is not None
+    """Whether units are given by the name of a class: there is a letter in them, and not in words alone."""
+    parts = units.split(",")
+    return _NAME.search(units) is not None and not any(_WORD.fullmatch(part.rstrip()) for part in parts)
 
 
-def expand_units(units: str) -> list[int]:
-    """Unit numbers of `0-11,207`, ascending, each once. What only the server knows, `all` and the names of
-    classes, cannot be expanded.
+def expand_units(units: str, count: int | None = None) -> list[int]:
+    """Unit numbers of `0-11,207`, ascending, each once; of `all` and `::4` those of a layer of `count` units.
+
+    Raises InvalidRequest for what only the server can tell: samples, and names of classes.
     """
     numbers: set[int] = set()
     for part in units.split(","):
-        first, _, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
+        match = _PART.fullmatch(part)
+        if match is None or match["sample"] or (match["low"] is None and count is None):
+            raise InvalidRequest(f"{part!r} means other units in each layer; write numbers such as 0-11,207.")
+        if match["low"] is None:
+            numbers.update(range(0, count or 0, int(match["every"] or 1)))
+        else:
+            last = int(match["high"] or match["low"])
+            numbers.update(range(int(match["low"]), last + 1, int(match["step"] or 1)))
     return sorted(numbers)
 
 

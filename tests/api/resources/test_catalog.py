@@ -72,6 +72,45 @@ def test_layers_are_listed_in_execution_order(client: FlaskClient) -> None:
 
 
 @pytest.mark.usefixtures("network")
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("blocks", ["conv_stem", "blocks.0.1", "classifier"]),
+        ("convolutions", ["conv_stem"]),
+        ("blocks.*", ["blocks.0.1"]),
+        ("output,conv_stem", ["conv_stem", "classifier"]),
+        ("all", ["conv_stem", "blocks.0.1", "classifier"]),
+    ],
+)
+def test_layers_are_listed_by_words_for_them(client: FlaskClient, words: str, names: list[str]) -> None:
+    path = f"/v1/networks/{NETWORK}/layers?layers={words}"
+    assert [layer["name"] for layer in get(client, path)["data"]] == names
+    paged: list[str] = []
+    following = None
+    while following is not None or not paged:
+        page = get(client, path + "&limit=1" + (f"&cursor={following}" if following else ""))
+        paged += [layer["name"] for layer in page["data"]]
+        following = page["next_cursor"]
+    assert paged == names
+
+
+@pytest.mark.usefixtures("network")
+def test_words_for_no_layer_are_refused_with_what_there_is(client: FlaskClient) -> None:
+    answer = client.get(f"/v1/networks/{NETWORK}/layers?layers=blocks.9.*")
+    assert answer.status_code == 422
+    (error,) = answer.get_json()["errors"]
+    assert error["pointer"] == "/layers"
+    assert "matches no layer of small.random" in error["detail"]
+    assert "blocks.0.1" in error["detail"]
+
+
+def test_a_network_that_waits_for_its_inspection_has_no_layers_by_any_words(client: FlaskClient) -> None:
+    client.post("/v1/networks", json={"id": "resnet18.IMAGENET1K_V1"})
+    assert get(client, "/v1/networks/resnet18.IMAGENET1K_V1/layers?layers=blocks")["data"] == []
+    assert client.get("/v1/networks/resnet50.IMAGENET1K_V1/layers?layers=blocks").status_code == 404
+
+
+@pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("name", ["blocks.0.1", "blocks%2E0%2E1", "output", "logits"])
 def test_a_layer_is_found_by_its_dotted_name_however_it_is_written(client: FlaskClient, name: str) -> None:
     shown = get(client, f"/v1/networks/{NETWORK}/layers/{name}")

@@ -12,7 +12,8 @@ from services.base.errors import Conflict, Invalid, NotFound
 from services.catalog.generators import get_generator, list_generators, register_generator
 from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
 from services.catalog.inspections import record_inspection, record_inspection_failure
-from services.catalog.layers import get_layer, get_unit, list_layers, list_units
+from services.catalog.layer_selection import list_layers
+from services.catalog.layers import get_layer, get_unit, list_units
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, list_networks, register_network
 from services.queue.deaths import CRASHES_ALONE

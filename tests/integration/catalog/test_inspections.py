@@ -13,7 +13,8 @@ from services.base.errors import Conflict, Invalid
 from services.catalog.generators import register_generator
 from services.catalog.inspection_leases import claim_inspection
 from services.catalog.inspections import record_inspection, record_inspection_failure
-from services.catalog.layers import list_layers, list_units
+from services.catalog.layer_selection import list_layers
+from services.catalog.layers import list_units
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, register_network
 from services.jobs import jobs

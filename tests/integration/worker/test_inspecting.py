@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from imago_engine.synthesis.generators.files import file_sha256
-from services.catalog.layers import get_layer, list_layers
+from services.catalog.layer_selection import list_layers
+from services.catalog.layers import get_layer
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from tests import small_world

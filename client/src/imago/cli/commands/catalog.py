@@ -15,26 +15,48 @@ from imago.records import Layer
 def layers(
     context: typer.Context,
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="A network's id.")],
+    words: Annotated[
+        str,
+        typer.Option(
+            "--layers",
+            metavar="WORDS",
+            help="Which: blocks (stem, the output of every block, head, output), convolutions, all, or names"
+            " and patterns such as 'blocks.2.*', joined by commas.",
+        ),
+    ] = "blocks",
+    every: Annotated[
+        bool, typer.Option("--all", "-a", help="All layers, those within blocks and twins too.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List the layers of a network, in execution order."""
+    """List the layers of a network that people mean, in execution order.
+
+    ROLE says what a layer is to the network; `= NAME` that it is the twin of another layer.
+    """
     session = session_of(context, as_json)
-    found = session.client.layers(network)
+    wanted = "all" if every else words
+    found = session.client.layers(network, wanted)
     if not found:  # so only until it is inspected
         wait_until_inspected(session, network)
-        found = session.client.layers(network)
+        found = session.client.layers(network, wanted)
     input_size = None if session.as_json else session.client.network(network).input_size
     session.listing(
         found,
-        ["LAYER", "KIND", "UNITS", "PLACES", "SEES"],
+        ["LAYER", "KIND", "UNITS", "PLACES", "SEES", "ROLE"],
         lambda layer: (
             layer.name,
             layer.kind,
             layer.units,
             _places(layer),
             _sees(layer, input_size),
+            layer.role or (f"= {layer.twin_of}" if layer.twin_of else ""),
         ),
     )
+    if not session.as_json and wanted == "blocks":
+        units = sum(layer.units for layer in found)
+        session.remark(
+            f"{len(found)} layers with {grouped(units)} units; --all lists those within blocks, too."
+        )
 
 
 def _places(layer: Layer) -> str:

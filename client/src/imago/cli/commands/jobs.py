@@ -54,8 +54,9 @@ def submit(
         list[str],
         typer.Argument(
             metavar="NETWORK/LAYER/UNITS[@PLACE]…",
-            help="Units are 207, 0-11,207, all or, of `output`, the name of a class; a place is @Y,X of the"
-            " layer's map, or @TOKEN of a transformer's tokens.",
+            help="The layer may be `output`, or several: blocks, convolutions, all, 'blocks.2.*', joined by"
+            " commas. Units are 207, 0-11,207, all, every n-th ::4 or 0-99:4, sample:64@SEED or, of `output`,"
+            " the name of a class; a place is @Y,X of the layer's map, or @TOKEN of a transformer's tokens.",
         ),
     ],
     watching: Watch = False,

@@ -124,14 +124,12 @@ def pictures_of(client: Client, name: str, every: bool = False) -> Found:
         )
     network, target = parse_target(name)
     assert isinstance(target.units, str)
-    if target.units == "all":
-        units = list(client.units(network, target.layer))
-    elif ":" in target.units:
-        raise InvalidRequest(
-            f"{name!r}: write units to fetch as numbers, ranges, all or the name of a class."
-        )
-    elif is_name(target.units):
+    if is_name(target.units):
         units = list(client.units(network, target.layer, label=target.units))
+    elif not target.units.replace(",", "").replace("-", "").isdecimal():
+        known = list(client.units(network, target.layer))
+        wanted = set(expand_units(target.units, len(known)))
+        units = [unit for unit in known if unit.number in wanted]
     else:
         units = [client.unit(f"{network}/{target.layer}/{unit}") for unit in expand_units(target.units)]
     best = [(unit.number, unit.best()) for unit in units]
