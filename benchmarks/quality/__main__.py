@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> None:
     from benchmarks.quality.layers import command as layers_command
 
     if arguments[:1] == ["grid"]:
-        grid.run(arguments[1:], table_command.DEFAULT_GENERATOR)
+        grid.run(arguments[1:], table_command.DEFAULT_GENERATOR, table_command.CACHE)
     elif arguments[:1] == ["layers"]:
         layers_command.run(arguments[1:], table_command.DEFAULT_GENERATOR, table_command.CACHE)
     elif arguments[:1] == ["hidden"]:

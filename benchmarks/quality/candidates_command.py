@@ -87,6 +87,8 @@ def run(arguments: Sequence[str]) -> None:
     photographs = assets.photographs()
     measured = {"network": network.id, "classes": len(plan.classes), "seeds": len(plan.class_seeds)}
     judges = [judge for judge in panel(assets) if judge.id != network.id]
+    if not any(judge.has_features for judge in judges):
+        raise SystemExit(f"--network {network.id}: realism is measured by its features; name another")
     rows: list[Row] = []
     first: Judged | None = None
     for name, file, changes in options.candidates:
@@ -103,7 +105,7 @@ def run(arguments: Sequence[str]) -> None:
             cache=options.cache,
         )
         figures = of_classes(pictures, said, plan, real, assets.classes_in(generated.trained_on))
-        rows.append({"technique": name, **figures, **about(generated, photographs, judges)})
+        rows.append({"technique": name, **figures, **about(generated, photographs, judges, options.cache)})
         if first is None:
             first = said
         else:

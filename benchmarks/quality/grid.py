@@ -1,7 +1,6 @@
 """`python -m benchmarks.quality grid`: 40 well-known things or 100 classes, to be looked at."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,12 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from benchmarks.quality.assets import NETWORKS, Assets, named_network
-from benchmarks.quality.lists import OUTPUT, Named, famous, hundred, places
-from benchmarks.quality.measuring.judges import judges
+from benchmarks.quality.lists import OUTPUT, Named, Unit, famous, hundred, places
+from benchmarks.quality.making import made
+from benchmarks.quality.measuring.judges import Judge, judges
 from benchmarks.quality.options import add_assets, add_threads
-from benchmarks.quality.plan import BATCH
+from benchmarks.quality.plan import Plan
 from benchmarks.quality.techniques import Generated
-from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.synthesis.networks.load import Network
 
 COLUMNS, TILE, LABEL, GAP = 8, 128, 18, 4
@@ -23,7 +22,7 @@ SCENES = "places365"
 IMAGENET_CLASSES = 1000
 
 
-def parser(generator: Path) -> argparse.ArgumentParser:
+def parser(generator: Path, cache: Path) -> argparse.ArgumentParser:
     accepted = argparse.ArgumentParser(
         prog="python -m benchmarks.quality grid",
         description="Draw labelled pictures of classes in rows of 8 and print what independent networks see.",
@@ -35,6 +34,7 @@ def parser(generator: Path) -> argparse.ArgumentParser:
         help=f"an id of the catalog with the 1000 ImageNet classes, or {', '.join(NETWORKS)}",
     )
     accepted.add_argument("--out", type=Path, default=Path("grid.png"), metavar="FILE.png")
+    accepted.add_argument("--cache", type=Path, default=cache, metavar="DIR")
     accepted.add_argument(
         "--classes",
         choices=("known", "hundred"),
@@ -49,8 +49,8 @@ def parser(generator: Path) -> argparse.ArgumentParser:
     return accepted
 
 
-def run(arguments: Sequence[str], generator: Path) -> None:
-    options = parser(generator).parse_args(arguments)
+def run(arguments: Sequence[str], generator: Path, cache: Path) -> None:
+    options = parser(generator, cache).parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     assets = Assets(options.assets)
@@ -59,15 +59,12 @@ def run(arguments: Sequence[str], generator: Path) -> None:
     changes = {"steps": options.steps, "input_size": options.input_size}
     changes = {name: value for name, value in changes.items() if value is not None}
     technique = Generated("grid", network, options.generator, **changes)
-    items = [Item(thing.unit, options.seed) for thing in things]
-    pictures: list[Picture] = []
-    for start in range(0, len(items), BATCH):
-        part = items[start : start + BATCH]
-        pictures += synthesize(network, technique.generator, OUTPUT, part, technique.recipe)
-        print(f"{len(pictures)} of {len(items)} pictures", file=sys.stderr, flush=True)
+    units = tuple(Unit(OUTPUT, thing.unit) for thing in things)
+    plan = Plan(units, (), (), (), (options.seed,), ())
+    images = made(technique, plan, options.cache).of(units, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(pictures, things).save(options.out)
-    print(agreement(network, pictures, things, assets))
+    sheet(images, things).save(options.out)
+    print(agreement(network, images, things, assets))
     print(options.out)
 
 
@@ -88,48 +85,33 @@ def _network(name: str, folder: Path | None) -> Network:
     return network
 
 
-def sheet(pictures: Sequence[Picture], things: Sequence[Named]) -> Image.Image:
-    """Pictures of 128 pixels in rows of 8, each over its name."""
-    rows = -(-len(pictures) // COLUMNS)
+def sheet(images: Tensor, things: Sequence[Named]) -> Image.Image:
+    """Pictures, uint8 [N, 3, S, S], with sides of 128 pixels in rows of 8, each over its name."""
+    rows = -(-len(images) // COLUMNS)
     width, height = TILE + GAP, TILE + LABEL + GAP
     drawn = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), "white")
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=12)
-    for i, (picture, thing) in enumerate(zip(pictures, things, strict=True)):
+    for i, (picture, thing) in enumerate(zip(images, things, strict=True)):
         left, top = GAP + i % COLUMNS * width, GAP + i // COLUMNS * height
-        tile = Image.fromarray(picture.image).resize((TILE, TILE), Image.Resampling.BICUBIC)
+        tile = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(
+            (TILE, TILE), Image.Resampling.BICUBIC
+        )
         drawn.paste(tile, (left, top))
         pen.text((left + TILE / 2, top + TILE + LABEL / 2), thing.name, fill="black", font=font, anchor="mm")
     return drawn
 
 
-def agreement(network: Network, pictures: Sequence[Picture], things: Sequence[Named], assets: Assets) -> str:
+def agreement(network: Network, images: Tensor, things: Sequence[Named], assets: Assets) -> str:
     """A line a thing, what the network itself and the judges put it at (1 = first), and each one's shares."""
     own = torch.tensor([thing.unit for thing in things])
-    images = torch.stack([torch.from_numpy(picture.image) for picture in pictures]).permute(0, 3, 1, 2)
-    names, ranks = ["itself"], [_own_ranks(pictures, own)]
-    if network.id != SCENES:  # the judges know no scenes
-        for judge in judges(assets, without=network.id):
-            names.append(judge.id.split(".")[0])
-            ranks.append(judge(images).ranks_of(own) + 1)
+    # The judges know no scenes.
+    seen_by = [Judge(network), *([] if network.id == SCENES else judges(assets, without=network.id))]
+    names = ["itself", *(judge.id.split(".")[0] for judge in seen_by[1:])]
+    ranks = [judge(images).ranks_of(own) + 1 for judge in seen_by]
     lines = [f"{'':24s}" + "".join(f"{name:>20s}" for name in names)]
     for i, thing in enumerate(things):
-        places_of = [int(rank[i]) for rank in ranks]
-        lines.append(
-            f"{thing.name:24s}" + "".join(f"{'>5' if place == BEYOND else place:>20}" for place in places_of)
-        )
+        lines.append(f"{thing.name:24s}" + "".join(f"{int(rank[i]):>20}" for rank in ranks))
     for count in (1, 5):
         shares = [float((rank <= count).float().mean()) for rank in ranks]
         lines.append(f"{f'among the first {count}':24s}" + "".join(f"{share:>20.1%}" for share in shares))
     return "\n".join(lines)
-
-
-BEYOND = 1 << 30
-
-
-def _own_ranks(pictures: Sequence[Picture], own: Tensor) -> Tensor:
-    """1 to 5 by the network's own five predictions of its final picture."""
-    found = []
-    for picture, unit in zip(pictures, own.tolist(), strict=True):
-        classes = [index for index, _ in picture.predictions or []]
-        found.append(classes.index(unit) + 1 if unit in classes else BEYOND)
-    return torch.tensor(found)

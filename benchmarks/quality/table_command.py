@@ -1,6 +1,7 @@
 """`python -m benchmarks.quality`: the whole table."""
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ from benchmarks.quality.measuring.judges import Judge, panel
 from benchmarks.quality.measuring.kept_rows import KeptRows
 from benchmarks.quality.measuring.real import Real, look
 from benchmarks.quality.measuring.reconstruction import reconstruction
-from benchmarks.quality.measuring.report import differences, table, write
+from benchmarks.quality.measuring.report import differences, table, write, write_rows
 from benchmarks.quality.options import add_assets, add_frechet_resamples, add_threads
 from benchmarks.quality.plan import BATCH, Plan
 from benchmarks.quality.techniques import UNTRAINED, Generated, Technique, Untrained
@@ -125,7 +126,7 @@ def run(arguments: Sequence[str]) -> None:
         seen = assets.classes_in(technique.trained_on) if isinstance(technique, Generated) else ()
         rows.append(row(technique, pictures, said, plan, real, seen))
         if isinstance(technique, Generated):
-            rows[-1] |= about(technique, photographs, everybody)
+            rows[-1] |= about(technique, photographs, everybody, options.cache)
         if technique is shipped:
             first = said
         elif first is not None:
@@ -139,13 +140,15 @@ def run(arguments: Sequence[str]) -> None:
     print(f"{out} ({(time.monotonic() - start) / 60:.1f} min)", file=sys.stderr)
 
 
-def about(technique: Generated, photographs: Photographs, panel: Sequence[Judge]) -> Row:
-    """Which generator it is, and how well it inverts its encoder."""
-    copies = reconstruction(technique.generator, photographs.every(RECONSTRUCTED), panel)
-    return {
-        "reconstruction": asdict(copies) if copies is not None else None,
-        "generator": technique.description,
-    }
+def about(technique: Generated, photographs: Photographs, panel: Sequence[Judge], cache: Path) -> Row:
+    """Which generator it is, and how well it inverts its encoder; measured once a file."""
+    judges = "-".join(judge.id for judge in panel)
+    kept = cache / f"reconstruction-{technique.description['sha256'][:16]}-{judges}.json"
+    if not kept.exists():
+        print(f"{technique.name}: {RECONSTRUCTED} copies of photographs", file=sys.stderr, flush=True)
+        copies = reconstruction(technique.generator, photographs.every(RECONSTRUCTED), panel)
+        write_rows(kept, {"reconstruction": asdict(copies) if copies is not None else None})
+    return {**json.loads(kept.read_text("utf-8")), "generator": technique.description}
 
 
 def _conditions(plan: Plan, panel: list[str], threads: int) -> dict[str, Any]:

@@ -1,18 +1,13 @@
 import numpy as np
+import torch
 
 from benchmarks.quality.grid import GAP, LABEL, TILE, sheet
 from benchmarks.quality.lists import famous
-from imago_engine.synthesis.ascent import Picture
-
-
-def picture(value: int) -> Picture:
-    image = np.full((16, 16, 3), value, np.uint8)
-    return Picture(image, np.zeros(1, np.float32), 0.0, np.zeros(1, np.float32), "done", None, None, 0)
 
 
 def test_forty_pictures_stand_in_five_rows_of_eight_over_their_names() -> None:
     things = famous()
-    drawn = sheet([picture(10 + i) for i in range(40)], things)
+    drawn = sheet(torch.arange(10, 50, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 16, 16), things)
     assert drawn.size == (8 * (TILE + GAP) + GAP, 5 * (TILE + LABEL + GAP) + GAP)
     pixels = np.asarray(drawn)
     for i in (0, 7, 8, 39):
