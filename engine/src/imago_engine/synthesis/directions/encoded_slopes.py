@@ -18,6 +18,8 @@ from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import submodule
 
 GROUP = 32
+CODES = 160
+"""Codes that are given for one picture: the layers before the encoder's run once for all of them."""
 STEP = 1.0
 """σ along an axis, to either side, between which a slope is measured."""
 Given = Callable[[Tensor], dict[str, Tensor]]
@@ -49,9 +51,10 @@ def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run:
             return {name: found[: len(group)] for name, found in watched(grey).items()}
 
     # What the network makes of the picture is thrown away at the encoder's layer.
-    pictures = 1 if _same(partial(given, 1, 2), partial(given, 2, 2), STEP * axes[:2]) else GROUP
-    groups = torch.split(torch.cat([STEP * axes, -STEP * axes]), GROUP)
-    parts = run(partial(given, pictures, GROUP), groups)
+    quick = _same(partial(given, 1, 2), partial(given, 2, 2), STEP * axes[:2])
+    pictures, together = (1, CODES) if quick else (GROUP, GROUP)
+    groups = torch.split(torch.cat([STEP * axes, -STEP * axes]), together)
+    parts = run(partial(given, pictures, together), groups)
     slopes = {}
     for name in parts[0]:
         ahead, behind = torch.cat([part[name] for part in parts]).chunk(2)
