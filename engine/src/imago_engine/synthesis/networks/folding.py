@@ -28,9 +28,8 @@ def fold_batch_norms(module: nn.Module, pictures: Tensor) -> int:
     pairs = _pairs(module, pictures)
     names = {part: name for name, part in module.named_modules(remove_duplicate=False)}
     for before, norm in pairs:
-        _fold(before, norm)
         parent, _, name = names[norm].rpartition(".")
-        setattr(module.get_submodule(parent), name, _remainder(norm))
+        setattr(module.get_submodule(parent), name, folded_into(before, norm))
     return len(pairs)
 
 
@@ -70,7 +69,10 @@ def _is_plain(part: nn.Module) -> bool:
     return not part.training and getattr(part, "running_mean", None) is not None
 
 
-def _fold(before: Any, norm: Any) -> None:
+def folded_into(before: Any, norm: Any) -> nn.Module:
+    """Fold a norm in evaluation mode into the convolution or linear layer before it, which is changed, and
+    give what is left of the norm: its activation, or what passes its input on.
+    """
     scale = (norm.running_var.double() + norm.eps).rsqrt()  # [C]
     shift = -norm.running_mean.double() * scale
     if norm.weight is not None:
@@ -84,6 +86,7 @@ def _fold(before: Any, norm: Any) -> None:
     kept = torch.empty_like(weight).copy_(folded)  # in the memory format of before
     before.weight = nn.Parameter(kept, requires_grad=False)
     before.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+    return _remainder(norm)
 
 
 def _remainder(norm: nn.Module) -> nn.Module:

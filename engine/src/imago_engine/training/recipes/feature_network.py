@@ -7,25 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from imago_engine.synthesis.networks.folding import folded_into
+
 FEATURE_NETWORK = "efficientnet_lite0.imagenet"
 FEATURE_CODE = 1280
 TAPPED_BLOCKS = (1, 2, 4, 6)
 TAPPED_CHANNELS = (24, 40, 112, 320)
-
-
-def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Module:
-    """Move an inference-mode batch norm into the convolution before it; returns what is left of the norm (its
-    activation).
-    """
-    assert norm.running_var is not None
-    assert norm.running_mean is not None
-    with torch.no_grad():
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        bias = norm.bias - norm.running_mean * scale
-        conv.weight.copy_(conv.weight * scale.view(-1, 1, 1, 1))
-        conv.bias = nn.Parameter(bias if conv.bias is None else bias + conv.bias * scale, requires_grad=False)
-    act = getattr(norm, "act", None)
-    return act if isinstance(act, nn.Module) else nn.Identity()
 
 
 class InFloat32(nn.Module):
@@ -55,16 +42,16 @@ class FeatureNetwork(nn.Module):
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         m = encoder.eval().requires_grad_(False)
-        m.bn1, m.bn2 = fold_batch_norm(m.conv_stem, m.bn1), fold_batch_norm(m.conv_head, m.bn2)  # type: ignore[arg-type]
+        m.bn1, m.bn2 = folded_into(m.conv_stem, m.bn1), folded_into(m.conv_head, m.bn2)
         for stage in m.blocks:  # type: ignore[union-attr]
             for block in stage:
                 if hasattr(block, "conv_pwl"):
-                    block.bn1 = fold_batch_norm(block.conv_pw, block.bn1)
-                    block.bn2 = fold_batch_norm(block.conv_dw, block.bn2)
-                    block.bn3 = fold_batch_norm(block.conv_pwl, block.bn3)
+                    block.bn1 = folded_into(block.conv_pw, block.bn1)
+                    block.bn2 = folded_into(block.conv_dw, block.bn2)
+                    block.bn3 = folded_into(block.conv_pwl, block.bn3)
                 else:
-                    block.bn1 = fold_batch_norm(block.conv_dw, block.bn1)
-                    block.bn2 = fold_batch_norm(block.conv_pw, block.bn2)
+                    block.bn1 = folded_into(block.conv_dw, block.bn1)
+                    block.bn2 = folded_into(block.conv_pw, block.bn2)
                 if block.conv_dw.stride != (1, 1):
                     block.conv_dw = InFloat32(block.conv_dw)
         self.encoder = m.to(memory_format=torch.channels_last)
