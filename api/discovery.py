@@ -15,6 +15,7 @@ COLLECTIONS = (
     "networks",
     "generators",
     "trainings",
+    "scans",
     "presets",
     "techniques",
     "jobs",

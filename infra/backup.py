@@ -31,9 +31,11 @@ _SHOW_SECONDS = 2.0
 _POINTERS = """
     SELECT key FROM (
         SELECT unnest(ARRAY[checkpoint_object, log_object, card_object]) AS key FROM trainings
+        UNION ALL SELECT checkpoint_object FROM scans
         UNION ALL SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
         UNION ALL SELECT image_object FROM training_samples
         UNION ALL SELECT object FROM looks
+        UNION ALL SELECT object FROM crop_packs
         UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """

@@ -5,8 +5,8 @@ compares them byte by byte too, and the order in which rows are locked relies on
 
 Locks are taken in one order everywhere, so that no two transactions can wait for each other: that of writers
 against the collector (`upkeep.collected`), then an atlas, then the lease, then what it holds (a network, a
-training, rows of `work` by subject, visualizations by digest, with their artifacts), then jobs by id, then
-tallies by name, then the learned cost of the work.
+training, rows of `work` by subject, a scan, visualizations by digest, with their artifacts), then jobs by id,
+then tallies by name, then the learned cost of the work.
 """
 
 from services.access.tables import ApiKeyRow
@@ -14,6 +14,7 @@ from services.atlases.tables import AtlasEntryRow, AtlasLayerRow, AtlasRow, Atla
 from services.base.tables import Base
 from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
 from services.estimates.tables import LearnedCostRow
+from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
 from services.queue.tables import LeaseRow, WorkerRow, WorkRow
@@ -29,6 +30,8 @@ __all__ = [
     "AtlasVersionRow",
     "Base",
     "CollectedRow",
+    "CropPackRow",
+    "ExemplarRow",
     "GeneratorRow",
     "JobRow",
     "JobVisualizationRow",
@@ -38,9 +41,11 @@ __all__ = [
     "LookRow",
     "NetworkRow",
     "RecipeRow",
+    "ScanRow",
     "TallyRow",
     "TrainingRow",
     "TrainingSampleRow",
+    "UnitStatisticsRow",
     "VisualizationRow",
     "WorkRow",
     "WorkerRow",

@@ -49,6 +49,8 @@ class StoredObject:
     """What points to it."""
     freshness: Freshness = FOREVER
     headers: Mapping[str, str] = field(default_factory=dict)
+    part: tuple[int, int] | None = None
+    """Where it begins in the object and how many bytes it has, of one of several; None for all of it."""
 
 
 def object_response(wanted: StoredObject, media_type: str) -> Response:
@@ -57,17 +59,19 @@ def object_response(wanted: StoredObject, media_type: str) -> Response:
     """
     key, subject, freshness = wanted.key, wanted.subject, wanted.freshness
     etag = sha256_of_key(key)
+    if wanted.part is not None:
+        etag += "-{}-{}".format(*wanted.part)
     # Trainings can be removed with all that they left; pictures stay for ever.
     lasts = freshness.immutable and subject.kind == "visualization"
     keep(MEMORY_SECONDS if lasts else min(freshness.seconds, MOMENT.seconds))
     if is_held_by_client(etag):
         response = Response()
-    elif context().settings.image_delivery == "redirect":
+    elif wanted.part is None and context().settings.image_delivery == "redirect":
         response = _redirected(key, subject)
         response.headers.extend(dict(wanted.headers))
         return response
     else:
-        response = _streamed(key, media_type, subject)
+        response = _streamed(wanted, media_type)
         response.headers["Content-Disposition"] = f'inline; filename="{wanted.filename}"'
     response.headers.extend(dict(wanted.headers))
     return conditional(response, freshness, etag=etag)
@@ -85,8 +89,13 @@ def _redirected(key: str, subject: Subject) -> Response:
     return response
 
 
-def _streamed(key: str, media_type: str, subject: Subject) -> Response:
-    file = verified(key, subject)
+def _streamed(wanted: StoredObject, media_type: str) -> Response:
+    file = verified(wanted.key, wanted.subject)
+    if wanted.part is not None:
+        start, length = wanted.part
+        with file:
+            file.seek(start)
+            return Response(file.read(length), mimetype=media_type)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size <= _AT_ONCE or request.method == "HEAD":

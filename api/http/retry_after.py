@@ -4,6 +4,7 @@ from sqlalchemy.orm import Session
 
 from services.atlases.progress import AtlasView
 from services.estimates.cost_model import Seconds
+from services.exemplars.scans import ScanView
 from services.jobs.progress import JobView
 from services.pictures import visualizations
 from services.trainings.trainings import TrainingView
@@ -13,7 +14,7 @@ SOONEST, LATEST = 2, 3600
 PROGRESS_SECONDS = 60
 """Whoever watches a job wants to see it go on."""
 TRAINING_SECONDS = 5
-"""The same of a training, whose end nobody waits for."""
+"""The same of a training or a scan, whose end nobody waits for."""
 
 
 def header(seconds: int | None) -> dict[str, str]:
@@ -39,6 +40,11 @@ def of_atlas(atlas: AtlasView) -> int | None:
 def of_training(training: TrainingView) -> int | None:
     """None for a training that has ended."""
     return None if training.ended else TRAINING_SECONDS
+
+
+def of_scan(scan: ScanView) -> int | None:
+    """None for a scan that has ended."""
+    return None if scan.ended else TRAINING_SECONDS
 
 
 def seconds_until_there(eta: Seconds | None) -> int:

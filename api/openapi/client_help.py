@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from imago_engine.techniques import BaseParameters
 from imago_engine.trainings import EncoderRequest
 from services.atlases.atlas_request import AtlasRequest
+from services.exemplars.request import ScanRequest
 from services.jobs.job_request import JobRequest, RecipeRequest
 from services.trainings.request import TrainingRequest
 
@@ -19,6 +20,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "job": JobRequest,
     "parameters": BaseParameters,
     "recipe": RecipeRequest,
+    "scan": ScanRequest,
     "training": TrainingRequest,
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 JOB = "job_01kb5e8r7w3m9x2q4t6v8y0z1a"
 ATLAS = "atl_01kb5e8r7w3m9x2q4t6v8y0z1c"
 TRAINING = "trn_01kb5e8r7w3m9x2q4t6v8y0z1b"
+SCAN = "scn_01kb5e8r7w3m9x2q4t6v8y0z1c"
 KEY = "k3y0fm1n"
 DIGEST = "6f1c2e7b9d4a8035c1e6f27a4b90d83e5c7f1a26b8d94e03f5a7c1b2d6e8f904"
 NETWORK, LAYER, UNIT = "efficientnet_lite0.imagenet", "classifier", 207
@@ -36,6 +37,11 @@ GENERATOR_BODY = {
     "name": "flowers-64",
     "training": {"sources": ["flowers", "more/flowers.tar"], "pictures": 100_000, "image_size": 64},
 }
+SCAN_BODY = {
+    "network": NETWORK,
+    "sources": ["photographs", "more/photographs.tar"],
+    "layers": "bn2,classifier",
+}
 KEY_BODY = {"name": "notebook", "scopes": ["read", "jobs:write"], "expires_at": "2100-01-31T12:00:00Z"}
 
 _PARAMETERS: Mapping[str, Any] = {
@@ -43,6 +49,8 @@ _PARAMETERS: Mapping[str, Any] = {
     "atlas": ATLAS,
     "version": "latest",
     "training": TRAINING,
+    "scan": SCAN,
+    "rank": 0,
     "key": KEY,
     "digest": DIGEST,
     "network": NETWORK,
@@ -92,6 +100,7 @@ _IDS = {
     "Job": JOB,
     "Atlas": ATLAS,
     "Training": TRAINING,
+    "Scan": SCAN,
     "Key": KEY,
     "NewKey": KEY,
     "Me": KEY,
@@ -100,6 +109,7 @@ _IDS = {
     "Layer": f"{NETWORK}/{LAYER}",
     "Unit": f"{NETWORK}/{LAYER}/{UNIT}",
     "UnitDetail": f"{NETWORK}/{LAYER}/{UNIT}",
+    "UnitExemplars": f"{NETWORK}/{LAYER}/{UNIT}",
     "Item": DIGEST,
     "JobItem": DIGEST,
     "Visualization": DIGEST,
@@ -112,6 +122,8 @@ _LINKS = {
     "FacetLinks": f"/v1/visualizations/{DIGEST}",
     "JobLinks": f"/v1/jobs/{JOB}",
     "TrainingLinks": f"/v1/trainings/{TRAINING}",
+    "ScanLinks": f"/v1/scans/{SCAN}",
+    "ExemplarLinks": f"{_UNIT_PATH}/exemplars/0",
     "NetworkLinks": f"/v1/networks/{NETWORK}",
     "LayerLinks": f"/v1/networks/{NETWORK}/layers/{LAYER}",
     "UnitLinks": _UNIT_PATH,

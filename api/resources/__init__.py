@@ -8,6 +8,7 @@ from api.resources import (
     networks,
     presets,
     queue,
+    scans,
     techniques,
     trainings,
     visualizations,
@@ -22,6 +23,7 @@ ALL = (
     jobs.blueprint,
     atlases.blueprint,
     visualizations.blueprint,
+    scans.blueprint,
     queue.blueprint,
     keys.blueprint,
 )

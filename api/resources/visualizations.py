@@ -33,6 +33,7 @@ from services.base.paging import Page
 from services.base.states import State
 from services.catalog import layers
 from services.catalog.networks import get_network
+from services.exemplars import found as exemplars
 from services.pictures import visualizations
 from services.pictures.losses import Subject
 from services.pictures.visualizations import Objects
@@ -68,7 +69,8 @@ def search_visualizations(session: Session, query: SearchQuery) -> Page[Item]:
 def get_visualization(session: Session, path: DigestPath, query: NoQuery) -> Answer:
     """Get a visualization with its recipe, predictions and provenance."""
     found = visualizations.get(session, path.digest)
-    shown = Visualization.of(found, get_network(session, found.spec.network).labels)
+    labels = get_network(session, found.spec.network).labels
+    shown = Visualization.of(found, labels, exemplars.of_picture(session, found))
     freshness = BRIEF_FROM_MEMORY if found.state == State.DONE else None
     return Answer(shown, headers=_retry_after(session, found), freshness=freshness)
 
@@ -102,7 +104,8 @@ def get_trace(session: Session, path: DigestPath, query: NoQuery) -> StoredObjec
 def get_unit(session: Session, path: UnitPath, query: NoQuery) -> UnitDetail:
     """Get a unit with its visualizations. May be two seconds old."""
     unit = layers.get_unit(session, path.network, path.layer, path.unit)
-    return UnitDetail.of_unit(unit, _of_unit(session, unit.network, unit.layer, unit.unit))
+    known = exemplars.statistics(session, unit.network, unit.layer, unit.unit)
+    return UnitDetail.of_unit(unit, _of_unit(session, unit.network, unit.layer, unit.unit), known)
 
 
 @blueprint.operation(

@@ -1,25 +1,27 @@
 """Permission to change what exists: its owner or an admin, one rule for every write.
 
-A job, atlas, training, network or generator may be changed by the key that submitted or registered it, and by
-keys with the scope `admin`. What no key owns (rows that are older than their owners, and what the operator
-registered, such as the shipped generator) may be changed by an admin only. Whoever may read it learns of a
-refusal: the answer is "forbidden", not "there is no such thing", because ids are no secret. A private atlas
-alone is not there for others (`services.atlases.visibility`).
+A job, atlas, training, scan, network or generator may be changed by the key that submitted or registered it,
+and by keys with the scope `admin`. What no key owns (rows that are older than their owners, and what the
+operator registered, such as the shipped generator) may be changed by an admin only. Whoever may read it
+learns of a refusal: the answer is "forbidden", not "there is no such thing", because ids are no secret. A
+private atlas alone is not there for others (`services.atlases.visibility`).
 """
 
 from services.access.keys import Principal
 from services.atlases.tables import AtlasRow
 from services.base.errors import Forbidden
 from services.catalog.tables import GeneratorRow, NetworkRow
+from services.exemplars.tables import ScanRow
 from services.jobs.tables import JobRow
 from services.trainings.tables import TrainingRow
 
-Owned = JobRow | AtlasRow | TrainingRow | NetworkRow | GeneratorRow
+Owned = JobRow | AtlasRow | TrainingRow | ScanRow | NetworkRow | GeneratorRow
 
 _KINDS: dict[type[Owned], str] = {
     JobRow: "job",
     AtlasRow: "atlas",
     TrainingRow: "training",
+    ScanRow: "scan",
     NetworkRow: "network",
     GeneratorRow: "generator",
 }

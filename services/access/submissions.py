@@ -1,4 +1,4 @@
-"""Idempotency keys of jobs, trainings and atlases; lists of jobs and trainings by age and state."""
+"""Idempotency keys of jobs, trainings, atlases and scans; lists of jobs and trainings by age and state."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 from services.atlases.tables import AtlasRow
 from services.base.errors import IdempotencyKeyReused, Invalid
 from services.base.paging import Page, page_of
+from services.exemplars.tables import ScanRow
 from services.jobs.tables import JobRow
 from services.trainings.tables import TrainingRow
 
 Row = TypeVar("Row", JobRow, TrainingRow)
-Asked = TypeVar("Asked", JobRow, TrainingRow, AtlasRow)
+Asked = TypeVar("Asked", JobRow, TrainingRow, AtlasRow, ScanRow)
 
 
 def replayed(

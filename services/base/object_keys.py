@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imago_engine.artifacts import ArtifactKind
 
-_KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|trainings/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
+_KEY = re.compile(r"(?:objects/[0-9a-f]{2}|generators|(?:scans|trainings)/\w+/\d+)/([0-9a-f]{64})\.[a-z]+")
 
 
 def key_of(kind: ArtifactKind, data: bytes) -> str:
@@ -32,6 +32,16 @@ def generator_key(sha256: str) -> str:
 def training_key(id: str, lease_id: int, sha256: str, suffix: str) -> str:
     """Where a file of a training lies. No two leases share a key, so a late worker can spoil nothing."""
     return f"trainings/{id}/{lease_id}/{sha256}.{suffix}"
+
+
+def scan_key(id: str, lease_id: int, data: bytes) -> str:
+    """Where a state of a scan lies, safetensors; no two leases share a key."""
+    return f"scans/{id}/{lease_id}/{hashlib.sha256(data).hexdigest()}.safetensors"
+
+
+def crops_key(data: bytes) -> str:
+    """The key of a pack of crops: pictures in WebP, one behind the other."""
+    return _named_by(data, "crops")
 
 
 def sha256_of_file(path: Path) -> str:

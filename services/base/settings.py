@@ -81,6 +81,13 @@ class Settings(BaseSettings):
         60, ge=0, le=100_000, description="Pictures a minute whose objects idle workers check; 0 for none"
     )
 
+    scan_slice_seconds: float = Field(
+        3,
+        gt=0,
+        le=60,
+        description="After how long a worker that looks for exemplars lets pictures that wait go first",
+    )
+
     device: str = Field(
         "auto",
         pattern=rf"^{_DEVICE}(,{_DEVICE})*$",
@@ -95,9 +102,11 @@ class Settings(BaseSettings):
     cache_folder: Path = Field(
         Path("~/.cache/imago"), description="Where a worker keeps what it can fetch or make again"
     )
-    data_root: Path | None = Field(None, description="Where the pictures lie that generators are trained on")
+    data_root: Path | None = Field(
+        None, description="Where the pictures lie that generators are trained on and exemplars are found in"
+    )
     largest_picture_mib: int = Field(
-        256, ge=1, description="An encoded picture of more is left out of a training"
+        256, ge=1, description="An encoded picture of more is left out of a training or scan"
     )
     largest_archive_gib: int = Field(
         64, ge=1, description="A compressed archive of pictures that unpacks to more is refused"

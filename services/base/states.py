@@ -52,6 +52,19 @@ class TrainingState(StrEnum):
     CANCELED = "canceled"
 
 
+class ScanState(StrEnum):
+    QUEUED = "queued"
+    """No worker has begun with it."""
+    RUNNING = "running"
+    """A worker looks at pictures, or another one will go on from where it was."""
+    SUCCEEDED = "succeeded"
+    """Final: what it found can be read."""
+    FAILED = "failed"
+    """Final; `error` explains it."""
+    CANCELED = "canceled"
+
+
+ENDED_SCANS = (ScanState.SUCCEEDED, ScanState.FAILED, ScanState.CANCELED)
 ENDED_TRAININGS = (TrainingState.SUCCEEDED, TrainingState.FAILED, TrainingState.CANCELED)
 
 

@@ -96,10 +96,10 @@ def remove_generator(session: Session, id: str, *, by: Principal | None = None) 
 
 
 def remove_network(session: Session, id: str, *, by: Principal | None = None) -> None:
-    """Remove a network of which there is no picture, and which no job or training needs.
+    """Remove a network of which there is no picture, and which no job, training or scan needs.
 
-    What is left of visualizations that failed or were canceled, and whose jobs are gone, goes with it. As
-    `remove_job`; `Conflict` says what needs it.
+    What is left of visualizations that failed or were canceled, and whose jobs are gone, goes with it, and
+    so do the scans of real pictures that have ended. As `remove_job`; `Conflict` says what needs it.
     """
     row = _locked(session, NetworkRow, id, "network")
     check_may_change(row, by)
@@ -134,8 +134,13 @@ def remove_network(session: Session, id: str, *, by: Principal | None = None) ->
             f"The training {training} inverts the network {id!r}; cancel it first: "
             f"POST /v1/trainings/{training}/cancel."
         )
+    scan = _any(session, "SELECT id FROM scans WHERE network_id = :id AND finished_at IS NULL LIMIT 1", id)
+    if scan:
+        raise Conflict(
+            f"The scan {scan} looks at pictures with {id!r}; cancel it first: POST /v1/scans/{scan}/cancel."
+        )
     session.execute(_LEFT_OF_NETWORK, {"id": id})
-    session.delete(row)  # its layers go with it
+    session.delete(row)  # its layers and scans go with it
     session.flush()
 
 

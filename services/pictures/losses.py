@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from services.base.storage import generator_key
 from services.upkeep import tallies
 
-Kind = Literal["visualization", "generator", "sample", "log", "card"]
+Kind = Literal["visualization", "generator", "sample", "log", "card", "crops"]
 Reason = Literal["missing", "damaged"]
 FoundBy = Literal["read", "scrub", "worker"]
 
@@ -23,7 +23,7 @@ FoundBy = Literal["read", "scrub", "worker"]
 @dataclass(frozen=True)
 class Subject:
     """What points to objects: `id` is a digest, a generator's or a training's id, and for the sample of a
-    training `id/pictures`.
+    training `id/pictures`, for the crops of a scan `id/number`.
     """
 
     kind: Kind
@@ -56,6 +56,10 @@ _KEYS = {
     "sample": text("""
         SELECT image_object FROM training_samples
         WHERE training_id = split_part(:id, '/', 1) AND pictures = CAST(split_part(:id, '/', 2) AS bigint)
+    """),
+    "crops": text("""
+        SELECT object FROM crop_packs JOIN scans ON scans.no = scan_no
+        WHERE id = split_part(:id, '/', 1) AND number = CAST(split_part(:id, '/', 2) AS int)
     """),
     "log": text("SELECT log_object FROM trainings WHERE id = :id"),
     "card": text("SELECT card_object FROM trainings WHERE id = :id"),

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from imago_engine.trainings import DEFAULT_PRESET, PRESETS, Preset
+from services.access.data_root import missing_sources
 from services.base.errors import FieldError, Invalid, NotFound, field_errors
 from services.base.times import not_in_the_future
 from services.catalog.generators import get_generator
@@ -84,33 +85,10 @@ def _schedule(request: TrainingRequest) -> list[FieldError]:
 
 
 def _sources(request: TrainingRequest, data_root: Path | None) -> list[FieldError]:
-    # A process that does not see the folder leaves it to the worker.
-    if data_root is None or not has_data_root(data_root):
-        return []
     return [
-        FieldError(
-            f"/training/sources/{index}", f"{source!r} does not exist below the data root (IMAGO_DATA_ROOT)"
-        )
-        for index, source in enumerate(request.sources)
-        if not _exists(data_root / source)
+        FieldError(f"/training/sources/{index}", detail)
+        for index, detail in missing_sources(request.sources, data_root).items()
     ]
-
-
-def has_data_root(root: Path | None) -> bool:
-    """Whether pictures can be seen here at all. The folder may be mounted later than the worker starts, and
-    one whose server is gone is not there."""
-    try:
-        return root is not None and root.is_dir()
-    except OSError:
-        return False
-
-
-def _exists(path: Path) -> bool:
-    """Whether the operating system finds it; a name that it cannot even look for is not there."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _network(session: Session, id: str, where: str) -> tuple[Network | None, list[FieldError]]:

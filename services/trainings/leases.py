@@ -71,7 +71,7 @@ _WAITING = text("""
     ) OR EXISTS (
         SELECT 1 FROM networks WHERE state = 'pending' AND lease_id IS NULL
     ) OR EXISTS (
-        SELECT 1 FROM work WHERE kind = 'repair' AND lease_id IS NULL AND not_before <= now()
+        SELECT 1 FROM work WHERE kind IN ('repair', 'scan') AND lease_id IS NULL AND not_before <= now()
     )
 """)
 _CANCELED = text("SELECT id FROM trainings WHERE lease_id = :lease AND state = 'canceling'")

@@ -24,7 +24,7 @@ from services.upkeep.collected import WRITERS_LOCK
 
 log = structlog.get_logger()
 
-PREFIXES = ("generators/", "objects/", "trainings/")
+PREFIXES = ("generators/", "objects/", "scans/", "trainings/")
 """Where objects are looked for. Whatever else lies in the bucket is not ours."""
 MIN_AGE_SECONDS = 86_400.0
 """An object that was put more recently stays, whoever points to it."""
@@ -44,12 +44,15 @@ _KEYS = "CAST(:keys AS text[])"
 _POINTED_TO = f"""
     SELECT object AS key FROM artifacts WHERE object = ANY({_KEYS})
     UNION SELECT object FROM looks WHERE object = ANY({_KEYS})
+    UNION SELECT object FROM crop_packs WHERE object = ANY({_KEYS})
     UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
     UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
     WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})
     UNION SELECT k.key FROM unnest({_KEYS}) AS k (key)
     JOIN trainings ON trainings.id = split_part(k.key, '/', 2)
     WHERE k.key IN (checkpoint_object, log_object, card_object)
+    UNION SELECT k.key FROM unnest({_KEYS}) AS k (key)
+    JOIN scans ON scans.id = split_part(k.key, '/', 2) WHERE k.key = scans.checkpoint_object
 """
 # Of a training that runs, also what its lease may be about to point to.
 _USED_BY_ANY = f"""

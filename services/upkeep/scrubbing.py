@@ -20,7 +20,7 @@ from services.upkeep import tallies
 
 log = structlog.get_logger()
 
-STAGES = ("generators", "trainings", "samples", "visualizations")
+STAGES = ("generators", "trainings", "samples", "crops", "visualizations")
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ _ROWS = {
         WHERE (training_id, pictures) > (split_part(:after, '/', 1),
             CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS bigint))
         ORDER BY training_id, pictures LIMIT :limit
+    """),
+    "crops": text("""
+        SELECT s.id, p.number, p.object FROM crop_packs p JOIN scans s ON s.no = p.scan_no
+        WHERE (s.id, p.number) > (split_part(:after, '/', 1),
+            CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int))
+        ORDER BY s.id, p.number LIMIT :limit
     """),
     "visualizations": text("""
         SELECT digest, ARRAY(
@@ -134,6 +140,9 @@ def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
     if stage == "samples":
         id = f"{row.training_id}/{row.pictures}"
         return id, [(Subject("sample", id), row.image_object)] if row.image_object else []
+    if stage == "crops":
+        id = f"{row.id}/{row.number}"
+        return id, [(Subject("crops", id), row.object)]
     if stage == "trainings":
         # What a training replaces while it runs is not lost.
         ended = row.state in ("succeeded", "failed", "canceled")

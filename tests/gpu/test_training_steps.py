@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from imago_engine.synthesis.computing.captured_step import WARM_UP
 from imago_engine.training.data.feed import Feed
 from imago_engine.training.data.preparation import Limits, Prepared, load_prepared, prepare
 from imago_engine.training.data.sources import RawPicture
+from imago_engine.training.recipes.captured_step import WARM_UP
 from imago_engine.training.recipes.projected import ProjectedOptions, ProjectedRecipe
 from imago_engine.training.run.loading import load_encoder, new_training
 from imago_engine.training.run.placement import Placement

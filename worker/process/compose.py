@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.access.data_root import has_data_root
 from services.base.broker import Doorbell
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -17,12 +18,12 @@ from services.base.settings import Settings
 from services.base.states import Lane
 from services.base.storage import ObjectStore
 from services.catalog.shipped_generator import register_shipped_generator
-from services.trainings.checks import has_data_root
 from worker.atlases.expansion_turn import Expansion
 from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance
 from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
+from worker.exemplars.scanner import Scanner
 from worker.inspecting.inspector import Inspector
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lacking import Lacking
@@ -150,19 +151,35 @@ def _kinds(
 
     inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
     repairs = repairer(make_way=True)
+    scans = Scanner(
+        held,
+        store=store,
+        runtime=runtime,
+        settings=settings,
+        stop=stop,
+        serve=(
+            inspections,
+            Expansion(held, stop, alternating=True),
+            batches,
+            Expansion(held, stop, alternating=False),
+            repairs,
+        ),
+        store_watch=watch,
+    )
     trainings = Trainer(
         held,
         store=store,
         settings=settings,
         stop=stop,
         let_go=runtime.let_go,
-        serve=(inspections, Expansion(held, stop, alternating=True), batches, repairs),
+        serve=(inspections, scans, Expansion(held, stop, alternating=True), batches, repairs),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )
     return (
         inspections,
         RepairTurn(repairer(make_way=False)),
+        scans,  # before what may never end: it shares its time
         Expansion(held, stop, alternating=True),
         batches,
         Expansion(held, stop, alternating=False),

@@ -20,6 +20,8 @@ CrashPoint = Literal[
     "after_commit",
     "inspecting",
     "training_stored",
+    "mid_scan",
+    "crops_stored",
     "mid_repair",
     "repair_stored",
 ]

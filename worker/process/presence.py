@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import structlog
 
+from services.access.data_root import has_data_root
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.queue import workers
-from services.trainings.checks import has_data_root
 from worker.leasing.lacking import Lacking
 from worker.leasing.work_kinds import nothing
 from worker.process.stopping import StopFlag

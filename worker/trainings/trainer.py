@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import structlog
 from sqlalchemy.orm import Session
 
+from services.access.data_root import has_data_root
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.trainings import leases as training_leases
-from services.trainings.checks import has_data_root
 from services.trainings.leases import TRAININGS, TrainingClaim
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper

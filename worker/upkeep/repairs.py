@@ -42,6 +42,11 @@ AWAY_SECONDS = 30.0
 """How long repairs rest when the store or the database does not answer."""
 AGAIN_SECONDS = 86_400.0
 """What was given up is looked at this often, should the store have found it again."""
+_IRREPARABLE = {
+    False: "What a training has left behind (its log, card and grids) cannot be made again.",
+    True: "Crops of real pictures are not made again by themselves: scan the pictures again.",
+}
+"""By whether it is a scan's."""
 log = structlog.get_logger()
 
 
@@ -119,7 +124,7 @@ class Repairer(LeasedWork[WorkClaim]):
                 except Irreparable as error:
                     self._fail(claim, task.subject, "irreparable", str(error), final=True)
             else:
-                message = "What a training has left behind (its log, card and grids) cannot be made again."
+                message = _IRREPARABLE[subject.kind == "crops"]
                 self._fail(claim, task.subject, "irreparable", message, final=True)
         batches: dict[str, list[LostPicture]] = {}
         for picture in pictures:

@@ -25,6 +25,8 @@ from imago.errors import (
     Unreachable,
     WaitTimeout,
 )
+from imago.exemplars.exemplar import Exemplar, UnitStatistics
+from imago.exemplars.scans import Scan
 from imago.jobs import Job, Units
 from imago.records import Generator, Layer, Network, Prediction, Preset, Queue, Technique
 from imago.targets import Target
@@ -37,6 +39,7 @@ __all__ = [
     "AtlasUnit",
     "Client",
     "Conflict",
+    "Exemplar",
     "FieldError",
     "Generator",
     "ImagoError",
@@ -49,12 +52,14 @@ __all__ = [
     "Prediction",
     "Preset",
     "Queue",
+    "Scan",
     "Target",
     "Technique",
     "Training",
     "TrainingSample",
     "Unavailable",
     "Unit",
+    "UnitStatistics",
     "Units",
     "Unreachable",
     "Visualization",

@@ -10,6 +10,7 @@ from typing import Any, Self
 from imago.atlases.atlases import Atlases
 from imago.connection import resolve
 from imago.errors import ImagoError, WaitTimeout
+from imago.exemplars.scans import Scan
 from imago.jobs import Job
 from imago.records import Generator, Layer, Network, Preset, Queue, Technique
 from imago.targets import Targets, collect, parse_unit
@@ -288,6 +289,47 @@ class Client:
         """The latest trainings, newest first; only those in one state if it is given."""
         found = self._transport.entries(path_to("trainings"), {"state": state}, limit)
         return [Training(raw, self._transport) for raw in found]
+
+    def scan_pictures(
+        self,
+        network: str,
+        sources: Sequence[str],
+        *,
+        layers: str | None = None,
+        exemplars: int | None = None,
+        input_size: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Scan:
+        """Have real pictures looked at: which of them excite each unit most, and how strongly all do.
+
+        sources: image folders, WebDataset tars or packed .npz files, by their names below the workers' data
+        root. layers: the server's words for several of them. exemplars: how many are kept of each unit.
+        """
+        body = {
+            "network": network,
+            "sources": list(sources),
+            "layers": layers,
+            "exemplars": exemplars,
+            "input_size": input_size,
+        }
+        answer = self._transport.post(
+            path_to("scans"), _given(body), idempotency_key=idempotency_key or str(uuid.uuid4())
+        )
+        return Scan(answer.body, self._transport)
+
+    def scan(self, id: str) -> Scan:
+        """A scan of real pictures by its id."""
+        return Scan(self._transport.get(path_to("scans", id)), self._transport)
+
+    def scans(self, *, network: str | None = None, state: str | None = None, limit: int = 50) -> list[Scan]:
+        """The latest scans, newest first; only those with one network or in one state if it is given."""
+        filters: Parameters = {"network": network, "state": state}
+        found = self._transport.entries(path_to("scans"), filters, limit)
+        return [Scan(raw, self._transport) for raw in found]
+
+    def remove_scan(self, id: str) -> None:
+        """Forget a scan that has ended, with the exemplars that it found."""
+        self._transport.delete(path_to("scans", id))
 
     def queue(self) -> Queue:
         """What waits, and who works."""

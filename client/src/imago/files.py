@@ -1,10 +1,17 @@
-"""Files that appear whole or not at all, so that an interrupted download leaves nothing half-written."""
+"""Files that appear whole or not at all, so that an interrupted download leaves nothing half-written; and
+pictures of such bytes.
+"""
 
+import io
 import os
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from imago.errors import ImagoError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def write_whole(path: Path, content: bytes) -> Path:
@@ -20,3 +27,14 @@ def write_whole(path: Path, content: bytes) -> Path:
     except OSError as error:
         raise ImagoError(f"Cannot write {path}: {error.strerror}.") from error
     return path
+
+
+def open_image(content: bytes) -> "Image":
+    """Bytes as a PIL image; an ImagoError that says what to install where Pillow is missing."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImagoError("Pillow is not installed: pip install 'imago[pictures]'.") from error
+    image = Image.open(io.BytesIO(content))
+    image.load()
+    return image

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from imago.visualizations import open_image
+from imago.files import open_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -3,7 +3,6 @@
 import base64
 import functools
 import html
-import io
 import os
 import re
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imago.errors import ImagoError
-from imago.files import write_whole
+from imago.exemplars.exemplar import Exemplar, UnitStatistics
+from imago.files import open_image, write_whole
 from imago.records import ItemError, Prediction, Raw
 from imago.transport import Transport, path_to
 
@@ -193,6 +193,20 @@ class Unit:
         path = self.raw["links"]["best"]
         return Visualization.read(self._transport.get(path), self._transport) if path else None
 
+    @property
+    def statistics(self) -> UnitStatistics | None:
+        """How strongly real pictures excite it; None where none were scanned."""
+        if "statistics" not in self.raw:  # an entry of a list
+            self.refresh()
+        found = self.raw.get("statistics")
+        return UnitStatistics.read(found) if found else None
+
+    def exemplars(self, *, scan: str | None = None) -> list[Exemplar]:
+        """The real pictures that excite it most, the strongest first, of the newest scan or of one that is
+        named. Raises NotFound where none were scanned."""
+        found = self._transport.get(f"{self._path}/exemplars", {"scan": scan})
+        return [Exemplar.read(raw, self._transport) for raw in found["exemplars"]]
+
     def image_bytes(self) -> bytes:
         """The PNG of its best picture now."""
         return self._transport.get_bytes(f"{self._path}/image")
@@ -207,14 +221,3 @@ class Unit:
     @property
     def _path(self) -> str:
         return path_to("networks", self.network, "layers", self.layer, "units", self.number)
-
-
-def open_image(png: bytes) -> "Image":
-    """Bytes as a PIL image; an ImagoError that says what to install where Pillow is missing."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImagoError("Pillow is not installed: pip install 'imago[pictures]'.") from error
-    image = Image.open(io.BytesIO(png))
-    image.load()
-    return image

@@ -21,6 +21,7 @@ from services.schema import Base
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample
 from tests.api.small_catalog import finish_all, png, with_key
+from tests.found_exemplars import find_exemplars
 
 
 def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> FlaskClient:
@@ -54,6 +55,8 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     ).get_json()
     finish_training(database, store, made, folder)
     atlas = admin.post("/v1/atlases", json=examples.ATLAS_BODY).get_json()
+    scan = admin.post("/v1/scans", json=examples.SCAN_BODY).get_json()
+    find_exemplars(database, store, examples.LAYER, [examples.UNIT])
     for table, old, new in (
         ("jobs", job["id"], examples.JOB),
         ("visualizations", item["digest"], examples.DIGEST),
@@ -64,6 +67,8 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     with database.session() as session:
         names = {"old": atlas["id"], "new": examples.ATLAS}
         session.execute(sa.text("UPDATE atlases SET id = :new WHERE id = :old"), names)
+        names = {"old": scan["id"], "new": examples.SCAN}
+        session.execute(sa.text("UPDATE scans SET id = :new WHERE id = :old"), names)
     return admin
 
 

@@ -27,13 +27,14 @@ from services.jobs.submission import submit
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.trainings import TrainingRequest
-from tests.api.small_catalog import job_body, row_counts, with_key
+from tests.api.small_catalog import NETWORK, job_body, row_counts, with_key
 from tests.small_training import register_encoder
 
 pytestmark = pytest.mark.usefixtures("network")
 
 ROLES = ("owner", "other", "admin", "anonymous")
 TRAINING = {"sources": ["birds"], "pictures": 1000}
+SCAN = {"network": NETWORK, "sources": ["birds"]}
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,18 @@ def _ended_training(owner: FlaskClient, database: Database) -> str:
     return cancel.removesuffix("/cancel")
 
 
+def _scan(owner: FlaskClient, database: Database) -> str:
+    scan = owner.post("/v1/scans", json=SCAN)
+    assert scan.status_code == 202, scan.get_data(as_text=True)
+    return f"{scan.headers['Location']}/cancel"
+
+
+def _ended_scan(owner: FlaskClient, database: Database) -> str:
+    cancel = _scan(owner, database)
+    assert owner.post(cancel).status_code == 200
+    return cancel.removesuffix("/cancel")
+
+
 def _unused_network(owner: FlaskClient, database: Database) -> str:
     return f"{_failed_network(owner, database)}/resnet18.a1_in1k"
 
@@ -125,6 +138,9 @@ WRITES: Mapping[tuple[str, str], tuple[Write, ...]] = {
     ("POST", "/v1/jobs/<job>/retry"): (Write(_canceled_job, None, THE_OWNER),),
     ("POST", "/v1/generators"): (Write(_encoder, {"name": "birds", "training": TRAINING}, ANY_KEY),),
     ("POST", "/v1/trainings/<training>/cancel"): (Write(_training, None, THE_OWNER),),
+    ("POST", "/v1/scans"): (Write(_nothing("/v1/scans"), SCAN, ANY_KEY),),
+    ("POST", "/v1/scans/<scan>/cancel"): (Write(_scan, None, THE_OWNER),),
+    ("DELETE", "/v1/scans/<scan>"): (Write(_ended_scan, None, THE_OWNER),),
     ("POST", "/v1/networks"): (
         Write(_nothing("/v1/networks"), {"id": "resnet18.a1_in1k"}, ANY_KEY),
         # One that is there and failed is inspected anew, which changes it.
@@ -180,6 +196,7 @@ def test_a_write_is_for_those_whom_its_rule_names(
 
 _STATES = sa.text("""
     SELECT id, state FROM jobs UNION SELECT id, state FROM trainings UNION SELECT id, state FROM networks
+    UNION SELECT id, state FROM scans
     UNION SELECT id, coalesce(revoked_at::text, '-') FROM api_keys
 """)
 

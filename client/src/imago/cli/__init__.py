@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from imago.cli.commands import atlases, catalog, connection, jobs, networks, pictures, removal, trainings
+from imago.cli.commands import (
+    atlases,
+    catalog,
+    connection,
+    jobs,
+    networks,
+    pictures,
+    removal,
+    scans,
+    trainings,
+    units,
+)
 from imago.cli.session import JsonFlag, Session
 from imago.cli.shell import Commands
 from imago.version import __version__
@@ -44,7 +55,11 @@ app.command("pause", rich_help_panel=_ATLASES)(atlases.pause)
 app.command("resume", rich_help_panel=_ATLASES)(atlases.resume)
 app.command("extend", rich_help_panel=_ATLASES)(atlases.extend)
 app.command("publish", rich_help_panel=_ATLASES)(atlases.publish)
+app.command("exemplars", rich_help_panel=_ATLASES)(scans.exemplars)
+app.command("scan", rich_help_panel=_ATLASES)(scans.show_scan)
+app.command("scans", rich_help_panel=_ATLASES)(scans.list_scans)
 app.command("get", rich_help_panel=_PICTURES)(pictures.get)
+app.command("unit", rich_help_panel=_PICTURES)(units.unit)
 app.add_typer(networks.networks, name="networks", rich_help_panel=_CATALOG)
 app.command("layers", rich_help_panel=_CATALOG)(catalog.layers)
 app.command("generators", rich_help_panel=_CATALOG)(catalog.generators)

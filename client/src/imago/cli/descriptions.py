@@ -9,5 +9,5 @@ _DESCRIBED: dict[str, dict[str, str]] = json.loads(
 
 
 def described(model: str, field: str) -> str:
-    """A sentence; `model` is atlas, encoder, job, parameters, recipe or training."""
+    """A sentence; `model` is atlas, encoder, job, parameters, recipe, scan or training."""
     return _DESCRIBED[model][field]

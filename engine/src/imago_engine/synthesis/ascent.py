@@ -11,12 +11,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from imago_engine.synthesis.climb import PATIENCE
-from imago_engine.synthesis.computing.captured_step import recorder_for
+from imago_engine.synthesis.climb import PATIENCE, Context
 from imago_engine.synthesis.computing.precision import dtype_for
 from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
-from imago_engine.synthesis.groups import Context
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.fast_copies import FastPrefix, fast_prefix
@@ -36,10 +34,6 @@ GROUP_SIZES = {"cpu": 8, "cuda": 32}
 """Items computed together, by device type. A larger group costs less per item, a single item costs a whole
 group; batches are best sized in multiples of it, on a CPU times its threads.
 """
-
-LEAST_SIZES = (2, 4)
-"""On a CPU steps of a few items are computed in groups that are as small as one of these, in turn, or as all
-threads have one, if their results are the same to the bit."""
 
 
 class Stop(Exception):
@@ -115,8 +109,6 @@ def _context(
     fast = FastPrefix(prefix, network.dtype)
     if traced.flaw is None:  # else copies cannot be compared with it: it answers otherwise from time to time
         (fast,) = run(lambda layer: fast_prefix(network, layer, input_size, dtype), [found])
-    # Elsewhere groups are not computed at once; and a network may need company to run.
-    shrinks = network.device.type == "cpu" and traced.flaw is None and traced.least_batch <= min(LEAST_SIZES)
     return Context(
         network=network,
         generator=generator,
@@ -127,7 +119,5 @@ def _context(
         input_size=input_size,
         parameters=parameters,
         group_size=group_size,
-        least_sizes=LEAST_SIZES if shrinks else (),
         run=cured(run, traced.flaw, network.device),
-        recorder=recorder_for(network.device) if traced.flaw is None else None,
     )

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.climb import Climb
-from imago_engine.synthesis.groups import Context, Group, Slope, column
+from imago_engine.synthesis.climb import Climb, Context
+from imago_engine.synthesis.groups import Group, Slope, column
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.warps import drawn_warps, warped
 from imago_engine.techniques.canvas import CanvasParameters
@@ -41,9 +41,6 @@ class CanvasClimb(Climb[CanvasParameters]):
         self.colours = COLOURS.to(self.device)
         self.mean = torch.zeros_like(self.points)
         self.square = torch.zeros_like(self.points)
-        shares = [[1 - beta ** (step + 1) for beta in BETAS] for step in range(parameters.steps)]
-        self.shares = torch.tensor(shares, dtype=torch.float32, device=self.device)
-        """[steps, 2]: how much of what Adam's two averages will hold they hold after each step."""
 
     @abstractmethod
     def point_shape(self, size: int) -> tuple[int, ...]:
@@ -66,18 +63,16 @@ class CanvasClimb(Climb[CanvasParameters]):
         larger = [factor for factor in self.CONTRASTS if factor > deviation] or [deviation]
         return [sign * factor * noise for factor in larger for sign in (1, -1)]
 
-    def transformed(self, x: Tensor, group: Group, step: Tensor) -> Tensor:
+    def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
         """Padded, cut, scaled and rotated at random, for each item."""
         return warped(x, self.warps[group.index, step])
 
-    def moved_points(self, step: Tensor, group: Group, slope: Slope) -> Tensor:
+    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
         """Adam, with averages of each item's own."""
         keep, (first, second) = column(slope.finite, slope.points), BETAS
         mean, square = self.mean[group.index], self.square[group.index]
         mean = torch.where(keep, mean.lerp(slope.gradient, 1 - first), mean)
         square = torch.where(keep, square.lerp(slope.gradient.square(), 1 - second), square)
         self.mean[group.kept], self.square[group.kept] = mean[: group.count], square[: group.count]
-        shares = self.shares[step]  # [1, 2]
-        of_mean, of_square = (column(share, slope.points) for share in shares.unbind(1))
-        root = (square / of_square).sqrt() + EPSILON
-        return slope.points + self.parameters.learning_rate * mean / of_mean / root
+        root = (square / (1 - second ** (step + 1))).sqrt() + EPSILON
+        return slope.points + self.parameters.learning_rate * mean / (1 - first ** (step + 1)) / root

@@ -7,6 +7,7 @@ it moves. No item knows of the others in its batch.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -15,22 +16,50 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from imago_engine.synthesis.computing.captured_step import CapturedStep, Recorder
-from imago_engine.synthesis.computing.thread_groups import even_sizes, filled, groups_at_once
-from imago_engine.synthesis.groups import Context, Group, Parameters, Slope, StepInputs, column
+from imago_engine.synthesis.computing.thread_groups import Run, filled
+from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.groups import Group, Slope, column
+from imago_engine.synthesis.inspection.anatomy import TracedLayer
+from imago_engine.synthesis.networks.fast_copies import FastPrefix
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.predict import Predicting
 from imago_engine.synthesis.networks.redirected_clips import RedirectedClips
+from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.past_clips import gradient_of, is_slope
 from imago_engine.synthesis.stored_pixels import as_images, from_bytes, to_bytes, top_predictions
+from imago_engine.techniques import BaseParameters
 
 ROUNDING = 1e-4
 """Share by which an activation may differ that was computed in another way, or in other company."""
 PATIENCE = 8
 """Steps without any gradient after which an item is given up: nothing that it prefers moves its point."""
 
+Parameters = TypeVar("Parameters", bound=BaseParameters)
 Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Context(Generic[Parameters]):
+    """What the items of one climb have in common.
+
+    `prefix` is the network up to `layer`; `fast_prefix` is the same, faster and rounded otherwise, for steps.
+    `run` computes groups of `group_size` items side by side.
+    `generator` is None only for techniques that do not need one.
+    """
+
+    network: Network
+    generator: Generator | None
+    layer: TracedLayer
+    prefix: Prefix
+    fast_prefix: FastPrefix
+    predicting: Predicting
+    input_size: int
+    parameters: Parameters
+    group_size: int
+    run: Run
 
 
 class _Ends(NamedTuple):
@@ -62,10 +91,6 @@ class Climb(ABC, Generic[Parameters]):
         self.traces = torch.zeros(context.parameters.steps, self.count, dtype=torch.float32, device=device)
         self.least = torch.full((self.count,), -torch.inf, device=device)
         """[N]: what an item that was off at first has to exceed to be on; −∞ of the others."""
-        self.recorder = context.recorder
-        self._step_size = context.group_size
-        self._steps = torch.arange(context.parameters.steps, device=device)
-        self._captured: dict[int, CapturedStep[StepInputs]] = {}  # by how many items of a group are meant
         self._everything = self._climbing = self._groups(torch.arange(self.count, device=device))
 
     # What a technique says:
@@ -84,15 +109,13 @@ class Climb(ABC, Generic[Parameters]):
         """
         return picture.to(self.context.network.dtype)
 
-    def transformed(self, x: Tensor, group: Group, step: Tensor) -> Tensor:
-        """What the network sees of its inputs at a step [1], drawn for each item; here all of it, unmoved."""
+    def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
+        """What the network sees of its inputs at one step, drawn for each item; here all of it, unmoved."""
         return x
 
     @abstractmethod
-    def moved_points(self, step: Tensor, group: Group, slope: Slope) -> Tensor:
-        """Where the group's points go at a step [1], [M, *shape of a point]. It may be recorded (see
-        `CapturedStep`): nothing may depend on the values of tensors, and what it keeps must stay in place.
-        """
+    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
+        """Where the group's points go, [M, *shape of a point]."""
 
     def other_starts(self, group: Group) -> Sequence[Tensor]:
         """Where the group's items may begin if they have no gradient where they are, [M, *shape of a point]
@@ -117,17 +140,13 @@ class Climb(ABC, Generic[Parameters]):
 
     def step(self, step: int) -> None:
         """Move every item once; give up those that nothing has moved for `PATIENCE` steps."""
-        if step == 1:
-            self._share_evenly()
         self.context.run(partial(self._step, step), self._climbing)
         # The one place after the first step that waits for the device.
         if step + 1 == PATIENCE and not bool(self.moved.all()):
-            moved = self.moved.nonzero()[:, 0]
-            self._climbing = self._groups(moved, self._step_size, self._climbing)
+            self._climbing = self._groups(self.moved.nonzero()[:, 0], climbing=self._climbing)
 
     def finish(self) -> list[Picture]:
         """The pictures of all items at their present points, and what is measured on them."""
-        self._captured.clear()  # which hold on to a device's memory
         return self._pictures(self._everything)
 
     def finished(self, items: Tensor) -> list[Picture]:
@@ -172,39 +191,14 @@ class Climb(ABC, Generic[Parameters]):
         parts = self.context.run(partial(self._finish, ends), groups)
         return [picture for part in parts for picture in part]
 
-    def _share_evenly(self) -> None:
-        """Climb on in smaller groups where whole ones leave threads without work, if these give the same.
-
-        Products are added up in an order that may depend on the size of a group, and a difference in the last
-        bit becomes another picture: at the present points all gradients must be the same to the bit.
-        """
-        items = torch.cat([group.kept for group in self._climbing])
-        largest, least = self.context.group_size, self.context.least_sizes
-        whole = None
-        for size in even_sizes(len(items), largest, least, groups_at_once(self.device)):
-            groups = self._groups(items, size, self._climbing)
-            whole = whole or self._slopes(self._climbing)
-            if all(torch.equal(*pair) for pair in zip(whole, self._slopes(groups), strict=True)):
-                self._climbing, self._step_size = groups, size
-                return
-
-    def _slopes(self, groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
-        """Activations and gradients of all items of some groups at the second step."""
-
-        def look(group: Group) -> list[Tensor]:
-            return [found[: group.count] for found in self._gradient(self._steps[1:2], group)]
-
-        activations, gradients = zip(*self.context.run(look, groups), strict=True)
-        return torch.cat(activations), torch.cat(gradients)
-
-    def _groups(self, items: Tensor, size: int | None = None, climbing: Sequence[Group] = ()) -> list[Group]:
+    def _groups(self, items: Tensor, climbing: Sequence[Group] = ()) -> list[Group]:
         """Groups of the items [M]; which of them climb something else than their unit is kept."""
         marks = {
             name: self._marked([getattr(g, name) for g in climbing], climbing)
             for name in ("flat", "redirected", "off")
         }
         groups = []
-        size = size or self.context.group_size
+        size = self.context.group_size
         for part in torch.split(items, size) if len(items) else ():
             index = filled(part, size)
             groups.append(Group(index, len(part), self.objective.only(index)))
@@ -222,27 +216,9 @@ class Climb(ABC, Generic[Parameters]):
         return found
 
     def _step(self, step: int, group: Group) -> None:
-        at = self._steps[step : step + 1]
-        if step and self.recorder is not None and group.is_usual:
-            self._recorded(self.recorder, group.count)(StepInputs(at, group.index))
-            return
-        activation, gradient = self._gradient(at, group)
+        activation, gradient = self._gradient(step, group)
         if step == 0 and not bool(is_slope(gradient).all()):
             activation, gradient = self._begun_elsewhere(group, activation, gradient)
-        self._move(at, group, activation, gradient)
-
-    def _recorded(self, recorder: Recorder, count: int) -> CapturedStep[StepInputs]:
-        """The step of groups of which `count` items are meant: recorded once, replayed for all."""
-
-        def compute(inputs: StepInputs) -> Tensor:
-            group = Group(inputs.items, count, self.objective.only(inputs.items))
-            activation, gradient = self._gradient(inputs.step, group)
-            self._move(inputs.step, group, activation, gradient)
-            return activation
-
-        return self._captured.setdefault(count, CapturedStep(compute, recorder))
-
-    def _move(self, step: Tensor, group: Group, activation: Tensor, gradient: Tensor) -> None:
         self.traces[step, group.kept] = activation[: group.count]
         points, size = self.points[group.index], gradient.abs().flatten(1).mean(1)
         slope = Slope(points, activation, gradient, size, torch.isfinite(size))
@@ -251,7 +227,7 @@ class Climb(ABC, Generic[Parameters]):
         self.moved[group.kept] |= (slope.finite & (size > 0))[: group.count]
         self.skipped[group.kept] += (~slope.finite)[: group.count]
 
-    def _gradient(self, step: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+    def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
         """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
         points = self.points[group.index].requires_grad_()
         x = self._looked_at(step, group, points)
@@ -278,12 +254,12 @@ class Climb(ABC, Generic[Parameters]):
         """[M]: whether a unit has no gradient, and not because it is as active as can be."""
         return ~is_slope(gradient) & (activation <= self._low[group.index])
 
-    def _looked_at(self, step: Tensor, group: Group, points: Tensor) -> Tensor:
+    def _looked_at(self, step: int, group: Group, points: Tensor) -> Tensor:
         """What the network is fed at a step, for points [M, …] of a group."""
         x = self.transformed(self.network_input(self.fast_picture(points)), group, step)
         return self.context.network.preprocessing(x)
 
-    def _redirected(self, step: Tensor, group: Group) -> Tensor:
+    def _redirected(self, step: int, group: Group) -> Tensor:
         """The gradient of each item's unit through activation functions that switch it off."""
         points = self.points[group.index].requires_grad_()
         x = self._looked_at(step, group, points)
@@ -298,7 +274,7 @@ class Climb(ABC, Generic[Parameters]):
         """
         if self._has_preactivation(group):
             group.flat = ~is_slope(gradient)
-            activation, gradient = self._gradient(self._steps[:1], group)
+            activation, gradient = self._gradient(0, group)
         off = ~is_slope(gradient)
         starts = self.other_starts(group) if bool(off.any()) else ()
         if not starts:
@@ -329,7 +305,7 @@ class Climb(ABC, Generic[Parameters]):
                 break
             here = torch.where(missing, start, self.points[group.index])
             self.points[group.kept] = here[: group.count]
-            activation, gradient = self._gradient(self._steps[:1], group)
+            activation, gradient = self._gradient(0, group)
             self._note_least(group, off, activation)
         return activation, gradient
 

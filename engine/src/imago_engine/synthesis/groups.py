@@ -1,46 +1,11 @@
-"""What the items of a climb have in common, groups of them, and what they meet at one step."""
+"""Items that are climbed together, and what they meet at one step."""
 
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from torch import Tensor
 
-from imago_engine.synthesis.computing.captured_step import Recorder
-from imago_engine.synthesis.computing.thread_groups import Run
-from imago_engine.synthesis.generators.architectures import Generator
-from imago_engine.synthesis.inspection.anatomy import TracedLayer
-from imago_engine.synthesis.networks.fast_copies import FastPrefix
-from imago_engine.synthesis.networks.load import Network
-from imago_engine.synthesis.networks.predict import Predicting
-from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
-from imago_engine.techniques import BaseParameters
-
-Parameters = TypeVar("Parameters", bound=BaseParameters)
-
-
-@dataclass(frozen=True)
-class Context(Generic[Parameters]):
-    """What the items of one climb have in common.
-
-    `prefix` is the network up to `layer`; `fast_prefix` is the same, faster and rounded otherwise, for steps.
-    `run` computes groups of `group_size` items side by side; steps may take smaller ones, of no fewer than
-    one of `least_sizes`. `recorder` records steps, or is None.
-    `generator` is None only for techniques that do not need one.
-    """
-
-    network: Network
-    generator: Generator | None
-    layer: TracedLayer
-    prefix: Prefix
-    fast_prefix: FastPrefix
-    predicting: Predicting
-    input_size: int
-    parameters: Parameters
-    group_size: int
-    least_sizes: tuple[int, ...]
-    run: Run
-    recorder: Recorder | None
 
 
 @dataclass
@@ -65,20 +30,6 @@ class Group:
     def kept(self) -> Tensor:
         """[count]: the group's items without those that fill it up."""
         return self.index[: self.count]
-
-    @property
-    def is_usual(self) -> bool:
-        """Whether all items climb nothing but their units, as they are."""
-        return self.flat is None and self.redirected is None and self.off is None
-
-
-class StepInputs(NamedTuple):
-    """What tells one step of one group from another, on the device."""
-
-    step: Tensor
-    """int64 [1]."""
-    items: Tensor
-    """int64 [M]: the group's."""
 
 
 class Slope(NamedTuple):

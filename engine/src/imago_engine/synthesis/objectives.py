@@ -58,10 +58,9 @@ class UnitObjective:
         return output[self._item, self._unit].float().mean((1, 2))  # [N, C, H, W] → [N]
 
     def only(self, kept: Tensor) -> "UnitObjective":
-        """The objective of the items whose indices are in `kept` [M]; one may be there several times. It has
-        no `positions`: to know them would be to wait for the device.
-        """
+        """The objective of the items whose indices are in `kept` [M]; one may be there several times."""
         part = object.__new__(UnitObjective)
+        part.positions = tuple(self.positions[n] for n in kept.tolist())
         part._is_vector = self._is_vector
         part._unit, part._y, part._x = self._unit[kept], self._y[kept], self._x[kept]  # [M] each
         part._item = torch.arange(len(kept), device=kept.device)  # [M]

@@ -33,8 +33,8 @@ class Transforms:
             centre = (2 * drawn[..., 1:] - 1) * (1 - scale)  # [N, steps, 2]
             self._zooms = torch.cat([scale, centre], dim=2).to(device)
 
-    def __call__(self, x: Tensor, items: Tensor, step: int | Tensor) -> Tensor:
-        """Network inputs [M, 3, S, S] → the same shape, as `items` [M] see them at a step, or at one [1]."""
+    def __call__(self, x: Tensor, items: Tensor, step: int) -> Tensor:
+        """Network inputs [M, 3, S, S] → the same shape, as `items` [M] see them at a step."""
         shifts = None if self._shifts is None else self._shifts[items, step]
         if self._zooms is not None:
             return magnified(x, self._zooms[items, step], shifts)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from services.trainings.checks import has_data_root
+from services.access.data_root import has_data_root
 from worker.trainings.sources import SourceRefused, locate_sources
 
 

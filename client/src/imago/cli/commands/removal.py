@@ -12,12 +12,13 @@ def delete(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="JOB|ATLAS|TRAINING|GENERATOR…", help="Ids, such as job_01…, atl_01…, trn_01… or a name."
+            metavar="JOB|ATLAS|TRAINING|SCAN|GENERATOR…",
+            help="Ids, such as job_01…, atl_01…, trn_01…, scn_01… or a name.",
         ),
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove ended jobs and trainings, atlases, and generators that nothing needs. Pictures stay."""
+    """Remove ended jobs, trainings and scans, atlases, and generators that nothing needs. Pictures stay."""
     session = session_of(context, as_json)
     for id in what:
         if id.startswith("job_"):
@@ -26,6 +27,8 @@ def delete(
             session.client.atlases.get(id).remove()
         elif id.startswith("trn_"):
             session.client.remove_training(id)
+        elif id.startswith("scn_"):
+            session.client.remove_scan(id)
         else:
             session.client.remove_generator(id)
         _tell(context, id, as_json)

@@ -5,7 +5,6 @@ one group take as long as one does. One thread a group uses all cores, and no re
 are: with more threads, a sum is added up in another order.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -105,15 +104,6 @@ class _Rest:
         if self.due:
             self.take()
         return result
-
-
-def even_sizes(count: int, largest: int, least: Sequence[int], at_once: int) -> list[int]:
-    """Sizes below `largest` of the groups that `count` items make so that as many are computed at once as can
-    be and all are nearly as large; one for each of the `least` sizes, without repetition.
-    """
-    rounds = math.ceil(count / (largest * at_once))
-    even = math.ceil(count / (rounds * at_once))
-    return [size for size in dict.fromkeys(max(even, size) for size in least) if size < largest]
 
 
 def filled(group: Tensor, size: int) -> Tensor:

@@ -10,7 +10,6 @@ from imago_engine.synthesis.receptive_fields.receptive_field import Box
 
 CROP_SIDE = 128
 """Pixels, the longer side of a crop at most."""
-MEDIA_TYPE = "image/webp"
 _QUALITY = 82
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from imago_engine.exemplars.quantiles import KEPT, LEVELS
 from imago_engine.synthesis.computing.thread_groups import filled
 from imago_engine.synthesis.exemplars.histograms import Histograms
 from imago_engine.synthesis.exemplars.strongest import Places, Strongest
@@ -26,12 +27,6 @@ from imago_engine.synthesis.networks.truncate import Prefix, submodule
 
 BATCH = 16
 """Pictures of a pass. The last bits of an activation depend on it, so it is always the same."""
-KEPT = 9
-LEVELS = (
-    0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65,
-    0.7, 0.75, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 1.0,
-)  # fmt: skip
-"""Of which quantiles are told, denser where pictures are strong."""
 _MAPS_AT_ONCE = 2**22
 """Activations that are copied at a time to find where they are largest: 16 MB."""
 
@@ -72,20 +67,32 @@ class LayerFound:
 class Scan:
     """The units of some layers of a network. Not for several threads."""
 
-    def __init__(self, network: Network, layers: Sequence[str] | None = None, *, kept: int = KEPT) -> None:
-        """All layers unless some are named. Raises `LayerError` for one that there is not, `NetworkError`."""
-        self.network, self.size = network, network.preprocessing.size
+    def __init__(
+        self,
+        network: Network,
+        layers: Sequence[str] | None = None,
+        *,
+        kept: int = KEPT,
+        input_size: int | None = None,
+    ) -> None:
+        """All layers unless some are named, at the network's own input size unless another is. Raises
+        `LayerError` for a layer that there is not, `NetworkError`."""
+        self.network, self.size = network, input_size or network.preprocessing.size
+        """Pixels, the side of the square that the network sees of each picture."""
         traced = anatomy(network.module, self.size)
-        wanted = traced.layers if layers is None else {find_layer(network, name).name for name in layers}
+        wanted = set(traced.layers)
+        if layers is not None:
+            wanted = {find_layer(network, name, self.size).name for name in layers}
         self.layers = tuple(layer for name, layer in traced.layers.items() if name in wanted)
         if not self.layers:
             raise ValueError("a scan needs a layer")
         units = [layer.shape[0] for layer in self.layers]
         placed = [layer.shape[0] if len(layer.shape) > 1 else 0 for layer in self.layers]
-        self._first = list(accumulate(units, initial=0))
+        self.first = list(accumulate(units, initial=0))
+        """Where the units of each layer begin among all of them."""
         self._first_placed = list(accumulate(placed, initial=0))
         device = network.device
-        self._strongest = Strongest(sum(units), kept, device)
+        self.strongest = Strongest(sum(units), kept, device)
         self._anywhere = Histograms(sum(units), device)
         self._usual = Histograms(sum(placed), device)
         self._modules = [submodule(network.module, layer.name) for layer in self.layers]
@@ -94,7 +101,7 @@ class Scan:
     @property
     def units(self) -> int:
         """Of all its layers."""
-        return self._first[-1]
+        return self.first[-1]
 
     @torch.no_grad()
     def look(self, pictures: Tensor, numbers: Sequence[int]) -> None:
@@ -120,7 +127,7 @@ class Scan:
 
     def found(self, index: int) -> LayerFound:
         """What is known of the units of a layer, by its place in `layers`."""
-        own = slice(self._first[index], self._first[index + 1])
+        own = slice(self.first[index], self.first[index + 1])
         levels = torch.tensor(LEVELS, dtype=torch.float64)
         anywhere = _only(self._anywhere, own)
         quantiles = usual = anywhere.quantiles(levels)
@@ -129,9 +136,9 @@ class Scan:
             usual = _only(self._usual, placed).quantiles(levels)
         return LayerFound(
             layer=self.layers[index],
-            activations=self._strongest.activations[own].cpu(),
-            pictures=self._strongest.pictures[own].cpu(),
-            places=self._strongest.places[own].cpu(),
+            activations=self.strongest.activations[own].cpu(),
+            pictures=self.strongest.pictures[own].cpu(),
+            places=self.strongest.places[own].cpu(),
             counted=anywhere.counted().cpu(),
             non_zero=anywhere.non_zero().cpu(),
             quantiles=quantiles,
@@ -156,17 +163,17 @@ class Scan:
             kept.restore({name: state[f"{part}.{name}"] for name in kept.state()})
 
     def _parts(self) -> dict[str, _Part]:
-        return {"strongest": self._strongest, "anywhere": self._anywhere, "usual": self._usual}
+        return {"strongest": self.strongest, "anywhere": self._anywhere, "usual": self._usual}
 
     def _take_in(self, index: int, output: Tensor, numbers: Tensor) -> None:
         """A layer's output [N, C] or [N, C, H, W] of pictures `numbers` [N]."""
-        first, layer = self._first[index], self.layers[index]
+        first, layer = self.first[index], self.layers[index]
         if output.ndim == 2:
             values = output.float()
-            self._strongest.offer(first, values, numbers, lambda n, c: torch.zeros_like(n))
+            self.strongest.offer(first, values, numbers, lambda n, c: torch.zeros_like(n))
         else:
             values = output.flatten(2).amax(2).float()  # [N, C]
-            self._strongest.offer(first, values, numbers, _strongest_places(output))
+            self.strongest.offer(first, values, numbers, _strongest_places(output))
             y, x = layer.place
             self._usual.add(self._first_placed[index], output[:, :, y, x].float())
         self._anywhere.add(first, values)

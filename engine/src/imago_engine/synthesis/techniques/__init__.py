@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from imago_engine.synthesis.climb import Climb
-from imago_engine.synthesis.groups import Context
+from imago_engine.synthesis.climb import Climb, Context
 from imago_engine.synthesis.pictures import Item
 from imago_engine.techniques import Technique
 

@@ -18,13 +18,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.climb import PATIENCE, Climb
+from imago_engine.synthesis.climb import PATIENCE, Climb, Context
 from imago_engine.synthesis.computing.precision import dtype_for
 from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.generators.fast_copies import fast_generator
-from imago_engine.synthesis.groups import Context, Group, Slope, column
+from imago_engine.synthesis.groups import Group, Slope, column
 from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
@@ -82,11 +82,6 @@ class CodeClimb(Climb[DgnAm]):
         self.home = self.space.limited(self.points) if parameters.space == "whitened" else None
         self.transforms = Transforms(parameters, self.draws, self.device)
         self.velocity = torch.zeros_like(self.points) if parameters.momentum else None
-        first, last, steps = parameters.learning_rate, parameters.learning_rate_end, parameters.steps
-        rates = [first + (last - first) * step / steps for step in range(steps)]
-        self.rates = torch.tensor(rates, dtype=torch.float32, device=self.device)  # [steps]
-        if begin is not None:
-            self.recorder = None  # what a second climb goes up depends on what it meets
 
     def step(self, step: int) -> None:
         """As all climbs; the last points are remembered."""
@@ -126,7 +121,7 @@ class CodeClimb(Climb[DgnAm]):
         """Cropped or resized to the network's input."""
         return self.fit(super().network_input(picture))
 
-    def transformed(self, x: Tensor, group: Group, step: Tensor) -> Tensor:
+    def transformed(self, x: Tensor, group: Group, step: int) -> Tensor:
         """Shifted and magnified at random, for each item."""
         return self.transforms(x, group.index, step)
 
@@ -137,7 +132,7 @@ class CodeClimb(Climb[DgnAm]):
     def in_picture(self, box: Box) -> Box:
         return self.fit.in_picture(box)
 
-    def moved_points(self, step: Tensor, group: Group, slope: Slope) -> Tensor:
+    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
         parameters, points, gradient = self.parameters, slope.points, slope.gradient
         if parameters.l2:
             norm = points.flatten(1).norm(dim=1).clamp_min(1e-12)
@@ -152,7 +147,8 @@ class CodeClimb(Climb[DgnAm]):
             update = parameters.momentum * before + update
             keep = column(slope.finite, points)
             self.velocity[group.kept] = torch.where(keep, update, before)[: group.count]
-        rate = column(self.rates[step], points)
+        first, last = parameters.learning_rate, parameters.learning_rate_end
+        rate = first + (last - first) * step / parameters.steps
         climbed = self.space.limited(points + rate * update) * parameters.decay
         stuck = (slope.size == 0) & self.moved[group.index]
         climbed = torch.where(column(stuck, points), climbed.lerp(self.space.centre, RETREAT), climbed)
@@ -161,13 +157,13 @@ class CodeClimb(Climb[DgnAm]):
             climbed = torch.where(lost, climbed.lerp(self.home[group.index], RETREAT), climbed)
         return climbed
 
-    def _gradient(self, step: Tensor, group: Group) -> tuple[Tensor, Tensor]:
+    def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
         if self.begin is None:
             return super()._gradient(step, group)
         found = slopes(partial(self._look, group, step), self.points[group.index], group.objective)
         return found.activation, found.gradient
 
-    def _look(self, group: Group | None, step: Tensor, points: Tensor) -> Activations:
+    def _look(self, group: Group | None, step: int, points: Tensor) -> Activations:
         """What the layer gives for the pictures of points, as a group sees them at a step, or of None as they
         are.
         """
@@ -188,7 +184,7 @@ class CodeClimb(Climb[DgnAm]):
         """Whether the units of items [M] have a gradient at points, and whether anything has, [M] each."""
 
         def look(index: Tensor, at: Tensor, count: int) -> tuple[Tensor, Tensor]:
-            found = slopes(partial(self._look, None, self._steps[:1]), at, self.objective.only(index))
+            found = slopes(partial(self._look, None, 0), at, self.objective.only(index))
             return found.own[:count], is_slope(found.gradient)[:count]
 
         own, any_slope = zip(*self.side_by_side(look, items, points), strict=True)

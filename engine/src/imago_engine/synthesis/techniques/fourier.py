@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.canvas import CanvasClimb
-from imago_engine.synthesis.groups import Context
+from imago_engine.synthesis.climb import Context
 from imago_engine.synthesis.pictures import Item
 from imago_engine.techniques.canvas import CanvasParameters
 

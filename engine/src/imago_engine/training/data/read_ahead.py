@@ -1,7 +1,7 @@
 """Let threads make the next items while the present one is used."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
 
 def each_ahead(
     make: Callable[[Item], Made], items: Iterable[Item], threads: int
-) -> Iterator[tuple[Item, Made]]:
+) -> Generator[tuple[Item, Made], None, None]:
     """Each item and what is made of it, in their order; so many threads make them, and a few wait that are
     made. What the making raises is raised here. With one thread nothing is made ahead.
     """

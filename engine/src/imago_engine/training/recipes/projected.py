@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from imago_engine.synthesis.computing.captured_step import CapturedStep, recorder_for
 from imago_engine.synthesis.generators.architectures import STANDARD_FLOOR
 from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.training.data.feed import Batch
@@ -21,6 +20,7 @@ from imago_engine.training.distributed.batch_norm import share_batch_norms
 from imago_engine.training.options import OptionsError
 from imago_engine.training.recipes.ascent_like import AscentLikeCodes, AscentNumbers
 from imago_engine.training.recipes.augmentation import Augmentation, mirrored
+from imago_engine.training.recipes.captured_step import CapturedStep
 from imago_engine.training.recipes.feature_network import FEATURE_CODE, FEATURE_NETWORK, TAPPED_CHANNELS
 from imago_engine.training.recipes.losses import (
     ascent_code_loss,
@@ -136,8 +136,7 @@ class ProjectedRecipe(Recipe):
         self._edge = min(network.image_size, PATCH)
         self._mean = statistics.mean.to(device)
         self._scale = statistics.std.to(device) + STANDARD_FLOOR
-        self._recorder = recorder_for(device) if self._captures else None
-        self._captured: tuple[bool, CapturedStep[StepInputs]] | None = None
+        self._captured: tuple[bool, CapturedStep] | None = None
 
     @classmethod
     def architecture(
@@ -186,11 +185,11 @@ class ProjectedRecipe(Recipe):
         self.average.update(self.network, step)
         return dict(zip(LOSSES, values.unbind(), strict=True))
 
-    def _computed(self, trains_generator: bool) -> CapturedStep[StepInputs]:
+    def _computed(self, trains_generator: bool) -> CapturedStep:
         """The step with or without the generator's update: another computation, and so another recording."""
         if self._captured is None or self._captured[0] != trains_generator:
             compute = partial(self._compute, trains_generator=trains_generator)
-            self._captured = trains_generator, CapturedStep(compute, self._recorder)
+            self._captured = trains_generator, CapturedStep(compute, self._captures)
         return self._captured[1]
 
     def _calibrate(self, inputs: StepInputs) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from imago_engine.exemplars.quantiles import LEVELS
 from imago_engine.networks import Preprocessing
-from imago_engine.synthesis.exemplars.scan import BATCH, LEVELS, Scan, StateError
+from imago_engine.synthesis.exemplars.scan import BATCH, Scan, StateError
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import LayerError, Prefix
 

@@ -1,0 +1,1 @@
+"""Real pictures that excite units most: finding them, and looking at them."""

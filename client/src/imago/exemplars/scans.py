@@ -1,0 +1,64 @@
+"""Looking at real pictures with a network, as its submitter sees it."""
+
+from collections.abc import Sequence
+from typing import Self
+
+from imago.transport import Json
+from imago.watched import Watched
+
+
+class Scan(Watched):
+    """A scan of real pictures. Its attributes are what the server said last; `refresh` asks again."""
+
+    _collection = "scans"
+    _pauses = (0.5, 5.0)
+
+    def __repr__(self) -> str:
+        return f"<Scan {self.id} with {self.network}: {self.state}, {self.pictures:,} pictures>"
+
+    @property
+    def network(self) -> str:
+        """Id of the network that looks."""
+        return str(self._raw["network"])
+
+    @property
+    def layers(self) -> Sequence[str]:
+        """Names of the layers that are watched."""
+        return tuple(self._raw["layers"])
+
+    @property
+    def phase(self) -> str | None:
+        """`looking` while pictures pass through the network, `cropping` while exemplars are cut out."""
+        phase: str | None = self._raw["progress"]["phase"]
+        return phase
+
+    @property
+    def pictures(self) -> int:
+        """Pictures that the network has seen."""
+        return int(self._raw["progress"]["pictures"])
+
+    @property
+    def left_out(self) -> int:
+        """Pictures that could not be read or decoded."""
+        return int(self._raw["progress"]["left_out"])
+
+    @property
+    def crops(self) -> int:
+        """Exemplars that were cut out."""
+        return int(self._raw["progress"]["crops"])
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed."""
+        error: Json | None = self._raw["error"]
+        return str(error["message"]) if error else None
+
+    def cancel(self) -> "Scan":
+        """Ask for its end. Nothing of what it found is shown."""
+        return self._ask("cancel")
+
+    def wait(self, *, timeout: float | None = None) -> Self:
+        """Block until it is finished. Look at `state` afterwards."""
+        for _ in self.polls(timeout):
+            pass
+        return self

@@ -1,0 +1,200 @@
+"""What a worker may do with a scan that it has claimed: note how far it is, add what it found, end it.
+
+Each change is one transaction that first holds the lease, then the row of `work`, then the scan. A worker
+that lost its lease, or whose scan was canceled, changes nothing and hears so; what is reported twice takes
+effect once.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from services.base.plain_text import storable
+from services.exemplars.tables import CropPackRow, ExemplarRow, UnitStatisticsRow
+from services.queue import chores
+from services.queue.chores import WorkClaim
+from services.queue.liveness import ALIVE
+from services.upkeep import collected
+
+AGAIN_SECONDS = 5.0
+"""After how long a worker that has the pictures may look at a scan that another one has refused."""
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """A scan in a worker's hands, as it was last saved."""
+
+    id: str
+    no: int
+    lease_id: int
+    network_id: str
+    network_sha256: str
+    sources: tuple[str, ...]
+    layers: tuple[str, ...]
+    kept: int
+    input_size: int | None
+    progress: Mapping[str, Any]
+    checkpoint_object: str | None
+
+
+_BEGIN = text("""
+    UPDATE scans SET state = 'running', started_at = coalesce(started_at, clock_timestamp())
+    WHERE id = :id AND state IN ('queued', 'running')
+    RETURNING no, network_id, network_sha256, request, progress, checkpoint_object
+""")
+_HOLD = text("SELECT checkpoint_object FROM scans WHERE id = :id FOR NO KEY UPDATE")
+_NOTE = text("UPDATE scans SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
+_SAVE = text("UPDATE scans SET checkpoint_object = :checkpoint WHERE id = :id")
+_ANEW = text("UPDATE scans SET checkpoint_object = NULL, progress = '{}' WHERE id = :id")
+_SURVIVED = text("UPDATE work SET crash_count = 0 WHERE kind = 'scan' AND subject = :id AND crash_count > 0")
+_END = text("""
+    UPDATE scans SET state = :state, error = CAST(:error AS jsonb), checkpoint_object = NULL,
+        finished_at = clock_timestamp()
+    WHERE id = :id
+""")
+_WHY = text("SELECT error FROM work WHERE kind = 'scan' AND subject = :id")
+_OTHERS = text(f"""
+    SELECT EXISTS (
+        SELECT FROM workers WHERE has_data_root AND {ALIVE} AND id <> ALL(CAST(:refused AS text[]))
+    )
+""")
+
+
+def begin(session: Session, claim: WorkClaim) -> ScanTask | None:
+    """The scan of a claim; None where it goes on no more: then the claim has ended too.
+
+    One that was given up, because it killed its workers, fails here.
+    """
+    id = claim.tasks[0].subject
+    if claim.tasks[0].given_up:
+        error = session.execute(_WHY, {"id": id}).scalar_one()
+        _end(session, id, claim.lease_id, "failed", error)
+        return None
+    row = session.execute(_BEGIN, {"id": id}).first()
+    if row is None:
+        chores.done(session, claim.lease_id, [id])
+        return None
+    request = row.request
+    return ScanTask(
+        id=id,
+        no=row.no,
+        lease_id=claim.lease_id,
+        network_id=row.network_id,
+        network_sha256=row.network_sha256,
+        sources=tuple(request["sources"]),
+        layers=tuple(request["layer_names"]),
+        kept=request["exemplars"],
+        input_size=request["input_size"],
+        progress=row.progress,
+        checkpoint_object=row.checkpoint_object,
+    )
+
+
+def begin_anew(session: Session, task: ScanTask) -> None:
+    """Forget what was found: the state that it goes with is lost."""
+    if _held(session, task) is not None:
+        for table in (ExemplarRow, CropPackRow, UnitStatisticsRow):
+            session.execute(sa.delete(table).where(table.scan_no == task.no))
+        session.execute(_ANEW, {"id": task.id})
+
+
+def save(
+    session: Session, task: ScanTask, progress: Mapping[str, Any], checkpoint: str | None = None
+) -> tuple[bool, str | None]:
+    """Note how far it is, and point to a state in the store that is as far, if one is given. Returns whether
+    the scan is still the worker's, and the key that nothing points to any more."""
+    before = _held(session, task)
+    if before is None:
+        return False, None
+    session.execute(_NOTE, {"id": task.id, "progress": json.dumps(progress)})
+    if checkpoint is None:
+        return True, None
+    session.execute(_SAVE, {"id": task.id, "checkpoint": checkpoint})
+    session.execute(_SURVIVED, {"id": task.id})
+    superseded = before.checkpoint_object
+    return True, superseded if superseded != checkpoint else None
+
+
+def add_statistics(session: Session, task: ScanTask, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """What was found of some units, columns of `UnitStatisticsRow`. False if the lease is lost."""
+    if _held(session, task) is None:
+        return False
+    added = insert(UnitStatisticsRow).on_conflict_do_nothing()
+    session.execute(added, [{"scan_no": task.no, **row} for row in rows])
+    return True
+
+
+def add_exemplars(
+    session: Session,
+    task: ScanTask,
+    packs: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    progress: Mapping[str, Any],
+) -> bool:
+    """Packs of crops that are in the store, columns of `CropPackRow`, the exemplars in them, columns of
+    `ExemplarRow`, and how far the scan is with these: all or nothing. False if the lease is lost.
+
+    Raises `Unavailable` when a pack may have been collected meanwhile: put it again.
+    """
+    collected.guard(session, [pack["object"] for pack in packs])
+    if _held(session, task) is None:
+        return False
+    for table, found in ((CropPackRow, packs), (ExemplarRow, rows)):
+        if found:
+            session.execute(sa.insert(table), [{"scan_no": task.no, **row} for row in found])
+    session.execute(_NOTE, {"id": task.id, "progress": json.dumps(progress)})
+    session.execute(_SURVIVED, {"id": task.id})
+    return True
+
+
+def finish(session: Session, task: ScanTask) -> bool:
+    """All that there is to find is found. False if the lease is lost."""
+    return _end(session, task.id, task.lease_id, "succeeded", None)
+
+
+def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> bool:
+    """End it for a reason that would end it again, in words for the person who asked for it."""
+    return _end(session, id, lease_id, "failed", {"code": code, "message": storable(message)})
+
+
+def crashed(session: Session, id: str, lease_id: int, code: str, message: str) -> None:
+    """It ended for a reason that may pass: it is tried again, and fails at the third time."""
+    if chores.fail(session, lease_id, id, code, storable(message)):
+        error = {"code": code, "message": storable(message)}
+        session.execute(_END, {"id": id, "state": "failed", "error": json.dumps(error)})
+        chores.unplan(session, "scan", id)
+
+
+def refuse(session: Session, claim: WorkClaim, worker_id: str, message: str) -> None:
+    """Its pictures are not where this worker sees them: it is left to the others, and fails when the last of
+    them has said so too."""
+    task = claim.tasks[0]
+    refused = sorted({*task.payload.get("refused_by", ()), worker_id})
+    if session.execute(_OTHERS, {"refused": refused}).scalar_one():
+        payload = {"refused_by": refused}
+        chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload=payload)
+    else:
+        others = " The other workers lack it too." if len(refused) > 1 else ""
+        fail(session, task.subject, claim.lease_id, "source_refused", message + others)
+
+
+def _end(session: Session, id: str, lease_id: int, state: str, error: Mapping[str, Any] | None) -> bool:
+    if not chores.hold(session, lease_id, [id]):
+        return False
+    ended = {"id": id, "state": state, "error": None if error is None else json.dumps(error)}
+    session.execute(_END, ended)
+    chores.done(session, lease_id, [id])
+    return True
+
+
+def _held(session: Session, task: ScanTask) -> Any:
+    """The scan, locked after its lease and its work, if this lease still holds it."""
+    if not chores.hold(session, task.lease_id, [task.id]):
+        return None
+    return session.execute(_HOLD, {"id": task.id}).first()

@@ -1,0 +1,319 @@
+"""What a scan finds, with the real servers and a small network, also if it is interrupted."""
+
+import io
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sqlalchemy import text
+
+from imago_engine.exemplars.quantiles import LEVELS
+from imago_engine.synthesis.networks.truncate import Prefix
+from imago_engine.training.data.preparation import centre_square
+from services.base.errors import Conflict, Invalid, NotFound
+from services.base.object_keys import scan_key
+from services.catalog import removal
+from services.exemplars import scans
+from services.queue import chores
+from services.upkeep import collection
+from tests.small_scan import COUNT, KIND, LAYERS, SOURCES, ScanScene, picture
+from tests.small_world import IMAGE_SIZE
+from tests.worker_processes import NETWORK, Scene
+from worker.exemplars import scan_run
+from worker.leasing.work_kinds import Tend, WorkKind
+from worker.loading.runtime import Runtime
+from worker.process.devices import choose_device
+
+SIZE = IMAGE_SIZE
+"""At which the default generator's pictures are looked at."""
+
+
+@pytest.fixture
+def scanning(scene: Scene) -> ScanScene:
+    return ScanScene.build(scene)
+
+
+def peaks(scanning: ScanScene, layer: str) -> np.ndarray:
+    """The activation of every unit at its strongest place, of every picture [N, C]."""
+    scene = scanning.scene
+    network = Runtime(scene.database, scene.store, scene.settings, choose_device("cpu")).network(
+        NETWORK, scene.network().spec_sha256 or ""
+    )
+    images = [Image.open(io.BytesIO(picture(n))).convert("RGB") for n in range(COUNT)]
+    pixels = torch.from_numpy(np.stack([centre_square(image, SIZE) for image in images]))
+    with torch.no_grad():
+        output = Prefix(network.module, layer)(network.preprocessing(pixels.permute(0, 3, 1, 2) / 255))
+    return (output.flatten(2).amax(2) if output.ndim == 4 else output).numpy()
+
+
+def name_of(n: int) -> str:
+    if n < 20:
+        return f"folder/deeper/{n:02}.png"
+    return f"more/pictures.tar/{n}.png" if n < 40 else f"packed.npz#{n - 40}"
+
+
+@pytest.mark.parametrize("layer", ["blocks.0.0", "conv_head", "classifier"])
+def test_a_scan_finds_the_pictures_of_all_sources_that_excite_each_unit_most(
+    scanning: ScanScene, layer: str
+) -> None:
+    id = scanning.submit(layers=layer)
+    assert scanning.scanner().look()
+    view = scanning.get(id)
+    assert (view.state, view.pictures, view.left_out, view.input_size) == ("succeeded", COUNT, 1, SIZE)
+    assert view.left_out_first[0].startswith("folder/broken.png (")
+    found = peaks(scanning, layer)
+    for unit in range(0, found.shape[1], 37):
+        of_unit = scanning.of_unit(layer, unit)
+        assert of_unit.statistics.pictures == COUNT
+        assert len(of_unit.exemplars) == 9
+        strongest = np.sort(found[:, unit])[::-1][:9]
+        told = [exemplar.activation for exemplar in of_unit.exemplars]
+        np.testing.assert_allclose(told, strongest, rtol=1e-3, atol=1e-5)
+        assert of_unit.exemplars[0].picture == name_of(int(found[:, unit].argmax()))
+        quantiles = of_unit.statistics.quantiles
+        assert len(quantiles) == len(LEVELS)
+        np.testing.assert_allclose(
+            (quantiles[0], quantiles[-1]), (found[:, unit].min(), found[:, unit].max()), rtol=1e-3, atol=1e-5
+        )
+    assert view.crops == found.shape[1] * 9
+
+
+def test_every_crop_is_a_picture_and_lies_in_few_objects(scanning: ScanScene) -> None:
+    id = scanning.submit(layers="blocks.0.0,classifier")
+    assert scanning.scanner().look()
+    rows = scanning.everything(id)
+    crops = [row[-1] for row in rows if isinstance(row[-1], bytes)]
+    assert len(crops) == scanning.get(id).crops
+    for data in dict.fromkeys(crops):
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.format == "WEBP"
+            assert max(image.size) <= 128
+    packs = scanning.scene.count("SELECT count(*) FROM crop_packs")
+    assert 0 < packs <= 10
+    assert scanning.scene.count("SELECT sum(bytes) FROM crop_packs") < sum(map(len, crops))  # shared
+
+
+class Interrupting(WorkKind):
+    """Ends the scanner's lease, as the reconciler would, so many slices from now."""
+
+    def __init__(self, scanning: ScanScene, after: int) -> None:
+        self._scanning, self._left = scanning, after
+
+    def look(self, tend: Tend = lambda: None) -> bool:
+        self._left -= 1
+        if self._left == 0:
+            with self._scanning.scene.database.session() as session:
+                lease = session.scalars(text("SELECT lease_id FROM work WHERE kind = 'scan'")).one()
+                KIND.give_back(session, lease)
+        return False
+
+
+def interrupted(scanning: ScanScene, slices: Sequence[int]) -> str:
+    """A scan that loses its worker after so many slices, again and again, each time to another one."""
+    id = scanning.submit()
+    for number, after in enumerate(slices):
+        scanning.scanner(
+            f"lost-{number}", serve=(Interrupting(scanning, after),), scan_slice_seconds=1e-6
+        ).look()
+        assert scanning.get(id).state == "running"
+    scanning.scanner("last", scan_slice_seconds=1e-6).look()
+    return id
+
+
+def test_an_interrupted_scan_ends_as_one_in_one_go(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)  # every slice, however busy the machine
+    whole = scanning.submit()
+    assert scanning.scanner().look()
+    parted = interrupted(scanning, [2, 1, 1, 5, 40])
+    assert scanning.get(parted).state == "succeeded"
+    assert scanning.everything(parted) == scanning.everything(whole)
+    assert (scanning.get(parted).pictures, scanning.get(parted).left_out) == (COUNT, 1)
+    assert scanning.waiting() == 0
+    assert scanning.scene.store.keys(f"scans/{whole}/") == []
+
+
+def test_a_scan_whose_state_is_lost_begins_anew(scanning: ScanScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)
+    whole = scanning.submit()
+    assert scanning.scanner().look()
+    id = scanning.submit()
+    scanning.scanner(serve=(Interrupting(scanning, 9),), scan_slice_seconds=1e-6).look()
+    assert scanning.scene.count("SELECT count(*) FROM crop_packs WHERE scan_no = 2") > 0
+    for key in scanning.scene.store.keys(f"scans/{id}/"):
+        scanning.scene.store.delete(key)
+    assert scanning.scanner("another").look()
+    assert scanning.everything(id) == scanning.everything(whole)
+
+
+def test_a_worker_that_lost_its_scan_changes_nothing(scanning: ScanScene) -> None:
+    id = scanning.submit()
+    scanning.scanner(serve=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
+    before = scanning.get(id)
+    assert before.state == "running"
+    with scanning.scene.database.session() as session:
+        assert chores.claim(session, "scan", "another", lease_seconds=60) is not None
+    assert scanning.scene.count("SELECT count(*) FROM exemplars") == 0
+
+
+class Counting(WorkKind):
+    """Work that waits again and again."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self, tend: Tend = lambda: None) -> bool:
+        self.looks += 1
+        return self.looks % 2 == 1
+
+
+def test_other_work_has_its_turn_after_every_slice(scanning: ScanScene) -> None:
+    id, others = scanning.submit(), Counting()
+    assert scanning.scanner(serve=(others,), scan_slice_seconds=1e-6).look()
+    assert scanning.get(id).state == "succeeded"
+    assert others.looks >= COUNT / 16  # of 16 pictures each, and the crops after that
+
+
+def test_a_canceled_scan_stops_and_shows_nothing(scanning: ScanScene) -> None:
+    id = scanning.submit()
+
+    class Canceling(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            with scanning.scene.database.session() as session:
+                scans.cancel(session, id)
+            return False
+
+    scanning.scanner(serve=(Canceling(),), scan_slice_seconds=1e-6).look()
+    assert scanning.get(id).state == "canceled"
+    assert scanning.waiting() == 0
+    assert not scanning.scanner().look()
+    with pytest.raises(NotFound):
+        scanning.of_unit("classifier", 0)
+
+
+def test_pictures_that_change_meanwhile_fail_the_scan(scanning: ScanScene) -> None:
+    class Adding(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            (scanning.root / "folder" / "aaa.png").write_bytes(picture(99))
+            return False
+
+    id = scanning.submit()
+    scanning.scanner(serve=(Adding(),), scan_slice_seconds=1e-6).look()
+    view = scanning.get(id)
+    assert view.state == "failed"
+    assert view.error is not None
+    assert view.error["code"] == "sources_changed"
+
+
+def test_sources_without_pictures_fail_the_scan_with_a_reason(scanning: ScanScene) -> None:
+    shutil.rmtree(scanning.root / "folder" / "deeper")
+    id = scanning.submit(sources=["folder"])
+    assert scanning.scanner().look()
+    view = scanning.get(id)
+    assert view.error is not None
+    assert view.error["code"] == "source_unusable"
+    assert "folder/broken.png" in view.error["message"]
+    assert str(scanning.root) not in view.error["message"]
+
+
+def test_a_cut_archive_fails_the_scan_without_a_path_of_the_worker(scanning: ScanScene) -> None:
+    tar = scanning.root / "more" / "pictures.tar"
+    tar.write_bytes(tar.read_bytes()[:3000])
+    id = scanning.submit(sources=["more/pictures.tar"])
+    assert scanning.scanner().look()
+    view = scanning.get(id)
+    assert view.error is not None
+    assert view.error["message"].startswith("more/pictures.tar cannot be read to its end")
+
+
+def test_a_worker_without_the_pictures_leaves_the_scan_to_the_next_and_the_last_says_why(
+    scanning: ScanScene,
+) -> None:
+    other = scanning.scene.folder / "elsewhere"
+    other.mkdir()
+    id = scanning.submit()
+    second = scanning.scanner("second", data_root=other)
+    assert scanning.scanner("first", data_root=other).look()
+    assert scanning.get(id).state == "running"
+    with scanning.scene.database.session() as session:
+        session.execute(text("UPDATE work SET not_before = now()"))
+    assert second.look()
+    view = scanning.get(id)
+    assert (view.state, (view.error or {})["code"]) == ("failed", "source_refused")
+    assert scanning.waiting() == 0
+
+
+def test_what_cannot_be_scanned_is_refused_at_once(scanning: ScanScene) -> None:
+    for wrong, where in (
+        ({"layers": "blokcs.0.0"}, "/layers"),
+        ({"sources": ["nowhere"]}, "/sources/0"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            scanning.submit(**wrong)
+        assert [error.pointer for error in refused.value.errors] == [where]
+    assert scanning.scene.count("SELECT count(*) FROM scans") == scanning.waiting() == 0
+
+
+def test_the_newest_scan_of_the_network_as_it_is_counts(scanning: ScanScene) -> None:
+    first = scanning.submit(sources=["folder"], layers="classifier")
+    second = scanning.submit(sources=["packed.npz"], layers="classifier")
+    scanner = scanning.scanner()
+    assert scanner.look()
+    assert scanner.look()
+    assert scanning.of_unit("classifier", 3).statistics.scan == second
+    assert scanning.of_unit("output", 3, scan=first).statistics.scan == first
+    with scanning.scene.database.session() as session:
+        scans.remove(session, second)
+    assert scanning.of_unit("classifier", 3).statistics.scan == first
+    with scanning.scene.database.session() as session:
+        session.execute(text("UPDATE networks SET spec_sha256 = repeat('0', 64)"))
+    with pytest.raises(NotFound):
+        scanning.of_unit("classifier", 3)
+
+
+def test_what_a_scan_points_to_stays_and_goes_with_it(scanning: ScanScene) -> None:
+    id = scanning.submit(layers="classifier")
+    scanning.scanner(serve=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
+    scene = scanning.scene
+    states = set(scene.store.keys(f"scans/{id}/"))
+    assert states
+    scanning.scanner("another").look()
+    packs = {row[0] for row in rows(scene, "SELECT object FROM crop_packs")}
+    stray = scan_key(id, 1, b"stray")
+    with scene.database.session() as session:
+        asked = [*packs, *states, stray]
+        assert collection.pointed_to(session, asked) == packs
+    with scene.database.session() as session:
+        scans.remove(session, id)
+    with scene.database.session() as session:
+        assert collection.pointed_to(session, list(packs)) == set()
+    assert scene.count("SELECT count(*) FROM exemplars") == 0
+
+
+def rows(scene: Scene, query: str) -> Sequence[Sequence[str]]:
+    with scene.database.session() as session:
+        return [tuple(row) for row in session.execute(text(query))]
+
+
+def test_a_network_goes_with_its_scans_but_not_while_one_goes_on(scanning: ScanScene) -> None:
+    id = scanning.submit(layers="classifier")
+    with scanning.scene.database.session() as session, pytest.raises(Conflict, match=id):
+        removal.remove_network(session, NETWORK)
+    assert scanning.scanner().look()
+    with scanning.scene.database.session() as session:
+        removal.remove_network(session, NETWORK)
+    assert scanning.scene.count("SELECT count(*) FROM scans") == 0
+
+
+def test_all_layers_are_watched_unless_some_are_named(scanning: ScanScene) -> None:
+    id = scanning.submit(layers="all", sources=["folder"])
+    names = [layer.name for layer in scanning.scene.layers()]
+    assert list(scanning.get(id).layers) == names
+    assert set(LAYERS.split(",")) <= set(names)
+    assert scanning.scanner().look()
+    assert scanning.get(id).state == "succeeded"
+    assert len(SOURCES) == 3

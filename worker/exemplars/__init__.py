@@ -1,0 +1,1 @@
+"""Scans of real pictures: reading them, looking at them with a network, cutting out exemplars."""

@@ -1,0 +1,132 @@
+"""Scans of real pictures as a kind of work: claimed, done in slices with other work between them, ended."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from sqlalchemy.orm import Session
+
+from imago_engine.training.data.sources import SourceError
+from services.access.data_root import has_data_root
+from services.base.errors import Unavailable
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.exemplars import working
+from services.exemplars.working import ScanTask
+from services.queue import chores
+from services.queue.chores import CHORES, WorkClaim
+from worker.exemplars.cropping import SourcesChanged
+from worker.exemplars.reading import without_folder
+from worker.exemplars.scan_run import NothingToSee, ScanRun
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
+from worker.loading.runtime import NotHere, Runtime, Unloadable
+from worker.process.stopping import StopFlag
+from worker.process.store_watch import StoreWatch
+from worker.trainings.sources import SourceRefused
+
+OTHERS_SHARE = 4
+"""While other work waits, it has so many times as long as the scan."""
+log = structlog.get_logger()
+
+
+class Scanner(LeasedWork[WorkClaim]):
+    """Carries out one scan at a time. A worker that sees no pictures leaves them to those that do."""
+
+    kind = CHORES["scan"]
+
+    def __init__(
+        self,
+        held: HeldLeases,
+        *,
+        store: ObjectStore,
+        runtime: Runtime,
+        settings: Settings,
+        stop: StopFlag,
+        serve: Sequence[WorkKind] = (),
+        store_watch: StoreWatch | None = None,
+    ) -> None:
+        """`serve` are kinds of work that have their turn between two slices."""
+        super().__init__(held)
+        self._store, self._runtime, self._settings, self._stop = store, runtime, settings, stop
+        self._before = tuple(serve)
+        self._store_watch = store_watch or StoreWatch(store)
+
+    def may_claim(self) -> bool:
+        return has_data_root(self._settings.data_root) and self._store_watch.answers()
+
+    def claim(self, session: Session) -> WorkClaim | None:
+        return chores.claim(session, "scan", self._held.worker_id, lease_seconds=self._held.seconds)
+
+    def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        id = claim.tasks[0].subject
+        with structlog.contextvars.bound_contextvars(scan=id):
+            try:
+                with self._database.session() as session:
+                    task = working.begin(session, claim)
+                if task is not None:
+                    self._scan(task, keeper, tend)
+            except (Interrupted, Unavailable) as reason:
+                if isinstance(reason, Unavailable):
+                    self._store_watch.failed(reason)
+                raise
+            except SourceRefused as error:
+                log.warning("scan_refused", message=str(error))
+                with self._database.session() as session:
+                    working.refuse(session, claim, self._held.worker_id, str(error))
+            except (NothingToSee, SourceError, SourcesChanged) as error:
+                code = "sources_changed" if isinstance(error, SourcesChanged) else "source_unusable"
+                self._fail(claim, code, without_folder(str(error), self._settings.data_root))
+            except NotHere as error:
+                self._crashed(claim, error.code, str(error))
+            except Unloadable as error:
+                self._fail(claim, error.code, str(error))
+            except Exception as error:
+                # A defect must not end the loop, nor keep one scan for ever.
+                log.exception("scan_slice_failed")
+                self._runtime.let_go()
+                self._crashed(claim, "internal", f"{type(error).__name__}: {error}"[:500])
+
+    def _scan(self, task: ScanTask, keeper: LeaseKeeper, tend: Tend) -> None:
+        with keeper.loading():
+            network = self._runtime.network(task.network_id, task.network_sha256)
+            run = ScanRun(task, network, self._database, self._store, self._settings, keeper)
+        try:
+            with keeper.computing([task.id]):
+                while True:
+                    began = time.monotonic()
+                    if not run.slice():
+                        break
+                    with keeper.suspended():
+                        self._serve(tend, OTHERS_SHARE * (time.monotonic() - began))
+                    keeper.tick()
+        finally:
+            run.close()
+        keeper.stop()
+        log.info("scan_succeeded")
+
+    def _serve(self, tend: Tend, seconds: float) -> None:
+        """What waits and goes before, for so long at most."""
+        until = time.monotonic() + seconds
+        tend()
+        while not self._stop.asked and time.monotonic() < until and self._serve_one(tend):
+            tend()
+
+    def _serve_one(self, tend: Tend) -> bool:
+        return any(kind.look(tend) for kind in self._before)
+
+    def _fail(self, claim: WorkClaim, code: str, message: str) -> None:
+        log.warning("scan_failed", code=code, message=message)
+        self._end(
+            lambda session: working.fail(session, claim.tasks[0].subject, claim.lease_id, code, message)
+        )
+
+    def _crashed(self, claim: WorkClaim, code: str, message: str) -> None:
+        log.warning("scan_tried_again", code=code, message=message)
+        id, lease_id = claim.tasks[0].subject, claim.lease_id
+        self._end(lambda session: working.crashed(session, id, lease_id, code, message))
+
+    def _end(self, end: Callable[[Session], object]) -> None:
+        with self._database.session() as session:
+            end(session)
