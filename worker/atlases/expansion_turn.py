@@ -14,6 +14,7 @@ from services.queue.chores import CHORES, WorkClaim
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 
 SLICE_SECONDS = 4.0
@@ -57,8 +58,11 @@ class Expansion(LeasedWork[WorkClaim]):
                         return
                     done = expansion.step(session, task.subject, place)
                     ends = time.monotonic() >= until or batches.interactive_waits(session)
-                    if self._report(session, claim, task.subject, done, ends=ends):
-                        return
+                    slice_is_over = self._report(session, claim, task.subject, done, ends=ends)
+                    crash_point("expanding")
+                crash_point("expanded")
+                if slice_is_over:
+                    return
                 place = done.place
         except Unavailable:
             raise

@@ -24,6 +24,8 @@ CrashPoint = Literal[
     "crops_stored",
     "mid_repair",
     "repair_stored",
+    "expanding",
+    "expanded",
 ]
 
 

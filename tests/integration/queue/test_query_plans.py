@@ -20,11 +20,12 @@ from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
+from tests.integration.query_plans import nodes
+from tests.integration.query_plans import plans as plans_of
 from tests.integration.staging import claim, finish, picture, request, submit
 from tests.own_settings import own_settings
 
 ROWS = 100_000
-PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 LARGE = ("visualizations", "job_visualizations", "artifacts")
 """Tables that grow without bounds."""
 
@@ -82,53 +83,24 @@ _FILL = (
 JOB = "job_" + "5".rjust(26, "0")
 
 
-def _plans(database: Database, act: Callable[[Session], object]) -> list[tuple[str, dict[str, Any]]]:
-    """The statements that `act` executes, each with the plan that it has at that moment."""
-    found: list[tuple[str, dict[str, Any]]] = []
-
-    def explain(
-        connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
-    ) -> None:
-        if not executemany and statement.lstrip().split(None, 1)[0] in PLANNED:
-            beside = connection.connection.cursor()
-            beside.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
-            found.append((statement, beside.fetchone()[0][0]["Plan"]))
-
-    with database.session() as session:
-        event.listen(database.engine, "before_cursor_execute", explain)
-        try:
-            act(session)
-        finally:
-            event.remove(database.engine, "before_cursor_execute", explain)
-        session.rollback()
-    assert found
-    return found
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from _nodes(below)
-
-
 def _assert_by_index(plans: list[tuple[str, dict[str, Any]]]) -> None:
     """No table that grows is read whole."""
     for statement, plan in plans:
-        for node in _nodes(plan):
+        for node in nodes(plan):
             whole = node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE
             assert not whole, f"{node} in {statement}"
 
 
 def test_a_claim_reads_the_queue_in_its_order_and_nothing_else(crowded: Database) -> None:
-    plans = _plans(
+    plans = plans_of(
         crowded,
         lambda session: batches.claim(session, "worker", limit=64, lease_seconds=60, lanes=(Lane.BULK,)),
     )
     _assert_by_index(plans)
     ordered = [(s, p) for s, p in plans if "SKIP LOCKED" in s]
-    indexes = [[node["Index Name"] for node in _nodes(plan) if "Index Name" in node] for _, plan in ordered]
+    indexes = [[node["Index Name"] for node in nodes(plan) if "Index Name" in node] for _, plan in ordered]
     assert indexes == [["ix_visualizations_turn"], ["ix_visualizations_batch"]]
-    assert not any(node["Node Type"] == "Sort" for _, plan in ordered for node in _nodes(plan))
+    assert not any(node["Node Type"] == "Sort" for _, plan in ordered for node in nodes(plan))
 
 
 def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> None:
@@ -142,14 +114,14 @@ def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> Non
         lambda session: batches.release(session, claimed.lease_id),
     ]
     for act in acts:
-        _assert_by_index(_plans(crowded, act))
+        _assert_by_index(plans_of(crowded, act))
     assert finish(crowded, claimed) == set(digests)
 
 
 def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database) -> None:
     claimed = claim(crowded)
     staging.expire(crowded, claimed.lease_id)
-    _assert_by_index(_plans(crowded, lambda session: reconcile(session, BATCHES)))
+    _assert_by_index(plans_of(crowded, lambda session: reconcile(session, BATCHES)))
     with crowded.session() as session:
         batches.release(session, claimed.lease_id)
 
@@ -169,20 +141,20 @@ def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database)
     ids=["job", "jobs", "items", "any", "unit", "failed", "best", "queue"],
 )
 def test_reading_finds_its_rows_by_index(crowded: Database, act: Callable[[Session], object]) -> None:
-    _assert_by_index(_plans(crowded, act))
+    _assert_by_index(plans_of(crowded, act))
 
 
 def test_a_later_page_starts_where_the_cursor_says(crowded: Database) -> None:
     with crowded.session() as session:
         first = visualizations.search(session, network=staging.NETWORK, limit=50)
-    plans = _plans(
+    plans = plans_of(
         crowded,
         lambda session: visualizations.search(
             session, network=staging.NETWORK, limit=50, cursor=first.next_cursor
         ),
     )
     _assert_by_index(plans)
-    scans = [n for _, plan in plans for n in _nodes(plan) if n.get("Relation Name") == "visualizations"]
+    scans = [n for _, plan in plans for n in nodes(plan) if n.get("Relation Name") == "visualizations"]
     assert any("ROW(network_id, layer, unit, digest) >" in node.get("Index Cond", "") for node in scans), (
         scans
     )
@@ -199,7 +171,7 @@ def test_keeping_the_store_whole_finds_its_rows_by_index(crowded: Database) -> N
         lambda session: losses.keys_of(session, Subject("visualization", "0" * 64)),
     ]
     for act in acts:
-        _assert_by_index(_plans(crowded, act))
+        _assert_by_index(plans_of(crowded, act))
 
 
 def test_work_is_claimed_in_its_order_however_much_there_is(crowded: Database) -> None:
@@ -221,8 +193,8 @@ def test_work_is_claimed_in_its_order_however_much_there_is(crowded: Database) -
     ]
     try:
         for act in acts:
-            for statement, plan in _plans(crowded, act):
-                for node in _nodes(plan):
+            for statement, plan in plans_of(crowded, act):
+                for node in nodes(plan):
                     assert (node["Node Type"], node.get("Relation Name")) != ("Seq Scan", "work"), statement
     finally:
         with crowded.session() as session:

@@ -1,0 +1,117 @@
+"""An atlas ends with nothing missing and nothing twice, whatever is killed while it is planned and built."""
+
+import random
+import signal
+import time
+from collections import Counter
+
+import pytest
+from sqlalchemy import text
+
+from infra.local.servers import Servers
+from services.atlases import atlases, changes, creation, expansion
+from services.atlases.atlas_request import AtlasRequest
+from services.atlases.progress import AtlasView
+from services.base.states import AtlasState
+from tests import oracle
+from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
+
+pytestmark = pytest.mark.chaos
+
+
+def make(scene: Scene, *, units: str, facets: int, steps: int) -> str:
+    request = AtlasRequest.model_validate(
+        {
+            "network": NETWORK,
+            "layers": ["output"],
+            "units": units,
+            "facets": facets,
+            "recipe": {"parameters": {"steps": steps}},
+        }
+    )
+    with scene.database.session() as session:
+        return creation.create(session, request)[0].id
+
+
+def view(scene: Scene, id: str) -> AtlasView:
+    with scene.database.session() as session:
+        return atlases.get(session, id)
+
+
+def hurry(scene: Scene) -> bool:
+    """Let the time pass that an expansion waits after a crash. False, for use in a condition."""
+    with scene.database.session() as session:
+        session.execute(text("UPDATE work SET not_before = now() WHERE kind = 'expand'"))
+    return scene.hurry()
+
+
+def wait_until_complete(scene: Scene, id: str) -> AtlasView:
+    def complete() -> bool:
+        hurry(scene)
+        assert scene.workers[-1].running, scene.workers[-1].tail()
+        return view(scene, id).state == AtlasState.COMPLETE
+
+    until(complete, "the atlas is complete")
+    return view(scene, id)
+
+
+def check(scene: Scene, pictures: int) -> None:
+    """Each picture is there once, byte by byte, and in one job and one entry."""
+    until(lambda: not scene.count("SELECT count(*) FROM work WHERE kind = 'expand'"), "nothing is planned")
+    verdict = oracle.examine(scene.database, scene.store)
+    assert verdict.faults == []
+    assert verdict.items == Counter(done=pictures)
+    assert scene.count("SELECT count(*) FROM atlas_entries") == pictures
+    assert scene.accepted() == pictures
+
+
+@pytest.mark.parametrize("point", ["expanding", "expanded"])
+def test_workers_may_die_at_each_step_of_an_expansion(scene: Scene, point: str) -> None:
+    id = make(scene, units="0-39", facets=2, steps=10)
+    for _ in range(3):
+        child = scene.start_child(IMAGO_CRASH_AT=point)
+        until(lambda: hurry(scene) or not child.running, "the worker has died")  # noqa: B023
+        assert child.wait() == -signal.SIGKILL
+        assert oracle.inconsistencies(scene.database) == []
+    scene.start_child()
+    wait_until_complete(scene, id)
+    check(scene, 80)
+
+
+def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
+    scene: Scene, servers: Servers
+) -> None:
+    id = make(scene, units="0-59", facets=2, steps=30)
+    chance = random.Random(1)
+    kills = 3
+    for _ in range(kills):
+        worker = scene.start_child()
+        until(lambda: hurry(scene) or scene.computing(), "a batch is being computed")
+        servers.postgres.restart_immediately()
+        until(lambda: hurry(scene) or scene.computing(), "a batch is being computed after the restart")
+        time.sleep(chance.uniform(0, 0.5))
+        worker.kill()
+    scene.start_child()
+    wait_until_complete(scene, id)
+    check(scene, 120)
+    assert scene.computed_for_nothing() <= kills * 3 * MAX_BATCH
+
+
+def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -> None:
+    id = make(scene, units="0-99", facets=1, steps=60)
+    scene.start_child()
+    until(scene.computing, "a batch is being computed")
+    with scene.database.session() as session:
+        changes.pause(session, id)
+    expansion.let_go_at_once(scene.database, id, seconds=30)
+    begun = scene.count("SELECT max(id) FROM leases WHERE kind = 'batch'")
+    leased = scene.count("SELECT count(*) FROM visualizations WHERE state = 'leased'")
+    done = scene.count("SELECT count(*) FROM visualizations WHERE state = 'done'")
+    until(lambda: not scene.count("SELECT count(*) FROM visualizations WHERE state = 'leased'"), "all ended")
+    paused = view(scene, id)
+    assert (paused.state, paused.pictures.done) == (AtlasState.PAUSED, done + leased)
+    assert scene.count("SELECT max(id) FROM leases WHERE kind = 'batch'") == begun
+    with scene.database.session() as session:
+        changes.resume(session, id)
+    wait_until_complete(scene, id)
+    check(scene, 100)

@@ -1,0 +1,74 @@
+"""What is read of an atlas is found by index, and costs the same whatever else there is."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from services.atlases import atlases, entries, expansion, publishing
+from services.base.database import Database
+from services.jobs import jobs
+from tests.integration.atlases.building import carry_out, make, step
+from tests.integration.query_plans import nodes, plans
+
+LARGE = {"atlas_entries", "visualizations", "job_visualizations", "artifacts"}
+
+
+@pytest.fixture
+def id(staged: Database) -> str:
+    """One of four atlases, of 6,400 entries each; its expansion has a last step to go."""
+    ids = [make(staged, layers="classifier", facets=16) for _ in range(3)]
+    for other in ids:
+        carry_out(staged, other)
+    last = make(staged, layers="classifier", facets=16, recipe={"parameters": {"steps": 21}})
+    for _ in range(16):
+        step(staged, last)
+    with staged.session() as session:
+        session.execute(
+            text("""
+                UPDATE visualizations SET state = 'done', finished_at = now() WHERE digest IN (
+                    SELECT digest FROM atlas_entries JOIN atlases ON no = atlas_no WHERE id = :id LIMIT 50)
+            """),
+            {"id": last},
+        )
+        session.execute(text("ANALYZE"))
+    return last
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda session, id: atlases.get(session, id),
+        lambda session, id: atlases.layers(session, id),
+        lambda session, id: atlases.list(session),
+        lambda session, id: entries.units_of(session, id, "open", "classifier").read(session, 100, 50),
+        lambda session, id: jobs.list(session, atlas_no=1),
+        lambda session, id: expansion.step(session, id, expansion.Place()),
+    ],
+    ids=["atlas", "layers", "list", "units", "jobs", "step"],
+)
+def test_an_atlas_is_read_by_index(staged: Database, id: str, act: Callable[[Session, str], object]) -> None:
+    for statement, plan in plans(staged, lambda session: act(session, id)):
+        for node in nodes(plan):
+            whole = node["Node Type"] == "Seq Scan" and node["Relation Name"] in LARGE
+            assert not whole, f"{node} in {statement}"
+
+
+def test_a_page_of_units_begins_where_the_cursor_says(staged: Database, id: str) -> None:
+    def act(session: Session) -> object:
+        return entries.units_of(session, id, "open", "classifier").read(session, 100, 50)
+
+    (page,) = [plan for statement, plan in plans(staged, act) if "e.unit >" in statement]
+    scans = [node for node in nodes(page) if node.get("Relation Name") == "atlas_entries"]
+    assert [node["Index Name"] for node in scans] == ["pk_atlas_entries"]
+    assert "unit > " in scans[0]["Index Cond"]
+    assert not [node for node in nodes(page) if node["Node Type"] == "Sort"]
+
+
+def test_publishing_reads_the_entries_of_its_atlas_alone(staged: Database, id: str) -> None:
+    found = plans(staged, lambda session: publishing.publish(session, id))
+    for statement, plan in found:
+        if "atlas_entries" in statement:
+            scans = [node for node in nodes(plan) if node.get("Relation Name") == "atlas_entries"]
+            assert all("atlas_no" in node.get("Index Cond", "") for node in scans), scans
