@@ -23,6 +23,7 @@ from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.atlases.visibility import atlas_to_change
 from services.base.errors import Conflict, Invalid
 from services.base.states import AtlasWish
+from services.catalog.layer_selection import by_name
 from services.catalog.networks import Network, get_network
 from services.jobs.job_request import RecipeRequest
 
@@ -87,17 +88,18 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
     if facets < version.request["facets"]:
         had = version.request["facets"]
         raise Invalid.field("/facets", f"must be at least {had}, as the atlas has; got {facets}")
-    chosen = list(there) if extension.layers is None else extension.layers
-    wanted = plan_layers(
-        session,
-        network,
-        layers=chosen,
-        units=version.request["units"] if extension.units is None else extension.units,
-        facets=facets,
-        recipe=RecipeRequest.model_validate(version.request["recipe"]),
-        generator=version.request["generator"],
-        pinned=version.generator_id,
-    )
+    wanted: Sequence[LayerPlan] = ()
+    if extension.layers is not None or extension.units is not None:
+        wanted = plan_layers(
+            session,
+            network,
+            layers=[by_name(name) for name in there] if extension.layers is None else extension.layers,
+            units=version.request["units"] if extension.units is None else extension.units,
+            facets=facets,
+            recipe=RecipeRequest.model_validate(version.request["recipe"]),
+            generator=version.request["generator"],
+            pinned=version.generator_id,
+        )
     for layer in there.values():
         layer.facets = facets
     last = max((layer.layer_no for layer in there.values()), default=-1)

@@ -1,5 +1,6 @@
 """Make an atlas: what it asks for is checked and settled, then inserted; its jobs are made by workers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,7 @@ def plan_atlas(session: Session, request: AtlasRequest) -> Planned:
     return Planned(network, layers, generator_of(layers))
 
 
-def generator_of(layers: list[LayerPlan]) -> str | None:
+def generator_of(layers: Sequence[LayerPlan]) -> str | None:
     """The generator that the layers' pictures are made with; None where no layer needs one."""
     return next((plan.making.generator_id for plan in layers if plan.making.generator), None)
 

@@ -159,5 +159,10 @@ def _in_order(layers: Mapping[str, Layer]) -> Sequence[Layer]:
     return sorted(layers.values(), key=lambda layer: layer.ordinal)
 
 
+def by_name(name: str) -> str:
+    """Words that mean the layer of that name, also where the name is a word itself."""
+    return f".{name}" if name in _WORDS else name
+
+
 def _is_pattern(part: str) -> bool:
     return not set(part).isdisjoint("*?[")
