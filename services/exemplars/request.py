@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from imago_engine.exemplars.quantiles import KEPT, MOST_KEPT
 from services.access.data_root import SourceNames
+from services.atlases.atlas_request import Layers
 
 
 class ScanRequest(BaseModel):
@@ -14,14 +15,7 @@ class ScanRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: SourceNames
-    layers: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=4000,
-            description="Names of layers, with commas between them, or `all`",
-        ),
-    ] = "all"
+    layers: Layers = "blocks"
     exemplars: Annotated[
         StrictInt, Field(ge=1, le=MOST_KEPT, description="How many pictures are kept of each unit")
     ] = KEPT

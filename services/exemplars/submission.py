@@ -1,5 +1,6 @@
 """Submitting a scan: all that can be known is checked, then one row is written, and its work planned."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,14 @@ from sqlalchemy.orm import Session
 from services.access.data_root import missing_sources
 from services.access.fingerprints import as_sent, fingerprint
 from services.access.submissions import replayed
-from services.base.errors import Conflict, FieldError, Invalid, NotFound
+from services.base.errors import Conflict, FieldError, Invalid
 from services.base.ids import new_id
-from services.catalog.layers import get_layer
+from services.catalog.layer_selection import LayerWords, NoSuchLayers
 from services.catalog.networks import Network, get_network
-from services.catalog.tables import GeneratorRow, LayerRow, NetworkRow
+from services.catalog.tables import GeneratorRow, NetworkRow
 from services.exemplars.request import ScanRequest
 from services.exemplars.tables import ScanRow
 from services.queue import chores
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -99,19 +98,15 @@ def _ready(session: Session, id: str) -> Network:
     return network
 
 
-def _layers(session: Session, network: Network, words: str) -> tuple[list[str], list[FieldError]]:
+def _layers(
+    session: Session, network: Network, words: str | Sequence[str]
+) -> tuple[list[str], list[FieldError]]:
     """The names of the layers that are meant, in the order of execution."""
-    ordinals: dict[str, int] = {}
-    if words.strip() == ALL:
-        rows = sa.select(LayerRow.name).where(LayerRow.network_id == network.id, LayerRow.is_current)
-        return list(session.scalars(rows.order_by(LayerRow.ordinal))), []
     try:
-        for word in words.split(","):
-            layer = get_layer(session, network.id, word.strip())
-            ordinals[layer.name] = layer.ordinal
-    except NotFound as error:
+        found = LayerWords(session, network.id).find(words).layers
+    except NoSuchLayers as error:
         return [], [FieldError("/layers", str(error))]
-    return sorted(ordinals, key=lambda name: ordinals[name]), []
+    return [layer.name for layer in found], []
 
 
 def _usual_size(session: Session, network: Network) -> int | None:

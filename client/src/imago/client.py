@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from imago.atlases.atlases import Atlases
+from imago.atlases.words import listed
 from imago.connection import resolve
 from imago.errors import ImagoError, WaitTimeout
 from imago.exemplars.scans import Scan
@@ -295,7 +296,7 @@ class Client:
         network: str,
         sources: Sequence[str],
         *,
-        layers: str | None = None,
+        layers: str | Sequence[str] | None = None,
         exemplars: int | None = None,
         input_size: int | None = None,
         idempotency_key: str | None = None,
@@ -303,12 +304,13 @@ class Client:
         """Have real pictures looked at: which of them excite each unit most, and how strongly all do.
 
         sources: image folders, WebDataset tars or packed .npz files, by their names below the workers' data
-        root. layers: the server's words for several of them. exemplars: how many are kept of each unit.
+        root. layers: `blocks` (what is watched unless told otherwise), `all`, names, patterns, or a list.
+        exemplars: how many are kept of each unit.
         """
         body = {
             "network": network,
             "sources": list(sources),
-            "layers": layers,
+            "layers": listed(layers),
             "exemplars": exemplars,
             "input_size": input_size,
         }

@@ -17,9 +17,11 @@ from services.base.errors import Conflict, Invalid, NotFound
 from services.base.object_keys import scan_key
 from services.catalog import removal
 from services.exemplars import scans
+from services.exemplars.request import ScanRequest
+from services.exemplars.submission import submit
 from services.queue import chores
 from services.upkeep import collection
-from tests.small_scan import COUNT, KIND, LAYERS, SOURCES, ScanScene, picture
+from tests.small_scan import COUNT, KIND, LAYERS, ScanScene, picture
 from tests.small_world import IMAGE_SIZE
 from tests.worker_processes import NETWORK, Scene
 from worker.exemplars import scan_run
@@ -309,11 +311,15 @@ def test_a_network_goes_with_its_scans_but_not_while_one_goes_on(scanning: ScanS
     assert scanning.scene.count("SELECT count(*) FROM scans") == 0
 
 
-def test_all_layers_are_watched_unless_some_are_named(scanning: ScanScene) -> None:
-    id = scanning.submit(layers="all", sources=["folder"])
-    names = [layer.name for layer in scanning.scene.layers()]
-    assert list(scanning.get(id).layers) == names
-    assert set(LAYERS.split(",")) <= set(names)
+def test_the_blocks_are_watched_unless_other_layers_are_named(scanning: ScanScene) -> None:
+    every = [layer.name for layer in scanning.scene.layers()]
+    blocks = [layer.name for layer in scanning.scene.layers() if layer.role is not None]
+    with scanning.scene.database.session() as session:
+        asked = ScanRequest(sources=["folder"])
+        id = submit(session, NETWORK, asked).id
+        all_of_them = submit(session, NETWORK, asked.model_copy(update={"layers": "all"})).id
+    assert list(scanning.get(id).layers) == blocks
+    assert list(scanning.get(all_of_them).layers) == every
+    assert set(LAYERS.split(",")) <= set(every)
     assert scanning.scanner().look()
     assert scanning.get(id).state == "succeeded"
-    assert len(SOURCES) == 3

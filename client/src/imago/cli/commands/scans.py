@@ -23,7 +23,9 @@ def exemplars(
     context: typer.Context,
     network: Annotated[str, typer.Argument(metavar="NETWORK", help="Id of a network.")],
     sources: Annotated[list[str], typer.Argument(metavar="SOURCES…", help=described("scan", "sources"))],
-    layers: Annotated[str | None, typer.Option("--layers", help=described("scan", "layers"))] = None,
+    layers: Annotated[
+        str | None, typer.Option("--layers", "-l", metavar="WORDS", help=described("scan", "layers"))
+    ] = None,
     keep: Annotated[
         int | None, typer.Option("--keep", metavar="K", help=described("scan", "exemplars"))
     ] = None,
