@@ -56,6 +56,7 @@ def create_app(settings: Settings, *, threads: int = 16, memory: int = 0) -> Fla
             metrics=Metrics(database),
             waits=threading.BoundedSemaphore(max(threads // 2, 1)),
             store_reads=threading.BoundedSemaphore(max(threads // 2, 1)),
+            renditions=threading.BoundedSemaphore(2),
             stopping=threading.Event(),
             objects=Memory(memory) if memory else None,
         ),

@@ -34,6 +34,9 @@ class Context:
     store_reads: threading.Semaphore
     """Limits the requests that read from the store at the same time: a store that says nothing must not hold
     the threads of all requests."""
+    renditions: threading.Semaphore
+    """Limits the requests that make a picture in another size or format at the same time: it is CPU time,
+    which all others wait for."""
     stopping: threading.Event
     """Set when the server is to end: requests that wait are answered as things stand."""
     objects: Memory[str, bytes] | None

@@ -47,6 +47,8 @@ MOMENT = Freshness(2, from_memory=True)
 """Changes while jobs run, and is read so often that it may be two seconds old."""
 BRIEF = Freshness(60)
 """Changes now and then and nobody minds a minute: catalogs, the best picture of a unit."""
+BRIEF_PERSONAL = Freshness(60, is_personal=True)
+"""The same for what not every reader may see."""
 BRIEF_FROM_MEMORY = Freshness(60, from_memory=True)
 """The same for what all readers see alike."""
 FOREVER = Freshness(31_536_000, immutable=True)

@@ -7,7 +7,7 @@ it here: reading needs no key, so it must not order work.
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -51,19 +51,23 @@ class StoredObject:
     headers: Mapping[str, str] = field(default_factory=dict)
     part: tuple[int, int] | None = None
     """Where it begins in the object and how many bytes it has, of one of several; None for all of it."""
+    media_type: str | None = None
+    """Where an operation serves several."""
 
 
-def object_response(wanted: StoredObject, media_type: str) -> Response:
+def object_response(wanted: StoredObject, media_types: Collection[str]) -> Response:
     """The object, or a 304 without asking the store, since its key tells its ETag. A 404 problem if it is
-    lost.
+    lost. `media_types`: what the operation serves, one unless the object says its own.
     """
     key, subject, freshness = wanted.key, wanted.subject, wanted.freshness
+    media_type = wanted.media_type or next(iter(media_types))
     etag = sha256_of_key(key)
     if wanted.part is not None:
         etag += "-{}-{}".format(*wanted.part)
     # Trainings can be removed with all that they left; pictures stay for ever.
     lasts = freshness.immutable and subject.kind == "visualization"
-    keep(MEMORY_SECONDS if lasts else min(freshness.seconds, MOMENT.seconds))
+    if not freshness.is_personal:
+        keep(MEMORY_SECONDS if lasts else min(freshness.seconds, MOMENT.seconds))
     if is_held_by_client(etag):
         response = Response()
     elif wanted.part is None and context().settings.image_delivery == "redirect":

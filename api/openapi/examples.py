@@ -62,6 +62,9 @@ _PARAMETERS: Mapping[str, Any] = {
     "technique": "dgn-am",
     "limit": 20,
     "view": "full",
+    "size": 128,
+    "format": "webp",
+    "facet": 0,
     "Prefer": "wait=1",
     "Idempotency-Key": "report-of-november",
 }

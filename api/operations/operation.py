@@ -7,7 +7,7 @@ Checking the key and the request, the transaction, the rendering and the OpenAPI
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
 from typing import Any, Literal, TypeVar, cast, get_type_hints
@@ -40,11 +40,15 @@ _NAMES = {"network", "generator", "atlas"}
 """Parameters of a query that name what may not be there."""
 
 
-def stored(media_type: str, description: str, *, text: bool = False) -> Responses:
-    """The responses of a view that returns a `StoredObject`."""
+def stored(media_type: str, description: str, *, also: Iterable[str] = (), text: bool = False) -> Responses:
+    """The responses of a view that returns a `StoredObject`, which says its own media type where there are
+    several."""
     schema = {"type": "string"} if text else {"type": "string", "format": "binary"}
     return {
-        200: {"description": description, "content": {media_type: {"schema": schema}}},
+        200: {
+            "description": description,
+            "content": {served: {"schema": schema} for served in (media_type, *also)},
+        },
         302: {"description": "The bytes are at `Location`, for some minutes."},
     }
 
@@ -146,8 +150,7 @@ class Operation:
             case None:
                 return removed()
             case StoredObject():
-                (media_type,) = self.media_types
-                return object_response(result, media_type)
+                return object_response(result, self.media_types)
             case Lines():
                 response = lines_response(result.entries, result.headers)
                 response.headers["Cache-Control"] = self.freshness.cache_control

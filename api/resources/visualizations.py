@@ -6,10 +6,13 @@ from types import MappingProxyType
 
 from sqlalchemy.orm import Session
 
+from api.auth import reader
+from api.context import context
 from api.http import retry_after
-from api.http.caching import BRIEF, BRIEF_FROM_MEMORY, FOREVER, MOMENT, Freshness
+from api.http.caching import BRIEF, BRIEF_FROM_MEMORY, BRIEF_PERSONAL, FOREVER, MOMENT, Freshness
 from api.http.objects import StoredObject
 from api.http.paths import visualization_path
+from api.http.renditions import make_once
 from api.operations.answers import Answer
 from api.operations.operation import ApiBlueprint, Tag, stored
 from api.problems import problem_types
@@ -19,23 +22,31 @@ from api.schemas.base import NoQuery
 from api.schemas.networks import UnitPath
 from api.schemas.visualizations import (
     DigestPath,
+    ImageFilePath,
+    ImageFileQuery,
     ImageQuery,
     Item,
     ItemError,
     ItemPage,
     SearchQuery,
     UnitDetail,
+    UnitImageFilePath,
+    UnitImageFileQuery,
+    UnitImageQuery,
     Visualization,
 )
 from imago_engine.artifacts import ArtifactKind
+from services.atlases import atlases, entries
 from services.base.errors import NotFound
 from services.base.paging import Page
 from services.base.states import State
 from services.catalog import layers
 from services.catalog.networks import get_network
 from services.exemplars import found as exemplars
-from services.pictures import visualizations
+from services.pictures import renditions, visualizations
+from services.pictures.artifacts import StoredArtifact
 from services.pictures.losses import Subject
+from services.pictures.renditions import MEDIA_TYPES, Format
 from services.pictures.visualizations import Objects
 
 TAG = Tag(name="Visualizations", description="Pictures and all that is known of them, by digest.")
@@ -43,7 +54,9 @@ SHOWN_OF_A_UNIT = 50
 _VIEWS = {"full": (ArtifactKind.IMAGE,), "crop": (ArtifactKind.CROP, ArtifactKind.IMAGE)}
 """What is shown of a picture. A unit that sees all of it has no crop."""
 
-_PICTURE = stored("image/png", "The PNG.")
+_PICTURE = stored(
+    "image/png", "The picture.", also=[media_type for media_type in MEDIA_TYPES if media_type != "image/png"]
+)
 _BYTES = stored("application/octet-stream", "The bytes.")
 _COMING = (State.QUEUED, State.LEASED)
 
@@ -76,9 +89,19 @@ def get_visualization(session: Session, path: DigestPath, query: NoQuery) -> Ans
 
 
 @blueprint.operation("GET", "/visualizations/<digest>/image", scope="read", responses=_PICTURE)
-def get_image(session: Session, path: DigestPath, query: ImageQuery) -> StoredObject:
-    """Get the picture. Its bytes never change, unless the store has lost them and they were made again."""
-    return _artifact(_done(session, path.digest), *_VIEWS[query.view])
+def get_image(path: DigestPath, query: ImageQuery) -> StoredObject:
+    """Get the picture, as a PNG unless another format is asked for.
+
+    Its bytes never change, unless the store has lost them and they were made again. What is not there yet in
+    a size and format is made once, and stored.
+    """
+    return _image_of(path.digest, query, query.format)
+
+
+@blueprint.operation("GET", "/visualizations/<digest>/image.<format>", scope="read", responses=_PICTURE)
+def get_image_file(path: ImageFilePath, query: ImageFileQuery) -> StoredObject:
+    """Get the picture in the format that the address ends in. The same as `…/image?format=`."""
+    return _image_of(path.digest, query, path.format)
 
 
 @blueprint.operation("GET", "/visualizations/<digest>/code", scope="read", responses=_BYTES)
@@ -115,15 +138,69 @@ def get_unit(session: Session, path: UnitPath, query: NoQuery) -> UnitDetail:
     responses=_PICTURE,
     tag=NETWORKS_TAG,
 )
-def get_unit_image(session: Session, path: UnitPath, query: ImageQuery) -> StoredObject:
-    """Get the best picture of a unit that there is now. For embedding: may be two seconds old, and clients
-    keep it for a minute.
+def get_unit_image(path: UnitPath, query: UnitImageQuery) -> StoredObject:
+    """Get the best picture of a unit that there is now, or one that an atlas shows.
+
+    For embedding. The best one may be two seconds old, and clients keep it for a minute. With `atlas` it is
+    the facet in a version of that: a number names the same picture for good.
     """
-    found = visualizations.best(session, path.network, path.layer, path.unit)
-    if found is None:
-        raise _no_picture_of(session, path)
+    return _image_of_unit(path, query, query.format)
+
+
+@blueprint.operation(
+    "GET",
+    "/networks/<network>/layers/<layer>/units/<unit>/image.<format>",
+    scope="read",
+    responses=_PICTURE,
+    tag=NETWORKS_TAG,
+)
+def get_unit_image_file(path: UnitImageFilePath, query: UnitImageFileQuery) -> StoredObject:
+    """Get a picture of a unit in the format that the address ends in. The same as `…/image?format=`."""
+    return _image_of_unit(path, query, path.format)
+
+
+def _image_of(digest: str, query: ImageFileQuery, format: Format) -> StoredObject:
+    with context().database.session() as session:
+        found = _done(session, digest)
+    return _image(found, query, format)
+
+
+def _image_of_unit(path: UnitPath, query: UnitImageFileQuery, format: Format) -> StoredObject:
+    with context().database.session() as session:
+        if query.atlas is None:
+            best = visualizations.best(session, path.network, path.layer, path.unit)
+            if best is None:
+                raise _no_picture_of(session, path)
+            found, freshness = Objects(best.digest, best.state, best.error, best.artifacts), BRIEF
+        else:
+            digest = entries.picture_of(
+                session,
+                query.atlas,
+                query.version or atlases.LATEST,
+                network=path.network,
+                layer=path.layer,
+                unit=path.unit,
+                facet=query.facet or 0,
+                by=reader(),
+            )
+            found, freshness = _done(session, digest), BRIEF_PERSONAL
     own = {"Content-Location": f"{visualization_path(found.digest)}/image"}
-    return _artifact(found, *_VIEWS[query.view], freshness=BRIEF, headers=own)
+    return _image(found, query, format, freshness=freshness, headers=own)
+
+
+def _image(
+    found: Objects,
+    query: ImageFileQuery,
+    format: Format,
+    freshness: Freshness = FOREVER,
+    headers: Mapping[str, str] = MappingProxyType({}),
+) -> StoredObject:
+    """What is shown of it, in a size and format."""
+    picture = next(found.artifacts[kind] for kind in _VIEWS[query.view] if kind in found.artifacts)
+    wanted = renditions.wanted(picture, query.size, format)
+    if wanted is not None:
+        picture = found.artifacts.get(wanted.kind) or make_once(found.digest, picture, wanted)
+    return _stored(found.digest, picture, freshness, headers)
 
 
 def _of_unit(session: Session, network: str, layer: str, unit: int) -> Sequence[visualizations.Visualization]:
@@ -176,16 +253,22 @@ def _retry_after(session: Session, found: Objects | visualizations.Visualization
     return retry_after.header(retry_after.of_picture(session, found.digest) if coming else None)
 
 
-def _artifact(
-    found: Objects | visualizations.Visualization,
-    *kinds: ArtifactKind,
+def _artifact(found: Objects, kind: ArtifactKind) -> StoredObject:
+    """What is done has this kind of artifact. Raises `NotFound` if it has not."""
+    artifact = found.artifacts.get(kind)
+    if artifact is None:
+        raise NotFound(kind, f"{found.digest[:16]}.{kind.suffix}", "It was not kept.")
+    return _stored(found.digest, artifact)
+
+
+def _stored(
+    digest: str,
+    artifact: StoredArtifact,
     freshness: Freshness = FOREVER,
     headers: Mapping[str, str] = MappingProxyType({}),
 ) -> StoredObject:
-    """The first of these kinds that what is done has. Raises `NotFound` if it has none of them."""
-    for kind in kinds:
-        if (artifact := found.artifacts.get(kind)) is not None:
-            filename = f"{found.digest[:16]}{PurePosixPath(artifact.object).suffix}"
-            subject = Subject("visualization", found.digest)
-            return StoredObject(artifact.object, filename, subject, freshness, headers)
-    raise NotFound(kinds[0], f"{found.digest[:16]}.{kinds[0].suffix}", "It was not kept.")
+    filename = f"{digest[:16]}{PurePosixPath(artifact.object).suffix}"
+    subject = Subject("visualization", digest)
+    return StoredObject(
+        artifact.object, filename, subject, freshness, headers, media_type=artifact.media_type
+    )

@@ -9,15 +9,16 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.networks import OUTPUT_ALIASES
 from services.access.keys import Principal
 from services.atlases.atlases import version_row
-from services.atlases.tables import AtlasLayerRow
+from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.atlases.visibility import atlas_row
 from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import State
-from services.catalog.layers import labels_of_layer
+from services.catalog.layers import get_layer, labels_of_layer
 
 _AT_ONCE = 200
 _KEYSET = Keyset("atlas-units", (int,))
@@ -27,6 +28,11 @@ _PAGE = text("""
     WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit > :after
     AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
     ORDER BY e.unit, e.facet LIMIT :most
+""")
+_PICTURE = text("""
+    SELECT digest FROM atlas_entries
+    WHERE atlas_no = :no AND layer_no = :layer AND unit = :unit AND facet = :facet
+    AND since <= :number AND (until IS NULL OR until > :number)
 """)
 
 
@@ -112,8 +118,9 @@ def units_of(session: Session, id: str, version: str, layer: str, *, by: Princip
     """The units of a layer of an atlas, in a version: see `atlases.version_row`. Raises `NotFound`."""
     row = atlas_row(session, id, by)
     found = version_row(session, row, version)
-    query = sa.select(AtlasLayerRow).where(AtlasLayerRow.atlas_no == row.no, AtlasLayerRow.layer == layer)
-    at = session.scalars(query).first()
+    at = _layer(session, row, layer)
+    if at is None and layer in OUTPUT_ALIASES:
+        at = _layer(session, row, get_layer(session, row.network_id, layer).name)
     if at is None or (found.layers is not None and at.layer_no not in _numbers(found.layers)):
         raise NotFound("layer", layer, f"Version {found.number} of the atlas {id} does not show it.")
     return Units(
@@ -127,6 +134,36 @@ def units_of(session: Session, id: str, version: str, layer: str, *, by: Princip
         at.facets,
         labels_of_layer(session, row.network_id, at.layer),
     )
+
+
+def picture_of(
+    session: Session,
+    id: str,
+    version: str,
+    *,
+    network: str,
+    layer: str,
+    unit: int,
+    facet: int,
+    by: Principal | None = None,
+) -> str:
+    """The digest of a picture that an atlas shows in a version. Raises `NotFound`, as `units_of` does."""
+    units = units_of(session, id, version, layer, by=by)
+    place = f"{layer}/{unit}"
+    if units.network != network:
+        raise NotFound("unit", f"{network}/{place}", f"The atlas {id} shows {units.network}.")
+    at = {"no": units.atlas_no, "layer": units.layer_no, "number": units.number, "unit": unit, "facet": facet}
+    digest: str | None = session.execute(_PICTURE, at).scalar()
+    if digest is None:
+        raise NotFound(
+            "facet", f"{place}/{facet}", f"Version {units.number} of the atlas {id} has no such one."
+        )
+    return digest
+
+
+def _layer(session: Session, row: AtlasRow, name: str) -> AtlasLayerRow | None:
+    query = sa.select(AtlasLayerRow).where(AtlasLayerRow.atlas_no == row.no, AtlasLayerRow.layer == name)
+    return session.scalars(query).first()
 
 
 def _numbers(layers: Sequence[Mapping[str, Any]]) -> set[int]:

@@ -19,6 +19,11 @@ def look_key(data: bytes) -> str:
     return _named_by(data, "safetensors")
 
 
+def rendition_key(data: bytes, suffix: str) -> str:
+    """The key of a picture in another size or format; `suffix` names the format."""
+    return _named_by(data, suffix)
+
+
 def _named_by(data: bytes, suffix: str) -> str:
     name = hashlib.sha256(data).hexdigest()
     return f"objects/{name[:2]}/{name}.{suffix}"

@@ -16,7 +16,7 @@ from imago_engine.techniques import technique_named
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
-from services.pictures import losses, repairs
+from services.pictures import losses, renditions, repairs
 from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
 from services.queue import chores
@@ -136,7 +136,12 @@ class Repairer(LeasedWork[WorkClaim]):
         """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
         with self._database.session() as session:
             keys = losses.keys_of(session, subject)
-        return all(scrubbing.fault_of(self._store, key) is None for key in keys)
+        lost = [key for key in keys if scrubbing.fault_of(self._store, key) is not None]
+        if lost and subject.kind == "visualization":
+            # What is made of the picture in a moment, when it is asked for, is no reason to compute it.
+            with self._database.session() as session:
+                return not renditions.forget(session, subject.id, lost)
+        return not lost
 
     def _make(self, batch: Sequence[LostPicture], keeper: LeaseKeeper) -> Computed:
         """Compute pictures of one network, layer, generator and recipe."""

@@ -82,15 +82,23 @@ class Visualization:
             for entry in self.detail["predictions"] or ()
         )
 
-    def image_bytes(self, *, view: str | None = None) -> bytes:
-        """The PNG. view: `full`, or `crop` for what the unit can see; by default the whole picture."""
-        if view is not None:
-            return self._image(view)
+    def image_bytes(
+        self, *, view: str | None = None, size: int | None = None, format: str | None = None
+    ) -> bytes:
+        """The picture, a PNG unless told otherwise.
+
+        view: `full`, or `crop` for what the unit can see; by default the whole picture. size: pixels of its
+        longer side, 64, 128, 256 or 512; nothing is enlarged. format: `png`, `webp`, `avif` or `jpg`.
+        """
+        if view is not None or size is not None or format is not None:
+            return self._image(view, size, format)
         return self._default_image
 
-    def image(self, *, view: str | None = None) -> "Image":
-        """The picture as a PIL image (needs the `pictures` extra)."""
-        return open_image(self.image_bytes(view=view))
+    def image(
+        self, *, view: str | None = None, size: int | None = None, format: str | None = None
+    ) -> "Image":
+        """The picture as a PIL image (needs the `pictures` extra); see `image_bytes`."""
+        return open_image(self.image_bytes(view=view, size=size, format=format))
 
     def save(self, path: str | os.PathLike[str], *, view: str | None = None) -> Path:
         """Write the PNG to a file, or into a folder under `filename`; returns the path.
@@ -125,14 +133,15 @@ class Visualization:
         name = f" ({self.label})" if self.label else ""
         return f"{self.network}/{self.layer}/{self.unit}{place}{name}"
 
-    def _image(self, view: str | None) -> bytes:
+    def _image(self, view: str | None = None, size: int | None = None, format: str | None = None) -> bytes:
         if self.state != "done":
             raise ImagoError(f"{self.title} has no picture: it is {self.state}.")
-        return self._transport.get_bytes(path_to("visualizations", self.digest, "image"), {"view": view})
+        asked = {"view": view, "size": size, "format": format}
+        return self._transport.get_bytes(path_to("visualizations", self.digest, "image"), asked)
 
     @functools.cached_property
     def _default_image(self) -> bytes:
-        return self._image(None)
+        return self._image()
 
     def _repr_png_(self) -> bytes | None:
         return self.image_bytes() if self.state == "done" else None
@@ -207,13 +216,13 @@ class Unit:
         found = self._transport.get(f"{self._path}/exemplars", {"scan": scan})
         return [Exemplar.read(raw, self._transport) for raw in found["exemplars"]]
 
-    def image_bytes(self) -> bytes:
-        """The PNG of its best picture now."""
-        return self._transport.get_bytes(f"{self._path}/image")
+    def image_bytes(self, *, size: int | None = None, format: str | None = None) -> bytes:
+        """Its best picture now, a PNG unless told otherwise; size and format as in `Visualization`."""
+        return self._transport.get_bytes(f"{self._path}/image", {"size": size, "format": format})
 
-    def image(self) -> "Image":
+    def image(self, *, size: int | None = None, format: str | None = None) -> "Image":
         """Its best picture now, as a PIL image (needs the `pictures` extra)."""
-        return open_image(self.image_bytes())
+        return open_image(self.image_bytes(size=size, format=format))
 
     def _repr_png_(self) -> bytes | None:
         return self.image_bytes() if self.pictures else None

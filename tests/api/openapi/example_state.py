@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 from api.openapi import examples
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import LayerInfo
+from services.atlases import expansion
+from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.storage import ObjectStore, sha256_of_file, training_key
 from services.catalog.generators import register_generator
@@ -57,6 +59,9 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     atlas = admin.post("/v1/atlases", json=examples.ATLAS_BODY).get_json()
     scan = admin.post("/v1/scans", json=examples.SCAN_BODY).get_json()
     find_exemplars(database, store, examples.LAYER, [examples.UNIT])
+    with database.session() as session:
+        expansion.step(session, atlas["id"], Place())
+    finish_all(database, store)
     for table, old, new in (
         ("jobs", job["id"], examples.JOB),
         ("visualizations", item["digest"], examples.DIGEST),

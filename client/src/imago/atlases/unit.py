@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from imago.files import open_image
 from imago.records import Raw
 from imago.transport import Json, Transport, path_to
 from imago.visualizations import Visualization
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class AtlasUnit:
@@ -47,10 +52,27 @@ class AtlasUnit:
 
     def visualization(self, facet: int = 0) -> Visualization:
         """One of its pictures, with all that is known of it. Raises `KeyError` where the atlas has none."""
-        digest = next((each["digest"] for each in self.facets if each["facet"] == facet), None)
-        if digest is None:
-            raise KeyError(f"{self.layer}/{self.unit} has no facet {facet}")
+        digest = self._digest(facet)
         return Visualization.read(self._transport.get(path_to("visualizations", digest)), self._transport)
+
+    def image_bytes(self, facet: int = 0, *, size: int | None = None, format: str | None = None) -> bytes:
+        """One of its pictures, a PNG unless told otherwise.
+
+        size: pixels of its longer side, 64, 128, 256 or 512; nothing is enlarged. format: `png`, `webp`,
+        `avif` or `jpg`.
+        """
+        path = path_to("visualizations", self._digest(facet), "image")
+        return self._transport.get_bytes(path, {"size": size, "format": format})
+
+    def image(self, facet: int = 0, *, size: int | None = None, format: str | None = None) -> "Image":
+        """One of its pictures as a PIL image (needs the `pictures` extra); see `image_bytes`."""
+        return open_image(self.image_bytes(facet, size=size, format=format))
+
+    def _digest(self, facet: int) -> str:
+        for each in self.facets:
+            if each["facet"] == facet:
+                return str(each["digest"])
+        raise KeyError(f"{self.layer}/{self.unit} has no facet {facet}")
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write its pictures that are done; returns where they are."""
