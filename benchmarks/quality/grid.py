@@ -18,6 +18,7 @@ from benchmarks.quality.techniques import Generated
 from imago_engine.synthesis.networks.load import Network
 
 COLUMNS, TILE, LABEL, GAP = 8, 128, 18, 4
+COLUMNS_OF_HUNDRED = 10
 SCENES = "places365"
 IMAGENET_CLASSES = 1000
 
@@ -25,7 +26,7 @@ IMAGENET_CLASSES = 1000
 def parser(generator: Path, cache: Path) -> argparse.ArgumentParser:
     accepted = argparse.ArgumentParser(
         prog="python -m benchmarks.quality grid",
-        description="Draw labelled pictures of classes in rows of 8 and print what independent networks see.",
+        description="Draw labelled pictures of classes in rows and print what independent networks see.",
     )
     accepted.add_argument("--generator", type=Path, default=generator, metavar="FILE")
     accepted.add_argument(
@@ -33,7 +34,7 @@ def parser(generator: Path, cache: Path) -> argparse.ArgumentParser:
         default="efficientnet_lite0.imagenet",
         help=f"an id of the catalog with the 1000 ImageNet classes, or {', '.join(NETWORKS)}",
     )
-    accepted.add_argument("--out", type=Path, default=Path("grid.png"), metavar="FILE.png")
+    accepted.add_argument("--out", type=Path, default=Path("grid.png"), metavar="FILE")
     accepted.add_argument("--cache", type=Path, default=cache, metavar="DIR")
     accepted.add_argument(
         "--classes",
@@ -63,7 +64,8 @@ def run(arguments: Sequence[str], generator: Path, cache: Path) -> None:
     plan = Plan(units, (), (), (), (options.seed,), ())
     images = made(technique, plan, options.cache).of(units, options.seed)
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    sheet(images, things).save(options.out)
+    columns = COLUMNS_OF_HUNDRED if options.classes == "hundred" else COLUMNS
+    sheet(images, things, columns).save(options.out)
     print(agreement(network, images, things, assets))
     print(options.out)
 
@@ -85,14 +87,14 @@ def _network(name: str, folder: Path | None) -> Network:
     return network
 
 
-def sheet(images: Tensor, things: Sequence[Named]) -> Image.Image:
-    """Pictures, uint8 [N, 3, S, S], with sides of 128 pixels in rows of 8, each over its name."""
-    rows = -(-len(images) // COLUMNS)
+def sheet(images: Tensor, things: Sequence[Named], columns: int = COLUMNS) -> Image.Image:
+    """Pictures, uint8 [N, 3, S, S], with sides of 128 pixels in rows, each over its name."""
+    rows = -(-len(images) // columns)
     width, height = TILE + GAP, TILE + LABEL + GAP
-    drawn = Image.new("RGB", (COLUMNS * width + GAP, rows * height + GAP), "white")
+    drawn = Image.new("RGB", (columns * width + GAP, rows * height + GAP), "white")
     pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(size=12)
     for i, (picture, thing) in enumerate(zip(images, things, strict=True)):
-        left, top = GAP + i % COLUMNS * width, GAP + i // COLUMNS * height
+        left, top = GAP + i % columns * width, GAP + i // columns * height
         tile = Image.fromarray(picture.permute(1, 2, 0).numpy()).resize(
             (TILE, TILE), Image.Resampling.BICUBIC
         )
