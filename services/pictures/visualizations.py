@@ -1,6 +1,6 @@
 """Visualizations: one by digest, many by network, layer and unit, and the best of a unit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -99,6 +99,12 @@ def get(session: Session, digest: str) -> Visualization:
     if not found:
         raise NotFound("visualization", digest)
     return found[0]
+
+
+def of_digests(session: Session, digests: Collection[str]) -> dict[str, Visualization]:
+    """Those that there are of these, by their digests."""
+    query = _query().where(VisualizationRow.digest.in_(digests))
+    return {found.digest: found for found in _views(session, query)} if digests else {}
 
 
 def search(

@@ -27,6 +27,8 @@ from imago.errors import (
 )
 from imago.exemplars.exemplar import Exemplar, UnitStatistics
 from imago.exemplars.scans import Scan
+from imago.exports.checking import DamagedExport
+from imago.exports.opening import ExportedAtlas, Match, open
 from imago.jobs import Job, Units
 from imago.records import Generator, Layer, Network, Prediction, Preset, Queue, Technique
 from imago.targets import Target
@@ -39,13 +41,16 @@ __all__ = [
     "AtlasUnit",
     "Client",
     "Conflict",
+    "DamagedExport",
     "Exemplar",
+    "ExportedAtlas",
     "FieldError",
     "Generator",
     "ImagoError",
     "InvalidRequest",
     "Job",
     "Layer",
+    "Match",
     "Network",
     "NotAuthorized",
     "NotFound",
@@ -65,4 +70,5 @@ __all__ = [
     "Visualization",
     "WaitTimeout",
     "__version__",
+    "open",
 ]

@@ -1,12 +1,16 @@
 """An atlas as its readers and its owner see it: how far it is, what it shows, what can be done with it."""
 
 import html
+import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias
+from pathlib import Path
+from typing import Literal, TypeAlias
 
 from imago.atlases.records import AtlasLayer, AtlasPictures
 from imago.atlases.unit import AtlasUnit
 from imago.atlases.words import listed
+from imago.exports.conversion import Conversion, Format
+from imago.exports.exporting import OnExport, export
 from imago.records import Raw, bounds
 from imago.transport import Json, path_to
 from imago.watched import Watched
@@ -134,6 +138,26 @@ class Atlas(Watched):
         version = self._transport.post(f"{self._path}/publish").body
         self.refresh()
         return version
+
+    def export(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        version: int | str = "latest",
+        format: Format = "png",
+        size: int | None = None,
+        table: Literal["parquet", "jsonl"] | None = None,
+        on_progress: OnExport | None = None,
+    ) -> Path:
+        """Write a published version into a folder, or a file that ends in .tar; `imago.open` reads it.
+
+        format, size: of the pictures, by default as the server has them; others need the `pictures` extra.
+        table: `parquet` (needs the `parquet` extra) or `jsonl`; by default Parquet if it can be written.
+        Stopped anywhere, the same call goes on.
+        """
+        images = Conversion(format, size)
+        where = self._transport, self.id, to
+        return export(*where, version=version, images=images, table=table, on_progress=on_progress)
 
     def remove(self) -> None:
         """Remove it with all its versions. Its pictures stay."""

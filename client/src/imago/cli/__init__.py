@@ -13,6 +13,7 @@ from imago.cli.commands import (
     atlases,
     catalog,
     connection,
+    exports,
     jobs,
     networks,
     pictures,
@@ -58,6 +59,8 @@ app.command("publish", rich_help_panel=_ATLASES)(atlases.publish)
 app.command("exemplars", rich_help_panel=_ATLASES)(scans.exemplars)
 app.command("scan", rich_help_panel=_ATLASES)(scans.show_scan)
 app.command("scans", rich_help_panel=_ATLASES)(scans.list_scans)
+app.command("export", rich_help_panel=_ATLASES)(exports.export)
+app.command("check", rich_help_panel=_ATLASES)(exports.check)
 app.command("get", rich_help_panel=_PICTURES)(pictures.get)
 app.command("unit", rich_help_panel=_PICTURES)(units.unit)
 app.add_typer(networks.networks, name="networks", rich_help_panel=_CATALOG)

@@ -1,0 +1,108 @@
+"""`imago export`, `check`: atlases as files."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import imago.exports.opening as exports
+from imago.cli.commands.atlases import AtlasId
+from imago.cli.session import JsonFlag, Session, session_of
+
+
+class Table(StrEnum):
+    """What dataset libraries read."""
+
+    PARQUET = "parquet"
+    JSONL = "jsonl"
+
+
+class Format(StrEnum):
+    """How pictures are written."""
+
+    PNG = "png"
+    WEBP = "webp"
+
+
+ExportPath = Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="An exported atlas.")]
+
+
+def export(
+    context: typer.Context,
+    id: AtlasId,
+    to: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.tar", help="Where it is written.")],
+    version: Annotated[
+        str, typer.Option("--version", metavar="NUMBER", help="A published version, or the latest.")
+    ] = "latest",
+    table: Annotated[
+        Table | None,
+        typer.Option(
+            "--table",
+            help="What describes the pictures to dataset libraries: metadata.parquet, which needs the extra "
+            "parquet, or metadata.jsonl. By default Parquet if it can be written.",
+            show_default=False,
+        ),
+    ] = None,
+    format: Annotated[
+        Format, typer.Option("--format", help="WebP is smaller, and lossy; it needs the extra pictures.")
+    ] = Format.PNG,
+    size: Annotated[
+        int | None, typer.Option("--size", metavar="PIXELS", help="Reduce pictures to this side.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Export a version of an atlas as files. Stopped anywhere, the same command goes on.
+
+    imago export atl_… my-atlas/
+    """
+    session = session_of(context, as_json)
+    atlas = session.client.atlases.get(id)
+    with progress_of(session, "Exporting") as on_progress:
+        path = atlas.export(
+            to,
+            version=version,
+            format=format.value,
+            size=size,
+            table=None if table is None else table.value,
+            on_progress=on_progress,
+        )
+    show(session, path)
+
+
+def check(context: typer.Context, path: ExportPath, as_json: JsonFlag = False) -> None:
+    """Compare every file of an exported atlas with its hash. Asks no server."""
+    session = session_of(context, as_json)
+    with exports.open(path) as atlas, progress_of(session, "Checking") as on_progress:
+        atlas.check(on_progress)
+    show(session, path)
+
+
+def show(session: Session, path: Path) -> None:
+    """What a whole export holds."""
+    with exports.open(path) as atlas:
+        manifest = atlas.manifest
+    if session.as_json:
+        kept = ("atlas", "version", "name", "network", "entries", "pictures")
+        session.emit({"path": str(path), **{name: manifest[name] for name in kept}})
+        return
+    session.say(
+        f"{path}: {manifest['pictures']} pictures of {len(manifest['layers'])} layers of "
+        f"{manifest['network']}, {manifest['atlas']} version {manifest['version']}.",
+        "green",
+    )
+
+
+@contextmanager
+def progress_of(session: Session, doing: str) -> Iterator[Callable[[int, int], object] | None]:
+    """A bar in a terminal, nothing elsewhere."""
+    if session.as_json or not session.err.is_terminal:
+        yield None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=session.err, transient=True) as shown:
+        task = shown.add_task(doing, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)

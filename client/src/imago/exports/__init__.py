@@ -1,0 +1,1 @@
+"""Atlases as files: written from a server, read without one, checked by hashes."""

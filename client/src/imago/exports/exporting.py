@@ -1,0 +1,222 @@
+"""Write a published version of an atlas into a folder or a tar.
+
+Pictures are fetched a few at a time, and no more than some are held. Stopped anywhere, the same call goes on:
+what lies there with the right hash is not fetched again. The manifest comes last, so that a folder that has
+one is whole.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from imago.errors import Conflict, ImagoError, NotFound
+from imago.exports.conversion import Conversion
+from imago.exports.hashes import sha256_of
+from imago.exports.layout import MANIFEST, SUFFIXES, SUMS, UNITS, encoded, file_of, line_of
+from imago.exports.manifest import Contents, Export, manifest_of, to_export
+from imago.exports.tables import kind_of_table, write_table
+from imago.exports.tars import is_tar, pack
+from imago.files import write_whole
+from imago.records import Raw
+from imago.transport import Json, Transport, path_to
+
+OnExport: TypeAlias = Callable[[int, int], object]
+_AT_ONCE = 8
+_AHEAD = 64
+_BEGUN = ".export.json"
+_LINES, _LINES_BEFORE = ".units.jsonl.part", ".units.jsonl.before"
+
+
+def export(
+    transport: Transport,
+    id: str,
+    to: str | os.PathLike[str],
+    *,
+    version: int | str = "latest",
+    images: Conversion | None = None,
+    table: str | None = None,
+    on_progress: OnExport | None = None,
+) -> Path:
+    """Export a published version of an atlas into a folder, or into a file that ends in .tar; returns where.
+
+    table: `parquet` or `jsonl`. on_progress: called with how many pictures are there, and of how many.
+    Raises `Conflict` for a version that is not published, and where something else lies there.
+    """
+    path = Path(to)
+    export = to_export(transport, id, version, images or Conversion())
+    kind = kind_of_table(table)
+    try:
+        if not is_tar(path):
+            _into_folder(transport, export, path, kind, on_progress)
+        elif not path.exists():
+            folder = path.with_name(f"{path.name}.part")
+            _into_folder(transport, export, folder, kind, on_progress)
+            pack(folder, path)
+        else:
+            raise Conflict(f"{path} is there already.")
+    except OSError as error:
+        raise ImagoError(f"Cannot write the export {path}: {error.strerror or error}.") from error
+    return path
+
+
+def _into_folder(
+    transport: Transport, export: Export, folder: Path, table: str, on_progress: OnExport | None
+) -> None:
+    if not _begin(folder, export):
+        return
+    contents = Contents()
+    lines = folder / _LINES
+    _keep_longer(lines, folder / _LINES_BEFORE)
+    sums = folder / f".{SUMS}.part"
+    with (
+        lines.open("wb") as units,
+        sums.open("wb") as hashes,
+        ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="imago-export") as pool,
+    ):
+        try:
+            _write_lines(transport, export, folder, pool, units, hashes, contents, on_progress)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    written = folder / f".{table}.part"
+    write_table(lines, written, table)
+    for draft in folder.glob("images/*/.*.part"):
+        draft.unlink()
+    files = {name: _described(file) for name, file in ((UNITS, lines), (table, written))}
+    with sums.open("ab") as hashes:
+        hashes.writelines(f"{file['sha256']}  {name}\n".encode() for name, file in files.items())
+    files[SUMS] = _described(sums)
+    manifest = manifest_of(transport, export, contents, files)
+    for draft, name in ((lines, UNITS), (written, table), (sums, SUMS)):
+        os.replace(draft, folder / name)
+    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
+    (folder / _LINES_BEFORE).unlink(missing_ok=True)
+    (folder / _BEGUN).unlink(missing_ok=True)
+
+
+def _begin(folder: Path, export: Export) -> bool:
+    """Claim the folder for this export; False where it is whole already. Raises `Conflict`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (MANIFEST, _BEGUN):
+        with suppress(FileNotFoundError, ValueError):
+            there = json.loads((folder / name).read_bytes())
+            if {key: there.get(key) for key in export.identity} != export.identity:
+                raise Conflict(f"{folder} holds an export of something else; name another folder.")
+            return name != MANIFEST
+    if any(folder.iterdir()):
+        raise Conflict(f"{folder} is not empty, and holds no export that could go on; name another folder.")
+    write_whole(folder / _BEGUN, json.dumps(export.identity).encode())
+    return True
+
+
+def _keep_longer(lines: Path, before: Path) -> None:
+    """Keep of two earlier tries the lines of the one that came further."""
+    if lines.exists() and (not before.exists() or lines.stat().st_size >= before.stat().st_size):
+        os.replace(lines, before)
+
+
+def _write_lines(
+    transport: Transport,
+    export: Export,
+    folder: Path,
+    pool: ThreadPoolExecutor,
+    units: BinaryIO,
+    hashes: BinaryIO,
+    contents: Contents,
+    on_progress: OnExport | None,
+) -> None:
+    path = path_to("atlases", export.atlas["id"], "versions", export.version["number"], "entries")
+    known = _known_lines(folder / _LINES_BEFORE)
+
+    def fetch(entry: Raw) -> Callable[[], tuple[Raw, Json]]:
+        before = next(known, None)
+        return lambda: (entry["visualization"]["recipe"], _fetched(transport, export, folder, entry, before))
+
+    done, offset = 0, 0
+    for recipe, line in _in_order(pool, map(fetch, transport.entries(path))):
+        text = encoded(line)
+        contents.add(line, recipe, offset)
+        units.write(text)
+        offset += len(text)
+        if line["file_name"]:
+            hashes.write(f"{line['sha256']}  {line['file_name']}\n".encode())
+        done += 1
+        if on_progress is not None:
+            on_progress(done, export.pictures)
+    if done != export.pictures:
+        raise ImagoError(
+            f"The server gave {done} of {export.pictures} entries of the atlas; export it again."
+        )
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, calls: Iterable[Callable[[], tuple[Raw, Json]]]
+) -> Iterator[tuple[Raw, Json]]:
+    """The results in the order of the calls, of which some run ahead."""
+    running: deque[Future[tuple[Raw, Json]]] = deque()
+    pending = iter(calls)
+    while True:
+        for call in islice(pending, _AHEAD - len(running)):
+            running.append(pool.submit(call))
+        if not running:
+            return
+        yield running.popleft().result()
+
+
+def _fetched(transport: Transport, export: Export, folder: Path, entry: Raw, before: Raw | None) -> Json:
+    """The line of an entry whose picture is there afterwards."""
+    shown, line = entry["visualization"], line_of(entry)
+    if shown["state"] != "done":
+        return line
+    image, images = shown["image"], export.images
+    if image is None or shown["links"]["image"] is None:
+        raise NotFound(f"The server has no picture of {shown['digest']}, which is done.")
+    suffix = SUFFIXES[f"image/{images.format}"]
+    name = file_of(shown["layer"], shown["unit"], entry["facet"], suffix)
+    file = folder / name
+    line |= {"file_name": name, "source_sha256": image["sha256"]}
+    if images.keeps:
+        facts = {key: image[key] for key in ("sha256", "bytes", "width", "height")}
+        if sha256_of(file) != image["sha256"]:
+            write_whole(file, _picture(transport, shown))
+        return {**line, **facts, "media_type": "image/png"}
+    if before and before["digest"] == shown["digest"] and before.get("source_sha256") == image["sha256"]:
+        there = {key: before[key] for key in ("sha256", "bytes", "width", "height", "media_type")}
+        if before["file_name"] == name and sha256_of(file) == before["sha256"]:
+            return {**line, **there}
+    picture = images.of(_picture(transport, shown))
+    write_whole(file, picture.content)
+    return {
+        **line,
+        "sha256": sha256(picture.content).hexdigest(),
+        "bytes": len(picture.content),
+        "width": picture.width,
+        "height": picture.height,
+        "media_type": picture.media_type,
+    }
+
+
+def _picture(transport: Transport, shown: Raw) -> bytes:
+    content = transport.get_bytes(path_to("visualizations", shown["digest"], "image"))
+    if sha256(content).hexdigest() != shown["image"]["sha256"]:
+        raise ImagoError(f"The server sent other bytes of {shown['digest']} than it says that it has.")
+    return content
+
+
+def _known_lines(path: Path) -> Iterator[Raw]:
+    """The lines of an earlier try, without one that it did not end."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        for text in file:
+            if text.endswith(b"\n"):
+                yield json.loads(text)
+
+
+def _described(path: Path) -> Json:
+    return {"sha256": sha256_of(path), "bytes": path.stat().st_size}

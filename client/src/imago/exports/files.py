@@ -1,0 +1,145 @@
+"""Where an exported atlas lies: a folder or a tar, read by the names of its files."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from imago.errors import ImagoError, NotFound
+from imago.exports.layout import MANIFEST
+
+_PIECE = 1 << 20
+
+
+class Files(Protocol):
+    """The files of an export. May be read by several threads."""
+
+    where: str
+
+    def size(self, name: str) -> int:
+        """Bytes of a file. Raises `NotFound`."""
+        ...
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """A part of a file, by default all of it. Raises `NotFound`."""
+        ...
+
+    def close(self) -> None:
+        """Nothing can be read afterwards."""
+        ...
+
+
+def files_at(path: str | os.PathLike[str]) -> Files:
+    """The files of a folder or a tar. Raises `NotFound` where nothing lies there."""
+    found = Path(path)
+    if found.is_dir():
+        return _Folder(found)
+    if found.is_file():
+        return _Tar(found)
+    raise NotFound(f"There is no export at {found}.")
+
+
+def pieces(files: Files, name: str) -> Iterator[bytes]:
+    """All of a file, piece by piece."""
+    offset, end = 0, files.size(name)
+    while offset < end:
+        piece = files.read(name, offset, _PIECE)
+        if not piece:
+            raise NotFound(f"{files.where} ends within {name}.")
+        yield piece
+        offset += len(piece)
+
+
+def lines(files: Files, name: str, offset: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file from one that begins at `offset` on, each with where it begins."""
+    rest = b""
+    at, end = offset, files.size(name)
+    while at < end:
+        piece = files.read(name, at, _PIECE)
+        if not piece:
+            raise NotFound(f"{files.where} ends within {name}.")
+        at += len(piece)
+        *whole, rest = (rest + piece).split(b"\n")
+        for line in whole:
+            yield offset, line
+            offset += len(line) + 1
+    if rest:
+        yield offset, rest
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self.where = str(root)
+        self._root = root
+
+    def size(self, name: str) -> int:
+        try:
+            return self._path(name).stat().st_size
+        except FileNotFoundError:
+            raise _missing(self.where, name) from None
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        try:
+            with self._path(name).open("rb") as file:
+                file.seek(offset)
+                return file.read(-1 if length is None else length)
+        except FileNotFoundError:
+            raise _missing(self.where, name) from None
+        except OSError as error:
+            raise ImagoError(f"Cannot read {name} of {self.where}: {error.strerror}.") from error
+
+    def close(self) -> None:
+        pass
+
+    def _path(self, name: str) -> Path:
+        """An export of others may name anything: what leads out of the folder is not there."""
+        path = self._root / name
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            raise _missing(self.where, name)
+        return path
+
+
+class _Tar:
+    """Members are found once, and read where they lie."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self._places: dict[str, tuple[int, int]] = {}
+        try:
+            with tarfile.open(path, "r:") as tar:
+                for member in tar:
+                    if member.isreg():
+                        self._places[member.name.removeprefix("./")] = (member.offset_data, member.size)
+        except tarfile.TarError as error:
+            raise ImagoError(f"{path} is no uncompressed tar, or was cut off: {error}.") from error
+        self._below = self._common_folder()
+        self._file = os.open(path, os.O_RDONLY)
+
+    def size(self, name: str) -> int:
+        return self._place(name)[1]
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        begins, size = self._place(name)
+        left = max(size - offset, 0)
+        return os.pread(self._file, left if length is None else min(length, left), begins + offset)
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _common_folder(self) -> str:
+        """A tar that someone has made of the folder has its name before all others."""
+        found = [name for name in self._places if name.rpartition("/")[2] == MANIFEST]
+        return min(found, key=len, default=MANIFEST).removesuffix(MANIFEST)
+
+    def _place(self, name: str) -> tuple[int, int]:
+        try:
+            return self._places[self._below + name]
+        except KeyError:
+            raise _missing(self.where, name) from None
+
+
+def _missing(where: str, name: str) -> NotFound:
+    return NotFound(f"{where} has no file {name}.")

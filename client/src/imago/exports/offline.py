@@ -1,0 +1,173 @@
+"""Answers, from the files of an export, what a server would be asked of an atlas.
+
+So an exported atlas is the same object as one on a server: its units, pictures and predictions are read in
+the same way.
+"""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from itertools import groupby, islice
+from typing import Any
+from urllib.parse import unquote
+
+from imago.errors import ImagoError, NotFound
+from imago.exports.checking import all_lines
+from imago.exports.files import Files, lines
+from imago.exports.layout import UNITS, detail_of, facet_of
+from imago.records import Raw
+from imago.transport import Answer, Json, Parameters, Patience, Transport, path_to
+from imago.visualizations import open_image
+
+
+class OfflineTransport(Transport):
+    """Reads an export where another transport asks a server. Nothing can be changed."""
+
+    def __init__(self, files: Files, manifest: Raw) -> None:
+        self.url, self.key = files.where, None
+        self.patience = Patience()
+        self._files, self._manifest = files, manifest
+        self._layers: dict[str, Raw] = {layer["layer"]: layer for layer in manifest["layers"]}
+        self._offsets: dict[bytes, int] | None = None
+        atlas = re.escape(path_to("atlases", manifest["atlas"]))
+        picture = re.escape(path_to("visualizations")) + "/([0-9a-f]{64})"
+        self._answers: list[tuple[str, Callable[..., Any]]] = [
+            (atlas, lambda: atlas_of(manifest)),
+            (f"{atlas}/layers", lambda: map(_layer_of, manifest["layers"])),
+            (f"{atlas}/versions", lambda: iter([_version_of(manifest)])),
+            (f"{atlas}/versions/([^/]+)", self._version),
+            (f"{atlas}/versions/([^/]+)/layers/([^/]+)/units", self._units),
+            (picture, self._detail),
+        ]
+
+    def close(self) -> None:
+        self._files.close()
+
+    def get(
+        self, path: str, parameters: Parameters | None = None, *, patience: Patience | None = None
+    ) -> Json:
+        found: Json = self._answer(path)
+        return found
+
+    def entries(
+        self, path: str, filters: Parameters | None = None, limit: int | None = None
+    ) -> Iterator[Json]:
+        return islice(self._answer(path), limit)
+
+    def lines(self, path: str, parameters: Parameters | None = None) -> Iterator[Json]:
+        found: Iterator[Json] = self._answer(path)
+        return found
+
+    def get_bytes(self, path: str, parameters: Parameters | None = None) -> bytes:
+        found = re.fullmatch(re.escape(path_to("visualizations")) + "/([0-9a-f]{64})/image", path)
+        if found is None:
+            raise _not_in(self._files)
+        line = self._line(found[1])
+        if line["file_name"] is None:
+            raise NotFound(f"There is no picture of {line['layer']}/{line['unit']}: it is {line['state']}.")
+        content = self._files.read(line["file_name"])
+        crop = line["crop_box"] if (parameters or {}).get("view") == "crop" else None
+        if crop is None and line["media_type"] == "image/png":
+            return content
+        return _as_png(content, crop)
+
+    def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
+        raise _unchangeable(self._files)
+
+    def delete(self, path: str) -> None:
+        raise _unchangeable(self._files)
+
+    def _answer(self, path: str) -> Any:
+        for pattern, answer in self._answers:
+            if (found := re.fullmatch(pattern, path)) is not None:
+                return answer(*map(unquote, found.groups()))
+        raise _not_in(self._files)
+
+    def _version(self, named: str) -> Json:
+        number = self._manifest["version"]
+        if named not in ("latest", str(number)):
+            raise NotFound(f"{self._files.where} holds version {number} of the atlas only.")
+        return _version_of(self._manifest)
+
+    def _units(self, version: str, layer: str) -> Iterator[Json]:
+        self._version(version)
+        if layer not in self._layers:
+            there = ", ".join(self._layers)
+            raise NotFound(f"{self._files.where} does not show a layer {layer!r}; it has {there}.")
+        at = self._layers[layer]
+        found = islice(all_lines(self._files, at["offset"]), at["lines"])
+        return (unit_of(list(some)) for _, some in groupby(found, lambda line: line["unit"]))
+
+    def _detail(self, digest: str) -> Json:
+        return detail_of(self._line(digest), self._manifest["recipes"])
+
+    def _line(self, digest: str) -> Raw:
+        """By an index of where each line begins, made when it is needed for the first time."""
+        if self._offsets is None:
+            self._offsets = {
+                bytes.fromhex(json.loads(text)["digest"]): offset
+                for offset, text in lines(self._files, UNITS)
+            }
+        offset = self._offsets.get(bytes.fromhex(digest))
+        if offset is None:
+            raise NotFound(f"{self._files.where} has no picture {digest}.")
+        return next(all_lines(self._files, offset))
+
+
+def unit_of(found: list[Raw]) -> Json:
+    """A unit as a server shows it, from its lines."""
+    first = found[0]
+    named = {name: first[name] for name in ("network", "layer", "unit", "label")}
+    return {**named, "object": "atlas_unit", "facets": [facet_of(line) for line in found]}
+
+
+def atlas_of(manifest: Raw) -> Json:
+    """The atlas as a server shows it: complete, with this version alone."""
+    total = _pictures(manifest["layers"])
+    progress = {"pictures": total, "rate": None, "eta_seconds": None, "eta_range": None}
+    return {
+        "id": manifest["atlas"],
+        "object": "atlas",
+        **{name: manifest[name] for name in ("name", "network", "network_sha256", "request")},
+        "visibility": "private",
+        "state": "complete",
+        "open_version": manifest["version"],
+        "latest_version": manifest["version"],
+        "layer_count": len(manifest["layers"]),
+        "progress": progress,
+        "errors": [],
+        "created_at": manifest["published_at"],
+    }
+
+
+def _layer_of(layer: Raw) -> Json:
+    return {**layer, "pictures": _pictures([layer])}
+
+
+def _version_of(manifest: Raw) -> Json:
+    named = {name: manifest[name] for name in ("request", "network_sha256", "published_at", "layers")}
+    return {"number": manifest["version"], "atlas": manifest["atlas"], "published": True, **named}
+
+
+def _pictures(layers: list[Raw]) -> Json:
+    done = sum(layer["pictures"] for layer in layers)
+    unreachable = sum(layer["unreachable"] for layer in layers)
+    none = dict.fromkeys(("failed", "canceled", "queued", "leased"), 0)
+    total = done + unreachable
+    return {**none, "total": total, "expanded": total, "done": done, "unreachable": unreachable}
+
+
+def _as_png(content: bytes, crop: Any) -> bytes:
+    image = open_image(content)
+    file = io.BytesIO()
+    (image if crop is None else image.crop(crop)).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _not_in(files: Files) -> NotFound:
+    return NotFound(f"An exported atlas does not tell this: {files.where}.")
+
+
+def _unchangeable(files: Files) -> ImagoError:
+    return ImagoError(f"{files.where} is an exported atlas, which nothing changes.")

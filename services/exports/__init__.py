@@ -1,0 +1,1 @@
+"""Export and import: atlases as files, for other services and other tools."""

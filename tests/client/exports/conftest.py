@@ -1,0 +1,42 @@
+"""A published atlas with pictures and units that have none."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+import imago
+from tests.client.conftest import NETWORK, Service
+from tests.client.test_atlases import carry_out
+
+UNREACHABLE = 7
+_UNREACHABLE = text("""
+    UPDATE visualizations SET state = 'unreachable', activation = NULL, score = NULL, predictions = NULL
+    WHERE layer = 'blocks.3' AND unit = :unit
+""")
+_COUNTED = text("""
+    UPDATE jobs SET done = done - 2, unreachable = unreachable + 2 WHERE id = (SELECT max(id) FROM jobs)
+""")
+
+
+@pytest.fixture
+def atlas(service: Service, client: imago.Client) -> imago.Atlas:
+    """20 classes and 30 channels in two facets each, of which one unit has no picture; published."""
+    atlas = client.atlases.create(NETWORK, layers=["output"], units="0-19", facets=2, name="Mine")
+    atlas.extend(layers=["blocks.3"], units="0-29")
+    carry_out(service, atlas.id)
+    with service.database.session() as session:
+        waiting = text("SELECT count(*) FROM visualizations WHERE state = 'queued'")
+        while session.execute(waiting).scalar_one():
+            service.work()
+        session.execute(_UNREACHABLE, {"unit": UNREACHABLE})
+        session.execute(_COUNTED)
+    atlas.publish()
+    return atlas.refresh()
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }

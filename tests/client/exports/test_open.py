@@ -1,0 +1,131 @@
+"""An exported atlas is read as one of a server."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import imago
+from tests.client.conftest import Service
+from tests.client.exports.conftest import UNREACHABLE
+
+
+@pytest.fixture
+def folder(atlas: imago.Atlas, tmp_path: Path) -> Path:
+    return atlas.export(tmp_path / "mine", table="jsonl")
+
+
+@pytest.fixture(params=["folder", "tar", "tar of the folder"])
+def path(request: pytest.FixtureRequest, folder: Path, atlas: imago.Atlas) -> Path:
+    if request.param == "folder":
+        return folder
+    file = folder.with_suffix(".tar")
+    if request.param == "tar":
+        return atlas.export(file, table="jsonl")
+    subprocess.run(["tar", "-cf", file, "-C", folder.parent, folder.name], check=True)
+    return file
+
+
+def test_it_says_what_the_server_says(path: Path, atlas: imago.Atlas) -> None:
+    with imago.open(path) as offline:
+        assert isinstance(offline, imago.Atlas)
+        for name in ("id", "name", "network", "latest_version", "finished"):
+            assert getattr(offline, name) == getattr(atlas, name), name
+        assert offline.pictures == atlas.pictures
+        layers = [(each.name, each.units, each.unit_count, each.facets) for each in atlas.layers()]
+        assert sorted((each.name, each.units, each.unit_count, each.facets) for each in offline.layers()) == (
+            sorted(layers)
+        )
+        for layer in ("classifier", "blocks.3"):
+            assert [unit.raw for unit in offline.units(layer)] == [unit.raw for unit in atlas.units(layer)]
+        here, there = (
+            each.visualization(1)
+            for each in (
+                offline.unit("classifier", 1),
+                next(unit for unit in atlas.units("classifier") if unit.unit == 1),
+            )
+        )
+        assert here.predictions == there.predictions
+        assert here.image_bytes() == there.image_bytes()
+        for name in ("recipe", "generator", "generator_sha256", "image", "provenance", "activation"):
+            assert here.detail[name] == there.detail[name], name
+        assert [each["number"] for each in offline.versions()] == [1]
+        assert "98 of 100 pictures" in offline._repr_html_()
+
+
+def test_what_a_server_is_not_needed_for_needs_none(
+    folder: Path, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IMAGO_URL", "http://127.0.0.1:9")
+    with imago.open(folder) as offline:
+        unit = offline.unit("classifier", 2)
+        assert [path.exists() for path in unit.save(tmp_path / "saved")] == [True, True]
+        assert offline.unit("blocks.3", UNREACHABLE).visualization().state == "unreachable"
+
+
+def test_pictures_are_found_by_what_the_network_says_of_them(folder: Path) -> None:
+    with imago.open(folder) as offline:
+        found = list(offline.search("GREAT WHITE"))
+        assert [(each.unit.layer, each.unit.unit, each.facet) for each in found] == [
+            ("classifier", 2, 0), ("classifier", 2, 1), ("blocks.3", 2, 0), ("blocks.3", 2, 1),
+        ]  # fmt: skip
+        assert [each.probability for each in found] == [None, None, 0.75, 0.75]
+        assert list(offline.search("volcano")) == []
+        assert {each.unit.layer for each in offline.search("goldfish", layer="blocks.3")} == {"blocks.3"}
+
+
+def test_nothing_can_be_changed(folder: Path) -> None:
+    with imago.open(folder) as offline:
+        for change in (offline.pause, offline.remove, offline.publish):
+            with pytest.raises(imago.ImagoError, match="which nothing changes"):
+                change()
+        with pytest.raises(imago.NotFound, match=r"it has (classifier|blocks\.3), "):
+            list(offline.units("none"))
+        with pytest.raises(imago.NotFound, match="holds version 1"):
+            list(offline.units("classifier", 2))
+        with pytest.raises(imago.NotFound):
+            offline.picture_bytes("0" * 64)
+
+
+def test_what_is_cut_or_tampered_with_is_noticed(folder: Path) -> None:
+    units = (folder / "units.jsonl").read_bytes()
+
+    def damage(name: str, content: bytes | None) -> str:
+        before = (folder / name).read_bytes()
+        (folder / name).unlink() if content is None else (folder / name).write_bytes(content)
+        with pytest.raises(imago.DamagedExport) as found, imago.open(folder) as offline:
+            offline.check()
+        (folder / name).write_bytes(before)
+        return str(found.value)
+
+    assert "units.jsonl" in damage("units.jsonl", units[: len(units) // 2])
+    assert "units.jsonl" in damage("units.jsonl", units.replace(b"goldfish", b"goldfash"))
+    assert "00001-0.png" in damage("images/classifier/00001-0.png", None)
+    assert "00001-0.png" in damage("images/classifier/00001-0.png", b"x")
+    assert "is not JSON" in damage("atlas.json", b"{")
+    assert "is not that of" in damage("atlas.json", b'{"format": "other"}')
+    with imago.open(folder) as offline:
+        offline.check()
+
+
+def test_a_cut_tar_and_one_of_a_later_release_are_refused(
+    folder: Path, atlas: imago.Atlas, tmp_path: Path
+) -> None:
+    path = atlas.export(tmp_path / "whole.tar", table="jsonl")
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(path.read_bytes()[:30_000])
+    with pytest.raises(imago.ImagoError), imago.open(cut) as offline:
+        offline.check()
+    manifest = json.loads((folder / "atlas.json").read_text())
+    (folder / "atlas.json").write_text(json.dumps({**manifest, "format_version": 2}))
+    with pytest.raises(imago.ImagoError, match="version 2 of the format"):
+        imago.open(folder)
+
+
+def test_a_name_that_leads_out_of_the_folder_is_not_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    text = (folder / "units.jsonl").read_text()
+    (folder / "units.jsonl").write_text(text.replace("images/classifier/00000-0.png", "../secret"))
+    with imago.open(folder) as offline, pytest.raises(imago.NotFound, match="has no file"):
+        next(offline.units("classifier")).visualization().image_bytes()
