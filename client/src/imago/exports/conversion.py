@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from imago.errors import InvalidRequest
-from imago.visualizations import open_image
+from imago.files import open_image
 
 Format = Literal["png", "webp"]
 _QUALITY = 80

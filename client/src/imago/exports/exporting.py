@@ -8,7 +8,7 @@ one is whole.
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from hashlib import sha256
@@ -188,7 +188,8 @@ def _fetched(transport: Transport, export: Export, folder: Path, entry: Raw, bef
             write_whole(file, _picture(transport, shown))
         return {**line, **facts, "media_type": "image/png"}
     if before and before["digest"] == shown["digest"] and before.get("source_sha256") == image["sha256"]:
-        there = {key: before[key] for key in ("sha256", "bytes", "width", "height", "media_type")}
+        kept = ("sha256", "bytes", "width", "height", "media_type", "crop_box")
+        there = {key: before[key] for key in kept}
         if before["file_name"] == name and sha256_of(file) == before["sha256"]:
             return {**line, **there}
     picture = images.of(_picture(transport, shown))
@@ -200,7 +201,13 @@ def _fetched(transport: Transport, export: Export, folder: Path, entry: Raw, bef
         "width": picture.width,
         "height": picture.height,
         "media_type": picture.media_type,
+        "crop_box": _reduced(line["crop_box"], picture.width / image["width"]),
     }
+
+
+def _reduced(box: Sequence[int] | None, by: float) -> list[int] | None:
+    """A crop box in pixels of the picture as it is written."""
+    return None if box is None else [round(edge * by) for edge in box]
 
 
 def _picture(transport: Transport, shown: Raw) -> bytes:

@@ -16,9 +16,9 @@ from imago.errors import ImagoError, NotFound
 from imago.exports.checking import all_lines
 from imago.exports.files import Files, lines
 from imago.exports.layout import UNITS, detail_of, facet_of
+from imago.files import open_image
 from imago.records import Raw
 from imago.transport import Answer, Json, Parameters, Patience, Transport, path_to
-from imago.visualizations import open_image
 
 
 class OfflineTransport(Transport):
@@ -67,10 +67,12 @@ class OfflineTransport(Transport):
         if line["file_name"] is None:
             raise NotFound(f"There is no picture of {line['layer']}/{line['unit']}: it is {line['state']}.")
         content = self._files.read(line["file_name"])
-        crop = line["crop_box"] if (parameters or {}).get("view") == "crop" else None
-        if crop is None and line["media_type"] == "image/png":
+        asked = {name: value for name, value in (parameters or {}).items() if value is not None}
+        crop = line["crop_box"] if asked.get("view") == "crop" else None
+        size, format = asked.get("size"), str(asked.get("format", "png"))
+        if crop is None and size is None and line["media_type"] == f"image/{format}":
             return content
-        return _as_png(content, crop)
+        return _rendered(content, crop, None if size is None else int(size), format)
 
     def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
         raise _unchangeable(self._files)
@@ -158,10 +160,15 @@ def _pictures(layers: list[Raw]) -> Json:
     return {**none, "total": total, "expanded": total, "done": done, "unreachable": unreachable}
 
 
-def _as_png(content: bytes, crop: Any) -> bytes:
+def _rendered(content: bytes, crop: Any, size: int | None, format: str) -> bytes:
+    """In another size or format than the file has, as a server does it. Needs Pillow."""
     image = open_image(content)
+    if crop is not None:
+        image = image.crop(crop)
+    if size is not None and max(image.size) > size:
+        image.thumbnail((size, size))
     file = io.BytesIO()
-    (image if crop is None else image.crop(crop)).save(file, format="PNG")
+    image.convert("RGB").save(file, format="JPEG" if format == "jpg" else format.upper())
     return file.getvalue()
 
 
