@@ -18,20 +18,27 @@ from infra.local.servers import Servers
 from infra.restore import restore
 from services.access import keys as access
 from services.base.database import Database
+from services.base.object_keys import scan_key
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.catalog import looks
 from services.catalog.looks import Pair
+from services.exemplars import working as working_on
+from services.exemplars.request import ScanRequest
+from services.exemplars.submission import submit as submit_scan
 from services.pictures import losses
 from services.pictures.losses import Subject
-from services.queue import batches, workers
+from services.queue import batches, chores, workers
 from services.queue.batches import Failure, Finished
 from services.schema import Base
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.leases import Sample, TrainingClaim
 from services.trainings.request import TrainingRequest
+from tests.found_exemplars import claim as claim_scan
+from tests.found_exemplars import find_exemplars
 from tests.integration import staging
+from tests.integration.atlases import building
 from tests.integration.staging import claim, request, submit
 from tests.oracle import examine, inconsistencies
 from tests.own_settings import own_settings
@@ -92,7 +99,21 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     with database.session() as session:
         sample = Sample(10, {"psnr": 20.0}, grid, datetime.now(UTC))
         assert training_leases.report(session, training.id, training.lease_id, {}, [sample])
+    scan(database, store)
+    building.carry_out(database, building.make(database, layers="classifier", units="0"))
     return training
+
+
+def scan(database: Database, store: ObjectStore) -> None:
+    """A scan that has found exemplars, and one that is half done."""
+    for _ in range(2):
+        with database.session() as session:
+            submit_scan(session, staging.NETWORK, ScanRequest(sources=["birds"], layers="classifier"))
+    find_exemplars(database, store, "classifier", range(3))
+    task = claim_scan(database)
+    key = put(store, scan_key(task.id, task.lease_id, b"state of a scan"), b"state of a scan")
+    with database.session() as session:
+        assert working_on.save(session, task, {"saved": {"read": 1}}, key) == (True, None)
 
 
 def put(store: ObjectStore, key: str, data: bytes) -> str:
@@ -183,6 +204,14 @@ def test_a_service_comes_back_as_it_was_and_works_on(
     assert again.lease_id > working.lease_id
     assert again.checkpoint_object is not None
     assert there.get(again.checkpoint_object) == b"first"
+    with restored.session() as session:
+        waiting = chores.claim(session, "scan", "another", lease_seconds=60)
+        assert waiting is not None
+        scanning = working_on.begin(session, waiting)
+        chores.release(session, waiting.lease_id)
+    assert scanning is not None
+    assert scanning.checkpoint_object is not None
+    assert there.get(scanning.checkpoint_object) == b"state of a scan"
     assert len(finish_the_rest(restored, there)) == 3
     submit(restored, request("0-7"))
     assert len(finish_the_rest(restored, there)) == 3  # two new ones, and the one that failed
