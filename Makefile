@@ -88,6 +88,7 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 # bench-slow-clients: ## what 200 slow connections cost everyone else
 # bench-latency: ## how long one picture takes beside a bulk job, and alone
 # bench-queue: ## rows a second through the queue
+# bench-eye: ## how the eye that compares pictures was chosen and is made (BENCH="judge"); needs image sets that are not shipped
 # bench-quality: ## agreement, realism, activation and diversity of the pictures; needs image sets that are not shipped
 BENCH ?=
 

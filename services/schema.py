@@ -18,6 +18,7 @@ from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitSta
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
 from services.queue.tables import LeaseRow, WorkerRow, WorkRow
+from services.search.tables import EmbeddingRow, ExcitationRow, PictureLabelRow
 from services.trainings.tables import TrainingRow, TrainingSampleRow
 from services.upkeep.tables import CollectedRow, TallyRow
 
@@ -31,6 +32,8 @@ __all__ = [
     "Base",
     "CollectedRow",
     "CropPackRow",
+    "EmbeddingRow",
+    "ExcitationRow",
     "ExemplarRow",
     "GeneratorRow",
     "JobRow",
@@ -40,6 +43,7 @@ __all__ = [
     "LeaseRow",
     "LookRow",
     "NetworkRow",
+    "PictureLabelRow",
     "RecipeRow",
     "ScanRow",
     "TallyRow",

@@ -9,6 +9,7 @@ JOB = "job_01kb5e8r7w3m9x2q4t6v8y0z1a"
 ATLAS = "atl_01kb5e8r7w3m9x2q4t6v8y0z1c"
 TRAINING = "trn_01kb5e8r7w3m9x2q4t6v8y0z1b"
 SCAN = "scn_01kb5e8r7w3m9x2q4t6v8y0z1c"
+EXCITATION = "exc_01kb5e8r7w3m9x2q4t6v8y0z1c"
 KEY = "k3y0fm1n"
 DIGEST = "6f1c2e7b9d4a8035c1e6f27a4b90d83e5c7f1a26b8d94e03f5a7c1b2d6e8f904"
 NETWORK, LAYER, UNIT = "efficientnet_lite0.imagenet", "classifier", 207
@@ -42,6 +43,12 @@ SCAN_BODY = {
     "sources": ["photographs", "more/photographs.tar"],
     "layers": "bn2,classifier",
 }
+_WHITE_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
+EXCITATION_BODY = {
+    "network": NETWORK,
+    "layer": LAYER,
+    "photograph": _WHITE_PNG,
+}
 KEY_BODY = {"name": "notebook", "scopes": ["read", "jobs:write"], "expires_at": "2100-01-31T12:00:00Z"}
 
 _PARAMETERS: Mapping[str, Any] = {
@@ -51,6 +58,7 @@ _PARAMETERS: Mapping[str, Any] = {
     "training": TRAINING,
     "scan": SCAN,
     "rank": 0,
+    "excitation": EXCITATION,
     "key": KEY,
     "digest": DIGEST,
     "network": NETWORK,
@@ -65,6 +73,10 @@ _PARAMETERS: Mapping[str, Any] = {
     "size": 128,
     "format": "webp",
     "facet": 0,
+    "label": "golden retriever",
+    "prefix": "golden",
+    "other": NETWORK,
+    "within": "layer",
     "Prefer": "wait=1",
     "Idempotency-Key": "report-of-november",
 }
@@ -117,6 +129,9 @@ _IDS = {
     "JobItem": DIGEST,
     "Visualization": DIGEST,
     "Preset": "default",
+    "FoundUnit": f"{NETWORK}/{LAYER}/{UNIT}",
+    "Neighbour": f"{NETWORK}/{LAYER}/{UNIT}",
+    "Excitation": EXCITATION,
     "Technique": "dgn-am",
     "RegisterNetwork": "resnet18.a1_in1k",
 }

@@ -60,6 +60,13 @@ NO_PICTURE = ProblemType(
     "The visualization is known but has no picture. `state` says whether one is coming (then `Retry-After` "
     "is set) or why none will.",
 )
+NOT_INDEXED = ProblemType(
+    "not-indexed",
+    HTTPStatus.NOT_FOUND,
+    "The picture is not indexed yet",
+    "The picture is there, but what it is compared by has not been computed. A worker does that when nothing "
+    "else waits; ask again after `Retry-After` seconds.",
+)
 LOST = ProblemType(
     "object-lost",
     HTTPStatus.NOT_FOUND,
@@ -147,6 +154,7 @@ PROBLEM_TYPES = (
     FORBIDDEN,
     NOT_FOUND,
     NO_PICTURE,
+    NOT_INDEXED,
     LOST,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,

@@ -28,12 +28,15 @@ from services.base.errors import (
     Unauthenticated,
     Unavailable,
 )
+from services.search.neighbours import NotIndexed
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 """After how long it makes sense to ask an absent server again."""
+INDEXED_SECONDS = 30
+"""About how long a picture that was made elsewhere waits for its embedding where workers are idle."""
 ERRORS_SHOWN = 50
 """A body can be wrong in a hundred thousand places."""
 
@@ -108,6 +111,9 @@ def _problem_for(error: ImagoError) -> Problem:
     match error:
         case Invalid():
             return _invalid(error)
+        case NotIndexed():
+            later = {"Retry-After": str(INDEXED_SECONDS)}
+            return Problem(problem_types.NOT_INDEXED, str(error), headers=later)
         case NotFound():
             return Problem(problem_types.NOT_FOUND, str(error))
         case IdempotencyKeyReused():

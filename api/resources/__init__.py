@@ -9,6 +9,7 @@ from api.resources import (
     presets,
     queue,
     scans,
+    search,
     techniques,
     trainings,
     visualizations,
@@ -24,6 +25,7 @@ ALL = (
     atlases.blueprint,
     visualizations.blueprint,
     scans.blueprint,
+    search.blueprint,
     queue.blueprint,
     keys.blueprint,
 )

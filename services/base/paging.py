@@ -4,6 +4,7 @@ page 1 does, and rows that are added meanwhile neither repeat nor hide others.
 
 import base64
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from services.base.errors import Invalid
 
 T = TypeVar("T")
 Shown = TypeVar("Shown")
-Key = Sequence[str | int]
-"""What a list is ordered by: the values of one row."""
+Key = Sequence[Any]
+"""What a list is ordered by: the values of one row, texts and numbers."""
 _LARGEST = 200
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -104,7 +105,12 @@ def page_of(
 
 
 def _storable(key: Key) -> bool:
-    """Whether it can be the key of a row: no NUL or half a surrogate pair in a text, numbers of 31 bits."""
-    return all(
-        not _UNSTORABLE.search(part) if isinstance(part, str) else 0 <= part < 2**31 - 1 for part in key
-    )
+    """Whether it can be the key of a row: no NUL or half a surrogate pair in a text, whole numbers of 31
+    bits, others finite."""
+    return all(_is_storable(part) for part in key)
+
+
+def _is_storable(part: Any) -> bool:
+    if isinstance(part, str):
+        return not _UNSTORABLE.search(part)
+    return math.isfinite(part) if isinstance(part, float) else 0 <= part < 2**31 - 1

@@ -23,6 +23,7 @@ from services.pictures.recipes import other_version
 from services.queue import chores
 from services.queue.batches import Finished
 from services.queue.chores import WorkClaim
+from services.search import indexing
 from services.upkeep import collected, tallies
 
 
@@ -99,6 +100,7 @@ def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> 
     there = [result for result in remade if session.execute(_REPLACE, _values(result)).first()]
     if there:
         artifacts.replace(session, {result.digest: result.artifacts for result in there})
+        indexing.forget(session, [result.digest for result in there])
     chores.release(session, claim.lease_id, held - accepted, after_seconds=collected.WRITE_SECONDS)
     chores.done(session, claim.lease_id, accepted)
     tallies.add(session, {"repaired": len(accepted)})

@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from imago_engine.weights import EYE
 from services.base.states import Lane, State
 from services.base.tables import CREATED, Base, Id, Json, one_of
 from services.catalog.tables import GeneratorRow, LayerRow
@@ -26,7 +27,8 @@ class VisualizationRow(Base):
     """One spec and what came of it. `queue_order` is the turn within a lane; lower goes first.
     `generator_id` is NULL where the technique needs no generator, the position at the centre of a map, and
     `token` where a layer has none or its usual one is read. `score` says how good the network finds the whole
-    picture; NULL where it is no number, and for what releases made that did not ask."""
+    picture; NULL where it is no number, and for what releases made that did not ask. `eye` is that of which
+    it has a row in `embeddings`, NULL before it is embedded."""
 
     __tablename__ = "visualizations"
     __table_args__ = (
@@ -71,6 +73,15 @@ class VisualizationRow(Base):
             "digest",
             postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
         ),
+        # What the eye of this release has not seen yet: small, and soon empty.
+        sa.Index(
+            "ix_visualizations_unseen",
+            "network_id",
+            "layer",
+            "unit",
+            "digest",
+            postgresql_where=sa.text(f"state = 'done' AND eye IS DISTINCT FROM '{EYE}'"),
+        ),
     )
 
     digest: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -101,6 +112,7 @@ class VisualizationRow(Base):
     predictions: Mapped[list[Any] | None]
     crop_box: Mapped[list[Any] | None]
     provenance: Mapped[Json | None]
+    eye: Mapped[str | None] = mapped_column(Id)
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     finished_at: Mapped[datetime | None]
 

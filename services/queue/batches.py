@@ -24,6 +24,7 @@ from services.pictures.artifacts import StoredArtifact
 from services.queue import crashes, leases
 from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
+from services.search import indexing
 from services.upkeep import collected
 
 MAX_ATTEMPTS = 3
@@ -65,7 +66,8 @@ class Claim:
 @dataclass(frozen=True)
 class Finished:
     """A picture whose objects are in the store, the image among them. `activation` is finite, and `score` if
-    there is one; `crop_box` is (left, top, right, bottom).
+    there is one; `crop_box` is (left, top, right, bottom). `embedding` is what `eye` makes of it, both None
+    where it was not looked at.
     """
 
     digest: str
@@ -75,6 +77,8 @@ class Finished:
     crop_box: Sequence[int] | None
     provenance: Mapping[str, Any]
     score: float | None = None
+    eye: str | None = None
+    embedding: Sequence[float] | None = None
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -150,13 +154,13 @@ _LOCK_HELD = text("""
     SELECT digest, state FROM visualizations WHERE lease_id = :lease ORDER BY digest FOR NO KEY UPDATE
 """)
 _FINISH = text(f"""
-    WITH kept AS ({artifacts.INSERT})
+    WITH kept AS ({artifacts.INSERT}), {indexing.FINISHED}
     UPDATE visualizations v SET
         state = 'done', lease_id = NULL, error = NULL, finished_at = clock_timestamp(),
         activation = r.activation, score = r.score, predictions = r.predictions, crop_box = r.crop_box,
-        provenance = r.provenance
-    FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (
-        digest text, activation float, score float, predictions jsonb, crop_box jsonb, provenance jsonb)
+        provenance = r.provenance, eye = r.eye
+    FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (digest text, activation float, score float,
+        predictions jsonb, crop_box jsonb, provenance jsonb, eye text)
     WHERE v.digest = r.digest
     RETURNING v.digest, v.state, v.error
 """)

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
+from imago_engine.weights import EYE
 from services.access import keys
 from services.base.database import Database
 from services.base.storage import ObjectStore
@@ -23,6 +24,7 @@ from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished
 from services.schema import Base
+from tests.integration.search.indexed import direction
 
 NETWORK = "small.random"
 LABELS = tuple(f"class {index}" for index in range(10))
@@ -110,6 +112,8 @@ def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) ->
                     artifacts=[put(store, artifact) for artifact in artifacts],
                     crop_box=(0, 0, 1, 1) if crop else None,
                     provenance={"device": "none"},
+                    eye=EYE,
+                    embedding=direction(work.digest),
                 )
             )
         with database.session() as session:

@@ -47,6 +47,7 @@ def staged(shared_database: Database) -> Database:
             "visualizations",
             "recipes",
             "trainings",
+            "excitations",
             "work",
             "learned_costs",
             "jobs",

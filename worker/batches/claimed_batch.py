@@ -20,6 +20,7 @@ from services.queue import workers
 from services.queue.batches import Claim, Failure, Work
 from worker.batches.computation import Computed, DeviceLost, compute, failure_of
 from worker.batches.size import BatchSizer
+from worker.indexing.sight import Sight
 from worker.leasing.giving_way import Stopwatch
 from worker.leasing.lacking import Lacking
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, LeaseKeeper, NoRoom
@@ -52,6 +53,7 @@ class Computer:
         stop: StopFlag,
         lacking: Lacking,
         worker_id: str,
+        sight: Sight,
     ) -> None:
         """`store_patience`: seconds to wait for a store that does not answer before a batch is given back."""
         self._database = database
@@ -61,6 +63,7 @@ class Computer:
         self._stop = stop
         self._lacking = lacking
         self._worker_id = worker_id
+        self._sight = sight
         self._group_sizes: dict[str, int] = {}  # by batch key, where the device's own took too much memory
 
     def size(self, batch_key: str, recipe: Recipe) -> int:
@@ -174,6 +177,7 @@ class Computer:
         )
         if not computed.made and not computed.failures:
             raise EverythingCanceled
+        computed.made = self._sight.seen(computed.made)
         return computed
 
     def _generator(self, id: str | None, keeper: LeaseKeeper) -> Generator | None:

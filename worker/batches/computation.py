@@ -32,13 +32,14 @@ class DeviceLost(Exception):
 @dataclass(frozen=True)
 class Made:
     """A picture and the batch that it was made in: `seconds` is the time of all its `batch_size` items,
-    computed `group_size` at once."""
+    computed `group_size` at once. `embedding` is what the eye makes of it, None where it did not look."""
 
     work: Work
     picture: Picture
     batch_size: int
     group_size: int
     seconds: float
+    embedding: tuple[float, ...] | None = None
 
 
 @dataclass

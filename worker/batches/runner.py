@@ -17,6 +17,8 @@ from worker.batches.claimed_batch import Computer
 from worker.batches.computation import Computed
 from worker.batches.deliver import Delivery
 from worker.batches.size import BatchSizer
+from worker.indexing.photographs import Photographs
+from worker.indexing.sight import Sight
 from worker.leasing.giving_way import Bell, BulkShare, Stopwatch
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lacking import Lacking
@@ -34,8 +36,8 @@ class BatchRunner(WorkKind):
     """Runs batches in the calling thread, always the same one; deliveries have a thread for each lane.
 
     While interactive work waits, a bulk batch is suspended between two steps: it stays in memory, its lease
-    is kept, and an interactive batch is computed meanwhile. At most four leases are held: of each lane, one
-    that is computed and one that is delivered.
+    is kept, and an interactive batch is computed, or a photograph looked at, meanwhile. At most four leases
+    of batches are held: of each lane, one that is computed and one that is delivered.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class BatchRunner(WorkKind):
         settings: Settings,
         stop: StopFlag,
         lacking: Lacking | None = None,
+        sight: Sight | None = None,
+        photographs: Photographs | None = None,
     ) -> None:
         self._lacking = lacking or Lacking()
         self._leases = leases
@@ -60,7 +64,9 @@ class BatchRunner(WorkKind):
             stop=stop,
             lacking=self._lacking,
             worker_id=leases.worker_id,
+            sight=sight or Sight(runtime.device),
         )
+        self._photographs = photographs
         self._delivery = delivery
         self._settings = settings
         self._stop = stop
@@ -200,6 +206,8 @@ class BatchRunner(WorkKind):
         memory for itself."""
         began = time.monotonic()
         try:
+            if self._photographs is not None and self._photographs.look():
+                return True
             claim = self._claim((Lane.INTERACTIVE,))
         except Unavailable as error:
             log.warning("server_away", what="claim", reason=str(error))
@@ -207,6 +215,8 @@ class BatchRunner(WorkKind):
         return claim is None or self._run(claim, began, nested=True)
 
     def _someone_waits(self) -> bool:
+        if self._photographs is not None and self._photographs.waits():
+            return True
         with self._database.session() as session:
             return batches.interactive_waits(session, lacks=self._lacking.left)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from PIL import Image
 
 from imago_engine.artifacts import Artifact, ArtifactKind
+from imago_engine.weights import EYE
 from services.base.storage import ObjectStore
 from services.pictures import renditions
 from services.pictures.artifacts import put
@@ -29,4 +30,6 @@ def store_picture(
         artifacts=stored,
         crop_box=made.picture.crop_box,
         provenance=provenance,
+        eye=None if made.embedding is None else EYE,
+        embedding=made.embedding,
     )

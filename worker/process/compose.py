@@ -24,6 +24,9 @@ from worker.batches.provenance import Provenance
 from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
 from worker.exemplars.scanner import Scanner
+from worker.indexing.backlog import Indexing
+from worker.indexing.photographs import Photographs
+from worker.indexing.sight import Sight
 from worker.inspecting.inspector import Inspector
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lacking import Lacking
@@ -117,7 +120,8 @@ def _kinds(
 ) -> tuple[WorkKind, ...]:
     """All that this worker does, what goes first first."""
     runtime = Runtime(held.database, store, settings, device)
-    provenance = Provenance(held.worker_id, device)
+    provenance, sight = Provenance(held.worker_id, device), Sight(device)
+    photographs = Photographs(held, runtime=runtime, sight=sight)
     batches = BatchRunner(
         held,
         runtime=runtime,
@@ -137,6 +141,8 @@ def _kinds(
         settings=settings,
         stop=stop,
         lacking=lacking,
+        sight=sight,
+        photographs=photographs,
     )
 
     def repairer(make_way: bool) -> Repairer:
@@ -172,11 +178,12 @@ def _kinds(
         settings=settings,
         stop=stop,
         let_go=runtime.let_go,
-        serve=(inspections, scans, Expansion(held, stop, alternating=True), batches, repairs),
+        serve=(photographs, inspections, scans, Expansion(held, stop, alternating=True), batches, repairs),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )
     return (
+        photographs,
         inspections,
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
@@ -184,6 +191,7 @@ def _kinds(
         batches,
         Expansion(held, stop, alternating=False),
         repairs,
+        Indexing(held, store=store, sight=sight, stop=stop),
         Scrubbing(held, store=store, settings=settings, stop=stop),
         Collecting(held, store=store, settings=settings, stop=stop),
         trainings,

@@ -31,6 +31,7 @@ from imago.exports.checking import DamagedExport
 from imago.exports.opening import ExportedAtlas, Match, open
 from imago.jobs import Job, Units
 from imago.records import Generator, Layer, Network, Prediction, Preset, Queue, Technique
+from imago.search.found import Change, Excitation, Excited, Found, Neighbour, Neighbours
 from imago.targets import Target
 from imago.trainings import Training, TrainingSample
 from imago.version import __version__
@@ -39,18 +40,24 @@ from imago.visualizations import Unit, Visualization
 __all__ = [
     "Atlas",
     "AtlasUnit",
+    "Change",
     "Client",
     "Conflict",
     "DamagedExport",
+    "Excitation",
+    "Excited",
     "Exemplar",
     "ExportedAtlas",
     "FieldError",
+    "Found",
     "Generator",
     "ImagoError",
     "InvalidRequest",
     "Job",
     "Layer",
     "Match",
+    "Neighbour",
+    "Neighbours",
     "Network",
     "NotAuthorized",
     "NotFound",

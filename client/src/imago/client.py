@@ -14,13 +14,14 @@ from imago.errors import ImagoError, WaitTimeout
 from imago.exemplars.scans import Scan
 from imago.jobs import Job
 from imago.records import Generator, Layer, Network, Preset, Queue, Technique
+from imago.search.requests import Searches
 from imago.targets import Targets, collect, parse_unit
 from imago.trainings import Training
 from imago.transport import Json, Parameters, Transport, path_to
 from imago.visualizations import Unit, Visualization
 
 
-class Client:
+class Client(Searches):
     """A connection to one imago server; threads may share it, and `with` closes it.
 
     url, key: by default from IMAGO_URL and IMAGO_API_KEY, or else what `imago login` stored.

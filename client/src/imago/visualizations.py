@@ -13,7 +13,8 @@ from imago.errors import ImagoError
 from imago.exemplars.exemplar import Exemplar, UnitStatistics
 from imago.files import open_image, write_whole
 from imago.records import ItemError, Prediction, Raw
-from imago.transport import Transport, path_to
+from imago.search.found import Neighbours
+from imago.transport import Parameters, Transport, path_to
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -223,6 +224,14 @@ class Unit:
     def image(self, *, size: int | None = None, format: str | None = None) -> "Image":
         """Its best picture now, as a PIL image (needs the `pictures` extra)."""
         return open_image(self.image_bytes(size=size, format=format))
+
+    def neighbours(self, *, within: str = "layer", limit: int = 20, digest: str | None = None) -> Neighbours:
+        """The units whose pictures look most like its best one, or like that of a digest, the likest first.
+
+        within: `layer`, `network`, or `all` there is. NotFound while its picture is not indexed yet.
+        """
+        asked: Parameters = {"within": within, "limit": limit, "digest": digest}
+        return Neighbours.read(self._transport.get(f"{self._path}/neighbours", asked))
 
     def _repr_png_(self) -> bytes | None:
         return self.image_bytes() if self.pictures else None

@@ -20,6 +20,7 @@ from services.catalog.inspections import record_inspection
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.schema import Base
+from services.search import excitations
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample
 from tests.api.small_catalog import finish_all, png, with_key
@@ -37,7 +38,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
             examples.NETWORK,
             weights_sha256="a" * 64,
             preprocessing={"size": 224, "mean": [0.5] * 3, "std": [0.5] * 3, "bgr": False},
-            labels=tuple(f"class {index}" for index in range(1000)),
+            labels=("golden retriever", *(f"class {index}" for index in range(1, 1000))),
             layers=(
                 LayerInfo("bn2", "conv", 1280, (7, 7), None, 32),
                 LayerInfo(examples.LAYER, "output", 1000, None, None, None),
@@ -45,6 +46,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
         )
         made = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": examples.NETWORK}
         register_generator(session, "small", made, "b" * 64, default=True)
+        asked = excitations.ask(session, examples.NETWORK, examples.LAYER, png(3))
     admin = with_key(app, database, "admin")
     body = {"network": examples.NETWORK, "targets": [{"layer": examples.LAYER, "units": [examples.UNIT]}]}
     job = admin.post("/v1/jobs", json=body).get_json()
@@ -64,6 +66,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     finish_all(database, store)
     for table, old, new in (
         ("jobs", job["id"], examples.JOB),
+        ("excitations", asked.id, examples.EXCITATION),
         ("visualizations", item["digest"], examples.DIGEST),
         ("api_keys", key["id"], examples.KEY),
         ("trainings", training["id"], examples.TRAINING),

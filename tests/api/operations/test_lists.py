@@ -7,18 +7,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from api.application import build
+from api.context import context
 from api.openapi.document import document
 from services.base.database import Database
 from services.base.paging import Keyset
 from services.catalog.generators import register_generator
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
-from tests.api.small_catalog import NETWORK, job_body
+from tests.api.small_catalog import NETWORK, finish_all, job_body
 from tests.small_training import register_encoder
 
 
@@ -76,6 +79,14 @@ def _jobs(*units: str, layer: str = "blocks.0.1") -> Callable[[FlaskClient, Data
     return add
 
 
+def _made(*units: str) -> Callable[[FlaskClient, Database], None]:
+    def add(client: FlaskClient, database: Database) -> None:
+        _jobs(*units)(client, database)
+        finish_all(database, context(client.application).store)
+
+    return add
+
+
 def _items_path(client: FlaskClient) -> str:
     return str(client.get("/v1/jobs").get_json()["data"][0]["links"]["visualizations"])
 
@@ -113,6 +124,20 @@ LISTS = {
         _jobs("1,3,5,7,9"),
         _jobs("0,4,20", layer="blocks.0.1"),
     ),
+    "search_units": Listing(
+        lambda client: "/v1/search/units?label=class%200",
+        "saying",
+        (float, str),
+        _made("1,3,5,7,9"),
+        _made("0,4,20"),
+    ),
+    "search_changes": Listing(
+        lambda client: f"/v1/search/changes?network={NETWORK}&layer=blocks.0.1&other={NETWORK}",
+        "changes",
+        (float, int),
+        _made("1,3,5,7,9"),
+        _made("0,4,20"),
+    ),
     "list_presets": Listing(lambda client: "/v1/presets", "presets", (str,)),
     "list_techniques": Listing(lambda client: "/v1/techniques", "techniques", (str,)),
 }
@@ -126,8 +151,14 @@ def ids(page: Any) -> list[str]:
     return [entry["id"] for entry in page["data"]]
 
 
+def ask(client: FlaskClient, path: str, **query: Any) -> TestResponse:
+    """GET a path, which may have a query already."""
+    plain, _, fixed = path.partition("?")
+    return client.get(plain, query_string={**dict(parse_qsl(fixed)), **query})
+
+
 def read(client: FlaskClient, path: str, **query: Any) -> Any:
-    answer = client.get(path, query_string=query)
+    answer = ask(client, path, **query)
     assert answer.status_code == 200, answer.text
     page = answer.get_json()
     assert ("Link" in answer.headers) == (page["next_cursor"] is not None)
@@ -194,7 +225,7 @@ def test_what_is_no_cursor_of_the_list_is_refused(client: FlaskClient, database:
     listing = LISTS[name]
     listing.fill(client, database)
     path = listing.path(client)
-    key = [{str: "a", int: 1}[kind] for kind in listing.kinds]
+    key = [{str: "a", int: 1, float: 0.5}[kind] for kind in listing.kinds]
     cursors = [
         "",
         "nonsense",
@@ -214,7 +245,7 @@ def test_what_is_no_cursor_of_the_list_is_refused(client: FlaskClient, database:
         assert own == Keyset(listing.name, listing.kinds).cursor_after(json.loads(_unpacked(own))[1:])
         cursors.append(own[:-4])
     for cursor in cursors:
-        answer = client.get(path, query_string={"cursor": cursor})
+        answer = ask(client, path, cursor=cursor)
         assert answer.status_code == 422, (cursor, answer.text)
         assert answer.get_json()["errors"][0]["pointer"] == "/cursor"
 
@@ -228,6 +259,6 @@ def _unpacked(cursor: str) -> bytes:
 def test_a_limit_is_between_1_and_200(client: FlaskClient, database: Database, name: str) -> None:
     LISTS[name].fill(client, database)
     for limit in ("0", "201", "-1", "x"):
-        answer = client.get(LISTS[name].path(client), query_string={"limit": limit})
+        answer = ask(client, LISTS[name].path(client), limit=limit)
         assert answer.status_code == 422
         assert answer.get_json()["errors"][0]["pointer"] == "/limit"

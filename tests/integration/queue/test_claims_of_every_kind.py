@@ -17,10 +17,12 @@ from services.queue import batches, chores, leases
 from services.queue.batches import BATCHES
 from services.queue.chores import CHORES, ChoreName
 from services.queue.registry import KINDS
+from services.search import excitations
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.request import TrainingRequest
-from tests.integration.staging import request, submit
+from tests.integration.search.indexed import PNG
+from tests.integration.staging import NETWORK, request, submit
 from tests.small_training import register_encoder
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
@@ -49,6 +51,12 @@ def _inspection(staged: Database) -> Claim:
     return lambda session: claim_inspection(session, "worker", lease_seconds=60)
 
 
+def _excitation(staged: Database) -> Claim:
+    with staged.session() as session:
+        excitations.ask(session, NETWORK, "classifier", PNG)
+    return lambda session: excitations.claim(session, "worker", lease_seconds=60)
+
+
 def _chore(name: ChoreName) -> Callable[[Database], Claim]:
     def stage(staged: Database) -> Claim:
         with staged.session() as session:
@@ -62,6 +70,7 @@ STAGES: dict[str, Callable[[Database], Claim]] = {
     "batch": _batch,
     "training": _training,
     "inspection": _inspection,
+    "excitation": _excitation,
     **{name: _chore(name) for name in CHORES},
 }
 

@@ -19,6 +19,7 @@ from imago.cli.commands import (
     pictures,
     removal,
     scans,
+    search,
     trainings,
     units,
 )
@@ -63,6 +64,9 @@ app.command("export", rich_help_panel=_ATLASES)(exports.export)
 app.command("check", rich_help_panel=_ATLASES)(exports.check)
 app.command("get", rich_help_panel=_PICTURES)(pictures.get)
 app.command("unit", rich_help_panel=_PICTURES)(units.unit)
+app.add_typer(search.search, name="search", rich_help_panel=_PICTURES)
+app.command("neighbours", rich_help_panel=_PICTURES)(search.neighbours)
+app.command("excites", rich_help_panel=_PICTURES)(search.excites)
 app.add_typer(networks.networks, name="networks", rich_help_panel=_CATALOG)
 app.command("layers", rich_help_panel=_CATALOG)(catalog.layers)
 app.command("generators", rich_help_panel=_CATALOG)(catalog.generators)

@@ -1,0 +1,80 @@
+"""What a photograph excites: the question and its answer."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Base64Bytes, Field
+
+from api.http.paths import path_to
+from api.schemas.base import Name, Representation, RequestModel, SelfLink, Time
+from services.search import excitations
+
+
+class AskExcitation(RequestModel):
+    """A photograph, and the layer whose units it may excite."""
+
+    network: Name = Field(description="Id of a network.")
+    layer: Name = Field(description="Name of a layer; `output` is that of its logits.")
+    photograph: Base64Bytes = Field(
+        description=f"A JPEG, PNG or WebP of at most {excitations.MOST_BYTES} bytes, as base64. Its central "
+        "square is looked at, and it is not kept."
+    )
+
+
+class ExcitationPath(RequestModel):
+    """The address of what came of a photograph."""
+
+    excitation: Name = Field(description="Id of an excitation.")
+
+
+class Excited(Representation):
+    """A unit that the photograph excites."""
+
+    unit: int
+    activation: float = Field(description="Its greatest response anywhere in the photograph.")
+
+
+class Alike(Excited):
+    """A unit with a picture that looks like the photograph."""
+
+    similarity: float
+    digest: str
+
+
+class ExcitationError(Representation):
+    code: str
+    message: str
+
+
+class Excitation(Representation):
+    """What a photograph excites, once a worker has looked. Kept for an hour."""
+
+    id: str
+    object: Literal["excitation"] = "excitation"
+    network: str
+    layer: str
+    state: Literal["queued", "done", "failed"]
+    excited: list[Excited] = Field(description="Units by their response, the strongest first.")
+    alike: list[Alike] = Field(description="Units by the likeness of their pictures, the likest first.")
+    error: ExcitationError | None = Field(description="Why there is no answer, where `state` is failed.")
+    created_at: Time
+    expires_at: Time
+    links: SelfLink
+
+    @classmethod
+    def of(cls, found: excitations.Excitation) -> Self:
+        """The excitation as it is shown."""
+        result: Mapping[str, Any] = found.result or {"excited": [], "alike": []}
+        return cls.model_validate(
+            {
+                "id": found.id,
+                "network": found.network,
+                "layer": found.layer,
+                "state": found.state,
+                **result,
+                "error": found.error,
+                "created_at": found.created_at,
+                "expires_at": found.expires_at,
+                "links": {"self": path_to("search", "excitations", found.id)},
+            }
+        )

@@ -1,0 +1,1 @@
+"""What a search finds: units by words, by likeness, and by what a photograph excites."""

@@ -1,0 +1,124 @@
+"""What changed most between two networks with like layers, such as two checkpoints: units by how unlike their
+pictures are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from imago_engine.weights import EYE
+from services.base.errors import Invalid
+from services.base.paging import Key, Keyset, Page
+from services.catalog.layers import Layer, get_layer
+from services.catalog.tables import NetworkRow
+from services.pictures.tables import VisualizationRow
+from services.search import indexing
+from services.search.neighbours import Among
+from services.search.tables import EmbeddingRow
+
+
+@dataclass(frozen=True)
+class Change:
+    """A unit of both networks: `distance` is 1 - the cosine of what the eye makes of its best pictures."""
+
+    unit: int
+    distance: float
+    digest: str
+    other_digest: str
+    activation: float
+    other_activation: float
+
+
+@dataclass(frozen=True)
+class Changes:
+    """The most changed first. `complete` is false while pictures of either layer are not indexed yet."""
+
+    page: Page[Change]
+    complete: bool
+
+
+def changes(
+    session: Session,
+    network: str,
+    layer: str,
+    other: str,
+    *,
+    other_layer: str | None = None,
+    among: Among = None,
+    other_among: Among = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Changes:
+    """Units of a layer by how far their pictures are from those of the same units of another network.
+
+    Units that have no indexed picture in both are left out. Raises `NotFound`, or `Invalid` where the layers
+    have not equally many units, or for a cursor or limit.
+    """
+    here, there = get_layer(session, network, layer), get_layer(session, other, other_layer or layer)
+    if here.units != there.units:
+        raise Invalid.field(
+            "/other",
+            f"has {there.units} units in {there.name}, and {network} has {here.units} in {here.name}: "
+            "units are compared by their numbers",
+        )
+    pairs = compared(here, there, among, other_among).subquery()
+
+    def read(after: Key | None, most: int) -> Sequence[Change]:
+        query = sa.select(pairs).order_by(pairs.c.distance.desc(), pairs.c.unit).limit(most)
+        if after is not None:
+            distance, unit = after
+            query = query.where(
+                sa.or_(
+                    pairs.c.distance < distance, sa.and_(pairs.c.distance == distance, pairs.c.unit > unit)
+                )
+            )
+        return [Change(*row) for row in session.execute(query)]
+
+    page = Keyset("changes", (float, int)).page(
+        cursor, limit, read, lambda change: [change.distance, change.unit]
+    )
+    lacking = any(indexing.lacks(session, found.network, found.name) for found in (here, there))
+    return Changes(page, not lacking)
+
+
+def compared(
+    here: Layer, there: Layer, among: Among = None, other_among: Among = None
+) -> sa.Select[*tuple[Any, ...]]:
+    """A statement that pairs the units of two layers: unit, distance, both digests, both activations."""
+    ours, theirs = (
+        _best(layer, digests).subquery() for layer, digests in ((here, among), (there, other_among))
+    )
+    distance = ours.c.vector.op("<=>", return_type=sa.Double)(theirs.c.vector)
+    return sa.select(
+        ours.c.unit,
+        distance.label("distance"),
+        ours.c.digest,
+        theirs.c.digest.label("other_digest"),
+        ours.c.activation,
+        theirs.c.activation.label("other_activation"),
+    ).join(theirs, theirs.c.unit == ours.c.unit)
+
+
+def _best(layer: Layer, among: Among) -> sa.Select[*tuple[Any, ...]]:
+    """Of each unit of a layer its best picture that is indexed, at its usual place if there is any."""
+    row, picture = EmbeddingRow, VisualizationRow
+    query = (
+        sa.select(row.unit, row.digest, row.vector, picture.activation)
+        .join(picture, picture.digest == row.digest)
+        .join(
+            NetworkRow,
+            sa.and_(NetworkRow.id == row.network_id, NetworkRow.spec_sha256 == picture.network_sha256),
+        )
+        .where(row.eye == EYE, row.network_id == layer.network, row.layer == layer.name)
+        .ext(distinct_on(row.unit))
+        .order_by(
+            row.unit,
+            sa.or_(picture.position_y.is_not(None), picture.token.is_not(None)),
+            picture.activation.desc().nulls_last(),
+            picture.digest,
+        )
+    )
+    return query if among is None else query.where(row.digest.in_(among))

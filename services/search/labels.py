@@ -1,0 +1,188 @@
+"""Units by what their networks say of their pictures: which of them say *volcano*?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+
+from services.base.errors import Invalid, NotFound
+from services.base.paging import Key, Keyset, Page
+from services.base.states import State
+from services.base.suggestions import nearest
+from services.catalog.layers import get_layer
+from services.catalog.networks import get_network
+from services.catalog.tables import NetworkRow
+from services.pictures.tables import VisualizationRow
+from services.search.tables import PictureLabelRow
+
+SUGGESTED = 8
+Among = sa.Select[str] | None
+"""The digests that count, None for all."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A picture of a unit, and the class that its network sees in it with this probability; `rank` 1 is the
+    most probable."""
+
+    network: str
+    layer: str
+    unit: int
+    digest: str
+    label: str
+    rank: int
+    probability: float
+    activation: float
+
+
+def saying(
+    session: Session,
+    label: str,
+    *,
+    network: str | None = None,
+    layer: str | None = None,
+    among: Among = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> Page[Said]:
+    """Units whose pictures are seen as `label`, each by the one that is most, the most probable first.
+
+    `label` is the name of a class or one of its synonyms, in any case. Raises `NotFound` for one that no
+    network has, with those that it may mean, `Invalid` for a layer without a network, a cursor or a limit.
+    """
+    if network is not None:
+        get_network(session, network)
+    elif layer is not None:
+        raise Invalid.field("/layer", "needs a network beside it")
+    found = None if layer is None or network is None else get_layer(session, network, layer).name
+    names = meant(session, label, network)
+
+    def read(after: Key | None, most: int) -> Sequence[Said]:
+        # One ordered scan a name, merged: a list of names would have to be sorted.
+        scans = [_scan(name, network, found, among, after, most).subquery() for name in names]
+        merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
+        ordered = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most)
+        return [_said(row) for row in session.execute(ordered)]
+
+    return Keyset("saying", (float, str)).page(cursor, limit, read, _key)
+
+
+def _scan(
+    label: str, network: str | None, layer: str | None, among: Among, after: Key | None, most: int
+) -> sa.Select[*tuple[Any, ...]]:
+    row, picture = PictureLabelRow, VisualizationRow
+    query = (
+        sa.select(
+            row.network_id,
+            row.layer,
+            row.unit,
+            row.digest,
+            row.label,
+            row.rank,
+            row.probability,
+            picture.activation,
+        )
+        .join(picture, picture.digest == row.digest)
+        .join(NetworkRow, sa.and_(NetworkRow.id == row.network_id, _is_current(picture)))
+        .where(row.label == label, ~_said_better(among))
+        .order_by(row.probability.desc(), row.digest)
+        .limit(most)
+    )
+    if network is not None:
+        query = query.where(row.network_id == network)
+    if layer is not None:
+        query = query.where(row.layer == layer)
+    if among is not None:
+        query = query.where(row.digest.in_(among))
+    if after is not None:
+        probability, digest = after
+        query = query.where(
+            row.probability <= probability, sa.or_(row.probability < probability, row.digest > digest)
+        )
+    return query
+
+
+def _said_better(among: Among) -> sa.Exists:
+    """Whether another picture of the same unit says the same with a higher probability."""
+    other, picture = aliased(PictureLabelRow), aliased(VisualizationRow)
+    row = PictureLabelRow
+    better = (
+        sa.select(sa.literal(1))
+        .select_from(picture)
+        .join(other, other.digest == picture.digest)
+        .where(picture.network_id == row.network_id, picture.layer == row.layer, picture.unit == row.unit)
+        .where(picture.state == State.DONE, picture.network_sha256 == NetworkRow.spec_sha256)
+        .where(other.label == row.label)
+        .where(
+            sa.or_(
+                other.probability > row.probability,
+                sa.and_(other.probability == row.probability, other.digest < row.digest),
+            )
+        )
+        .correlate(row, NetworkRow)
+    )
+    return (better if among is None else better.where(picture.digest.in_(among))).exists()
+
+
+def _is_current(picture: type[VisualizationRow]) -> sa.ColumnElement[bool]:
+    """Whether it is of the network as it is now: pictures of earlier inspections name another."""
+    return picture.network_sha256 == NetworkRow.spec_sha256
+
+
+def meant(session: Session, text: str, network: str | None = None) -> Sequence[str]:
+    """The labels that a word stands for: those that are it, or have it among their synonyms.
+
+    Raises `NotFound` where there are none, with those that may be meant.
+    """
+    wanted = _plain(text)
+    labels = _labels(session, network)
+    found = [label for label in labels if wanted in {_plain(label), *map(_plain, label.split(","))}]
+    if not found:
+        near = suggestions(labels, text)
+        raise NotFound("label", text, f"There are: {'; '.join(near)}." if near else "")
+    return found
+
+
+def beginning(session: Session, prefix: str, network: str | None = None) -> Sequence[str]:
+    """Labels that a word may become: those that begin so, then those with a word that does."""
+    if network is not None:
+        get_network(session, network)
+    return _beginning(_labels(session, network), _plain(prefix))[:SUGGESTED]
+
+
+def suggestions(labels: Sequence[str], text: str) -> Sequence[str]:
+    """Labels that may be meant by one that there is not."""
+    wanted = _plain(text)
+    near = [*_beginning(labels, wanted), *nearest(wanted, labels[:5000])]
+    return list(dict.fromkeys(near))[:SUGGESTED]
+
+
+def _beginning(labels: Sequence[str], wanted: str) -> list[str]:
+    starts = [label for label in labels if _plain(label).startswith(wanted)]
+    within = [label for label in labels if f" {wanted}" in _plain(label).replace(",", " ")]
+    return list(dict.fromkeys([*starts, *within])) if wanted else []
+
+
+def _labels(session: Session, network: str | None) -> Sequence[str]:
+    """The names of all classes that the networks have."""
+    each = sa.func.jsonb_array_elements_text(NetworkRow.labels).label("label")
+    query = sa.select(each).distinct().order_by(each)
+    if network is not None:
+        query = query.where(NetworkRow.id == network)
+    return session.scalars(query).all()
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
+
+
+def _key(found: Said) -> Key:
+    return [found.probability, found.digest]
+
+
+def _said(row: Any) -> Said:
+    return Said(
+        row.network_id, row.layer, row.unit, row.digest, row.label, row.rank, row.probability, row.activation
+    )

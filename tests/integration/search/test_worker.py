@@ -1,0 +1,96 @@
+"""A worker indexes what it makes, and looks at photographs before all else; with real networks."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import text
+
+from imago_engine.weights import DIMENSIONS, EYE
+from services.search import excitations, indexing
+from services.search.excitations import Excitation
+from services.search.neighbours import neighbours
+from tests.integration.worker.batch_runner import leases_of, patient, run_everything, runner
+from tests.worker_processes import NETWORK, Scene
+from worker.indexing.photographs import Photographs
+from worker.indexing.sight import Sight
+from worker.loading.runtime import Runtime
+from worker.process.devices import choose_device
+
+
+@pytest.fixture
+def photographs(scene: Scene) -> Photographs:
+    device = choose_device("cpu", threads=1)
+    runtime = Runtime(scene.database, scene.store, scene.settings, device)
+    return Photographs(leases_of(patient(scene)), runtime=runtime, sight=Sight(device))
+
+
+def asked(scene: Scene, photograph: bytes, layer: str = "output") -> str:
+    with scene.database.session() as session:
+        return excitations.ask(session, NETWORK, layer, photograph).id
+
+
+def answer(scene: Scene, id: str) -> Excitation:
+    with scene.database.session() as session:
+        return excitations.get(session, id)
+
+
+def encoded(format: str = "JPEG", size: tuple[int, int] = (90, 60)) -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 255, (*size[::-1], 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format)
+    return file.getvalue()
+
+
+def test_pictures_are_indexed_by_the_worker_that_makes_them(scene: Scene, photographs: Photographs) -> None:
+    job = scene.submit("0-3")
+    run_everything(runner(scene))
+    assert scene.check(job) == {"done": 4}
+    with scene.database.session() as session:
+        rows = session.execute(
+            text("SELECT unit, eye, vector_dims(vector), l2_norm(vector) FROM embeddings ORDER BY unit")
+        ).all()
+        assert [(row[0], row[1], row[2]) for row in rows] == [(u, EYE, DIMENSIONS) for u in range(4)]
+        assert all(abs(row[3] - 1) < 0.01 for row in rows)
+        assert session.execute(text("SELECT count(*) FROM picture_labels")).scalar_one() == 20
+        assert not indexing.lacks(session)
+        found = neighbours(session, NETWORK, "output", 2, limit=3)
+    assert sorted(one.unit for one in found.data) == [0, 1, 3]
+    id = asked(scene, encoded())
+    assert photographs.look()
+    seen = answer(scene, id)
+    assert seen.state == "done"
+    assert seen.result is not None
+    strengths = [unit["activation"] for unit in seen.result["excited"]]
+    assert strengths == sorted(strengths, reverse=True)
+    assert len(strengths) == 50
+    assert sorted(unit["unit"] for unit in seen.result["alike"]) == [0, 1, 2, 3]
+
+
+def test_a_photograph_is_looked_at_in_the_midst_of_a_bulk_batch(
+    scene: Scene, photographs: Photographs
+) -> None:
+    scene.submit("0-7", lane="bulk")
+    id = asked(scene, encoded("WEBP"), "conv_stem")
+    batches = runner(scene)
+    batches._photographs = photographs
+    assert batches._someone_waits()
+    assert batches._run_nested()
+    assert answer(scene, id).state == "done"
+    assert not batches._someone_waits()
+
+
+def test_what_is_no_picture_is_refused_with_a_reason_and_forgotten(
+    scene: Scene, photographs: Photographs
+) -> None:
+    cut, lie = asked(scene, encoded()[:-300]), asked(scene, b"RIFF" + bytes(100))
+    assert photographs.look()
+    assert photographs.look()
+    assert not photographs.look()
+    for id in (cut, lie):
+        failed = answer(scene, id)
+        assert failed.error is not None
+        assert failed.error["code"] == "not_a_picture"
+    with scene.database.session() as session:
+        assert session.execute(text("SELECT count(photograph) FROM excitations")).scalar_one() == 0

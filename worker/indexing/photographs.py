@@ -1,0 +1,116 @@
+"""Looking at a photograph for somebody who waits: which units of a layer does it excite?"""
+
+from typing import Any
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from imago_engine.synthesis.inspection.layers import find_layer
+from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.modes import own_modes
+from imago_engine.synthesis.networks.truncate import Prefix
+from imago_engine.training.data.decoding import UndecodableError, decoded
+from imago_engine.training.data.preparation import centre_square
+from services.base.errors import Unavailable
+from services.search import excitations
+from services.search.excitations import EXCITATIONS, ExcitationClaim
+from services.search.neighbours import Neighbour, Scope, nearest
+from worker.indexing.sight import Pixels, Sight
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.loading.runtime import Runtime, Unloadable
+
+SHOWN = 50
+"""Units that an answer names of each kind."""
+EYE_SIZE = 256
+log = structlog.get_logger()
+
+
+class Photographs(LeasedWork[ExcitationClaim]):
+    """Answers one question a look."""
+
+    kind = EXCITATIONS
+
+    def __init__(self, held: HeldLeases, *, runtime: Runtime, sight: Sight) -> None:
+        super().__init__(held)
+        self._runtime, self._sight = runtime, sight
+
+    def claim(self, session: Session) -> ExcitationClaim | None:
+        return excitations.claim(session, self._held.worker_id, lease_seconds=self._held.seconds)
+
+    def waits(self) -> bool:
+        """Whether there is something to claim. Raises `Unavailable`."""
+        with self._database.session() as session:
+            return excitations.waits(session)
+
+    def tidy(self) -> None:
+        """Forget answers that are too old."""
+        with self._database.session() as session:
+            excitations.forget_expired(session)
+
+    def run(self, claim: ExcitationClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        try:
+            result = self._look(claim, keeper)
+        except (Interrupted, Unavailable):
+            raise
+        except UndecodableError as error:
+            self._fail(claim, "not_a_picture", f"The photograph cannot be decoded: {error}")
+        except Unloadable as error:
+            self._fail(claim, error.code, str(error))
+        except BaseException as error:  # of third-party code too, which may raise SystemExit
+            log.exception("photograph_failed")
+            self._fail(claim, "internal", f"{type(error).__name__}: {error}"[:500])
+        else:
+            with self._database.session() as session:
+                excitations.finish(session, claim, result)
+            log.info("photograph_looked_at", network=claim.network_id, layer=claim.layer)
+
+    def _look(self, claim: ExcitationClaim, keeper: LeaseKeeper) -> dict[str, Any]:
+        photograph = decoded(claim.photograph)
+        with keeper.loading():
+            network = self._runtime.network(claim.network_id, claim.network_sha256)
+        size = network.preprocessing.size
+        with keeper.computing([claim.id]):
+            responses = _responses(network, claim.layer, centre_square(photograph, size))
+            embedding = self._sight.embeddings([centre_square(photograph, EYE_SIZE)])
+        alike: list[Neighbour] = []
+        if embedding is not None:
+            with self._database.session() as session:
+                scope = Scope(claim.network_id, claim.layer)
+                alike = list(nearest(session, embedding[0], scope, limit=SHOWN))
+        order = np.argsort(-responses, kind="stable")[:SHOWN]
+        return {
+            "excited": [{"unit": int(unit), "activation": float(responses[unit])} for unit in order],
+            "alike": [
+                {
+                    "unit": found.unit,
+                    "activation": float(responses[found.unit]),
+                    "similarity": found.similarity,
+                    "digest": found.digest,
+                }
+                for found in alike
+            ],
+        }
+
+    def _fail(self, claim: ExcitationClaim, code: str, message: str) -> None:
+        with self._database.session() as session:
+            excitations.fail(session, claim, code, message)
+        log.warning("photograph_refused", code=code, reason=message)
+
+
+@torch.inference_mode()
+def _responses(network: Network, layer: str, picture: Pixels) -> NDArray[np.float32]:
+    """Each unit's greatest response anywhere in a picture, uint8 RGB [S, S, 3]: float32 [C]."""
+    size = network.preprocessing.size
+    with own_modes():
+        found = find_layer(network, layer, size)
+    rgb = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
+    x = network.preprocessing(rgb.to(network.device, network.dtype))
+    output = Prefix(network.module, found.name, found.layout)(x.contiguous(memory_format=torch.channels_last))
+    greatest = output.float().flatten(2).amax(2)[0] if output.ndim == 4 else output.float()[0]
+    responses: NDArray[np.float32] = greatest.nan_to_num().cpu().numpy()
+    return responses
