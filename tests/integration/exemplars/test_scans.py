@@ -19,10 +19,15 @@ from services.catalog import removal
 from services.exemplars import scans
 from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit
+from services.pictures import losses
+from services.pictures.losses import Subject
 from services.queue import chores
-from services.upkeep import collection
+from services.upkeep import collection, scrubbing
+from services.upkeep.scrubbing import Cursor
+from tests.integration.pictures.test_repairs import repairer
 from tests.small_scan import COUNT, KIND, LAYERS, ScanScene, picture
 from tests.small_world import IMAGE_SIZE
+from tests.store_faults import lose
 from tests.worker_processes import NETWORK, Scene
 from worker.exemplars import scan_run
 from worker.leasing.work_kinds import Tend, WorkKind
@@ -323,3 +328,18 @@ def test_the_blocks_are_watched_unless_other_layers_are_named(scanning: ScanScen
     assert set(LAYERS.split(",")) <= set(every)
     assert scanning.scanner().look()
     assert scanning.get(id).state == "succeeded"
+
+
+def test_lost_crops_are_noticed_and_given_up_with_advice(scanning: ScanScene) -> None:
+    id, scene = scanning.submit(layers="classifier", sources=["folder"]), scanning.scene
+    assert scanning.scanner().look()
+    ((key,),) = rows(scene, "SELECT object FROM crop_packs ORDER BY number LIMIT 1")
+    lose(scene.store, key)
+    found = scrubbing.scrub(scene.database, scene.store, Cursor("crops"), rows=100)
+    assert found.lost == 1
+    assert repairer(scene).look()
+    with scene.database.session() as session:
+        loss = losses.noted_loss(session, Subject("crops", f"{id}/0"))
+    assert loss is not None
+    assert loss.given_up
+    assert "scan the pictures again" in (loss.error or {})["message"]
