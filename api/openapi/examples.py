@@ -114,6 +114,10 @@ _FIELDS: Mapping[str, Any] = {
 _IDS = {
     "Job": JOB,
     "Atlas": ATLAS,
+    "AtlasLayer": f"{ATLAS}/{LAYER}",
+    "AtlasVersion": f"{ATLAS}/1",
+    "AtlasVersionDetail": f"{ATLAS}/1",
+    "AtlasUnit": f"{NETWORK}/{LAYER}/{UNIT}",
     "Training": TRAINING,
     "Scan": SCAN,
     "Key": KEY,

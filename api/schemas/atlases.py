@@ -170,8 +170,9 @@ class AtlasLayerLinks(Representation):
 class AtlasLayer(Representation):
     """A layer of an atlas as it is being built."""
 
-    layer: str
+    id: str
     object: Literal["atlas_layer"] = "atlas_layer"
+    layer: str
     ordinal: int = Field(description="Its place in the network.")
     units: str = Field(description="The chosen ones, in words.")
     unit_count: int
@@ -186,6 +187,7 @@ class AtlasLayer(Representation):
     def of(cls, atlas: str, layer: progress.AtlasLayer) -> Self:
         """The layer as it is shown."""
         return cls(
+            id=f"{atlas}/{layer.layer}",
             layer=layer.layer,
             ordinal=layer.ordinal,
             units=layer.units,
@@ -206,8 +208,9 @@ class AtlasLayerPage(Page[AtlasLayer]):
 class AtlasVersion(Representation):
     """A version of an atlas: the open one, or one that was published and never changes."""
 
-    number: int
+    id: str
     object: Literal["atlas_version"] = "atlas_version"
+    number: int
     atlas: str
     published: bool
     request: dict[str, Any]
@@ -221,6 +224,7 @@ class AtlasVersion(Representation):
     def members(atlas: str, version: progress.Version) -> dict[str, Any]:
         """What lists show of it, too."""
         return {
+            "id": f"{atlas}/{version.number}",
             "number": version.number,
             "atlas": atlas,
             "published": version.published_at is not None,
@@ -313,10 +317,11 @@ class AtlasFacet(Representation):
 class AtlasUnit(Representation):
     """A unit that an atlas shows."""
 
+    id: str
+    object: Literal["atlas_unit"] = "atlas_unit"
     network: str
     layer: str
     unit: int
-    object: Literal["atlas_unit"] = "atlas_unit"
     label: str | None = Field(description="Name of its class, for a unit of the output.")
     facets: list[AtlasFacet]
 
@@ -324,6 +329,7 @@ class AtlasUnit(Representation):
     def of(cls, unit: entries.AtlasUnit) -> Self:
         """The unit as it is shown."""
         return cls(
+            id=f"{unit.network}/{unit.layer}/{unit.unit}",
             network=unit.network,
             layer=unit.layer,
             unit=unit.unit,

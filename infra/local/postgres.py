@@ -57,6 +57,10 @@ class PostgreSQL(Server):
             "log_min_duration_statement": "1s",
             "fsync": "on" if self.durable else "off",
             "full_page_writes": "on" if self.durable else "off",
+            # With the defaults, an atlas of a million pictures would be planned by a server that writes pages
+            # out and whole pages into its log most of the time.
+            "shared_buffers": "512MB",
+            "max_wal_size": "4GB",
             # Also when not durable: an answered commit must outlive an immediate restart.
             "synchronous_commit": "on",
         }

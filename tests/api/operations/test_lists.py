@@ -11,11 +11,14 @@ from urllib.parse import parse_qsl
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from api.application import build
 from api.context import context
 from api.openapi.document import document
+from services.atlases import expansion
+from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.paging import Keyset
 from services.catalog.generators import register_generator
@@ -91,7 +94,59 @@ def _items_path(client: FlaskClient) -> str:
     return str(client.get("/v1/jobs").get_json()["data"][0]["links"]["visualizations"])
 
 
+def _atlases(*names: str) -> Callable[[FlaskClient, Database], None]:
+    def add(client: FlaskClient, database: Database) -> None:
+        for name in names:
+            body = {"network": NETWORK, "name": name, "layers": "all", "units": "1-5"}
+            id = client.post("/v1/atlases", json=body).get_json()["id"]
+            place, goes_on = Place(), True
+            while goes_on:
+                with database.session() as session:
+                    done = expansion.step(session, id, place)
+                place, goes_on = done.place, done.follows_at_once
+
+    return add
+
+
+def _versions(client: FlaskClient, database: Database) -> None:
+    """An atlas of several versions."""
+    _atlases("a")(client, database)
+    for _ in range(3):
+        _publish(client, database)
+
+
+def _publish(client: FlaskClient, database: Database) -> None:
+    """One more picture is done, and published."""
+    with database.session() as session:
+        session.execute(
+            text("""
+                UPDATE visualizations SET state = 'done', finished_at = now() WHERE digest = (
+                    SELECT digest FROM visualizations WHERE state = 'queued' ORDER BY digest LIMIT 1)
+            """)
+        )
+    assert client.post(f"{_atlas_path(client)}/publish").status_code == 200
+
+
+def _atlas_path(client: FlaskClient) -> str:
+    return str(client.get("/v1/atlases").get_json()["data"][0]["links"]["self"])
+
+
 LISTS = {
+    "list_atlases": Listing(
+        lambda client: "/v1/atlases", "atlases", (str,), _atlases("b", "d", "f"), _atlases("a")
+    ),
+    "list_atlas_layers": Listing(
+        lambda client: f"{_atlas_path(client)}/layers", "atlas-layers", (int,), _atlases("a")
+    ),
+    "list_atlas_versions": Listing(
+        lambda client: f"{_atlas_path(client)}/versions", "versions", (int,), _versions, _publish
+    ),
+    "list_atlas_units": Listing(
+        lambda client: f"{_atlas_path(client)}/versions/open/layers/blocks.0.1/units",
+        "atlas-units",
+        (int,),
+        _atlases("a"),
+    ),
     "list_networks": Listing(
         lambda client: "/v1/networks", "networks", (str,), _networks("b", "d", "f", "h"), _networks("a", "z")
     ),
@@ -141,8 +196,8 @@ LISTS = {
     "list_presets": Listing(lambda client: "/v1/presets", "presets", (str,)),
     "list_techniques": Listing(lambda client: "/v1/techniques", "techniques", (str,)),
 }
-ONE_PAGE = {"list_presets", "list_techniques"}
-"""Lists that are too short to have pages, and give no cursors out."""
+ONE_PAGE = {"list_atlas_layers", "list_presets", "list_techniques"}
+"""Lists that have no pages, and give no cursors out."""
 OF_SEVERAL_PAGES = sorted(LISTS.keys() - ONE_PAGE)
 
 

@@ -15,6 +15,8 @@ from werkzeug.test import TestResponse
 
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
+from services.atlases import expansion
+from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.errors import Forbidden
 from services.catalog import generators
@@ -24,10 +26,13 @@ from services.catalog.networks import register_network
 from services.catalog.tables import GeneratorRow
 from services.jobs.job_request import JobRequest
 from services.jobs.submission import submit
+from services.queue import batches
+from services.queue.batches import Failure
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.trainings import TrainingRequest
 from tests.api.small_catalog import NETWORK, job_body, row_counts, with_key
+from tests.integration.staging import picture
 from tests.small_training import register_encoder
 
 pytestmark = pytest.mark.usefixtures("network")
@@ -53,6 +58,8 @@ class Write:
 ANY_KEY = frozenset({"owner", "other", "admin"})
 THE_OWNER = frozenset({"owner", "admin"})
 AN_ADMIN = frozenset({"admin"})
+ANYONE = frozenset(ROLES)
+"""It reads, with a body."""
 
 
 def _submit(owner: FlaskClient, units: object = "0-3") -> str:
@@ -132,10 +139,49 @@ def _a_key(owner: FlaskClient, database: Database) -> str:
     return f"/v1/keys/{id}"
 
 
+ATLAS = {"network": NETWORK, "layers": "output", "units": "0-3", "visibility": "public"}
+
+
+def _atlas(action: str = "") -> Callable[[FlaskClient, Database], str]:
+    """The path of an action on a public atlas one picture of which is done and one has failed."""
+
+    def prepare(owner: FlaskClient, database: Database) -> str:
+        atlas = owner.post("/v1/atlases", json=ATLAS).get_json()
+        with database.session() as session:
+            expansion.step(session, atlas["id"], Place())
+        for end in (batches.finish, batches.fail):
+            with database.session() as session:
+                claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
+                assert claim is not None
+                digest = claim.items[0].digest
+                if end is batches.fail:
+                    batches.fail(session, claim.lease_id, [Failure(digest, "broken", "Broken.", False)])
+                else:
+                    batches.finish(session, claim.lease_id, [picture(digest)])
+        return f"{atlas['links']['self']}{action}"
+
+    return prepare
+
+
 WRITES: Mapping[tuple[str, str], tuple[Write, ...]] = {
     ("POST", "/v1/jobs"): (Write(_nothing("/v1/jobs"), job_body(), ANY_KEY),),
     ("POST", "/v1/jobs/<job>/cancel"): (Write(_running_job, None, THE_OWNER),),
     ("POST", "/v1/jobs/<job>/retry"): (Write(_canceled_job, None, THE_OWNER),),
+    ("POST", "/v1/atlases"): (Write(_nothing("/v1/atlases"), ATLAS, ANY_KEY),),
+    ("POST", "/v1/atlases:estimate"): (Write(_nothing("/v1/atlases:estimate"), ATLAS, ANYONE),),
+    **{
+        ("POST", f"/v1/atlases/<atlas>/{action}"): (Write(_atlas(f"/{action}"), body, THE_OWNER),)
+        for action, body in (
+            ("pause", None),
+            ("resume", None),
+            ("cancel", None),
+            ("retry", None),
+            ("publish", None),
+            ("extend", {"facets": 2}),
+            ("change", {"name": "another"}),
+        )
+    },
+    ("DELETE", "/v1/atlases/<atlas>"): (Write(_atlas(), None, THE_OWNER),),
     ("POST", "/v1/generators"): (Write(_encoder, {"name": "birds", "training": TRAINING}, ANY_KEY),),
     ("POST", "/v1/trainings/<training>/cancel"): (Write(_training, None, THE_OWNER),),
     ("POST", "/v1/scans"): (Write(_nothing("/v1/scans"), SCAN, ANY_KEY),),
@@ -197,6 +243,7 @@ def test_a_write_is_for_those_whom_its_rule_names(
 _STATES = sa.text("""
     SELECT id, state FROM jobs UNION SELECT id, state FROM trainings UNION SELECT id, state FROM networks
     UNION SELECT id, state FROM scans
+    UNION SELECT id, concat_ws(' ', wish, name, visibility, retry_after) FROM atlases
     UNION SELECT id, coalesce(revoked_at::text, '-') FROM api_keys
 """)
 
