@@ -187,3 +187,21 @@ def test_a_unit_that_cannot_be_reached_belongs_to_a_version(staged: Database) ->
     assert [facet.state for unit in units(staged, id, "1", "classifier") for facet in unit.facets] == (
         ["unreachable"] * 4
     )
+
+
+def test_while_units_are_read_one_after_the_other_no_transaction_stays_open(staged: Database) -> None:
+    id = make(staged, layers="classifier")
+    carry_out(staged, id)
+    with staged.session() as session:
+        reading = entries.units_of(session, id, "open", "classifier").all(staged)
+    open_ones = text("""
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+    """)
+    seen = []
+    for unit in reading:
+        seen.append(unit.unit)
+        if len(seen) % 150 == 0:
+            with staged.session() as session:
+                assert session.execute(open_ones).scalar_one() == 0
+    assert seen == [*range(400)]
