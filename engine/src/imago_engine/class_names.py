@@ -6,6 +6,7 @@ case. What reads as numbers is never a name.
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from unicodedata import normalize
 
 from imago_engine.units import UnitsError, parse_units, read_units
 
@@ -41,18 +42,18 @@ def or_class(units: object, labels: Sequence[str]) -> str:
     if not labels:
         return ""
     names = {name: label for label in labels for name in _names(label)}
-    text = units.strip().lower()[:_LONGEST_NAME] if isinstance(units, str) else ""
+    text = _as_compared(units)[:_LONGEST_NAME] if isinstance(units, str) else ""
     close = get_close_matches(text, names, n=5, cutoff=0.7)
     near = list(dict.fromkeys(names[name] for name in close)) or labels[:1]
-    return f". A class can also be named, such as {' or '.join(map(repr, near))}"
+    return f". A class can also be named, by itself, such as {' or '.join(map(repr, near))}"
 
 
 def _named(text: str, labels: Sequence[str]) -> Sequence[int]:
     """Units whose label is this, else those whose label lists it."""
     if not labels or _reads_as_numbers(text):
         return []
-    name = text.strip().lower()
-    whole = [unit for unit, label in enumerate(labels) if label.lower() == name]
+    name = _as_compared(text)
+    whole = [unit for unit, label in enumerate(labels) if _as_compared(label) == name]
     return whole or [unit for unit, label in enumerate(labels) if name in _names(label)]
 
 
@@ -75,5 +76,10 @@ def _only(text: str, named: Sequence[int], labels: Sequence[str]) -> int:
 
 
 def _names(label: str) -> Sequence[str]:
-    lowered = label.lower()
-    return lowered, *lowered.split(", ")
+    compared = _as_compared(label)
+    return compared, *compared.split(", ")
+
+
+def _as_compared(name: str) -> str:
+    """Without case, and with accents as parts of their letters (some systems type them as characters)."""
+    return normalize("NFC", normalize("NFC", name).casefold()).strip()

@@ -5,7 +5,17 @@ import pytest
 from imago_engine.class_names import named_units
 from imago_engine.units import UnitsError
 
-NAMES = ("tench, Tinca tinca", "crane", "Volcano", "crane", "maillot", "maillot, tank suit", "7", "12-gauge")
+NAMES = (
+    "tench, Tinca tinca",
+    "crane",
+    "Volcano",
+    "crane",
+    "maillot",
+    "maillot, tank suit",
+    "7",
+    "12-gauge",
+    "Stra\u00dfe, caf\u00e9",
+)
 
 
 @pytest.mark.parametrize(
@@ -18,12 +28,14 @@ NAMES = ("tench, Tinca tinca", "crane", "Volcano", "crane", "maillot", "maillot,
         ("maillot", 4),  # a whole label goes before one that lists the name
         ("tank suit", 5),
         ("12-gauge", 7),
+        ("STRASSE", 8),
+        ("cafe\u0301", 8),  # an accent of its own, as some systems type it
         ("7", 7),  # a number is a number
         ("0", 0),
     ],
 )
 def test_a_unit_goes_by_the_name_of_its_class_in_any_case(name: str, unit: int) -> None:
-    assert list(named_units(name, layer="output", count=8, labels=NAMES)) == [unit]
+    assert list(named_units(name, layer="output", count=len(NAMES), labels=NAMES)) == [unit]
 
 
 def test_the_name_of_several_classes_is_refused_with_all_of_them() -> None:
@@ -33,7 +45,8 @@ def test_the_name_of_several_classes_is_refused_with_all_of_them() -> None:
 
 
 def test_a_name_that_no_class_has_is_refused_with_those_like_it() -> None:
-    with pytest.raises(UnitsError, match=r"cannot read 'vulcano'.*can also be named, such as 'Volcano'"):
+    advice = r"cannot read 'vulcano'.*can also be named, by itself, such as 'Volcano'"
+    with pytest.raises(UnitsError, match=advice):
         named_units("vulcano", layer="output", count=8, labels=NAMES)
     with pytest.raises(UnitsError) as raised:
         named_units("vulcano", layer="conv", count=8)

@@ -145,8 +145,8 @@ def test_another_token_gives_another_picture(generator: Generator) -> None:
     ("layer", "units", "wrong", "error", "message"),
     [
         ("nowhere", 0, {}, LayerError, "nowhere"),
-        ("output", 3, {}, UnitsError, r"3 units .*got 3\. A class can also be named, such as "),
-        ("output", "wolf", {}, UnitsError, "wolf.*A class can also be named, such as "),
+        ("output", 3, {}, UnitsError, r"3 units .*got 3\. A class can also be named, by itself, such as "),
+        ("output", "wolf", {}, UnitsError, "wolf.*A class can also be named, by itself, such as "),
         ("output", "house cats", {}, UnitsError, "such as 'cat, house cat'$"),
         ("conv", "wolf", {}, UnitsError, "wolf"),
         ("conv", 0, {"token": 1}, ObjectiveError, "conv has no tokens"),
