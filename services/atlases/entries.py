@@ -25,7 +25,7 @@ _KEYSET = Keyset("atlas-units", (int,))
 _PAGE = text("""
     SELECT e.unit, e.facet, e.digest, v.state, v.activation, v.error
     FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
-    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit > :after
+    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit > :after AND e.facet < :facets
     AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
     ORDER BY e.unit, e.facet LIMIT :most
 """)
@@ -75,8 +75,9 @@ class Units:
     def read(self, session: Session, after: int, most: int) -> list[AtlasUnit]:
         """Up to so many units that follow the unit `after`."""
         place = {"no": self.atlas_no, "layer": self.layer_no, "number": self.number, "after": after}
-        # No unit has more facets, so that all of each are among so many rows.
-        rows = session.execute(_PAGE, {**place, "most": most * self.facets}).all()
+        # Facets that were added since are left out, so that all of each unit are among so many rows.
+        bounds = {"facets": self.facets, "most": most * self.facets}
+        rows = session.execute(_PAGE, {**place, **bounds}).all()
         units = [(unit, tuple(map(_facet, found))) for unit, found in groupby(rows, lambda row: row.unit)]
         return [
             AtlasUnit(
