@@ -69,7 +69,13 @@ def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Answer:
 def list_job_visualizations(session: Session, path: JobPath, query: JobItemListQuery) -> Page[JobItem]:
     """List a job's items in the order of its request: by target, unit, seed, candidate."""
     page = jobs.items(
-        session, path.job, cursor=query.cursor, limit=query.limit, state=query.state, best=query.best
+        session,
+        path.job,
+        cursor=query.cursor,
+        limit=query.limit,
+        state=query.state,
+        best=query.best,
+        by=reader(),
     )
     return page.map(JobItem.of)
 
@@ -107,7 +113,7 @@ def remove_job(session: Session, path: JobPath, query: NoQuery) -> None:
 
 def _get(id: str) -> JobView:
     with context().database.session() as session:
-        return jobs.get(session, id)
+        return jobs.get(session, id, by=reader())
 
 
 def _wait(job: JobView, header: PreferHeaders) -> JobView:

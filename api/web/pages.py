@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 from markupsafe import Markup
 
-from api.auth import requires
+from api.auth import reader, requires
 from api.context import context
 from api.operations.pagination import next_path
 from api.problems.problem_types import PROBLEM_TYPES
@@ -54,9 +54,9 @@ def job_gallery(job: str) -> Response:
     """A job's pictures, as they come."""
     cursor, only_best = request.args.get("cursor"), request.args.get("best") == "true"
     with context().database.session() as session:
-        found = jobs.get(session, job)
+        found = jobs.get(session, job, by=reader())
         best = True if only_best else None
-        page = jobs.items(session, job, cursor=cursor, limit=PICTURES_A_PAGE, best=best)
+        page = jobs.items(session, job, cursor=cursor, limit=PICTURES_A_PAGE, best=best, by=reader())
     return _page(
         "job.html",
         job=Job.of(found),

@@ -77,7 +77,8 @@ def version_row(session: Session, row: AtlasRow, named: str) -> AtlasVersionRow:
             AtlasVersionRow.published_at.is_(None), AtlasVersionRow.number.desc()
         )
     elif named.isascii() and named.isdigit() and len(named) < 6:
-        query = query.where(AtlasVersionRow.number == int(named))
+        # As an integer: what has five digits may be more than the column can hold.
+        query = query.where(AtlasVersionRow.number == sa.literal(int(named), sa.Integer))
     else:
         raise Invalid.field("/version", f"must be a number, {LATEST!r} or {OPEN!r}; got {named!r}")
     found = session.scalars(query.limit(1)).first()

@@ -1,6 +1,7 @@
 """Who sees an atlas: everyone who may read a public one, its owner and admins a private one.
 
-To all others a private atlas is not there: they are answered as for an id that was never given.
+To all others a private atlas is not there, nor are its jobs: they are answered as for an id that was never
+given.
 """
 
 import sqlalchemy as sa
@@ -21,6 +22,14 @@ def sees(row: AtlasRow, by: Principal | None) -> bool:
     if row.wish == AtlasWish.DELETE:
         return False
     return row.visibility == Visibility.PUBLIC or may_change(row.owner_key_id, by)
+
+
+def sees_part(session: Session, atlas_no: int | None, by: Principal | None) -> bool:
+    """Whether `by` sees what is a part of the atlas of this number, None for what is a part of none."""
+    if atlas_no is None:
+        return True
+    row = session.get(AtlasRow, atlas_no)
+    return row is not None and sees(row, by)
 
 
 def seen_by(by: Principal | None) -> sa.ColumnElement[bool]:

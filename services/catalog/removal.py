@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
 from services.access.ownership import Owned, check_may_change
+from services.atlases.visibility import sees_part
 from services.base.errors import Conflict, NotFound
 from services.base.states import ENDED_TRAININGS
 from services.catalog.tables import GeneratorRow, NetworkRow
@@ -33,6 +34,8 @@ def remove_job(session: Session, id: str, *, by: Principal | None = None) -> Non
     `Forbidden`, or `Conflict` while it goes on.
     """
     row = _locked(session, JobRow, id, "job")
+    if not sees_part(session, row.atlas_no, by):
+        raise NotFound("job", id)
     check_may_change(row, by)
     if row.atlas_no is not None:
         raise Conflict(f"The job {id} is a part of an atlas, and goes with that: DELETE /v1/atlases.")

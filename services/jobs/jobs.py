@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
 from services.access.submissions import known_state, newest_first
+from services.atlases.visibility import sees_part
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, JobState, State
@@ -77,9 +78,11 @@ class JobItem:
     best: bool
 
 
-def get(session: Session, id: str) -> JobView:
-    """The job as it stands. Raises `NotFound`."""
-    return progress.views(session, [_row(session, id)])[0]
+def get(session: Session, id: str, *, by: Principal | None = None) -> JobView:
+    """The job as it stands. Raises `NotFound`, also for a part of an atlas that `by` does not see; None as
+    `by` is the operator of the service.
+    """
+    return progress.views(session, [_row(session, id, by)])[0]
 
 
 def items(
@@ -90,12 +93,14 @@ def items(
     limit: int = 50,
     state: str | None = None,
     best: bool | None = None,
+    by: Principal | None = None,
 ) -> Page[JobItem]:
-    """Items in the order of the request. Raises `NotFound`, or `Invalid` for a wrong cursor, limit or state.
+    """Items in the order of the request. Raises `NotFound` as `get` does, or `Invalid` for a wrong cursor,
+    limit or state.
 
     With a `state`, or `best`, a page looks at items until it is full; the cursor goes on where it stopped.
     """
-    _row(session, job_id)
+    _row(session, job_id, by)
     wanted = {"state": None if state is None else known_state(State, state), "best": best}
     conditions = [_CONDITIONS[name] for name, value in wanted.items() if value is not None]
     statement = text(_ITEMS.format(conditions=" ".join(conditions)))
@@ -118,7 +123,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView
     Raises `NotFound`, `Forbidden` when the job is another key's and `by` is no admin, or `Conflict` when the
     job has ended otherwise.
     """
-    row = _row(session, id)
+    row = _row(session, id, by)
     _check_may_change(row, by)
     locked = session.execute(LOCK_ITEMS, {"id": id}).all()
     before = {item.digest: State(item.state) for item in locked if item.state in OPEN}
@@ -143,7 +148,7 @@ def retry(session: Session, id: str, *, by: Principal | None = None) -> JobView:
     of the service. Raises `NotFound`, `Forbidden` when the job is another key's and `by` is no admin, or
     `Conflict` when there are none or the job is being canceled.
     """
-    row = _row(session, id)
+    row = _row(session, id, by)
     _check_may_change(row, by)
     if not requeue(session, id):
         raise Conflict(f"The job {id} has no item that failed or was canceled.")
@@ -159,12 +164,9 @@ def _check_may_change(row: JobRow, by: Principal | None) -> None:
         )
 
 
-def _row(session: Session, id: str) -> JobRow:
-    return _found(session.get(JobRow, id, populate_existing=True), id)
-
-
-def _found(row: JobRow | None, id: str) -> JobRow:
-    if row is None:
+def _row(session: Session, id: str, by: Principal | None) -> JobRow:
+    row = session.get(JobRow, id, populate_existing=True)
+    if row is None or not sees_part(session, row.atlas_no, by):
         raise NotFound("job", id, "Ids look like job_01j9… and are given by POST /v1/jobs.")
     return row
 

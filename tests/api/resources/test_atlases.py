@@ -124,6 +124,26 @@ def test_a_private_atlas_is_not_there_for_others(
     assert "private" in client.get(path).headers["Cache-Control"]
 
 
+def test_the_jobs_of_a_private_atlas_are_not_there_for_others(
+    app: Flask, database: Database, anonymous: FlaskClient, client: FlaskClient, built: dict[str, Any]
+) -> None:
+    other, admin = with_key(app, database, "read", "jobs:write"), with_key(app, database, "admin")
+    (job, *_) = client.get(f"/v1/jobs?atlas={built['id']}").get_json()["data"]
+    reads = (f"/v1/jobs/{job['id']}", f"/v1/jobs/{job['id']}/visualizations", f"/jobs/{job['id']}")
+    for path in reads:
+        assert [one.get(path).status_code for one in (client, admin)] == [200, 200]
+        assert [one.get(path).status_code for one in (other, anonymous)] == [404, 404]
+    for act in ("cancel", "retry"):
+        assert other.post(f"/v1/jobs/{job['id']}/{act}").status_code == 404
+        assert client.post(f"/v1/jobs/{job['id']}/{act}").status_code == 409
+    assert other.delete(f"/v1/jobs/{job['id']}").status_code == 404
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 409
+    client.post(f"{built['links']['self']}/change", json={"visibility": "public"})
+    for path in reads:
+        assert [one.get(path).status_code for one in (other, anonymous)] == [200, 200]
+    assert other.post(f"/v1/jobs/{job['id']}/cancel").status_code == 403
+
+
 def test_latest_says_which_version_it_is(client: FlaskClient, built: dict[str, Any]) -> None:
     path = built["links"]["self"]
     units = f"{path}/versions/latest/layers/blocks.0.1/units"
@@ -135,7 +155,8 @@ def test_latest_says_which_version_it_is(client: FlaskClient, built: dict[str, A
     assert client.get(f"{path}/versions/latest").get_json() == published.get_json()
     assert [one["number"] for one in client.get(f"{path}/versions").get_json()["data"]] == [2, 1]
     assert client.post(f"{path}/publish").status_code == 409
-    assert client.get(f"{path}/versions/7").status_code == 404
+    for none in ("7", "32768", "99999"):
+        assert client.get(f"{path}/versions/{none}").status_code == 404
     assert client.get(f"{path}/versions/first").status_code == 422
 
 

@@ -143,7 +143,7 @@ def test_latest_is_the_newest_that_was_published_and_the_open_one_where_none_was
     assert version(staged, id, "latest").number == 2
     with pytest.raises(NotFound, match="1 to 3"):
         version(staged, id, "4")
-    for wrong in ("0x1", "-1", "newest", "²", "99999999999999"):
+    for wrong in ("0x1", "-1", "newest", "²", "99999999999999", "32768", "99999"):
         with pytest.raises((Invalid, NotFound)):
             version(staged, id, wrong)
 
@@ -161,6 +161,18 @@ def test_units_are_read_in_pages_that_fit_together(staged: Database) -> None:
         if cursor is None:
             break
     assert seen == [*range(100)]
+
+
+def test_all_units_are_read_although_facets_are_added_meanwhile(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="all")
+    with staged.session() as session:
+        found = entries.units_of(session, id, "open", "classifier")
+    reading = found.all(staged)
+    seen = [next(reading)]
+    extend(staged, id, facets=3)
+    seen += reading
+    assert [unit.unit for unit in seen] == [*range(400)]
+    assert {len(unit.facets) for unit in seen} == {1}
 
 
 def test_a_layer_that_a_version_does_not_show_is_not_found(staged: Database) -> None:
