@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import structlog
+import torch
 from numpy.typing import NDArray
 
 from imago_engine.synthesis.eye.eye import Eye, load_eye
@@ -34,7 +35,9 @@ class Sight:
         try:
             if self._eye is None:
                 self._eye = load_eye(device=self._device.name)
-            # Three digits are what the 16 bits of a stored number hold.
+            # Of this thread alone: numbers next to zero, which a picture's features abound in, cost most.
+            torch.set_flush_denormal(True)
+            # More digits than the 16 bits of a stored number hold say nothing.
             return [tuple(round(float(x), 5) for x in row) for row in self._eye(pictures)]
         except Exception as error:
             # Of third-party code, or of the device's memory; what is not embedded now is embedded later.

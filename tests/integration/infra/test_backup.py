@@ -162,6 +162,20 @@ def finish_the_rest(database: Database, store: ObjectStore) -> list[Finished]:
     return made
 
 
+_INDEXED = (
+    """
+    INSERT INTO embeddings (digest, eye, network_id, layer, unit, vector)
+    SELECT digest, 'lite0-1', network_id, layer, unit,
+        CAST(CAST(array_fill(0.5, ARRAY[128]) AS real[]) AS vector)::halfvec
+    FROM visualizations WHERE state = 'done'
+    """,
+    r"""
+    INSERT INTO excitations (id, network_id, layer, photograph, expires_at)
+    SELECT 'exc_1', network_id, name, '\x89', now() FROM layers LIMIT 1
+    """,
+)
+
+
 def test_a_service_comes_back_as_it_was_and_works_on(
     working: TrainingClaim,
     database: Database,
@@ -171,6 +185,9 @@ def test_a_service_comes_back_as_it_was_and_works_on(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "backup"
+    with database.session() as session:
+        for statement in _INDEXED:
+            session.execute(text(statement))
     for command, settings in (("backup", None), ("restore", bare)):
         elsewhere = (
             {}

@@ -7,35 +7,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imago_engine.synthesis.networks.hooks import Inputs, watching
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import submodule
 
 
 class Features:
     """RGB pictures in [0, 1], [N, 3, S, S] with S = `input_size` → [N, C]: the means of the layers' maps over
-    their places, one layer after the other."""
+    their places, one layer after the other.
+
+    The network is its own: its hooks stay on it, since to set them costs more than to look at a picture. Not
+    thread-safe.
+    """
 
     def __init__(self, network: Network, layers: Sequence[str], input_size: int) -> None:
         self.network, self.layers, self.input_size = network, tuple(layers), input_size
-        self._parts = [(name, submodule(network.module, name)) for name in self.layers]
+        self._pooled: dict[str, Tensor] = {}
+        for name in self.layers:
+            submodule(network.module, name).register_forward_hook(self._pooling(name))
 
     @torch.inference_mode()
     def __call__(self, rgb: Tensor) -> Tensor:
         """float32, on the network's device."""
-        pooled: dict[str, Tensor] = {}
         x = self.network.preprocessing(rgb.to(self.network.device, self.network.dtype))
-        after = [(part, _pooling(name, pooled)) for name, part in self._parts]
-        with watching(after=after):
-            self.network.module(x.contiguous(memory_format=torch.channels_last))
+        self.network.module(x.contiguous(memory_format=torch.channels_last))
+        pooled, self._pooled = self._pooled, {}
         return torch.cat([pooled[name] for name in self.layers], dim=1)
 
+    def _pooling(self, name: str) -> Any:
+        def after(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            self._pooled[name] = output.float().mean((2, 3))
 
-def _pooling(name: str, pooled: dict[str, Tensor]) -> Any:
-    def after(module: nn.Module, inputs: Inputs, output: Tensor) -> None:
-        pooled[name] = output.float().mean((2, 3))
-
-    return after
+        return after
 
 
 def squares(images: Sequence[Tensor], size: int) -> Tensor:
