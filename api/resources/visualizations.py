@@ -20,6 +20,7 @@ from api.problems.problems import Problem
 from api.resources.networks import TAG as NETWORKS_TAG
 from api.schemas.base import NoQuery
 from api.schemas.networks import UnitPath
+from api.schemas.scans import UnitDetail
 from api.schemas.visualizations import (
     DigestPath,
     ImageFilePath,
@@ -29,7 +30,6 @@ from api.schemas.visualizations import (
     ItemError,
     ItemPage,
     SearchQuery,
-    UnitDetail,
     UnitImageFilePath,
     UnitImageFileQuery,
     UnitImageQuery,

@@ -1,5 +1,6 @@
 """Scans of real pictures, how far they are, and what they find of units: exemplars and statistics."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
@@ -19,12 +20,15 @@ from api.schemas.base import (
     Whole,
     idempotency_key,
 )
-from api.schemas.networks import UnitPath
+from api.schemas.networks import Unit, UnitLinks, UnitPath
+from api.schemas.visualizations import PERCENTILE, Item
 from imago_engine.exemplars.quantiles import LEVELS, MOST_KEPT
 from services.base.states import ScanState
+from services.catalog import layers
 from services.exemplars import found
 from services.exemplars.request import ScanRequest
 from services.exemplars.scans import ScanView
+from services.pictures.visualizations import Visualization as VisualizationView
 
 
 class SubmitScan(RequestModel, ScanRequest):
@@ -249,3 +253,50 @@ def exemplars_path(network: str, layer: str, unit: int) -> str:
 
 def _quantiles(values: tuple[float, ...]) -> list[Quantile]:
     return [Quantile(share=share, activation=value) for share, value in zip(LEVELS, values, strict=False)]
+
+
+class UnitItem(Item):
+    """A visualization of a unit, beside what real pictures do."""
+
+    percentile: float | None = Field(description=PERCENTILE)
+
+    @classmethod
+    def beside(cls, picture: VisualizationView, statistics: found.UnitStatistics | None) -> Self:
+        """The visualization, and where it stands among real pictures."""
+        percentile = None if statistics is None else statistics.percentile(picture)
+        return cls.model_validate({**Item.in_short(picture).model_dump(), "percentile": percentile})
+
+
+class UnitDetailLinks(UnitLinks):
+    exemplars: str | None = Field(
+        description="Real pictures that excite it most; null where none were scanned."
+    )
+
+
+class UnitDetail(Unit):
+    """A unit with its visualizations of any recipe, generator, place and seed."""
+
+    visualizations: list[UnitItem] = Field(description="The first 50; /v1/visualizations pages through all.")
+    statistics: UnitStatistics | None = Field(
+        description="How strongly real pictures excite it; null where none were scanned."
+    )
+    links: UnitDetailLinks
+
+    @classmethod
+    def of_unit(
+        cls,
+        unit: layers.Unit,
+        pictures: Sequence[VisualizationView],
+        statistics: found.UnitStatistics | None,
+    ) -> Self:
+        """A unit, the first of its visualizations, and what a scan tells of it."""
+        members = Unit.members(unit)
+        path = exemplars_path(unit.network, unit.layer, unit.unit) if statistics else None
+        return cls.model_validate(
+            {
+                **members,
+                "visualizations": [UnitItem.beside(entry, statistics) for entry in pictures],
+                "statistics": UnitStatistics.of(statistics) if statistics else None,
+                "links": {**members["links"], "exemplars": path},
+            }
+        )

@@ -18,14 +18,11 @@ from api.schemas.base import (
     Time,
     Whole,
 )
-from api.schemas.networks import Unit, UnitLinks, UnitPath
-from api.schemas.scans import UnitStatistics, exemplars_path
+from api.schemas.networks import UnitPath
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.objectives import Objective, TokenObjective
 from services.base.states import Lane, State
 from services.base.storage import sha256_of_key
-from services.catalog import layers
-from services.exemplars import found as exemplars
 from services.jobs import jobs
 from services.pictures.artifacts import StoredArtifact
 from services.pictures.renditions import Format, Size
@@ -241,58 +238,11 @@ class JobItemPage(Page[JobItem]):
     pass
 
 
-_PERCENTILE = (
+PERCENTILE = (
     "Of 100 real pictures of the newest scan so many excite the unit less, at the layer's usual place, where "
     "this one is read too; null where none were scanned, or at another input size, or where this one is read "
     "at another place."
 )
-
-
-class UnitItem(Item):
-    """A visualization of a unit, beside what real pictures do."""
-
-    percentile: float | None = Field(description=_PERCENTILE)
-
-    @classmethod
-    def beside(cls, found: VisualizationView, statistics: exemplars.UnitStatistics | None) -> Self:
-        """The visualization, and where it stands among real pictures."""
-        percentile = None if statistics is None else statistics.percentile(found)
-        return cls.model_validate({**Item.in_short(found).model_dump(), "percentile": percentile})
-
-
-class UnitDetailLinks(UnitLinks):
-    exemplars: str | None = Field(
-        description="Real pictures that excite it most; null where none were scanned."
-    )
-
-
-class UnitDetail(Unit):
-    """A unit with its visualizations of any recipe, generator, place and seed."""
-
-    visualizations: list[UnitItem] = Field(description="The first 50; /v1/visualizations pages through all.")
-    statistics: UnitStatistics | None = Field(
-        description="How strongly real pictures excite it; null where none were scanned."
-    )
-    links: UnitDetailLinks
-
-    @classmethod
-    def of_unit(
-        cls,
-        unit: layers.Unit,
-        found: Sequence[VisualizationView],
-        statistics: exemplars.UnitStatistics | None,
-    ) -> Self:
-        """A unit, the first of its visualizations, and what a scan tells of it."""
-        members = Unit.members(unit)
-        path = exemplars_path(unit.network, unit.layer, unit.unit) if statistics else None
-        return cls.model_validate(
-            {
-                **members,
-                "visualizations": [UnitItem.beside(entry, statistics) for entry in found],
-                "statistics": UnitStatistics.of(statistics) if statistics else None,
-                "links": {**members["links"], "exemplars": path},
-            }
-        )
 
 
 class RecipeShown(Representation):
@@ -349,7 +299,7 @@ class Visualization(Representation):
     error: ItemError | None
     activation: float | None = Field(description="The unit's response to the stored picture.")
     score: float | None = Field(description=_SCORE)
-    percentile: float | None = Field(description=_PERCENTILE)
+    percentile: float | None = Field(description=PERCENTILE)
     predictions: list[PredictionShown] | None = Field(description="What the network says of the picture.")
     image: Image | None
     crop_box: tuple[int, int, int, int] | None = Field(

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from services.access.data_root import missing_sources
 from services.access.fingerprints import as_sent, fingerprint
 from services.access.submissions import replayed
-from services.base.errors import Conflict, FieldError, Invalid
+from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.ids import new_id
 from services.catalog.layer_selection import LayerWords, NoSuchLayers
 from services.catalog.networks import Network, get_network
@@ -42,8 +42,8 @@ def submit(
 
     `data_root`: where this process sees the workers' pictures, if it does; sources are then looked for. With
     an idempotency key, the same request again returns the scan there is; another request under it raises
-    `IdempotencyKeyReused`. Raises `NotFound` for an unknown network, `Conflict` for one that is not ready,
-    `Invalid` for everything else that is wrong, all of it at once.
+    `IdempotencyKeyReused`. Raises `Conflict` for a network that is not ready, `Invalid` for everything else
+    that is wrong, all of it at once.
     """
     known_as = [fingerprint({"network": network, **as_sent(request)})]
     if idempotency_key is not None:
@@ -89,7 +89,10 @@ def submit(
 
 
 def _ready(session: Session, id: str) -> Network:
-    network = get_network(session, id)
+    try:
+        network = get_network(session, id)
+    except NotFound as error:
+        raise Invalid.field("/network", str(error)) from None
     if network.state != "ready":
         why = f": {network.error}" if network.error else ""
         raise Conflict(f"The network {id!r} is {network.state}{why}; it can be scanned once it is ready.")
