@@ -74,6 +74,15 @@ def _trainings(*names: str) -> Callable[[FlaskClient, Database], None]:
     return add
 
 
+def _scans(*sources: str) -> Callable[[FlaskClient, Database], None]:
+    def add(client: FlaskClient, database: Database) -> None:
+        for source in sources:
+            body = {"network": NETWORK, "sources": [source], "layers": "output"}
+            assert client.post("/v1/scans", json=body).status_code == 202
+
+    return add
+
+
 def _jobs(*units: str, layer: str = "blocks.0.1") -> Callable[[FlaskClient, Database], None]:
     def add(client: FlaskClient, database: Database) -> None:
         for some in units:
@@ -167,6 +176,9 @@ LISTS = {
         (str,),
         _trainings("b", "d", "f", "h", "j"),
         _trainings("a"),
+    ),
+    "list_scans": Listing(
+        lambda client: "/v1/scans", "scans", (int,), _scans("b", "d", "f", "h"), _scans("a")
     ),
     "list_jobs": Listing(
         lambda client: "/v1/jobs", "jobs", (str,), _jobs("1", "3", "5", "7", "9"), _jobs("0")
