@@ -6,14 +6,16 @@ from stays too. Nothing is deleted from the store here: garbage collection finds
 
 from typing import TypeVar
 
+import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
 from services.access.ownership import Owned, check_may_change
-from services.atlases.visibility import sees_part
+from services.atlases.tables import AtlasRow, AtlasVersionRow
+from services.atlases.visibility import sees, sees_part
 from services.base.errors import Conflict, NotFound
-from services.base.states import ENDED_TRAININGS
+from services.base.states import ENDED_TRAININGS, AtlasWish
 from services.catalog.tables import GeneratorRow, NetworkRow
 from services.jobs.tables import JobRow
 from services.trainings.tables import TrainingRow
@@ -70,17 +72,8 @@ def remove_generator(session: Session, id: str, *, by: Principal | None = None) 
         raise Conflict(f"The generator {id!r} is the default one: jobs that name none use it.")
     if digest := _any(session, "SELECT digest FROM visualizations WHERE generator_id = :id LIMIT 1", id):
         raise Conflict(f"Pictures were made with the generator {id!r}, such as {digest}; they keep it.")
-    if atlas := _any(
-        session,
-        """
-        SELECT a.id FROM atlas_versions v JOIN atlases a ON a.no = v.atlas_no
-        WHERE v.generator_id = :id LIMIT 1
-        """,
-        id,
-    ):
-        raise Conflict(
-            f"The atlas {atlas} is made with the generator {id!r}; remove that first: {_DELETE}{atlas}."
-        )
+    made_with = sa.select(AtlasVersionRow.atlas_no).where(AtlasVersionRow.generator_id == id)
+    _check_no_atlas(session, AtlasRow.no.in_(made_with), f"is made with the generator {id!r}", by)
     training = _any(
         session,
         """
@@ -106,8 +99,7 @@ def remove_network(session: Session, id: str, *, by: Principal | None = None) ->
     """
     row = _locked(session, NetworkRow, id, "network")
     check_may_change(row, by)
-    if atlas := _any(session, "SELECT id FROM atlases WHERE network_id = :id LIMIT 1", id):
-        raise Conflict(f"The atlas {atlas} shows the network {id!r}; remove that first: {_DELETE}{atlas}.")
+    _check_no_atlas(session, AtlasRow.network_id == id, f"shows the network {id!r}", by)
     if digest := _any(
         session, "SELECT digest FROM visualizations WHERE network_id = :id AND state = 'done' LIMIT 1", id
     ):
@@ -152,6 +144,20 @@ def _locked(session: Session, kind: type[Row], id: str, what: str) -> Row:
     if row is None:
         raise NotFound(what, id)
     return row
+
+
+def _check_no_atlas(
+    session: Session, needs_it: sa.ColumnElement[bool], why: str, by: Principal | None
+) -> None:
+    """Raises `Conflict` where an atlas needs what is to be removed; names it to those who see it."""
+    atlas = session.scalars(sa.select(AtlasRow).where(needs_it).order_by(AtlasRow.no).limit(1)).first()
+    if atlas is None:
+        return
+    if atlas.wish == AtlasWish.DELETE:
+        raise Conflict(f"An atlas that {why} is being removed; try again in a moment.")
+    if not sees(atlas, by):
+        raise Conflict(f"A private atlas of another key {why}; its owner or an admin may remove that.")
+    raise Conflict(f"The atlas {atlas.id} {why}; remove that first: {_DELETE}{atlas.id}.")
 
 
 def _any(session: Session, query: str, id: str) -> str | None:

@@ -8,6 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from services.atlases import changes
 from services.base.database import Database
 from services.base.errors import Invalid
 from services.base.storage import ObjectStore
@@ -177,3 +178,23 @@ def test_whether_a_generator_is_needed_is_looked_up_in_an_index(database: Databa
         query = "SELECT digest FROM visualizations WHERE generator_id = 'small' LIMIT 1"
         plan = "\n".join(session.scalars(sa.text(f"EXPLAIN {query}")))
     assert "ix_visualizations_generator" in plan
+
+
+def test_an_atlas_that_keeps_a_network_is_named_to_those_who_see_it(
+    app: Flask, database: Database, admin: FlaskClient
+) -> None:
+    body = {"network": NETWORK, "layers": "output", "units": "0-3"}
+    atlas = admin.post("/v1/atlases", json=body).get_json()["id"]
+    owner = with_key(app, database, "jobs:write")
+    with database.session() as session:
+        session.execute(
+            sa.text("UPDATE networks SET owner_key_id = (SELECT max(id) FROM api_keys WHERE id <> :admin)"),
+            {"admin": admin.get(f"/v1/atlases/{atlas}").get_json()["owner"]},
+        )
+    path = f"/v1/networks/{NETWORK}"
+    assert _refused(admin.delete(path), f"DELETE /v1/atlases/{atlas}")
+    assert _refused(owner.delete(path), "private atlas of another key")
+    assert atlas not in owner.delete(path).get_json()["detail"]
+    with database.session() as session:
+        changes.delete(session, atlas)
+    assert _refused(admin.delete(path), "is being removed")
