@@ -69,10 +69,10 @@ def create_atlas(session: Session, header: AtlasHeaders, body: AtlasRequest) -> 
     it keeps. Workers then make its jobs, coarse to fine: some units of every layer, then all, then the next
     facets. 202 while something is to be done. Refused where the store plainly lacks the room.
     """
-    atlas_estimates.check_room_for(session, body, context().store_room())
-    row, is_new = creation.create(
-        session, body, owner=principal().key_id, idempotency_key=header.idempotency_key
-    )
+    owner, key = principal().key_id, header.idempotency_key
+    if creation.made_before(session, body, owner=owner, idempotency_key=key) is None:
+        atlas_estimates.check_room_for(session, body, context().store_room())
+    row, is_new = creation.create(session, body, owner=owner, idempotency_key=key)
     return _answer(session, row, new=True, replayed=not is_new)
 
 

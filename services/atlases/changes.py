@@ -126,8 +126,11 @@ def change(session: Session, id: str, asked: AtlasChange, *, by: Principal | Non
 
 
 def delete(session: Session, id: str, *, by: Principal | None = None) -> None:
-    """Nobody sees it from the commit on; its rows go little by little. Its pictures stay."""
-    _changing(session, id, by).wish = AtlasWish.DELETE
+    """Nobody sees it from the commit on; its rows go little by little. Its pictures stay, and its idempotency
+    key is free for another one.
+    """
+    row = _changing(session, id, by)
+    row.wish, row.idempotency_key = AtlasWish.DELETE, None
 
 
 def check_current(session: Session, row: AtlasRow) -> Network:

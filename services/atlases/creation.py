@@ -68,7 +68,7 @@ def create(
     if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
         raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
     known_as = fingerprint(as_sent(request))
-    known = _known(session, owner, idempotency_key, known_as)
+    known = made_before(session, request, owner=owner, idempotency_key=idempotency_key)
     if known is not None:
         return known, False
     planned = plan_atlas(session, request)
@@ -88,7 +88,7 @@ def create(
     )
     if no is None:
         # The same key was sent at the same moment: the insert has waited for that one to commit.
-        known = _known(session, owner, idempotency_key, known_as)
+        known = made_before(session, request, owner=owner, idempotency_key=idempotency_key)
         if known is None:
             raise Conflict("An atlas of this idempotency key was removed at the same moment; try again.")
         return known, False
@@ -106,6 +106,17 @@ def create(
     row = session.get_one(AtlasRow, no)
     chores.hasten(session, EXPAND, row.id)
     return row, True
+
+
+def made_before(
+    session: Session, request: AtlasRequest, *, owner: str | None, idempotency_key: str | None
+) -> AtlasRow | None:
+    """The atlas that the same request has made under the same idempotency key, if any. Raises
+    `IdempotencyKeyReused` where another request has.
+    """
+    if idempotency_key is None:
+        return None
+    return replayed(session, AtlasRow, owner, idempotency_key, [fingerprint(as_sent(request))])
 
 
 def layer_row(atlas_no: int, layer_no: int, plan: LayerPlan) -> AtlasLayerRow:
@@ -133,11 +144,3 @@ def open_version(session: Session, atlas_no: int) -> AtlasVersionRow:
 def _kept(request: AtlasRequest) -> dict[str, Any]:
     asked = request.model_dump(mode="json", exclude={"name", "visibility", "network"})
     return {name: asked[name] for name in ("layers", "units", "facets", "recipe", "generator")}
-
-
-def _known(
-    session: Session, owner: str | None, idempotency_key: str | None, known_as: str
-) -> AtlasRow | None:
-    if idempotency_key is None:
-        return None
-    return replayed(session, AtlasRow, owner, idempotency_key, [known_as])

@@ -210,6 +210,21 @@ def test_what_plainly_does_not_fit_into_the_store_is_refused(
     assert client.post("/v1/atlases", json=body()).status_code == 202  # all of it is known
 
 
+def test_a_request_that_was_accepted_is_replayed_where_there_is_no_room_any_more(
+    start: Start, database: Database, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    app = start(store_folder="/")
+    client = with_key(app, database, "read", "jobs:write")
+    once = {"Idempotency-Key": "night"}
+    made = client.post("/v1/atlases", json=body(units="0-39"), headers=once)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 5, 5))
+    again = client.post("/v1/atlases", json=body(units="0-39"), headers=once)
+    assert (made.status_code, again.status_code) == (202, 202)
+    assert again.get_json()["id"] == made.get_json()["id"]
+
+
 def test_an_atlas_is_paused_at_once_and_resumed(
     client: FlaskClient, database: Database, store: ObjectStore, network: str
 ) -> None:

@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from services.atlases import changes, expansion
+from services.atlases import changes, creation, expansion
+from services.atlases.atlas_request import AtlasRequest
 from services.base.database import Database
 from services.base.errors import Conflict, NotFound
 from services.base.states import AtlasState
@@ -202,6 +203,19 @@ def test_a_deleted_atlas_is_gone_at_once_and_what_others_use_stays(staged: Datab
         done = session.execute(text("SELECT count(*) FROM visualizations WHERE state = 'done'")).scalar_one()
     assert left == {"atlases": 1, "atlas_versions": 1, "atlas_layers": 1, "atlas_entries": 10, "jobs": 1}
     assert done == 10
+
+
+def test_the_idempotency_key_of_a_deleted_atlas_makes_another_one(staged: Database) -> None:
+    asked = AtlasRequest.model_validate({"network": staging.NETWORK, "layers": "classifier", "units": "0-9"})
+    made = []
+    for _ in range(2):
+        with staged.session() as session:
+            row, is_new = creation.create(session, asked, idempotency_key="night")
+            made.append(row.id)
+        assert is_new
+        with staged.session() as session:
+            changes.delete(session, row.id)
+    assert made[0] != made[1]
 
 
 @pytest.mark.parametrize("act", [jobs.cancel, jobs.retry])
