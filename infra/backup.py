@@ -32,7 +32,7 @@ _POINTERS = """
     SELECT key FROM (
         SELECT unnest(ARRAY[checkpoint_object, log_object, card_object]) AS key FROM trainings
         UNION ALL SELECT checkpoint_object FROM scans
-        UNION ALL SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
+        UNION ALL SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators WHERE is_here
         UNION ALL SELECT image_object FROM training_samples
         UNION ALL SELECT object FROM looks
         UNION ALL SELECT object FROM crop_packs

@@ -15,6 +15,7 @@ from services.base.tables import Base
 from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
 from services.estimates.tables import LearnedCostRow
 from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
+from services.exports.tables import AtlasImportRow
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
 from services.queue.tables import LeaseRow, WorkerRow, WorkRow
@@ -26,6 +27,7 @@ __all__ = [
     "ApiKeyRow",
     "ArtifactRow",
     "AtlasEntryRow",
+    "AtlasImportRow",
     "AtlasLayerRow",
     "AtlasRow",
     "AtlasVersionRow",

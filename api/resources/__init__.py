@@ -3,6 +3,7 @@
 from api.resources import (
     atlases,
     generators,
+    imports,
     jobs,
     keys,
     networks,
@@ -18,6 +19,7 @@ from api.resources import (
 ALL = (
     networks.blueprint,
     generators.blueprint,
+    imports.blueprint,
     trainings.blueprint,
     presets.blueprint,
     techniques.blueprint,

@@ -21,6 +21,10 @@ class Generator(Representation):
     id: str
     object: Literal["generator"] = "generator"
     is_default: bool = Field(description="Whether it is used where a job names none.")
+    is_here: bool = Field(
+        description="Whether its file is: false where it is known by imported pictures alone, and nothing "
+        "can be made with it."
+    )
     architecture: str
     code_shape: list[int]
     image_size: int = Field(description="Side of its images in pixels.")
@@ -37,6 +41,7 @@ class Generator(Representation):
         return cls(
             id=generator.id,
             is_default=generator.is_default,
+            is_here=generator.is_here,
             architecture=generator.architecture,
             code_shape=list(generator.code_shape),
             image_size=generator.image_size,

@@ -3,6 +3,8 @@
 Pictures that are not there yet move on to the next version; those that are, are shared by both.
 """
 
+from typing import Any
+
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -57,8 +59,20 @@ def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[
     # An atlas of a million units takes some seconds.
     session.execute(_UNLIMITED)
     session.execute(_MOVE_ON, here)
+    freeze(session, row, version)
+    return row, version_view(version)
+
+
+def counts_of(session: Session, atlas_no: int, number: int) -> dict[int, Any]:
+    """By the numbers of its layers, what a version has: pictures, unreachable, shown_units."""
+    here = {"no": atlas_no, "number": number}
+    return {found.layer_no: found for found in session.execute(_COUNTS, here)}
+
+
+def freeze(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
+    """Write down what the open version has, which is all done or unreachable, and open the next one."""
     now = session.execute(text("SELECT now()")).scalar_one()
-    counts = {found.layer_no: found for found in session.execute(_COUNTS, here)}
+    counts = counts_of(session, row.no, version.number)
     version.published_at, version.layers = (
         now,
         [
@@ -91,4 +105,3 @@ def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[
         )
     )
     session.flush()
-    return row, version_view(version)

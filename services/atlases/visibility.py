@@ -15,11 +15,13 @@ from services.base.states import AtlasWish, Visibility
 
 ANYONE = Principal("", "anyone", frozenset())
 """Who reads without a key."""
+_HIDDEN = (AtlasWish.DELETE, AtlasWish.IMPORT)
+"""What is not there for anybody."""
 
 
 def sees(row: AtlasRow, by: Principal | None) -> bool:
     """Whether `by`, None for the operator of the service, sees the atlas."""
-    if row.wish == AtlasWish.DELETE:
+    if row.wish in _HIDDEN:
         return False
     return row.visibility == Visibility.PUBLIC or may_change(row.owner_key_id, by)
 
@@ -34,7 +36,7 @@ def sees_part(session: Session, atlas_no: int | None, by: Principal | None) -> b
 
 def seen_by(by: Principal | None) -> sa.ColumnElement[bool]:
     """The same as a condition on `AtlasRow`."""
-    there = AtlasRow.wish != AtlasWish.DELETE
+    there = AtlasRow.wish.not_in(_HIDDEN)
     if by is None or "admin" in by.scopes:
         return there
     return sa.and_(

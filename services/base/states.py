@@ -79,6 +79,8 @@ class AtlasWish(StrEnum):
     """What is not done is wanted no more; what is done stays, and can be published."""
     DELETE = "delete"
     """Nobody sees it any more; its rows go little by little."""
+    IMPORT = "import"
+    """It is being imported; nobody sees it before it is whole."""
 
 
 class AtlasState(StrEnum):

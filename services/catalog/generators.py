@@ -25,8 +25,8 @@ _NEEDED = {"architecture": str, "code_shape": list, "image_size": int, "encoder"
 
 @dataclass(frozen=True)
 class Generator:
-    """Its file lies in the store under `storage.generator_key(weights_sha256)`; `info` is the file's own
-    description of itself.
+    """Its file lies in the store under `storage.generator_key(weights_sha256)`, unless it is not `is_here`:
+    then nothing can be made with it. `info` is the file's own description of itself.
     """
 
     id: str
@@ -37,6 +37,7 @@ class Generator:
     encoder: str
     info: Mapping[str, Any]
     is_default: bool
+    is_here: bool
     created_at: datetime
 
     @property
@@ -87,9 +88,31 @@ def register_generator(
                 f"The generator {name!r} has the weights {row.weights_sha256[:12]}…; got {sha256[:12]}…. "
                 "Pictures are named by their generator's weights: choose another name."
             )
-        row.info, row.is_default = dict(info), row.is_default or default
+        row.info, row.is_here = dict(info), True
+        row.is_default = row.is_default or default
         session.flush()
     return get_generator(session, name)
+
+
+def register_absent(session: Session, name: str, info: Mapping[str, Any], sha256: str) -> str:
+    """Add a generator that pictures were made with whose file is not here, unless the file is known; returns
+    its name here, which another one may have taken. With the file, `register_generator` makes it whole.
+
+    Raises `Invalid` when `info` lacks a field.
+    """
+    _check(name, info, sha256)
+    session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    known = session.scalar(sa.select(GeneratorRow.id).where(GeneratorRow.weights_sha256 == sha256))
+    if known is not None:
+        return known
+    if session.get(GeneratorRow, name) is not None:
+        name = f"{name[:103]}-{sha256[:16]}"
+    fields = {field: info[field] for field in _NEEDED}
+    added = insert(GeneratorRow).values(
+        id=name, weights_sha256=sha256, info=dict(info), is_here=False, **fields
+    )
+    session.execute(added)
+    return name
 
 
 def check_name(name: str) -> list[FieldError]:
@@ -150,5 +173,6 @@ def _view(row: GeneratorRow) -> Generator:
         row.encoder,
         row.info,
         row.is_default,
+        row.is_here,
         row.created_at,
     )

@@ -86,12 +86,14 @@ class LayerRow(Base):
 
 
 class GeneratorRow(Base):
-    """Its file lies in the store, under `object_keys.generator_key` of its hash."""
+    """Its file lies in the store, under `object_keys.generator_key` of its hash; or not, where `is_here` is
+    false and it is known by pictures alone that were imported."""
 
     __tablename__ = "generators"
     __table_args__ = (
         sa.UniqueConstraint("weights_sha256"),
         sa.Index("uq_generators_default", "is_default", unique=True, postgresql_where=sa.text("is_default")),
+        sa.CheckConstraint("is_here OR NOT is_default", name="default_is_here"),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)
@@ -102,6 +104,7 @@ class GeneratorRow(Base):
     encoder: Mapped[str]
     info: Mapped[Json]
     is_default: Mapped[bool] = mapped_column(server_default=sa.false())
+    is_here: Mapped[bool] = mapped_column(server_default=sa.true())
     owner_key_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(ApiKeyRow.id))
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
 

@@ -163,10 +163,17 @@ def _generator(session: Session, name: str | None) -> Generator:
     try:
         generator = get_generator(session, name)
         keep(session, GeneratorRow, generator.id)
-        return get_generator(session, generator.id)
+        generator = get_generator(session, generator.id)
     except NotFound as error:
         if name is None:
             raise Conflict(
                 "There is no generator yet: a worker registers the shipped one as it starts."
             ) from None
         raise Invalid.field("/generator", lowered(error)) from None
+    if not generator.is_here:
+        raise Invalid.field(
+            "/generator",
+            f"is known by imported pictures alone: the file of {generator.id}, with the sha256 "
+            f"{generator.weights_sha256}, is not here",
+        )
+    return generator

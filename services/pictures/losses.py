@@ -52,7 +52,7 @@ class Loss:
 
 _KEYS = {
     "visualization": text("SELECT object FROM artifacts WHERE digest = :id ORDER BY kind"),
-    "generator": text("SELECT weights_sha256 FROM generators WHERE id = :id"),
+    "generator": text("SELECT weights_sha256 FROM generators WHERE id = :id AND is_here"),
     "sample": text("""
         SELECT image_object FROM training_samples
         WHERE training_id = split_part(:id, '/', 1) AND pictures = CAST(split_part(:id, '/', 2) AS bigint)

@@ -82,6 +82,8 @@ def picture(session: Session, digest: str) -> LostPicture:
             f"The network {spec.network} is not what it was when the picture was made. "
             "Submit the unit again to have a picture of it."
         )
+    if found.generator is not None and not get_generator(session, found.generator).is_here:
+        raise Irreparable(f"The file of the generator {found.generator} is not here.")
     return LostPicture(digest, spec, found.objective, found.generator)
 
 

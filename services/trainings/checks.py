@@ -169,6 +169,10 @@ def _warm_start(
     where, preset = "/training/warm_start", preset_of(request)
     try:
         generator = get_generator(session, request.warm_start)
+        if not generator.is_here:
+            return [
+                FieldError(where, f"is known by imported pictures alone: {generator.id} has no file here")
+            ]
     except NotFound as error:
         return [FieldError(where, str(error))]
     named = f"generator {generator.id!r}"

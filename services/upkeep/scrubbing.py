@@ -54,7 +54,7 @@ class Slice:
 # By the primary key alone, whatever the state: the time of a slice does not depend on what is in the table.
 _ROWS = {
     "generators": text(
-        "SELECT id, weights_sha256 FROM generators WHERE id > :after ORDER BY id LIMIT :limit"
+        "SELECT id, weights_sha256, is_here FROM generators WHERE id > :after ORDER BY id LIMIT :limit"
     ),
     "trainings": text("""
         SELECT id, state, log_object, card_object FROM trainings WHERE id > :after ORDER BY id LIMIT :limit
@@ -136,7 +136,8 @@ def _note(database: Database, subject: Subject, key: str, reason: Reason, found_
 def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
     """The cursor after a row, and its objects with what points to them."""
     if stage == "generators":
-        return row.id, [(Subject("generator", row.id), generator_key(row.weights_sha256))]
+        key = generator_key(row.weights_sha256)
+        return row.id, [(Subject("generator", row.id), key)] if row.is_here else []
     if stage == "samples":
         id = f"{row.training_id}/{row.pictures}"
         return id, [(Subject("sample", id), row.image_object)] if row.image_object else []

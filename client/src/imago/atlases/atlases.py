@@ -1,5 +1,6 @@
 """The atlases of a server: make one, estimate one, find those that there are."""
 
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from imago.atlases.atlas import Atlas
 from imago.atlases.records import AtlasEstimate
 from imago.atlases.words import listed
+from imago.exports.importing import OnImport, import_atlas
 from imago.transport import Json, Transport, path_to
 
 
@@ -41,6 +43,14 @@ class Atlases:
     def get(self, id: str) -> Atlas:
         """An atlas by its id."""
         return Atlas(self._transport.get(path_to("atlases", id)), self._transport)
+
+    def load(self, path: str | os.PathLike[str], on_progress: OnImport | None = None) -> Atlas:
+        """Import an exported atlas, a folder or a tar, into this server; returns the atlas there.
+
+        It is checked first: `DamagedExport` where it is not whole. Stopped anywhere, the same call goes on.
+        Needs a key with the scope `admin`.
+        """
+        return self.get(import_atlas(self._transport, path, on_progress))
 
     def list(
         self,

@@ -15,6 +15,7 @@ COMMANDS = (
         ("POST", rf"/v1/atlases/([^/]+)/{action}", f"imago {action} {{}}")
         for action in ("pause", "resume", "cancel", "retry", "extend", "publish")
     ),
+    ("POST", r"/v1/atlases:import", "imago import"),
     ("GET", r"/v1/atlases", "imago atlases"),
     ("GET", r"/v1/atlases/([^/]+)", "imago atlas {}"),
     ("POST", r"/v1/generators", "imago train-generator"),

@@ -102,4 +102,6 @@ def _known(transport: Transport, path: str) -> Json | None:
 
 def _plain(raw: Raw) -> Json:
     """Without what holds on one server only."""
-    return {name: value for name, value in raw.items() if name not in ("links", "object", "is_default")}
+    return {
+        name: value for name, value in raw.items() if name not in ("links", "object", "is_default", "is_here")
+    }

@@ -1,0 +1,260 @@
+"""Begin the import of an exported atlas, or find one that goes on: its manifest is checked, what its pictures
+are of and made by is looked up, and an atlas is made that nobody sees until it is whole.
+"""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from imago_engine.canonical import sha256_of
+from imago_engine.objectives import UnitObjective
+from imago_engine.specs import Recipe, Spec
+from imago_engine.techniques import RecipeError, all_techniques
+from services.access.keys import Principal
+from services.access.ownership import owner_of
+from services.access.submissions import replayed
+from services.atlases.creation import EXPAND
+from services.atlases.layer_plans import MOST_PICTURES
+from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.base.errors import Conflict, FieldError, Invalid, pointer
+from services.base.ids import new_id
+from services.base.states import AtlasWish, Visibility
+from services.catalog.generators import register_absent
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
+from services.catalog.tables import LayerRow, NetworkRow
+from services.exports.manifest import AtlasManifest, ExportedLayer
+from services.exports.tables import AtlasImportRow
+from services.pictures.tables import RecipeRow
+from services.queue import chores
+
+_ABANDONED = text("""
+    UPDATE atlases SET wish = 'delete' WHERE wish = 'import' AND no IN (
+        SELECT atlas_no FROM atlas_imports WHERE touched_at < now() - interval '1 day') RETURNING id
+""")
+
+
+@dataclass(frozen=True)
+class Import:
+    """How far an import is: `received` of `entries` lines. `atlas` can be seen once it is `complete`."""
+
+    atlas: str
+    entries: int
+    received: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether the atlas is whole."""
+        return self.received == self.entries
+
+
+def begin(session: Session, manifest: AtlasManifest, *, by: Principal | None = None) -> Import:
+    """Make the atlas of a manifest; the same manifest again gives the one there is, and how far it is.
+
+    In the caller's transaction. Raises `Invalid` for a manifest that contradicts itself, `Conflict` while
+    an earlier import of it is begun or removed. What was begun more than a day ago and
+    not gone on with is let go.
+    """
+    for abandoned in session.scalars(_ABANDONED).all():
+        chores.hasten(session, EXPAND, abandoned)
+    _check(manifest)
+    owner = owner_of(by)
+    known_as = sha256_of(manifest.model_dump(mode="json", exclude={"network_now"}))
+    key = f"import:{known_as}"
+    row = replayed(session, AtlasRow, owner, key, [known_as])
+    if row is not None:
+        return _standing(session, row, manifest)
+    generators = _generators(session, manifest)
+    _know_network(session, manifest, by)
+    no = session.scalar(
+        insert(AtlasRow)
+        .values(
+            id=new_id("atl"),
+            name=manifest.name,
+            network_id=manifest.network,
+            owner_key_id=owner,
+            visibility=Visibility.PRIVATE,
+            wish=AtlasWish.IMPORT,
+            idempotency_key=key,
+            request_hash=known_as,
+        )
+        .on_conflict_do_nothing()
+        .returning(AtlasRow.no)
+    )
+    if no is None:
+        raise Conflict("This export is being imported at the same moment; try again.")
+    row = session.get_one(AtlasRow, no)
+    session.add(_version(row, manifest, generators))
+    session.add_all(
+        _layer_row(row, layer_no, layer, manifest, generators)
+        for layer_no, layer in enumerate(manifest.layers)
+    )
+    session.add(
+        AtlasImportRow(atlas_no=no, manifest=manifest.model_dump(mode="json", exclude={"network_now"}))
+    )
+    _know_recipes(session, manifest)
+    session.flush()
+    return Import(row.id, manifest.entries, 0)
+
+
+def _standing(session: Session, row: AtlasRow, manifest: AtlasManifest) -> Import:
+    if row.wish == AtlasWish.DELETE:
+        raise Conflict(f"The atlas {row.id} of an earlier import is being removed; try again in a minute.")
+    going_on = session.get(AtlasImportRow, row.no)
+    return Import(row.id, manifest.entries, manifest.entries if going_on is None else going_on.received)
+
+
+def _check(manifest: AtlasManifest) -> None:
+    errors: list[FieldError] = []
+    names = [layer.layer for layer in manifest.layers]
+    if len({*names}) < len(names):
+        errors.append(FieldError("/layers", "name a layer twice"))
+    if sum(layer.lines for layer in manifest.layers) != manifest.entries:
+        errors.append(FieldError("/entries", "is not how many lines the layers have"))
+    if manifest.entries > MOST_PICTURES:
+        errors.append(FieldError("/entries", f"are more than an atlas may have, {MOST_PICTURES}"))
+    for number, layer in enumerate(manifest.layers):
+        if not layer.pictures + layer.unreachable == layer.lines <= layer.unit_count * layer.facets:
+            errors.append(FieldError(pointer("layers", number, "lines"), "is not how many pictures it has"))
+    for digest, recipe in manifest.recipes.items():
+        try:
+            right = Recipe(recipe.technique, recipe.parameters).digest == digest
+        except (RecipeError, ValueError, TypeError):
+            right = False
+        if not right:
+            errors.append(FieldError(pointer("recipes", digest), "is not the digest of this recipe"))
+    if errors:
+        raise Invalid(errors)
+
+
+def _generators(session: Session, manifest: AtlasManifest) -> dict[str, str]:
+    """By the hash of its file, the name that each generator has here; of one whose file is not here, what is
+    known of it is written down."""
+    return {
+        generator.weights_sha256: register_absent(
+            session,
+            generator.id,
+            generator.model_dump(exclude={"id", "weights_sha256"}),
+            generator.weights_sha256,
+        )
+        for generator in sorted(manifest.generators, key=lambda each: each.id)
+    }
+
+
+def _know_network(session: Session, manifest: AtlasManifest, by: Principal | None) -> None:
+    """Have the network registered, and its layers known, though nothing here can compute them yet.
+
+    Where the network has other weights here, the atlas is outdated from the beginning: it can be read, and
+    nothing added.
+    """
+    now = manifest.network_now
+    if session.get(NetworkRow, manifest.network) is None:
+        of_file = now is not None and now.source == "file"
+        request = {
+            "id": manifest.network,
+            "source": now.source if now else None,
+            "architecture": now.architecture if now and of_file else None,
+            "weights": now.weights if now and of_file else None,
+            "classes": now.classes if now and of_file else None,
+        }
+        try:
+            register_network(session, RegisterNetwork.model_validate(request), by=by)
+        except ValueError:
+            raise Invalid.field("/network", "cannot be registered under this name") from None
+        if now is not None:
+            # Until a worker has inspected it, which may never be where its weights are not here.
+            session.get_one(NetworkRow, manifest.network).labels = list(now.labels)
+            session.flush()
+    there = {
+        row.name: row.units
+        for row in session.scalars(sa.select(LayerRow).where(LayerRow.network_id == manifest.network))
+    }
+    for number, layer in enumerate(manifest.layers):
+        if layer.layer not in there:
+            _add_layer(session, manifest.network, layer, number)
+
+
+def _add_layer(session: Session, network: str, layer: ExportedLayer, number: int) -> None:
+    """A layer that no inspection has found here: its pictures are shown, and it is no current one."""
+    found = layer.in_network
+    if found is None:
+        raise Invalid.field(
+            pointer("layers", number, "in_network"), f"does not tell what {layer.layer} is, nor is it known"
+        )
+    values = found.model_dump()
+    values |= {"network_id": network, "name": layer.layer, "is_current": False}
+    if (found.tokens is None) != (found.usual_token is None) or (found.height is None) != (
+        found.width is None
+    ):
+        raise Invalid.field(pointer("layers", number, "in_network"), "contradicts itself")
+    session.execute(insert(LayerRow).values(**values).on_conflict_do_nothing())
+
+
+def _know_recipes(session: Session, manifest: AtlasManifest) -> None:
+    rows = [
+        {"digest": digest, "technique": recipe.technique, "parameters": recipe.parameters}
+        for digest, recipe in sorted(manifest.recipes.items())
+    ]
+    if rows:
+        session.execute(insert(RecipeRow).on_conflict_do_nothing(), rows)
+
+
+def _version(row: AtlasRow, manifest: AtlasManifest, generators: dict[str, str]) -> AtlasVersionRow:
+    recipe = {"technique": "auto", "parameters": {}}
+    names = sorted(generators.values())
+    return AtlasVersionRow(
+        atlas_no=row.no,
+        number=1,
+        request={
+            "layers": [layer.layer for layer in manifest.layers],
+            "units": manifest.layers[0].units,
+            "facets": max(layer.facets for layer in manifest.layers),
+            "recipe": recipe,
+            "generator": names[0] if names else None,
+            "imported": {"atlas": manifest.atlas, "version": manifest.version},
+        },
+        network_sha256=manifest.network_sha256,
+        generator_id=names[0] if names else None,
+    )
+
+
+def _layer_row(
+    row: AtlasRow,
+    layer_no: int,
+    layer: ExportedLayer,
+    manifest: AtlasManifest,
+    generators: dict[str, str],
+) -> AtlasLayerRow:
+    sha256 = next((each.weights_sha256 for each in manifest.generators if each.id == layer.generator), None)
+    technique = all_techniques().get(layer.technique)
+    spec = Spec(
+        network=manifest.network,
+        network_sha256=manifest.network_sha256,
+        objective=UnitObjective(layer=layer.layer, unit=0, position=None),
+        technique=layer.technique,
+        parameters=layer.parameters,
+        seed=0,
+        version=technique.version if technique else "1",
+        source=sha256,
+    )
+    if not {"steps"} <= layer.parameters.keys():
+        raise Invalid.field(pointer("layers", layer_no, "parameters"), "have no steps")
+    making = {
+        "technique": layer.technique,
+        "parameters": layer.parameters,
+        "generator": None if sha256 is None else generators[sha256],
+        "batch_key": spec.batch_key,
+    }
+    return AtlasLayerRow(
+        atlas_no=row.no,
+        layer_no=layer_no,
+        layer=layer.layer,
+        ordinal=layer.ordinal,
+        units=layer.units,
+        unit_count=layer.unit_count,
+        facets=layer.facets,
+        making=making,
+    )

@@ -1,0 +1,58 @@
+"""Let everybody see an atlas whose entries have all been imported: as a version that is published."""
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from imago_engine.canonical import sha256_of
+from services.atlases.creation import open_version
+from services.atlases.publishing import counts_of, freeze
+from services.atlases.tables import AtlasLayerRow, AtlasRow
+from services.base.errors import Invalid
+from services.base.ids import new_id
+from services.base.states import AtlasWish, JobState, Lane
+from services.exports.manifest import AtlasManifest
+from services.jobs.tables import JobRow
+
+
+def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
+    """Publish the atlas, whose row the caller has locked. Raises `Invalid` where the entries are not those
+    that the manifest counts.
+
+    Each layer gets a job that has ended, since the progress of an atlas is told by its jobs. Where the
+    version was published before it was complete, what it lacks is not wanted until someone resumes it.
+    """
+    version = open_version(session, row.no)
+    counts = counts_of(session, row.no, version.number)
+    whole = True
+    now = session.execute(text("SELECT now()")).scalar_one()
+    for layer_no, layer in enumerate(manifest.layers):
+        found = counts.get(layer_no)
+        if found is None or (found.pictures, found.unreachable) != (layer.pictures, layer.unreachable):
+            raise Invalid.field("/entries", f"are not those that the manifest counts of {layer.layer}")
+        at = session.get_one(AtlasLayerRow, (row.no, layer_no))
+        full = layer.lines == layer.unit_count * layer.facets
+        at.expanded = layer.lines if full else 0
+        whole = whole and full
+        request = {"imported": manifest.atlas, "layer": layer.layer}
+        session.add(
+            JobRow(
+                id=new_id("job"),
+                state=JobState.SUCCEEDED,
+                lane=Lane.BULK,
+                request=request,
+                owner_key_id=row.owner_key_id,
+                request_hash=sha256_of(request),
+                total=layer.lines,
+                cached=layer.lines,
+                done=layer.pictures,
+                unreachable=layer.unreachable,
+                turn=0,
+                finished_at=now,
+                atlas_no=row.no,
+                layer_no=layer_no,
+            )
+        )
+    session.flush()
+    freeze(session, row, version)
+    row.wish = AtlasWish.BUILD if whole else AtlasWish.CANCEL
+    session.flush()

@@ -1,0 +1,237 @@
+"""Take entries of an import, a slice at a time: their objects first, then their rows in one transaction."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from imago_engine.objectives import objective_at
+from imago_engine.specs import Spec
+from services.access.keys import Principal
+from services.access.ownership import check_may_change
+from services.atlases.tables import AtlasRow
+from services.base.database import Database
+from services.base.errors import Conflict, Invalid, NotFound, pointer
+from services.base.plain_text import storable
+from services.base.storage import ObjectStore
+from services.catalog.tables import GeneratorRow
+from services.exports.beginning import Import
+from services.exports.completion import complete
+from services.exports.manifest import AtlasManifest, EntrySlice, ExportedEntry
+from services.exports.pictures import ImportedPicture, picture_of
+from services.exports.tables import AtlasImportRow
+from services.pictures import artifacts
+from services.pictures.artifacts import StoredArtifact
+from services.upkeep import collected
+
+_INSERT = text("""
+    WITH item AS MATERIALIZED (
+        SELECT * FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS item (
+            digest text, layer text, unit int, position_y int, position_x int, token int, generator text,
+            recipe text, seed int, engine text, batch_key text, state text, error jsonb, activation real,
+            score real, predictions jsonb, crop_box jsonb, provenance jsonb, finished_at timestamptz)
+    ), added AS (
+        INSERT INTO visualizations (
+            digest, network_id, network_sha256, layer, unit, position_y, position_x, token, generator_id,
+            recipe_digest, seed, engine, batch_key, state, lane, queue_order, error, activation, score,
+            predictions, crop_box, provenance, finished_at)
+        SELECT digest, :network, :network_sha256, layer, unit, position_y, position_x, token, generator,
+            recipe, seed, engine, batch_key, state, 'bulk', 0, error, activation, score, predictions,
+            crop_box, provenance, coalesce(finished_at, now())
+        FROM item ORDER BY digest
+        ON CONFLICT (digest) DO NOTHING RETURNING digest
+    )
+    SELECT digest FROM added
+""")
+_STATES = text("SELECT digest, state FROM visualizations WHERE digest = ANY(CAST(:digests AS text[]))")
+_ENTER = text("""
+    INSERT INTO atlas_entries (atlas_no, layer_no, unit, facet, since, digest)
+    SELECT :no, layer_no, unit, facet, 1, digest FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS item (
+        layer_no smallint, unit int, facet smallint, digest text)
+    ON CONFLICT DO NOTHING
+""")
+
+
+def receive(
+    database: Database, store: ObjectStore, atlas: str, sent: EntrySlice, *, by: Principal | None = None
+) -> Import:
+    """Take the entries that follow those that are there; the last ones complete the atlas. Entries that are
+    there already are passed over, so that a slice may be sent again.
+
+    Raises `NotFound` where no such import goes on, `Conflict` where entries before these are missing, or a
+    picture is waited for here, `Invalid` for what is not what it says. Nothing is written then.
+    """
+    with database.session() as session:
+        row, going_on = _going_on(session, atlas, by)
+        manifest = AtlasManifest.model_validate(going_on.manifest)
+        if sent.first + len(sent.entries) <= going_on.received:
+            return Import(row.id, manifest.entries, going_on.received)
+        _check_place(sent, manifest, going_on.received)
+        query = sa.select(GeneratorRow.weights_sha256, GeneratorRow.id)
+        sources = {row.weights_sha256: row.id for row in session.execute(query)}
+        began = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+    layers = {layer.layer: number for number, layer in enumerate(manifest.layers)}
+    specs = [_spec(entry, number, manifest, layers) for number, entry in enumerate(sent.entries)]
+    pictures = [picture_of(entry, number) for number, entry in enumerate(sent.entries)]
+    stored = {
+        entry.digest: artifacts.put(store, picture.artifact)
+        for entry, picture in zip(sent.entries, pictures, strict=True)
+        if picture is not None
+    }
+    with database.session() as session:
+        collected.guard(session, [artifact.object for artifact in stored.values()], began)
+        row, going_on = _going_on(session, atlas, by, locked=True)
+        if sent.first != going_on.received:
+            # Another request was quicker; whoever sent this one goes on from what is there.
+            return Import(row.id, manifest.entries, going_on.received)
+        items = [
+            _item(entry, spec, picture, sources, layers, manifest)
+            for entry, spec, picture in zip(sent.entries, specs, pictures, strict=True)
+        ]
+        _insert(session, items, stored, manifest)
+        session.execute(_ENTER, {"no": row.no, "items": json.dumps(items)})
+        going_on.received += len(items)
+        going_on.touched_at = sa.func.now()
+        session.flush()
+        standing = Import(row.id, manifest.entries, going_on.received)
+        if standing.complete:
+            complete(session, row, manifest)
+            session.delete(going_on)
+        return standing
+
+
+def _going_on(
+    session: Session, atlas: str, by: Principal | None, *, locked: bool = False
+) -> tuple[AtlasRow, AtlasImportRow]:
+    query = sa.select(AtlasRow).where(AtlasRow.id == atlas)
+    if locked:
+        query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
+    row = session.scalars(query).first()
+    going_on = None if row is None else session.get(AtlasImportRow, row.no, populate_existing=True)
+    if row is None or going_on is None:
+        raise NotFound("import", atlas, "It has ended, or never was; POST /v1/atlases:import begins one.")
+    check_may_change(row, by)
+    return row, going_on
+
+
+def _check_place(sent: EntrySlice, manifest: AtlasManifest, received: int) -> None:
+    if sent.first != received:
+        raise Conflict(f"Entry {received} is the next one; got {sent.first}.")
+    if received + len(sent.entries) > manifest.entries:
+        raise Invalid.field("/entries", f"go beyond the {manifest.entries} of the manifest")
+
+
+def _spec(entry: ExportedEntry, number: int, manifest: AtlasManifest, layers: Mapping[str, int]) -> Spec:
+    """Raises `Invalid` where the digest is not that of what the picture is said to be of and made by."""
+    at = ("entries", number)
+    recipe = manifest.recipes.get(entry.recipe)
+    if recipe is None:
+        raise Invalid.field(pointer(*at, "recipe"), "is none of the manifest's")
+    if entry.layer not in layers:
+        raise Invalid.field(pointer(*at, "layer"), "is none of the manifest's")
+    known = {generator.weights_sha256 for generator in manifest.generators}
+    if entry.generator_sha256 is not None and entry.generator_sha256 not in known:
+        raise Invalid.field(pointer(*at, "generator_sha256"), "is none of the manifest's")
+    try:
+        spec = Spec(
+            network=manifest.network,
+            network_sha256=manifest.network_sha256,
+            objective=objective_at(entry.layer, entry.unit, position=entry.position, token=entry.token),
+            technique=recipe.technique,
+            parameters=recipe.parameters,
+            seed=entry.seed,
+            version=entry.engine,
+            source=entry.generator_sha256,
+        )
+        right = spec.digest == entry.digest
+    except ValueError:
+        right = False
+    if not right:
+        raise Invalid.field(
+            pointer(*at, "digest"), f"is not that of {entry.layer}/{entry.unit} made as the entry says"
+        )
+    return spec
+
+
+def _item(
+    entry: ExportedEntry,
+    spec: Spec,
+    picture: ImportedPicture | None,
+    sources: Mapping[str, str],
+    layers: Mapping[str, int],
+    manifest: AtlasManifest,
+) -> dict[str, Any]:
+    """What the statements read of an entry."""
+    y, x = entry.position or (None, None)
+    imported = {
+        "atlas": manifest.atlas,
+        "version": manifest.version,
+        "changed": bool(picture and picture.changed),
+    }
+    made = {**(entry.provenance or {}), "imported": imported}
+    done = entry.state == "done"
+    return {
+        "digest": entry.digest,
+        "layer": entry.layer,
+        "layer_no": layers[entry.layer],
+        "unit": entry.unit,
+        "facet": entry.facet,
+        "position_y": y,
+        "position_x": x,
+        "token": entry.token,
+        "generator": None if entry.generator_sha256 is None else sources[entry.generator_sha256],
+        "recipe": entry.recipe,
+        "seed": entry.seed,
+        "engine": entry.engine,
+        "batch_key": spec.batch_key,
+        "state": entry.state,
+        "error": _plain(entry.error),
+        "activation": entry.activation if done else None,
+        "score": entry.score if done else None,
+        "predictions": [[said.index, said.probability] for said in entry.predictions]
+        if done and entry.predictions is not None
+        else None,
+        "crop_box": entry.crop_box if done else None,
+        "provenance": _plain(made) if done else None,
+        "finished_at": entry.finished_at.isoformat() if entry.finished_at else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if value is None else json.loads(storable(json.dumps(value, allow_nan=False)))
+
+
+def _insert(
+    session: Session,
+    items: Sequence[Mapping[str, Any]],
+    stored: Mapping[str, StoredArtifact],
+    manifest: AtlasManifest,
+) -> None:
+    """Insert the visualizations that are not here. One that is here stays as it is, with its picture."""
+    wanted = {item["digest"]: item["state"] for item in items}
+    added = set(
+        session.scalars(
+            _INSERT,
+            {
+                "items": json.dumps(items),
+                "network": manifest.network,
+                "network_sha256": manifest.network_sha256,
+            },
+        )
+    )
+    for digest, state in session.execute(_STATES, {"digests": list(wanted)}):
+        if state != wanted[digest]:
+            raise Conflict(
+                f"The picture {digest} is {state} here, and {wanted[digest]} in the export; import it again "
+                "when nothing waits for it here."
+            )
+    results = [
+        {"digest": digest, "artifacts": [asdict(artifact)]}
+        for digest, artifact in stored.items()
+        if digest in added
+    ]
+    session.execute(text(artifacts.INSERT), {"results": json.dumps(results)})

@@ -1,0 +1,337 @@
+"""Atlases that another service has exported: imported whole, or not at all."""
+
+import base64
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import text
+
+import imago
+from imago.transport import Transport
+from services.access import keys
+from services.atlases import expansion
+from services.atlases.expansion import Place
+from services.base.errors import Unavailable
+from services.pictures import artifacts
+from services.schema import Base
+from tests.client.conftest import NETWORK, Run, Service, picture_of
+from tests.client.exports.conftest import UNREACHABLE, files_of
+
+OF_PICTURES = ("atlas_imports", "atlas_entries", "jobs", "atlases", "artifacts", "visualizations")
+
+
+def forget(service: Service, *more: str) -> None:
+    """Make it another service, which has the network and none of the pictures."""
+    with service.database.session() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table.name in (*OF_PICTURES, "atlas_versions", "atlas_layers", "job_visualizations", *more):
+                session.execute(sa.delete(table))
+
+
+def lines_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "units.jsonl").read_text().splitlines()]
+
+
+def count(service: Service, table: str) -> int:
+    with service.database.session() as session:
+        return int(session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
+
+
+@pytest.fixture
+def admin(service: Service) -> Iterator[imago.Client]:
+    with service.database.session() as session:
+        _, key = keys.create_key(session, "an operator", ["read", "jobs:write", "admin"])
+    with imago.Client(service.url, key) as client:
+        yield client
+
+
+@pytest.fixture
+def folder(service: Service, atlas: imago.Atlas, tmp_path: Path) -> Path:
+    """An export of a service that is gone."""
+    folder = atlas.export(tmp_path / "theirs", table="jsonl")
+    forget(service)
+    return folder
+
+
+def test_what_was_imported_is_what_was_exported(folder: Path, admin: imago.Client, tmp_path: Path) -> None:
+    atlas = admin.atlases.load(folder)
+    assert (atlas.state, atlas.visibility, atlas.latest_version) == ("complete", "private", 1)
+    assert (atlas.pictures.done, atlas.pictures.unreachable, atlas.pictures.total) == (98, 2, 100)
+    (goldfish,) = (unit for unit in atlas.units("classifier") if unit.unit == 1)
+    with imago.open(folder) as theirs:
+        assert goldfish.raw == theirs.unit("classifier", 1).raw
+    shown = goldfish.visualization()
+    assert shown.image_bytes() == picture_of(1)
+    said = shown.predictions[0]
+    assert (said.index, said.label, said.probability) == (1, "goldfish", 0.75)
+    assert shown.detail["provenance"]["imported"]["changed"] is False
+    ours = atlas.export(tmp_path / "ours", table="jsonl")
+    same = {name for name in files_of(folder) if name.startswith("images/")}
+    assert {name: files_of(ours)[name] for name in same} == {name: files_of(folder)[name] for name in same}
+    lines = [{line["digest"]: line["activation"] for line in lines_of(each)} for each in (ours, folder)]
+    assert lines[0] == lines[1]
+
+
+def test_what_is_imported_counts_as_made_and_can_be_gone_on_with(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    atlas = admin.atlases.load(folder)
+    job = admin.submit(NETWORK, ["output/0-19"])
+    assert (job.state, job.units.cached) == ("succeeded", 20)
+    atlas.extend(facets=3)
+    place, goes_on = Place(), True
+    while goes_on:
+        with service.database.session() as session:
+            done = expansion.step(session, atlas.id, place)
+        place, goes_on = done.place, done.follows_at_once
+    atlas.refresh()
+    assert (atlas.pictures.total, atlas.pictures.done, atlas.pictures.queued) == (150, 98, 50)
+
+
+def test_pixels_of_another_format_come_back_byte_for_byte(
+    service: Service, atlas: imago.Atlas, admin: imago.Client, tmp_path: Path
+) -> None:
+    path = atlas.export(tmp_path / "small.tar", format="webp", table="jsonl")
+    forget(service)
+    found = next(admin.atlases.load(path).units("classifier")).visualization()
+    assert found.image_bytes() == picture_of(0)
+    assert found.detail["provenance"]["imported"]["changed"] is False
+
+
+def test_importing_again_makes_no_second_atlas(folder: Path, admin: imago.Client, service: Service) -> None:
+    assert admin.atlases.load(folder).id == admin.atlases.load(folder).id
+    assert count(service, "atlases") == 1
+    assert count(service, "atlas_imports") == 0
+
+
+def test_a_broken_off_import_is_seen_by_nobody_and_goes_on(
+    service: Service, folder: Path, admin: imago.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    post = Transport.post
+
+    def cut(self: Transport, path: str, body: Any = None, **more: Any) -> Any:
+        if path.endswith("/entries"):
+            if len(sent) == 3:
+                raise imago.Unreachable("The line is cut.")
+            sent.append(body["first"])
+        return post(self, path, body, **more)
+
+    monkeypatch.setattr("imago.exports.importing._MOST", 7)
+    with monkeypatch.context() as broken:
+        broken.setattr(Transport, "post", cut)
+        with pytest.raises(imago.Unreachable):
+            admin.atlases.load(folder)
+    assert admin.atlases.list() == []
+    assert count(service, "atlas_entries") == 21
+    atlas = admin.atlases.load(folder)
+    assert (atlas.state, atlas.pictures.settled) == ("complete", 100)
+    assert count(service, "atlas_entries") == 100
+
+
+IMPORTING = """
+import sys, imago
+import imago.exports.importing as importing
+importing._MOST = 5
+client = imago.Client(sys.argv[1], sys.argv[2])
+client.atlases.load(sys.argv[3], lambda done, total: print(done, flush=True))
+"""
+
+
+def test_killed_in_the_middle_it_goes_on_with_nothing_twice(
+    service: Service, folder: Path, admin: imago.Client, command_environment: dict[str, str]
+) -> None:
+    key = admin._transport.key
+    arguments = [sys.executable, "-c", IMPORTING, service.url, str(key), str(folder)]
+    with subprocess.Popen(arguments, env=command_environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for said in process.stdout:
+            if int(said) >= 120:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.wait()
+    assert admin.atlases.list() == []
+    atlas = admin.atlases.load(folder)
+    assert atlas.pictures.settled == 100
+    assert [count(service, table) for table in ("atlases", "atlas_entries", "visualizations")] == [
+        1,
+        100,
+        100,
+    ]
+
+
+def test_what_is_cut_or_tampered_with_is_refused_before_anything_is_sent(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    (folder / "images/classifier/00003-0.png").write_bytes(picture_of(4))
+    with pytest.raises(imago.DamagedExport, match=r"00003-0\.png"):
+        admin.atlases.load(folder)
+    (folder / "atlas.json").unlink()
+    with pytest.raises(imago.DamagedExport, match="not finished"):
+        admin.atlases.load(folder)
+    assert [count(service, table) for table in OF_PICTURES] == [0] * len(OF_PICTURES)
+
+
+def sent(folder: Path, number: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest, and an entry with its picture."""
+    line = json.loads((folder / "units.jsonl").read_text().splitlines()[number])
+    content = base64.b64encode((folder / line["file_name"]).read_bytes()).decode()
+    return json.loads((folder / "atlas.json").read_text()), {**line, "content": content}
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"unit": 1}, "/entries/0/digest"),
+        ({"seed": 5}, "/entries/0/digest"),
+        ({"digest": "0" * 64}, "/entries/0/digest"),
+        ({"engine": "0"}, "/entries/0/digest"),
+        ({"generator_sha256": "c" * 64}, "/entries/0/generator_sha256"),
+        ({"recipe": "c" * 64}, "/entries/0/recipe"),
+        ({"layer": "other"}, "/entries/0/layer"),
+        ({"sha256": "c" * 64}, "/entries/0/content"),
+        ({"content": None}, "/entries/0/content"),
+        ({"content": "AAAA", "sha256": sha256(bytes(3)).hexdigest()}, "/entries/0/content"),
+        ({"state": "queued"}, "/entries/0/state"),
+    ],
+)  # fmt: skip
+def test_the_server_checks_every_entry_itself(
+    service: Service, folder: Path, admin: imago.Client, change: dict[str, Any], pointer: str
+) -> None:
+    manifest, entry = sent(folder)
+    begun = admin._transport.post("/v1/atlases:import", manifest).body
+    with pytest.raises(imago.InvalidRequest) as refused:
+        admin._transport.post(begun["links"]["entries"], {"first": 0, "entries": [{**entry, **change}]})
+    assert [error.pointer for error in refused.value.errors] == [pointer]
+    assert count(service, "atlas_entries") == count(service, "visualizations") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"format": "other"}, "/format"),
+        ({"format_version": 2}, "/format_version"),
+        ({"entries": 99}, "/entries"),
+        ({"recipes": {"c" * 64: {"technique": "dgn-am", "parameters": {}}}}, f"/recipes/{'c' * 64}"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(
+    service: Service, folder: Path, admin: imago.Client, change: dict[str, Any], pointer: str
+) -> None:
+    manifest, _ = sent(folder)
+    with pytest.raises(imago.InvalidRequest) as refused:
+        admin._transport.post("/v1/atlases:import", {**manifest, **change})
+    assert [error.pointer for error in refused.value.errors] == [pointer]
+    assert count(service, "atlases") == 0
+
+
+def test_entries_come_in_order_and_only_while_an_import_goes_on(
+    folder: Path, admin: imago.Client, service: Service
+) -> None:
+    manifest, entry = sent(folder)
+    begun = admin._transport.post("/v1/atlases:import", manifest).body
+    where = begun["links"]["entries"]
+    with pytest.raises(imago.Conflict, match="Entry 0 is the next one"):
+        admin._transport.post(where, {"first": 1, "entries": [entry]})
+    for _ in range(2):  # the second is the same again, as after a lost answer
+        assert admin._transport.post(where, {"first": 0, "entries": [entry]}).body["received"] == 1
+    assert count(service, "atlas_entries") == 1
+    atlas = admin.atlases.load(folder)
+    with pytest.raises(imago.NotFound, match="has ended"):
+        admin._transport.post(f"/v1/atlases/{atlas.id}/entries", {"first": 0, "entries": [entry]})
+
+
+def test_entries_that_are_not_those_of_the_manifest_make_no_atlas(folder: Path, admin: imago.Client) -> None:
+    manifest, entry = sent(folder)
+    few = [{**layer, "lines": 1, "pictures": 1, "unreachable": 0} for layer in manifest["layers"]]
+    begun = admin._transport.post(
+        "/v1/atlases:import", {**manifest, "layers": few, "entries": 2, "pictures": 2}
+    ).body
+    with pytest.raises(imago.InvalidRequest, match="counts of"):
+        admin._transport.post(begun["links"]["entries"], {"first": 0, "entries": [entry, entry]})
+    assert admin.atlases.list() == []
+
+
+def test_a_network_and_a_generator_that_are_not_here_are_written_down_as_known(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    forget(service, "generators", "layers", "networks", "learned_costs", "looks")
+    atlas = admin.atlases.load(folder)
+    assert atlas.raw["outdated"] is True
+    assert next(atlas.units("classifier")).visualization().image_bytes() == picture_of(0)
+    assert admin.network(NETWORK).state == "pending"
+    (generator,) = admin.generators()
+    assert generator.raw["is_here"] is False
+    assert admin.layers(NETWORK) == []
+    service.inspect(NETWORK)
+    assert atlas.refresh().raw["outdated"] is False
+    with pytest.raises(imago.InvalidRequest, match="is not here"):
+        admin.submit(NETWORK, ["blocks.3/70"], generator=generator.id)
+    assert {unit.label for unit in atlas.units("classifier")} >= {"tench", "goldfish"}
+
+
+def test_a_picture_that_is_here_stays_and_one_that_is_waited_for_stops_the_import(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    admin.submit(NETWORK, ["output/0"])
+    with pytest.raises(imago.Conflict, match="is queued here"):
+        admin.atlases.load(folder)
+    service.work()
+    atlas = admin.atlases.load(folder)
+    assert next(atlas.units("classifier")).visualization().detail["provenance"] == {"worker": "test-worker"}
+
+
+def test_no_room_in_the_store_writes_no_rows(
+    service: Service, folder: Path, admin: imago.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*given: Any) -> None:
+        raise Unavailable("object store", "It has no room left.")
+
+    with monkeypatch.context() as without_room:
+        without_room.setattr(artifacts, "put", full)
+        without_room.setattr("imago.transport.Patience.seconds", 0.0)
+        with pytest.raises(imago.Unavailable):
+            admin.atlases.load(folder)
+    assert count(service, "visualizations") == 0
+    assert admin.atlases.load(folder).pictures.settled == 100
+
+
+def test_what_was_abandoned_is_removed_when_another_import_begins(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    manifest, entry = sent(folder)
+    begun = admin._transport.post("/v1/atlases:import", manifest).body
+    admin._transport.post(begun["links"]["entries"], {"first": 0, "entries": [entry]})
+    with service.database.session() as session:
+        session.execute(text("UPDATE atlas_imports SET touched_at = now() - interval '2 days'"))
+    admin._transport.post("/v1/atlases:import", {**manifest, "name": "Another"})
+    place, goes_on = Place(), True
+    while goes_on:
+        with service.database.session() as session:
+            done = expansion.step(session, begun["id"], place)
+        place, goes_on = done.place, done.follows_at_once
+    assert count(service, "atlases") == 1
+    assert admin.atlases.load(folder).pictures.settled == 100
+
+
+def test_only_admins_import(
+    folder: Path, client: imago.Client, run: Run, admin: imago.Client, service: Service
+) -> None:
+    with pytest.raises(imago.NotAuthorized):
+        client.atlases.load(folder)
+    key = str(admin._transport.key)
+    said = run("import", str(folder), IMAGO_API_KEY=key).stdout
+    assert "complete: 98 pictures of" in said
+    assert UNREACHABLE in [
+        unit.unit
+        for unit in admin.atlases.list()[0].units("blocks.3")
+        if unit.facets[0]["state"] == "unreachable"
+    ]
