@@ -49,7 +49,7 @@ def test_it_says_what_the_server_says(path: Path, atlas: imago.Atlas) -> None:
         assert here.predictions == there.predictions
         assert here.image_bytes() == there.image_bytes()
         assert offline.unit("classifier", 1).image(format="webp").size == (24, 24)
-        for name in ("recipe", "generator", "generator_sha256", "image", "provenance", "activation"):
+        for name in ("recipe", "generator", "generator_sha256", "image", "activation"):
             assert here.detail[name] == there.detail[name], name
         assert [each["number"] for each in offline.versions()] == [1]
         assert "98 of 100 pictures" in offline._repr_html_()

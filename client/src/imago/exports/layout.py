@@ -43,10 +43,18 @@ def line_of(entry: Raw) -> Json:
     return {
         "file_name": None,
         **{name: shown[name] for name in _SAME},
+        "provenance": _elsewhere(shown["provenance"]),
         "facet": entry["facet"],
         "technique": shown["recipe"]["technique"],
         "recipe": entry["recipe_digest"],
     }
+
+
+def _elsewhere(provenance: Raw | None) -> Json | None:
+    """Without what tells of the server's own machines."""
+    if provenance is None:
+        return None
+    return {name: value for name, value in provenance.items() if name not in ("worker", "lease")}
 
 
 def detail_of(line: Raw, recipes: Mapping[str, Raw]) -> Json:
