@@ -2,8 +2,13 @@
 added has one. What a name stands for is the same everywhere.
 """
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from typing import Any
+
+from imago_engine.objectives import objective_at
+from imago_engine.specs import Recipe, Spec
 
 JOB = "job_01kb5e8r7w3m9x2q4t6v8y0z1a"
 ATLAS = "atl_01kb5e8r7w3m9x2q4t6v8y0z1c"
@@ -49,6 +54,7 @@ EXCITATION_BODY = {
     "layer": LAYER,
     "photograph": _WHITE_PNG,
 }
+_RECIPE = Recipe("dgn-am", {"steps": 60})
 KEY_BODY = {"name": "notebook", "scopes": ["read", "jobs:write"], "expires_at": "2100-01-31T12:00:00Z"}
 
 _PARAMETERS: Mapping[str, Any] = {
@@ -114,6 +120,8 @@ _FIELDS: Mapping[str, Any] = {
 _IDS = {
     "Job": JOB,
     "Atlas": ATLAS,
+    "AtlasImport": ATLAS,
+    "AtlasEntry": DIGEST,
     "AtlasLayer": f"{ATLAS}/{LAYER}",
     "AtlasVersion": f"{ATLAS}/1",
     "AtlasVersionDetail": f"{ATLAS}/1",
@@ -142,6 +150,7 @@ _IDS = {
 _LINKS = {
     "AtlasLinks": f"/v1/atlases/{ATLAS}",
     "FacetLinks": f"/v1/visualizations/{DIGEST}",
+    "AtlasImportLinks": f"/v1/atlases/{ATLAS}",
     "JobLinks": f"/v1/jobs/{JOB}",
     "TrainingLinks": f"/v1/trainings/{TRAINING}",
     "ScanLinks": f"/v1/scans/{SCAN}",
@@ -152,6 +161,75 @@ _LINKS = {
     "ItemLinks": f"/v1/visualizations/{DIGEST}",
     "VisualizationLinks": f"/v1/visualizations/{DIGEST}",
 }
+
+
+def manifest() -> dict[str, Any]:
+    """Of an exported atlas with one picture."""
+    generator = {
+        "id": "compact-32",
+        "weights_sha256": _SHA256,
+        "architecture": "compact",
+        "code_shape": [16],
+        "image_size": 32,
+        "encoder": NETWORK,
+    }
+    layer = {
+        "layer": LAYER,
+        "ordinal": 1,
+        "units": str(UNIT),
+        "unit_count": 1,
+        "shown_units": 1,
+        "facets": 1,
+        **_RECIPE.as_json(),
+        "generator": generator["id"],
+        "pictures": 1,
+        "unreachable": 0,
+        "lines": 1,
+    }
+    return {
+        "format": "imago-atlas",
+        "format_version": 1,
+        "atlas": ATLAS,
+        "version": 1,
+        "name": "A golden retriever",
+        "network": NETWORK,
+        "network_sha256": _SHA256,
+        "layers": [layer],
+        "recipes": {_RECIPE.digest: _RECIPE.as_json()},
+        "generators": [generator],
+        "entries": 1,
+        "pictures": 1,
+    }
+
+
+def entries() -> dict[str, Any]:
+    """The picture of that atlas."""
+    picture = base64.b64decode(_WHITE_PNG)
+    spec = Spec(
+        network=NETWORK,
+        network_sha256=_SHA256,
+        objective=objective_at(LAYER, UNIT),
+        technique=_RECIPE.technique,
+        parameters=_RECIPE.parameters,
+        seed=0,
+        version="1",
+        source=_SHA256,
+    )
+    entry = {
+        "layer": LAYER,
+        "unit": UNIT,
+        "facet": 0,
+        "digest": spec.digest,
+        "state": "done",
+        "seed": 0,
+        "recipe": _RECIPE.digest,
+        "generator_sha256": _SHA256,
+        "engine": "1",
+        "activation": 14.5,
+        "sha256": hashlib.sha256(picture).hexdigest(),
+        "content": _WHITE_PNG,
+    }
+    return {"first": 0, "entries": [entry]}
 
 
 def parameter(name: str) -> Any:

@@ -2,8 +2,8 @@
 
 from api.resources import (
     atlases,
+    exports,
     generators,
-    imports,
     jobs,
     keys,
     networks,
@@ -18,8 +18,8 @@ from api.resources import (
 
 ALL = (
     networks.blueprint,
+    exports.blueprint,
     generators.blueprint,
-    imports.blueprint,
     trainings.blueprint,
     presets.blueprint,
     techniques.blueprint,

@@ -15,8 +15,6 @@ from api.operations.pagination import only_page, shown_page
 from api.schemas.atlas_estimates import AtlasEstimate
 from api.schemas.atlases import (
     Atlas,
-    AtlasEntry,
-    AtlasEntryPage,
     AtlasHeaders,
     AtlasLayer,
     AtlasLayerPage,
@@ -45,7 +43,6 @@ from services.atlases.atlas_request import AtlasChange, AtlasExtension, AtlasReq
 from services.atlases.tables import AtlasRow
 from services.base.paging import Page
 from services.base.states import Lane
-from services.exports import version_entries
 
 TAG = Tag(name="Atlases", description="Whole networks: the pictures of many units, built overnight.")
 AT_ONCE_SECONDS = 2.0
@@ -280,31 +277,6 @@ def list_atlas_units(path: AtlasLayerPath, query: PageQuery) -> Answer | Lines:
             return Lines(AtlasUnit.of(unit) for unit in units.all(database, after))
         page = units.page(session, query.cursor, query.limit).map(AtlasUnit.of)
     return shown_page(AtlasUnitPage, page, version=units.number, published=units.published)
-
-
-@blueprint.operation(
-    "GET",
-    "/atlases/<atlas>/versions/<version>/entries",
-    scope="read",
-    responses={200: AtlasEntryPage},
-    freshness=PERSONAL,
-    has_lines=True,
-)
-def list_atlas_entries(path: AtlasVersionPath, query: PageQuery) -> Answer | Lines:
-    """List all pictures of a version of an atlas with all that is known of them, layer by layer: an export.
-
-    With `Accept: application/x-ndjson`, all that follow at once, a picture a line. The bytes of each are
-    under the link `image` of its visualization.
-    """
-    database = context().database
-    with database.session() as session:
-        found = version_entries.entries_of(session, path.atlas, path.version, by=reader())
-        if prefers(LINES, "application/json"):
-            after = found.after(query.cursor)
-            return Lines(AtlasEntry.of(each, found.class_labels) for each in found.all(database, after))
-        page = found.page(session, query.cursor, query.limit)
-    shown = page.map(lambda each: AtlasEntry.of(each, found.class_labels))
-    return shown_page(AtlasEntryPage, shown, version=found.number, published=found.published)
 
 
 @blueprint.operation("DELETE", "/atlases/<atlas>", scope="jobs:write", responses=REMOVED)

@@ -1,6 +1,6 @@
 """Atlases: what is asked for, how far it is, its versions and what they show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal, Self
 
@@ -20,12 +20,10 @@ from api.schemas.base import (
 )
 from api.schemas.estimates import EtaRange
 from api.schemas.jobs import ErrorSummary
-from api.schemas.visualizations import ItemError, Visualization
-from imago_engine.specs import Recipe
+from api.schemas.visualizations import ItemError
 from services.atlases import entries, progress
 from services.atlases.progress import AtlasView
 from services.base.states import AtlasState, State, Visibility
-from services.exports.version_entries import Entry
 
 
 class AtlasPath(RequestModel):
@@ -339,29 +337,5 @@ class AtlasUnit(Representation):
 
 
 class AtlasUnitPage(Page[AtlasUnit]):
-    version: int = Field(description="Number of the version: what `latest` or `open` stands for.")
-    published: bool
-
-
-class AtlasEntry(Representation):
-    """A picture of an atlas with all that is known of it."""
-
-    object: Literal["atlas_entry"] = "atlas_entry"
-    facet: int = Field(description="Its number among the pictures of its unit, which is its seed.")
-    recipe_digest: str = Field(description="Of the technique with all of its parameters.")
-    visualization: Visualization
-
-    @classmethod
-    def of(cls, entry: Entry, class_labels: Sequence[str]) -> Self:
-        """The entry as it is shown."""
-        spec = entry.visualization.spec
-        return cls(
-            facet=entry.facet,
-            recipe_digest=Recipe(spec.technique, spec.parameters).digest,
-            visualization=Visualization.of(entry.visualization, class_labels),
-        )
-
-
-class AtlasEntryPage(Page[AtlasEntry]):
     version: int = Field(description="Number of the version: what `latest` or `open` stands for.")
     published: bool

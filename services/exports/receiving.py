@@ -14,6 +14,7 @@ from imago_engine.specs import Spec
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
 from services.atlases.tables import AtlasRow
+from services.atlases.visibility import sees
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound, pointer
 from services.base.plain_text import storable
@@ -112,8 +113,12 @@ def _going_on(
         query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     row = session.scalars(query).first()
     going_on = None if row is None else session.get(AtlasImportRow, row.no, populate_existing=True)
-    if row is None or going_on is None:
-        raise NotFound("import", atlas, "It has ended, or never was; POST /v1/atlases:import begins one.")
+    if row is None:
+        raise NotFound("import", atlas, "POST /v1/atlases:import begins one.")
+    if going_on is None:
+        if not sees(row, by):
+            raise NotFound("import", atlas, "POST /v1/atlases:import begins one.")
+        raise Conflict(f"The atlas {atlas} is not being imported: it is whole, or was not imported.")
     check_may_change(row, by)
     return row, going_on
 

@@ -156,6 +156,12 @@ LISTS = {
         (int,),
         _atlases("a"),
     ),
+    "list_atlas_entries": Listing(
+        lambda client: f"{_atlas_path(client)}/versions/open/entries",
+        "atlas-entries",
+        (int, int, int),
+        _atlases("a"),
+    ),
     "list_networks": Listing(
         lambda client: "/v1/networks", "networks", (str,), _networks("b", "d", "f", "h"), _networks("a", "z")
     ),

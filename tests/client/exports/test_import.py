@@ -245,7 +245,7 @@ def test_entries_come_in_order_and_only_while_an_import_goes_on(
         assert admin._transport.post(where, {"first": 0, "entries": [entry]}).body["received"] == 1
     assert count(service, "atlas_entries") == 1
     atlas = admin.atlases.load(folder)
-    with pytest.raises(imago.NotFound, match="has ended"):
+    with pytest.raises(imago.Conflict, match="is not being imported"):
         admin._transport.post(f"/v1/atlases/{atlas.id}/entries", {"first": 0, "entries": [entry]})
 
 

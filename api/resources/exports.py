@@ -1,0 +1,85 @@
+"""Atlases as they come and go: what exports are made of, and imports."""
+
+from sqlalchemy.orm import Session
+
+from api.auth import principal, reader
+from api.context import context
+from api.http.caching import PERSONAL
+from api.http.negotiation import prefers
+from api.http.rendering import LINES
+from api.openapi import examples
+from api.operations.answers import Answer, Lines
+from api.operations.operation import ApiBlueprint
+from api.operations.pagination import shown_page
+from api.resources.atlases import TAG
+from api.schemas.atlases import AtlasPath, AtlasVersionPath
+from api.schemas.base import PageQuery
+from api.schemas.exports.entries import AtlasEntry, AtlasEntryPage
+from api.schemas.exports.imports import AtlasImport
+from services.exports import beginning, receiving, version_entries
+from services.exports.manifest import AtlasManifest, EntrySlice
+
+blueprint = ApiBlueprint("exports", __name__, url_prefix="/v1", tag=TAG)
+
+
+@blueprint.operation(
+    "GET",
+    "/atlases/<atlas>/versions/<version>/entries",
+    scope="read",
+    responses={200: AtlasEntryPage},
+    freshness=PERSONAL,
+    has_lines=True,
+)
+def list_atlas_entries(path: AtlasVersionPath, query: PageQuery) -> Answer | Lines:
+    """List all pictures of a version of an atlas with all that is known of them, layer by layer: an export.
+
+    With `Accept: application/x-ndjson`, all that follow at once, a picture a line. The bytes of each are
+    under the link `image` of its visualization.
+    """
+    database = context().database
+    with database.session() as session:
+        found = version_entries.entries_of(session, path.atlas, path.version, by=reader())
+        if prefers(LINES, "application/json"):
+            after = found.after(query.cursor)
+            return Lines(AtlasEntry.of(each, found.class_labels) for each in found.all(database, after))
+        page = found.page(session, query.cursor, query.limit)
+    shown = page.map(lambda each: AtlasEntry.of(each, found.class_labels))
+    return shown_page(AtlasEntryPage, shown, version=found.number, published=found.published)
+
+
+@blueprint.operation(
+    "POST",
+    "/atlases:import",
+    scope="admin",
+    responses={200: AtlasImport},
+    freshness=PERSONAL,
+    example=examples.manifest(),
+)
+def import_atlas(session: Session, body: AtlasManifest) -> AtlasImport:
+    """Begin to import an exported atlas, or go on.
+
+    The body is the export's `atlas.json`. The same again answers with the import that there is, and how far
+    it is. Pictures keep their digests, and what this service has already stays; since whoever asks for such a
+    picture later gets the imported one, only keys with the scope `admin` may.
+    """
+    return AtlasImport.of(beginning.begin(session, body, by=principal()))
+
+
+@blueprint.operation(
+    "POST",
+    "/atlases/<atlas>/entries",
+    scope="admin",
+    responses={200: AtlasImport},
+    freshness=PERSONAL,
+    example=examples.entries(),
+)
+def import_entries(path: AtlasPath, body: EntrySlice) -> AtlasImport:
+    """Send the next entries of an import.
+
+    Lines of the export's `units.jsonl`, each with the bytes of its file as base64 in `content`. Every hash
+    and digest is checked. The last entries make the atlas whole: a private one of the key that imports it,
+    with one published version. 409 where entries before these are missing, or a job waits for one of the
+    pictures.
+    """
+    database, store = context().database, context().store
+    return AtlasImport.of(receiving.receive(database, store, path.atlas, body, by=principal()))

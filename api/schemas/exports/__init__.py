@@ -1,0 +1,1 @@
+"""Atlases as they come and go."""
