@@ -36,6 +36,8 @@ _POINTERS = """
         UNION ALL SELECT image_object FROM training_samples
         UNION ALL SELECT object FROM looks
         UNION ALL SELECT object FROM crop_packs
+        UNION ALL SELECT unnest(ARRAY[plan_object, picture_object]) FROM sheets
+        UNION ALL SELECT object FROM sheet_tiles
         UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """

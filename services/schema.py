@@ -20,6 +20,7 @@ from services.jobs.tables import JobRow, JobVisualizationRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
 from services.queue.tables import LeaseRow, WorkerRow, WorkRow
 from services.search.tables import EmbeddingRow, ExcitationRow, PictureLabelRow
+from services.sheets.tables import AtlasSheetRow, SheetRow, SheetTileRow
 from services.trainings.tables import TrainingRow, TrainingSampleRow
 from services.upkeep.tables import CollectedRow, TallyRow
 
@@ -30,6 +31,7 @@ __all__ = [
     "AtlasImportRow",
     "AtlasLayerRow",
     "AtlasRow",
+    "AtlasSheetRow",
     "AtlasVersionRow",
     "Base",
     "CollectedRow",
@@ -48,6 +50,8 @@ __all__ = [
     "PictureLabelRow",
     "RecipeRow",
     "ScanRow",
+    "SheetRow",
+    "SheetTileRow",
     "TallyRow",
     "TrainingRow",
     "TrainingSampleRow",

@@ -37,6 +37,13 @@ def atlas_units_path(id: str, version: str | int, layer: str) -> str:
     return path_to("atlases", id, "versions", version, "layers", layer, "units")
 
 
+def sheet_path(id: str, number: int, layer: str | None) -> str:
+    """The path of the sheet of a layer in a version of an atlas, of the poster where that is None."""
+    if layer is None:
+        return path_to("atlases", id, "versions", number, "poster")
+    return path_to("atlases", id, "versions", number, "layers", layer, "sheet")
+
+
 def network_path(id: str) -> str:
     """The path of a network."""
     return path_to("networks", id)

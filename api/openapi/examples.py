@@ -83,6 +83,9 @@ _PARAMETERS: Mapping[str, Any] = {
     "prefix": "golden",
     "other": NETWORK,
     "within": "layer",
+    "level": 0,
+    "tile": "0_0",
+    "region": "full",
     "Prefer": "wait=1",
     "Idempotency-Key": "report-of-november",
 }

@@ -37,7 +37,19 @@ class Lines:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Result = BaseModel | Page[Any] | Answer | Lines | StoredObject | None
+@dataclass(frozen=True)
+class Document:
+    """Bytes of another media type than JSON, small enough to be made at once; or a redirect without any."""
+
+    body: bytes
+    media_type: str
+    """With its parameters."""
+    freshness: Freshness
+    status: HTTPStatus = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Result = BaseModel | Page[Any] | Answer | Document | Lines | StoredObject | None
 
 
 def accepted(

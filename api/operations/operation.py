@@ -21,7 +21,7 @@ from api.http.caching import REVALIDATE, Freshness, conditional
 from api.http.negotiation import check_acceptable
 from api.http.objects import StoredObject, object_response
 from api.http.rendering import LINES, json_response, lines_response, removed
-from api.operations.answers import Answer, Lines, Result
+from api.operations.answers import Answer, Document, Lines, Result
 from api.operations.pagination import shown_page
 from api.operations.reading import PARTS, read
 from api.problems import problem_types
@@ -151,6 +151,11 @@ class Operation:
                 return removed()
             case StoredObject():
                 return object_response(result, self.media_types)
+            case Document():
+                response = Response(
+                    result.body, result.status, dict(result.headers), content_type=result.media_type
+                )
+                return conditional(response, result.freshness)
             case Lines():
                 response = lines_response(result.entries, result.headers)
                 response.headers["Cache-Control"] = self.freshness.cache_control

@@ -14,6 +14,7 @@ from services.atlases.progress import Version, version_view
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_to_change
 from services.base.errors import Conflict
+from services.sheets.subjects import plan_version
 
 _LAST_VERSION = 32_767
 _UNLIMITED = text("SET LOCAL statement_timeout = 0")
@@ -70,7 +71,8 @@ def counts_of(session: Session, atlas_no: int, number: int) -> dict[int, Any]:
 
 
 def freeze(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
-    """Write down what the open version has, which is all done or unreachable, and open the next one."""
+    """Write down what the open version has, which is all done or unreachable, open the next one, and have the
+    sheets of the former made."""
     now = session.execute(text("SELECT now()")).scalar_one()
     counts = counts_of(session, row.no, version.number)
     version.published_at, version.layers = (
@@ -105,3 +107,5 @@ def freeze(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
         )
     )
     session.flush()
+    shown = [layer["layer_no"] for layer in version.layers if layer["pictures"]]
+    plan_version(session, row.id, version.number, shown)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from pathlib import Path
+from typing import Literal
 
 from imago_engine.artifacts import ArtifactKind
 
@@ -21,6 +22,11 @@ def look_key(data: bytes) -> str:
 
 def rendition_key(data: bytes, suffix: str) -> str:
     """The key of a picture in another size or format; `suffix` names the format."""
+    return _named_by(data, suffix)
+
+
+def sheet_key(data: bytes, suffix: Literal["jpg", "digests"]) -> str:
+    """The key of a part of a contact sheet."""
     return _named_by(data, suffix)
 
 

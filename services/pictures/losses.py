@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from services.base.storage import generator_key
 from services.upkeep import tallies
 
-Kind = Literal["visualization", "generator", "sample", "log", "card", "crops"]
+Kind = Literal["visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile"]
 Reason = Literal["missing", "damaged"]
 FoundBy = Literal["read", "scrub", "worker"]
 
@@ -60,6 +60,12 @@ _KEYS = {
     "crops": text("""
         SELECT object FROM crop_packs JOIN scans ON scans.no = scan_no
         WHERE id = split_part(:id, '/', 1) AND number = CAST(split_part(:id, '/', 2) AS int)
+    """),
+    "sheet": text("SELECT picture_object FROM sheets WHERE name = :id"),
+    "tile": text("""
+        SELECT object FROM sheet_tiles WHERE sheet = split_part(:id, '/', 1)
+        AND level = CAST(split_part(:id, '/', 2) AS int) AND col = CAST(split_part(:id, '/', 3) AS int)
+        AND row = CAST(split_part(:id, '/', 4) AS int)
     """),
     "log": text("SELECT log_object FROM trainings WHERE id = :id"),
     "card": text("SELECT card_object FROM trainings WHERE id = :id"),

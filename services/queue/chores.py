@@ -49,7 +49,8 @@ class WorkClaim:
 
 
 _PLAN = text("""
-    INSERT INTO work (kind, subject, payload) VALUES (:kind, :subject, CAST(:payload AS jsonb))
+    INSERT INTO work (kind, subject, payload, not_before)
+    VALUES (:kind, :subject, CAST(:payload AS jsonb), now() + make_interval(secs => :seconds))
     ON CONFLICT (kind, subject) DO NOTHING
 """)
 _HASTEN = text("""
@@ -107,9 +108,17 @@ _TAKE_BACK = text(f"""
 """)
 
 
-def plan(session: Session, kind: ChoreName, subject: str, payload: Mapping[str, Any] | None = None) -> None:
-    """Have something done; nothing happens if it is planned already."""
-    session.execute(_PLAN, {"kind": kind, "subject": subject, "payload": json.dumps(payload or {})})
+def plan(
+    session: Session,
+    kind: ChoreName,
+    subject: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    after_seconds: float = 0,
+) -> None:
+    """Have something done, in so many seconds at the earliest; nothing happens if it is planned already."""
+    planned = {"kind": kind, "subject": subject, "payload": json.dumps(payload or {})}
+    session.execute(_PLAN, {**planned, "seconds": after_seconds})
 
 
 def hasten(session: Session, kind: ChoreName, subject: str) -> None:

@@ -45,6 +45,9 @@ _POINTED_TO = f"""
     SELECT object AS key FROM artifacts WHERE object = ANY({_KEYS})
     UNION SELECT object FROM looks WHERE object = ANY({_KEYS})
     UNION SELECT object FROM crop_packs WHERE object = ANY({_KEYS})
+    UNION SELECT object FROM sheet_tiles WHERE object = ANY({_KEYS})
+    UNION SELECT picture_object FROM sheets WHERE picture_object = ANY({_KEYS})
+    UNION SELECT plan_object FROM sheets WHERE plan_object = ANY({_KEYS})
     UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
     UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
     WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})

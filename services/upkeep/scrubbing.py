@@ -20,7 +20,7 @@ from services.upkeep import tallies
 
 log = structlog.get_logger()
 
-STAGES = ("generators", "trainings", "samples", "crops", "visualizations")
+STAGES = ("generators", "trainings", "samples", "crops", "sheets", "tiles", "visualizations")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,15 @@ _ROWS = {
         WHERE (s.id, p.number) > (split_part(:after, '/', 1),
             CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int))
         ORDER BY s.id, p.number LIMIT :limit
+    """),
+    "sheets": text("SELECT name, picture_object FROM sheets WHERE name > :after ORDER BY name LIMIT :limit"),
+    "tiles": text("""
+        SELECT sheet, level, col, row, object FROM sheet_tiles
+        WHERE (sheet, level, col, row) > (split_part(:after, '/', 1),
+            CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int),
+            CAST(coalesce(nullif(split_part(:after, '/', 3), ''), '-1') AS int),
+            CAST(coalesce(nullif(split_part(:after, '/', 4), ''), '-1') AS int))
+        ORDER BY sheet, level, col, row LIMIT :limit
     """),
     "visualizations": text("""
         SELECT digest, ARRAY(
@@ -144,6 +153,11 @@ def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
     if stage == "crops":
         id = f"{row.id}/{row.number}"
         return id, [(Subject("crops", id), row.object)]
+    if stage == "sheets":
+        return row.name, [(Subject("sheet", row.name), row.picture_object)] if row.picture_object else []
+    if stage == "tiles":
+        id = f"{row.sheet}/{row.level}/{row.col}/{row.row}"
+        return id, [(Subject("tile", id), row.object)]
     if stage == "trainings":
         # What a training replaces while it runs is not lost.
         ended = row.state in ("succeeded", "failed", "canceled")

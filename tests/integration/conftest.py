@@ -51,6 +51,8 @@ def staged(shared_database: Database) -> Database:
             "work",
             "learned_costs",
             "jobs",
+            "atlas_sheets",
+            "sheets",
             "atlases",
             "api_keys",
             "workers",

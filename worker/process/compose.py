@@ -38,6 +38,7 @@ from worker.process.devices import Device, choose_device
 from worker.process.presence import Presence
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
+from worker.sheets.sheet_turn import Sheets
 from worker.trainings.trainer import Trainer
 from worker.upkeep.repair_turn import RepairTurn
 from worker.upkeep.repairs import Repairer
@@ -168,6 +169,7 @@ def _kinds(
             Expansion(held, stop, alternating=True),
             batches,
             Expansion(held, stop, alternating=False),
+            Sheets(held, store, stop, alternating=False),
             repairs,
         ),
         store_watch=watch,
@@ -188,8 +190,10 @@ def _kinds(
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
         Expansion(held, stop, alternating=True),
+        Sheets(held, store, stop, alternating=True),
         batches,
         Expansion(held, stop, alternating=False),
+        Sheets(held, store, stop, alternating=False),
         repairs,
         Indexing(held, store=store, sight=sight, stop=stop),
         Scrubbing(held, store=store, settings=settings, stop=stop),

@@ -24,6 +24,7 @@ CrashPoint = Literal[
     "crops_stored",
     "mid_repair",
     "repair_stored",
+    "sheet_stored",
     "expanding",
     "expanded",
 ]

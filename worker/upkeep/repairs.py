@@ -22,6 +22,7 @@ from services.pictures.repairs import Irreparable, LostPicture
 from services.queue import chores
 from services.queue.batches import Failure, Finished, Work
 from services.queue.chores import CHORES, WorkClaim
+from services.sheets import making
 from services.upkeep import scrubbing, tallies
 from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
@@ -114,6 +115,10 @@ class Repairer(LeasedWork[WorkClaim]):
                 self._strike(claim, task.subject, "repairs_unneeded")
             elif subject.kind == "generator":
                 self._restore_generator(claim, subject)
+            elif subject.kind in ("sheet", "tile"):
+                with self._database.session() as session:
+                    making.make_again(session, subject)
+                self._strike(claim, task.subject, "repaired")
             elif task.given_up:
                 with self._database.session() as session:
                     chores.release(session, claim.lease_id, [task.subject], after_seconds=AGAIN_SECONDS)

@@ -1,0 +1,1 @@
+"""Making contact sheets: drawing tiles, walking the pyramid, and the turns in which it is done."""

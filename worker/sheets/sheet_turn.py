@@ -1,0 +1,164 @@
+"""Sheets as a kind of work: a slice at a time, so that pictures are made meanwhile."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy.orm import Session
+
+from services.base.errors import ImagoError, NotFound, Unavailable
+from services.base.object_keys import sheet_key
+from services.base.storage import Corrupt, ObjectStore
+from services.queue import batches, chores
+from services.queue.chores import CHORES, WorkClaim
+from services.sheets import making, plans
+from services.sheets.making import Tile, Wanted
+from services.sheets.plans import SheetPlan
+from services.sheets.subjects import POSTER, SHEET, Sheeted
+from services.upkeep import collected
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.process.crash_points import crash_point
+from worker.process.stopping import StopFlag
+from worker.sheets.pyramid import Lacking, Pyramid, SliceEnds
+
+SLICE_SECONDS = 4.0
+"""About how long pictures wait for a slice."""
+LOOK_SECONDS = 0.5
+"""How often the database is asked whether someone waits for a picture."""
+LACKING_SECONDS = 60.0
+"""When to go on with a sheet of which a picture is lost at present."""
+log = structlog.get_logger()
+
+
+class _Lost(Interrupted):
+    """The chore is not this worker's any more."""
+
+
+class Sheets(LeasedWork[WorkClaim]):
+    """Makes one sheet for a slice of time. `alternating`: after a slice it lets others go first once, for a
+    place before other work."""
+
+    kind = CHORES[SHEET]
+
+    def __init__(self, held: HeldLeases, store: ObjectStore, stop: StopFlag, *, alternating: bool) -> None:
+        super().__init__(held)
+        self._store = store
+        self._stop = stop
+        self._alternating = alternating
+        self._others_first = False
+        self._looked_at = 0.0
+
+    def may_claim(self) -> bool:
+        if self._others_first:
+            self._others_first = False
+            return False
+        return True
+
+    def claim(self, session: Session) -> WorkClaim | None:
+        found = chores.claim(session, SHEET, self._held.worker_id, lease_seconds=self._held.seconds)
+        self._others_first = self._alternating and found is not None
+        return found
+
+    def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        (task,) = claim.tasks
+        rest = 0.0
+        try:
+            self._make(claim, Sheeted.parse(task.subject), keeper)
+            return
+        except SliceEnds:
+            pass
+        except Lacking as reason:
+            log.info("sheet_waits", sheet=task.subject, reason=str(reason))
+            rest = LACKING_SECONDS
+        except (Interrupted, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("sheet_failed", sheet=task.subject)
+            message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
+            with self._database.session() as session:
+                chores.fail(session, claim.lease_id, task.subject, "sheet_failed", message)
+            return
+        with self._database.session() as session:
+            chores.release(session, claim.lease_id, after_seconds=rest)
+
+    def _make(self, claim: WorkClaim, sheeted: Sheeted, keeper: LeaseKeeper) -> None:
+        with self._database.session() as session:
+            asked = making.wanted(session, sheeted)
+            begun = making.begun(session, asked.making) if asked and asked.making else None
+        if asked is None:
+            self._end(claim, sheeted)
+            return
+        plan = None
+        if begun is not None:
+            try:
+                with self._store.verified(begun.plan_object) as file:
+                    plan = SheetPlan(begun.layout, file.read())
+            except (NotFound, Corrupt):
+                begun = None
+        if begun is None:
+            # Read anew, also where it was begun: pictures may have come meanwhile, or the plan may be lost.
+            plan = self._begin(claim, sheeted, asked)
+            if plan is None:
+                return
+            with self._database.session() as session:
+                begun = making.begun(session, plan.name)
+        if begun is None or plan is None:
+            raise SliceEnds
+        until = keeper.claimed_at + min(SLICE_SECONDS, self._held.seconds / 4)
+        pyramid = Pyramid(
+            self._database,
+            self._store,
+            begun,
+            plan,
+            list_tiles=lambda tiles: self._list(claim, sheeted, plan.name, tiles),
+            may_go_on=lambda: self._may_go_on(keeper, until),
+        )
+        picture = pyramid.make()
+        with self._database.session() as session:
+            self._hold(session, claim, sheeted)
+            making.finish(session, asked, plan.name, picture)
+            chores.done(session, claim.lease_id, [str(sheeted)])
+        log.info("sheet_made", sheet=str(sheeted), cells=plan.layout.cells)
+
+    def _begin(self, claim: WorkClaim, sheeted: Sheeted, asked: Wanted) -> SheetPlan | None:
+        """Read what is to be shown; None where nothing is left to do."""
+        poster = sheeted.layer_no == POSTER
+        plan = plans.read(self._database, asked.atlas_no, asked.number, asked.layers, poster=poster)
+        if plan is None:
+            self._end(claim, sheeted)
+            return None
+        key = sheet_key(plan.digests, "digests")
+        self._store.put_under(key, plan.digests, "application/octet-stream")
+        with self._database.session() as session:
+            self._hold(session, claim, sheeted)
+            if making.begin(session, asked, plan, key):
+                chores.done(session, claim.lease_id, [str(sheeted)])
+                return None
+        return plan
+
+    def _list(self, claim: WorkClaim, sheeted: Sheeted, name: str, tiles: Sequence[Tile]) -> None:
+        crash_point("sheet_stored")
+        with self._database.session() as session:
+            self._hold(session, claim, sheeted)
+            making.add_tiles(session, name, tiles)
+
+    def _hold(self, session: Session, claim: WorkClaim, sheeted: Sheeted) -> None:
+        collected.enter(session)
+        if not chores.hold(session, claim.lease_id, [str(sheeted)]):
+            raise _Lost(f"The sheet {sheeted} is another's by now.")
+
+    def _end(self, claim: WorkClaim, sheeted: Sheeted) -> None:
+        with self._database.session() as session:
+            chores.done(session, claim.lease_id, [str(sheeted)])
+
+    def _may_go_on(self, keeper: LeaseKeeper, until: float) -> bool:
+        now = time.monotonic()
+        if self._stop.asked or keeper.fenced or now >= until:
+            return False
+        if now - self._looked_at < LOOK_SECONDS:
+            return True
+        self._looked_at = now
+        with self._database.session() as session:
+            return not batches.interactive_waits(session)
