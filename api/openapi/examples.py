@@ -86,6 +86,7 @@ _PARAMETERS: Mapping[str, Any] = {
     "level": 0,
     "tile": "0_0",
     "region": "full",
+    "extent": "max",
     "Prefer": "wait=1",
     "Idempotency-Key": "report-of-november",
 }

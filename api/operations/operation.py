@@ -103,7 +103,8 @@ class Operation:
         for status, answer in self.responses.items():
             if 200 <= status < 300:
                 served.update(["application/json"] if isinstance(answer, type) else answer.get("content", ()))
-        return frozenset(served)
+        # JSON-LD is JSON.
+        return frozenset(served | {"application/json"} if "application/ld+json" in served else served)
 
     @property
     def texts(self) -> tuple[str, str]:

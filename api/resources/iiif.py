@@ -19,7 +19,7 @@ from api.operations.answers import Document
 from api.operations.operation import ApiBlueprint, Tag, stored
 from api.schemas.atlases import AtlasLayerPath, AtlasVersionPath
 from api.schemas.base import NoQuery
-from api.schemas.iiif import ImageOfLayerPath, ImageOfPosterPath
+from api.schemas.images.iiif import ImageOfLayerPath, ImageOfPosterPath
 from services.base.errors import NotFound
 from services.sheets import iiif, sheets
 
@@ -31,10 +31,7 @@ _LAYER = f"{_VERSION}/layers/<layer>"
 _LD, _PLAIN = "application/ld+json", "application/json"
 _JPEG = stored(answers.MEDIA_TYPE, "The picture.")
 _JSON: Mapping[int, Any] = {
-    200: {
-        "description": "JSON-LD.",
-        "content": {_LD: {"schema": {"type": "object"}}, _PLAIN: {"schema": {"type": "object"}}},
-    }
+    200: {"description": "JSON-LD.", "content": {_LD: {"schema": {"type": "object"}}}}
 }
 _BASE: Mapping[int, Any] = {303: {"description": "The image information is at `Location`."}}
 
@@ -65,18 +62,18 @@ def get_poster_information(path: AtlasVersionPath, query: NoQuery) -> Document:
     return _information(path.atlas, path.version, None)
 
 
-@blueprint.operation("GET", f"{_LAYER}/iiif/<region>/<size>/0/default.jpg", scope="read", responses=_JPEG)
+@blueprint.operation("GET", f"{_LAYER}/iiif/<region>/<extent>/0/default.jpg", scope="read", responses=_JPEG)
 def get_sheet_region(path: ImageOfLayerPath, query: NoQuery) -> StoredObject:
     """Get a part of a layer's sheet. Those parts and sizes are served that its information names."""
-    return _region(path.atlas, path.version, path.layer, path.region, path.size)
+    return _region(path.atlas, path.version, path.layer, path.region, path.extent)
 
 
 @blueprint.operation(
-    "GET", f"{_VERSION}/poster/iiif/<region>/<size>/0/default.jpg", scope="read", responses=_JPEG
+    "GET", f"{_VERSION}/poster/iiif/<region>/<extent>/0/default.jpg", scope="read", responses=_JPEG
 )
 def get_poster_region(path: ImageOfPosterPath, query: NoQuery) -> StoredObject:
     """Get a part of the poster. Those parts and sizes are served that its information names."""
-    return _region(path.atlas, path.version, None, path.region, path.size)
+    return _region(path.atlas, path.version, None, path.region, path.extent)
 
 
 @blueprint.operation("GET", f"{_LAYER}/manifest.json", scope="read", responses=_JSON)

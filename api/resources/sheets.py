@@ -14,7 +14,7 @@ from api.operations.operation import ApiBlueprint, stored
 from api.resources.atlases import TAG
 from api.schemas.atlases import AtlasLayerPath, AtlasVersionPath
 from api.schemas.base import NoQuery
-from api.schemas.sheets import AtlasSheet, TileOfLayerPath, TileOfPosterPath
+from api.schemas.images.sheets import AtlasSheet, TileOfLayerPath, TileOfPosterPath
 from services.base.states import Lane
 from services.sheets import sheets
 from services.sheets.layout import TILE

@@ -19,20 +19,22 @@ from api.problems import problem_types
 from api.problems.problems import Problem
 from api.resources.networks import TAG as NETWORKS_TAG
 from api.schemas.base import NoQuery
+from api.schemas.images.sizes import (
+    ImageFilePath,
+    ImageFileQuery,
+    ImageQuery,
+    UnitImageFilePath,
+    UnitImageFileQuery,
+    UnitImageQuery,
+)
 from api.schemas.networks import UnitPath
 from api.schemas.scans import UnitDetail
 from api.schemas.visualizations import (
     DigestPath,
-    ImageFilePath,
-    ImageFileQuery,
-    ImageQuery,
     Item,
     ItemError,
     ItemPage,
     SearchQuery,
-    UnitImageFilePath,
-    UnitImageFileQuery,
-    UnitImageQuery,
     Visualization,
 )
 from imago_engine.artifacts import ArtifactKind

@@ -1,15 +1,14 @@
 """Visualizations: in short, as entries of lists, and in full."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field
 
 from api.http.paths import layer_path, network_path, unit_path, visualization_path
 from api.schemas.base import (
     Flag,
     Name,
-    NoQuery,
     Page,
     PageQuery,
     Representation,
@@ -18,14 +17,12 @@ from api.schemas.base import (
     Time,
     Whole,
 )
-from api.schemas.networks import UnitPath
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.objectives import Objective, TokenObjective
 from services.base.states import Lane, State
 from services.base.storage import sha256_of_key
 from services.jobs import jobs
 from services.pictures.artifacts import StoredArtifact
-from services.pictures.renditions import Format, Size
 from services.pictures.visualizations import Visualization as VisualizationView
 
 _SCORE = (
@@ -62,68 +59,6 @@ class SearchQuery(ItemListQuery):
     network: Name | None = Field(None, description="Id of a network.")
     layer: Name | None = Field(None, description="Name of a layer; needs `network`.")
     unit: Whole | None = Field(None, ge=0, le=2**31 - 1, description="Number of a unit; needs `layer`.")
-
-
-class ImageFilePath(DigestPath):
-    """The address of a picture that ends in its format."""
-
-    format: Format = Field(description="png, webp, avif or jpg.")
-
-
-class UnitImageFilePath(UnitPath):
-    """The address of a unit's picture that ends in its format."""
-
-    format: Format = Field(description="png, webp, avif or jpg.")
-
-
-def _size(sent: object) -> object:
-    return int(sent) if isinstance(sent, str) and sent in map(str, get_args(Size)) else sent
-
-
-class ImageFileQuery(NoQuery):
-    """Which part of the picture, and in which size."""
-
-    view: Literal["full", "crop"] = Field(
-        "full", description="The whole image, or the part of it that the unit sees."
-    )
-    size: Annotated[Size, BeforeValidator(_size)] | None = Field(
-        None,
-        description="Pixels of its longer side: 64, 128, 256 or 512. Nothing is enlarged; by default it "
-        "comes as large as it is.",
-    )
-
-
-class ImageQuery(ImageFileQuery):
-    """Which part of the picture, and in which size and format."""
-
-    format: Format = Field("png", description="png, which loses nothing, webp, avif or jpg.")
-
-
-class UnitImageFileQuery(ImageFileQuery):
-    """Which of a unit's pictures, and in which size."""
-
-    atlas: Name | None = Field(
-        None, description="Id of an atlas: its picture of the unit instead of the best that there is now."
-    )
-    version: Name | None = Field(
-        None, description="Version of the atlas: a number, `open`, or `latest`, the default. Needs `atlas`."
-    )
-    facet: Whole | None = Field(
-        None,
-        ge=0,
-        le=15,
-        description="Which of the atlas's pictures of the unit; 0 by default. Needs `atlas`.",
-    )
-
-    @model_validator(mode="after")
-    def _of_an_atlas(self) -> Self:
-        if self.atlas is None and (self.version is not None or self.facet is not None):
-            raise ValueError("version and facet are an atlas's: name it as `atlas`")
-        return self
-
-
-class UnitImageQuery(UnitImageFileQuery, ImageQuery):
-    """Which of a unit's pictures, and in which size and format."""
 
 
 class ItemError(Representation):

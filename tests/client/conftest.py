@@ -26,6 +26,7 @@ from imago_engine.networks import LayerInfo
 from infra.local.servers import Servers
 from services.access import keys
 from services.base.database import Database
+from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.catalog import generators
 from services.catalog.inspection_leases import claim_inspection
@@ -64,6 +65,7 @@ class Service:
     key: str
     database: Database
     store: ObjectStore
+    settings: Settings
 
     def claim(self, limit: int = 64) -> Claim:
         """Take the next batch, as a worker does."""
@@ -154,7 +156,7 @@ def service(served: Flask, url: str) -> Iterator[Service]:
             default=True,
         )
         _, key = keys.create_key(session, "a test", ["read", "jobs:write"])
-    service = Service(url, key, database, store)
+    service = Service(url, key, database, store, context(served).settings)
     service.inspect(NETWORK)
     # The commands run in this process and own its output: the server's log must not get into it.
     with capture_logs():

@@ -1,14 +1,18 @@
 """Atlases in Python and on the command line, against the API over HTTP."""
 
+import io
 import json
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import imago
 from services.atlases import expansion
 from services.atlases.expansion import Place
+from tests.api.resources.test_sheets import make_sheets
 from tests.client.conftest import NETWORK, Run, Service
 
 
@@ -136,3 +140,31 @@ def test_every_change_of_an_atlas_has_a_command(service: Service, run: Run, clie
     assert "canceled" in run("cancel", atlas.id).stdout
     run("delete", atlas.id)
     run("atlas", atlas.id, expect=3)
+
+
+def test_sheets_are_waited_for_and_saved(service: Service, client: imago.Client, tmp_path: Path) -> None:
+    atlas = built(service, client)
+    (layer,) = atlas.layers()
+    sheet, poster = layer.sheet("open"), atlas.poster("open")
+    assert (sheet.made, sheet.current, sheet.layer, poster.layer) == (False, False, "classifier", None)
+    with pytest.raises(imago.WaitTimeout):
+        sheet.wait(timeout=0)
+    with pytest.raises(imago.ImagoError, match=r"wait\(\)"):
+        sheet.image_bytes()
+    make_sheets(service.database, service.store, service.settings)
+    assert sheet.wait(timeout=30).current
+    assert poster.refresh().made
+    with Image.open(sheet.save(tmp_path / "sheets" / "classifier.jpg")) as image:
+        assert (image.format, image.size) == ("JPEG", (512, 384))
+    assert poster._repr_jpeg_() == poster.image_bytes()
+    assert atlas.sheet("output", "open").image().size == (512, 384)
+
+
+def test_pictures_of_an_atlas_come_in_other_sizes_and_formats(service: Service, client: imago.Client) -> None:
+    atlas = built(service, client)
+    unit = next(atlas.units("output", "open"))
+    with Image.open(io.BytesIO(unit.image_bytes(size=64, format="webp"))) as image:
+        assert (image.format, image.size) == ("WEBP", (24, 24))
+    shown = unit.visualization()
+    assert shown.image_bytes(size=128, format="webp") == unit.image_bytes(size=64, format="webp")
+    assert shown.image(format="jpg").size == (24, 24)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.context import context
 from api.openapi import examples
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import LayerInfo
@@ -23,6 +24,7 @@ from services.schema import Base
 from services.search import excitations
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample
+from tests.api.resources.test_sheets import make_sheets
 from tests.api.small_catalog import finish_all, png, with_key
 from tests.found_exemplars import find_exemplars
 
@@ -64,6 +66,8 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     with database.session() as session:
         expansion.step(session, atlas["id"], Place())
     finish_all(database, store)
+    assert admin.post(f"{atlas['links']['self']}/publish").status_code == 200
+    make_sheets(database, store, context(app).settings)
     for table, old, new in (
         ("jobs", job["id"], examples.JOB),
         ("excitations", asked.id, examples.EXCITATION),

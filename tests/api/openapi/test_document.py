@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ def test_every_operation_has_an_example_and_the_document_says_where_it_is_served
     assert all("example" in content for content in CONTENTS.values())
     for _, path, operation in OPERATIONS:
         shown = {parameter["name"] for parameter in operation.get("parameters", []) if "example" in parameter}
-        assert {piece[1:-1] for piece in path.split("/") if piece.startswith("{")} <= shown
+        assert {*re.findall(r"{(\w+)}", path)} <= shown
 
 
 def faults(schema: dict[str, Any], value: Any) -> list[str]:

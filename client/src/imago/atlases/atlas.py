@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from imago.atlases.atlas_sheet import AtlasSheet
 from imago.atlases.records import AtlasLayer, AtlasPictures
 from imago.atlases.unit import AtlasUnit
 from imago.atlases.words import listed
@@ -89,7 +90,18 @@ class Atlas(Watched):
 
     def layers(self) -> list[AtlasLayer]:
         """Its layers, each with how far it is."""
-        return [AtlasLayer.read(raw) for raw in self._transport.entries(f"{self._path}/layers")]
+        found = self._transport.entries(f"{self._path}/layers")
+        return [AtlasLayer.read(raw, self.id, self._transport) for raw in found]
+
+    def sheet(self, layer: str, version: int | str = "latest") -> AtlasSheet:
+        """The contact sheet of a layer, in a version as `units` takes it."""
+        path = path_to("atlases", self.id, "versions", str(version), "layers", layer, "sheet")
+        return AtlasSheet.get(path, self._transport)
+
+    def poster(self, version: int | str = "latest") -> AtlasSheet:
+        """The poster of all layers, one below the other."""
+        path = path_to("atlases", self.id, "versions", str(version), "poster")
+        return AtlasSheet.get(path, self._transport)
 
     def units(self, layer: str, version: int | str = "latest") -> Iterator[AtlasUnit]:
         """The units of a layer, in a version, the `open` one, or the newest that was published."""

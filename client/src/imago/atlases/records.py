@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from imago.atlases.atlas_sheet import AtlasSheet
 from imago.records import Raw, bounds
+from imago.transport import Transport, path_to
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,17 @@ class AtlasLayer:
     technique: str
     pictures: AtlasPictures
     raw: Raw = field(repr=False, compare=False)
+    _atlas: str = field(repr=False, compare=False)
+    _transport: Transport = field(repr=False, compare=False)
+
+    def sheet(self, version: int | str = "latest") -> AtlasSheet:
+        """Its contact sheet, in a version, the `open` one, or the newest that was published."""
+        path = path_to("atlases", self._atlas, "versions", str(version), "layers", self.name, "sheet")
+        return AtlasSheet.get(path, self._transport)
 
     @classmethod
-    def read(cls, raw: Raw) -> "AtlasLayer":
-        """From what the server has answered."""
+    def read(cls, raw: Raw, atlas: str, transport: Transport) -> "AtlasLayer":
+        """From what the server has answered of an atlas with this id."""
         return cls(
             raw["layer"],
             raw["units"],
@@ -53,6 +62,8 @@ class AtlasLayer:
             raw["technique"],
             AtlasPictures.read(raw["pictures"]),
             raw,
+            atlas,
+            transport,
         )
 
 

@@ -13,11 +13,11 @@ class ImageOfLayerPath(AtlasLayerPath):
     """The address of a part of a layer's sheet."""
 
     region: Name = Field(description=_REGION)
-    size: Name = Field(description=_SIZE)
+    extent: Name = Field(description=_SIZE)
 
 
 class ImageOfPosterPath(AtlasVersionPath):
     """The address of a part of a poster."""
 
     region: Name = Field(description=_REGION)
-    size: Name = Field(description=_SIZE)
+    extent: Name = Field(description=_SIZE)

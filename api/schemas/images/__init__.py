@@ -1,0 +1,1 @@
+"""Pictures as files: sizes and formats, contact sheets, and how IIIF asks for them."""
