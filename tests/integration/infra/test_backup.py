@@ -18,7 +18,7 @@ from infra.local.servers import Servers
 from infra.restore import restore
 from services.access import keys as access
 from services.base.database import Database
-from services.base.object_keys import scan_key
+from services.base.object_keys import scan_key, sheet_key
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.catalog import looks
@@ -31,6 +31,11 @@ from services.pictures.losses import Subject
 from services.queue import batches, chores, workers
 from services.queue.batches import Failure, Finished
 from services.schema import Base
+from services.sheets import making
+from services.sheets.layout import Layout, Place
+from services.sheets.making import Tile
+from services.sheets.plans import SheetPlan
+from services.sheets.subjects import Sheeted
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.leases import Sample, TrainingClaim
@@ -100,8 +105,21 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
         sample = Sample(10, {"psnr": 20.0}, grid, datetime.now(UTC))
         assert training_leases.report(session, training.id, training.lease_id, {}, [sample])
     scan(database, store)
-    building.carry_out(database, building.make(database, layers="classifier", units="0"))
+    atlas = building.make(database, layers="classifier", units="0")
+    building.carry_out(database, atlas)
+    sheet(database, store, atlas)
     return training
+
+
+def sheet(database: Database, store: ObjectStore, atlas: str) -> None:
+    """A sheet of an atlas that is half done."""
+    tile, plan = (put(store, sheet_key(data, "jpg"), data) for data in (b"tile", b"plan"))
+    with database.session() as session:
+        asked = making.wanted(session, Sheeted(atlas, 1, 0))
+        assert asked is not None
+        assert not making.begin(session, asked, SheetPlan(Layout.of_layer(1), bytes(32)), plan)
+        name = session.execute(text("SELECT name FROM sheets")).scalar_one()
+        making.add_tiles(session, name, [Tile(Place(0, 0, 0), tile, 4)])
 
 
 def scan(database: Database, store: ObjectStore) -> None:
