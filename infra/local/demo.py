@@ -21,6 +21,9 @@ from imago.sheet import contact_sheet
 from infra.local.stack import Stack
 
 _UNITS = Path(__file__).with_name("demo_units.json")
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_SMALL_ATLAS = _CHECKOUT / "docs" / "small-atlas"
+"""An exported atlas of 287 units of EfficientNet-lite0."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ def main(home: Path) -> int:
     with Stack(home) as stack, Client(stack.api_url, key=stack.key) as client:
         console.print(f"{stack.api_url} answers; the worker looks at {demo['network']} …")
         client.wait_for_network(demo["network"])
+        _bring_atlas(client, console)
         job = client.submit(
             demo["network"],
             {layer["name"]: layer["units"] for layer in demo["layers"]},
@@ -77,6 +81,18 @@ def main(home: Path) -> int:
         )
     console.print(f"Report: {folder / 'report.json'}. Nothing is left running; `make up` starts it to stay.")
     return 0 if pictures and not report.failed else 1
+
+
+def _bring_atlas(client: Client, console: Console) -> None:
+    """Import the atlas that comes with the checkout, so that there is something to look at in the first
+    minute; one that an earlier demo has imported stays."""
+    atlas = client.atlases.load(_SMALL_ATLAS)
+    if atlas.visibility != "public":
+        atlas.change(visibility="public")
+    console.print(
+        f"{atlas.id}: {atlas.pictures.done} pictures of {len(atlas.layers())} layers, imported from "
+        f"{_SMALL_ATLAS.relative_to(_CHECKOUT)}"
+    )
 
 
 def _watch(job: Job, console: Console) -> None:

@@ -13,6 +13,7 @@ from imago_engine.canonical import sha256_of
 from imago_engine.objectives import UnitObjective
 from imago_engine.specs import Recipe, Spec
 from imago_engine.techniques import RecipeError, all_techniques
+from imago_engine.units import UnitsError, read_units
 from services.access.keys import Principal
 from services.access.ownership import owner_of
 from services.access.submissions import replayed
@@ -168,17 +169,27 @@ def _know_network(session: Session, manifest: AtlasManifest, by: Principal | Non
             # Until a worker has inspected it, which may never be where its weights are not here.
             session.get_one(NetworkRow, manifest.network).labels = list(now.labels)
             session.flush()
-    there = {
-        row.name: row.units
-        for row in session.scalars(sa.select(LayerRow).where(LayerRow.network_id == manifest.network))
-    }
+    query = sa.select(LayerRow.name, LayerRow.units).where(LayerRow.network_id == manifest.network)
+    there = {row.name: row.units for row in session.execute(query)}
     for number, layer in enumerate(manifest.layers):
         if layer.layer not in there:
-            _add_layer(session, manifest.network, layer, number)
+            there[layer.layer] = _add_layer(session, manifest.network, layer, number)
+        _check_units(layer, there[layer.layer], number)
 
 
-def _add_layer(session: Session, network: str, layer: ExportedLayer, number: int) -> None:
-    """A layer that no inspection has found here: its pictures are shown, and it is no current one."""
+def _check_units(layer: ExportedLayer, count: int, number: int) -> None:
+    at = pointer("layers", number, "units")
+    try:
+        chosen = read_units(layer.units).of(count)
+    except UnitsError as error:
+        raise Invalid.field(at, str(error)) from None
+    if len(chosen) != layer.unit_count:
+        raise Invalid.field(at, f"are {len(chosen)} of the {count} of {layer.layer}, not {layer.unit_count}")
+
+
+def _add_layer(session: Session, network: str, layer: ExportedLayer, number: int) -> int:
+    """A layer that no inspection has found here: its pictures are shown, and it is no current one. Returns
+    how many units it has."""
     found = layer.in_network
     if found is None:
         raise Invalid.field(
@@ -186,11 +197,15 @@ def _add_layer(session: Session, network: str, layer: ExportedLayer, number: int
         )
     values = found.model_dump()
     values |= {"network_id": network, "name": layer.layer, "is_current": False}
-    if (found.tokens is None) != (found.usual_token is None) or (found.height is None) != (
-        found.width is None
+    if (
+        (found.tokens is None) != (found.usual_token is None)
+        or (found.height is None) != (found.width is None)
+        or None not in (found.tokens, found.height)
+        or None not in (found.role, found.twin_of)
     ):
         raise Invalid.field(pointer("layers", number, "in_network"), "contradicts itself")
     session.execute(insert(LayerRow).values(**values).on_conflict_do_nothing())
+    return found.units
 
 
 def _know_recipes(session: Session, manifest: AtlasManifest) -> None:
@@ -240,8 +255,9 @@ def _layer_row(
         version=technique.version if technique else "1",
         source=sha256,
     )
-    if not {"steps"} <= layer.parameters.keys():
-        raise Invalid.field(pointer("layers", layer_no, "parameters"), "have no steps")
+    steps, size = layer.parameters.get("steps"), layer.parameters.get("input_size")
+    if not (isinstance(steps, int) and 0 < steps < 2**31 and isinstance(size, int | None)):
+        raise Invalid.field(pointer("layers", layer_no, "parameters"), "have no number of steps, or no size")
     making = {
         "technique": layer.technique,
         "parameters": layer.parameters,

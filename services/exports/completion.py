@@ -13,6 +13,12 @@ from services.base.states import AtlasWish, JobState, Lane
 from services.exports.manifest import AtlasManifest
 from services.jobs.tables import JobRow
 
+_BEYOND = text("""
+    SELECT l.layer, max(e.unit) AS unit FROM atlas_entries e JOIN atlas_layers l USING (atlas_no, layer_no)
+    JOIN layers found ON found.network_id = :network AND found.name = l.layer
+    WHERE e.atlas_no = :no GROUP BY l.layer, found.units HAVING max(e.unit) >= found.units LIMIT 1
+""")
+
 
 def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
     """Publish the atlas, whose row the caller has locked. Raises `Invalid` where the entries are not those
@@ -22,6 +28,8 @@ def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
     version was published before it was complete, what it lacks is not wanted until someone resumes it.
     """
     version = open_version(session, row.no)
+    if (beyond := session.execute(_BEYOND, {"no": row.no, "network": row.network_id}).first()) is not None:
+        raise Invalid.field("/entries", f"show unit {beyond.unit} of {beyond.layer}, which has none")
     counts = counts_of(session, row.no, version.number)
     whole = True
     now = session.execute(text("SELECT now()")).scalar_one()

@@ -1,9 +1,9 @@
 """What an exported atlas says, as far as an import needs it. Other members are passed over."""
 
-from datetime import datetime
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, StrictInt
 
 from imago_engine.networks import Role
 from services.atlases.atlas_request import MOST_FACETS, Name
@@ -16,7 +16,31 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Some = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 Short = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Real = Annotated[float, Field(allow_inf_nan=False)]
+Real = Annotated[float, Field(allow_inf_nan=False, ge=-1e38, le=1e38)]
+_DEEPEST = 20
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """Raises `ValueError` for what JSON in a database cannot hold."""
+    if depth > _DEEPEST:
+        raise ValueError("is nested too deeply")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _storable(name, depth)
+            _storable(inner, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _storable(inner, depth + 1)
+    elif isinstance(value, str):
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValueError("has a text with NUL or half a character")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("has a number that JSON does not have")
+    return value
+
+
+Anything = Annotated[dict[str, Any], AfterValidator(_storable)]
+Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class ExportedRecipe(BaseModel):
@@ -25,7 +49,7 @@ class ExportedRecipe(BaseModel):
     model_config = _PASSING_OVER
 
     technique: Short
-    parameters: dict[str, Any]
+    parameters: Anything
 
 
 class ExportedGenerator(BaseModel):
@@ -39,8 +63,8 @@ class ExportedGenerator(BaseModel):
     code_shape: Annotated[list[Some], Field(max_length=8)]
     image_size: Some
     encoder: Short
-    recommended: dict[str, Any] = {}
-    training: dict[str, Any] = {}
+    recommended: Anything = {}
+    training: Anything = {}
 
 
 class InspectedLayer(BaseModel):
@@ -68,12 +92,12 @@ class ExportedLayer(BaseModel):
 
     layer: Short
     ordinal: Count
-    units: Annotated[str, Field(min_length=1, max_length=10_000_000)]
+    units: Annotated[str, Field(min_length=1, max_length=10_000_000, pattern=r"^[^\x00-\x1f\x7f]+$")]
     unit_count: Some
     shown_units: Some
     facets: Annotated[StrictInt, Field(ge=1, le=MOST_FACETS)]
     technique: Short
-    parameters: dict[str, Any]
+    parameters: Anything
     generator: Short | None
     pictures: Count
     unreachable: Count
@@ -90,7 +114,7 @@ class ExportedNetwork(BaseModel):
     architecture: Short
     weights: Short | None = None
     classes: Some | None = None
-    labels: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=100_000)] = []
+    labels: Annotated[list[Label], Field(max_length=100_000)] = []
 
 
 class AtlasManifest(BaseModel):
@@ -122,6 +146,16 @@ class ExportedPrediction(BaseModel):
     probability: Real
 
 
+class ExportedError(BaseModel):
+    """Why there is no picture."""
+
+    model_config = _PASSING_OVER
+
+    code: Short
+    message: Annotated[str, AfterValidator(_storable), Field(max_length=10_000)]
+    retryable: bool = False
+
+
 class ExportedEntry(BaseModel):
     """A line of units.jsonl, and the bytes of its file as base64."""
 
@@ -142,9 +176,9 @@ class ExportedEntry(BaseModel):
     score: Real | None = None
     predictions: Annotated[list[ExportedPrediction], Field(max_length=100)] | None = None
     crop_box: tuple[Count, Count, Count, Count] | None = None
-    provenance: dict[str, Any] | None = None
-    error: dict[str, Any] | None = None
-    finished_at: AwareDatetime | datetime | None = None
+    provenance: Anything | None = None
+    error: ExportedError | None = None
+    finished_at: AwareDatetime | None = None
     sha256: Sha256 | None = None
     source_sha256: Sha256 | None = None
     content: Base64Bytes | None = None

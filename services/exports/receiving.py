@@ -17,7 +17,6 @@ from services.atlases.tables import AtlasRow
 from services.atlases.visibility import sees
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound, pointer
-from services.base.plain_text import storable
 from services.base.storage import ObjectStore
 from services.catalog.tables import GeneratorRow
 from services.exports.beginning import Import
@@ -194,20 +193,16 @@ def _item(
         "engine": entry.engine,
         "batch_key": spec.batch_key,
         "state": entry.state,
-        "error": _plain(entry.error),
+        "error": entry.error.model_dump() if entry.error else None,
         "activation": entry.activation if done else None,
         "score": entry.score if done else None,
         "predictions": [[said.index, said.probability] for said in entry.predictions]
         if done and entry.predictions is not None
         else None,
         "crop_box": entry.crop_box if done else None,
-        "provenance": _plain(made) if done else None,
+        "provenance": made if done else None,
         "finished_at": entry.finished_at.isoformat() if entry.finished_at else None,
     }
-
-
-def _plain(value: Any) -> Any:
-    return None if value is None else json.loads(storable(json.dumps(value, allow_nan=False)))
 
 
 def _insert(

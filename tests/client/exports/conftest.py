@@ -1,11 +1,13 @@
 """A published atlas with pictures and units that have none."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 import imago
+from services.access import keys
 from tests.client.conftest import NETWORK, Service
 from tests.client.test_atlases import carry_out
 
@@ -33,6 +35,14 @@ def atlas(service: Service, client: imago.Client) -> imago.Atlas:
         session.execute(_COUNTED)
     atlas.publish()
     return atlas.refresh()
+
+
+@pytest.fixture
+def admin(service: Service) -> Iterator[imago.Client]:
+    with service.database.session() as session:
+        _, key = keys.create_key(session, "an operator", ["read", "jobs:write", "admin"])
+    with imago.Client(service.url, key) as client:
+        yield client
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

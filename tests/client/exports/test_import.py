@@ -5,7 +5,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from sqlalchemy import text
 
 import imago
 from imago.transport import Transport
-from services.access import keys
 from services.atlases import expansion
 from services.atlases.expansion import Place
 from services.base.errors import Unavailable
@@ -43,14 +41,6 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
 def count(service: Service, table: str) -> int:
     with service.database.session() as session:
         return int(session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
-
-
-@pytest.fixture
-def admin(service: Service) -> Iterator[imago.Client]:
-    with service.database.session() as session:
-        _, key = keys.create_key(session, "an operator", ["read", "jobs:write", "admin"])
-    with imago.Client(service.url, key) as client:
-        yield client
 
 
 @pytest.fixture
@@ -335,3 +325,24 @@ def test_only_admins_import(
         for unit in admin.atlases.list()[0].units("blocks.3")
         if unit.facets[0]["state"] == "unreachable"
     ]
+
+
+@pytest.mark.parametrize(
+    ("layer", "pointer"),
+    [
+        ({"units": "0-4"}, "/layers/0/units"),
+        ({"units": "0-5000"}, "/layers/0/units"),
+        ({"parameters": {"steps": "many"}}, "/layers/0/parameters"),
+        ({"parameters": {"steps": 60, "note": "\0"}}, "/layers/0/parameters/note"),
+        ({"lines": 7}, "/layers/0/lines"),
+    ],
+)
+def test_a_layer_that_could_not_be_gone_on_with_is_refused(
+    service: Service, folder: Path, admin: imago.Client, layer: dict[str, Any], pointer: str
+) -> None:
+    manifest, _ = sent(folder)
+    first, *others = manifest["layers"]
+    with pytest.raises(imago.InvalidRequest) as refused:
+        admin._transport.post("/v1/atlases:import", {**manifest, "layers": [{**first, **layer}, *others]})
+    assert pointer in [error.pointer for error in refused.value.errors]
+    assert count(service, "atlases") == 0

@@ -121,7 +121,8 @@ def unit_of(found: list[Raw]) -> Json:
     """A unit as a server shows it, from its lines."""
     first = found[0]
     named = {name: first[name] for name in ("network", "layer", "unit", "label")}
-    return {**named, "object": "atlas_unit", "facets": [facet_of(line) for line in found]}
+    id = "{network}/{layer}/{unit}".format(**first)
+    return {"id": id, **named, "object": "atlas_unit", "facets": [facet_of(line) for line in found]}
 
 
 def atlas_of(manifest: Raw) -> Json:
