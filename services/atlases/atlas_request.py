@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from services.base.states import Visibility
 from services.catalog.layer_selection import LONGEST
@@ -32,7 +32,10 @@ Units = Annotated[
 Facets = Annotated[
     StrictInt, Field(ge=1, le=MOST_FACETS, description="Pictures of each unit: facet k is made with seed k")
 ]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+]
 
 
 class AtlasRequest(BaseModel):

@@ -5,7 +5,7 @@ so ring the doorbell after the commit. `by` is who asks, None for the operator o
 `NotFound`, or `Forbidden` for another's atlas.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -82,6 +82,7 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
     version = open_version(session, row.no)
     query = sa.select(AtlasLayerRow).where(AtlasLayerRow.atlas_no == row.no)
     there = {layer.layer: layer for layer in session.scalars(query)}
+    before = _sizes(there.values())
     if extension == AtlasExtension():
         raise Invalid.field("", "names nothing to add: expected layers, units or facets")
     facets = extension.facets or version.request["facets"]
@@ -112,7 +113,9 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
     session.flush()
     _check_size(session, row.no)
     version.generator_id = version.generator_id or generator_of(wanted)
-    version.request = _extended(version.request, extension, facets)
+    if _sizes(session.scalars(query)) != before:
+        # What was asked for once more, perhaps since the answer was lost, is remembered once.
+        version.request = _extended(version.request, extension, facets)
     row.wish = AtlasWish.BUILD
     return row
 
@@ -152,6 +155,11 @@ def _changing(session: Session, id: str, by: Principal | None) -> AtlasRow:
     # is another's, is undone with the transaction.
     expansion.plan(session, id)
     return atlas_to_change(session, id, by)
+
+
+def _sizes(layers: Iterable[AtlasLayerRow]) -> Mapping[str, tuple[int, int]]:
+    """Units and facets of each layer."""
+    return {row.layer: (row.unit_count, row.facets) for row in layers}
 
 
 def _add_units(row: AtlasLayerRow, plan: LayerPlan) -> None:

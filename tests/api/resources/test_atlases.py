@@ -83,6 +83,7 @@ def test_the_same_request_under_one_key_makes_one_atlas(client: FlaskClient, net
         ({"generator": "none"}, "/generator"),
         ({"recipe": {"technique": "magic"}}, "/recipe/technique"),
         ({"visibility": "secret"}, "/visibility"),
+        ({"name": " \u2028"}, "/name"),
         ({"colour": "red"}, "/colour"),
     ],
 )

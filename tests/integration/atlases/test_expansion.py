@@ -131,6 +131,18 @@ def test_what_it_is_extended_by_is_made_and_nothing_else(staged: Database, small
     assert_consistent(staged)
 
 
+def test_an_extension_that_is_asked_for_again_is_remembered_once(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-9")
+    for _ in range(2):
+        extend(staged, id, facets=2)
+        extend(staged, id, layers="features.0", units="0-3")
+    assert view(staged, id).open.request["extensions"] == [
+        {"facets": 2},
+        {"layers": "features.0", "units": "0-3"},
+    ]
+    assert view(staged, id).pictures.total == 28
+
+
 @pytest.mark.parametrize(
     ("asked", "pointer"),
     [({"facets": 1}, "/facets"), ({"layers": "none.*"}, "/layers"), ({"units": "400"}, "/units"), ({}, "")],
