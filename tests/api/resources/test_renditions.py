@@ -141,6 +141,22 @@ def test_renditions_are_collected_with_their_picture_and_not_before(
         assert collection.pointed_to(session, objects) == set()
 
 
+def test_a_lost_rendition_is_forgotten_and_made_again_and_a_lost_picture_is_not(
+    client: FlaskClient, database: Database, store: ObjectStore, item: Any
+) -> None:
+    small = item["links"]["image"] + "?size=64&format=webp"
+    before = client.get(small).data
+    with database.session() as session:
+        objects = session.scalars(text("SELECT object FROM artifacts ORDER BY kind")).all()
+    picture, rendition = objects
+    store.delete(rendition)
+    with database.session() as session:
+        assert renditions.forget(session, item["digest"], objects) == {picture}
+    assert kinds(database) == ["image"]
+    assert client.get(small).data == before
+    assert store.has(rendition)
+
+
 def test_a_rendition_of_a_picture_that_was_replaced_meanwhile_is_not_listed(
     client: FlaskClient, database: Database, store: ObjectStore, item: Any
 ) -> None:
