@@ -27,6 +27,8 @@ def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
     Each layer gets a job that has ended, since the progress of an atlas is told by its jobs. Where the
     version was published before it was complete, what it lacks is not wanted until someone resumes it.
     """
+    # Counting a million entries takes some seconds.
+    session.execute(text("SET LOCAL statement_timeout = 0"))
     version = open_version(session, row.no)
     if (beyond := session.execute(_BEYOND, {"no": row.no, "network": row.network_id}).first()) is not None:
         raise Invalid.field("/entries", f"show unit {beyond.unit} of {beyond.layer}, which has none")
