@@ -173,7 +173,7 @@ def test_a_field_larger_than_the_input_sees_all_of_it(run: Run, service: Service
                     stride=32,
                 )
             )
-    shown = {line.split()[0]: line for line in run("layers", NETWORK).stdout.splitlines()}
+    shown = {line.split()[0]: line for line in run("layers", NETWORK, "--all").stdout.splitlines()}
     said = {name: " ".join(shown[name].split()[3:]) for name in fields}
     assert said == {
         "just": "7×7 223 px",

@@ -94,4 +94,5 @@ def test_while_workers_compute_the_turns_go_on_from_what_was_claimed_last(
     running = claim(staged, 10)
     ask(staged, owners, "ben", "0-99")
     finish(staged, running)
-    assert Counter(compute(staged) for _ in range(10)) == {"anna": 5, "ben": 5}
+    assert compute(staged) == "ben"
+    assert Counter(compute(staged) for _ in range(8)) == {"anna": 4, "ben": 4}
