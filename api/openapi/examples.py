@@ -189,6 +189,7 @@ def manifest() -> dict[str, Any]:
         "pictures": 1,
         "unreachable": 0,
         "lines": 1,
+        "in_network": {"ordinal": 1, "kind": "output", "units": 1000, "role": "output"},
     }
     return {
         "format": "imago-atlas",

@@ -147,6 +147,7 @@ UNAVAILABLE = ProblemType(
     "A server that imago needs does not answer. Try again after `Retry-After` seconds.",
 )
 
+# Of those with one status the general one goes first.
 PROBLEM_TYPES = (
     MALFORMED,
     MALFORMED_REQUEST,

@@ -40,11 +40,8 @@ INDEXED_SECONDS = 30
 ERRORS_SHOWN = 50
 """A body can be wrong in a hundred thousand places."""
 
-_BY_STATUS = {
-    kind.status: kind
-    for kind in problem_types.PROBLEM_TYPES
-    if kind not in (problem_types.NO_PICTURE, problem_types.LOST, problem_types.MALFORMED_REQUEST)
-}
+_BY_STATUS = {kind.status: kind for kind in reversed(problem_types.PROBLEM_TYPES)}
+"""The kind that a status alone tells of: the first of those that have it, which says the least."""
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from api.openapi import examples
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
 from services.atlases import expansion
@@ -24,6 +25,8 @@ from services.catalog.inspections import record_inspection_failure
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.catalog.tables import GeneratorRow
+from services.exports import beginning
+from services.exports.manifest import AtlasManifest
 from services.jobs.job_request import JobRequest
 from services.jobs.submission import submit
 from services.queue import batches
@@ -40,6 +43,7 @@ pytestmark = pytest.mark.usefixtures("network")
 ROLES = ("owner", "other", "admin", "anonymous")
 TRAINING = {"sources": ["birds"], "pictures": 1000}
 SCAN = {"network": NETWORK, "sources": ["birds"]}
+PHOTOGRAPHED = {"network": NETWORK, "layer": "output"}
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,12 @@ def _atlas(action: str = "") -> Callable[[FlaskClient, Database], str]:
     return prepare
 
 
+def _import(owner: FlaskClient, database: Database) -> str:
+    with database.session() as session:
+        begun = beginning.begin(session, AtlasManifest.model_validate(examples.manifest()), by=None)
+    return f"/v1/atlases/{begun.atlas}/entries"
+
+
 WRITES: Mapping[tuple[str, str], tuple[Write, ...]] = {
     ("POST", "/v1/jobs"): (Write(_nothing("/v1/jobs"), job_body(), ANY_KEY),),
     ("POST", "/v1/jobs/<job>/cancel"): (Write(_running_job, None, THE_OWNER),),
@@ -182,6 +192,11 @@ WRITES: Mapping[tuple[str, str], tuple[Write, ...]] = {
         )
     },
     ("DELETE", "/v1/atlases/<atlas>"): (Write(_atlas(), None, THE_OWNER),),
+    ("POST", "/v1/atlases:import"): (Write(_nothing("/v1/atlases:import"), examples.manifest(), AN_ADMIN),),
+    ("POST", "/v1/atlases/<atlas>/entries"): (Write(_import, examples.entries(), AN_ADMIN),),
+    ("POST", "/v1/search/excitations"): (
+        Write(_nothing("/v1/search/excitations"), {**examples.EXCITATION_BODY, **PHOTOGRAPHED}, ANY_KEY),
+    ),
     ("POST", "/v1/generators"): (Write(_encoder, {"name": "birds", "training": TRAINING}, ANY_KEY),),
     ("POST", "/v1/trainings/<training>/cancel"): (Write(_training, None, THE_OWNER),),
     ("POST", "/v1/scans"): (Write(_nothing("/v1/scans"), SCAN, ANY_KEY),),
