@@ -191,6 +191,7 @@ _INDEXED = (
     INSERT INTO excitations (id, network_id, layer, photograph, expires_at)
     SELECT 'exc_1', network_id, name, '\x89', now() FROM layers LIMIT 1
     """,
+    "INSERT INTO atlas_imports (atlas_no, manifest) SELECT no, '{}' FROM atlases LIMIT 1",
 )
 
 
