@@ -8,48 +8,25 @@ from sqlalchemy.orm import Session
 from services.atlases import expansion
 from services.atlases.creation import EXPAND
 from services.atlases.expansion import Place, Step
-from services.base.errors import ImagoError, Unavailable
+from services.base.errors import Unavailable
 from services.queue import batches, chores
 from services.queue.chores import CHORES, WorkClaim
-from worker.leasing.held_leases import HeldLeases
+from worker.leasing.chore_turns import ChoreTurns
 from worker.leasing.lease_renewal import LeaseKeeper
-from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.leasing.work_kinds import Tend
 from worker.process.crash_points import crash_point
-from worker.process.stopping import StopFlag
 
-SLICE_SECONDS = 4.0
-"""About how long pictures wait for a slice; a step more may go beyond it."""
 log = structlog.get_logger()
 
 
-class Expansion(LeasedWork[WorkClaim]):
-    """Does what is wanted of one atlas for a slice of time: each step is a transaction that holds the lease.
-
-    `alternating`: after a slice it lets others go first once, for a place before other work.
-    """
+class Expansion(ChoreTurns):
+    """Does what is wanted of one atlas: each step is a transaction that holds the lease."""
 
     kind = CHORES[EXPAND]
 
-    def __init__(self, held: HeldLeases, stop: StopFlag, *, alternating: bool) -> None:
-        super().__init__(held)
-        self._stop = stop
-        self._alternating = alternating
-        self._others_first = False
-
-    def may_claim(self) -> bool:
-        if self._others_first:
-            self._others_first = False
-            return False
-        return True
-
-    def claim(self, session: Session) -> WorkClaim | None:
-        found = chores.claim(session, EXPAND, self._held.worker_id, lease_seconds=self._held.seconds)
-        self._others_first = self._alternating and found is not None
-        return found
-
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
-        until = keeper.claimed_at + min(SLICE_SECONDS, self._held.seconds / 4)
+        until = self.slice_end(keeper)
         place = Place()
         try:
             while not self._stop.asked and not keeper.fenced:
@@ -68,9 +45,7 @@ class Expansion(LeasedWork[WorkClaim]):
             raise
         except Exception as error:
             log.exception("expansion_failed", atlas=task.subject)
-            message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
-            with self._database.session() as session:
-                chores.fail(session, claim.lease_id, task.subject, "expansion_failed", message)
+            self.charge(claim, "expansion_failed", error)
             return
         with self._database.session() as session:
             chores.release(session, claim.lease_id)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import structlog
 from sqlalchemy.orm import Session
 
-from services.base.errors import ImagoError, NotFound, Unavailable
+from services.base.errors import NotFound, Unavailable
 from services.base.object_keys import sheet_key
 from services.base.storage import Corrupt, ObjectStore
 from services.queue import batches, chores
@@ -16,15 +16,14 @@ from services.sheets.making import Tile, Wanted
 from services.sheets.plans import SheetPlan
 from services.sheets.subjects import POSTER, SHEET, Sheeted
 from services.upkeep import collected
+from worker.leasing.chore_turns import ChoreTurns
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
-from worker.leasing.work_kinds import LeasedWork, Tend
+from worker.leasing.work_kinds import Tend
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 from worker.sheets.pyramid import Lacking, Pyramid, SliceEnds
 
-SLICE_SECONDS = 4.0
-"""About how long pictures wait for a slice."""
 LOOK_SECONDS = 0.5
 """How often the database is asked whether someone waits for a picture."""
 LACKING_SECONDS = 60.0
@@ -36,30 +35,15 @@ class _Lost(Interrupted):
     """The chore is not this worker's any more."""
 
 
-class Sheets(LeasedWork[WorkClaim]):
-    """Makes one sheet for a slice of time. `alternating`: after a slice it lets others go first once, for a
-    place before other work."""
+class Sheets(ChoreTurns):
+    """Makes one sheet."""
 
     kind = CHORES[SHEET]
 
     def __init__(self, held: HeldLeases, store: ObjectStore, stop: StopFlag, *, alternating: bool) -> None:
-        super().__init__(held)
+        super().__init__(held, stop, alternating=alternating)
         self._store = store
-        self._stop = stop
-        self._alternating = alternating
-        self._others_first = False
         self._looked_at = 0.0
-
-    def may_claim(self) -> bool:
-        if self._others_first:
-            self._others_first = False
-            return False
-        return True
-
-    def claim(self, session: Session) -> WorkClaim | None:
-        found = chores.claim(session, SHEET, self._held.worker_id, lease_seconds=self._held.seconds)
-        self._others_first = self._alternating and found is not None
-        return found
 
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
@@ -76,9 +60,7 @@ class Sheets(LeasedWork[WorkClaim]):
             raise
         except Exception as error:
             log.exception("sheet_failed", sheet=task.subject)
-            message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
-            with self._database.session() as session:
-                chores.fail(session, claim.lease_id, task.subject, "sheet_failed", message)
+            self.charge(claim, "sheet_failed", error)
             return
         with self._database.session() as session:
             chores.release(session, claim.lease_id, after_seconds=rest)
@@ -106,7 +88,7 @@ class Sheets(LeasedWork[WorkClaim]):
                 begun = making.begun(session, plan.name)
         if begun is None or plan is None:
             raise SliceEnds
-        until = keeper.claimed_at + min(SLICE_SECONDS, self._held.seconds / 4)
+        until = self.slice_end(keeper)
         pyramid = Pyramid(
             self._database,
             self._store,

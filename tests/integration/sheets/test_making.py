@@ -25,9 +25,9 @@ from services.sheets.subjects import POSTER, Sheeted
 from services.upkeep import collection
 from tests.integration.atlases.building import carry_out, make
 from tests.integration.staging import picture
+from worker.leasing import chore_turns
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
-from worker.sheets import sheet_turn
 from worker.sheets.sheet_turn import Sheets
 
 LAYER = "blocks.4"
@@ -163,7 +163,7 @@ def test_a_poster_shows_each_layer_below_its_name(
 def test_a_sheet_is_made_in_slices_with_nothing_missing_and_nothing_twice(
     staged: Database, store: ObjectStore, atlas: str, worker: Sheets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sheet_turn, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(chore_turns, "SLICE_SECONDS", 0.0)
     listed: list[Place] = []
     add = making.add_tiles
 
@@ -235,7 +235,7 @@ def test_what_two_atlases_show_alike_is_made_once_and_goes_with_the_last_of_them
 def test_all_that_a_sheet_consists_of_is_kept_by_the_collector(
     staged: Database, store: ObjectStore, atlas: str, worker: Sheets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sheet_turn, "SLICE_SECONDS", 0.0)
+    monkeypatch.setattr(chore_turns, "SLICE_SECONDS", 0.0)
     shown(staged, atlas)
     worker.look()
     with staged.session() as session:

@@ -1,0 +1,50 @@
+"""Chores a slice at a time, so that pictures are made meanwhile."""
+
+from typing import ClassVar
+
+from sqlalchemy.orm import Session
+
+from services.base.errors import ImagoError
+from services.queue import chores
+from services.queue.chores import Chore, WorkClaim
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork
+from worker.process.stopping import StopFlag
+
+SLICE_SECONDS = 4.0
+"""About how long pictures wait for a slice."""
+
+
+class ChoreTurns(LeasedWork[WorkClaim]):
+    """One chore of a kind for a slice of time. `alternating`: after a slice it lets others go first once, for
+    a place before other work."""
+
+    kind: ClassVar[Chore]
+
+    def __init__(self, held: HeldLeases, stop: StopFlag, *, alternating: bool) -> None:
+        super().__init__(held)
+        self._stop = stop
+        self._alternating = alternating
+        self._others_first = False
+
+    def may_claim(self) -> bool:
+        if self._others_first:
+            self._others_first = False
+            return False
+        return True
+
+    def claim(self, session: Session) -> WorkClaim | None:
+        found = chores.claim(session, self.kind.name, self._held.worker_id, lease_seconds=self._held.seconds)
+        self._others_first = self._alternating and found is not None
+        return found
+
+    def slice_end(self, keeper: LeaseKeeper) -> float:
+        """Until when the slice lasts, on the monotonic clock; a step more may go beyond it."""
+        return keeper.claimed_at + min(SLICE_SECONDS, self._held.seconds / 4)
+
+    def charge(self, claim: WorkClaim, code: str, error: Exception) -> None:
+        """Charge the chore an attempt: people are told what was meant for them, the log has the rest."""
+        message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
+        with self._database.session() as session:
+            chores.fail(session, claim.lease_id, claim.tasks[0].subject, code, message)
