@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from imago.errors import ImagoError
-from imago.transport import Json
-from imago.watched import Watched
+from imago.watched import PictureRun
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,10 @@ class TrainingSample:
     has_grid: bool
 
 
-class Training(Watched):
+class Training(PictureRun):
     """A generator in the making. Its attributes are what the server said last; `refresh` asks again."""
 
     _collection = "trainings"
-    _pauses = (0.5, 5.0)
 
     def __repr__(self) -> str:
         return f"<Training {self.id} of {self.name}: {self.state}, {self.pictures:,} pictures>"
@@ -63,12 +61,6 @@ class Training(Watched):
         ]
 
     @property
-    def error(self) -> str | None:
-        """Why it failed."""
-        error: Json | None = self._raw["error"]
-        return str(error["message"]) if error else None
-
-    @property
     def generator(self) -> str | None:
         """Id of the generator, once it has succeeded."""
         generator: str | None = self._raw["generator"]
@@ -91,9 +83,3 @@ class Training(Watched):
     def log(self) -> bytes:
         """The log as of the last checkpoint, one JSON object a line. Raises NotFound before the first."""
         return self._transport.get_bytes(f"{self._path}/log")
-
-    def wait(self, *, timeout: float | None = None) -> "Training":
-        """Block until it is finished. Look at `state` afterwards."""
-        for _ in self.polls(timeout):
-            pass
-        return self

@@ -99,3 +99,21 @@ class Watched:
     def _ask(self, action: str) -> Self:
         self._raw = self._transport.post(f"{self._path}/{action}").body
         return self
+
+
+class PictureRun(Watched):
+    """A scan or a training: it goes through real pictures for hours, as one piece of work."""
+
+    _pauses = (0.5, 5.0)
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed."""
+        error: Json | None = self._raw["error"]
+        return str(error["message"]) if error else None
+
+    def wait(self, *, timeout: float | None = None) -> Self:
+        """Block until it is finished. Look at `state` afterwards."""
+        for _ in self.polls(timeout):
+            pass
+        return self

@@ -1,10 +1,13 @@
-"""Watching a job: a live bar in a terminal, one line a change elsewhere, one JSON object with --json."""
+"""Watching jobs and others: live in a terminal, one line a change elsewhere, JSON objects with --json."""
 
 import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import typer
+from rich.console import RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,7 +20,9 @@ from imago.cli.shortened import shortened
 from imago.jobs import Job
 from imago.saving import Lost, Outcome, PictureSaver, Saved
 from imago.visualizations import Visualization
+from imago.watched import Watched
 
+W = TypeVar("W", bound=Watched)
 _FAILURES_SHOWN = 10
 
 
@@ -36,6 +41,38 @@ def watch(session: Session, job: Job, folder: Path | None = None) -> None:
         ) from None
     if lost or job.state != "succeeded":
         raise typer.Exit(ExitCode.FAILED)
+
+
+def follow(
+    session: Session,
+    watched: W,
+    what: str,
+    *,
+    line: Callable[[W], str],
+    drawn: Callable[[W], RenderableType],
+) -> None:
+    """Follow a scan or a training to its end. Ctrl-C stops the watching and not what is watched.
+
+    what: its command and its name in JSON; line: what it does now, said whenever it changes; drawn: the same
+    for a terminal.
+    """
+    try:
+        if session.as_json:
+            for seen in watched.polls():
+                session.emit_line({"event": "end" if seen.finished else "progress", what: seen.raw})
+        elif session.out.is_terminal:
+            with Live(drawn(watched), console=session.out, transient=True) as live:
+                for seen in watched.polls():
+                    live.update(drawn(seen))
+        else:
+            last = ""
+            for seen in watched.polls():
+                if (now := line(seen)) != last:
+                    session.say(f"{time.strftime('%H:%M:%S')} {seen.id} {now}")
+                    last = now
+    except KeyboardInterrupt:
+        again = f"imago {what} {watched.id}"
+        raise detached(session, watched.id, attach=f"{again} --watch", stop=f"{again} --cancel") from None
 
 
 def detached(session: Session, id: str, *, attach: str, stop: str) -> typer.Exit:

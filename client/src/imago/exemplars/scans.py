@@ -1,17 +1,14 @@
 """Looking at real pictures with a network, as its submitter sees it."""
 
 from collections.abc import Sequence
-from typing import Self
 
-from imago.transport import Json
-from imago.watched import Watched
+from imago.watched import PictureRun
 
 
-class Scan(Watched):
+class Scan(PictureRun):
     """A scan of real pictures. Its attributes are what the server said last; `refresh` asks again."""
 
     _collection = "scans"
-    _pauses = (0.5, 5.0)
 
     def __repr__(self) -> str:
         return f"<Scan {self.id} with {self.network}: {self.state}, {self.pictures:,} pictures>"
@@ -47,18 +44,6 @@ class Scan(Watched):
         """Exemplars that were cut out."""
         return int(self._raw["progress"]["crops"])
 
-    @property
-    def error(self) -> str | None:
-        """Why it failed."""
-        error: Json | None = self._raw["error"]
-        return str(error["message"]) if error else None
-
     def cancel(self) -> "Scan":
         """Ask for its end. Nothing of what it found is shown."""
         return self._ask("cancel")
-
-    def wait(self, *, timeout: float | None = None) -> Self:
-        """Block until it is finished. Look at `state` afterwards."""
-        for _ in self.polls(timeout):
-            pass
-        return self

@@ -1,17 +1,15 @@
 """`imago exemplars`, `scans`, `scan`: real pictures that excite units most."""
 
-import time
 from typing import Annotated
 
 import typer
-from rich.live import Live
 from rich.text import Text
 
 from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
-from imago.cli.watching import detached
+from imago.cli.watching import follow
 from imago.exemplars.scans import Scan
 
 Watch = Annotated[
@@ -99,25 +97,7 @@ def _show_or_watch(session: Session, scan: Scan, watching: bool) -> None:
 
 
 def _watch(session: Session, scan: Scan) -> None:
-    """Follow it to its end. Ctrl-C stops the watching and not the scan."""
-    try:
-        if session.as_json:
-            for seen in scan.polls():
-                session.emit_line({"event": "end" if seen.finished else "progress", "scan": seen.raw})
-        elif session.out.is_terminal:
-            with Live(_line(scan), console=session.out, transient=True) as live:
-                for seen in scan.polls():
-                    live.update(_line(seen))
-        else:
-            last = ""
-            for seen in scan.polls():
-                if (line := _status(seen)) != last:
-                    session.say(f"{time.strftime('%H:%M:%S')} {seen.id} {line}")
-                    last = line
-    except KeyboardInterrupt:
-        raise detached(
-            session, scan.id, attach=f"imago scan {scan.id} --watch", stop=f"imago scan {scan.id} --cancel"
-        ) from None
+    follow(session, scan, "scan", line=_status, drawn=_line)
     if not session.as_json:
         session.say(f"{scan.id} {_status(scan)}", state_style(scan.state))
         _explain_end(session, scan)

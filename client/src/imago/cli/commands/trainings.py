@@ -1,6 +1,5 @@
 """`imago train-generator`, `trainings`, `training`."""
 
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +15,7 @@ from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.named_values import named_value
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
-from imago.cli.watching import detached
+from imago.cli.watching import follow
 from imago.errors import InvalidRequest
 from imago.trainings import Training
 
@@ -199,29 +197,7 @@ def _show_or_watch(session: Session, training: Training, watching: bool) -> None
 
 
 def _watch(session: Session, training: Training) -> None:
-    """Follow it to its end. Ctrl-C stops the watching and not the training."""
-    try:
-        if session.as_json:
-            for seen in training.polls():
-                session.emit_line({"event": "end" if seen.finished else "progress", "training": seen.raw})
-        elif session.out.is_terminal:
-            with Live(_table(training), console=session.out, transient=True) as live:
-                for seen in training.polls():
-                    live.update(_table(seen))
-        else:
-            last = ""
-            for seen in training.polls():
-                line = "  ".join([_status(seen), *_figures(seen)[:1]])
-                if line != last:
-                    session.say(f"{time.strftime('%H:%M:%S')} {seen.id} {line}")
-                    last = line
-    except KeyboardInterrupt:
-        raise detached(
-            session,
-            training.id,
-            attach=f"imago training {training.id} --watch",
-            stop=f"imago training {training.id} --cancel",
-        ) from None
+    follow(session, training, "training", line=_brief, drawn=_table)
     if not session.as_json:
         session.say(f"{training.id} {_status(training)}", state_style(training.state))
         _explain_end(session, training)
@@ -244,6 +220,11 @@ def _status(training: Training) -> str:
     if training.eta_seconds is not None:
         parts.append(f"{duration(training.eta_seconds)} left")
     return ", ".join(parts)
+
+
+def _brief(training: Training) -> str:
+    """The same, and the latest of its figures."""
+    return "  ".join([_status(training), *_figures(training)[:1]])
 
 
 def _pictures(training: Training) -> str:
