@@ -1,6 +1,7 @@
 """Idempotency keys of jobs, trainings, atlases and scans; lists of jobs and trainings by age and state."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
@@ -13,6 +14,15 @@ from services.base.paging import Page, page_of
 from services.exemplars.tables import ScanRow
 from services.jobs.tables import JobRow
 from services.trainings.tables import TrainingRow
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The id of what was asked for; `created` is False for a repeated submission."""
+
+    id: str
+    created: bool
+
 
 Row = TypeVar("Row", JobRow, TrainingRow)
 Asked = TypeVar("Asked", JobRow, TrainingRow, AtlasRow, ScanRow)

@@ -16,7 +16,7 @@ from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.atlases.visibility import atlas_row
 from services.base.database import Database
 from services.base.errors import NotFound
-from services.base.paging import Key, Keyset, Page
+from services.base.paging import Key, Keyset, Page, streamed
 from services.base.states import State
 from services.catalog.layers import get_layer, labels_of_layer
 
@@ -103,16 +103,8 @@ class Units:
         return -1 if cursor is None else int(_KEYSET.key_in(cursor)[0])
 
     def all(self, database: Database, after: int = -1) -> Iterator[AtlasUnit]:
-        """Every unit after that one, read little by little in transactions of their own: memory stays flat,
-        and nothing is held while whoever reads is slow.
-        """
-        while True:
-            with database.session() as session:
-                units = self.read(session, after, _AT_ONCE)
-            yield from units
-            if len(units) < _AT_ONCE:
-                return
-            after = units[-1].unit
+        """Every unit after that one, as `paging.streamed` reads."""
+        return streamed(database, self.read, after, lambda unit: unit.unit, at_once=_AT_ONCE)
 
 
 def units_of(session: Session, id: str, version: str, layer: str, *, by: Principal | None = None) -> Units:

@@ -6,16 +6,18 @@ import base64
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from services.base.database import Database
 from services.base.errors import Invalid
 
 T = TypeVar("T")
+K = TypeVar("K")
 Shown = TypeVar("Shown")
 Key = Sequence[Any]
 """What a list is ordered by: the values of one row, texts and numbers."""
@@ -77,6 +79,28 @@ class Keyset:
             advice = "is not a cursor of this list; pass a next_cursor on as it was given"
             raise Invalid.field("/cursor", advice)
         return key
+
+
+def streamed(
+    database: Database,
+    read: Callable[[Session, K, int], Sequence[T]],
+    after: K,
+    following: Callable[[T], K],
+    *,
+    at_once: int,
+) -> Iterator[T]:
+    """All entries after a place, read little by little in transactions of their own: memory stays flat, and
+    nothing is held while whoever reads is slow.
+
+    `read(session, after, most)` gives up to so many that follow a place; `following` is the place of one.
+    """
+    while True:
+        with database.session() as session:
+            found = read(session, after, at_once)
+        yield from found
+        if len(found) < at_once:
+            return
+        after = following(found[-1])
 
 
 def page_of(

@@ -1,7 +1,6 @@
 """Submitting a scan: all that can be known is checked, then one row is written, and its work planned."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from services.access.data_root import missing_sources
 from services.access.fingerprints import as_sent, fingerprint
-from services.access.submissions import replayed
+from services.access.submissions import Submitted, replayed
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.ids import new_id
 from services.catalog.layer_selection import LayerWords, NoSuchLayers
@@ -19,14 +18,6 @@ from services.catalog.tables import GeneratorRow, NetworkRow
 from services.exemplars.request import ScanRequest
 from services.exemplars.tables import ScanRow
 from services.queue import chores
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """`created` is False for a repeated submission."""
-
-    id: str
-    created: bool
 
 
 def submit(

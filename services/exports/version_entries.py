@@ -10,7 +10,7 @@ from services.access.keys import Principal
 from services.atlases.atlases import version_row
 from services.atlases.visibility import atlas_row
 from services.base.database import Database
-from services.base.paging import Key, Keyset, Page
+from services.base.paging import Key, Keyset, Page, streamed
 from services.catalog.networks import get_network
 from services.pictures import visualizations
 from services.pictures.visualizations import Visualization
@@ -71,16 +71,8 @@ class Entries:
         return _FIRST if cursor is None else _KEYSET.key_in(cursor)
 
     def all(self, database: Database, after: Key = _FIRST) -> Iterator[Entry]:
-        """Every entry after that one, read little by little in transactions of their own: memory stays flat,
-        and nothing is held while whoever reads is slow.
-        """
-        while True:
-            with database.session() as session:
-                found = self.read(session, after, _AT_ONCE)
-            yield from found
-            if len(found) < _AT_ONCE:
-                return
-            after = found[-1].key
+        """Every entry after that one, as `paging.streamed` reads."""
+        return streamed(database, self.read, after, lambda entry: entry.key, at_once=_AT_ONCE)
 
 
 def entries_of(session: Session, id: str, version: str, *, by: Principal | None = None) -> Entries:

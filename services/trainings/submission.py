@@ -1,6 +1,5 @@
 """Submitting a training: everything that can be known is checked, then one row is written."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.access.fingerprints import as_sent, fingerprint, former_fingerprint
-from services.access.submissions import replayed
+from services.access.submissions import Submitted, replayed
 from services.base.errors import FieldError, Invalid
 from services.base.ids import new_id
 from services.base.states import ENDED_TRAININGS
@@ -35,14 +34,6 @@ _FORMER_DEFAULTS: dict[str, Any] = {
 }
 """What the release before filled in before it fingerprinted a request, first where it named no encoder.
 Never more, and never changed."""
-
-
-@dataclass(frozen=True)
-class Submitted:
-    """`created` is False for a repeated submission."""
-
-    id: str
-    created: bool
 
 
 def submit(

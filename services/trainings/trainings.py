@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
-from services.access.submissions import newest_first
-from services.base.errors import Conflict, NotFound
+from services.access.submissions import Submitted, newest_first
 from services.base.paging import Page
 from services.base.states import ENDED_TRAININGS, TrainingState
 from services.trainings.leases import Sample
 from services.trainings.request import TrainingRequest
-from services.trainings.submission import Submitted, submit
+from services.trainings.submission import submit
 from services.trainings.tables import TrainingRow, TrainingSampleRow
 
 __all__ = [

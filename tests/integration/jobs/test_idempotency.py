@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from services.access.submissions import Submitted
 from services.base.database import Database
 from services.base.errors import IdempotencyKeyReused
 from services.jobs.job_request import JobRequest
@@ -78,7 +79,7 @@ def test_a_training_submitted_again_after_an_upgrade_is_the_training_there_is(
 ) -> None:
     register_encoder(database)
 
-    def train(name: str, fields: dict[str, Any]) -> training_submission.Submitted:
+    def train(name: str, fields: dict[str, Any]) -> Submitted:
         wanted = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100, **fields})
         with database.session() as session:
             return training_submission.submit(session, name, wanted, idempotency_key="k")
@@ -86,7 +87,7 @@ def test_a_training_submitted_again_after_an_upgrade_is_the_training_there_is(
     first = train("birds", {})
     whole = {"name": "birds", **TRAINING_OF_THEN, "encoder": encoder}
     of_then(database, "trainings", first.id, json.dumps(whole, sort_keys=True, separators=(",", ":")))
-    assert train("birds", sent) == training_submission.Submitted(first.id, created=False)
+    assert train("birds", sent) == Submitted(first.id, created=False)
     for name, other in (("finches", sent), ("birds", {**sent, "seed": 1})):
         with pytest.raises(IdempotencyKeyReused, match=first.id):
             train(name, other)
