@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
 from services.access.submissions import Submitted, newest_first
+from services.base.errors import Conflict, NotFound
 from services.base.paging import Page
 from services.base.states import ENDED_TRAININGS, TrainingState
 from services.trainings.leases import Sample
