@@ -134,7 +134,7 @@ train-burst: $(INSTALLED) ## train for some minutes on a GPU, DATA="packed.npz" 
 lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml engine/pyproject.toml
 	$(COMPILE) -c requirements/dev.txt -o requirements/api.txt pyproject.toml
-	$(COMPILE) -c requirements/dev.txt --extra torch -o requirements/worker.txt pyproject.toml engine/pyproject.toml
+	$(COMPILE) -c requirements/dev.txt --extra torch --extra map -o requirements/worker.txt pyproject.toml engine/pyproject.toml
 	$(COMPILE) -c requirements/dev.txt --group store -o requirements/store.txt
 
 pin-images: $(INSTALLED) ## look up the digests of the containers' images (needs Docker) and write them down
