@@ -6,7 +6,8 @@ from api.context import context
 from api.http.caching import BRIEF_FROM_MEMORY, conditional
 from api.monitoring.prometheus import CONTENT_TYPE
 from api.openapi import document
-from api.web import pages
+from api.web.pages.home import home
+from api.web.pages.reference import reference as page_of_reference
 from imago_engine.version import __version__
 
 blueprint = Blueprint("discovery", __name__)
@@ -30,7 +31,7 @@ COLLECTIONS = (
 def entrance() -> Response:
     """What is here: for programs as JSON, for browsers as a page."""
     if request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html":
-        response = pages.home()
+        response = home()
     else:
         response = jsonify(
             {
@@ -62,7 +63,7 @@ def openapi() -> Response:
 @blueprint.get("/docs")
 def reference() -> Response:
     """The OpenAPI document as a page."""
-    return conditional(pages.reference(document.document(current_app)), BRIEF_FROM_MEMORY)
+    return conditional(page_of_reference(document.document(current_app)), BRIEF_FROM_MEMORY)
 
 
 @blueprint.get("/metrics")

@@ -13,12 +13,20 @@ from services.base.settings import Settings
 _EXPOSED = "Age, ETag, Idempotency-Replayed, Link, Location, Retry-After, X-Request-Id"
 _ACCEPTED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id"
 _PREFLIGHT_SECONDS = 600
-# Pages are plain HTML with one stylesheet: nothing else may run or load.
-_PAGE_POLICY = (
-    "default-src 'none'; img-src 'self' https: http:; style-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
+def page_policy(settings: Settings) -> str:
+    """What a page may load: one stylesheet and modules of our own, pictures of ours, nothing inline.
+
+    `blob:` is a photograph that somebody has dropped on the page. Pictures come from elsewhere only where
+    they are redirected to the store.
+    """
+    elsewhere = " https: http:" if settings.image_delivery == "redirect" else ""
+    return (
+        f"default-src 'none'; img-src 'self' blob:{elsewhere}; style-src 'self'; script-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
 
 
 def allowed_origin(settings: Settings, method: str, origin: str | None, *, has_key: bool) -> str | None:
@@ -40,7 +48,7 @@ def register(app: Flask) -> None:
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "no-referrer"
         headers["Content-Security-Policy"] = (
-            _PAGE_POLICY if response.mimetype == "text/html" else _DATA_POLICY
+            page_policy(context().settings) if response.mimetype == "text/html" else _DATA_POLICY
         )
         _allow_other_origins(response)
         return response

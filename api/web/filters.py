@@ -1,0 +1,129 @@
+"""How templates say things: durations, places, states, why there is no picture."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint
+from markupsafe import Markup
+
+from api.schemas.jobs import Progress
+from api.schemas.visualizations import JobItem
+from services.base.states import State
+
+_ABOUT = 1.7
+"""Bounds that are no further apart are one figure to people."""
+_LONGEST_UNITS = 60
+_UNITS = (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600))
+
+
+def with_code(text: str) -> Markup:
+    """What the contract sets between backticks, as code."""
+    pieces = re.split(r"`([^`]+)`", text)
+    return Markup().join(
+        Markup("<code>{}</code>").format(piece) if number % 2 else piece
+        for number, piece in enumerate(pieces)
+    )
+
+
+def explained(item: JobItem) -> str:
+    """Why there is no picture, in few words."""
+    match item.state:
+        case State.FAILED:
+            return item.error.message if item.error else "failed"
+        case State.UNREACHABLE:
+            return "unreachable: nothing that is done to a picture moves this unit"
+        case State.LEASED:
+            return "being computed"
+        case State.QUEUED:
+            return "waiting"
+        case _:
+            return str(item.state)
+
+
+def at_place(shown: Any) -> str:
+    """The place of a target or an item as targets are written, `@3,5` or `@7`; nothing for the usual one."""
+    position, token = (
+        (shown.get("position"), shown.get("token"))
+        if isinstance(shown, Mapping)
+        else (shown.position, shown.token)
+    )
+    if position is not None:
+        return f"@{position[0]},{position[1]}"
+    return "" if token is None else f"@{token}"
+
+
+def named_units(units: str | Sequence[int]) -> str:
+    """Units as a target has them, in short."""
+    text = units if isinstance(units, str) else ",".join(map(str, units))
+    return text if len(text) <= _LONGEST_UNITS else f"{text[:_LONGEST_UNITS]}…"
+
+
+def duration(seconds: float) -> str:
+    """As people say it: 45 s, 12 min, 3 h 20 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def time_left(progress: Progress) -> str:
+    """What is known of the time to the end: `about 4 min`, or `4 to 12 min` where it is not known well."""
+    likely, between = progress.eta_seconds or 0.0, progress.eta_range
+    low, high = (between.low, between.high) if between else (likely, likely)
+    if high <= _ABOUT * low or round(high) <= 1:
+        return f"about {duration(likely)}"
+    unit, size = next(((unit, size) for unit, size, most in _UNITS if high < most), ("days", 86_400))
+    least, most = int(low / size), math.ceil(high / size)
+    return f"{least} to {most} {unit}" if least else f"up to {most} {unit}"
+
+
+def moment(when: datetime) -> Markup:
+    """A time, to the minute, in UTC."""
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        when.isoformat(), when.strftime("%Y-%m-%d %H:%M")
+    )
+
+
+def count(number: int) -> str:
+    """With thin spaces between thousands, so that large ones can be read: 68 968."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def figure(value: float) -> str:
+    """Three digits that matter, never as a power of ten where it can be helped: 41.2, 0.0031."""
+    return f"{value:.3g}" if 1e-4 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """A share of 1 as people write it: 51 %, 99.9 %, and never 100 % for what is not all."""
+    whole = 100 * share
+    digits = 0 if 1 <= whole <= 99 or share in (0, 1) else 1
+    rounded = f"{whole:.{digits}f}"
+    if share < 1 and rounded in ("100", "100.0"):
+        rounded = "> 99.9"
+    if share > 0 and float(rounded.lstrip("> ")) == 0:
+        rounded = "< 0.1"
+    return f"{rounded}\u00a0%"
+
+
+def size_of(count_of_bytes: int) -> str:
+    """Bytes as people say them: 5.7 MB."""
+    value = float(count_of_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.3g}\u00a0{unit}" if unit != "bytes" else f"{count_of_bytes}\u00a0bytes"
+        value /= 1000
+    return f"{value:.3g}\u00a0TB"
+
+
+_FILTERS = (with_code, explained, at_place, named_units, duration, time_left, moment, count, figure, percent)
+
+
+def register(blueprint: Blueprint) -> None:
+    """Let templates use them, each under its name."""
+    for filter in (*_FILTERS, size_of):
+        blueprint.add_app_template_filter(filter)

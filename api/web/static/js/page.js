@@ -1,0 +1,32 @@
+// What every page can do: copy boxes, and keys that go to a field or to a neighbouring page.
+
+for (const box of document.querySelectorAll(".copy")) {
+  const button = box.querySelector("[data-copy]");
+  if (!button || !navigator.clipboard) continue;
+  button.hidden = false;
+  const said = button.lastChild.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(box.querySelector("pre").textContent);
+    button.lastChild.textContent = "copied";
+    setTimeout(() => (button.lastChild.textContent = said), 2000);
+  });
+}
+
+const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
+
+// A field with data-shortcut="/" is reached by that key, a link with data-key="ArrowLeft" followed by it.
+document.addEventListener("keydown", (event) => {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const key = CSS.escape(event.key);
+  const field = document.querySelector(`[data-shortcut="${key}"]`);
+  if (field) {
+    event.preventDefault();
+    field.focus();
+    return;
+  }
+  const link = document.querySelector(`a[data-key="${key}"]`);
+  if (link && !event.target.closest("[role=grid]")) {
+    event.preventDefault();
+    link.click();
+  }
+});
