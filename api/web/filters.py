@@ -4,12 +4,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from flask import Blueprint
 from markupsafe import Markup
 
-from api.schemas.jobs import Progress
+from api.schemas.estimates import EtaRange
 from api.schemas.visualizations import JobItem
 from services.base.states import State
 
@@ -70,9 +70,22 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def time_left(progress: Progress) -> str:
-    """What is known of the time to the end: `about 4 min`, or `4 to 12 min` where it is not known well."""
-    likely, between = progress.eta_seconds or 0.0, progress.eta_range
+class Forecast(Protocol):
+    """What tells the time to an end: of a job, an atlas, an estimate, or all that waits."""
+
+    @property
+    def eta_seconds(self) -> float | None: ...
+
+    @property
+    def eta_range(self) -> EtaRange | None: ...
+
+
+def time_left(forecast: Forecast) -> str:
+    """What is known of the time to the end: `about 4 min`, `4 to 12 min` where it is not known well, `not
+    known yet` where nothing tells it."""
+    likely, between = forecast.eta_seconds, forecast.eta_range
+    if likely is None:
+        return "not known yet"
     low, high = (between.low, between.high) if between else (likely, likely)
     if high <= _ABOUT * low or round(high) <= 1:
         return f"about {duration(likely)}"
