@@ -81,7 +81,7 @@ class ServerAddresses:
 
     def page(self, name: str, **query: Parameter) -> str:
         """A page that stands for itself."""
-        return with_query(local_path(name), query)
+        return with_query(local_path(*name.split("/")), query)
 
     def network(self, network: str, **query: Parameter) -> str:
         """A network's page."""

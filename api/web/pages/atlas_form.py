@@ -1,0 +1,139 @@
+"""Build an atlas from a form: what it would take first, then the atlas."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Response, redirect, request
+from pydantic import ValidationError
+from sqlalchemy.orm import Session
+
+from api.auth import principal, reader, requires
+from api.context import context
+from api.problems.field_errors import explain
+from api.schemas.atlas_estimates import AtlasEstimate
+from api.web.addresses import ServerAddresses
+from api.web.site import blueprint, page
+from imago_engine.techniques import all_techniques
+from services.atlases import atlas_estimates, creation
+from services.atlases.atlas_request import MOST_FACETS, AtlasRequest
+from services.base.errors import Conflict, FieldError, Invalid
+from services.base.states import Lane
+from services.catalog.generators import list_generators
+from services.catalog.networks import list_networks
+
+_USUAL: Mapping[str, str] = {
+    "layers": "blocks",
+    "units": "all",
+    "facets": "1",
+    "technique": "auto",
+    "visibility": "private",
+}
+_FIELDS = ("network", "name", "layers", "units", "facets", "technique", "generator", "visibility")
+_LISTED = 200
+
+
+@dataclass
+class Form:
+    """What stands in the fields, what is wrong with them, and what it would take."""
+
+    values: Mapping[str, str]
+    errors: dict[str, str] = field(default_factory=dict)
+    """By the name of a field; under the empty name what concerns all of it."""
+    estimate: AtlasEstimate | None = None
+
+
+@blueprint.get("/atlases/new")
+@requires("read")
+def atlas_form() -> Response:
+    """The form. With `estimate`, also what the atlas that it describes would take."""
+    form = Form({**_USUAL, **{name: request.args[name] for name in _FIELDS if name in request.args}})
+    with context().database.session() as session:
+        if "estimate" in request.args and (asked := _read(form)):
+            _estimate(session, form, asked)
+        return _shown(session, form)
+
+
+@blueprint.post("/atlases")
+@requires("jobs:write")
+def build_atlas() -> Response:
+    """Make the atlas and show it, or show the form again with what is wrong."""
+    form = Form({name: request.form.get(name, "") for name in _FIELDS})
+    made = _made(form)
+    if made is None:
+        with context().database.session() as session:
+            return _shown(session, form, status=422)
+    context().doorbell.ring(Lane.BULK)
+    response = redirect(ServerAddresses().atlas(made), 303)
+    assert isinstance(response, Response)
+    return response
+
+
+def _made(form: Form) -> str | None:
+    """The id of the atlas that the fields describe; None, with the errors noted, where it cannot be made."""
+    asked = _read(form)
+    if asked is None:
+        return None
+    try:
+        with context().database.session() as session:
+            atlas_estimates.check_room_for(session, asked, context().store_room())
+            row, _ = creation.create(session, asked, owner=principal().key_id)
+            return row.id
+    except (Invalid, Conflict) as error:
+        _note(form, error)
+        return None
+
+
+def _read(form: Form) -> AtlasRequest | None:
+    """The request that the fields describe; None, with the errors noted, where they describe none."""
+    values = form.values
+    facets = values.get("facets", "").strip()
+    sent: dict[str, Any] = {
+        "network": values.get("network", ""),
+        "name": values.get("name") or None,
+        "layers": values.get("layers", ""),
+        "units": values.get("units", ""),
+        "facets": int(facets) if facets.isascii() and facets.isdigit() and len(facets) < 6 else facets,
+        "recipe": {"technique": values.get("technique") or "auto"},
+        "generator": values.get("generator") or None,
+        "visibility": values.get("visibility", ""),
+    }
+    try:
+        return AtlasRequest.model_validate(sent)
+    except ValidationError as error:
+        _note(form, Invalid(explain(error, AtlasRequest, sent)))
+        return None
+
+
+def _estimate(session: Session, form: Form, asked: AtlasRequest) -> None:
+    try:
+        found = atlas_estimates.estimate(
+            session, asked, owner=reader().key_id or None, room=context().store_room()
+        )
+    except (Invalid, Conflict) as error:
+        _note(form, error)
+    else:
+        form.estimate = AtlasEstimate.of(found)
+
+
+def _note(form: Form, error: Invalid | Conflict) -> None:
+    """Beside the field that it concerns, or above all of them."""
+    errors = error.errors if isinstance(error, Invalid) else (FieldError("", str(error)),)
+    for one in errors:
+        parts = [part for part in one.pointer.split("/") if part in _FIELDS]
+        form.errors[parts[-1] if parts else ""] = one.detail
+
+
+def _shown(session: Session, form: Form, status: int = 200) -> Response:
+    networks = list_networks(session, limit=_LISTED).data
+    return page(
+        "atlases/new.html",
+        section="atlases",
+        status=status,
+        form=form,
+        networks=[network.id for network in networks if network.state == "ready"],
+        generators=[generator.id for generator in list_generators(session, limit=_LISTED).data],
+        techniques=["auto", *all_techniques()],
+        most_facets=MOST_FACETS,
+        may_build=not reader().scopes.isdisjoint({"jobs:write", "admin"}),
+    )

@@ -1,0 +1,105 @@
+"""The pages of atlases, and the form that builds one."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from tests.api.resources.test_atlases import LAYER, body, carry_out
+from tests.api.small_catalog import NETWORK, finish_all, with_key
+
+BROWSER = {"Accept": "text/html"}
+FIELDS = {"network": NETWORK, "layers": LAYER, "units": "0-3", "facets": "2", "technique": "auto"}
+
+
+@pytest.fixture
+def atlas(client: FlaskClient, database: Database, store: ObjectStore, network: str) -> str:
+    """The address of the page of a private atlas whose pictures are all done."""
+    made = client.post("/v1/atlases", json=body(name="<b>Mine</b>")).get_json()
+    carry_out(database, made["id"])
+    finish_all(database, store)
+    return f"/atlases/{made['id']}"
+
+
+def test_atlases_are_shown_with_their_pictures_to_those_who_see_them(
+    client: FlaskClient, anonymous: FlaskClient, atlas: str
+) -> None:
+    page = client.get("/atlases").text
+    assert f'href="{atlas}"' in page
+    assert "&lt;b&gt;Mine&lt;/b&gt;" in page
+    assert page.count("image.webp?size=128") == 6
+    assert atlas not in anonymous.get("/atlases").text
+    assert anonymous.get(atlas, headers=BROWSER).status_code == 404
+
+
+def test_an_atlas_shows_its_layers_its_versions_and_what_may_be_done(
+    client: FlaskClient, app: Flask, database: Database, atlas: str
+) -> None:
+    client.post(f"/v1{atlas}/change", json={"visibility": "public"})
+    page = client.get(atlas).text
+    assert "20 of 20" in page
+    assert f'href="/networks/{NETWORK}/layers/{LAYER}?atlas=' in page
+    assert f'action="{atlas}/publish"' in page
+    assert f'action="{atlas}/pause"' not in page
+    published = client.post(f"{atlas}/publish")
+    assert (published.status_code, published.headers["Location"]) == (303, atlas)
+    assert f"/v1{atlas}/versions/1/poster.jpg" in client.get(atlas).text
+    others = with_key(app, database, "read", "jobs:write")
+    assert "<form method" not in others.get(atlas).text
+    assert others.post(f"{atlas}/delete", headers=BROWSER).status_code == 403
+
+
+def test_a_button_that_does_not_exist_is_explained(client: FlaskClient, atlas: str) -> None:
+    answer = client.post(f"{atlas}/explode", headers=BROWSER)
+    assert answer.status_code == 404
+    assert "publish" in answer.text
+
+
+def test_the_owner_deletes_an_atlas_and_is_led_to_the_others(client: FlaskClient, atlas: str) -> None:
+    gone = client.post(f"{atlas}/delete")
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/atlases")
+    assert client.get(atlas, headers=BROWSER).status_code == 404
+
+
+@pytest.mark.usefixtures("network")
+def test_the_form_says_what_an_atlas_would_take_and_makes_it(client: FlaskClient) -> None:
+    asked = client.get("/atlases/new", query_string={**FIELDS, "visibility": "public", "estimate": "true"})
+    assert "What it would take" in asked.text
+    assert f"<code>{LAYER}</code>" in asked.text
+    assert client.get("/v1/atlases").get_json()["data"] == []
+    made = client.post("/atlases", data={**FIELDS, "visibility": "public"})
+    assert made.status_code == 303
+    (atlas,) = client.get("/v1/atlases").get_json()["data"]
+    assert made.headers["Location"] == f"/atlases/{atlas['id']}"
+    assert (atlas["visibility"], atlas["progress"]["pictures"]["total"]) == ("public", 8)
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("layers", "nothing.here", "nothing.here"),
+        ("units", "9-x", "9-x"),
+        ("facets", "many", "facets"),
+        ("facets", "99", "16"),
+        ("visibility", "secret", "private"),
+    ],
+)
+def test_what_is_wrong_in_the_form_is_said_beside_its_field_and_makes_nothing(
+    client: FlaskClient, name: str, value: str, said: str
+) -> None:
+    sent = {**FIELDS, "visibility": "public", name: value}
+    answer = client.post("/atlases", data=sent)
+    assert answer.status_code == 422
+    (_, wrong) = answer.text.split('class="field field-wrong"')
+    assert f'<label for="{name}"' in wrong.split("</div>")[0]
+    assert said in wrong.split("</div>")[0]
+    assert client.get("/v1/atlases").get_json()["data"] == []
+
+
+@pytest.mark.usefixtures("network")
+def test_someone_without_a_key_is_asked_to_sign_in_before_building(anonymous: FlaskClient) -> None:
+    page = anonymous.get("/atlases/new").text
+    assert "/signin?next=%2Fatlases%2Fnew" in page
+    assert anonymous.post("/atlases", data=FIELDS).status_code == 401
