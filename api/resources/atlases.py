@@ -46,7 +46,7 @@ from services.base.states import Lane
 
 TAG = Tag(name="Atlases", description="Whole networks: the pictures of many units, built overnight.")
 AT_ONCE_SECONDS = 2.0
-"""How long a request lets go of what waits of an atlas; workers do the rest."""
+"""How long a request lets go of what waits of an atlas, or publishes it; workers do the rest."""
 
 blueprint = ApiBlueprint("atlases", __name__, url_prefix="/v1", tag=TAG)
 
@@ -220,18 +220,27 @@ def change_atlas(session: Session, path: AtlasPath, body: AtlasChange) -> Answer
     "POST",
     "/atlases/<atlas>/publish",
     scope="jobs:write",
-    responses={200: AtlasVersionDetail},
+    responses={200: AtlasVersionDetail, 202: AtlasVersionDetail},
     freshness=PERSONAL,
 )
-def publish_atlas(session: Session, path: AtlasPath) -> AtlasVersionDetail:
+def publish_atlas(path: AtlasPath) -> Answer:
     """Publish what an atlas has.
 
     The open version is frozen with all that is done, and never changes; what is not done moves on to the
-    next, which is built from then on. 409 where nothing is new. Only the key that made it and keys with the
-    scope `admin` may.
+    next, which is built from then on. 202 with `publishing: true` where that takes more than a moment:
+    workers go on, and the version is there as a whole or not at all. 409 where nothing is new. Only the key
+    that made it and keys with the scope `admin` may.
     """
-    row, version = publishing.publish(session, path.atlas, by=principal())
-    return AtlasVersionDetail.of(row.id, version)
+    database = context().database
+    with database.session() as session:
+        row, asked = publishing.publish(session, path.atlas, by=principal())
+        id, number = row.id, asked.number
+    publishing.publish_at_once(database, id, seconds=AT_ONCE_SECONDS)
+    with database.session() as session:
+        version = atlases.version(session, id, str(number), by=principal())
+    later = retry_after.SOONEST if version.publishing else None
+    shown = AtlasVersionDetail.of(id, version)
+    return accepted(shown, later, ring=Lane.BULK)
 
 
 @blueprint.operation(

@@ -211,6 +211,7 @@ class AtlasVersion(Representation):
     number: int
     atlas: str
     published: bool
+    publishing: bool = Field(description="Whether it is the open one and will be published in a moment.")
     request: dict[str, Any]
     generator: str | None
     network_sha256: str
@@ -226,6 +227,7 @@ class AtlasVersion(Representation):
             "number": version.number,
             "atlas": atlas,
             "published": version.published_at is not None,
+            "publishing": version.publishing,
             "request": dict(version.request),
             "generator": version.generator,
             "network_sha256": version.network_sha256,

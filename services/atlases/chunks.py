@@ -14,9 +14,9 @@ from imago_engine.canonical import sha256_of
 from imago_engine.units import read_units, written
 from services.atlases.creation import open_version
 from services.atlases.layer_plans import making_of
-from services.atlases.tables import AtlasRow
+from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.base.states import Lane
-from services.catalog.layers import get_layer
+from services.catalog.layers import Layer, get_layer
 from services.catalog.networks import Network, get_network
 from services.jobs.making import Making
 from services.jobs.planning import Plan, plan_layer
@@ -77,20 +77,40 @@ def expand_chunk(session: Session, atlas: AtlasRow) -> float | None:
     missing = [unit for unit in units if unit not in there] if there else units
     if missing:
         making = making_of(session, row.making)
-        planned = plan_layer(network, layer, making, missing, [facet])
-        request = _as_job(network, row.layer, making, missing, facet)
-        add_job(
-            session,
-            planned,
-            request=request,
-            lane=Lane.BULK,
-            owner=atlas.owner_key_id,
-            request_hash=sha256_of(request),
-            atlas_layer=(atlas.no, row.layer_no),
-        )
-        session.execute(_ENTER, {**_columns(planned), **place, "facet": facet, "since": version.number})
+        add_chunk(session, atlas, version, network, layer, row.layer_no, making, missing, facet)
     session.execute(_EXPANDED, {**place, "expanded": row.expanded + len(units)})
     return 0.0
+
+
+def add_chunk(
+    session: Session,
+    atlas: AtlasRow,
+    version: AtlasVersionRow,
+    network: Network,
+    layer: Layer,
+    layer_no: int,
+    making: Making,
+    units: Sequence[int],
+    facet: int,
+) -> Plan:
+    """Insert a job of these units of a layer, in this facet, with their entries; returns what it makes.
+
+    The caller has locked the atlas. Locks items and jobs, so call it once in a transaction.
+    """
+    planned = plan_layer(network, layer, making, units, [facet])
+    request = _as_job(network, layer.name, making, units, facet)
+    add_job(
+        session,
+        planned,
+        request=request,
+        lane=Lane.BULK,
+        owner=atlas.owner_key_id,
+        request_hash=sha256_of(request),
+        atlas_layer=(atlas.no, layer_no),
+    )
+    place = {"no": atlas.no, "layer": layer_no, "facet": facet, "since": version.number}
+    session.execute(_ENTER, {**_columns(planned), **place})
+    return planned
 
 
 @lru_cache(maxsize=2)

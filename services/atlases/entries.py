@@ -60,10 +60,11 @@ class AtlasUnit:
 
 @dataclass(frozen=True)
 class Units:
-    """The units of one layer in one version. `number` is the version's."""
+    """The units of one layer in one version. `number` is the version's, `shows` as in its row."""
 
     atlas: str
     number: int
+    shows: int
     published: bool
     atlas_no: int
     network: str
@@ -74,7 +75,7 @@ class Units:
 
     def read(self, session: Session, after: int, most: int) -> list[AtlasUnit]:
         """Up to so many units that follow the unit `after`."""
-        place = {"no": self.atlas_no, "layer": self.layer_no, "number": self.number, "after": after}
+        place = {"no": self.atlas_no, "layer": self.layer_no, "number": self.shows, "after": after}
         # Facets that were added since are left out, so that all of each unit are among so many rows.
         bounds = {"facets": self.facets, "most": most * self.facets}
         rows = session.execute(_PAGE, {**place, **bounds}).all()
@@ -119,6 +120,7 @@ def units_of(session: Session, id: str, version: str, layer: str, *, by: Princip
     return Units(
         row.id,
         found.number,
+        found.shows,
         found.published_at is not None,
         row.no,
         row.network_id,
@@ -145,7 +147,7 @@ def picture_of(
     place = f"{layer}/{unit}"
     if units.network != network:
         raise NotFound("unit", f"{network}/{place}", f"The atlas {id} shows {units.network}.")
-    at = {"no": units.atlas_no, "layer": units.layer_no, "number": units.number, "unit": unit, "facet": facet}
+    at = {"no": units.atlas_no, "layer": units.layer_no, "number": units.shows, "unit": unit, "facet": facet}
     digest: str | None = session.execute(_PICTURE, at).scalar()
     if digest is None:
         raise NotFound(

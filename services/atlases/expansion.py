@@ -1,4 +1,5 @@
-"""Carry out what is wanted of an atlas, step by step: make its jobs, let go of them, take them up again.
+"""Carry out what is wanted of an atlas, step by step: publish it, make its jobs, let go of them, take them up
+again.
 
 Each step is one short transaction that leaves everything true, so that whoever is killed loses nothing, and
 any number of workers may do steps of one atlas: they wait for each other at its row.
@@ -12,8 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.atlases.chunks import expand_chunk
-from services.atlases.creation import EXPAND
+from services.atlases.creation import EXPAND, open_version
 from services.atlases.deletion import delete_some
+from services.atlases.publishing import publish_slice
+from services.atlases.replanning import replan
 from services.atlases.tables import AtlasRow
 from services.base.database import Database
 from services.base.states import AtlasWish, State
@@ -47,10 +50,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Step:
-    """What follows: the next step in `wait` seconds, none where that is None. `place` is for the next one."""
+    """What follows: the next step in `wait` seconds, none where that is None. `place` is for the next one.
+    `queued`: there may be pictures to be claimed that were not there before."""
 
     place: Place
     wait: float | None = 0.0
+    queued: bool = False
 
     @property
     def follows_at_once(self) -> bool:
@@ -71,19 +76,27 @@ def step(session: Session, atlas_id: str, place: Place) -> Step:
         place = Place(row.wish)
     if row.wish == AtlasWish.DELETE:
         return Step(place, 0.0 if delete_some(session, row) else None)
+    version = open_version(session, row.no)
+    if version.publishing is not None:
+        # Before all else, so that nothing joins the version meanwhile.
+        publish_slice(session, row, version)
+        return Step(place)
     if row.wish != AtlasWish.BUILD:
         return _let_go(session, row, place)
     if job := _job(session, _LET_GO, row, place.after):
         requeue(session, job, [State.CANCELED])
-        return Step(Place(row.wish, job))
+        return Step(Place(row.wish, job), queued=True)
     if row.retry_after is not None:
         job = _job(session, _FAILED, row, row.retry_after)
+        if job and replan(session, row, job):
+            # What else has failed of the same job is the next step's.
+            return Step(place, queued=True)
         if job:
             requeue(session, job, [State.FAILED])
         row.retry_after = job
-        return Step(place)
+        return Step(place, queued=job is not None)
     wait = expand_chunk(session, row)
-    return Step(place, wait if wait is None or wait == 0.0 else INSPECTED_SECONDS)
+    return Step(place, wait if wait is None or wait == 0.0 else INSPECTED_SECONDS, queued=wait == 0.0)
 
 
 def _let_go(session: Session, row: AtlasRow, place: Place) -> Step:

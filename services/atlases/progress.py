@@ -91,7 +91,8 @@ class AtlasLayer:
 
 @dataclass(frozen=True)
 class Version:
-    """A version of an atlas; `layers` is as `AtlasVersionRow` has it."""
+    """A version of an atlas; `layers` is as `AtlasVersionRow` has it. `publishing`: it is the open one, and
+    will be published in a moment."""
 
     number: int
     request: Mapping[str, Any]
@@ -100,6 +101,7 @@ class Version:
     layers: Sequence[Mapping[str, Any]] | None
     created_at: datetime
     published_at: datetime | None
+    publishing: bool
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,7 @@ def version_view(row: AtlasVersionRow) -> Version:
         row.layers,
         row.created_at,
         row.published_at,
+        row.publishing is not None,
     )
 
 

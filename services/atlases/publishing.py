@@ -1,67 +1,125 @@
 """Publish the open version of an atlas: from then on it never changes, and the next one is being built.
 
-Pictures that are not there yet move on to the next version; those that are, are shared by both.
+Pictures that are not there yet move on to the next version; those that are, are shared by both. That takes a
+look at every entry, so the request only notes it (`publish`), and it is carried out a slice at a time
+(`publish_slice`), each a short transaction under the lock of the atlas. Nothing else is done with the atlas
+meanwhile, so no entry joins. Until the last slice the version is the open one, which shows all entries, those
+that were moved on, too.
 """
 
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
-from services.atlases.creation import open_version
-from services.atlases.progress import Version, version_view
+from services.atlases.creation import EXPAND, open_version
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_to_change
+from services.base.database import Database
 from services.base.errors import Conflict
+from services.base.states import AtlasWish
+from services.queue import chores
 from services.sheets.subjects import plan_version
 
-_LAST_VERSION = 32_767
-_UNLIMITED = text("SET LOCAL statement_timeout = 0")
+SLICE = 10_000
+"""Entries of one transaction, about: a unit's facets stay together."""
+_LAST_VERSION = 32_766
+_LARGEST = 2**31 - 1
+_FINISHED = text("SELECT coalesce(sum(done + unreachable), 0) FROM jobs WHERE atlas_no = :no")
+_PUBLISHED = text("""
+    SELECT layers FROM atlas_versions WHERE atlas_no = :no AND published_at IS NOT NULL
+    ORDER BY number DESC LIMIT 1
+""")
+_NEXT_UNIT = text("""
+    SELECT unit FROM atlas_entries WHERE atlas_no = :no AND layer_no = :layer AND unit > :after
+    ORDER BY unit, facet, since OFFSET :most LIMIT 1
+""")
 # One statement sees one moment. What is done or unreachable stays so for ever.
 _MOVE_ON = text("""
     UPDATE atlas_entries e SET since = :number + 1
     FROM visualizations v
-    WHERE e.atlas_no = :no AND e.since = :number AND e.until IS NULL
+    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit > :after AND e.unit <= :last
+    AND e.since = :number AND e.until IS NULL
     AND v.digest = e.digest AND v.state NOT IN ('done', 'unreachable')
 """)
-_ANYTHING_NEW = text("""
-    SELECT FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
-    WHERE e.atlas_no = :no AND e.since = :number AND v.state IN ('done', 'unreachable') LIMIT 1
-""")
-_COUNTS = text("""
-    SELECT e.layer_no, count(*) FILTER (WHERE v.state = 'done') AS pictures,
+_COUNT = """
+    SELECT {layer} count(*) FILTER (WHERE v.state = 'done') AS pictures,
         count(*) FILTER (WHERE v.state = 'unreachable') AS unreachable, count(DISTINCT e.unit) AS shown_units
     FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
     WHERE e.atlas_no = :no AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
-    GROUP BY e.layer_no
-""")
+"""
+_COUNTS = text(_COUNT.format(layer="e.layer_no,") + "GROUP BY e.layer_no")
+_COUNT_SOME = text(
+    _COUNT.format(layer="") + "AND e.layer_no = :layer AND e.unit > :after AND e.unit <= :last"
+)
 _LAYERS = text("""
     SELECT layer_no, layer, ordinal, units, unit_count, facets, making FROM atlas_layers
     WHERE atlas_no = :no ORDER BY ordinal, layer_no
 """)
+_COUNTED = ("pictures", "unreachable", "shown_units")
 
 
-def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[AtlasRow, Version]:
-    """Freeze the open version and open the next one, in the caller's transaction. `by` is who asks, None for
-    the operator of the service.
+def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[AtlasRow, AtlasVersionRow]:
+    """Have the open version published, in the caller's transaction; ring the doorbell after the commit, or
+    carry it out with `publish_at_once`. Returns the version as it is: open until all is done. Asked for again
+    meanwhile, nothing changes. `by` is who asks, None for the operator of the service.
 
     Raises `NotFound`, `Forbidden` for another's atlas, or `Conflict` where nothing is done that the version
     before does not have.
     """
+    # Workers lock what is planned before the atlas.
+    chores.hasten(session, EXPAND, id)
     row = atlas_to_change(session, id, by)
     version = open_version(session, row.no)
-    here = {"no": row.no, "number": version.number}
-    if session.execute(_ANYTHING_NEW, here).first() is None:
+    if version.publishing is not None:
+        return row, version
+    if not _anything_new(session, row.no):
         since = f"since version {version.number - 1}" if version.number > 1 else "yet"
         raise Conflict(f"No picture of the atlas {id} was finished {since}; there is nothing to publish.")
-    if version.number == _LAST_VERSION:
+    if version.number >= _LAST_VERSION:
         raise Conflict(f"The atlas {id} has {_LAST_VERSION} versions; it can have no more.")
-    # An atlas of a million units takes some seconds.
-    session.execute(_UNLIMITED)
-    session.execute(_MOVE_ON, here)
-    freeze(session, row, version)
-    return row, version_view(version)
+    nothing = dict.fromkeys(_COUNTED, 0)
+    layers = [{**layer, **nothing} for layer in _layers(session, row.no)]
+    version.publishing = {"request": version.request, "layers": layers, "at": 0, "after": -1}
+    return row, version
+
+
+def publish_slice(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
+    """Go on publishing an atlas, whose row the caller has locked: the next entries, or the end of it."""
+    assert version.publishing is not None
+    layers, at, after = (version.publishing[name] for name in ("layers", "at", "after"))
+    if at == len(layers):
+        asked, version.publishing = version.publishing["request"], None
+        freeze(session, row, version, layers, asked)
+        return
+    layer = layers[at]
+    place = {"no": row.no, "layer": layer["layer_no"], "after": after}
+    last = session.execute(_NEXT_UNIT, {**place, "most": SLICE}).scalar()
+    part = {**place, "last": _LARGEST if last is None else last, "number": version.number}
+    session.execute(_MOVE_ON, part)
+    counts = session.execute(_COUNT_SOME, part).one()
+    layers[at] = {**layer, **{name: layer[name] + getattr(counts, name) for name in _COUNTED}}
+    after, at = (-1, at + 1) if last is None else (last, at)
+    version.publishing = {**version.publishing, "layers": layers, "at": at, "after": after}
+
+
+def publish_at_once(database: Database, atlas_id: str, *, seconds: float) -> None:
+    """Carry out what `publish` has noted for so many seconds at most: workers do the rest."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with database.session() as session:
+            locking = sa.select(AtlasRow).where(AtlasRow.id == atlas_id).with_for_update(key_share=True)
+            row = session.scalars(locking).first()
+            if row is None or row.wish == AtlasWish.DELETE:
+                return
+            version = open_version(session, row.no)
+            if version.publishing is None:
+                return
+            publish_slice(session, row, version)
 
 
 def counts_of(session: Session, atlas_no: int, number: int) -> dict[int, Any]:
@@ -70,38 +128,34 @@ def counts_of(session: Session, atlas_no: int, number: int) -> dict[int, Any]:
     return {found.layer_no: found for found in session.execute(_COUNTS, here)}
 
 
-def freeze(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
+def counted(session: Session, atlas_no: int, counts: Mapping[int, Any]) -> list[dict[str, Any]]:
+    """The layers of an atlas with such counts, as `freeze` wants them."""
+    return [
+        {**layer, **{name: getattr(counts[layer["layer_no"]], name) for name in _COUNTED}}
+        for layer in _layers(session, atlas_no)
+        if layer["layer_no"] in counts
+    ]
+
+
+def freeze(
+    session: Session,
+    row: AtlasRow,
+    version: AtlasVersionRow,
+    layers: Sequence[Mapping[str, Any]],
+    asked: Mapping[str, Any] | None = None,
+) -> None:
     """Write down what the open version has, which is all done or unreachable, open the next one, and have the
-    sheets of the former made."""
-    now = session.execute(text("SELECT now()")).scalar_one()
-    counts = counts_of(session, row.no, version.number)
-    version.published_at, version.layers = (
-        now,
-        [
-            {
-                "layer_no": layer.layer_no,
-                "layer": layer.layer,
-                "ordinal": layer.ordinal,
-                "units": layer.units,
-                "unit_count": layer.unit_count,
-                "facets": layer.facets,
-                "technique": layer.making["technique"],
-                "parameters": layer.making["parameters"],
-                "generator": layer.making["generator"],
-                "pictures": counts[layer.layer_no].pictures,
-                "unreachable": counts[layer.layer_no].unreachable,
-                "shown_units": counts[layer.layer_no].shown_units,
-            }
-            for layer in session.execute(_LAYERS, {"no": row.no})
-            if layer.layer_no in counts
-        ],
-    )
+    sheets of the former made. `asked`: what it was asked for with, where more was asked for since."""
+    next_request = version.request
+    version.published_at = session.execute(text("SELECT now()")).scalar_one()
+    version.layers = [dict(layer) for layer in layers if layer["shown_units"]]
+    version.request = version.request if asked is None else dict(asked)
     session.flush()
     session.add(
         AtlasVersionRow(
             atlas_no=row.no,
             number=version.number + 1,
-            request=version.request,
+            request=next_request,
             network_sha256=version.network_sha256,
             generator_id=version.generator_id,
         )
@@ -109,3 +163,29 @@ def freeze(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
     session.flush()
     shown = [layer["layer_no"] for layer in version.layers if layer["pictures"]]
     plan_version(session, row.id, version.number, shown)
+
+
+def _layers(session: Session, atlas_no: int) -> list[dict[str, Any]]:
+    """The layers as they are asked for now, without counts."""
+    return [
+        {
+            "layer_no": layer.layer_no,
+            "layer": layer.layer,
+            "ordinal": layer.ordinal,
+            "units": layer.units,
+            "unit_count": layer.unit_count,
+            "facets": layer.facets,
+            "technique": layer.making["technique"],
+            "parameters": layer.making["parameters"],
+            "generator": layer.making["generator"],
+        }
+        for layer in session.execute(_LAYERS, {"no": atlas_no})
+    ]
+
+
+def _anything_new(session: Session, atlas_no: int) -> bool:
+    """Whether more is finished than the newest published version has: the jobs of an atlas count every entry
+    once, so no entry is looked at."""
+    layers = session.execute(_PUBLISHED, {"no": atlas_no}).scalar() or ()
+    published = sum(layer["pictures"] + layer["unreachable"] for layer in layers)
+    return bool(session.execute(_FINISHED, {"no": atlas_no}).scalar_one() > published)

@@ -55,13 +55,16 @@ class AtlasVersionRow(Base):
 
     `request` is what was asked for last, `network_sha256` and `generator_id` what its pictures are made of.
     `layers` is written as it is published: of each layer its number, name, units, facets, technique and
-    counts of pictures, so that nothing that happens later shows in it.
+    counts of pictures, so that nothing that happens later shows in it. `publishing` is how far that is: what
+    had been asked for when it began, the layers with what was counted so far, and the place up to which
+    entries were looked at.
     """
 
     __tablename__ = "atlas_versions"
     __table_args__ = (
         sa.CheckConstraint("number > 0", name="number"),
         sa.CheckConstraint("(published_at IS NULL) = (layers IS NULL)", name="published"),
+        sa.CheckConstraint("published_at IS NULL OR publishing IS NULL", name="publishing"),
         sa.Index(
             "uq_atlas_versions_open",
             "atlas_no",
@@ -79,6 +82,13 @@ class AtlasVersionRow(Base):
     layers: Mapped[list[Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     published_at: Mapped[datetime | None]
+    publishing: Mapped[Json | None]
+
+    @property
+    def shows(self) -> int:
+        """The version as which its entries are read. The open one has all, also those that move on to the
+        next while it is being published."""
+        return self.number if self.published_at is not None else self.number + 1
 
 
 class AtlasLayerRow(Base):

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 
 from imago_engine.canonical import sha256_of
 from services.atlases.creation import open_version
-from services.atlases.publishing import counts_of, freeze
+from services.atlases.publishing import counted, counts_of, freeze
 from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.base.errors import Invalid
 from services.base.ids import new_id
@@ -63,6 +63,6 @@ def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
             )
         )
     session.flush()
-    freeze(session, row, version)
+    freeze(session, row, version, counted(session, row.no, counts))
     row.wish = AtlasWish.BUILD if whole else AtlasWish.CANCEL
     session.flush()

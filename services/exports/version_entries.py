@@ -42,10 +42,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Entries:
-    """The entries of one version, layer by layer, unit by unit. `number` is the version's, `class_labels` are
-    the names of the classes that predictions are about."""
+    """The entries of one version, layer by layer, unit by unit. `number` is the version's, `shows` as in its
+    row, `class_labels` are the names of the classes that predictions are about."""
 
     number: int
+    shows: int
     published: bool
     atlas_no: int
     class_labels: Sequence[str]
@@ -54,7 +55,7 @@ class Entries:
         """Up to so many entries that follow the one of this key."""
         layer, unit, facet = after
         place = {"no": self.atlas_no, "layer": layer, "unit": unit, "facet": facet}
-        rows = session.execute(_PAGE, {**place, "number": self.number, "most": most}).all()
+        rows = session.execute(_PAGE, {**place, "number": self.shows, "most": most}).all()
         known = visualizations.of_digests(session, [row.digest for row in rows])
         return [Entry(row.layer_no, row.facet, known[row.digest]) for row in rows]
 
@@ -80,4 +81,4 @@ def entries_of(session: Session, id: str, version: str, *, by: Principal | None 
     row = atlas_row(session, id, by)
     found = version_row(session, row, version)
     labels = get_network(session, row.network_id).labels
-    return Entries(found.number, found.published_at is not None, row.no, labels)
+    return Entries(found.number, found.shows, found.published_at is not None, row.no, labels)

@@ -35,10 +35,12 @@ _UNUSED = text("""
 @dataclass(frozen=True)
 class Wanted:
     """What is to be shown: layers by number and name, as the version has them; how many pictures there are,
-    and whether the version is published. `making`: what was begun of it as it is, and is not whole yet."""
+    and whether the version is published; `shows` as in its row. `making`: what was begun of it as it is, and
+    is not whole yet."""
 
     atlas_no: int
     number: int
+    shows: int
     layer_no: int
     layers: Sequence[tuple[int, str]]
     pictures: int
@@ -86,6 +88,7 @@ def wanted(session: Session, sheeted: Sheeted) -> Wanted | None:
     return Wanted(
         row.no,
         sheeted.number,
+        version.shows,
         sheeted.layer_no,
         layers,
         pictures_of(session, row, version, sheeted.layer_no),

@@ -49,16 +49,17 @@ class SheetPlan:
 
 
 def read(
-    database: Database, atlas_no: int, number: int, layers: Sequence[tuple[int, str]], *, poster: bool
+    database: Database, atlas_no: int, shows: int, layers: Sequence[tuple[int, str]], *, poster: bool
 ) -> SheetPlan | None:
-    """What a version shows of these layers (number and name), of each unit the first facet that is done.
+    """What a version, read as `shows` in its row, has of these layers (number and name): of each unit the
+    first facet that is done.
 
     Read little by little, in transactions of their own. None where no picture is done.
     """
     digests, strips = bytearray(), []
     for layer_no, name in layers:
         before = len(digests)
-        for digest in _layer(database, atlas_no, number, layer_no):
+        for digest in _layer(database, atlas_no, shows, layer_no):
             digests += digest
         cells = (len(digests) - before) // DIGEST_BYTES
         if cells:
@@ -69,9 +70,9 @@ def read(
     return SheetPlan(Layout.of_poster(strips) if poster else Layout.of_layer(strips[0].cells), found)
 
 
-def _layer(database: Database, atlas_no: int, number: int, layer_no: int) -> Iterator[bytes]:
+def _layer(database: Database, atlas_no: int, shows: int, layer_no: int) -> Iterator[bytes]:
     """The digest of each unit in turn."""
-    at = {"no": atlas_no, "number": number, "layer": layer_no, "most": _AT_ONCE}
+    at = {"no": atlas_no, "number": shows, "layer": layer_no, "most": _AT_ONCE}
     unit, facet, chosen, more = -1, -1, NOTHING, True
     while more:
         with database.session() as session:

@@ -4,12 +4,15 @@ import io
 import json
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 import imago
+from api.resources import atlases as resource
 from services.atlases import expansion
 from services.atlases.expansion import Place
 from tests.api.resources.test_sheets import make_sheets
@@ -60,6 +63,23 @@ def test_an_atlas_is_created_watched_and_read(
     assert (layer.name, layer.pictures.done) == ("classifier", 20)
     assert "20 of 20 pictures" in atlas._repr_html_()
     assert "Mine" in atlas._repr_html_()
+
+
+def test_who_publishes_a_large_atlas_waits_until_workers_have(
+    service: Service, client: imago.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here one is large whose publication takes more than no time."""
+    monkeypatch.setattr(resource, "AT_ONCE_SECONDS", 0.0)
+    atlas = built(service, client)
+    found: list[Mapping[str, Any]] = []
+    publisher = threading.Thread(target=lambda: found.append(atlas.publish()))
+    publisher.start()
+    while publisher.is_alive():
+        carry_out(service, atlas.id)
+        publisher.join(0.1)
+    (version,) = found
+    assert (version["number"], version["published"], version["publishing"]) == (1, True, False)
+    assert atlas.latest_version == 1
 
 
 def test_an_atlas_is_paused_extended_published_and_removed(service: Service, client: imago.Client) -> None:

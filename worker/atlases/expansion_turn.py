@@ -1,6 +1,7 @@
 """Expansion of atlases as a kind of work: a slice at a time, so that pictures are made meanwhile."""
 
 import time
+from collections.abc import Callable
 
 import structlog
 from sqlalchemy.orm import Session
@@ -12,22 +13,31 @@ from services.base.errors import Unavailable
 from services.queue import batches, chores
 from services.queue.chores import CHORES, WorkClaim
 from worker.leasing.chore_turns import ChoreTurns
+from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.leasing.work_kinds import Tend
 from worker.process.crash_points import crash_point
+from worker.process.stopping import StopFlag
 
 log = structlog.get_logger()
 
 
 class Expansion(ChoreTurns):
-    """Does what is wanted of one atlas: each step is a transaction that holds the lease."""
+    """Does what is wanted of one atlas: each step is a transaction that holds the lease. `ring` tells other
+    workers that there are pictures to be claimed: once a slice, as soon as there are some."""
 
     kind = CHORES[EXPAND]
+
+    def __init__(
+        self, held: HeldLeases, stop: StopFlag, *, alternating: bool, ring: Callable[[], object]
+    ) -> None:
+        super().__init__(held, stop, alternating=alternating)
+        self._ring = ring
 
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
         until = self.slice_end(keeper)
-        place = Place()
+        place, rung = Place(), False
         try:
             while not self._stop.asked and not keeper.fenced:
                 with self._database.session() as session:
@@ -38,6 +48,9 @@ class Expansion(ChoreTurns):
                     slice_is_over = self._report(session, claim, task.subject, done, ends=ends)
                     crash_point("expanding")
                 crash_point("expanded")
+                if done.queued and not rung:
+                    self._ring()
+                    rung = True
                 if slice_is_over:
                     return
                 place = done.place

@@ -96,8 +96,8 @@ def compose(
         insist(prepare_store, "store")
     except Unavailable:
         return None
-    kinds = _kinds(held, store, settings, device, watch, lacking, stop)
     doorbell = Doorbell(settings.broker_url)
+    kinds = _kinds(held, store, settings, device, watch, lacking, stop, ring=lambda: doorbell.ring(Lane.BULK))
     loop = WorkLoop(
         kinds,
         database=database,
@@ -118,8 +118,9 @@ def _kinds(
     watch: StoreWatch,
     lacking: Lacking,
     stop: StopFlag,
+    ring: Callable[[], object],
 ) -> tuple[WorkKind, ...]:
-    """All that this worker does, what goes first first."""
+    """All that this worker does, what goes first first. `ring` tells others that there is bulk work."""
     runtime = Runtime(held.database, store, settings, device)
     provenance, sight = Provenance(held.worker_id, device), Sight(device)
     photographs = Photographs(held, runtime=runtime, sight=sight)
@@ -156,6 +157,9 @@ def _kinds(
             make_way=make_way,
         )
 
+    def expansion(alternating: bool) -> Expansion:
+        return Expansion(held, stop, alternating=alternating, ring=ring)
+
     inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
     repairs = repairer(make_way=True)
     scans = Scanner(
@@ -166,9 +170,9 @@ def _kinds(
         stop=stop,
         serve=(
             inspections,
-            Expansion(held, stop, alternating=True),
+            expansion(alternating=True),
             batches,
-            Expansion(held, stop, alternating=False),
+            expansion(alternating=False),
             Sheets(held, store, stop, alternating=False),
             repairs,
         ),
@@ -180,7 +184,7 @@ def _kinds(
         settings=settings,
         stop=stop,
         let_go=runtime.let_go,
-        serve=(photographs, inspections, scans, Expansion(held, stop, alternating=True), batches, repairs),
+        serve=(photographs, inspections, scans, expansion(alternating=True), batches, repairs),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )
@@ -189,10 +193,10 @@ def _kinds(
         inspections,
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
-        Expansion(held, stop, alternating=True),
+        expansion(alternating=True),
         Sheets(held, store, stop, alternating=True),
         batches,
-        Expansion(held, stop, alternating=False),
+        expansion(alternating=False),
         Sheets(held, store, stop, alternating=False),
         repairs,
         Indexing(held, store=store, sight=sight, stop=stop),

@@ -107,7 +107,7 @@ class Sheets(ChoreTurns):
     def _begin(self, claim: WorkClaim, sheeted: Sheeted, asked: Wanted) -> SheetPlan | None:
         """Read what is to be shown; None where nothing is left to do."""
         poster = sheeted.layer_no == POSTER
-        plan = plans.read(self._database, asked.atlas_no, asked.number, asked.layers, poster=poster)
+        plan = plans.read(self._database, asked.atlas_no, asked.shows, asked.layers, poster=poster)
         if plan is None:
             self._end(claim, sheeted)
             return None

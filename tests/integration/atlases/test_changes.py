@@ -3,12 +3,14 @@
 import pytest
 from sqlalchemy import text
 
-from services.atlases import changes, creation, expansion
+from services.atlases import changes, creation, expansion, publishing
 from services.atlases.atlas_request import AtlasRequest
+from services.atlases.replanning import TECHNIQUE_CHANGED
 from services.base.database import Database
 from services.base.errors import Conflict, NotFound
 from services.base.states import AtlasState
 from services.jobs import jobs
+from services.jobs.making import Making
 from tests.integration import staging
 from tests.integration.atlases.building import (
     built,
@@ -20,6 +22,7 @@ from tests.integration.atlases.building import (
     pause,
     resume,
     set_weights,
+    units,
     view,
 )
 from tests.integration.staging import (
@@ -181,6 +184,58 @@ def test_failures_are_listed_by_reason_and_made_again_on_request(staged: Databas
     assert_consistent(staged)
     with staged.session() as session, pytest.raises(Conflict, match="Nothing of the atlas"):
         changes.retry(session, id)
+
+
+def planned_by_an_earlier_release(database: Database, monkeypatch: pytest.MonkeyPatch, units: str) -> str:
+    """An atlas whose pictures were to be made by another version of their technique."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Making, "version", property(lambda making: "0"))
+        id = make(database, layers="classifier", units=units)
+        carry_out(database, id)
+    return id
+
+
+def test_what_an_earlier_version_of_a_technique_was_to_make_is_planned_anew_on_request(
+    staged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = planned_by_an_earlier_release(staged, monkeypatch, units="0-19")
+    first = claim(staged, limit=8)
+    finish(staged, claim(staged, limit=4))
+    fail(staged, first, code=TECHNIQUE_CHANGED)
+    fail(staged, claim(staged, limit=3), code="broken")
+    with staged.session() as session:
+        publishing.publish(session, id)
+    carry_out(staged, id)
+    before = units(staged, id, "1", "classifier")
+    with staged.session() as session:
+        changes.retry(session, id)
+    carry_out(staged, id)
+    now = view(staged, id)
+    assert (now.pictures.total, now.pictures.expanded, now.pictures.failed) == (20, 20, 0)
+    shown = units(staged, id, "open", "classifier")
+    assert [unit.unit for unit in shown] == [*range(20)]
+    assert not {unit.facets[0].digest for unit in shown} & {work.digest for work in first.items}
+    assert_consistent(staged)
+    work_off(staged)
+    done = view(staged, id)
+    assert (done.state, done.pictures.done, done.errors) == (AtlasState.COMPLETE, 20, ())
+    assert units(staged, id, "1", "classifier") == before
+    assert_consistent(staged)
+
+
+def test_a_job_of_which_all_is_planned_anew_is_gone(
+    staged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = planned_by_an_earlier_release(staged, monkeypatch, units="0-9")
+    (job,) = job_ids(staged, id)
+    fail(staged, claim(staged, limit=16), code=TECHNIQUE_CHANGED)
+    with staged.session() as session:
+        changes.retry(session, id)
+    carry_out(staged, id)
+    assert job not in job_ids(staged, id)
+    assert work_off(staged) == 10
+    assert view(staged, id).state == AtlasState.COMPLETE
+    assert_consistent(staged)
 
 
 def test_a_deleted_atlas_is_gone_at_once_and_what_others_use_stays(staged: Database) -> None:

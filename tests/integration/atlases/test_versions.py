@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.atlases import atlases, entries, publishing
+from services.atlases import atlases, changes, entries, publishing
 from services.atlases.progress import Version
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
@@ -18,6 +18,7 @@ from tests.integration.atlases.building import (
     extend,
     make,
     set_weights,
+    step,
     units,
     view,
 )
@@ -26,7 +27,9 @@ from tests.integration.staging import assert_consistent, claim, fail, finish, wo
 
 def publish(database: Database, id: str) -> Version:
     with database.session() as session:
-        return publishing.publish(session, id)[1]
+        number = publishing.publish(session, id)[1].number
+    publishing.publish_at_once(database, id, seconds=60)
+    return version(database, id, str(number))
 
 
 def version(database: Database, id: str, named: str) -> Version:
@@ -217,3 +220,73 @@ def test_while_units_are_read_one_after_the_other_no_transaction_stays_open(stag
             with staged.session() as session:
                 assert session.execute(open_ones).scalar_one() == 0
     assert seen == [*range(400)]
+
+
+def test_until_a_version_is_published_as_a_whole_it_is_the_open_one_with_all_entries(
+    staged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "SLICE", 10)
+    id = make(staged, layers="classifier", units="0-99", facets=2)
+    carry_out(staged, id)
+    finish(staged, claim(staged, limit=60))
+    with staged.session() as session:
+        publishing.publish(session, id)
+    slices = 0
+    while version(staged, id, "1").published_at is None:
+        shown = units(staged, id, "1", "classifier")
+        assert [len(unit.facets) for unit in shown] == [2] * 100
+        assert (version(staged, id, "latest").number, version(staged, id, "open").number) == (1, 1)
+        assert version(staged, id, "1").publishing
+        finish(staged, claim(staged, limit=2))
+        step(staged, id)
+        slices += 1
+    assert slices > 10
+    frozen = bytes_of(staged, id, "1")
+    found = version(staged, id, "1")
+    assert found.layers is not None
+    shown = units(staged, id, "1", "classifier")
+    pictures = [facet for unit in shown for facet in unit.facets]
+    assert all(facet.state == "done" for facet in pictures)
+    assert (found.layers[0]["pictures"], found.layers[0]["shown_units"]) == (len(pictures), len(shown))
+    assert 60 <= len(pictures) <= 60 + 2 * slices
+    assert (version(staged, id, "latest").number, version(staged, id, "open").number) == (1, 2)
+    work_off(staged)
+    publish(staged, id)
+    assert bytes_of(staged, id, "1") == frozen
+    assert [len(unit.facets) for unit in units(staged, id, "2", "classifier")] == [2] * 100
+    assert_consistent(staged)
+
+
+def test_what_is_asked_for_while_a_version_is_being_published_belongs_to_the_next(staged: Database) -> None:
+    id = built(staged, layers="classifier", units="0-9")
+    with staged.session() as session:
+        assert publishing.publish(session, id)[1].publishing is not None
+    with staged.session() as session:
+        # Asked for once more, perhaps since the answer was lost: it is the same publication.
+        assert publishing.publish(session, id)[1].number == 1
+    extend(staged, id, units="0-19", facets=2)
+    work_off(staged)
+    first, second = version(staged, id, "1"), version(staged, id, "open")
+    assert first.published_at is not None
+    assert (first.request["facets"], "extensions" in first.request) == (1, False)
+    assert (second.request["facets"], len(second.request["extensions"])) == (2, 1)
+    assert first.layers is not None
+    (layer,) = first.layers
+    assert (layer["facets"], layer["unit_count"], layer["pictures"]) == (1, 10, 10)
+    assert [unit.unit for unit in units(staged, id, "1", "classifier")] == [*range(10)]
+    assert len(units(staged, id, "open", "classifier")) == 20
+
+
+@pytest.mark.parametrize("act", ["pause", "cancel"])
+def test_an_atlas_that_rests_is_published_by_workers(staged: Database, act: str) -> None:
+    id = make(staged, layers="classifier", units="0-19")
+    carry_out(staged, id)
+    finish(staged, claim(staged, limit=5))
+    with staged.session() as session:
+        getattr(changes, act)(session, id)
+    with staged.session() as session:
+        publishing.publish(session, id)
+    carry_out(staged, id)
+    assert version(staged, id, "1").published_at is not None
+    assert len(units(staged, id, "1", "classifier")) == 5
+    assert view(staged, id).pictures.canceled == 15

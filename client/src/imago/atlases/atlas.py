@@ -2,6 +2,7 @@
 
 import html
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -17,6 +18,8 @@ from imago.transport import Json, path_to
 from imago.watched import Watched
 
 OnProgress: TypeAlias = Callable[["Atlas"], object]
+_PUBLISHING_SECONDS = 1.0
+"""Between two looks at a version that is being published."""
 _RESTS = frozenset({"complete", "paused", "canceled"})
 
 
@@ -146,8 +149,12 @@ class Atlas(Watched):
         return self._send("change", {field: value for field, value in asked.items() if value is not None})
 
     def publish(self) -> Raw:
-        """Freeze what is done as a version that never changes; returns it as the server's JSON."""
+        """Freeze what is done as a version that never changes; returns it as the server's JSON. Of a large
+        atlas that takes a while: this waits for it."""
         version = self._transport.post(f"{self._path}/publish").body
+        while version.get("publishing"):
+            time.sleep(_PUBLISHING_SECONDS)
+            version = self._transport.get(version["links"]["self"])
         self.refresh()
         return version
 
