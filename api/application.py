@@ -17,6 +17,9 @@ from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 
+_ORDERS_BYTES = 32 << 20
+"""Four a unit: some dozens of orders of the largest layers that are ordered."""
+
 
 def build() -> Flask:
     """The application without the servers that it needs: enough to describe it, not to answer."""
@@ -58,6 +61,7 @@ def create_app(settings: Settings, *, threads: int = 16, memory: int = 0) -> Fla
             store_reads=threading.BoundedSemaphore(max(threads // 2, 1)),
             renditions=threading.BoundedSemaphore(2),
             stopping=threading.Event(),
+            orders=Memory(_ORDERS_BYTES),
             objects=Memory(memory) if memory else None,
         ),
     )

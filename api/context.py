@@ -4,6 +4,7 @@ is a module-level client and a test has its own.
 
 import shutil
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
@@ -39,6 +40,8 @@ class Context:
     which all others wait for."""
     stopping: threading.Event
     """Set when the server is to end: requests that wait are answered as things stand."""
+    orders: Memory[tuple[object, ...], Sequence[int]]
+    """In which order grids show their units, so that who scrolls on does not have them sorted again."""
     objects: Memory[str, bytes] | None
     """Objects that were read and checked, by their keys; None to read each from the store."""
 

@@ -1,11 +1,15 @@
 """Networks, layers and units."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from api.auth import principal
-from api.http.caching import BRIEF
+from api.http import grids
+from api.http.caching import BRIEF, PERSONAL
 from api.openapi import examples
-from api.operations.answers import Answer, accepted
+from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery, PageQuery
 from api.schemas.networks import (
@@ -20,14 +24,27 @@ from api.schemas.networks import (
     UnitListQuery,
     UnitPage,
 )
+from api.schemas.search.grids import Cell, CellList, CellsQuery, OrderQuery
+from imago_engine.units import UnitsError, parse_units
+from services.base.errors import Invalid
 from services.base.paging import Page
 from services.base.states import Lane
 from services.catalog import layer_selection, layers, networks, removal
 from services.catalog.network_request import RegisterNetwork
+from services.grids import cells
 
 TAG = Tag(name="Networks", description="What can be explained: networks, their layers, the layers' units.")
 INSPECTION_SECONDS = 5
 """About how long a worker takes to inspect a network whose weights it has."""
+
+_NUMBERS = "application/octet-stream"
+_ORDER: Mapping[int, Any] = {
+    200: {
+        "description": "The numbers of the units: unsigned integers of 32 bits, the least significant byte"
+        " first.",
+        "content": {_NUMBERS: {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 blueprint = ApiBlueprint("networks", __name__, url_prefix="/v1/networks", tag=TAG)
 
@@ -85,6 +102,38 @@ def list_units(session: Session, path: LayerPath, query: UnitListQuery) -> Page[
         session, path.network, path.layer, label=query.label, cursor=query.cursor, limit=query.limit
     )
     return page.map(Unit.of)
+
+
+@blueprint.operation(
+    "GET", "/<network>/layers/<layer>/grid/order", scope="read", responses=_ORDER, freshness=PERSONAL
+)
+def get_grid_order(session: Session, path: LayerPath, query: OrderQuery) -> Document:
+    """Get the numbers of a layer's units in the order in which a grid shows them.
+
+    All at once, four bytes each, so that whoever scrolls through them knows how many there are and can begin
+    anywhere; what is to be seen is then asked for by number. Of more than 200,000 units, or 20,000 without an
+    atlas, only the order by index is there.
+    """
+    shown = grids.subject(session, path.network, path.layer, query.atlas, query.version)
+    return Document(grids.order_bytes(session, shown, query.wanted), _NUMBERS, PERSONAL)
+
+
+@blueprint.operation(
+    "GET",
+    "/<network>/layers/<layer>/grid/cells",
+    scope="read",
+    responses={200: CellList},
+    freshness=PERSONAL,
+)
+def get_grid_cells(session: Session, path: LayerPath, query: CellsQuery) -> CellList:
+    """Get what a grid shows of some units of a layer: their pictures, or why there are none."""
+    shown = grids.subject(session, path.network, path.layer, query.atlas, query.version)
+    try:
+        units = parse_units(query.units, layer=path.layer, count=shown.layer.units)
+    except UnitsError as error:
+        raise Invalid.field("/units", str(error)) from None
+    found = cells.cells(session, shown, units, facet=query.facet)
+    return CellList(data=[Cell.of(path.network, shown.layer.name, cell) for cell in found])
 
 
 @blueprint.operation("DELETE", "/<network>", scope="jobs:write", responses=REMOVED)

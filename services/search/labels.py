@@ -136,13 +136,25 @@ def meant(session: Session, text: str, network: str | None = None) -> Sequence[s
 
     Raises `NotFound` where there are none, with those that may be meant.
     """
-    wanted = _plain(text)
     labels = _labels(session, network)
-    found = [label for label in labels if wanted in {_plain(label), *map(_plain, label.split(","))}]
+    found = _named(labels, _plain(text))
     if not found:
         near = suggestions(labels, text)
         raise NotFound("label", text, f"There are: {'; '.join(near)}." if near else "")
     return found
+
+
+def meant_of(labels: Sequence[str], text: str) -> Sequence[int]:
+    """The places of the labels among these that a word stands for: as `meant` has it, else those with a word
+    that begins so. Raises `NotFound` where there are none.
+    """
+    wanted = _plain(text)
+    for found in (_named(labels, wanted), _beginning(labels, wanted)):
+        if found:
+            chosen = set(found)
+            return [number for number, label in enumerate(labels) if label in chosen]
+    near = suggestions(labels, text)
+    raise NotFound("label", text, f"There are: {'; '.join(near)}." if near else "")
 
 
 def beginning(session: Session, prefix: str, network: str | None = None) -> Sequence[str]:
@@ -157,6 +169,10 @@ def suggestions(labels: Sequence[str], text: str) -> Sequence[str]:
     wanted = _plain(text)
     near = [*_beginning(labels, wanted), *nearest(wanted, labels[:5000])]
     return list(dict.fromkeys(near))[:SUGGESTED]
+
+
+def _named(labels: Sequence[str], wanted: str) -> list[str]:
+    return [label for label in labels if wanted in {_plain(label), *map(_plain, label.split(","))}]
 
 
 def _beginning(labels: Sequence[str], wanted: str) -> list[str]:

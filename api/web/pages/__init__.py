@@ -1,6 +1,7 @@
 """The pages, one module each or a family of them. Importing this registers them with the blueprint."""
 
 from api.web.pages import atlas_form, atlases, design, home, jobs, queue, reference
+from api.web.pages.networks import layer
 from api.web.site import blueprint
 
-__all__ = ["atlas_form", "atlases", "blueprint", "design", "home", "jobs", "queue", "reference"]
+__all__ = ["atlas_form", "atlases", "blueprint", "design", "home", "jobs", "layer", "queue", "reference"]

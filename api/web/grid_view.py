@@ -1,0 +1,216 @@
+"""How a grid of units is shown: its cells, the choices beside it, and what is said of its layer."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from api.web.addresses import Addresses, Parameter
+from api.web.filters import count, figure, percent
+from api.web.shown import ANY, Shown
+from services.base.states import State
+from services.catalog.layers import Layer
+from services.catalog.networks import Network
+from services.grids.cells import Cell
+from services.grids.orders import By, Wanted
+from services.grids.versions import AtlasVersion
+
+CELLS_A_PAGE = 200
+SIDE = 128
+"""Of a thumbnail, in pixels."""
+PIXELS_BELOW = 64
+"""A picture that is smaller is shown with its pixels as squares."""
+CELL_WORDS = {
+    State.QUEUED: "waiting",
+    State.LEASED: "being computed",
+    State.FAILED: "failed",
+    State.UNREACHABLE: "unreachable: no gradient",
+    State.CANCELED: "canceled",
+}
+
+ORDER_TITLES = {
+    By.ACTIVATION: "strongest first",
+    By.PERCENTILE: "by percentile",
+    By.LABEL: "by label",
+    By.INDEX: "by index",
+}
+
+
+class Looks(StrEnum):
+    """How large the pictures are."""
+
+    DENSE = "dense"
+    USUAL = "usual"
+    LARGE = "large"
+
+
+@dataclass(frozen=True)
+class GridView:
+    """A grid as its page shows it. `total` units in all, from the place `start` on."""
+
+    address: Addresses
+    network: Network
+    layer: Layer
+    what: Shown
+    wanted: Wanted
+    looks: Looks
+    total: int
+    start: int
+    possible: Collection[By]
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """Why a cell has no picture, by its state; by `none` where nobody has asked for one."""
+        if self.what.version is None:
+            missing = "not asked for yet"
+        elif self.what.version.published_at is None:
+            missing = "to be computed"
+        else:
+            missing = f"not in version {self.what.version.number}"
+        return {**{str(state): said for state, said in CELL_WORDS.items()}, "none": missing}
+
+    def href(self, **changed: Parameter) -> str:
+        """This page with something changed: its first cells, and all else as it is."""
+        wanted = self.wanted
+        query: dict[str, Parameter] = {
+            "atlas": self.what.named,
+            "order": wanted.by,
+            "like": wanted.like,
+            "facet": wanted.facet or None,
+            "state": wanted.kind,
+            "label": wanted.label,
+            "density": None if self.looks == Looks.USUAL else self.looks,
+        }
+        return self.address.layer(self.network.id, self.layer.name, **(query | changed))
+
+    @property
+    def kept(self) -> Mapping[str, str]:
+        """What a form sends on beside its own fields."""
+        looks = {} if self.looks == Looks.USUAL else {"density": str(self.looks)}
+        return {"order": str(self.wanted.by), **looks}
+
+    def unit(self, unit: int) -> str:
+        """The address of a unit's page."""
+        facet = self.wanted.facet or None
+        return self.address.unit(self.network.id, self.layer.name, unit, atlas=self.what.named, facet=facet)
+
+    @property
+    def orders(self) -> Sequence[tuple[str, str, bool]]:
+        """The chips of orders."""
+        wanted = self.wanted
+        possible = [by for by in ORDER_TITLES if by in self.possible]
+        found = [
+            (ORDER_TITLES[by], self.href(order=by, like=None), wanted.like is None and wanted.by == by)
+            for by in possible
+        ]
+        if wanted.like is not None:
+            found.append((f"like unit {wanted.like}", self.href(), True))
+        return found
+
+    @property
+    def densities(self) -> Sequence[tuple[str, str, bool]]:
+        """The chips of sizes."""
+        return [
+            (looks, self.href(density=None if looks == Looks.USUAL else looks), looks == self.looks)
+            for looks in Looks
+        ]
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether not every unit is shown."""
+        return self.wanted.kind is not None or self.wanted.label is not None
+
+    @property
+    def previous(self) -> str | None:
+        """The cells before these."""
+        return self.href(**{"from": max(0, self.start - CELLS_A_PAGE) or None}) if self.start else None
+
+    def next(self, shown: int) -> str | None:
+        """The cells after the `shown` ones."""
+        end = self.start + shown
+        return self.href(**{"from": end}) if end < self.total else None
+
+    def cell(self, cell: Cell, *, eager: bool) -> Mapping[str, Any]:
+        """What the macro `cell` takes."""
+        has_picture = cell.state == State.DONE and cell.digest is not None
+        named = f" ({cell.name})" if cell.name else ""
+        return {
+            "href": self.unit(cell.unit),
+            "picture": self.address.picture(cell.digest, SIDE) if has_picture and cell.digest else None,
+            "alt": f"Preferred input of unit {cell.unit}{named}",
+            "title": str(cell.unit),
+            "figure": said_of(cell),
+            "quiet": short(cell.name or cell.seen),
+            "why": None if has_picture else self._why(cell),
+            "side": SIDE,
+            "eager": eager,
+            "small": cell.side is not None and cell.side < PIXELS_BELOW,
+        }
+
+    def _why(self, cell: Cell) -> str:
+        said = self.words["none" if cell.state is None else str(cell.state)]
+        message = (cell.error or {}).get("message")
+        return f"{said}: {message}" if cell.state == State.FAILED and message else said
+
+
+def short(label: str | None) -> str:
+    """The first name of a class, of those that it may have: enough below a picture."""
+    return "—" if label is None else label.partition(",")[0]
+
+
+def said_of(cell: Cell) -> str | None:
+    """The figure beside a unit's number: where its activation stands among photographs, else what it is."""
+    if cell.percentile is not None:
+        return percent(cell.percentile / 100)
+    return None if cell.activation is None else figure(cell.activation)
+
+
+def card(address: Addresses, cells: Sequence[Cell]) -> str | None:
+    """The picture that stands for the page elsewhere."""
+    for cell in cells:
+        if cell.state == State.DONE and cell.digest is not None:
+            return address.picture(cell.digest, 512, "png")
+    return None
+
+
+def facts(network: Network, layer: Layer) -> Sequence[str]:
+    """What a layer is, in few words each."""
+    said = [f"{count(layer.units)} {'channels' if layer.spatial else 'units'}"]
+    if layer.spatial is not None:
+        said.append("{} × {} map".format(*layer.spatial))
+    if layer.tokens is not None:
+        said.append(f"{count(layer.tokens)} tokens")
+    seen, own = layer.receptive_field, network.own_size
+    if seen is None or (own is not None and seen >= 2 * own):
+        said.append("each sees the whole picture")
+    else:
+        said.append(f"each sees {seen} px" + (f" of {own}" if own is not None and seen < own else ""))
+    return said
+
+
+@dataclass(frozen=True)
+class VersionChoice:
+    """An entry of the list of versions: the parameter `atlas`, what it is called."""
+
+    value: str
+    title: str
+    is_current: bool
+
+
+def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[VersionChoice]:
+    """The versions that can be shown, and last the best picture of each unit."""
+    found = [
+        VersionChoice(
+            f"{version.atlas}@{version.number if version.published_at else 'open'}",
+            f"{version.name} · "
+            + (
+                f"version {version.number}, {version.published_at:%Y-%m-%d}"
+                if version.published_at
+                else "being built"
+            ),
+            False,
+        )
+        for version in versions
+    ]
+    found.append(VersionChoice(ANY, "best picture of each unit", False))
+    return [VersionChoice(each.value, each.title, each.value == what.named) for each in found]

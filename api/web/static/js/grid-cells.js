@@ -1,0 +1,174 @@
+// What the cells of a grid show, by their places: asked for in blocks, the newest of which are kept.
+
+const BLOCK = 100; // cells
+const BLOCKS_KEPT = 60;
+const AT_ONCE = 3; // requests
+const AGAIN = 5000; // ms after a request that failed
+
+export class Cells {
+  #given;
+  #picture;
+  #unit;
+  #changed;
+  #order = null; // the numbers of the units, null while they are not there or need not be
+  #unknown = new Map(); // what is shown of a place of which nothing is known yet
+  #first = new Map(); // what the server's own cells show, by place
+  #blocks = new Map(); // by number: views by place, in the order in which they were last wanted
+  #asked = new Map(); // by number: what ends the request
+  #failed = new Map(); // by number: when
+
+  constructor(given, addresses, changed) {
+    this.#given = given;
+    this.#picture = addresses.picture;
+    this.#unit = addresses.unit;
+    this.#changed = changed;
+  }
+
+  // The cells that the page came with.
+  adopt(start, items) {
+    [...items].forEach((item, number) => this.#first.set(start + number, read(item)));
+  }
+
+  at(place) {
+    const block = this.#blocks.get(Math.floor(place / BLOCK));
+    return block?.get(place) ?? this.#first.get(place) ?? this.#nothingOf(place);
+  }
+
+  // What will be seen: the places from `first` to before `end`.
+  want(first, end) {
+    const from = Math.floor(first / BLOCK);
+    const to = Math.floor(Math.max(first, end - 1) / BLOCK);
+    for (const [number, controller] of this.#asked) {
+      if (number < from || number > to) controller.abort();
+    }
+    for (let number = from; number <= to; number++) {
+      const held = this.#blocks.get(number);
+      if (held) {
+        this.#blocks.delete(number); // to the end: wanted last
+        this.#blocks.set(number, held);
+      } else if (!this.#isThere(number, end) && this.#asked.size < AT_ONCE) {
+        this.#ask(number);
+      }
+    }
+  }
+
+  #isThere(number, end) {
+    const last = Math.min((number + 1) * BLOCK, this.#given.total, end);
+    for (let place = number * BLOCK; place < last; place++) if (!this.#first.has(place)) return false;
+    return true;
+  }
+
+  async #ask(number) {
+    if (this.#asked.has(number) || Date.now() - (this.#failed.get(number) ?? -AGAIN) < AGAIN) return;
+    const controller = new AbortController();
+    this.#asked.set(number, controller);
+    try {
+      const units = await this.#unitsOf(number, controller.signal);
+      const address = `${this.#given.cells}${this.#given.cells.includes("?") ? "&" : "?"}units=${units.join(",")}`;
+      const { data } = await get(address, controller.signal).then((answer) => answer.json());
+      const byUnit = new Map(data.map((cell) => [cell.unit, cell]));
+      this.#keep(number, new Map(units.map((unit, at) => [number * BLOCK + at, this.#view(byUnit.get(unit))])));
+      this.#failed.delete(number);
+    } catch (error) {
+      if (error.name !== "AbortError") this.#failed.set(number, Date.now());
+    } finally {
+      this.#asked.delete(number);
+      this.#changed();
+    }
+  }
+
+  #keep(number, views) {
+    this.#blocks.set(number, views);
+    for (const oldest of this.#blocks.keys()) {
+      if (this.#blocks.size <= BLOCKS_KEPT) break;
+      this.#blocks.delete(oldest);
+    }
+  }
+
+  async #unitsOf(number, signal) {
+    const from = number * BLOCK;
+    const count = Math.min(BLOCK, this.#given.total - from);
+    if (!this.#given.order) return Array.from({ length: count }, (_, at) => from + at);
+    this.#order ??= new Uint32Array(await get(this.#given.order, signal).then((answer) => answer.arrayBuffer()));
+    return [...this.#order.subarray(from, from + count)];
+  }
+
+  #nothingOf(place) {
+    const unit = this.#given.order ? this.#order?.[place] : place;
+    const isFailed = this.#failed.has(Math.floor(place / BLOCK));
+    const known = this.#unknown;
+    const name = `${place} ${isFailed} ${unit}`;
+    if (known.size > 4000) known.clear();
+    if (!known.has(name)) {
+      known.set(name, {
+        href: unit === undefined ? "#" : this.#addressOf(unit),
+        title: unit === undefined ? "" : String(unit),
+        figure: "",
+        quiet: "",
+        picture: null,
+        why: isFailed ? "could not be read" : "",
+        isComing: !isFailed,
+      });
+    }
+    return known.get(name);
+  }
+
+  #view(cell) {
+    const words = this.#given.words;
+    const hasPicture = cell.state === "done";
+    const said = words[cell.state ?? "none"] ?? cell.state;
+    return {
+      href: this.#addressOf(cell.unit),
+      title: String(cell.unit),
+      figure: figureOf(cell),
+      quiet: (cell.label ?? cell.seen?.label ?? "—").split(",")[0], // the first of its names
+      picture: hasPicture ? this.#picture.replace("DIGEST", cell.digest) : null,
+      alt: `Preferred input of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
+      small: cell.side !== null && cell.side < 64,
+      why: cell.state === "failed" && cell.error ? `${said}: ${cell.error.message}` : said,
+      isComing: false,
+    };
+  }
+
+  #addressOf(unit) {
+    return this.#unit.replace("UNIT-NUMBER", unit);
+  }
+}
+
+async function get(address, signal) {
+  const answer = await fetch(address, { signal });
+  if (!answer.ok) throw new Error(`${answer.status} of ${address}`);
+  return answer;
+}
+
+function read(item) {
+  const image = item.querySelector("img");
+  const say = (selector) => item.querySelector(selector)?.textContent ?? "";
+  return {
+    href: item.querySelector("a").getAttribute("href"),
+    title: say("b"),
+    figure: say(".figure"),
+    quiet: say(".caption.quiet"),
+    picture: image?.getAttribute("src") ?? null,
+    alt: image?.alt ?? "",
+    small: image?.classList.contains("pixels") ?? false,
+    why: say(".no-picture"),
+    isComing: false,
+  };
+}
+
+// As the server says them: where it stands among photographs, else the activation in three digits.
+function figureOf(cell) {
+  if (cell.percentile !== null) return percent(cell.percentile);
+  if (cell.activation === null) return "";
+  const size = Math.abs(cell.activation);
+  return size !== 0 && (size < 1e-4 || size >= 1000)
+    ? Number(cell.activation.toPrecision(4)).toString()
+    : Number(cell.activation.toPrecision(3)).toString();
+}
+
+function percent(share) {
+  if (share >= 99.95 && share < 100) return "> 99.9\u00a0%";
+  const text = share === 0 || share === 100 || (share >= 1 && share <= 99) ? share.toFixed(0) : share.toFixed(1);
+  return share > 0 && Number(text) === 0 ? "< 0.1\u00a0%" : `${text}\u00a0%`;
+}

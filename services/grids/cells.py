@@ -1,0 +1,128 @@
+"""What each cell of a grid shows: the picture of a unit, or why there is none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from imago_engine.exemplars import quantiles
+from services.base.errors import Invalid
+from services.base.states import State
+from services.grids.subjects import Subject
+
+MOST = 200
+"""Cells that are read at once."""
+_SHOWN = """
+    v.unit, v.digest, v.state, v.activation, v.error, v.predictions, a.width, a.height,
+    v.position_y IS NULL AND v.token IS NULL AS usual,
+    CAST(r.parameters ->> 'input_size' AS int) AS input_size, v.network_sha256
+"""
+_BESIDE = """
+    LEFT JOIN artifacts a ON a.digest = v.digest AND a.kind = 'image'
+    JOIN recipes r ON r.digest = v.recipe_digest
+"""
+_OF_VERSION = text(f"""
+    SELECT {_SHOWN} FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest {_BESIDE}
+    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit = ANY(CAST(:units AS int[]))
+    AND e.facet = :facet AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
+""")
+# The best as `services.pictures.best` has it, and before all what is done.
+_OF_BEST = text(f"""
+    SELECT {_SHOWN} FROM unnest(CAST(:units AS int[])) AS asked (unit)
+    CROSS JOIN LATERAL (
+        SELECT * FROM visualizations
+        WHERE network_id = :network AND layer = :layer AND unit = asked.unit AND network_sha256 = :sha256
+        ORDER BY state = 'done' DESC, (position_y IS NOT NULL OR token IS NOT NULL),
+            score DESC NULLS LAST, activation DESC NULLS LAST, digest
+        LIMIT 1
+    ) AS v {_BESIDE}
+""")
+_QUANTILES = text("""
+    SELECT unit, non_zero, coalesce(usual_quantiles, quantiles) AS quantiles FROM unit_statistics
+    WHERE scan_no = :scan AND layer = :layer AND unit = ANY(CAST(:units AS int[]))
+""")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A unit in a grid. `state` is None where no picture of it was asked for, or a version has none; `name`
+    the class that it stands for, `seen` the class that its network sees in the picture with `probability`.
+    `percentile`: of 100 photographs so many excite the unit less. `side`: pixels of the picture's longer
+    side. `dead`: no photograph of the newest scan excites it; None where there is no scan."""
+
+    unit: int
+    name: str | None
+    state: State | None
+    digest: str | None
+    activation: float | None
+    percentile: float | None
+    seen: str | None
+    probability: float | None
+    side: int | None
+    error: Mapping[str, Any] | None
+    dead: bool | None
+
+
+def cells(session: Session, subject: Subject, units: Sequence[int], *, facet: int = 0) -> list[Cell]:
+    """The cells of these units, in their order. Raises `Invalid` for more than `MOST`."""
+    if len(units) > MOST:
+        raise Invalid.field("/units", f"names {len(units)} units; at most {MOST} are shown at once")
+    rows = {row.unit: row for row in _rows(session, subject, list(units), facet)}
+    known = _statistics(session, subject, list(units))
+    return [_cell(subject, unit, rows.get(unit), known.get(unit)) for unit in units]
+
+
+def _rows(session: Session, subject: Subject, units: list[int], facet: int) -> Sequence[Any]:
+    place = subject.place
+    if place is None:
+        network, sha256 = subject.network.id, subject.network.spec_sha256
+        at = {"network": network, "layer": subject.layer.name, "sha256": sha256, "units": units}
+        return session.execute(_OF_BEST, at).all()
+    where = {"no": place.atlas_no, "layer": place.layer_no, "number": place.number}
+    return session.execute(_OF_VERSION, {**where, "units": units, "facet": facet}).all()
+
+
+def _statistics(session: Session, subject: Subject, units: list[int]) -> Mapping[int, Any]:
+    if subject.watched is None:
+        return {}
+    at = {"scan": subject.watched.scan_no, "layer": subject.layer.name, "units": units}
+    return {row.unit: row for row in session.execute(_QUANTILES, at)}
+
+
+def _cell(subject: Subject, unit: int, row: Any, known: Any) -> Cell:
+    names = subject.unit_names
+    seen, probability = _seen(subject.classes, row)
+    return Cell(
+        unit=unit,
+        name=names[unit] if unit < len(names) else None,
+        state=None if row is None else State(row.state),
+        digest=None if row is None else row.digest,
+        activation=None if row is None else row.activation,
+        percentile=_percentile(subject, row, known),
+        seen=seen,
+        probability=probability,
+        side=None if row is None or row.width is None else max(row.width, row.height),
+        error=None if row is None else row.error,
+        dead=None if known is None else known.non_zero == 0,
+    )
+
+
+def _seen(classes: Sequence[str], row: Any) -> tuple[str | None, float | None]:
+    """The most probable class of what the network says of a picture; its number where it has no name."""
+    if row is None or not row.predictions:
+        return None, None
+    number, probability = row.predictions[0]
+    return classes[number] if number < len(classes) else str(number), probability
+
+
+def _percentile(subject: Subject, row: Any, known: Any) -> float | None:
+    """As `services.exemplars.found` has it: only of pictures that were read as the photographs were."""
+    if row is None or known is None or subject.watched is None or row.activation is None or not row.usual:
+        return None
+    if row.network_sha256 != subject.network.spec_sha256:
+        return None
+    if (row.input_size or subject.network.own_size) != subject.watched.input_size:
+        return None
+    return quantiles.percentile(row.activation, known.quantiles)
