@@ -148,7 +148,7 @@ class Stack:
         address = ["--host", "127.0.0.1", "--port", str(self._api_port)]
         group.start("worker", [sys.executable, "-m", *WORKER])
         group.start("api", [sys.executable, "-m", *API, *address])
-        group.wait_until(self._answers, "the start of the API", timeout=60)
+        group.wait_until(lambda: answers(self.api_url), "the start of the API", timeout=60)
 
     def _stop(self) -> None:
         with uninterrupted():
@@ -201,12 +201,14 @@ class Stack:
         file.write_text(f"{port}\n")
         return port
 
-    def _answers(self) -> bool:
-        try:
-            urllib.request.urlopen(f"{self.api_url}/readyz", timeout=5).close()
-        except (urllib.error.URLError, OSError):
-            return False
-        return True
+
+def answers(api_url: str) -> bool:
+    """Whether an API is there and has what it needs."""
+    try:
+        urllib.request.urlopen(f"{api_url}/readyz", timeout=5).close()
+    except (urllib.error.URLError, OSError):
+        return False
+    return True
 
 
 def environment_of(servers: Servers) -> dict[str, str]:

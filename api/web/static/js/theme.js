@@ -28,7 +28,7 @@
       });
     }
     for (const details of document.querySelectorAll("details[data-rail]")) {
-      // On a phone the layers would fill the first screen.
+      // On a phone the layers would fill the first screen, so they come closed.
       details.open = matchMedia("(min-width: 56rem)").matches;
     }
   });
