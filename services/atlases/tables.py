@@ -10,7 +10,6 @@ from services.access.tables import ApiKeyRow
 from services.base.states import AtlasWish, Visibility
 from services.base.tables import CREATED, Base, Id, Json, one_of
 from services.catalog.tables import GeneratorRow, NetworkRow
-from services.pictures.tables import VisualizationRow
 
 
 class AtlasRow(Base):
@@ -119,8 +118,9 @@ class AtlasEntryRow(Base):
     """A picture of an atlas: the facet of a unit, in the versions from `since` on, up to and without `until`
     where there is one. Versions share rows, so that a new version costs what is new in it.
 
-    No foreign key leads to the layer: of a million rows it would cost seconds, and an atlas is removed entry
-    by entry before its layers (`services.atlases.deletion`).
+    No foreign key leads to the layer or the picture: of a million rows each would cost seconds. An atlas is
+    removed entry by entry before its layers (`services.atlases.deletion`), and pictures only with their
+    network, which the atlas keeps.
     """
 
     __tablename__ = "atlas_entries"
@@ -136,4 +136,4 @@ class AtlasEntryRow(Base):
     facet: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
     since: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True)
     until: Mapped[int | None] = mapped_column(sa.SmallInteger)
-    digest: Mapped[str] = mapped_column(Id, sa.ForeignKey(VisualizationRow.digest))
+    digest: Mapped[str] = mapped_column(Id)

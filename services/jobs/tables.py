@@ -9,7 +9,6 @@ from services.access.tables import ApiKeyRow
 from services.atlases.tables import AtlasLayerRow
 from services.base.states import JobState, Lane
 from services.base.tables import CREATED, Base, Id, Json, one_of
-from services.pictures.tables import VisualizationRow
 
 
 class JobRow(Base):
@@ -79,11 +78,15 @@ class JobRow(Base):
 
 
 class JobVisualizationRow(Base):
-    """Which job wants which picture. Many jobs may want one: it is computed once."""
+    """Which job wants which picture. Many jobs may want one: it is computed once.
+
+    No foreign key leads to the picture: of a million rows it would cost seconds. Pictures are removed with
+    their network only, when no job wants them; for that it is locked, as each submission locks it.
+    """
 
     __tablename__ = "job_visualizations"
     __table_args__ = (sa.UniqueConstraint("digest", "job_id"),)
 
     job_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(JobRow.id, ondelete="CASCADE"), primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True)
-    digest: Mapped[str] = mapped_column(Id, sa.ForeignKey(VisualizationRow.digest))
+    digest: Mapped[str] = mapped_column(Id)

@@ -14,7 +14,7 @@ from services.queue.tables import LeaseRow
 
 
 class RecipeRow(Base):
-    """A technique with all its parameters, named by its digest."""
+    """A technique with all its parameters, named by its digest. None is ever removed."""
 
     __tablename__ = "recipes"
 
@@ -28,7 +28,8 @@ class VisualizationRow(Base):
     `generator_id` is NULL where the technique needs no generator, the position at the centre of a map, and
     `token` where a layer has none or its usual one is read. `score` says how good the network finds the whole
     picture; NULL where it is no number, and for what releases made that did not ask. `eye` is that of which
-    it has a row in `embeddings`, NULL before it is embedded."""
+    it has a row in `embeddings`, NULL before it is embedded. No foreign key leads to the
+    recipe, which stays."""
 
     __tablename__ = "visualizations"
     __table_args__ = (
@@ -93,7 +94,7 @@ class VisualizationRow(Base):
     position_x: Mapped[int | None]
     token: Mapped[int | None]
     generator_id: Mapped[str | None] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id))
-    recipe_digest: Mapped[str] = mapped_column(Id, sa.ForeignKey(RecipeRow.digest))
+    recipe_digest: Mapped[str] = mapped_column(Id)
     seed: Mapped[int]
     engine: Mapped[str]
     batch_key: Mapped[str] = mapped_column(Id)
