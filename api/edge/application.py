@@ -16,9 +16,13 @@ from api.context import context
 from api.edge.answers import Answers, Kept, Name
 from api.edge.bridge import Bridge, Receive, Scope, Send
 from api.edge.changes import Changes
+from api.edge.streaming import Streaming
 from api.edge.trust import TrustedKeys
 from api.http import request_log
 from api.http.caching import KEPT_SECONDS
+from api.streams.hub import Hub
+from api.streams.places import PLACES
+from api.streams.stream import OPENED, Opened
 from services.base.settings import Settings
 
 _ONCE = (b"accept", b"authorization", b"if-none-match", b"origin")
@@ -44,6 +48,8 @@ class Edge:
         self._trusted = TrustedKeys()
         # Of its own: answers from memory must not wait for the threads of requests.
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="changes")
+        self._hub = Hub(self._context.database)
+        self._streaming = Streaming(self._hub)
         self._changes = Changes(self._context.database, self._looks, self._forget)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +101,7 @@ class Edge:
     ) -> None:
         count, clears = self._changes.count, self._trusted.clears
         began = self._trusted.now()
-        answer = await self._bridge.answer(scope, receive)
+        answer = await self._bridge.answer(scope, receive, {PLACES: self._streaming.places})
         if answer is None:
             return
         principal = answer.environ.get(PRINCIPAL)
@@ -110,7 +116,11 @@ class Edge:
                 self._answers.keep(name, scope["method"], answer)
         if name is not None:
             self._made(name)  # before it is sent: whoever reads slowly holds up nobody else
-        await self._bridge.send(answer, send)
+        opened: Opened | None = answer.environ.get(OPENED)
+        if opened is not None:
+            await self._streaming.send(opened, answer, receive, send)
+        else:
+            await self._bridge.send(answer, send)
 
     def _may_read(self, headers: dict[bytes, bytes]) -> bool:
         """Whether the request may read for certain; where that is not certain, Flask decides."""
@@ -163,6 +173,11 @@ class Edge:
             key_id=None,
         )
 
+    def _stop(self) -> None:
+        """The server begins to stop: let nothing wait for more."""
+        self._context.stopping.set()
+        self._hub.stop()
+
     def _forget(self) -> None:
         self._answers.clear()
         if self._context.objects is not None:
@@ -173,11 +188,12 @@ class Edge:
         await receive()
         state: dict[str, Any] = scope["state"]
         state["refused"] = self._refused
-        state["stop"] = self._context.stopping.set
+        state["stop"] = self._stop
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for executor in (self._executor, self._looks):
             executor.shutdown(wait=False, cancel_futures=True)
+        self._hub.close()
         self._context.close()
         await send({"type": "lifespan.shutdown.complete"})
 

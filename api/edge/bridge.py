@@ -6,7 +6,7 @@ clients from stopping the service. Ready-made bridges hand a thread a body that 
 
 import asyncio
 import io
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -43,12 +43,15 @@ class Bridge:
         self._application = application
         self._executor = executor
 
-    async def answer(self, scope: Scope, receive: Receive) -> Answer | None:
-        """The application's answer; None when the client is gone before it has sent everything."""
+    async def answer(
+        self, scope: Scope, receive: Receive, more: Mapping[str, Any] | None = None
+    ) -> Answer | None:
+        """The application's answer; None when the client is gone before it has sent everything. `more` is put
+        into the WSGI environment."""
         body = await _whole_body(receive)
         if body is None:
             return None
-        answer: Answer = await self._in_thread(self._call, _environ(scope, body))
+        answer: Answer = await self._in_thread(self._call, {**_environ(scope, body), **(more or {})})
         return answer
 
     async def send(self, answer: Answer, send: Send) -> None:

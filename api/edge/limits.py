@@ -25,3 +25,12 @@ LINGER_SECONDS = 2.0
 reset the connection, and the client might never read why."""
 STOP_SECONDS = 10
 """After SIGTERM: how long requests that run may take to end."""
+
+STREAMS = 1000
+"""Open streams of events of each process: half of the connections stay for everyone else."""
+STREAMS_OF_ONE = 64
+"""Of one key, or of one address without a key: people behind one proxy share it."""
+STREAM_BYTES = 256 * 1024
+"""What is kept for a stream whose client does not read; one that is more behind is ended, and comes again."""
+HEARTBEAT_SECONDS = 15.0
+"""After so long without an event a stream sends a comment, so that proxies keep it open."""

@@ -54,7 +54,7 @@ BRIEF_FROM_MEMORY = Freshness(60, from_memory=True)
 FOREVER = Freshness(31_536_000, immutable=True)
 """Named by a digest of what determines it."""
 SECRET = Freshness(0, is_secret=True)
-"""Keys and who asks."""
+"""Keys, who asks, and streams of events."""
 
 
 def keep(seconds: float) -> None:

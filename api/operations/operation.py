@@ -27,6 +27,7 @@ from api.operations.reading import PARTS, read
 from api.problems import problem_types
 from api.problems.field_errors import Part
 from api.problems.problem_types import ProblemType
+from api.streams.event import MEDIA_TYPE as EVENTS
 from services.base.paging import Page
 
 View = TypeVar("View", bound=Callable[..., Result])
@@ -133,6 +134,8 @@ class Operation:
         yield problem_types.HEADERS_TOO_LARGE
         yield problem_types.NOT_ACCEPTABLE
         yield problem_types.INVALID
+        if EVENTS in self.media_types:
+            yield problem_types.TOO_MANY_REQUESTS
         yield problem_types.INTERNAL
         yield problem_types.UNAVAILABLE
 

@@ -5,11 +5,11 @@ from sqlalchemy.orm import Session
 from api.auth import principal, reader
 from api.context import context
 from api.http import retry_after
-from api.http.caching import PERSONAL
+from api.http.caching import PERSONAL, SECRET
 from api.http.negotiation import prefers
 from api.http.rendering import LINES
 from api.openapi import examples
-from api.operations.answers import Answer, Lines, accepted
+from api.operations.answers import Answer, Document, Lines, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.operations.pagination import only_page, shown_page
 from api.schemas.atlas_estimates import AtlasEstimate
@@ -30,6 +30,8 @@ from api.schemas.atlases import (
     AtlasVersionPath,
 )
 from api.schemas.base import NoQuery, PageQuery
+from api.schemas.events import EventsHeaders, EventsQuery
+from api.streams.opening import STREAM, open_stream
 from services.atlases import (
     atlas_estimates,
     atlases,
@@ -114,6 +116,17 @@ def get_atlas(session: Session, path: AtlasPath, query: NoQuery) -> Answer:
     """Get an atlas as it stands: how far it is, and why pictures failed."""
     atlas = atlases.get(session, path.atlas, by=reader())
     return Answer(Atlas.of(atlas), headers=retry_after.header(retry_after.of_atlas(atlas)))
+
+
+@blueprint.operation("GET", "/atlases/<atlas>/events", scope="read", responses=STREAM, freshness=SECRET)
+def follow_atlas(session: Session, path: AtlasPath, query: EventsQuery, header: EventsHeaders) -> Document:
+    """Follow an atlas: its state, its progress, and the layers that have gone on, as server-sent events.
+
+    Each event `progress` holds, as JSON, what changes of an atlas, and `layers`: the name and counts of
+    those that have gone on since the event before, at first of all. Events come at most once a second. The
+    last is `end`, when it is complete, paused or canceled.
+    """
+    return open_stream(session, "atlas", path.atlas, query, header)
 
 
 @blueprint.operation(

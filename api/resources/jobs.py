@@ -5,13 +5,16 @@ from sqlalchemy.orm import Session
 from api.auth import principal, reader
 from api.context import context
 from api.http import retry_after
+from api.http.caching import SECRET
 from api.http.waiting import preferred_wait, wait_for
 from api.openapi import examples
-from api.operations.answers import Answer, accepted
+from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery
+from api.schemas.events import EventsHeaders, EventsQuery
 from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
 from api.schemas.visualizations import JobItem, JobItemListQuery, JobItemPage
+from api.streams.opening import STREAM, open_stream
 from services.atlases.visibility import atlas_row
 from services.base.paging import Page
 from services.catalog import removal
@@ -63,6 +66,19 @@ def get_job(path: JobPath, query: NoQuery, header: PreferHeaders) -> Answer:
     """Get a job as it stands, or with `Prefer: wait` as soon as it has ended."""
     job = _wait(_get(path.job), header)
     return Answer(Job.of(job), headers={"Vary": "Prefer", **retry_after.header(retry_after.of_job(job))})
+
+
+@blueprint.operation("GET", "/<job>/events", scope="read", responses=STREAM, freshness=SECRET)
+def follow_job(session: Session, path: JobPath, query: EventsQuery, header: EventsHeaders) -> Document:
+    """Follow a job: its state, progress and the items that have ended, as server-sent events.
+
+    Each event `progress` holds, as JSON, what changes of a job (`state`, `progress`, `queue`, `errors`,
+    `started_at`, `finished_at`) and `items`, at most 100: those that are done, failed or unreachable since
+    the event before, each with `ordinal`, `digest`, `layer`, `unit`, `seed` and `state`. Events come at most
+    once a second. The last is `end`. Going on with `Last-Event-ID`, an item of the last seconds may be told
+    twice. Without an id, items are told from now on.
+    """
+    return open_stream(session, "job", path.job, query, header)
 
 
 @blueprint.operation("GET", "/<job>/visualizations", scope="read", responses={200: JobItemPage})

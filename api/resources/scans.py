@@ -5,13 +5,14 @@ from sqlalchemy.orm import Session
 from api.auth import principal
 from api.context import context
 from api.http import retry_after
-from api.http.caching import BRIEF
+from api.http.caching import BRIEF, SECRET
 from api.http.objects import StoredObject
 from api.openapi import examples
-from api.operations.answers import Answer, accepted
+from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag, stored
 from api.resources.networks import TAG as NETWORKS_TAG
 from api.schemas.base import NoQuery
+from api.schemas.events import EventsHeaders, EventsQuery
 from api.schemas.networks import UnitPath
 from api.schemas.scans import (
     ExemplarPath,
@@ -24,6 +25,7 @@ from api.schemas.scans import (
     SubmitScan,
     UnitExemplars,
 )
+from api.streams.opening import STREAM, open_stream
 from services.base.paging import Page
 from services.base.states import Lane
 from services.exemplars import found, scans
@@ -78,6 +80,15 @@ def get_scan(session: Session, path: ScanPath, query: NoQuery) -> Answer:
     """Get a scan as it stands."""
     view = scans.get(session, path.scan)
     return Answer(Scan.of(view), headers=retry_after.header(retry_after.of_scan(view)))
+
+
+@blueprint.operation("GET", "/scans/<scan>/events", scope="read", responses=STREAM, freshness=SECRET)
+def follow_scan(session: Session, path: ScanPath, query: EventsQuery, header: EventsHeaders) -> Document:
+    """Follow a scan: its state and progress, as server-sent events.
+
+    Each event `progress` holds, as JSON, what changes of a scan; the last is `end`.
+    """
+    return open_stream(session, "scan", path.scan, query, header)
 
 
 @blueprint.operation("POST", "/scans/<scan>/cancel", scope="jobs:write", responses={200: Scan})

@@ -4,11 +4,12 @@ from sqlalchemy.orm import Session
 
 from api.auth import principal
 from api.http import retry_after
-from api.http.caching import REVALIDATE
+from api.http.caching import REVALIDATE, SECRET
 from api.http.objects import StoredObject
-from api.operations.answers import Answer, accepted
+from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag, stored
 from api.schemas.base import NoQuery
+from api.schemas.events import EventsHeaders, EventsQuery
 from api.schemas.trainings import (
     SamplePath,
     Training,
@@ -16,6 +17,7 @@ from api.schemas.trainings import (
     TrainingPage,
     TrainingPath,
 )
+from api.streams.opening import STREAM, open_stream
 from services.base.errors import NotFound
 from services.base.paging import Page
 from services.catalog import removal
@@ -39,6 +41,17 @@ def get_training(session: Session, path: TrainingPath, query: NoQuery) -> Answer
     """Get a training as it stands: how far it is, its losses, its latest samples."""
     view = trainings.get(session, path.training)
     return Answer(Training.of(view), headers=retry_after.header(retry_after.of_training(view)))
+
+
+@blueprint.operation("GET", "/<training>/events", scope="read", responses=STREAM, freshness=SECRET)
+def follow_training(
+    session: Session, path: TrainingPath, query: EventsQuery, header: EventsHeaders
+) -> Document:
+    """Follow a training: its state, progress and samples, as server-sent events.
+
+    Each event `progress` holds, as JSON, what changes of a training; the last is `end`.
+    """
+    return open_stream(session, "training", path.training, query, header)
 
 
 @blueprint.operation(

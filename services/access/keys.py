@@ -112,6 +112,16 @@ def authenticate(session: Session, token: str) -> Principal:
     return Principal(row.id, row.name, frozenset(row.scopes), row.expires_at)
 
 
+def valid_keys(session: Session, ids: Collection[str]) -> set[str]:
+    """Those of these keys that are neither revoked nor expired."""
+    query = sa.select(ApiKeyRow.id).where(
+        ApiKeyRow.id.in_(ids),
+        ApiKeyRow.revoked_at.is_(None),
+        sa.or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > sa.func.now()),
+    )
+    return set(session.scalars(query))
+
+
 def list_keys(session: Session) -> Sequence[KeyView]:
     """All keys, revoked ones too, the newest first."""
     rows = session.scalars(sa.select(ApiKeyRow).order_by(ApiKeyRow.created_at.desc(), ApiKeyRow.id))

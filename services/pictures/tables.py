@@ -62,6 +62,8 @@ class VisualizationRow(Base):
             postgresql_where=sa.text("state = 'queued'"),
         ),
         sa.Index("ix_visualizations_lease", "lease_id", postgresql_where=sa.text("lease_id IS NOT NULL")),
+        # What has ended since a moment: whoever watches a job is told.
+        sa.Index("ix_visualizations_finished", "finished_at"),
         # Whether a generator can be removed, which the foreign key asks too.
         sa.Index("ix_visualizations_generator", "generator_id"),
         # What readers page through.

@@ -1,0 +1,16 @@
+"""Streams of events: which items have ended since a moment."""
+
+from alembic import op
+
+revision = "0031"
+down_revision = "0026"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_visualizations_finished", "visualizations", ["finished_at"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_visualizations_finished", table_name="visualizations")
