@@ -86,6 +86,7 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 # bench-engine: ## today's engine against an earlier one: pictures a second and what judges say of them (BENCH="--classes 60")
 # bench-reads: ## reads a second and their p99; needs wrk
 # bench-slow-clients: ## what 200 slow connections cost everyone else
+# bench-events: ## what 200 open streams of events cost everyone else
 # bench-latency: ## how long one picture takes beside a bulk job, and alone
 # bench-queue: ## rows a second through the queue
 # bench-eye: ## how the eye that compares pictures was chosen and is made (BENCH="judge"); needs image sets that are not shipped

@@ -1,4 +1,4 @@
-"""What `benchmarks.reads` and `benchmarks.slow_clients` read: finished visualizations of one layer, on
+"""What `benchmarks.reads`, `.slow_clients` and `.events` read: finished visualizations of one layer, on
 servers of their own, and the API as `make up` starts it.
 """
 
@@ -110,10 +110,15 @@ def _wait_until_it_answers(url: str, process: "subprocess.Popen[bytes]") -> None
     raise SystemExit("the API does not answer")
 
 
+def settings_of(endpoints: Endpoints) -> Settings:
+    """The settings of processes that use these servers."""
+    names = endpoints.environment()
+    return Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in names.items()})
+
+
 def _stage(endpoints: Endpoints) -> str:
     """Register, submit and finish; returns the digest of one picture."""
-    names = endpoints.environment()
-    settings = Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in names.items()})
+    settings = settings_of(endpoints)
     migrate(settings.database_url)
     database, store = Database(settings.database_url, pool_size=2), ObjectStore(settings)
     store.ensure_bucket()
@@ -149,7 +154,7 @@ def _stage(endpoints: Endpoints) -> str:
             claim = batches.claim(session, "bench", limit=64, lease_seconds=600)
         if claim is None:
             break
-        results = [_result(store, work) for work in claim.items]
+        results = [result(store, work) for work in claim.items]
         with database.session() as session:
             batches.finish(session, claim.lease_id, results)
     with database.session() as session:
@@ -158,7 +163,7 @@ def _stage(endpoints: Endpoints) -> str:
     return digest
 
 
-def _result(store: ObjectStore, work: Work) -> Finished:
+def result(store: ObjectStore, work: Work) -> Finished:
     """A picture of noise: as large as pictures become."""
     drawn = io.BytesIO()
     Image.frombytes("RGB", (PIXELS, PIXELS), secrets.token_bytes(PIXELS * PIXELS * 3)).save(drawn, "PNG")

@@ -48,20 +48,21 @@ def main() -> int:
 
 
 def _measure(scene: Scene, clients: int, seconds: float) -> list[dict[str, object]]:
-    rows = [_read(scene, "alone", seconds)]
+    rows = [read(scene, "alone", seconds)]
     stop = threading.Event()
     slow = threading.Thread(target=_be_slow, args=(scene, clients, stop))
     slow.start()
     try:
         time.sleep(2)
-        rows.append(_read(scene, f"beside {clients} slow clients", seconds))
+        rows.append(read(scene, f"beside {clients} slow clients", seconds))
     finally:
         stop.set()
         slow.join()
     return rows
 
 
-def _read(scene: Scene, what: str, seconds: float) -> dict[str, object]:
+def read(scene: Scene, what: str, seconds: float) -> dict[str, object]:
+    """Read for so long, and print and return how fast that was."""
     took: list[float] = []
     failed = 0
     deadline = time.monotonic() + seconds

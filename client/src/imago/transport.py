@@ -19,6 +19,7 @@ from urllib.parse import quote
 import httpx2
 
 from imago.errors import FieldError, ImagoError, InvalidRequest, Unreachable, kind_of
+from imago.events.parsing import Event, read
 from imago.version import __version__
 
 Json: TypeAlias = dict[str, Any]
@@ -134,6 +135,25 @@ class Transport:
                     raise _problem(response, self.url)
                 for line in response.iter_lines():
                     yield json.loads(line)
+        except httpx2.RequestError as error:
+            raise self._unreachable(error) from error
+
+    def events(
+        self, path: str, last_id: str | None = None, *, quiet_seconds: float
+    ) -> Iterator[Event | None]:
+        """The server-sent events of one stream, None for each comment, until it ends. Raises `Unreachable`
+        where it breaks off, or nothing comes for so many seconds.
+        """
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+        if last_id is not None:
+            headers["Last-Event-ID"] = last_id
+        timeout = httpx2.Timeout(quiet_seconds, connect=5.0)
+        try:
+            with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _problem(response, self.url)
+                yield from read(response.iter_lines())
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 

@@ -6,11 +6,15 @@ from datetime import datetime
 from typing import ClassVar, Self
 
 from imago.errors import WaitTimeout
+from imago.events.following import QUIET_SECONDS, Streams
+from imago.events.parsing import Event
 from imago.records import Raw, when
 from imago.transport import Json, Patience, Transport, path_to
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 """States that nothing leaves by itself (only `Job.retry` reopens a job)."""
+_TOLD_APART = frozenset({"items", "layers"})
+"""What events tell and the JSON of the object does not hold, or only in another form."""
 # A server that restarts in the middle of something long should not end the watching of it.
 WATCHING = Patience(seconds=120.0, refused=120.0)
 
@@ -75,22 +79,50 @@ class Watched:
         return self
 
     def polls(self, timeout: float | None = None) -> Iterator[Self]:
-        """This, refreshed again and again, until it is finished.
+        """This, again and again as it goes on, until it is finished.
 
-        Asks often at first and every few seconds later. Raises WaitTimeout after `timeout` seconds.
+        Told by the server where it sends events, asked for often at first and every few seconds later where
+        it does not. Raises WaitTimeout after `timeout` seconds.
+        """
+        for _ in self.events(timeout):
+            yield self
+
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
+        """What is told of it, as it goes on, until it is finished; its attributes are as the last one says.
+
+        Of a job the server's events also tell the items that have ended since the one before; the first
+        event, and those that are asked for where a server sends none, do not (`Job.follow` does without
+        them). Survives a restart of the server. Raises WaitTimeout after `timeout` seconds.
         """
         first, longest = self._pauses
         began = time.monotonic()
+
+        def has_time() -> bool:
+            """Whether a stream may be listened to: who waits for little more is to be told in time."""
+            return timeout is None or began + timeout - time.monotonic() > QUIET_SECONDS
+
+        streams = Streams(self._transport, f"{self._path}/events")
         while True:
             self.refresh()
-            yield self
+            yield Event("end" if self.finished else "progress", None, self._raw)
             if self.finished:
                 return
+            if has_time() and streams.may_be_tried:
+                for event in streams.events(has_time):
+                    self._take(event)
+                    yield event
+                    if self.finished:
+                        return
             elapsed = time.monotonic() - began
             if timeout is not None and elapsed >= timeout:
                 raise WaitTimeout(f"{self.id} is still {self.state} after {timeout:g} s.")
             pause = min(longest, first + elapsed / 20)
             time.sleep(pause if timeout is None else min(pause, timeout - elapsed))
+
+    def _take(self, event: Event) -> None:
+        """Let the attributes be as an event says."""
+        told = {name: value for name, value in event.data.items() if name not in _TOLD_APART}
+        self._raw = {**self._raw, **told}
 
     @property
     def _path(self) -> str:
