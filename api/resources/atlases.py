@@ -30,8 +30,8 @@ from api.schemas.atlases import (
     AtlasVersionPath,
 )
 from api.schemas.base import NoQuery, PageQuery
-from api.schemas.events import EventsHeaders, EventsQuery
 from api.streams.opening import STREAM, open_stream
+from api.streams.requests import EventsHeaders, EventsQuery
 from services.atlases import (
     atlas_estimates,
     atlases,

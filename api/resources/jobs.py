@@ -11,10 +11,10 @@ from api.openapi import examples
 from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery
-from api.schemas.events import EventsHeaders, EventsQuery
 from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
 from api.schemas.visualizations import JobItem, JobItemListQuery, JobItemPage
 from api.streams.opening import STREAM, open_stream
+from api.streams.requests import EventsHeaders, EventsQuery
 from services.atlases.visibility import atlas_row
 from services.base.paging import Page
 from services.catalog import removal

@@ -12,7 +12,6 @@ from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag, stored
 from api.resources.networks import TAG as NETWORKS_TAG
 from api.schemas.base import NoQuery
-from api.schemas.events import EventsHeaders, EventsQuery
 from api.schemas.networks import UnitPath
 from api.schemas.scans import (
     ExemplarPath,
@@ -26,6 +25,7 @@ from api.schemas.scans import (
     UnitExemplars,
 )
 from api.streams.opening import STREAM, open_stream
+from api.streams.requests import EventsHeaders, EventsQuery
 from services.base.paging import Page
 from services.base.states import Lane
 from services.exemplars import found, scans

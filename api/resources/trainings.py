@@ -9,7 +9,6 @@ from api.http.objects import StoredObject
 from api.operations.answers import Answer, Document, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag, stored
 from api.schemas.base import NoQuery
-from api.schemas.events import EventsHeaders, EventsQuery
 from api.schemas.trainings import (
     SamplePath,
     Training,
@@ -18,6 +17,7 @@ from api.schemas.trainings import (
     TrainingPath,
 )
 from api.streams.opening import STREAM, open_stream
+from api.streams.requests import EventsHeaders, EventsQuery
 from services.base.errors import NotFound
 from services.base.paging import Page
 from services.catalog import removal

@@ -12,9 +12,9 @@ from api.auth import reader
 from api.http.caching import SECRET
 from api.operations.answers import Document
 from api.operations.operation import Responses
-from api.schemas.events import EventsHeaders, EventsQuery
 from api.streams.event import BEGINNING, MEDIA_TYPE, RETRY, EventId
 from api.streams.places import PLACES, Places
+from api.streams.requests import EventsHeaders, EventsQuery
 from api.streams.stream import OPENED, Opened
 from api.streams.subjects import KINDS, KindName
 from api.streams.telling import events, state_of

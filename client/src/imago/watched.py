@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from imago.errors import WaitTimeout
 from imago.events.following import QUIET_SECONDS, Streams
-from imago.events.parsing import Event
+from imago.events.parsing import END, Event
 from imago.records import Raw, when
 from imago.transport import Json, Patience, Transport, path_to
 
@@ -104,14 +104,14 @@ class Watched:
         streams = Streams(self._transport, f"{self._path}/events")
         while True:
             self.refresh()
-            yield Event("end" if self.finished else "progress", None, self._raw)
+            yield Event(END if self.finished else "progress", None, self._raw)
             if self.finished:
                 return
             if has_time() and streams.may_be_tried:
                 for event in streams.events(has_time):
                     self._take(event)
                     yield event
-                    if self.finished:
+                    if event.name == END:
                         return
             elapsed = time.monotonic() - began
             if timeout is not None and elapsed >= timeout:

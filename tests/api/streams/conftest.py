@@ -226,9 +226,9 @@ def submitted(database: Database, seeds: Iterator[int]) -> Iterator[Callable[...
     """Submits a job of pictures that nobody else wants, and cancels it after the test."""
     made: list[str] = []
 
-    def submitted(units: str = "0-3", seeds_each: int = 1, **more: object) -> str:
+    def submitted(units: str = "0-3", layer: str = "output", seeds_each: int = 1) -> str:
         first = next(seeds)
-        body = job_body(units, seeds=list(range(first, first + seeds_each)), **more)
+        body = job_body(units, layer, seeds=list(range(first, first + seeds_each)))
         with database.session() as session:
             made.append(submit(session, JobRequest.model_validate(body)).job.id)
         return made[-1]
