@@ -192,9 +192,9 @@ def test_what_became_too_old_is_made_anew_once_for_all_who_ask(
     reached: list[str] = []
     answer = Bridge.answer
 
-    async def counted(self: Bridge, scope: Any, receive: Any) -> Any:
+    async def counted(self: Bridge, scope: Any, receive: Any, more: Any) -> Any:
         reached.append(scope["path"])
-        return await answer(self, scope, receive)
+        return await answer(self, scope, receive, more)
 
     monkeypatch.setattr(Bridge, "answer", counted)
     clock.now += 2.01
