@@ -5,7 +5,7 @@ without a key are open to all, for notebooks and dashboards that embed pictures.
 are let in by name (`IMAGO_CORS_ORIGINS`).
 """
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from api.context import context
 from services.base.settings import Settings
@@ -50,6 +50,10 @@ def register(app: Flask) -> None:
         headers["Content-Security-Policy"] = (
             page_policy(context().settings) if response.mimetype == "text/html" else _DATA_POLICY
         )
+        if g.get("may_be_framed"):
+            # The one kind of page that others may frame: a picture with a link, nothing on it acts.
+            policy = headers["Content-Security-Policy"]
+            headers["Content-Security-Policy"] = policy.replace("frame-ancestors 'none'", "frame-ancestors *")
         _allow_other_origins(response)
         return response
 

@@ -65,6 +65,9 @@ class Addresses(Protocol):
         """A visualization's picture: at most `size` pixels a side (64, 128, 256 or 512), as it was made for
         None."""
 
+    def crop(self, digest: str) -> str:
+        """The part of a visualization's picture that the unit sees, as it was made."""
+
     def exemplar(self, network: str, layer: str, unit: int, rank: int) -> str:
         """The crop of a real picture that excites a unit, 0 the one that does most."""
 
@@ -119,6 +122,10 @@ class ServerAddresses:
         """A visualization's picture."""
         path = f"{paths.visualization_path(digest)}/image.{format}"
         return with_query(path, {"size": size})
+
+    def crop(self, digest: str) -> str:
+        """The part of a visualization's picture that the unit sees."""
+        return with_query(f"{paths.visualization_path(digest)}/image.png", {"view": "crop"})
 
     def exemplar(self, network: str, layer: str, unit: int, rank: int) -> str:
         """The crop of a real picture that excites a unit."""

@@ -29,6 +29,18 @@ _PAGE = text("""
     AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
     ORDER BY e.unit, e.facet LIMIT :most
 """)
+_BESIDE = text("""
+    SELECT max(unit) FILTER (WHERE unit < :unit) AS before, max(unit) FILTER (WHERE unit > :unit) AS after
+    FROM (
+        (SELECT unit FROM atlas_entries
+        WHERE atlas_no = :no AND layer_no = :layer AND unit < :unit AND facet < :facets
+        AND since <= :number AND (until IS NULL OR until > :number) ORDER BY unit DESC LIMIT 1)
+        UNION ALL
+        (SELECT unit FROM atlas_entries
+        WHERE atlas_no = :no AND layer_no = :layer AND unit > :unit AND facet < :facets
+        AND since <= :number AND (until IS NULL OR until > :number) ORDER BY unit LIMIT 1)
+    ) AS beside
+""")
 _PICTURE = text("""
     SELECT digest FROM atlas_entries
     WHERE atlas_no = :no AND layer_no = :layer AND unit = :unit AND facet = :facet
@@ -90,6 +102,12 @@ class Units:
             )
             for unit, facets in units[:most]
         ]
+
+    def beside(self, session: Session, unit: int) -> tuple[int | None, int | None]:
+        """The units that the version has next before and after one, None where there is none."""
+        place = {"no": self.atlas_no, "layer": self.layer_no, "number": self.number, "unit": unit}
+        found = session.execute(_BESIDE, {**place, "facets": self.facets}).one()
+        return found.before, found.after
 
     def page(self, session: Session, cursor: str | None, limit: int) -> Page[AtlasUnit]:
         """Raises `Invalid` for a wrong cursor or limit."""

@@ -169,6 +169,19 @@ def best(session: Session, network: str, layer: str, unit: int) -> Visualization
     return next(iter(_views(session, chosen)), None)
 
 
+def best_digests(session: Session, network: str, layer: str, units: Collection[int]) -> dict[int, str]:
+    """The best picture of each of these units that has one, as `best` finds it; by the layer's own name."""
+    row = VisualizationRow
+    query = (
+        sa.select(row.unit, row.digest)
+        .distinct(row.unit)
+        .where(row.network_id == network, row.layer == layer, row.unit.in_(units))
+        .where(row.state == State.DONE, row.network_sha256 == current_sha256(network))
+        .order_by(row.unit, *BEST_FIRST)
+    )
+    return dict(iter(session.execute(query))) if units else {}
+
+
 _Row = tuple[VisualizationRow, str | None, RecipeRow, Any]
 
 

@@ -13,7 +13,7 @@ from services.base.states import State
 from services.base.suggestions import nearest
 from services.catalog.layers import get_layer
 from services.catalog.networks import get_network
-from services.catalog.tables import NetworkRow
+from services.catalog.tables import LayerRow, NetworkRow
 from services.pictures.tables import VisualizationRow
 from services.search.tables import PictureLabelRow
 
@@ -43,13 +43,15 @@ def saying(
     *,
     network: str | None = None,
     layer: str | None = None,
+    hidden: bool | None = None,
     among: Among = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[Said]:
     """Units whose pictures are seen as `label`, each by the one that is most, the most probable first.
 
-    `label` is the name of a class or one of its synonyms, in any case. Raises `NotFound` for one that no
+    `label` is the name of a class or one of its synonyms, in any case. `hidden`: only units of layers before
+    the output for True, of the output for False. Raises `NotFound` for one that no
     network has, with those that it may mean, `Invalid` for a layer without a network, a cursor or a limit.
     """
     if network is not None:
@@ -61,7 +63,7 @@ def saying(
 
     def read(after: Key | None, most: int) -> Sequence[Said]:
         # One ordered scan a name, merged: a list of names would have to be sorted.
-        scans = [_scan(name, network, found, among, after, most).subquery() for name in names]
+        scans = [_scan(name, network, found, hidden, among, after, most).subquery() for name in names]
         merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
         ordered = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most)
         return [_said(row) for row in session.execute(ordered)]
@@ -70,7 +72,13 @@ def saying(
 
 
 def _scan(
-    label: str, network: str | None, layer: str | None, among: Among, after: Key | None, most: int
+    label: str,
+    network: str | None,
+    layer: str | None,
+    hidden: bool | None,
+    among: Among,
+    after: Key | None,
+    most: int,
 ) -> sa.Select[*tuple[Any, ...]]:
     row, picture = PictureLabelRow, VisualizationRow
     query = (
@@ -94,6 +102,8 @@ def _scan(
         query = query.where(row.network_id == network)
     if layer is not None:
         query = query.where(row.layer == layer)
+    if hidden is not None:
+        query = query.where(~_is_of_the_output() if hidden else _is_of_the_output())
     if among is not None:
         query = query.where(row.digest.in_(among))
     if after is not None:
@@ -124,6 +134,13 @@ def _said_better(among: Among) -> sa.Exists:
         .correlate(row, NetworkRow)
     )
     return (better if among is None else better.where(picture.digest.in_(among))).exists()
+
+
+def _is_of_the_output() -> sa.Exists:
+    """Whether it is of a unit that stands for a class itself."""
+    row = PictureLabelRow
+    of_layer = sa.and_(LayerRow.network_id == row.network_id, LayerRow.name == row.layer)
+    return sa.exists().where(of_layer, LayerRow.kind == "output").correlate(row)
 
 
 def _is_current(picture: type[VisualizationRow]) -> sa.ColumnElement[bool]:
@@ -162,6 +179,17 @@ def beginning(session: Session, prefix: str, network: str | None = None) -> Sequ
     if network is not None:
         get_network(session, network)
     return _beginning(_labels(session, network), _plain(prefix))[:SUGGESTED]
+
+
+def near(session: Session, text: str, network: str | None = None) -> Sequence[str]:
+    """Labels that may be meant by a word that is none."""
+    return suggestions(_labels(session, network), text)
+
+
+def some_labels(session: Session, limit: int = SUGGESTED) -> Sequence[str]:
+    """Some labels that units are found by: those of the first pictures that come, whichever these are."""
+    some = sa.select(PictureLabelRow.label).where(PictureLabelRow.rank == 1).limit(50 * limit).subquery()
+    return session.scalars(sa.select(some.c.label).distinct().order_by(some.c.label).limit(limit)).all()
 
 
 def suggestions(labels: Sequence[str], text: str) -> Sequence[str]:

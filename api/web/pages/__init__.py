@@ -2,6 +2,18 @@
 
 from api.web.pages import atlas_form, atlases, design, home, jobs, queue, reference
 from api.web.pages.networks import layer
+from api.web.pages.units import page as units
 from api.web.site import blueprint
 
-__all__ = ["atlas_form", "atlases", "blueprint", "design", "home", "jobs", "layer", "queue", "reference"]
+__all__ = [
+    "atlas_form",
+    "atlases",
+    "blueprint",
+    "design",
+    "home",
+    "jobs",
+    "layer",
+    "queue",
+    "reference",
+    "units",
+]

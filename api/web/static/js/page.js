@@ -14,10 +14,11 @@ for (const box of document.querySelectorAll(".copy")) {
 
 const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
 
-// A field with data-shortcut="/" is reached by that key, a link with data-key="ArrowLeft" followed by it.
+// A field with data-shortcut="/" is reached by that key, a link with data-key="ArrowLeft" followed by it, one with
+// data-key="Shift+ArrowUp" together with Shift: alone, the keys up and down scroll.
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-  const key = CSS.escape(event.key);
+  const key = CSS.escape((event.shiftKey && event.key.startsWith("Arrow") ? "Shift+" : "") + event.key);
   const field = document.querySelector(`[data-shortcut="${key}"]`);
   if (field) {
     event.preventDefault();

@@ -1,0 +1,265 @@
+"""A unit: `/networks/{network}/layers/{layer}/units/{unit}`, and the same small, for the pages of others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, g, make_response, redirect, request
+from sqlalchemy.orm import Session
+
+from api.auth import reader, requires
+from api.context import context
+from api.web import shown as shown_of
+from api.web.addresses import Addresses, Parameter, ServerAddresses
+from api.web.filters import count, figure, percent
+from api.web.pages.units import choosing, computing, told, traces
+from api.web.pages.units.choosing import Chosen, Wanted
+from api.web.pages.units.copying import Copies
+from api.web.shown import Shown
+from api.web.site import blueprint, page
+from imago_engine.artifacts import ArtifactKind
+from services.atlases import entries
+from services.base.errors import FieldError, Invalid, NotFound
+from services.base.states import State
+from services.catalog.layers import Layer, Unit, get_layer, get_unit
+from services.catalog.networks import get_network
+from services.exemplars import found as exemplars
+from services.exemplars.found import UnitExemplars
+from services.jobs import jobs
+from services.pictures.visualizations import Visualization
+from services.search import alike, neighbours
+from services.search.neighbours import Neighbours, NotIndexed, Within
+
+NEIGHBOURS, OTHERS, LABELS = 12, 12, 5
+SEEN = 0.02
+"""What no class reaches is nothing that the network sees in a picture."""
+TINY = 64
+"""Pictures of so many pixels or fewer are shown with their pixels to be seen."""
+_PATH = "/networks/<network>/layers/<layer>/units/<int:unit>"
+_WITHIN = ((Within.LAYER, "this layer"), (Within.NETWORK, "this network"), (Within.ALL, "all networks"))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as the page shows it large. `small`: with its pixels to be seen; `box` is the part that the
+    unit sees, [left, top, right, bottom] in its pixels, None for all of it."""
+
+    digest: str
+    address: str
+    width: int
+    height: int
+    small: bool
+    box: tuple[int, ...] | None
+    crop: str | None
+
+
+@blueprint.get(_PATH)
+@requires("read")
+def unit_page(network: str, layer: str, unit: int) -> Response:
+    """A unit with all that is known of it."""
+    if request.args.get("near"):
+        return _to_the_nearest(network, layer, unit)
+    return _page(network, layer, unit)
+
+
+@blueprint.post(_PATH)
+@requires("jobs:write")
+def compute_unit(network: str, layer: str, unit: int) -> Response:
+    """Have its picture computed as the form says, then lead to the job; or, where the picture is known, to
+    that beside the one that was shown."""
+    address = ServerAddresses()
+    try:
+        with context().database.session() as session:
+            found = get_unit(session, network, layer, unit)
+            submission = computing.compute(session, found)
+            digest = jobs.items(session, submission.job.id, limit=1, by=reader()).data[0].digest
+    except Invalid as error:
+        return _page(network, layer, unit, errors=error.errors)
+    if not submission.job.ended:
+        context().doorbell.ring(submission.job.lane)
+        return _see(address.job(submission.job.id))
+    return _see(address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest))
+
+
+def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()) -> Response:
+    address: Addresses = ServerAddresses()
+    wanted = Wanted.asked()
+    with context().database.session() as session:
+        found = get_unit(session, network, layer, unit)
+        of_layer = get_layer(session, network, layer)
+        what = shown_of.shown(session, network)
+        chosen = choosing.choose(session, what, found, of_layer.units, wanted)
+        if request.args.get("embed"):
+            return _embedded(address, what, found, chosen)
+        known = _exemplars(session, found)
+        large = chosen.large
+        rail = shown_of.rail(session, address, network, what, of_layer.name)
+        model = {
+            "unit": found,
+            "layer": of_layer,
+            "what": what,
+            "rail": rail,
+            "above": _layer_beside(rail, -1),
+            "below": _layer_beside(rail, 1),
+            "chosen": chosen,
+            "exemplars": known,
+            "tiles": _tiles(session, chosen, of_layer, known),
+            "labels": _labels(session, large),
+            "neighbours": _neighbours(session, large),
+            "form": computing.form(session, found, large, errors),
+        }
+    trace = traces.trace_of(large) if large is not None else ()
+    return page(
+        "units/unit.html",
+        section="networks",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        **model,
+        picture=_picture(address, large),
+        beside=_picture(address, chosen.beside),
+        others=chosen.others[:OTHERS],
+        trace=trace,
+        within=_within(),
+        scopes=_WITHIN,
+        told=told,
+        kept=_kept("atlas", "facet", "picture", "beside", "within"),
+        copies=Copies(address, request.host_url.rstrip("/"), what, found, chosen),
+        card=address.picture(large.digest, 512, "jpg") if large is not None and _is_done(large) else None,
+        is_coming=large is not None and large.state in (State.QUEUED, State.LEASED),
+    )
+
+
+def _embedded(address: Addresses, what: Shown, unit: Unit, chosen: Chosen) -> Response:
+    """The picture with its name and a link, for a frame on a page of somebody else: nothing on it acts."""
+    g.may_be_framed = True
+    large = chosen.large if _is_done(chosen.large) else None
+    copies = Copies(address, request.host_url.rstrip("/"), what, unit, chosen)
+    return page("units/embedded.html", unit=unit, picture=_picture(address, large), copies=copies)
+
+
+def _to_the_nearest(network: str, layer: str, unit: int) -> Response:
+    """Lead to this unit where the layer, and what is shown of it, has it, else to the nearest one."""
+    with context().database.session() as session:
+        of_layer = get_layer(session, network, layer)
+        what = shown_of.shown(session, network)
+        nearest = min(unit, of_layer.units - 1)
+        if what.atlas is not None and what.version is not None:
+            try:
+                units = entries.units_of(
+                    session, what.atlas.id, str(what.version.number), of_layer.name, by=reader()
+                )
+            except NotFound:
+                pass
+            else:
+                following = units.read(session, nearest - 1, 1)
+                before, _ = units.beside(session, nearest)
+                nearest = following[0].unit if following else nearest if before is None else before
+    return _see(ServerAddresses().unit(network, of_layer.name, nearest, **_kept("atlas", "within")))
+
+
+def _see(path: str) -> Response:
+    response = make_response(redirect(path, HTTPStatus.SEE_OTHER))
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _kept(*names: str) -> dict[str, Parameter]:
+    """Those parameters of the request that links on the page keep."""
+    return {name: request.args[name] for name in names if request.args.get(name)}
+
+
+def _is_done(found: Visualization | None) -> bool:
+    return found is not None and found.state == State.DONE
+
+
+def _picture(address: Addresses, found: Visualization | None) -> Picture | None:
+    stored = None if found is None else found.artifacts.get(ArtifactKind.IMAGE)
+    if found is None or found.state != State.DONE or stored is None:
+        return None
+    width, height = stored.width or 1, stored.height or 1
+    tiny = max(width, height) <= TINY
+    return Picture(
+        found.digest,
+        # Small ones as they were made: nothing of their few pixels is to be lost.
+        address.picture(found.digest, None, "png") if tiny else address.picture(found.digest, 512),
+        width,
+        height,
+        tiny,
+        found.crop_box,
+        address.crop(found.digest) if ArtifactKind.CROP in found.artifacts else None,
+    )
+
+
+def _exemplars(session: Session, unit: Unit) -> UnitExemplars | None:
+    try:
+        return exemplars.of_unit(session, unit.network, unit.layer, unit.unit)
+    except NotFound:
+        return None
+
+
+def _tiles(
+    session: Session, chosen: Chosen, layer: Layer, known: UnitExemplars | None
+) -> Sequence[tuple[str, str]]:
+    """The figures that matter, as the template formats them: pairs of a name and what it is."""
+    large = chosen.large
+    if large is None or large.activation is None:
+        return []
+    tiles = [("Activation", figure(large.activation))]
+    percentile = None if known is None else known.statistics.percentile(large)
+    if known is not None and percentile is not None:
+        below = f"all {count(known.statistics.pictures)}" if percentile == 100 else percent(percentile / 100)
+        tiles.append(("Photographs below", below))
+    field = layer.receptive_field
+    tiles.append(("Receptive field", "all of it" if field is None else f"{field} px"))
+    done = [facet.digest for facet in chosen.facets if facet.state == State.DONE]
+    if len(done) > 1:
+        similar = alike.likeness(session, large.digest, done)
+        if similar:
+            tiles.append(("Facets alike", f"{sum(similar.values()) / len(similar):.2f}"))
+    return tiles
+
+
+def _labels(session: Session, large: Visualization | None) -> Sequence[tuple[str, float]]:
+    if large is None or not isinstance(large.predictions, list):
+        return []
+    if not any(probability >= SEEN for _, probability in large.predictions):
+        return []  # every class is as good as any other
+    names = get_network(session, large.spec.network).labels
+    return [
+        (names[index] if index < len(names) else f"class {index}", probability)
+        for index, probability in large.predictions[:LABELS]
+    ]
+
+
+def _within() -> Within:
+    asked = request.args.get("within")
+    return Within(asked) if asked in tuple(Within) else Within.NETWORK
+
+
+def _neighbours(session: Session, large: Visualization | None) -> Neighbours | str | None:
+    """Units with pictures like it, or why they are not known; None without a picture."""
+    if large is None or large.state != State.DONE:
+        return None
+    objective = large.objective
+    try:
+        return neighbours.neighbours(
+            session,
+            large.spec.network,
+            objective.layer,
+            objective.unit,
+            within=_within(),
+            digest=large.digest,
+            limit=NEIGHBOURS,
+        )
+    except NotIndexed as error:
+        return str(error)
+
+
+def _layer_beside(rail: Sequence[Any], step: int) -> str | None:
+    """The layer so many steps from the current one in the rail."""
+    for index, layer in enumerate(rail):
+        if layer.is_current:
+            beside = index + step
+            name: str = rail[beside].name if 0 <= beside < len(rail) else ""
+            return name or None
+    return None

@@ -1,0 +1,130 @@
+"""What a page says of how a picture was made: its recipe, where and when it was computed, how two differ."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from api.web.filters import duration, figure, moment
+from imago_engine.artifacts import ArtifactKind
+from imago_engine.techniques import all_techniques
+from services.base.storage import sha256_of_key
+from services.pictures.visualizations import Visualization
+
+Facts = Sequence[tuple[str, object]]
+
+
+def value(parameter: Any) -> str:
+    """A parameter as people write it."""
+    if parameter is None:
+        return "the network's own"
+    if isinstance(parameter, bool):
+        return "yes" if parameter else "no"
+    return f"{parameter:.6g}" if isinstance(parameter, float) else str(parameter)
+
+
+def named(parameter: str) -> str:
+    """A parameter's name as the form has it: `learning_rate` is Learning rate."""
+    return parameter.replace("_", " ").capitalize()
+
+
+def defaults(technique: str) -> Mapping[str, Any]:
+    """What a technique's parameters are by default; nothing for one that is no more."""
+    known = all_techniques().get(technique)
+    return {} if known is None else known.settled({})
+
+
+def parameters(found: Visualization) -> tuple[Facts, Facts]:
+    """Those that differ from the technique's defaults, and the others."""
+    usual = defaults(found.spec.technique)
+    differ: list[tuple[str, object]] = []
+    same: list[tuple[str, object]] = []
+    for name, set_to in found.spec.parameters.items():
+        (same if name in usual and usual[name] == set_to else differ).append((named(name), value(set_to)))
+    return differ, same
+
+
+def recipe(found: Visualization) -> Facts:
+    """What determines the picture, in short."""
+    spec = found.spec
+    return [
+        ("Technique", f"{spec.technique}, version {spec.version}"),
+        ("Seed", spec.seed),
+        ("Generator", found.generator),
+    ]
+
+
+def in_short(found: Visualization, beside: Visualization | None = None, *, named: bool = True) -> str:
+    """A recipe in a few words, with the technique where it is to be `named`; with `beside` what of it is
+    another there."""
+    words = [found.spec.technique] if named else []
+    if beside is not None and beside.spec.technique == found.spec.technique:
+        differ = [
+            f"{name.replace('_', ' ')} {value(set_to)}"
+            for name, set_to in found.spec.parameters.items()
+            if beside.spec.parameters.get(name) != set_to
+        ]
+        if found.generator != beside.generator and found.generator:
+            differ.insert(0, found.generator)
+        words += differ[:2]
+        words += [f"{len(differ) - 2} more"] if len(differ) > 2 else []
+    if beside is None or found.spec.seed != beside.spec.seed or len(words) == named:
+        words.append(f"seed {found.spec.seed}")
+    return " · ".join(words)
+
+
+def differences(one: Visualization, other: Visualization) -> Sequence[tuple[str, str, str]]:
+    """What differs between two pictures and how they came to be: a name, and what it is of each."""
+    rows = [
+        ("Technique", one.spec.technique, other.spec.technique),
+        ("Version", one.spec.version, other.spec.version),
+        ("Generator", one.generator or "none", other.generator or "none"),
+        ("Seed", str(one.spec.seed), str(other.spec.seed)),
+    ]
+    names = dict.fromkeys([*one.spec.parameters, *other.spec.parameters])
+    for name in names:
+        here, there = (
+            value(found.spec.parameters[name]) if name in found.spec.parameters else "—"
+            for found in (one, other)
+        )
+        rows.append((named(name), here, there))
+    return [
+        ("Activation", _figure(one.activation), _figure(other.activation)),
+        *(row for row in rows if row[1] != row[2]),
+    ]
+
+
+def computed(found: Visualization) -> Facts:
+    """Where, when and how long it was computed."""
+    told = found.provenance or {}
+    seconds, batch = told.get("batch_seconds"), told.get("batch_size")
+    imported = told.get("imported")
+    return [
+        ("Computed on", told.get("device")),
+        ("Precision", told.get("dtype")),
+        ("Torch", told.get("torch")),
+        ("Took", _took(seconds, batch)),
+        ("Finished", None if found.finished_at is None else moment(found.finished_at)),
+        ("Imported from", imported.get("atlas") if isinstance(imported, Mapping) else None),
+        ("Steps skipped", told.get("skipped_steps") or None),
+    ]
+
+
+def hashes(found: Visualization) -> Facts:
+    """By what the picture and what it was made of can be recognized."""
+    spec, image = found.spec, found.artifacts.get(ArtifactKind.IMAGE)
+    return [
+        ("Digest", found.digest),
+        ("Network", spec.network_sha256),
+        ("Generator's file", spec.source),
+        ("Picture", None if image is None else sha256_of_key(image.object)),
+    ]
+
+
+def _took(seconds: object, batch: object) -> str | None:
+    if not isinstance(seconds, int | float):
+        return None
+    together = f" for {batch} pictures together" if isinstance(batch, int) and batch > 1 else ""
+    return f"{duration(seconds) if seconds >= 10 else f'{seconds:.2g} s'}{together}"
+
+
+def _figure(activation: float | None) -> str:
+    return "—" if activation is None else figure(activation)
