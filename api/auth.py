@@ -1,5 +1,5 @@
-"""Who asks and whether they may: `Authorization: Bearer imago_…`, checked before anything else of the
-request is read.
+"""Who asks and whether they may: `Authorization: Bearer imago_…`, or the cookie of a browser that is signed
+in (`api.browser`), checked before anything else of the request is read.
 
 An operation declares its scope, a page does with `requires`; a view that declares none needs none (health,
 the discovery document). `create_app` refuses to start if a view under /v1 has forgotten to declare.
@@ -10,8 +10,9 @@ from typing import Literal, TypeVar
 
 from flask import Flask, current_app, g, request
 
+from api.browser import cookies, forgery
 from api.context import context
-from services.access import keys
+from services.access import browser_sessions, keys
 from services.access.keys import Principal
 from services.atlases.visibility import ANYONE
 from services.base.errors import Forbidden, Unauthenticated
@@ -25,6 +26,7 @@ _ATTRIBUTE = "imago_scope"
 PRINCIPAL = "imago.principal"
 """Where the WSGI environment holds who asks, for the server around the application."""
 SECURITY_SCHEME = "key"
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 def requires(scope: Scope) -> Callable[[View], View]:
@@ -53,6 +55,21 @@ def reader() -> Principal:
     return g.principal or ANYONE
 
 
+def visitor() -> Principal | None:
+    """Who asks, None for someone without a key. The answer is for them alone from then on, whatever its view
+    says of how long it may be kept: for pages that show who is signed in, or what only some may do."""
+    g.is_personal = True
+    return (
+        _known_by_cookie() if g.principal is None and "Authorization" not in request.headers else g.principal
+    )
+
+
+def session_token() -> str | None:
+    """The value of the cookie that stands for a key in this request, None where none does."""
+    token: str | None = g.get("session_token")
+    return token
+
+
 def may_read(who: Principal | None, settings: Settings) -> bool:
     """Whether `who`, None for someone without a key, may read what needs the scope `read`."""
     return settings.public_read or (who is not None and not who.scopes.isdisjoint({"read", "admin"}))
@@ -67,9 +84,9 @@ def _check() -> None:
     scope = scope_of(view) if view else None
     # A key that is sent is checked even where none is needed: a typing error in it must not go unnoticed.
     if "Authorization" in request.headers and scope is not None:
-        g.principal = _authenticate()
-        g.key_id = g.principal.key_id
-        request.environ[PRINCIPAL] = g.principal
+        _is_known(_authenticate())
+    elif scope is not None:
+        _known_by_cookie()
     if scope is None or (scope == "read" and may_read(g.principal, context().settings)):
         return
     if g.principal is None:
@@ -88,6 +105,43 @@ def _authenticate() -> Principal:
         raise Unauthenticated("The Authorization header must be `Bearer` followed by a key.")
     with context().database.session() as session:
         return keys.authenticate(session, authorization.token)
+
+
+def _known_by_cookie() -> Principal | None:
+    """Who is signed in, if anyone is. A cookie whose session has ended is as good as none: it was not typed.
+    Raises the 403 problem for a write that may be forged."""
+    if g.get("cookie_was_read"):
+        known: Principal | None = g.principal
+        return known
+    g.cookie_was_read = True
+    headers = request.headers
+    token = cookies.token(
+        headers.get("Cookie"),
+        request.scheme,
+        method=request.method,
+        site=headers.get("Sec-Fetch-Site"),
+        mode=headers.get("Sec-Fetch-Mode"),
+        destination=headers.get("Sec-Fetch-Dest"),
+    )
+    if token is None:
+        return None
+    try:
+        with context().database.session() as session:
+            principal = browser_sessions.authenticate(session, token)
+    except Unauthenticated:
+        g.cookie_has_ended = True
+        return None
+    g.session_token = token
+    _is_known(principal)
+    if request.method not in _READING:
+        forgery.check(request, token)
+    return principal
+
+
+def _is_known(principal: Principal) -> None:
+    g.principal = principal
+    g.key_id = principal.key_id
+    request.environ[PRINCIPAL] = principal
 
 
 def register(app: Flask) -> None:

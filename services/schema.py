@@ -9,7 +9,7 @@ training, rows of `work` by subject, a scan, visualizations by digest, with thei
 then tallies by name, then the learned cost of the work.
 """
 
-from services.access.tables import ApiKeyRow
+from services.access.tables import ApiKeyRow, BrowserSessionRow
 from services.atlases.tables import AtlasEntryRow, AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.base.tables import Base
 from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
@@ -34,6 +34,7 @@ __all__ = [
     "AtlasSheetRow",
     "AtlasVersionRow",
     "Base",
+    "BrowserSessionRow",
     "CollectedRow",
     "CropPackRow",
     "EmbeddingRow",

@@ -8,6 +8,7 @@ import re
 import time
 from dataclasses import dataclass
 
+from api.browser import cookies
 from api.edge.bridge import Answer, Scope
 from api.http.caching import KEPT_SECONDS
 from api.http.response_headers import allowed_origin
@@ -63,12 +64,13 @@ class Answers:
             return None
         if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
             return None  # it has not arrived whole, and nobody is to wait for it
-        origin = headers.get(b"origin")
+        origin, cookie = headers.get(b"origin"), headers.get(b"cookie", b"").decode("latin-1")
         allowed = allowed_origin(
             self._settings,
             scope["method"],
             None if origin is None else origin.decode("latin-1"),
             has_key=b"authorization" in headers,
+            by_cookie=cookies.is_sent(cookie, scope.get("scheme", "http")),
         )
         return scope["raw_path"], scope["query_string"], allowed
 
@@ -87,7 +89,7 @@ class Answers:
         if not seconds or method != "GET" or answer.status != 200 or answer.rest is not None:
             return
         named = dict(answer.headers)
-        if b"etag" not in named:
+        if b"etag" not in named or b"set-cookie" in named:
             return
         now = time.monotonic()
         headers = [header for header in answer.headers if header[0] not in _OF_THE_REQUEST]

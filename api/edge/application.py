@@ -17,7 +17,7 @@ from api.edge.answers import Answers, Kept, Name
 from api.edge.bridge import Bridge, Receive, Scope, Send
 from api.edge.changes import Changes
 from api.edge.streaming import Streaming
-from api.edge.trust import TrustedKeys
+from api.edge.trust import TrustedKeys, credential
 from api.http import request_log
 from api.http.caching import KEPT_SECONDS
 from api.streams.hub import Hub
@@ -25,9 +25,10 @@ from api.streams.places import PLACES
 from api.streams.stream import OPENED, Opened
 from services.base.settings import Settings
 
-_ONCE = (b"accept", b"authorization", b"if-none-match", b"origin")
+_ONCE = (b"accept", b"authorization", b"cookie", b"if-none-match", b"origin", b"sec-fetch-site")
 """Headers that decide about an answer from memory; a request that repeats one is left to Flask."""
-_KEYS = re.compile(rb"/v1/keys(/|$)")
+_KEYS = re.compile(rb"/(v1/keys|signout|account)(/|$)")
+"""Where keys are revoked and sessions ended."""
 _MAKING_SECONDS = 2.0
 """How long a request waits for another one that makes the same answer, before it makes its own."""
 
@@ -81,7 +82,7 @@ class Edge:
         self, scope: Scope, send: Send, headers: dict[bytes, bytes], name: Name, began: float
     ) -> bool:
         """Answer from memory, if there is an answer and the request may have it."""
-        if self._answers.find(name) is None or not self._may_read(headers):
+        if self._answers.find(name) is None or not self._may_read(scope, headers):
             return False
         await self._changes.is_up_to_date()
         # Looked up anew: what was found may just have been forgotten.
@@ -105,8 +106,9 @@ class Edge:
         if answer is None:
             return
         principal = answer.environ.get(PRINCIPAL)
-        if principal is not None and b"authorization" in headers and clears == self._trusted.clears:
-            self._trusted.remember(headers[b"authorization"], principal, looked_up_at=began)
+        named = credential(scope, headers)
+        if principal is not None and named is not None and clears == self._trusted.clears:
+            self._trusted.remember(named, principal, looked_up_at=began)
         if scope["method"] not in ("GET", "HEAD") and _KEYS.match(scope["raw_path"]):
             self._trusted.clear()
         if name is not None and KEPT_SECONDS in answer.environ:
@@ -122,12 +124,12 @@ class Edge:
         else:
             await self._bridge.send(answer, send)
 
-    def _may_read(self, headers: dict[bytes, bytes]) -> bool:
+    def _may_read(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         """Whether the request may read for certain; where that is not certain, Flask decides."""
-        authorization = headers.get(b"authorization")
-        if authorization is None:
-            return may_read(None, self._settings)
-        principal = self._trusted.find(authorization)
+        if b"authorization" not in headers and may_read(None, self._settings):
+            return True
+        named = credential(scope, headers)
+        principal = None if named is None else self._trusted.find(named)
         return principal is not None and may_read(principal, self._settings)
 
     async def _send_kept(
@@ -144,8 +146,8 @@ class Edge:
         body = b"" if unchanged or scope["method"] == "HEAD" else kept.body
         await send({"type": "http.response.start", "status": status, "headers": [*said, *own]})
         await send({"type": "http.response.body", "body": body})
-        authorization = headers.get(b"authorization")
-        principal = self._trusted.find(authorization) if authorization else None
+        named = credential(scope, headers)
+        principal = None if named is None else self._trusted.find(named)
         request_log.record(
             self._context.metrics,
             self._settings,

@@ -152,7 +152,9 @@ def _environ(scope: Scope, body: bytes) -> Environ:
             has_length = True
         else:
             variable = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-            environ[variable] = f"{environ[variable]},{text}" if variable in environ else text
+            # HTTP/2 may send each cookie by itself (RFC 9113 §8.2.3); a proxy may have left it at that.
+            between = "; " if name == b"cookie" else ","
+            environ[variable] = f"{environ[variable]}{between}{text}" if variable in environ else text
     if body or has_length:
         environ["CONTENT_LENGTH"] = str(len(body))
     return environ

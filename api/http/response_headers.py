@@ -1,13 +1,17 @@
 """Headers of every response: which pages of other origins may use it, and what a browser must not do with it.
 
-No cookies are used anywhere, so another origin can read only what it could read by itself: answers to reads
-without a key are open to all, for notebooks and dashboards that embed pictures. Pages that send keys or write
-are let in by name (`IMAGO_CORS_ORIGINS`).
+Another origin can read only what it could read by itself: answers to reads without a key are open to all, for
+notebooks and dashboards that embed pictures. Pages that send keys or write are let in by name
+(`IMAGO_CORS_ORIGINS`). No origin is let in with a visitor's cookie: `Access-Control-Allow-Credentials` is
+never sent, an answer to a request with the cookie names no origin at all, and what not everyone may read is
+not to be embedded elsewhere (`Cross-Origin-Resource-Policy`) or given to somebody else by a cache (`Vary`).
 """
 
 from flask import Flask, Response, g, request
 
+from api.browser import cookies
 from api.context import context
+from api.http.caching import KEPT_SECONDS
 from services.base.settings import Settings
 
 _EXPOSED = "Age, ETag, Idempotency-Replayed, Link, Location, Retry-After, X-Request-Id"
@@ -29,10 +33,14 @@ def page_policy(settings: Settings) -> str:
     )
 
 
-def allowed_origin(settings: Settings, method: str, origin: str | None, *, has_key: bool) -> str | None:
+def allowed_origin(
+    settings: Settings, method: str, origin: str | None, *, has_key: bool, by_cookie: bool = False
+) -> str | None:
     """What `Access-Control-Allow-Origin` says, None for nothing: the origin itself where a setting names it,
-    and `*` for what anyone may read.
+    and `*` for what anyone may read; nothing where the cookie is sent that stands for a key.
     """
+    if by_cookie:
+        return None
     if origin is not None and origin in settings.cors_origins:
         return origin
     if method in ("GET", "HEAD") and (origin is None or not has_key):
@@ -46,29 +54,50 @@ def register(app: Flask) -> None:
     def finish(response: Response) -> Response:
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Content-Security-Policy"] = (
-            page_policy(context().settings) if response.mimetype == "text/html" else _DATA_POLICY
-        )
+        if response.mimetype == "text/html":
+            # With `no-referrer` browsers would send forms with `Origin: null`, as if from somewhere else.
+            headers["Referrer-Policy"] = "same-origin"
+            headers["Content-Security-Policy"] = page_policy(context().settings)
+        else:
+            headers["Referrer-Policy"] = "no-referrer"
+            headers["Content-Security-Policy"] = _DATA_POLICY
         if g.get("may_be_framed"):
             # The one kind of page that others may frame: a picture with a link, nothing on it acts.
             policy = headers["Content-Security-Policy"]
             headers["Content-Security-Policy"] = policy.replace("frame-ancestors 'none'", "frame-ancestors *")
+        _keep_to_its_reader(response)
         _allow_other_origins(response)
         return response
 
     app.after_request(finish)
 
 
+def _keep_to_its_reader(response: Response) -> None:
+    """See that an answer that not everyone may have is given to nobody else by a cache."""
+    cache = response.cache_control
+    if g.get("is_personal"):
+        request.environ.pop(KEPT_SECONDS, None)
+        if not cache.no_store:
+            cache.public, cache.max_age, cache.immutable = False, None, False
+            cache.private, cache.no_cache = True, True
+    if cache.private:
+        # A browser keeps answers too, and whoever sits there next may be signed in with another key, or not.
+        response.vary.add("Cookie")
+
+
 def _allow_other_origins(response: Response) -> None:
     settings, headers = context().settings, response.headers
+    by_cookie = cookies.is_sent(request.headers.get("Cookie"), request.scheme)
     has_key = "Authorization" in request.headers
-    allowed = allowed_origin(settings, request.method, request.headers.get("Origin"), has_key=has_key)
-    if settings.cors_origins or has_key:
+    allowed = allowed_origin(
+        settings, request.method, request.headers.get("Origin"), has_key=has_key, by_cookie=by_cookie
+    )
+    if settings.cors_origins or has_key or by_cookie:
         # What was answered to one origin must not be given to another by a cache.
         response.vary.add("Origin")
     if request.method in ("GET", "HEAD"):
-        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        is_open = settings.public_read and (response.cache_control.public or not by_cookie)
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin" if is_open else "same-origin"
     if allowed is None:
         return
     headers["Access-Control-Allow-Origin"] = allowed

@@ -47,6 +47,14 @@ FORBIDDEN = ProblemType(
     "job, training, network or generator is changed by the key that submitted or registered it, or by one "
     "with the scope `admin`.",
 )
+CROSS_SITE = ProblemType(
+    "cross-site-request",
+    HTTPStatus.FORBIDDEN,
+    "This may not come from a page of the service",
+    "Where a browser's cookie stands for a key, writing needs a page of this origin and the session's "
+    "forgery token, in the field `csrf_token` or the header `X-CSRF-Token`. A key in the Authorization "
+    "header needs neither.",
+)
 NOT_FOUND = ProblemType(
     "not-found",
     HTTPStatus.NOT_FOUND,
@@ -153,6 +161,7 @@ PROBLEM_TYPES = (
     MALFORMED_REQUEST,
     UNAUTHENTICATED,
     FORBIDDEN,
+    CROSS_SITE,
     NOT_FOUND,
     NO_PICTURE,
     NOT_INDEXED,

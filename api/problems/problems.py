@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, current_app, g, json, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from api.browser import cookies
+from api.browser.own_paths import sign_in_path
 from api.problems import problem_types
 from api.problems.field_errors import Part
 from api.problems.problem_types import ProblemType
@@ -70,6 +73,8 @@ def fields_problem(part: Part, errors: Sequence[FieldError]) -> Problem:
 def render_problem(problem: Problem) -> Response:
     """The problem as JSON, or as a page for someone who reads pages."""
     kind = problem.kind
+    if kind is problem_types.UNAUTHENTICATED and _may_sign_in():
+        return _without_the_cookie_that_ended(_to_the_sign_in_page())
     document: dict[str, Any] = {
         "type": kind.uri,
         "title": kind.title,
@@ -87,6 +92,31 @@ def render_problem(problem: Problem) -> Response:
     response.status_code = int(kind.status)
     response.headers["Cache-Control"] = "no-store"
     response.headers.extend(dict(problem.headers))
+    return _without_the_cookie_that_ended(response) if kind is problem_types.UNAUTHENTICATED else response
+
+
+def _may_sign_in() -> bool:
+    """Whether this is a person at a browser who looks at something and has sent no key."""
+    if request.method not in ("GET", "HEAD") or "Authorization" in request.headers:
+        return False
+    # A picture or JSON under /v1 that was opened by a link, and not by a script.
+    is_opened = request.headers.get("Sec-Fetch-Mode") == "navigate" and request.accept_mimetypes.accept_html
+    return _reads_pages() or is_opened
+
+
+def _to_the_sign_in_page() -> Response:
+    back_to = quote(request.path, safe="/:@!$&'()*+,;=~")
+    if request.query_string:
+        back_to += "?" + request.query_string.decode("latin-1")
+    response = Response(status=HTTPStatus.SEE_OTHER)
+    response.headers["Location"] = sign_in_path(back_to)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _without_the_cookie_that_ended(response: Response) -> Response:
+    if g.get("cookie_has_ended"):
+        cookies.take_back(response, request.scheme)
     return response
 
 

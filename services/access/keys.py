@@ -12,7 +12,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from services.access.tables import ApiKeyRow
+from services.access.tables import ApiKeyRow, BrowserSessionRow
 from services.base.errors import Invalid, NotFound, Unauthenticated
 from services.base.times import not_in_the_future
 
@@ -92,6 +92,12 @@ def authenticate(session: Session, token: str) -> Principal:
     known = hmac.compare_digest(_hash(secret), row.secret_sha256 if row else _NO_SUCH_SECRET)
     if row is None or not known:
         raise Unauthenticated("This key is not known. A key looks like imago_<8 characters>_<43 characters>.")
+    return admit(session, row)
+
+
+def admit(session: Session, row: ApiKeyRow) -> Principal:
+    """Whom this key stands for, once its holder is known. Raises `Unauthenticated` when it is revoked or
+    expired; notes its use as `authenticate` says."""
     now: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
     if row.revoked_at is not None:
         raise Unauthenticated(f"The key {row.name!r} was revoked at {row.revoked_at.isoformat()}.")
@@ -129,12 +135,22 @@ def list_keys(session: Session) -> Sequence[KeyView]:
 
 
 def revoke_key(session: Session, key_id: str) -> KeyView:
-    """Make a key useless from the commit on; revoking again changes nothing. Raises `NotFound`."""
+    """Make a key useless from the commit on, and end its browser sessions; revoking again changes nothing.
+    Raises `NotFound`."""
     row = session.get(ApiKeyRow, key_id, with_for_update=True)
     if row is None:
         raise NotFound("key", key_id)
     if row.revoked_at is None:
         row.revoked_at = session.execute(sa.select(sa.func.now())).scalar_one()
+    session.execute(sa.delete(BrowserSessionRow).where(BrowserSessionRow.key_id == key_id))
+    return _view(row)
+
+
+def get_key(session: Session, key_id: str) -> KeyView:
+    """A key. Raises `NotFound`."""
+    row = session.get(ApiKeyRow, key_id)
+    if row is None:
+        raise NotFound("key", key_id)
     return _view(row)
 
 

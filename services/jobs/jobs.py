@@ -198,10 +198,13 @@ def list(
     limit: int = 50,
     state: str | None = None,
     atlas_no: int | None = None,
+    owner: str | None = None,
 ) -> Page[JobView]:
-    """Jobs, the newest first: those that build the atlas of this number, else those that build none. Raises
-    `Invalid` for a wrong cursor, limit or state.
+    """Jobs, the newest first: those that build the atlas of this number, else those that build none; of one
+    owner. Raises `Invalid` for a wrong cursor, limit or state.
     """
     only = JobRow.atlas_no.is_(None) if atlas_no is None else JobRow.atlas_no == atlas_no
+    if owner is not None:
+        only = only & (JobRow.owner_key_id == owner)
     rows = newest_first(session, JobRow, JobState, cursor=cursor, limit=limit, state=state, only=only)
     return Page(tuple(progress.views(session, rows.data)), rows.next_cursor)

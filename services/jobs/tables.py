@@ -50,6 +50,7 @@ class JobRow(Base):
         sa.Index("ix_jobs_atlas", "atlas_no", "layer_no", postgresql_where=sa.text("atlas_no IS NOT NULL")),
         # What a list of jobs pages through: there may be thousands of others between two of these.
         sa.Index("ix_jobs_listed", "id", postgresql_where=sa.text("atlas_no IS NULL")),
+        sa.Index("ix_jobs_owner", "owner_key_id", "id", postgresql_where=sa.text("atlas_no IS NULL")),
     )
 
     id: Mapped[str] = mapped_column(Id, primary_key=True)

@@ -1,11 +1,12 @@
 """The pages, one module each or a family of them. Importing this registers them with the blueprint."""
 
-from api.web.pages import atlas_form, atlases, design, home, jobs, queue, reference
+from api.web.pages import account, atlas_form, atlases, design, home, jobs, queue, reference
 from api.web.pages.networks import layer
 from api.web.pages.units import page as units
 from api.web.site import blueprint
 
 __all__ = [
+    "account",
     "atlas_form",
     "atlases",
     "blueprint",

@@ -2,7 +2,7 @@
 
 from flask import Response
 
-from api.auth import reader
+from api.auth import may_read, visitor
 from api.context import context
 from api.schemas.jobs import Job
 from api.schemas.networks import Network
@@ -17,11 +17,12 @@ def home() -> Response:
     """The networks, the latest jobs, and how to submit one. Without the lists where reading needs a key."""
     networks: list[Network] = []
     recent: list[Job] = []
-    public = context().settings.public_read
-    if public:
+    who = visitor()
+    may = may_read(who, context().settings)
+    if may:
         with context().database.session() as session:
             networks = [
                 Network.of(network, with_labels=False) for network in list_networks(session, limit=100).data
             ]
             recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_SHOWN).data]
-    return page("home.html", networks=networks, jobs=recent, public=public, who=reader())
+    return page("home.html", networks=networks, jobs=recent, public=may, who=who)

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from api.browser.forgery import token_of
 from api.edge import trust
 from api.edge.bridge import Bridge
+from services.access import browser_sessions
 from services.access import keys as access
 from services.base.database import Database
 from tests.api.edge.asker import Asker, Clock, new_key, paths
@@ -101,3 +103,65 @@ def test_a_key_is_trusted_from_when_it_was_looked_up(clock: Clock) -> None:
     assert keys.find(b"key") == principal
     clock.now += 1.01
     assert keys.find(b"key") is None
+
+
+def new_session(database: Database, *scopes: str) -> tuple[str, str]:
+    """The id of a new key, and the value of a cookie that stands for it."""
+    id, key = new_key(database, *scopes)
+    with database.session() as session:
+        return id, browser_sessions.begin(session, key.removeprefix("Bearer ")).token
+
+
+def test_a_browser_that_is_signed_in_is_answered_from_memory_and_no_other_is(
+    make: Callable[..., Asker], digest: str, database: Database
+) -> None:
+    asker = make(public_read=False)
+    reader, writer = (new_session(database, scope)[1] for scope in ("read", "jobs:write"))
+    for path in paths(digest):
+        answers = [asker.get(path, cookie=f"theme=dark; imago_session={reader}") for _ in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert "age" in answers[2].headers
+        for answer in answers:
+            assert answer.headers["cache-control"].startswith("private")
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+            assert "access-control-allow-origin" not in answer.headers
+            assert "Cookie" in answer.headers["vary"]
+            assert "set-cookie" not in answer.headers
+        for cookie in ("imago_session=", f"imago_session={reader[:-1]}~", f"__Host-imago_session={reader}"):
+            assert asker.get(path, cookie=cookie).status == 401, cookie
+        assert asker.get(path, cookie=f"imago_session={writer}").status == 403
+        assert asker.get(path).status == 401
+        # A page of another origin of the same site, to which browsers send the cookie.
+        cookie = f"imago_session={reader}"
+        assert asker.get(path, cookie=cookie, sec_fetch_site="same-site").status == 401
+        # The cookie's value is no key, and nothing else is.
+        assert asker.get(path, authorization=f"Bearer {reader}").status == 401
+
+
+def test_who_signs_out_reads_nothing_from_memory_any_more(
+    make: Callable[..., Asker], digest: str, database: Database
+) -> None:
+    asker, path = make(public_read=False), f"/v1/visualizations/{digest}"
+    _, token = new_session(database, "read")
+    cookie = f"imago_session={token}"
+    assert [asker.get(path, cookie=cookie).status for _ in range(2)] == [200, 200]
+    left = asker.get(
+        "/signout", "POST", cookie=cookie, sec_fetch_site="same-origin", x_csrf_token=token_of(token)
+    )
+    assert left.status == 303
+    assert asker.get(path, cookie=cookie).status == 401
+
+
+def test_what_anyone_may_read_comes_from_memory_beside_a_cookie_and_stays_open_to_others(
+    make: Callable[..., Asker], digest: str, database: Database
+) -> None:
+    asker, path = make(), f"/v1/visualizations/{digest}/image"
+    _, token = new_session(database, "read")
+    signed_in = [asker.get(path, cookie=f"imago_session={token}") for _ in range(2)]
+    anyone = [asker.get(path, origin="https://other.example.org") for _ in range(2)]
+    for answers in (signed_in, anyone):
+        assert "age" in answers[1].headers
+        assert answers[1].headers["cross-origin-resource-policy"] == "cross-origin"
+        assert answers[1].headers["cache-control"].startswith("public")
+    assert "access-control-allow-origin" not in signed_in[1].headers
+    assert anyone[1].headers["access-control-allow-origin"] == "*"
