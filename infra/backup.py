@@ -38,6 +38,7 @@ _POINTERS = """
         UNION ALL SELECT object FROM crop_packs
         UNION ALL SELECT unnest(ARRAY[plan_object, picture_object]) FROM sheets
         UNION ALL SELECT object FROM sheet_tiles
+        UNION ALL SELECT points_object FROM maps
         UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """

@@ -17,6 +17,7 @@ from services.estimates.tables import LearnedCostRow
 from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
 from services.exports.tables import AtlasImportRow
 from services.jobs.tables import JobRow, JobVisualizationRow
+from services.maps.tables import AtlasMapRow, MapRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
 from services.queue.tables import LeaseRow, WorkerRow, WorkRow
 from services.search.tables import EmbeddingRow, ExcitationRow, PictureLabelRow
@@ -30,6 +31,7 @@ __all__ = [
     "AtlasEntryRow",
     "AtlasImportRow",
     "AtlasLayerRow",
+    "AtlasMapRow",
     "AtlasRow",
     "AtlasSheetRow",
     "AtlasVersionRow",
@@ -47,6 +49,7 @@ __all__ = [
     "LearnedCostRow",
     "LeaseRow",
     "LookRow",
+    "MapRow",
     "NetworkRow",
     "PictureLabelRow",
     "RecipeRow",

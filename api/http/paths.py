@@ -44,6 +44,11 @@ def sheet_path(id: str, number: int, layer: str | None) -> str:
     return path_to("atlases", id, "versions", number, "layers", layer, "sheet")
 
 
+def map_path(id: str, number: int) -> str:
+    """The path of the map of a version of an atlas."""
+    return path_to("atlases", id, "versions", number, "map")
+
+
 def network_path(id: str) -> str:
     """The path of a network."""
     return path_to("networks", id)

@@ -17,6 +17,7 @@ from api.resources import (
     trainings,
     visualizations,
 )
+from api.resources.of_atlases import maps
 
 ALL = (
     networks.blueprint,
@@ -31,6 +32,7 @@ ALL = (
     scans.blueprint,
     search.blueprint,
     sheets.blueprint,
+    maps.blueprint,
     iiif.blueprint,
     queue.blueprint,
     keys.blueprint,

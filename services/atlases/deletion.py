@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from services.atlases.tables import AtlasRow
 from services.jobs.withdrawal import withdraw
+from services.maps import making as maps
 from services.sheets import making
 
 _AT_ONCE = 5_000
@@ -29,6 +30,7 @@ def delete_some(session: Session, row: AtlasRow) -> bool:
     if session.execute(_REMOVE_ENTRIES, {"no": row.no, "most": _AT_ONCE}).first() is not None:
         return True
     making.remove_of_atlas(session, row.no)
+    maps.remove_of_atlas(session, row.no)
     session.delete(row)
     session.flush()
     return False

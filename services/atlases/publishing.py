@@ -22,6 +22,7 @@ from services.atlases.visibility import atlas_to_change
 from services.base.database import Database
 from services.base.errors import Conflict
 from services.base.states import AtlasWish
+from services.maps import subjects as maps
 from services.queue import chores
 from services.sheets.subjects import plan_version
 
@@ -145,7 +146,8 @@ def freeze(
     asked: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down what the open version has, which is all done or unreachable, open the next one, and have the
-    sheets of the former made. `asked`: what it was asked for with, where more was asked for since."""
+    sheets and the map of the former made. `asked`: what it was asked for with, where more was asked for
+    since."""
     next_request = version.request
     version.published_at = session.execute(text("SELECT now()")).scalar_one()
     version.layers = [dict(layer) for layer in layers if layer["shown_units"]]
@@ -163,6 +165,8 @@ def freeze(
     session.flush()
     shown = [layer["layer_no"] for layer in version.layers if layer["pictures"]]
     plan_version(session, row.id, version.number, shown)
+    if shown:
+        maps.plan(session, maps.Mapped(row.id, version.number))
 
 
 def _layers(session: Session, atlas_no: int) -> list[dict[str, Any]]:

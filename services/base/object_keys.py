@@ -30,6 +30,11 @@ def sheet_key(data: bytes, suffix: Literal["jpg", "digests"]) -> str:
     return _named_by(data, suffix)
 
 
+def map_key(data: bytes) -> str:
+    """The key of the points of a map."""
+    return _named_by(data, "points")
+
+
 def _named_by(data: bytes, suffix: str) -> str:
     name = hashlib.sha256(data).hexdigest()
     return f"objects/{name[:2]}/{name}.{suffix}"

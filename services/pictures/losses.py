@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from services.base.storage import generator_key
 from services.upkeep import tallies
 
-Kind = Literal["visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile"]
+Kind = Literal["visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile", "map"]
 Reason = Literal["missing", "damaged"]
 FoundBy = Literal["read", "scrub", "worker"]
 
@@ -62,6 +62,7 @@ _KEYS = {
         WHERE id = split_part(:id, '/', 1) AND number = CAST(split_part(:id, '/', 2) AS int)
     """),
     "sheet": text("SELECT picture_object FROM sheets WHERE name = :id"),
+    "map": text("SELECT points_object FROM maps WHERE name = :id"),
     "tile": text("""
         SELECT object FROM sheet_tiles WHERE sheet = split_part(:id, '/', 1)
         AND level = CAST(split_part(:id, '/', 2) AS int) AND col = CAST(split_part(:id, '/', 3) AS int)

@@ -20,7 +20,7 @@ from services.upkeep import tallies
 
 log = structlog.get_logger()
 
-STAGES = ("generators", "trainings", "samples", "crops", "sheets", "tiles", "visualizations")
+STAGES = ("generators", "trainings", "samples", "crops", "sheets", "tiles", "maps", "visualizations")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ _ROWS = {
         ORDER BY s.id, p.number LIMIT :limit
     """),
     "sheets": text("SELECT name, picture_object FROM sheets WHERE name > :after ORDER BY name LIMIT :limit"),
+    "maps": text("SELECT name, points_object FROM maps WHERE name > :after ORDER BY name LIMIT :limit"),
     "tiles": text("""
         SELECT sheet, level, col, row, object FROM sheet_tiles
         WHERE (sheet, level, col, row) > (split_part(:after, '/', 1),
@@ -155,6 +156,8 @@ def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
         return id, [(Subject("crops", id), row.object)]
     if stage == "sheets":
         return row.name, [(Subject("sheet", row.name), row.picture_object)] if row.picture_object else []
+    if stage == "maps":
+        return row.name, [(Subject("map", row.name), row.points_object)]
     if stage == "tiles":
         id = f"{row.sheet}/{row.level}/{row.col}/{row.row}"
         return id, [(Subject("tile", id), row.object)]

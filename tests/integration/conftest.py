@@ -53,6 +53,8 @@ def staged(shared_database: Database) -> Database:
             "jobs",
             "atlas_sheets",
             "sheets",
+            "atlas_maps",
+            "maps",
             "atlases",
             "api_keys",
             "workers",

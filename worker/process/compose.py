@@ -34,6 +34,7 @@ from worker.leasing.retries import keep_trying
 from worker.leasing.work_kinds import WorkKind
 from worker.leasing.work_loop import WorkLoop
 from worker.loading.runtime import Runtime
+from worker.maps.map_turn import Maps
 from worker.process.devices import Device, choose_device
 from worker.process.presence import Presence
 from worker.process.stopping import StopFlag
@@ -162,6 +163,8 @@ def _kinds(
 
     inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
     repairs = repairer(make_way=True)
+    beside_maps = (photographs, inspections, expansion(alternating=False), batches, repairs)
+    maps = Maps(held, store, settings, stop, serve=beside_maps)
     scans = Scanner(
         held,
         store=store,
@@ -174,6 +177,7 @@ def _kinds(
             batches,
             expansion(alternating=False),
             Sheets(held, store, stop, alternating=False),
+            maps,
             repairs,
         ),
         store_watch=watch,
@@ -195,6 +199,7 @@ def _kinds(
         scans,  # before what may never end: it shares its time
         expansion(alternating=True),
         Sheets(held, store, stop, alternating=True),
+        maps,  # pictures go on beside it
         batches,
         expansion(alternating=False),
         Sheets(held, store, stop, alternating=False),

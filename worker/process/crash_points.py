@@ -25,6 +25,8 @@ CrashPoint = Literal[
     "mid_repair",
     "repair_stored",
     "sheet_stored",
+    "mid_map",
+    "map_stored",
     "expanding",
     "expanded",
 ]

@@ -21,7 +21,14 @@ class TrainingProcess:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("IMAGO_")}
         with job.with_name("stdout").open("wb") as output, self._stderr.open("wb") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker.process.parent_watch", "run", str(job)],
+                [
+                    sys.executable,
+                    "-m",
+                    "worker.process.parent_watch",
+                    "imago_engine.training",
+                    "run",
+                    str(job),
+                ],
                 cwd=_ROOT,
                 env={**environment, "IMAGO_PARENT": str(os.getpid())},
                 stdin=subprocess.DEVNULL,

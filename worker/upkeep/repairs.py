@@ -16,6 +16,7 @@ from imago_engine.techniques import technique_named
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
+from services.maps import making as map_making
 from services.pictures import losses, renditions, repairs
 from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
@@ -118,6 +119,10 @@ class Repairer(LeasedWork[WorkClaim]):
             elif subject.kind in ("sheet", "tile"):
                 with self._database.session() as session:
                     making.make_again(session, subject)
+                self._strike(claim, task.subject, "repaired")
+            elif subject.kind == "map":
+                with self._database.session() as session:
+                    map_making.make_again(session, subject)
                 self._strike(claim, task.subject, "repaired")
             elif task.given_up:
                 with self._database.session() as session:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from imago.atlases.atlas_map import AtlasMap
 from imago.atlases.atlas_sheet import AtlasSheet
 from imago.atlases.records import AtlasLayer, AtlasPictures
 from imago.atlases.unit import AtlasUnit
@@ -105,6 +106,10 @@ class Atlas(Watched):
         """The poster of all layers, one below the other."""
         path = path_to("atlases", self.id, "versions", str(version), "poster")
         return AtlasSheet.get(path, self._transport)
+
+    def map(self, version: int | str = "latest") -> AtlasMap:
+        """Where its units lie in the plane, in a version as `units` takes it; `wait()` has it made."""
+        return AtlasMap.get(path_to("atlases", self.id, "versions", str(version), "map"), self._transport)
 
     def units(self, layer: str, version: int | str = "latest") -> Iterator[AtlasUnit]:
         """The units of a layer, in a version, the `open` one, or the newest that was published."""

@@ -15,6 +15,7 @@ from imago.cli.commands import (
     connection,
     exports,
     jobs,
+    maps,
     networks,
     pictures,
     removal,
@@ -63,6 +64,7 @@ app.command("scans", rich_help_panel=_ATLASES)(scans.list_scans)
 app.command("export", rich_help_panel=_ATLASES)(exports.export)
 app.command("import", rich_help_panel=_ATLASES)(exports.import_)
 app.command("check", rich_help_panel=_ATLASES)(exports.check)
+app.command("map", rich_help_panel=_ATLASES)(maps.show_map)
 app.command("get", rich_help_panel=_PICTURES)(pictures.get)
 app.command("unit", rich_help_panel=_PICTURES)(units.unit)
 app.add_typer(search.search, name="search", rich_help_panel=_PICTURES)

@@ -21,6 +21,7 @@ from imago.exports.conversion import Conversion
 from imago.exports.hashes import sha256_of
 from imago.exports.layout import MANIFEST, SUFFIXES, SUMS, UNITS, encoded, file_of, line_of
 from imago.exports.manifest import Contents, Export, manifest_of, to_export
+from imago.exports.places import places_of
 from imago.exports.tables import kind_of_table, write_table
 from imago.exports.tars import is_tar, pack
 from imago.files import write_whole
@@ -86,7 +87,8 @@ def _into_folder(
             pool.shutdown(cancel_futures=True)
             raise
     written = folder / f".{table}.part"
-    write_table(lines, written, table)
+    places = places_of(transport, export.atlas["id"], export.version["number"])
+    write_table(lines, written, table, places)
     for draft in folder.glob("images/*/.*.part"):
         draft.unlink()
     files = {name: _described(file) for name, file in ((UNITS, lines), (table, written))}

@@ -2,7 +2,8 @@
 
     atlas.json         the manifest: version, layers, recipes, generators, network; written last
     units.jsonl        one line for each picture, or why there is none; layer by layer, unit by unit
-    metadata.parquet   the same of those that have a picture: what dataset libraries read (or metadata.jsonl)
+    metadata.parquet   the same of those that have a picture: what dataset libraries read (or metadata.jsonl);
+                       with projection_x and projection_y where the version has a map
     SHA256SUMS         of every picture, and of the files above but for the manifest
     images/LAYER/UNIT-FACET.png
 

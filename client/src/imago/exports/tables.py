@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imago.errors import ImagoError
+from imago.exports import places as on_map
 from imago.exports.layout import JSONL, PARQUET, encoded
+from imago.exports.places import Places
 from imago.records import Raw
 
 if TYPE_CHECKING:
@@ -40,9 +42,10 @@ def kind_of_table(asked: str | None) -> str:
     return PARQUET
 
 
-def write_table(units: Path, to: Path, kind: str) -> None:
-    """Make the table of the lines of units.jsonl, some rows at a time. Raises OSError."""
-    rows = _rows(units)
+def write_table(units: Path, to: Path, kind: str, places: Places | None = None) -> None:
+    """Make the table of the lines of units.jsonl, some rows at a time, with the columns of `places` if there
+    are any. Raises OSError."""
+    rows = _rows(units, places)
     if kind == JSONL:
         with to.open("wb") as file:
             file.writelines(encoded(row) for row in rows)
@@ -50,21 +53,22 @@ def write_table(units: Path, to: Path, kind: str) -> None:
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = _schema(pa)
+    schema = _schema(pa, with_places=places is not None)
     with parquet.ParquetWriter(to, schema, compression="zstd") as writer:
         while some := list(islice(rows, _ROWS_AT_ONCE)):
             writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
-def _rows(units: Path) -> Iterator[dict[str, Any]]:
+def _rows(units: Path, places: Places | None) -> Iterator[dict[str, Any]]:
     with units.open("rb") as file:
         for text in file:
             line: Raw = json.loads(text)
             if line["file_name"] is not None:
-                yield {name: line[name] for name in COLUMNS}
+                row = {name: line[name] for name in COLUMNS}
+                yield row if places is None else row | places.of(line)
 
 
-def _schema(pa: Any) -> "pyarrow.Schema":
+def _schema(pa: Any, *, with_places: bool) -> "pyarrow.Schema":
     prediction = pa.struct({"index": pa.int64(), "label": pa.string(), "probability": pa.float64()})
     kinds = {
         "file_name": pa.string(),
@@ -74,4 +78,7 @@ def _schema(pa: Any) -> "pyarrow.Schema":
         "crop_box": pa.list_(pa.int64()),
         "predictions": pa.list_(prediction),
     }
-    return pa.schema([(name, kinds[name]) for name in COLUMNS])
+    shown = [(name, kinds[name]) for name in COLUMNS]
+    if with_places:
+        shown += [(name, pa.float64()) for name in on_map.COLUMNS]
+    return pa.schema(shown)

@@ -1,0 +1,1 @@
+"""What is made of the versions of atlases, beside their sheets."""

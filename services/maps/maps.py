@@ -1,0 +1,134 @@
+"""Read the maps of versions of atlases that a reader sees.
+
+That of a published version is made by itself, that of the open one when it is asked for: it takes minutes,
+and would be out of date with each picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from imago_engine.weights import EYE
+from services.access.keys import Principal
+from services.atlases.atlases import version_row
+from services.atlases.visibility import atlas_row
+from services.base.errors import NotFound
+from services.base.states import Visibility
+from services.maps.subjects import MAP, Mapped, plan
+from services.maps.tables import AtlasMapRow, MapRow
+from services.queue import chores
+from services.queue.tables import WorkRow
+from services.sheets.sheets import pictures_of
+from services.sheets.subjects import POSTER
+
+UNSEEN_SECONDS = 600.0
+"""How long after a map another look is taken at pictures that had no embedding."""
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map that is whole; see `MapRow`. `pictures` are those that there were, `unseen` the units that are
+    not on it, since their pictures had no embedding."""
+
+    name: str
+    units: int
+    fitted: int
+    pictures: int
+    unseen: int
+    layers: Sequence[str]
+    labels: Sequence[Sequence[dict[str, Any]]]
+    points_object: str
+    points_bytes: int
+    made_at: datetime
+
+
+@dataclass(frozen=True)
+class ShownMap:
+    """The map of a version of an atlas. `map` is None until there is one; it is `current` if it shows all
+    that there is. `coming`: workers are to make it, or to look again. `problem`: why they could not.
+    """
+
+    atlas: str
+    network: str
+    number: int
+    published: bool
+    public: bool
+    pictures: int
+    map: Map | None
+    current: bool
+    coming: bool
+    problem: str | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it stays as it is."""
+        return self.published and self.current and self.map is not None and not self.map.unseen
+
+
+def find(
+    session: Session,
+    id: str,
+    version: str,
+    *,
+    by: Principal | None = None,
+    planning: bool = True,
+    asked: bool = False,
+) -> ShownMap:
+    """The map of a version. With `planning`, that of a published one is planned where it is not there or not
+    up to date; if it is `asked` for, any.
+
+    Raises as `version_row` does, and `NotFound` where there is no picture yet.
+    """
+    row = atlas_row(session, id, by)
+    found = version_row(session, row, version)
+    pictures = pictures_of(session, row, found, POSTER)
+    if not pictures:
+        raise NotFound("map", f"{id}/{found.number}", "There is no picture to be shown on it yet.")
+    wanted = Mapped(row.id, found.number)
+    published = found.published_at is not None
+    there = session.get(AtlasMapRow, (row.no, found.number, EYE))
+    current = there is not None and (there.final if published else there.pictures == pictures)
+    whole = there is not None and current and not there.unseen
+    if asked and not whole:
+        chores.hasten(session, MAP, str(wanted))
+    elif published and planning and not whole:
+        plan(session, wanted, after_seconds=UNSEEN_SECONDS if current else 0)
+    # Of a version that is published nothing is shown that was made while it was open.
+    shown = there if current or not published else None
+    work = session.execute(
+        sa.select(WorkRow.error, WorkRow.given_up).where(WorkRow.kind == MAP, WorkRow.subject == str(wanted))
+    ).first()
+    return ShownMap(
+        row.id,
+        row.network_id,
+        found.number,
+        published,
+        row.visibility == Visibility.PUBLIC,
+        pictures,
+        _read(session, shown),
+        current,
+        work is not None and not work.given_up,
+        None if work is None or work.error is None else str(work.error["message"]),
+    )
+
+
+def _read(session: Session, shown: AtlasMapRow | None) -> Map | None:
+    if shown is None:
+        return None
+    row = session.get_one(MapRow, shown.map)
+    return Map(
+        row.name,
+        row.units,
+        row.fitted,
+        shown.pictures,
+        shown.unseen,
+        row.layers,
+        row.labels,
+        row.points_object,
+        row.points_bytes,
+        shown.made_at,
+    )

@@ -1,0 +1,32 @@
+"""Which map a chore makes: that of a version of an atlas, by the eye of this release."""
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from services.queue import chores
+from services.queue.chores import ChoreName
+
+MAP: ChoreName = "map"
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A version of an atlas."""
+
+    atlas: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.atlas}/{self.number}"
+
+    @classmethod
+    def parse(cls, subject: str) -> "Mapped":
+        """The inverse of `str`."""
+        atlas, number = subject.split("/")
+        return cls(atlas, int(number))
+
+
+def plan(session: Session, wanted: Mapped, *, after_seconds: float = 0) -> None:
+    """Have it made, or looked at whether something changed; nothing happens if that is planned already."""
+    chores.plan(session, MAP, str(wanted), after_seconds=after_seconds)

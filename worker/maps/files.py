@@ -1,0 +1,54 @@
+"""What a worker and the process that draws a map write for each other, in a folder of their own, and the form
+of the points as they are stored and served.
+
+A file of points has no more than is needed to draw them, so that a hundred thousand are 1.4 MB. All numbers
+are little-endian:
+
+    8 bytes  "imagomap"          x      float32, 0 to 1, as many as there are points
+    uint32   1, the version      y      float32
+    uint32   number of points    unit   uint32
+                                 layer  uint16, the number of a name in `layers` of the map
+
+Points are in random order: those that a file begins with are a fair sample of all of them.
+"""
+
+import struct
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+VECTORS, LAYERS, UNITS, SAID, LABELS = "vectors.f2", "layers.u2", "units.u4", "said.i4", "labels.json"
+"""Of each unit: 128 halves, the number of its layer, its own, the number of its label or -1; what these
+numbers stand for."""
+POINTS, FACTS = "points", "facts.json"
+"""What comes back: the points, and `Facts`."""
+_MAGIC, _VERSION = b"imagomap", 1
+
+
+class Names(TypedDict):
+    """What numbers stand for."""
+
+    layers: list[str]
+    labels: list[str]
+
+
+class Facts(TypedDict):
+    """What is to be said of a map; `labels` is as `MapRow` has it."""
+
+    fitted: int
+    labels: list[list[dict[str, Any]]]
+
+
+def points(
+    places: npt.NDArray[np.float32], units: npt.NDArray[np.uint32], layers: npt.NDArray[np.uint16]
+) -> bytes:
+    """The file of so many points; `places` are n x 2."""
+    columns = (
+        places[:, 0].astype("<f4"),
+        places[:, 1].astype("<f4"),
+        units.astype("<u4"),
+        layers.astype("<u2"),
+    )
+    header = _MAGIC + struct.pack("<II", _VERSION, len(places))
+    return header + b"".join(column.tobytes() for column in columns)

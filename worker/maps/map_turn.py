@@ -1,0 +1,162 @@
+"""Maps as a kind of work. The fit is one long computation in a process of its own, which cannot be gone on
+with once it was ended: so pictures are made beside it, and it is bounded in size and time."""
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import structlog
+from sqlalchemy.orm import Session
+
+from services.base.errors import ImagoError, Unavailable
+from services.base.object_keys import map_key
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from services.maps import making
+from services.maps.making import Drawn
+from services.maps.subjects import MAP, Mapped
+from services.queue import chores
+from services.queue.chores import CHORES, WorkClaim
+from services.sheets.making import Wanted
+from services.upkeep import collected
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
+from worker.maps.files import FACTS, POINTS, Facts
+from worker.maps.gathering import Gathered, gather
+from worker.maps.process import MapFailed, MapProcess
+from worker.process.crash_points import crash_point
+from worker.process.stopping import StopFlag
+
+LOOK_SECONDS = 0.2
+"""How often it is looked whether the process has ended."""
+LONGEST_SECONDS = 7200.0
+"""For one map; a million units take less than half of it."""
+UNSEEN_SECONDS = 60.0
+"""When to look again at an atlas none of whose pictures has an embedding yet."""
+_LEFT_BEHIND_SECONDS = 86_400.0
+log = structlog.get_logger()
+
+
+class _Lost(Interrupted):
+    """The chore is not this worker's any more."""
+
+
+class Maps(LeasedWork[WorkClaim]):
+    """Draws one map."""
+
+    kind = CHORES[MAP]
+
+    def __init__(
+        self,
+        held: HeldLeases,
+        store: ObjectStore,
+        settings: Settings,
+        stop: StopFlag,
+        *,
+        serve: Sequence[WorkKind] = (),
+    ) -> None:
+        """`serve` are kinds of work that go on beside it."""
+        super().__init__(held)
+        self._store, self._stop, self._beside = store, stop, tuple(serve)
+        self._folder = settings.cache_folder / "maps"
+        self._can_draw = find_spec("umap") is not None
+
+    def may_claim(self) -> bool:
+        """Whether the extra `map` is installed here."""
+        return self._can_draw
+
+    def claim(self, session: Session) -> WorkClaim | None:
+        return chores.claim(session, MAP, self._held.worker_id, lease_seconds=self._held.seconds)
+
+    def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        mapped = Mapped.parse(claim.tasks[0].subject)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._sweep()
+            with TemporaryDirectory(dir=self._folder, prefix="of-") as folder:
+                self._make(claim, mapped, keeper, tend, Path(folder))
+        except (Interrupted, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("map_failed", map=str(mapped))
+            message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
+            with self._database.session() as session:
+                chores.fail(session, claim.lease_id, str(mapped), "map_failed", message)
+
+    def _make(self, claim: WorkClaim, mapped: Mapped, keeper: LeaseKeeper, tend: Tend, folder: Path) -> None:
+        with self._database.session() as session:
+            asked = making.wanted(session, mapped)
+        if asked is None:
+            self._end(claim, mapped)
+            return
+        found = gather(self._database, asked, folder, keeper.check)
+        if found.units == 0:
+            with self._database.session() as session:
+                if found.unseen:
+                    chores.release(session, claim.lease_id, after_seconds=UNSEEN_SECONDS)
+                else:
+                    chores.done(session, claim.lease_id, [str(mapped)])
+            return
+        with self._database.session() as session:
+            self._hold(session, claim, mapped)
+            if making.show_known(session, asked, found.name, found.unseen):
+                chores.done(session, claim.lease_id, [str(mapped)])
+                return
+        began = time.monotonic()
+        self._draw(folder, keeper, tend)
+        self._finish(claim, mapped, asked, found, folder)
+        log.info("map_made", map=str(mapped), units=found.units, seconds=round(time.monotonic() - began))
+
+    def _draw(self, folder: Path, keeper: LeaseKeeper, tend: Tend) -> None:
+        """Raises `Interrupted` or `MapFailed`; the process has ended in any case."""
+        until = time.monotonic() + LONGEST_SECONDS
+        process = MapProcess(folder, self._folder / "compiled")
+        try:
+            while not process.ended(LOOK_SECONDS):
+                keeper.check()
+                if time.monotonic() > until:
+                    raise MapFailed(f"It took more than {LONGEST_SECONDS / 3600:g} hours.")
+                tend()
+                any(kind.look(tend) for kind in self._beside)
+        except MapFailed:
+            log.error("map_process", stderr=process.stderr_tail())
+            raise
+        finally:
+            process.kill()
+
+    def _finish(self, claim: WorkClaim, mapped: Mapped, asked: Wanted, found: Gathered, folder: Path) -> None:
+        facts: Facts = json.loads((folder / FACTS).read_text())
+        points = (folder / POINTS).read_bytes()
+        key = map_key(points)
+        self._store.put_under(key, points, "application/octet-stream")
+        crash_point("map_stored")
+        drawn = Drawn(
+            found.name, found.units, facts["fitted"], found.layers, facts["labels"], key, len(points)
+        )
+        with self._database.session() as session:
+            self._hold(session, claim, mapped)
+            making.finish(session, asked, drawn, found.unseen)
+            chores.done(session, claim.lease_id, [str(mapped)])
+
+    def _hold(self, session: Session, claim: WorkClaim, mapped: Mapped) -> None:
+        collected.enter(session)
+        if not chores.hold(session, claim.lease_id, [str(mapped)]):
+            raise _Lost(f"The map {mapped} is another's by now.")
+
+    def _end(self, claim: WorkClaim, mapped: Mapped) -> None:
+        with self._database.session() as session:
+            chores.done(session, claim.lease_id, [str(mapped)])
+
+    def _sweep(self) -> None:
+        """Remove what killed workers left behind."""
+        for folder in self._folder.glob("of-*"):
+            try:
+                if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
+            except FileNotFoundError:
+                pass

@@ -1,0 +1,86 @@
+"""Give each vector a place in the unit square, so that those that point alike ways lie together.
+
+UMAP is fitted to so many of them at most; all others lie in the middle of those fitted ones that they are
+most like. The same vectors get the same places: there is one seed, one thread, and one order.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+FITTED = 50_000
+"""Vectors that UMAP is fitted to at most: about two minutes on one core."""
+NEIGHBOURS = 15
+"""That UMAP looks at; and about how few vectors are too few for it."""
+_NEAREST = 5
+"""Fitted vectors whose middle is the place of one that was not."""
+_AT_ONCE = 512
+_SEED = 0
+_MARGIN = 0.01
+Floats = npt.NDArray[np.floating]
+
+
+def shuffled(count: int) -> npt.NDArray[np.intp]:
+    """The order in which vectors are taken: any part that it begins with is a fair sample."""
+    return np.random.default_rng(_SEED).permutation(count)
+
+
+def places(vectors: Floats, *, fitted: int = FITTED) -> npt.NDArray[np.float32]:
+    """n x 2 numbers between 0 and 1, of n x d in an order without meaning: the first `fitted` are the sample.
+
+    `vectors` may be a file that is mapped into memory.
+    """
+    some = np.asarray(vectors[:fitted], dtype=np.float32)
+    placed = _fit(some)
+    if len(vectors) > len(some):
+        placed = np.concatenate([placed, _beside(some, placed, vectors[len(some) :])])
+    return _squared(placed)
+
+
+def _fit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    if len(vectors) < NEIGHBOURS:
+        return _principal(vectors)
+    import umap  # half a minute where its parts were never compiled on this machine
+
+    mapper = umap.UMAP(
+        n_neighbors=NEIGHBOURS, metric="cosine", init=_principal(vectors), random_state=_SEED, n_jobs=1
+    )
+    return np.asarray(mapper.fit_transform(vectors), dtype=np.float32)
+
+
+def _principal(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Along the two directions in which they differ most, at most 10 from the middle: what UMAP begins with,
+    and all there is of very few."""
+    around = vectors - vectors.mean(axis=0)
+    _, directions = np.linalg.eigh(around.T @ around)
+    axes = directions[:, ::-1][:, :2]
+    # Which way an axis points is arbitrary: the way of its largest part.
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+    placed = around @ axes
+    return np.asarray(10 * placed / max(float(np.abs(placed).max()), 1e-9), dtype=np.float32)
+
+
+def _beside(
+    fitted: npt.NDArray[np.float32], placed: npt.NDArray[np.float32], others: Floats
+) -> npt.NDArray[np.float32]:
+    found = np.empty((len(others), 2), dtype=np.float32)
+    nearest = min(_NEAREST, len(fitted))
+    directions = _directions(fitted)
+    for start in range(0, len(others), _AT_ONCE):
+        some = _directions(np.asarray(others[start : start + _AT_ONCE], dtype=np.float32))
+        near = np.argpartition(-(some @ directions.T), nearest - 1, axis=1)[:, :nearest]
+        found[start : start + len(some)] = placed[near].mean(axis=1)
+    return found
+
+
+def _directions(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-9), dtype=np.float32)
+
+
+def _squared(placed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Into the unit square with a margin, as wide as high as they were: one unit is in the middle."""
+    low, high = placed.min(axis=0), placed.max(axis=0)
+    extent = float((high - low).max())
+    middle = (low + high) / 2
+    scale = (1 - 2 * _MARGIN) / extent if extent > 0 else 0.0
+    return np.asarray((placed - middle) * scale + 0.5, dtype=np.float32)
