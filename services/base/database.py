@@ -25,7 +25,9 @@ _CONNECT_ARGUMENTS: dict[str, str | int | None] = {
     "application_name": "imago",
     "connect_timeout": 5,
     # A statement or an idle transaction that hangs would hold row locks that other processes wait for.
-    "options": "-c timezone=UTC -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s",
+    # No statement of a request is so long that to start processes for its parts would not cost it more.
+    "options": "-c timezone=UTC -c statement_timeout=60s -c idle_in_transaction_session_timeout=60s"
+    " -c max_parallel_workers_per_gather=0",
     # A server that vanished without a word is noticed after 15 s, well within a lease.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
