@@ -173,18 +173,19 @@ def card(address: Addresses, cells: Sequence[Cell]) -> str | None:
     return None
 
 
-def facts(network: Network, layer: Layer) -> Sequence[str]:
-    """What a layer is, in few words each."""
+def facts(network: Network, layer: Layer, *, brief: bool = False) -> Sequence[str]:
+    """What a layer is, in few words each; `brief`: in fewer."""
     said = [f"{count(layer.units)} {'channels' if layer.spatial else 'units'}"]
     if layer.spatial is not None:
         said.append("{} × {} map".format(*layer.spatial))
     if layer.tokens is not None:
         said.append(f"{count(layer.tokens)} tokens")
     seen, own = layer.receptive_field, network.own_size
+    sees = "sees" if brief else "each sees"
     if seen is None or (own is not None and seen >= 2 * own):
-        said.append("each sees the whole picture")
+        said.append(f"{sees} {'all of it' if brief else 'the whole picture'}")
     else:
-        said.append(f"each sees {seen} px" + (f" of {own}" if own is not None and seen < own else ""))
+        said.append(f"{sees} {seen} px" + (f" of {own}" if own and seen < own and not brief else ""))
     return said
 
 
@@ -206,7 +207,7 @@ def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[Versio
             + (
                 f"version {version.number}, {version.published_at:%Y-%m-%d}"
                 if version.published_at
-                else "being built"
+                else "as it stands"
             ),
             False,
         )

@@ -1,28 +1,63 @@
-"""The entrance: what there is, and how to ask for more."""
+"""The entrance: pictures at once, what there is, what is being made, and how to ask for more."""
+
+from collections.abc import Sequence
 
 from flask import Response
+from sqlalchemy.orm import Session
 
-from api.auth import may_read, visitor
+from api.auth import may_read, reader, visitor
 from api.context import context
+from api.schemas.atlases import Atlas
 from api.schemas.jobs import Job
-from api.schemas.networks import Network
+from api.web.glimpses import ShownGlimpse
+from api.web.pages.networks.networks import Card, cards_of
 from api.web.site import page
-from services.catalog.networks import list_networks
+from services.atlases import atlases
+from services.catalog.networks import Network, list_networks
 from services.jobs import jobs
 
-JOBS_SHOWN = 10
+JOBS_SHOWN, NETWORKS_SHOWN, ATLASES_LOOKED_AT, PICTURES_SHOWN = 5, 12, 12, 8
 
 
 def home() -> Response:
-    """The networks, the latest jobs, and how to submit one. Without the lists where reading needs a key."""
-    networks: list[Network] = []
-    recent: list[Job] = []
+    """Pictures, networks, atlases that are being built, the latest jobs, and how to submit one. Nothing of it
+    where reading needs a key.
+    """
     who = visitor()
-    may = may_read(who, context().settings)
-    if may:
-        with context().database.session() as session:
-            networks = [
-                Network.of(network, with_labels=False) for network in list_networks(session, limit=100).data
-            ]
-            recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_SHOWN).data]
-    return page("home.html", networks=networks, jobs=recent, public=may, who=who)
+    if not may_read(who, context().settings):
+        return page("home.html", public=False, who=who)
+    with context().database.session() as session:
+        networks = list_networks(session, limit=NETWORKS_SHOWN)
+        ready = [network for network in networks.data if network.state == "ready"]
+        cards = cards_of(session, ready, more=PICTURES_SHOWN)
+        building = _building(session)
+        recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_SHOWN).data]
+    pictures = _pictures(cards)
+    return page(
+        "home.html",
+        public=True,
+        who=who,
+        pictures=pictures,
+        cards=cards,
+        others=_not_ready(networks.data),
+        more=networks.next_cursor is not None,
+        building=building,
+        jobs=recent,
+        card=pictures[0].picture.replace("size=128", "size=512") if pictures else None,
+    )
+
+
+def _building(session: Session) -> Sequence[Atlas]:
+    newest = atlases.list(session, by=reader(), limit=ATLASES_LOOKED_AT).data
+    return [Atlas.of(atlas) for atlas in newest if not atlas.ended]
+
+
+def _pictures(cards: Sequence[Card]) -> Sequence[ShownGlimpse]:
+    """Pictures of all networks, which take turns: those that no poster shows, where there are any."""
+    strips = [card.more or card.poster for card in cards]
+    longest = max(map(len, strips), default=0)
+    return [strip[at] for at in range(longest) for strip in strips if at < len(strip)][:PICTURES_SHOWN]
+
+
+def _not_ready(networks: Sequence[Network]) -> Sequence[Network]:
+    return [network for network in networks if network.state != "ready"]

@@ -1,0 +1,33 @@
+"""Pictures in rows, as pages show them: each leads to its unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.web.addresses import Addresses
+from api.web.grid_view import PIXELS_BELOW
+from services.grids.strips import Glimpse
+
+
+@dataclass(frozen=True)
+class ShownGlimpse:
+    """A picture and where it leads. `small`: its pixels are shown as squares."""
+
+    href: str
+    picture: str
+    alt: str
+    small: bool
+
+
+def shown_glimpses(
+    address: Addresses, network: str, glimpses: Sequence[Glimpse], atlas: str | None
+) -> Sequence[ShownGlimpse]:
+    """The pictures of units of a network; `atlas`: the parameter of that name."""
+    return [
+        ShownGlimpse(
+            address.unit(network, glimpse.layer, glimpse.unit, atlas=atlas),
+            address.picture(glimpse.digest, 128),
+            f"Preferred input of unit {glimpse.unit} in {glimpse.layer}",
+            glimpse.side is not None and glimpse.side < PIXELS_BELOW,
+        )
+        for glimpse in glimpses
+    ]

@@ -1,0 +1,123 @@
+"""A network: its layers as a stack from picture to logits, its atlases, scans and classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from api.auth import reader, requires
+from api.context import context
+from api.operations.pagination import next_path
+from api.web import choices, grid_view
+from api.web.addresses import ServerAddresses
+from api.web.glimpses import ShownGlimpse, shown_glimpses
+from api.web.shown import Shown, shown
+from api.web.site import blueprint, page
+from services.access.ownership import may_change
+from services.catalog.layer_selection import list_layers
+from services.catalog.layers import Layer
+from services.catalog.networks import Network, get_network
+from services.catalog.tables import NetworkRow
+from services.exemplars import scans
+from services.grids.overviews import ShownVersion, shown_version, strips_of
+from services.grids.versions import AtlasVersion, versions_of
+
+LAYERS_A_PAGE, PICTURES_A_LAYER, CLASSES_SHOWN, SCANS_SHOWN = 200, 8, 24, 5
+BLOCKS, ALL = "blocks", "all"
+CARD_SIZE = 512
+
+
+@dataclass(frozen=True)
+class StackLayer:
+    """A layer of the stack. `share`: how much of it the shown version has; None where it does not show it."""
+
+    layer: Layer
+    href: str
+    facts: Sequence[str]
+    share: float | None
+    covered: int | None
+    pictures: Sequence[ShownGlimpse]
+
+
+@dataclass(frozen=True)
+class NetworkAtlas:
+    """An atlas of the network with its versions, the newest first."""
+
+    id: str
+    name: str
+    versions: Sequence[AtlasVersion]
+
+
+@blueprint.get("/networks/<network>")
+@requires("read")
+def network(network: str) -> Response:
+    """Its layers: `layers=blocks`, the default, or `all`."""
+    address = ServerAddresses()
+    words = choices.word("layers", (BLOCKS, ALL)) or BLOCKS
+    with context().database.session() as session:
+        found = get_network(session, network)
+        row = session.get(NetworkRow, network)
+        removable = row is not None and may_change(row.owner_key_id, reader())
+        if found.state != "ready":
+            return page("networks/not_ready.html", section="networks", network=found, removable=removable)
+        what = shown(session, network)
+        layers = list_layers(session, network, words, cursor=choices.text("cursor"), limit=LAYERS_A_PAGE)
+        stack = _stack(session, address, found, what, layers.data)
+        versions = versions_of(session, network, by=reader())
+        watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
+    pictures = [each.pictures[0].picture for each in stack[::-1] if each.pictures]
+    output = next((each.layer for each in stack[::-1] if each.layer.kind == "output"), None)
+    return page(
+        "networks/network.html",
+        section="networks",
+        network=found,
+        what=what,
+        stack=stack,
+        words=words,
+        chips=[
+            ("blocks", address.network(network, atlas=what.named), words == BLOCKS),
+            ("all layers", address.network(network, atlas=what.named, layers=ALL), words == ALL),
+        ],
+        next=next_path(layers.next_cursor) if layers.next_cursor else None,
+        versions=grid_view.choices_of(versions, what),
+        atlases=_atlases(versions),
+        scans=watched,
+        classes=found.labels[:CLASSES_SHOWN],
+        output=output,
+        card=pictures[0].replace("size=128", f"size={CARD_SIZE}") if pictures else None,
+    )
+
+
+def _stack(
+    session: Session, address: ServerAddresses, found: Network, what: Shown, layers: Sequence[Layer]
+) -> Sequence[StackLayer]:
+    version = _version(session, what)
+    names = [layer.name for layer in layers if layer.twin_of is None]
+    strips = strips_of(session, found, version, names, PICTURES_A_LAYER)
+    covered = {} if version is None else version.covered
+    return [
+        StackLayer(
+            layer,
+            address.layer(found.id, layer.name, atlas=what.named),
+            grid_view.facts(found, layer, brief=True),
+            min(1.0, covered[layer.name] / layer.units) if layer.name in covered else None,
+            covered.get(layer.name),
+            shown_glimpses(address, found.id, strips.get(layer.name, ()), what.named),
+        )
+        for layer in layers
+    ]
+
+
+def _version(session: Session, what: Shown) -> ShownVersion | None:
+    if what.atlas is None or what.version is None:
+        return None
+    return shown_version(session, what.atlas.id, what.version.number)
+
+
+def _atlases(versions: Sequence[AtlasVersion]) -> Sequence[NetworkAtlas]:
+    names = {version.atlas: version.name for version in versions}
+    return [
+        NetworkAtlas(id, name, [version for version in versions if version.atlas == id])
+        for id, name in names.items()
+    ]

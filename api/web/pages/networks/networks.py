@@ -1,0 +1,90 @@
+"""The networks that can be explained, each with pictures of what its units want to see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Response, redirect, request
+from sqlalchemy.orm import Session
+
+from api.auth import principal, reader, requires
+from api.context import context
+from api.operations.pagination import next_path
+from api.web.addresses import ServerAddresses
+from api.web.glimpses import ShownGlimpse, shown_glimpses
+from api.web.site import blueprint, page
+from services.access.ownership import may_change
+from services.catalog import removal
+from services.catalog.networks import Network, list_networks
+from services.catalog.tables import NetworkRow
+from services.grids.overviews import Overview, overviews
+
+NETWORKS_A_PAGE, POSTER = 24, 6
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network in the list, with a poster of some pictures; `more` are for a page that shows them large."""
+
+    overview: Overview
+    href: str
+    poster: Sequence[ShownGlimpse]
+    more: Sequence[ShownGlimpse]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A network that cannot be explained, not yet or not at all. `removable`: the reader may remove it."""
+
+    network: Network
+    removable: bool
+
+
+@blueprint.get("/networks")
+@requires("read")
+def networks() -> Response:
+    """Networks by id; those that are not ready apart."""
+    with context().database.session() as session:
+        found = list_networks(session, cursor=request.args.get("cursor"), limit=NETWORKS_A_PAGE)
+        cards = cards_of(session, [network for network in found.data if network.state == "ready"])
+        others = [_registration(session, each) for each in found.data if each.state != "ready"]
+    return page(
+        "networks/networks.html",
+        section="networks",
+        cards=cards,
+        others=others,
+        next=next_path(found.next_cursor) if found.next_cursor else None,
+    )
+
+
+@blueprint.post("/networks/<network>/remove")
+@requires("jobs:write")
+def remove_network(network: str) -> Response:
+    """Remove a network that nothing needs, and show those that are left."""
+    with context().database.session() as session:
+        removal.remove_network(session, network, by=principal())
+    response = redirect(ServerAddresses().page("networks"), 303)
+    assert isinstance(response, Response)
+    return response
+
+
+def cards_of(session: Session, networks: Sequence[Network], more: int = 0) -> Sequence[Card]:
+    """A card of each network that is ready, with so many pictures more than its poster has."""
+    address = ServerAddresses()
+    cards = []
+    for overview in overviews(session, networks, by=reader(), pictures=POSTER + more):
+        network = overview.network.id
+        pictures = shown_glimpses(address, network, overview.poster, named(overview))
+        cards.append(Card(overview, address.network(network), pictures[:POSTER], pictures[POSTER:]))
+    return cards
+
+
+def named(overview: Overview) -> str:
+    """The parameter `atlas` of what an overview shows."""
+    if overview.shown is None:
+        return "any"
+    return f"{overview.shown.atlas}@{overview.shown.number if overview.shown.published_at else 'open'}"
+
+
+def _registration(session: Session, network: Network) -> Registration:
+    row = session.get(NetworkRow, network.id)
+    return Registration(network, row is not None and may_change(row.owner_key_id, reader()))

@@ -1,0 +1,189 @@
+"""The entrance, the list of networks, and the page of one."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
+from tests.api.conftest import Start
+from tests.api.resources.test_atlases import body, carry_out
+from tests.api.small_catalog import LAYERS, NETWORK, finish_all, job_body, with_key
+from tests.api.web.test_pages import BROWSER, Page, scripts_within
+
+PAGE = f"/networks/{NETWORK}"
+THUMBNAIL = "/image.webp?size=128"
+
+
+def build(client: FlaskClient, database: Database, **asked: Any) -> str:
+    """A private atlas whose pictures wait; its id."""
+    made: dict[str, Any] = client.post("/v1/atlases", json=body(**asked)).get_json()
+    carry_out(database, made["id"])
+    return str(made["id"])
+
+
+@pytest.fixture
+def atlas(client: FlaskClient, database: Database, store: ObjectStore, network: str) -> str:
+    """A private atlas of 30 units of two layers, all done and published."""
+    id = build(client, database, layers=["blocks.0.1", "classifier"], units="0-19")
+    finish_all(database, store)
+    client.post(f"/v1/atlases/{id}/publish")
+    return id
+
+
+def pictures(page: str) -> list[str]:
+    return [link for link in Page(page).links if link.endswith(THUMBNAIL)]
+
+
+def test_without_networks_the_pages_say_how_to_register_one(client: FlaskClient) -> None:
+    for path in ("/networks", "/"):
+        page = client.get(path, headers=BROWSER).text
+        Page(page)
+        assert "No network yet" in page
+        assert "imago networks add efficientnet_lite0.imagenet --wait" in page
+
+
+def test_a_card_shows_pictures_and_how_much_there_is(client: FlaskClient, atlas: str) -> None:
+    page = client.get("/networks").text
+    assert PAGE in Page(page).links
+    assert "3 layers of 318 units" in page
+    assert "1 version of an atlas" in page
+    assert "9\u00a0% of its units" in page  # 30 of 318
+    shown = pictures(page)
+    assert len(set(shown)) == 6
+    assert client.get(shown[0], buffered=True).status_code == 200
+    units = [urlsplit(link) for link in Page(page).links if "/units/" in link]
+    assert {part.query for part in units} == {f"atlas={atlas}%401"}
+
+
+def test_a_network_without_an_atlas_shows_the_pictures_that_there_are(
+    client: FlaskClient, database: Database, store: ObjectStore, network: str
+) -> None:
+    assert "no atlas yet" in client.get("/networks").text
+    client.post("/v1/jobs", json=job_body("0-3"))
+    assert pictures(client.get("/networks").text) == []
+    finish_all(database, store)
+    assert len(pictures(client.get("/networks").text)) == 4
+    assert len(pictures(client.get(PAGE).text)) == 4
+
+
+def test_what_is_not_ready_is_listed_apart_with_the_reason_and_removed_by_its_owner(
+    app: Flask, client: FlaskClient, database: Database, network: str
+) -> None:
+    client.post("/v1/networks", json={"id": "resnet18.one"})
+    client.post("/v1/networks", json={"id": "resnet18.two"})
+    with database.session() as session:
+        session.execute(
+            text("UPDATE networks SET state = 'failed', error = '<b>no</b> file' WHERE id = 'resnet18.one'")
+        )
+    page = client.get("/networks").text
+    assert "Not ready" in page
+    assert "&lt;b&gt;no&lt;/b&gt; file" in page
+    assert "a worker is to look at it" in page
+    assert page.count('action="/networks/') == 2
+    one = client.get("/networks/resnet18.one").text
+    assert "&lt;b&gt;no&lt;/b&gt; file" in one
+    assert "A worker is to look at it" in client.get("/networks/resnet18.two").text
+    stranger = with_key(app, database, "read", "jobs:write")
+    assert 'action="/networks/' not in stranger.get("/networks").text
+    assert stranger.post("/networks/resnet18.one/remove").status_code == 403
+    removed = client.post("/networks/resnet18.one/remove")
+    assert (removed.status_code, removed.headers["Location"]) == (303, "/networks")
+    assert "resnet18.one" not in client.get("/networks").text
+
+
+def test_removal_needs_a_key_and_refuses_what_is_needed(
+    anonymous: FlaskClient, client: FlaskClient, atlas: str
+) -> None:
+    assert anonymous.post(f"{PAGE}/remove").status_code == 401
+    assert client.post(f"{PAGE}/remove").status_code in (403, 409)
+    assert client.get(PAGE).status_code == 200
+
+
+def test_a_network_is_a_stack_of_layers_from_picture_to_logits(client: FlaskClient, atlas: str) -> None:
+    page = client.get(PAGE).text
+    layers = [
+        urlsplit(link).path for link in Page(page).links if "/layers/" in link and "/units/" not in link
+    ]
+    assert list(dict.fromkeys(layers)) == [f"{PAGE}/layers/{layer.name}" for layer in LAYERS]
+    for said in (
+        "stem · 8 channels · 16 × 16 map · sees 3 px",
+        "block · 300 channels · 8 × 8 map · sees 19 px",
+        "output · 10 units · sees all of it",
+        "20 of 300",
+        "10 of 10",
+        "sees 19 of 32 pixels",
+        "no picture",
+        "None were looked at",
+        "All of them as pictures",
+    ):
+        assert said in page
+    assert len(set(pictures(page))) == 16
+    assert f'<option value="{atlas}@1" selected>' in page
+    assert scripts_within(page) == ""
+
+
+def test_all_layers_are_shown_by_a_chip(client: FlaskClient, database: Database, network: str) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE layers SET role = NULL WHERE name = 'blocks.0.1'"))
+    blocks = client.get(PAGE).text
+    assert "blocks.0.1" not in blocks
+    chip = next(link for link in Page(blocks).links if "layers=all" in link)
+    assert "blocks.0.1" in client.get(chip).text
+    assert client.get(f"{PAGE}?layers=some", headers=BROWSER).status_code == 422
+
+
+def test_a_private_atlas_shows_nowhere_to_others(
+    app: Flask, anonymous: FlaskClient, client: FlaskClient, database: Database, atlas: str
+) -> None:
+    stranger = with_key(app, database, "read", "jobs:write")
+    assert atlas not in anonymous.get("/", headers=BROWSER).text
+    for path in ("/networks", PAGE):
+        assert atlas in client.get(path).text
+        for other in (anonymous, stranger):
+            page = other.get(path, headers=BROWSER).text
+            assert atlas not in page
+            assert "1 version" not in page
+    assert stranger.get(f"{PAGE}?atlas={atlas}@1").status_code == 404
+    with database.session() as session:
+        register_network(session, RegisterNetwork(id="other.random"))
+        record_inspection(
+            session,
+            "other.random",
+            weights_sha256="d" * 64,
+            preprocessing={"size": 32},
+            labels=[],
+            layers=LAYERS[:1],
+        )
+    assert client.get(f"/networks/other.random?atlas={atlas}@1").status_code == 422
+
+
+def test_the_entrance_shows_pictures_networks_and_what_is_being_built(
+    client: FlaskClient, database: Database, atlas: str
+) -> None:
+    assert pictures(client.get("/", headers=BROWSER).text) == [], "the entrance looks at no key that is sent"
+    client.post(f"/v1/atlases/{atlas}/change", json={"visibility": "public"})
+    page = client.get("/", headers=BROWSER).text
+    assert len(set(pictures(page))) == 14
+    assert PAGE in Page(page).links
+    assert "Being built" not in page
+    building = build(client, database, name="At night", units="30-39", visibility="public")
+    page = client.get("/", headers=BROWSER).text
+    assert "Being built" in page
+    assert "At night" in page
+    assert f"/atlases/{building}" in Page(page).links
+
+
+def test_where_reading_needs_a_key_nothing_is_shown_without(start: Start, atlas: str) -> None:
+    closed = start(public_read=False).test_client()
+    page = closed.get("/", headers=BROWSER).text
+    assert (NETWORK in page, "<img" in page) == (False, False)
+    for path in ("/networks", PAGE, f"{PAGE}/layers/classifier"):
+        assert NETWORK not in closed.get(path, headers=BROWSER).text
