@@ -1,0 +1,345 @@
+// The map of an atlas: a scatter of units that one moves about in. Points are written into the picture's memory, so
+// that a hundred thousand are drawn in every frame; zoomed in, one thumbnail stands in each cell of the screen.
+
+const root = document.querySelector(".map");
+const wrapper = root.querySelector(".map-canvas");
+const canvas = wrapper.querySelector("canvas");
+const pen = canvas.getContext("2d");
+const list = root.querySelector("[data-list]");
+const said = root.querySelector("#map-said");
+const boxes = [...root.querySelectorAll("[data-layer]")];
+const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800;
+const view = { x: 0.5, y: 0.5, zoom: 1 };
+const known = new Map(), pictures = new Map(), wanted = new Set();
+let points, labels = [], colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
+
+const read = (buffer) => {
+  const head = new DataView(buffer), count = head.getUint32(12, true);
+  if (head.getUint32(8, true) !== 1) throw new Error("the points have another format");
+  return {
+    count,
+    x: new Float32Array(buffer, 16, count),
+    y: new Float32Array(buffer, 16 + 4 * count, count),
+    unit: new Uint32Array(buffer, 16 + 8 * count, count),
+    layer: new Uint16Array(buffer, 16 + 12 * count, count),
+  };
+};
+
+// ---- where things are ----
+
+const ratio = () => Math.min(devicePixelRatio || 1, 2);
+const extent = () => (Math.min(wrapper.clientWidth, wrapper.clientHeight) - SIDE) * view.zoom; // thumbnails at the rim, too
+const left = (x) => (x - view.x) * extent() + wrapper.clientWidth / 2;
+const top = (y) => (y - view.y) * extent() + wrapper.clientHeight / 2;
+const inView = (at, margin = 0) => {
+  const x = left(points.x[at]), y = top(points.y[at]);
+  return x >= -margin && y >= -margin && x < wrapper.clientWidth + margin && y < wrapper.clientHeight + margin;
+};
+const isShown = (at) => shownLayers[points.layer[at]] === 1;
+const key = (at) => `${points.layer[at]}:${points.unit[at]}`;
+
+// ---- drawing ----
+
+const channels = (colour) => (colour.match(/[\d.]+/g) || [0, 0, 0]).slice(0, 3).map(Number);
+const paint = () => {
+  const [red, green, blue] = channels(getComputedStyle(document.body).backgroundColor);
+  const isDark = red + green + blue < 384;
+  colours = new Uint32Array(Math.max(boxes.length, 1));
+  const sample = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  boxes.forEach((box, layer) => {
+    const hue = 20 + (300 * layer) / Math.max(boxes.length - 1, 1);
+    const colour = `hsl(${hue} ${isDark ? "65% 65%" : "60% 40%"})`;
+    box.parentElement.querySelector("circle").setAttribute("fill", colour);
+    sample.fillStyle = colour;
+    sample.fillRect(0, 0, 1, 1);
+    const [r, g, b] = sample.getImageData(0, 0, 1, 1).data;
+    colours[layer] = (255 << 24) | (b << 16) | (g << 8) | r;
+  });
+};
+
+const dots = () => {
+  const { width, height } = canvas, scale = ratio();
+  const image = pen.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
+  const size = Math.max(1, Math.round(scale * Math.min(6, (points.count > 20000 ? 1.5 : 3) * view.zoom ** 0.3)));
+  const span = extent() * scale, x0 = width / 2 - view.x * span, y0 = height / 2 - view.y * span;
+  for (let at = 0; at < points.count; at++) {
+    if (shownLayers[points.layer[at]] !== 1) continue;
+    const x = Math.round(points.x[at] * span + x0), y = Math.round(points.y[at] * span + y0);
+    if (x < 0 || y < 0 || x + size > width || y + size > height) continue;
+    const colour = colours[points.layer[at]];
+    for (let row = y; row < y + size; row++) pixels.fill(colour, row * width + x, row * width + x + size);
+  }
+  pen.putImageData(image, 0, 0);
+};
+
+// The first point of each cell: points are in random order, so that it is a fair one, and the same in each frame.
+const inCells = () => {
+  const columns = Math.ceil(wrapper.clientWidth / CELL), cells = new Map();
+  let seen = 0;
+  for (let at = 0; at < points.count; at++) {
+    if (!isShown(at) || !inView(at)) continue;
+    seen++;
+    const cell = Math.floor(top(points.y[at]) / CELL) * columns + Math.floor(left(points.x[at]) / CELL);
+    if (!cells.has(cell)) cells.set(cell, at);
+  }
+  return { seen, chosen: seen <= Math.max(400, 12 * cells.size) ? [...cells.values()] : [] };
+};
+
+const picture = (at) => {
+  const unit = known.get(key(at));
+  if (!unit) return null;
+  const address = `${unit.links.image}.webp?size=128`;
+  let image = pictures.get(address);
+  if (!image) {
+    if (pictures.size >= KEPT) pictures.delete(pictures.keys().next().value);
+    image = new Image();
+    image.addEventListener("load", draw);
+    image.src = address;
+    pictures.set(address, image);
+  }
+  return image.complete && image.naturalWidth ? image : null;
+};
+
+const frameNow = () => {
+  frame = 0;
+  const scale = ratio(), width = Math.round(wrapper.clientWidth * scale), height = Math.round(wrapper.clientHeight * scale);
+  if (!width || !height) return;
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  dots();
+  pen.setTransform(scale, 0, 0, scale, 0, 0);
+  const style = getComputedStyle(wrapper), cells = inCells();
+  for (const at of cells.chosen) {
+    const image = picture(at);
+    if (image) pen.drawImage(image, left(points.x[at]) - SIDE / 2, top(points.y[at]) - SIDE / 2, SIDE, SIDE);
+  }
+  if (selection) {
+    pen.strokeStyle = style.color;
+    pen.lineWidth = 2;
+    for (const at of selection.slice(0, MOST_LISTED)) if (inView(at)) {
+      pen.strokeRect(left(points.x[at]) - SIDE / 2, top(points.y[at]) - SIDE / 2, SIDE, SIDE);
+    }
+  }
+  names(style);
+  if (area) {
+    pen.strokeStyle = style.color;
+    pen.strokeRect(area.x, area.y, area.toX - area.x, area.toY - area.y);
+  }
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+};
+const draw = () => { if (!frame) frame = requestAnimationFrame(frameNow); };
+
+const names = (style) => {
+  const level = labels[Math.min(labels.length - 1, Math.max(0, Math.floor(Math.log2(view.zoom))))] || [];
+  const taken = [];
+  pen.font = `600 13px ${style.fontFamily}`;
+  pen.textAlign = "center";
+  pen.lineJoin = "round";
+  for (const { label, x, y } of level) {
+    const text = label.split(",")[0], half = pen.measureText(text).width / 2 + 4, at = [left(x), top(y)];
+    if (at[0] < half || at[0] > wrapper.clientWidth - half || at[1] < 16 || at[1] > wrapper.clientHeight - 8) continue;
+    if (taken.some(([otherX, otherY, other]) => Math.abs(otherX - at[0]) < half + other && Math.abs(otherY - at[1]) < 18)) continue;
+    taken.push([...at, half]);
+    pen.strokeStyle = style.backgroundColor;
+    pen.lineWidth = 4;
+    pen.strokeText(text, ...at);
+    pen.fillStyle = style.color;
+    pen.fillText(text, ...at);
+  }
+};
+
+// ---- what is known of units: asked for when the map rests ----
+
+const ask = async () => {
+  if (asking) return;
+  asking = true;
+  try {
+    while (wanted.size) {
+      const places = [...wanted].slice(0, AT_ONCE);
+      places.forEach((place) => wanted.delete(place));
+      const answer = await fetch(`${root.dataset.units}?places=${places.join(",")}`);
+      if (!answer.ok) break;
+      const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
+      for (const unit of (await answer.json()).data) known.set(`${layers.indexOf(unit.layer)}:${unit.unit}`, unit);
+      draw();
+      show();
+    }
+  } finally {
+    asking = false;
+  }
+};
+const want = (some) => {
+  for (const at of some) if (!known.has(key(at))) wanted.add(key(at));
+  if (wanted.size) ask().catch(() => {});
+};
+
+let listed = [];
+const rested = () => {
+  const { seen, chosen } = inCells();
+  listed = selection || chosen;
+  if (!listed.length) for (let at = 0; at < points.count && listed.length < MOST_LISTED; at++) if (isShown(at) && inView(at)) listed.push(at);
+  const count = selection ? selection.length : seen;
+  const text = `${count.toLocaleString("en")} ${count === 1 ? "unit" : "units"} ${selection ? "selected" : "in view"}`;
+  if (said.textContent !== text) said.textContent = text;
+  wanted.clear();
+  want(listed.slice(0, MOST_LISTED));
+  want(chosen);
+  show();
+};
+const moved = () => {
+  draw();
+  clearTimeout(rest);
+  rest = setTimeout(rested, 150);
+};
+
+const show = () => {
+  if (list.contains(document.activeElement)) return; // what somebody is at with the keyboard stays
+  list.replaceChildren(...listed.slice(0, MOST_LISTED).map(entry));
+};
+const entry = (at) => {
+  const item = document.createElement("li"), link = document.createElement("a"), unit = known.get(key(at));
+  const layer = boxes[points.layer[at]], name = `${layer.parentElement.querySelector("code").textContent}/${points.unit[at]}`;
+  item.className = "cell";
+  link.title = name;
+  link.ariaLabel = unit?.label ? `${name}, seen as ${unit.label}` : name;
+  link.href = layer.dataset.unit.replace(root.dataset.standsIn, points.unit[at]);
+  if (unit) {
+    const image = new Image(72, 72);
+    Object.assign(image, { loading: "lazy", decoding: "async", alt: "", src: `${unit.links.image}.webp?size=128` });
+    link.append(image);
+  } else {
+    const gap = document.createElement("span");
+    gap.className = "no-picture";
+    link.append(gap);
+  }
+  const caption = document.createElement("span");
+  caption.className = "caption quiet";
+  caption.textContent = name;
+  link.append(caption);
+  item.append(link);
+  return item;
+};
+
+// ---- moving and choosing ----
+
+const zoomAt = (by, x = wrapper.clientWidth / 2, y = wrapper.clientHeight / 2) => {
+  const before = extent(), mapX = view.x + (x - wrapper.clientWidth / 2) / before, mapY = view.y + (y - wrapper.clientHeight / 2) / before;
+  view.zoom = Math.min(LARGEST, Math.max(0.5, view.zoom * by));
+  view.x = mapX - (x - wrapper.clientWidth / 2) / extent();
+  view.y = mapY - (y - wrapper.clientHeight / 2) / extent();
+  moved();
+};
+const pan = (x, y) => {
+  view.x = Math.min(1, Math.max(0, view.x - x / extent()));
+  view.y = Math.min(1, Math.max(0, view.y - y / extent()));
+  moved();
+};
+const whole = () => {
+  Object.assign(view, { x: 0.5, y: 0.5, zoom: 1 });
+  choose(null);
+};
+const choose = (some) => {
+  selection = some && some.length ? some : null;
+  draw();
+  rested();
+};
+const near = (x, y, reach) => {
+  const found = [];
+  for (let at = 0; at < points.count; at++) if (isShown(at)) {
+    const away = Math.hypot(left(points.x[at]) - x, top(points.y[at]) - y);
+    if (away <= reach) found.push([away, at]);
+  }
+  return found.sort((one, other) => one[0] - other[0]).map(([, at]) => at);
+};
+const within = ({ x, y, toX, toY }) => {
+  const found = [], [x0, x1] = [Math.min(x, toX), Math.max(x, toX)], [y0, y1] = [Math.min(y, toY), Math.max(y, toY)];
+  for (let at = 0; at < points.count; at++) {
+    const across = left(points.x[at]), down = top(points.y[at]);
+    if (isShown(at) && across >= x0 && across <= x1 && down >= y0 && down <= y1) found.push(at);
+  }
+  return found;
+};
+
+const listen = () => {
+  const held = new Map(), selecting = root.querySelector("[data-select]");
+  let travelled = 0;
+  const at = (event) => {
+    const box = wrapper.getBoundingClientRect();
+    return { x: event.clientX - box.left, y: event.clientY - box.top };
+  };
+  wrapper.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    wrapper.setPointerCapture(event.pointerId);
+    const from = at(event);
+    held.set(event.pointerId, from);
+    travelled = 0;
+    area = event.shiftKey || selecting.ariaPressed === "true" ? { ...from, toX: from.x, toY: from.y } : null;
+  });
+  wrapper.addEventListener("pointermove", (event) => {
+    const before = held.get(event.pointerId);
+    if (!before) return;
+    const now = at(event), other = [...held].find(([id]) => id !== event.pointerId);
+    travelled += Math.hypot(now.x - before.x, now.y - before.y);
+    held.set(event.pointerId, now);
+    if (area) {
+      Object.assign(area, { toX: now.x, toY: now.y });
+      draw();
+    } else if (other) {
+      const apart = (one) => Math.hypot(one.x - other[1].x, one.y - other[1].y) || 1;
+      zoomAt(apart(now) / apart(before), (now.x + other[1].x) / 2, (now.y + other[1].y) / 2);
+    } else pan(now.x - before.x, now.y - before.y);
+  });
+  const end = (event) => {
+    if (!held.delete(event.pointerId)) return;
+    const marked = area;
+    area = null;
+    if (event.type === "pointercancel") return draw();
+    if (travelled < 5) choose(near(at(event).x, at(event).y, SIDE / 2).slice(0, 1));
+    else if (marked) choose(within(marked));
+  };
+  wrapper.addEventListener("pointerup", end);
+  wrapper.addEventListener("pointercancel", end);
+  wrapper.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoomAt(Math.exp(-event.deltaY / 400), at(event).x, at(event).y);
+  }, { passive: false });
+  const step = 64, keys = {
+    ArrowLeft: () => pan(step, 0), ArrowRight: () => pan(-step, 0), ArrowUp: () => pan(0, step), ArrowDown: () => pan(0, -step),
+    "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), 0: whole, Escape: () => choose(null),
+    Enter: () => choose(near(wrapper.clientWidth / 2, wrapper.clientHeight / 2, 160).slice(0, MOST_LISTED)),
+  };
+  wrapper.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+  for (const button of root.querySelectorAll("[data-zoom]")) {
+    button.addEventListener("click", () => (Number(button.dataset.zoom) ? zoomAt(Number(button.dataset.zoom)) : whole()));
+  }
+  selecting.addEventListener("click", () => (selecting.ariaPressed = String(selecting.ariaPressed !== "true")));
+  for (const box of boxes) {
+    box.addEventListener("change", () => {
+      shownLayers[Number(box.dataset.layer)] = box.checked ? 1 : 0;
+      moved();
+    });
+  }
+  const repaint = () => { paint(); draw(); };
+  new ResizeObserver(moved).observe(wrapper);
+  new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+};
+
+const begin = async () => {
+  const [columns, facts] = await Promise.all([
+    fetch(root.dataset.points).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(new Error(`status ${answer.status}`)))),
+    fetch(root.dataset.map).then((answer) => answer.json()),
+  ]);
+  points = read(columns);
+  labels = facts.map.labels;
+  shownLayers = Uint8Array.from(boxes, (box) => (box.checked ? 1 : 0));
+  paint();
+  root.querySelector(".map-tools").hidden = false;
+  listen();
+  moved();
+};
+
+begin().catch((error) => (said.textContent = `The map could not be read: ${error.message}. Load the page again.`));

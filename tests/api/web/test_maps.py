@@ -1,0 +1,50 @@
+"""The page of a map: what it says while there is none, and what it has to say without scripts."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from tests.api.of_atlases.test_maps import LAYER, built, make_maps
+from tests.api.small_catalog import LABELS, NETWORK
+
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.fixture
+def atlas(client: FlaskClient, database: Database, store: ObjectStore, network: str) -> str:
+    """The address of the page of a public atlas."""
+    return built(client, database, store, visibility="public").removeprefix("/v1")
+
+
+def test_a_map_is_asked_for_on_its_page_and_shown_once_it_is_made(
+    client: FlaskClient,
+    anonymous: FlaskClient,
+    atlas: str,
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+) -> None:
+    page = f"{atlas}/versions/open/map"
+    assert "There is no map yet" in anonymous.get(page, headers=BROWSER).text
+    asked = client.post(page)
+    assert (asked.status_code, asked.headers["Location"]) == (303, page)
+    waiting = anonymous.get(page, headers=BROWSER).text
+    assert "is being made" in waiting
+    assert "data-refresh" in waiting
+    make_maps(database, store, settings)
+    shown = anonymous.get(page, headers=BROWSER).text
+    assert "12 units of 2 layers" in shown
+    assert 'src="/static/js/map.js"' in shown
+    assert f'data-unit="/networks/{NETWORK}/layers/{LAYER}/units/987654321?' in shown
+    assert any(f">{label}</a>" in shown for label in LABELS), "regions are read without scripts, too"
+
+
+def test_a_private_map_has_no_page_for_others(
+    client: FlaskClient, anonymous: FlaskClient, database: Database, store: ObjectStore, network: str
+) -> None:
+    page = f"{built(client, database, store)}/versions/open/map".removeprefix("/v1")
+    assert client.get(page, headers=BROWSER).status_code == 200
+    assert anonymous.get(page, headers=BROWSER).status_code == 404
+    assert anonymous.post(page, headers=BROWSER).status_code == 401
