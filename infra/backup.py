@@ -39,6 +39,7 @@ _POINTERS = """
         UNION ALL SELECT unnest(ARRAY[plan_object, picture_object]) FROM sheets
         UNION ALL SELECT object FROM sheet_tiles
         UNION ALL SELECT points_object FROM maps
+        UNION ALL SELECT sheet_object FROM compared_layers
         UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """

@@ -13,6 +13,7 @@ from services.access.tables import ApiKeyRow, BrowserSessionRow
 from services.atlases.tables import AtlasEntryRow, AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.base.tables import Base
 from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
+from services.comparison.tables import ComparedLayerRow, ComparedUnitRow, ComparisonRow
 from services.estimates.tables import LearnedCostRow
 from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
 from services.exports.tables import AtlasImportRow
@@ -38,6 +39,9 @@ __all__ = [
     "Base",
     "BrowserSessionRow",
     "CollectedRow",
+    "ComparedLayerRow",
+    "ComparedUnitRow",
+    "ComparisonRow",
     "CropPackRow",
     "EmbeddingRow",
     "ExcitationRow",

@@ -2,7 +2,7 @@
 name.
 """
 
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 
 def path_to(*segments: str | int) -> str:
@@ -67,3 +67,8 @@ def unit_path(network: str, layer: str, unit: int) -> str:
 def visualization_path(digest: str) -> str:
     """The path of a visualization."""
     return path_to("visualizations", digest)
+
+
+def comparison_path(a: str, b: str, part: str = "", **query: str) -> str:
+    """The path of a comparison of two versions of atlases, each as `ATLAS@VERSION`, or of a part of it."""
+    return f"{path_to('compare', *filter(None, [part]))}?{urlencode({'a': a, 'b': b, **query})}"

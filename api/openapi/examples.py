@@ -82,6 +82,8 @@ _PARAMETERS: Mapping[str, Any] = {
     "label": "golden retriever",
     "prefix": "golden",
     "other": NETWORK,
+    "a": f"{ATLAS}@1",
+    "b": f"{ATLAS}@open",
     "within": "layer",
     "level": 0,
     "tile": "0_0",

@@ -11,13 +11,13 @@ from api.resources import (
     presets,
     queue,
     scans,
-    search,
     sheets,
     techniques,
     trainings,
     visualizations,
 )
 from api.resources.of_atlases import maps
+from api.resources.search import compare, found
 
 ALL = (
     networks.blueprint,
@@ -30,7 +30,8 @@ ALL = (
     atlases.blueprint,
     visualizations.blueprint,
     scans.blueprint,
-    search.blueprint,
+    found.blueprint,
+    compare.blueprint,
     sheets.blueprint,
     maps.blueprint,
     iiif.blueprint,

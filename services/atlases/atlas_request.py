@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
+from services.base.plain_text import VISIBLE
 from services.base.states import Visibility
 from services.catalog.layer_selection import LONGEST
 from services.jobs.job_request import RecipeRequest
@@ -34,7 +35,7 @@ Facets = Annotated[
 ]
 Name = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$"),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=VISIBLE),
 ]
 
 

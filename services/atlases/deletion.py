@@ -5,6 +5,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.atlases.tables import AtlasRow
+from services.comparison import removal
 from services.jobs.withdrawal import withdraw
 from services.maps import making as maps
 from services.sheets import making
@@ -28,6 +29,8 @@ def delete_some(session: Session, row: AtlasRow) -> bool:
         session.execute(_REMOVE_JOB, {"id": job})
         return True
     if session.execute(_REMOVE_ENTRIES, {"no": row.no, "most": _AT_ONCE}).first() is not None:
+        return True
+    if removal.remove_some(session, removal.of_atlas(row.no)):
         return True
     making.remove_of_atlas(session, row.no)
     maps.remove_of_atlas(session, row.no)

@@ -1,4 +1,8 @@
-"""Text that PostgreSQL can hold."""
+"""Text that PostgreSQL can hold, and text that people see as it is."""
+
+VISIBLE = r"^[^\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]+$"
+"""What a name for people may be: nothing that controls, is not seen, or turns the text around, so that no two
+names look the same or stand in another order than they are written in."""
 
 
 def storable(text: str) -> str:

@@ -60,6 +60,12 @@ class UnitStatisticsRow(Base):
     places, at its usual one."""
 
     __tablename__ = "unit_statistics"
+    __table_args__ = (
+        # Units that no picture of a scan excites.
+        sa.Index(
+            "ix_unit_statistics_dead", "scan_no", "layer", "unit", postgresql_where=sa.text("non_zero = 0")
+        ),
+    )
 
     scan_no: Mapped[int] = mapped_column(sa.ForeignKey(ScanRow.no, ondelete="CASCADE"), primary_key=True)
     layer: Mapped[str] = mapped_column(Id, primary_key=True)

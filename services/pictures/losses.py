@@ -15,7 +15,9 @@ from sqlalchemy.orm import Session
 from services.base.storage import generator_key
 from services.upkeep import tallies
 
-Kind = Literal["visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile", "map"]
+Kind = Literal[
+    "visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile", "map", "pairs"
+]
 Reason = Literal["missing", "damaged"]
 FoundBy = Literal["read", "scrub", "worker"]
 
@@ -23,7 +25,7 @@ FoundBy = Literal["read", "scrub", "worker"]
 @dataclass(frozen=True)
 class Subject:
     """What points to objects: `id` is a digest, a generator's or a training's id, and for the sample of a
-    training `id/pictures`, for the crops of a scan `id/number`.
+    training `id/pictures`, for the crops of a scan `id/number`, for pairs of a comparison `no/layer`.
     """
 
     kind: Kind
@@ -67,6 +69,10 @@ _KEYS = {
         SELECT object FROM sheet_tiles WHERE sheet = split_part(:id, '/', 1)
         AND level = CAST(split_part(:id, '/', 2) AS int) AND col = CAST(split_part(:id, '/', 3) AS int)
         AND row = CAST(split_part(:id, '/', 4) AS int)
+    """),
+    "pairs": text("""
+        SELECT sheet_object FROM compared_layers WHERE comparison = CAST(split_part(:id, '/', 1) AS int)
+        AND ordinal = CAST(split_part(:id, '/', 2) AS int)
     """),
     "log": text("SELECT log_object FROM trainings WHERE id = :id"),
     "card": text("SELECT card_object FROM trainings WHERE id = :id"),

@@ -17,7 +17,7 @@ from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
 
 ChoreName = Literal[
-    "repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import"
+    "repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import", "compare"
 ]
 _ROUNDS: frozenset[ChoreName] = frozenset({"scrub", "collect"})
 """Rounds go on for ever: one that a worker died in is nobody's fault."""

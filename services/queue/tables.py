@@ -56,7 +56,10 @@ class WorkerRow(Base):
     lacks: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
 
 
-CHORES = ("repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import")
+CHORES = (
+    *("repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import"),
+    "compare",
+)
 """Kinds of rows of `work`."""
 
 

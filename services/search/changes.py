@@ -14,10 +14,14 @@ from services.base.errors import Invalid
 from services.base.paging import Key, Keyset, Page
 from services.catalog.layers import Layer, get_layer
 from services.catalog.tables import NetworkRow
+from services.pictures.best import BEST_FIRST
 from services.pictures.tables import VisualizationRow
 from services.search import indexing
 from services.search.neighbours import Among
 from services.search.tables import EmbeddingRow
+
+BY_CHANGE = Keyset("changes", (float, int))
+"""Lists whose keys are a distance and a unit."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +71,10 @@ def changes(
     pairs = compared(here, there, among, other_among).subquery()
 
     def read(after: Key | None, most: int) -> Sequence[Change]:
-        query = sa.select(pairs).order_by(pairs.c.distance.desc(), pairs.c.unit).limit(most)
-        if after is not None:
-            distance, unit = after
-            query = query.where(
-                sa.or_(
-                    pairs.c.distance < distance, sa.and_(pairs.c.distance == distance, pairs.c.unit > unit)
-                )
-            )
+        query = most_changed_first(sa.select(pairs), pairs.c.distance, pairs.c.unit, after, most)
         return [Change(*row) for row in session.execute(query)]
 
-    page = Keyset("changes", (float, int)).page(
-        cursor, limit, read, lambda change: [change.distance, change.unit]
-    )
+    page = BY_CHANGE.page(cursor, limit, read, lambda change: [change.distance, change.unit])
     lacking = any(indexing.lacks(session, found.network, found.name) for found in (here, there))
     return Changes(page, not lacking)
 
@@ -91,15 +86,40 @@ def compared(
     ours, theirs = (
         _best(layer, digests).subquery() for layer, digests in ((here, among), (there, other_among))
     )
+    return paired(ours, theirs)
+
+
+def paired(ours: sa.Subquery, theirs: sa.Subquery, *, full: bool = False) -> sa.Select[*tuple[Any, ...]]:
+    """A statement that pairs pictures of the same unit: unit, distance, both digests, both activations.
+
+    Each side has one picture a unit: unit, digest, vector, activation. With `full`, also units that only one
+    of them has; the distance is NULL where a vector is.
+    """
     distance = ours.c.vector.op("<=>", return_type=sa.Double)(theirs.c.vector)
     return sa.select(
-        ours.c.unit,
+        sa.func.coalesce(ours.c.unit, theirs.c.unit).label("unit"),
         distance.label("distance"),
         ours.c.digest,
         theirs.c.digest.label("other_digest"),
         ours.c.activation,
         theirs.c.activation.label("other_activation"),
-    ).join(theirs, theirs.c.unit == ours.c.unit)
+    ).join(theirs, theirs.c.unit == ours.c.unit, full=full)
+
+
+def most_changed_first(
+    query: sa.Select[*tuple[Any, ...]],
+    distance: sa.SQLColumnExpression[float],
+    unit: sa.SQLColumnExpression[int],
+    after: Key | None,
+    most: int,
+) -> sa.Select[*tuple[Any, ...]]:
+    """So many rows that follow a key of `BY_CHANGE`, from the first for None."""
+    query = query.order_by(distance.desc(), unit).limit(most)
+    if after is None:
+        return query
+    reached, last = after
+    # The first condition alone is what an index is entered by.
+    return query.where(distance <= reached, sa.or_(distance < reached, unit > last))
 
 
 def _best(layer: Layer, among: Among) -> sa.Select[*tuple[Any, ...]]:
@@ -114,11 +134,6 @@ def _best(layer: Layer, among: Among) -> sa.Select[*tuple[Any, ...]]:
         )
         .where(row.eye == EYE, row.network_id == layer.network, row.layer == layer.name)
         .ext(distinct_on(row.unit))
-        .order_by(
-            row.unit,
-            sa.or_(picture.position_y.is_not(None), picture.token.is_not(None)),
-            picture.activation.desc().nulls_last(),
-            picture.digest,
-        )
+        .order_by(row.unit, *BEST_FIRST)
     )
     return query if among is None else query.where(row.digest.in_(among))

@@ -14,6 +14,7 @@ from services.base.suggestions import nearest
 from services.catalog.layers import get_layer
 from services.catalog.networks import get_network
 from services.catalog.tables import LayerRow, NetworkRow
+from services.exemplars import percentiles
 from services.pictures.tables import VisualizationRow
 from services.search.tables import PictureLabelRow
 
@@ -45,13 +46,15 @@ def saying(
     layer: str | None = None,
     hidden: bool | None = None,
     among: Among = None,
+    min_percentile: float | None = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[Said]:
     """Units whose pictures are seen as `label`, each by the one that is most, the most probable first.
 
     `label` is the name of a class or one of its synonyms, in any case. `hidden`: only units of layers before
-    the output for True, of the output for False. Raises `NotFound` for one that no
+    the output for True, of the output for False. With `min_percentile` only pictures that excite their unit
+    more than so many of 100 real ones. Raises `NotFound` for one that no
     network has, with those that it may mean, `Invalid` for a layer without a network, a cursor or a limit.
     """
     if network is not None:
@@ -63,7 +66,8 @@ def saying(
 
     def read(after: Key | None, most: int) -> Sequence[Said]:
         # One ordered scan a name, merged: a list of names would have to be sorted.
-        scans = [_scan(name, network, found, hidden, among, after, most).subquery() for name in names]
+        each = (_scan(name, network, found, hidden, among, after, most) for name in names)
+        scans = [_only(scan, min_percentile).subquery() for scan in each]
         merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
         ordered = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most)
         return [_said(row) for row in session.execute(ordered)]
@@ -112,6 +116,10 @@ def _scan(
             row.probability <= probability, sa.or_(row.probability < probability, row.digest > digest)
         )
     return query
+
+
+def _only(query: sa.Select[*tuple[Any, ...]], min_percentile: float | None) -> sa.Select[*tuple[Any, ...]]:
+    return query if min_percentile is None else query.where(percentiles.at_least(min_percentile))
 
 
 def _said_better(among: Among) -> sa.Exists:

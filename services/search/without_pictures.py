@@ -1,4 +1,4 @@
-"""Units of which no picture can exist: nothing that is done to a picture moves them."""
+"""Units without a picture, since nothing that is done to a picture moves them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

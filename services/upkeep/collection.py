@@ -49,6 +49,7 @@ _POINTED_TO = f"""
     UNION SELECT picture_object FROM sheets WHERE picture_object = ANY({_KEYS})
     UNION SELECT plan_object FROM sheets WHERE plan_object = ANY({_KEYS})
     UNION SELECT points_object FROM maps WHERE points_object = ANY({_KEYS})
+    UNION SELECT sheet_object FROM compared_layers WHERE sheet_object = ANY({_KEYS})
     UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
     UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
     WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})

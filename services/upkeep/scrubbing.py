@@ -20,7 +20,7 @@ from services.upkeep import tallies
 
 log = structlog.get_logger()
 
-STAGES = ("generators", "trainings", "samples", "crops", "sheets", "tiles", "maps", "visualizations")
+STAGES = ("generators", "trainings", "samples", "crops", "sheets", "tiles", "maps", "pairs", "visualizations")
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,12 @@ _ROWS = {
             CAST(coalesce(nullif(split_part(:after, '/', 3), ''), '-1') AS int),
             CAST(coalesce(nullif(split_part(:after, '/', 4), ''), '-1') AS int))
         ORDER BY sheet, level, col, row LIMIT :limit
+    """),
+    "pairs": text("""
+        SELECT comparison, ordinal, sheet_object FROM compared_layers
+        WHERE (comparison, ordinal) > (CAST(coalesce(nullif(split_part(:after, '/', 1), ''), '-1') AS int),
+            CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int))
+        ORDER BY comparison, ordinal LIMIT :limit
     """),
     "visualizations": text("""
         SELECT digest, ARRAY(
@@ -161,6 +167,9 @@ def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
     if stage == "tiles":
         id = f"{row.sheet}/{row.level}/{row.col}/{row.row}"
         return id, [(Subject("tile", id), row.object)]
+    if stage == "pairs":
+        id = f"{row.comparison}/{row.ordinal}"
+        return id, [(Subject("pairs", id), row.sheet_object)] if row.sheet_object else []
     if stage == "trainings":
         # What a training replaces while it runs is not lost.
         ended = row.state in ("succeeded", "failed", "canceled")

@@ -82,6 +82,14 @@ def test_who_publishes_a_large_atlas_waits_until_workers_have(
     assert atlas.latest_version == 1
 
 
+@pytest.mark.parametrize("method", ["create", "estimate"])
+def test_a_word_that_there_is_not_is_told_by_the_name_of_the_method(
+    client: imago.Client, method: str
+) -> None:
+    with pytest.raises(TypeError, match=rf"\.{method}\(\) got an unexpected keyword argument 'bogus'"):
+        getattr(client.atlases, method)(NETWORK, bogus=1)
+
+
 def test_an_atlas_is_paused_extended_published_and_removed(service: Service, client: imago.Client) -> None:
     atlas = built(service, client)
     assert atlas.publish()["number"] == 1

@@ -15,6 +15,7 @@ from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.training.data.decoding import UndecodableError, decoded
 from imago_engine.training.data.preparation import centre_square
 from services.base.errors import Unavailable
+from services.exemplars import percentiles
 from services.search import excitations
 from services.search.excitations import EXCITATIONS, ExcitationClaim
 from services.search.neighbours import Neighbour, Scope, nearest
@@ -77,21 +78,23 @@ class Photographs(LeasedWork[ExcitationClaim]):
         with keeper.computing([claim.id]):
             responses = _responses(network, claim.layer, centre_square(photograph, size))
             embedding = self._sight.embeddings([centre_square(photograph, EYE_SIZE)])
+        order = [int(unit) for unit in np.argsort(-responses, kind="stable")[:SHOWN]]
         alike: list[Neighbour] = []
-        if embedding is not None:
-            with self._database.session() as session:
+        with self._database.session() as session:
+            if embedding is not None:
                 scope = Scope(claim.network_id, claim.layer)
                 alike = list(nearest(session, embedding[0], scope, limit=SHOWN))
-        order = np.argsort(-responses, kind="stable")[:SHOWN]
+            shown = {*order, *(found.unit for found in alike)}
+            asked = [(unit, float(responses[unit])) for unit in sorted(shown)]
+            standing = percentiles.of_responses(session, claim.network_id, claim.layer, asked)
+
+        def excited(unit: int) -> dict[str, Any]:
+            return {"unit": unit, "activation": float(responses[unit]), "percentile": standing.get(unit)}
+
         return {
-            "excited": [{"unit": int(unit), "activation": float(responses[unit])} for unit in order],
+            "excited": [excited(unit) for unit in order],
             "alike": [
-                {
-                    "unit": found.unit,
-                    "activation": float(responses[found.unit]),
-                    "similarity": found.similarity,
-                    "digest": found.digest,
-                }
+                {**excited(found.unit), "similarity": found.similarity, "digest": found.digest}
                 for found in alike
             ],
         }

@@ -23,6 +23,7 @@ from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance
 from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
+from worker.comparison.comparison_turn import Comparing
 from worker.exemplars.scanner import Scanner
 from worker.indexing.backlog import Indexing
 from worker.indexing.photographs import Photographs
@@ -176,6 +177,7 @@ def _kinds(
             expansion(alternating=True),
             batches,
             expansion(alternating=False),
+            Comparing(held, store, stop, alternating=False),
             Sheets(held, store, stop, alternating=False),
             maps,
             repairs,
@@ -198,10 +200,12 @@ def _kinds(
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
         expansion(alternating=True),
+        Comparing(held, store, stop, alternating=True),
         Sheets(held, store, stop, alternating=True),
         maps,  # pictures go on beside it
         batches,
         expansion(alternating=False),
+        Comparing(held, store, stop, alternating=False),
         Sheets(held, store, stop, alternating=False),
         repairs,
         Indexing(held, store=store, sight=sight, stop=stop),

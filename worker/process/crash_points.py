@@ -29,6 +29,8 @@ CrashPoint = Literal[
     "map_stored",
     "expanding",
     "expanded",
+    "comparing",
+    "compared",
 ]
 
 

@@ -3,41 +3,25 @@
 Every tile is made from stored bytes alone: whoever goes on where another was killed makes the same ones.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
-from sqlalchemy import text
 
-from imago_engine.artifacts import ArtifactKind
 from services.base.database import Database
-from services.base.errors import NotFound
 from services.base.object_keys import sheet_key
-from services.base.storage import Corrupt, ObjectStore
-from services.pictures import losses, renditions
-from services.pictures.losses import Reason, Subject
-from services.pictures.renditions import Rendition
+from services.base.storage import ObjectStore
 from services.sheets.layout import CELLS_OF_TILE, Place
 from services.sheets.making import Begun, Tile
 from services.sheets.plans import SheetPlan
 from worker.sheets import drawing
+from worker.sheets.stored_pictures import AT_ONCE, StoredPictures
 
-_AT_ONCE = 4
-"""Objects that are fetched at the same time."""
 _TILES_OF_A_COMMIT = 16
-_SMALL = Rendition(ArtifactKind.IMAGE, *renditions.THUMBNAIL).kind
-_OBJECTS = text("""
-    SELECT digest, kind, object FROM artifacts
-    WHERE digest = ANY(CAST(:digests AS text[])) AND kind IN (:small, 'image')
-""")
 
 
 class SliceEnds(Exception):
     """It is another's turn; what was made is listed."""
-
-
-class Lacking(Exception):
-    """A picture is lost at present, and is going to be made again."""
 
 
 class Pyramid:
@@ -68,7 +52,8 @@ class Pyramid:
         Raises `SliceEnds`, `Lacking`, or `Unavailable`.
         """
         try:
-            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sheet") as self._readers:
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sheet") as readers:
+                self._pictured = StoredPictures(self._database, self._store, readers)
                 self._make(Place(0, 0, 0))
                 self._flush()
                 return self._picture()
@@ -130,32 +115,8 @@ class Pyramid:
             for right in range(CELLS_OF_TILE)
         ]
         digests = {cell: self._plan.digest_of(cell) for cell in cells if cell is not None}
-        objects = self._objects({digest for digest in digests.values() if digest is not None})
-        shown = {cell: digest for cell, digest in digests.items() if digest in objects}
-        read = self._readers.map(lambda digest: self._read(digest, objects[digest]), shown.values())
-        return {cell: picture for cell, picture in zip(shown, read, strict=True) if picture is not None}
-
-    def _objects(self, digests: Collection[str]) -> Mapping[str, Sequence[str]]:
-        """Of each picture that there is the objects that show it, the smallest first."""
-        found: dict[str, list[str]] = {}
-        with self._database.session() as session:
-            rows = session.execute(_OBJECTS, {"digests": list(digests), "small": _SMALL}).all()
-        for row in sorted(rows, key=lambda row: row.kind != _SMALL):
-            found.setdefault(row.digest, []).append(row.object)
-        return found
-
-    def _read(self, digest: str, objects: Sequence[str]) -> Image.Image | None:
-        """A picture; None for one that cannot be made again. Raises `Lacking`."""
-        for key in objects:
-            try:
-                return drawing.decoded(self._stored(key))
-            except (NotFound, Corrupt) as error:
-                reason: Reason = "missing" if isinstance(error, NotFound) else "damaged"
-                with self._database.session() as session:
-                    loss = losses.note(session, Subject("visualization", digest), key, reason, "worker")
-        if loss is not None and loss.given_up:
-            return None
-        raise Lacking(f"The picture {digest} is lost at present.")
+        shown = self._pictured.of({digest for digest in digests.values() if digest is not None})
+        return {cell: shown[digest] for cell, digest in digests.items() if digest in shown}
 
     def _stored(self, key: str) -> bytes:
         with self._store.verified(key) as file:

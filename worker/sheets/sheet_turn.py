@@ -22,7 +22,8 @@ from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import Tend
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
-from worker.sheets.pyramid import Lacking, Pyramid, SliceEnds
+from worker.sheets.pyramid import Pyramid, SliceEnds
+from worker.sheets.stored_pictures import Lacking
 
 LOOK_SECONDS = 0.5
 """How often the database is asked whether someone waits for a picture."""

@@ -16,6 +16,7 @@ from imago_engine.techniques import technique_named
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
+from services.comparison import making as comparison_making
 from services.maps import making as map_making
 from services.pictures import losses, renditions, repairs
 from services.pictures.losses import Subject
@@ -116,9 +117,10 @@ class Repairer(LeasedWork[WorkClaim]):
                 self._strike(claim, task.subject, "repairs_unneeded")
             elif subject.kind == "generator":
                 self._restore_generator(claim, subject)
-            elif subject.kind in ("sheet", "tile"):
+            elif subject.kind in ("sheet", "tile", "pairs"):
+                feature = comparison_making if subject.kind == "pairs" else making
                 with self._database.session() as session:
-                    making.make_again(session, subject)
+                    feature.make_again(session, subject)
                 self._strike(claim, task.subject, "repaired")
             elif subject.kind == "map":
                 with self._database.session() as session:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Base64Bytes, Field
 
 from api.http.paths import path_to
-from api.schemas.base import Name, Representation, RequestModel, SelfLink, Time
+from api.schemas.base import Name, NoQuery, Representation, RequestModel, SelfLink, Time
 from services.search import excitations
 
 
@@ -27,11 +27,26 @@ class ExcitationPath(RequestModel):
     excitation: Name = Field(description="Id of an excitation.")
 
 
+class ExcitationQuery(NoQuery):
+    """Which units are shown."""
+
+    min_percentile: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Only units that it excites more than so many of 100 real pictures that were scanned.",
+    )
+
+
 class Excited(Representation):
     """A unit that the photograph excites."""
 
     unit: int
     activation: float = Field(description="Its greatest response anywhere in the photograph.")
+    percentile: float | None = Field(
+        None,
+        description="Of 100 real pictures so many excite the unit less; null where none were scanned.",
+    )
 
 
 class Alike(Excited):
@@ -62,9 +77,14 @@ class Excitation(Representation):
     links: SelfLink
 
     @classmethod
-    def of(cls, found: excitations.Excitation) -> Self:
+    def of(cls, found: excitations.Excitation, min_percentile: float | None = None) -> Self:
         """The excitation as it is shown."""
         result: Mapping[str, Any] = found.result or {"excited": [], "alike": []}
+        if min_percentile is not None:
+            result = {
+                name: [unit for unit in units if (unit.get("percentile") or -1) >= min_percentile]
+                for name, units in result.items()
+            }
         return cls.model_validate(
             {
                 "id": found.id,

@@ -1,5 +1,6 @@
 """What a search finds: units by what is seen in their pictures, and by likeness."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -14,12 +15,16 @@ from api.schemas.base import (
     SelfLink,
     Whole,
 )
-from services.search import changes, labels, neighbours, without_pictures
+from services.search import changes, dead_units, labels, neighbours, without_pictures
 from services.search.neighbours import MOST, Within
 
 _COMPLETE = Field(
     description="False while pictures that might count are not indexed yet: ask again later, and there may "
     "be more."
+)
+_AT_LEAST = "excite their unit more than so many of 100 real ones that were scanned."
+_PERCENTILE = Field(
+    description="Of 100 real pictures so many excite the unit less; null where none were scanned."
 )
 _NETWORK = Field(None, description="Only units of this network.")
 _LAYER = Field(None, description="Only units of this layer; needs `network`.")
@@ -31,15 +36,23 @@ class UnitSearchQuery(PageQuery):
     label: Name | None = Field(
         None, description="Name of a class, or one of its synonyms, that the network sees in a picture."
     )
-    state: Literal["unreachable"] | None = Field(
-        None, description="Instead of `label`: units of which no picture can exist."
+    state: Literal["unreachable", "dead"] | None = Field(
+        None,
+        description="Instead of `label`: `unreachable` for units of which no picture can exist, `dead` for "
+        "those that no real picture excites which was scanned.",
+    )
+    min_percentile: float | None = Field(
+        None, ge=0, le=100, description=f"With `label`: only pictures that {_AT_LEAST}"
     )
     network: Name | None = _NETWORK
     layer: Name | None = _LAYER
 
 
+_NOTHING = dict.fromkeys(("label", "rank", "probability", "activation", "percentile"))
+
+
 class UnitLinks(SelfLink):
-    visualization: str = Field(description="The picture, or what was found instead of one.")
+    visualization: str | None = Field(description="The picture, or what was found instead of one.")
 
 
 class FoundUnit(Representation):
@@ -50,25 +63,32 @@ class FoundUnit(Representation):
     network: str
     layer: str
     unit: int
-    state: Literal["done", "unreachable"]
-    digest: str
+    state: Literal["done", "unreachable", "dead"]
+    digest: str | None = Field(description="Null for a dead unit that has no picture.")
     label: str | None = Field(description="The class that the network sees; null without a picture.")
     rank: int | None = Field(description="1 where no class is more probable.")
     probability: float | None
     activation: float | None
+    percentile: float | None = _PERCENTILE
     links: UnitLinks
 
     @classmethod
-    def saying(cls, found: labels.Said) -> Self:
-        """A unit whose picture is seen as something."""
+    def saying(cls, found: labels.Said, percentiles: Mapping[str, float]) -> Self:
+        """A unit whose picture is seen as something; `percentiles` are by digest."""
         seen = {"label": found.label, "rank": found.rank, "probability": found.probability}
-        return cls.model_validate({**_place(found), "state": "done", **seen, "activation": found.activation})
+        excites = {"activation": found.activation, "percentile": percentiles.get(found.digest)}
+        return cls.model_validate({**_place(found), "state": "done", **seen, **excites})
 
     @classmethod
     def unreachable(cls, found: without_pictures.Unreachable) -> Self:
         """A unit without a picture."""
-        nothing = dict.fromkeys(("label", "rank", "probability", "activation"))
-        return cls.model_validate({**_place(found), "state": "unreachable", **nothing})
+        return cls.model_validate({**_place(found), "state": "unreachable", **_NOTHING})
+
+    @classmethod
+    def dead(cls, found: dead_units.Dead, percentiles: Mapping[str, float]) -> Self:
+        """A unit that no scanned picture excites, with its best synthesized picture if it has any."""
+        excites = {"activation": found.activation, "percentile": percentiles.get(found.digest or "")}
+        return cls.model_validate({**_place(found), "state": "dead", **_NOTHING, **excites})
 
 
 class FoundUnitPage(Page[FoundUnit]):
@@ -92,6 +112,9 @@ class NeighbourQuery(NoQuery):
     within: Within = Field(Within.LAYER, description="The layer, the network, or everything there is.")
     digest: Name | None = Field(None, description="A picture of the unit; else it is the best one.")
     limit: Whole = Field(20, ge=1, le=MOST, description="How many to return at most.")
+    min_percentile: float | None = Field(
+        None, ge=0, le=100, description=f"Of the {MOST} likest only those whose pictures {_AT_LEAST}"
+    )
 
 
 class Neighbour(Representation):
@@ -105,13 +128,18 @@ class Neighbour(Representation):
     digest: str
     similarity: float = Field(description="Cosine of what the eye makes of the two pictures, at most 1.")
     activation: float
+    percentile: float | None = _PERCENTILE
     current: bool = Field(description="Whether the picture is of the network as it is now.")
     links: UnitLinks
 
     @classmethod
-    def of(cls, found: neighbours.Neighbour) -> Self:
-        """The neighbour as it is shown."""
-        measured = {"similarity": found.similarity, "activation": found.activation}
+    def of(cls, found: neighbours.Neighbour, percentiles: Mapping[str, float]) -> Self:
+        """The neighbour as it is shown; `percentiles` are by digest."""
+        measured = {
+            "similarity": found.similarity,
+            "activation": found.activation,
+            "percentile": percentiles.get(found.digest),
+        }
         return cls.model_validate({**_place(found), **measured, "current": found.current})
 
 
@@ -156,7 +184,9 @@ class ChangePage(Page[Change]):
     complete: bool = _COMPLETE
 
 
-def _place(found: labels.Said | without_pictures.Unreachable | neighbours.Neighbour) -> dict[str, Any]:
+def _place(
+    found: labels.Said | without_pictures.Unreachable | dead_units.Dead | neighbours.Neighbour,
+) -> dict[str, Any]:
     """The fields that say which unit, and which picture of it."""
     return {
         "id": f"{found.network}/{found.layer}/{found.unit}",
@@ -166,6 +196,6 @@ def _place(found: labels.Said | without_pictures.Unreachable | neighbours.Neighb
         "digest": found.digest,
         "links": UnitLinks(
             self=unit_path(found.network, found.layer, found.unit),
-            visualization=visualization_path(found.digest),
+            visualization=None if found.digest is None else visualization_path(found.digest),
         ),
     }

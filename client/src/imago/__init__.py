@@ -31,6 +31,7 @@ from imago.exports.checking import DamagedExport
 from imago.exports.opening import ExportedAtlas, Match, open
 from imago.jobs import Job, Units
 from imago.records import Generator, Layer, Network, Prediction, Preset, Queue, Technique
+from imago.search.comparison import ComparedLayer, ComparedUnit, Comparison
 from imago.search.found import Change, Excitation, Excited, Found, Neighbour, Neighbours
 from imago.targets import Target
 from imago.trainings import Training, TrainingSample
@@ -42,6 +43,9 @@ __all__ = [
     "AtlasUnit",
     "Change",
     "Client",
+    "ComparedLayer",
+    "ComparedUnit",
+    "Comparison",
     "Conflict",
     "DamagedExport",
     "Excitation",

@@ -225,12 +225,22 @@ class Unit:
         """Its best picture now, as a PIL image (needs the `pictures` extra)."""
         return open_image(self.image_bytes(size=size, format=format))
 
-    def neighbours(self, *, within: str = "layer", limit: int = 20, digest: str | None = None) -> Neighbours:
+    def neighbours(
+        self,
+        *,
+        within: str = "layer",
+        limit: int = 20,
+        digest: str | None = None,
+        min_percentile: float | None = None,
+    ) -> Neighbours:
         """The units whose pictures look most like its best one, or like that of a digest, the likest first.
 
-        within: `layer`, `network`, or `all` there is. NotFound while its picture is not indexed yet.
+        within: `layer`, `network`, or `all` there is. min_percentile: of the hundred likest only those whose
+        pictures excite their unit more than so many of 100 scanned ones. NotFound while its picture is not
+        indexed yet.
         """
-        asked: Parameters = {"within": within, "limit": limit, "digest": digest}
+        least = None if min_percentile is None else str(min_percentile)
+        asked: Parameters = {"within": within, "limit": limit, "digest": digest, "min_percentile": least}
         return Neighbours.read(self._transport.get(f"{self._path}/neighbours", asked))
 
     def _repr_png_(self) -> bytes | None:

@@ -25,6 +25,7 @@ from services.search import excitations
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample
 from tests.api.of_atlases.test_maps import make_maps
+from tests.api.resources.test_compare import compare
 from tests.api.resources.test_sheets import make_sheets
 from tests.api.small_catalog import finish_all, png, with_key
 from tests.found_exemplars import find_exemplars
@@ -83,6 +84,8 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
         session.execute(sa.text("UPDATE atlases SET id = :new WHERE id = :old"), names)
         names = {"old": scan["id"], "new": examples.SCAN}
         session.execute(sa.text("UPDATE scans SET id = :new WHERE id = :old"), names)
+    admin.get("/v1/compare", query_string={"a": f"{examples.ATLAS}@1", "b": f"{examples.ATLAS}@open"})
+    compare(database, store, context(app).settings)
     return admin
 
 

@@ -84,6 +84,8 @@ def test_the_same_request_under_one_key_makes_one_atlas(client: FlaskClient, net
         ({"recipe": {"technique": "magic"}}, "/recipe/technique"),
         ({"visibility": "secret"}, "/visibility"),
         ({"name": " \u2028"}, "/name"),
+        ({"name": "turned \u202e around"}, "/name"),
+        ({"name": "not\u200bseen"}, "/name"),
         ({"colour": "red"}, "/colour"),
     ],
 )

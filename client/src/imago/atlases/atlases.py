@@ -18,27 +18,52 @@ class Atlases:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def create(self, network: str, *, idempotency_key: str | None = None, **asked: Any) -> Atlas:
-        """Have an atlas built. asked: as `estimate` takes it, and name and visibility.
+    def create(
+        self,
+        network: str,
+        *,
+        name: str | None = None,
+        layers: str | Sequence[str] | None = None,
+        units: str | Sequence[int] | None = None,
+        facets: int | None = None,
+        technique: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        generator: str | None = None,
+        visibility: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Atlas:
+        """Have an atlas built of what `estimate` describes. visibility: `private` or `public`.
 
         idempotency_key: by default a fresh one, so that a POST sent again after a lost answer makes no second
         atlas.
         """
+        asked = _asked(network, layers, units, facets, _recipe(technique, parameters), generator)
+        named = {"name": name, "visibility": visibility}
         answer = self._transport.post(
             path_to("atlases"),
-            _request(network, **asked),
+            {**asked, **_given(named)},
             idempotency_key=idempotency_key or str(uuid.uuid4()),
         )
         return Atlas(answer.body, self._transport)
 
-    def estimate(self, network: str, **asked: Any) -> AtlasEstimate:
+    def estimate(
+        self,
+        network: str,
+        *,
+        layers: str | Sequence[str] | None = None,
+        units: str | Sequence[int] | None = None,
+        facets: int | None = None,
+        technique: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        generator: str | None = None,
+    ) -> AtlasEstimate:
         """What an atlas would take; makes nothing.
 
-        asked: layers (`blocks`, `convolutions`, `all`, names, patterns, or a list), units (of each layer),
-        facets (pictures of each unit), technique, parameters and generator.
+        layers: `blocks`, `convolutions`, `all`, names, patterns, or a list; units: of each layer; facets:
+        pictures of each unit.
         """
-        answer = self._transport.post(f"{path_to('atlases')}:estimate", _request(network, **asked))
-        return AtlasEstimate.read(answer.body)
+        asked = _asked(network, layers, units, facets, _recipe(technique, parameters), generator)
+        return AtlasEstimate.read(self._transport.post(f"{path_to('atlases')}:estimate", asked).body)
 
     def get(self, id: str) -> Atlas:
         """An atlas by its id."""
@@ -66,28 +91,22 @@ class Atlases:
         return [Atlas(raw, self._transport) for raw in found]
 
 
-def _request(
+def _asked(
     network: str,
-    *,
-    name: str | None = None,
-    layers: str | Sequence[str] | None = None,
-    units: str | Sequence[int] | None = None,
-    facets: int | None = None,
-    technique: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    generator: str | None = None,
-    visibility: str | None = None,
+    layers: str | Sequence[str] | None,
+    units: str | Sequence[int] | None,
+    facets: int | None,
+    recipe: Json,
+    generator: str | None,
 ) -> Json:
-    recipe = {"technique": technique, "parameters": dict(parameters) if parameters else None}
-    given = {field: value for field, value in recipe.items() if value is not None}
-    asked = {
-        "network": network,
-        "name": name,
-        "layers": listed(layers),
-        "units": listed(units),
-        "facets": facets,
-        "recipe": given or None,
-        "generator": generator,
-        "visibility": visibility,
-    }
-    return {field: value for field, value in asked.items() if value is not None}
+    asked = {"layers": listed(layers), "units": listed(units), "facets": facets, "generator": generator}
+    return {"network": network, **_given({**asked, "recipe": recipe or None})}
+
+
+def _recipe(technique: str | None, parameters: Mapping[str, Any] | None) -> Json:
+    return _given({"technique": technique, "parameters": dict(parameters) if parameters else None})
+
+
+def _given(fields: Json) -> Json:
+    """Those that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}

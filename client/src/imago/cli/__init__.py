@@ -12,6 +12,7 @@ import typer
 from imago.cli.commands import (
     atlases,
     catalog,
+    compare,
     connection,
     exports,
     jobs,
@@ -58,6 +59,7 @@ app.command("pause", rich_help_panel=_ATLASES)(atlases.pause)
 app.command("resume", rich_help_panel=_ATLASES)(atlases.resume)
 app.command("extend", rich_help_panel=_ATLASES)(atlases.extend)
 app.command("publish", rich_help_panel=_ATLASES)(atlases.publish)
+app.command("compare", rich_help_panel=_ATLASES)(compare.compare)
 app.command("exemplars", rich_help_panel=_ATLASES)(scans.exemplars)
 app.command("scan", rich_help_panel=_ATLASES)(scans.show_scan)
 app.command("scans", rich_help_panel=_ATLASES)(scans.list_scans)

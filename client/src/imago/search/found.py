@@ -13,31 +13,35 @@ from imago.records import ItemError, Raw
 class Found:
     """A unit, and the picture by which it was found.
 
-    state: `done`, or `unreachable` for a unit without a picture. label: the class that the network sees in
-    the picture, with its probability and rank (1 where none is more probable); None without a picture.
+    state: `done`, `unreachable` for a unit without a picture, or `dead` for one that no scanned picture
+    excites, whose digest is None where it has no picture. label: the class that the network sees in the
+    picture, with its probability and rank (1 where none is more probable); None where that was not asked.
+    percentile: of 100 scanned pictures so many excite the unit less, None where that is not known.
     """
 
     network: str
     layer: str
     unit: int
     state: str
-    digest: str
+    digest: str | None
     label: str | None
     rank: int | None
     probability: float | None
     activation: float | None
+    percentile: float | None
     raw: Raw = field(repr=False, compare=False)
 
     @classmethod
     def read(cls, raw: Raw) -> "Found":
         """From what the server has answered."""
         names = ("network", "layer", "unit", "state", "digest", "label", "rank", "probability", "activation")
-        return cls(**{name: raw[name] for name in names}, raw=raw)
+        return cls(**{name: raw[name] for name in names}, percentile=raw.get("percentile"), raw=raw)
 
 
 @dataclass(frozen=True)
 class Neighbour:
     """A unit with a picture like another's. similarity: of what the server's eye makes of both, at most 1.
+    percentile: as of `Found`.
 
     current: whether the picture is of the network as it is now.
     """
@@ -48,6 +52,7 @@ class Neighbour:
     digest: str
     similarity: float
     activation: float
+    percentile: float | None
     current: bool
     raw: Raw = field(repr=False, compare=False)
 
@@ -55,7 +60,7 @@ class Neighbour:
     def read(cls, raw: Raw) -> "Neighbour":
         """From what the server has answered."""
         names = ("network", "layer", "unit", "digest", "similarity", "activation", "current")
-        return cls(**{name: raw[name] for name in names}, raw=raw)
+        return cls(**{name: raw[name] for name in names}, percentile=raw.get("percentile"), raw=raw)
 
 
 @dataclass(frozen=True)
@@ -105,11 +110,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Excited:
-    """A unit and its greatest response anywhere in a photograph. similarity: how like the photograph the
-    unit's picture is, where it was found by that."""
+    """A unit and its greatest response anywhere in a photograph. percentile: of 100 scanned pictures so many
+    excite it less. similarity: how like the photograph the unit's picture is, where it was found by that."""
 
     unit: int
     activation: float
+    percentile: float | None = None
     similarity: float | None = None
     digest: str | None = None
 
@@ -131,6 +137,10 @@ class Excitation:
     @classmethod
     def read(cls, raw: Raw) -> "Excitation":
         """From what the server has answered."""
-        excited, alike = (tuple(Excited(**entry) for entry in raw[name]) for name in ("excited", "alike"))
+        known = Excited.__dataclass_fields__
+        excited, alike = (
+            tuple(Excited(**{name: entry[name] for name in entry if name in known}) for entry in raw[kind])
+            for kind in ("excited", "alike")
+        )
         error = raw["error"] and ItemError(raw["error"]["code"], raw["error"]["message"], False)
         return cls(raw["id"], raw["state"], excited, alike, error, raw)

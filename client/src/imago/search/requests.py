@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from imago.errors import WaitTimeout
+from imago.search.comparison import Comparison
 from imago.search.found import Change, Excitation, Found
 from imago.search.photograph import small
 from imago.transport import Parameters, Transport, path_to
@@ -23,14 +24,23 @@ class Searches:
         state: str | None = None,
         network: str | None = None,
         layer: str | None = None,
+        min_percentile: float | None = None,
         limit: int | None = None,
     ) -> Iterator[Found]:
         """Units whose pictures are seen as a class, the most probable first, page by page as you iterate.
 
-        With state `unreachable` instead of a label: units of which no picture can exist. NotFound says which
-        labels may be meant by one that there is not.
+        With a state instead of a label: `unreachable` for units of which no picture can exist, `dead` for
+        those that no real picture excites which was scanned. min_percentile: only pictures that excite their
+        unit more than so many of 100 scanned ones. NotFound says which labels may be meant by one that there
+        is not.
         """
-        filters: Parameters = {"label": label, "state": state, "network": network, "layer": layer}
+        filters: Parameters = {
+            "label": label,
+            "state": state,
+            "network": network,
+            "layer": layer,
+            "min_percentile": None if min_percentile is None else str(min_percentile),
+        }
         for raw in self._transport.entries(path_to("search", "units"), filters, limit):
             yield Found.read(raw)
 
@@ -61,6 +71,12 @@ class Searches:
         }
         for raw in self._transport.entries(path_to("search", "changes"), compared, limit):
             yield Change.read(raw)
+
+    def compare(self, a: str, b: str) -> Comparison:
+        """Two versions of atlases side by side, each as `ATLAS` (its latest) or `ATLAS@VERSION`: checkpoints,
+        recipes, generators, or networks with like layers. `wait()` for it: workers make it.
+        """
+        return Comparison.get(a, b, self._transport)
 
     def excites(
         self, photograph: bytes | str | os.PathLike[str], network: str, layer: str, *, timeout: float = 60.0

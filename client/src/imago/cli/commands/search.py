@@ -30,12 +30,19 @@ def by_label(
     label: Annotated[str, typer.Argument(metavar="WORD", help="The name of a class, such as volcano.")],
     network: _Network = None,
     layer: _Layer = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(
+            "--percentile", min=0, max=100, help="Only pictures stronger than so many of 100 scanned ones."
+        ),
+    ] = None,
     limit: Limit = 20,
     as_json: JsonFlag = False,
 ) -> None:
     """List the units whose pictures their network sees as a class, the most probable first."""
     session = session_of(context, as_json)
-    found = list(session.client.search(label, network=network, layer=layer, limit=limit))
+    asked = {"network": network, "layer": layer}
+    found = list(session.client.search(label, **asked, min_percentile=percentile, limit=limit))
     session.listing(found, ["UNIT", "SEEN AS", "PROBABILITY", "RANK", "PICTURE"], _seen)
 
 
@@ -51,6 +58,20 @@ def unreachable(
     session = session_of(context, as_json)
     found = list(session.client.search(state="unreachable", network=network, layer=layer, limit=limit))
     session.listing(found, ["UNIT"], lambda unit: (_name(unit),))
+
+
+@search.command("dead")
+def dead(
+    context: typer.Context,
+    network: _Network = None,
+    layer: _Layer = None,
+    limit: Limit = 50,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the units that no real picture excites which was scanned."""
+    session = session_of(context, as_json)
+    found = list(session.client.search(state="dead", network=network, layer=layer, limit=limit))
+    session.listing(found, ["UNIT", "PICTURE"], lambda unit: (_name(unit), (unit.digest or "")[:12]))
 
 
 @search.command("changes")
@@ -130,7 +151,7 @@ def _name(found: Found | Neighbour) -> str:
 
 
 def _seen(found: Found) -> tuple[object, ...]:
-    return _name(found), found.label, f"{found.probability:.2f}", found.rank, found.digest[:12]
+    return _name(found), found.label, f"{found.probability:.2f}", found.rank, (found.digest or "")[:12]
 
 
 def _near(found: Neighbour) -> tuple[object, ...]:

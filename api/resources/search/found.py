@@ -9,10 +9,14 @@ from api.operations.answers import Answer, accepted
 from api.operations.operation import ApiBlueprint, Tag
 from api.operations.pagination import shown_page
 from api.resources.networks import TAG as NETWORKS_TAG
-from api.schemas.base import NoQuery
 from api.schemas.jobs import PreferHeaders
 from api.schemas.networks import UnitPath
-from api.schemas.search.excitations import AskExcitation, Excitation, ExcitationPath
+from api.schemas.search.excitations import (
+    AskExcitation,
+    Excitation,
+    ExcitationPath,
+    ExcitationQuery,
+)
 from api.schemas.search.found import (
     Change,
     ChangePage,
@@ -29,7 +33,16 @@ from api.schemas.search.found import (
 from imago_engine.weights import EYE
 from services.base.errors import Invalid
 from services.base.states import Lane
-from services.search import changes, excitations, indexing, labels, neighbours, without_pictures
+from services.exemplars import percentiles
+from services.search import (
+    changes,
+    dead_units,
+    excitations,
+    indexing,
+    labels,
+    neighbours,
+    without_pictures,
+)
 
 TAG = Tag(name="Search", description="Units by what their pictures show: by words, likeness, photographs.")
 LOOK_SECONDS = 2
@@ -40,22 +53,38 @@ blueprint = ApiBlueprint("search", __name__, url_prefix="/v1", tag=TAG)
 
 @blueprint.operation("GET", "/search/units", scope="read", responses={200: FoundUnitPage})
 def search_units(session: Session, query: UnitSearchQuery) -> Answer:
-    """Find units by what their network sees in their pictures, or those that have none.
+    """Find units by what their network sees in their pictures, or those that nothing excites.
 
     With `label` those whose pictures are seen as that class, the most probable first, each by the picture
-    that says it most. With `state=unreachable` those of which no picture can exist, by name.
+    that says it most. With `state=unreachable` those of which no picture can exist, with `state=dead` those
+    that no real picture excites which was scanned, by name.
     """
     if (query.label is None) == (query.state is None):
         raise Invalid.field("/label", "or `state` must be given, and only one of them")
     network, layer, cursor, limit = query.network, query.layer, query.cursor, query.limit
+    if query.state == "dead":
+        dead = dead_units.dead(session, network=network, layer=layer, cursor=cursor, limit=limit)
+        standing = percentiles.of_pictures(session, {unit.digest for unit in dead.data if unit.digest})
+        return shown_page(FoundUnitPage, dead.map(lambda unit: FoundUnit.dead(unit, standing)), complete=True)
     if query.label is None:
         found = without_pictures.unreachable(
             session, network=network, layer=layer, cursor=cursor, limit=limit
         )
         return shown_page(FoundUnitPage, found.map(FoundUnit.unreachable), complete=True)
-    said = labels.saying(session, query.label, network=network, layer=layer, cursor=cursor, limit=limit)
+    said = labels.saying(
+        session,
+        query.label,
+        network=network,
+        layer=layer,
+        min_percentile=query.min_percentile,
+        cursor=cursor,
+        limit=limit,
+    )
     complete = not indexing.lacks(session, network, layer)
-    return shown_page(FoundUnitPage, said.map(FoundUnit.saying), complete=complete)
+    standing = percentiles.of_pictures(session, {unit.digest for unit in said.data})
+    return shown_page(
+        FoundUnitPage, said.map(lambda unit: FoundUnit.saying(unit, standing)), complete=complete
+    )
 
 
 @blueprint.operation("GET", "/search/labels", scope="read", responses={200: LabelList})
@@ -102,9 +131,15 @@ def get_neighbours(session: Session, path: UnitPath, query: NeighbourQuery) -> N
         path.unit,
         within=query.within,
         digest=query.digest,
-        limit=query.limit,
+        limit=query.limit if query.min_percentile is None else neighbours.MOST,
     )
-    shown = [Neighbour.of(neighbour) for neighbour in found.data]
+    standing = percentiles.of_pictures(session, {neighbour.digest for neighbour in found.data})
+    least = query.min_percentile
+    shown = [
+        Neighbour.of(neighbour, standing)
+        for neighbour in found.data
+        if least is None or standing.get(neighbour.digest, -1) >= least
+    ][: query.limit]
     return Neighbours(digest=found.digest, eye=EYE, data=shown, complete=found.complete)
 
 
@@ -129,11 +164,11 @@ def ask_excitation(header: PreferHeaders, body: AskExcitation) -> Answer:
 
 
 @blueprint.operation("GET", "/search/excitations/<excitation>", scope="read", responses={200: Excitation})
-def get_excitation(path: ExcitationPath, query: NoQuery, header: PreferHeaders) -> Answer:
+def get_excitation(path: ExcitationPath, query: ExcitationQuery, header: PreferHeaders) -> Answer:
     """Get what a photograph excites, as it stands or with `Prefer: wait` as soon as a worker has looked."""
     found = _wait(_get(path.excitation), header)
     headers = {"Vary": "Prefer"} if found.ended else {"Vary": "Prefer", "Retry-After": str(LOOK_SECONDS)}
-    return Answer(Excitation.of(found), headers=headers)
+    return Answer(Excitation.of(found, query.min_percentile), headers=headers)
 
 
 def _get(id: str) -> excitations.Excitation:

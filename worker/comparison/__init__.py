@@ -1,0 +1,1 @@
+"""Comparing atlases: a slice at a time, with a picture of what changed most."""
