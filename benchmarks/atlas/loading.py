@@ -39,9 +39,12 @@ _DONE = text("""
 _ARTIFACTS = text("""
     INSERT INTO artifacts (digest, kind, object, media_type, bytes, width, height)
     SELECT made.digest, a.kind, a.object, a.media_type, a.bytes, a.width, a.height
-    FROM made JOIN jsonb_to_recordset(CAST(:artifacts AS jsonb)) AS a (
+    FROM made JOIN bench_images a ON a.image = made.image
+""")
+_NO_IMAGES = text("DROP TABLE IF EXISTS bench_images")
+_IMAGES = text("""
+    CREATE UNLOGGED TABLE bench_images AS SELECT * FROM jsonb_to_recordset(CAST(:artifacts AS jsonb)) AS a (
         image int, kind text, object text, media_type text, bytes int, width int, height int)
-    ON a.image = made.image
 """)
 _LABELS = text(
     LABEL.format(
@@ -99,7 +102,9 @@ def load(
     number of its image; `said` hears how many layers are left, of how many."""
     with database.session() as session:
         layers = list(session.scalars(_JOBS_LEFT, {"network": network}))
-    shared = json.dumps(images)
+        session.execute(_NO_IMAGES)
+        session.execute(_IMAGES, {"artifacts": json.dumps(images)})
+        session.execute(text("ANALYZE bench_images"))
     count = 1 + max(image["image"] for image in images)
     for index, layer in enumerate(layers):
         said(index, len(layers))
@@ -108,12 +113,12 @@ def load(
             session.execute(text("SET LOCAL statement_timeout = 0"))
             # What the foreign keys point to is there.
             session.execute(text("SET LOCAL session_replication_role = replica"))
-            _load_layer(session, network, layer, shared, count, real, seed)
+            _load_layer(session, network, layer, count, real, seed)
+    with database.session() as session:
+        session.execute(_NO_IMAGES)
 
 
-def _load_layer(
-    session: Session, network: str, layer: str, shared: str, images: int, real: Vectors, seed: int
-) -> None:
+def _load_layer(session: Session, network: str, layer: str, images: int, real: Vectors, seed: int) -> None:
     rows = session.execute(_DIGESTS, {"network": network, "layer": layer}).all()
     draw = np.random.default_rng(seed)
     made = {
@@ -125,7 +130,7 @@ def _load_layer(
     session.execute(_SET, made)
     session.execute(text("ANALYZE made"))
     session.execute(_DONE, {"eye": EYE, "provenance": json.dumps(_PROVENANCE)})
-    session.execute(_ARTIFACTS, {"artifacts": shared})
+    session.execute(_ARTIFACTS)
     session.execute(_LABELS)
     vectors = drawn(real, len(rows), seed)
     units = np.array([row.unit for row in rows])
