@@ -10,7 +10,7 @@ DESCRIPTIONS := client/src/imago/cli/descriptions.json
 
 .DEFAULT_GOAL := help
 
-.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks openapi sweep-networks train-default train-burst soak lock pin-images clean
+.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks screenshots openapi sweep-networks train-default train-burst soak lock pin-images clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} sub(/^# bench/, "bench") || /^[a-z-]+:.*## / \
@@ -70,6 +70,11 @@ check: lint ## lint, and whether openapi.json and the migrations say what the co
 
 hooks: $(INSTALLED) ## run lint before each commit (git hooks, by pre-commit)
 	@$(BIN)/pre-commit install
+
+screenshots: $(INSTALLED) ## every page, light and dark, wide and narrow, into .imago/screenshots (SCREENSHOTS="--documented --url URL")
+	@$(BIN)/python -m infra.browser.screenshots $(SCREENSHOTS)
+
+SCREENSHOTS ?=
 
 openapi: $(INSTALLED) ## write openapi.json anew, and what the client's help says of requests
 	$(BIN)/python -m api openapi > openapi.json.new

@@ -1,5 +1,6 @@
-"""Atlases as they come and go: what exports are made of, and imports."""
+"""Atlases as they come and go: what exports and static sites are made of, and imports."""
 
+from flask import current_app
 from sqlalchemy.orm import Session
 
 from api.auth import principal, reader
@@ -13,9 +14,11 @@ from api.operations.operation import ApiBlueprint
 from api.operations.pagination import shown_page
 from api.resources.atlases import TAG
 from api.schemas.atlases import AtlasPath, AtlasVersionPath
-from api.schemas.base import PageQuery
+from api.schemas.base import NoQuery, PageQuery
 from api.schemas.exports.entries import AtlasEntry, AtlasEntryPage
 from api.schemas.exports.imports import AtlasImport
+from api.schemas.exports.sites import SiteFile
+from api.web.static_site.files import StaticSite
 from services.exports import beginning, receiving, version_entries
 from services.exports.manifest import AtlasManifest, EntrySlice
 
@@ -45,6 +48,30 @@ def list_atlas_entries(path: AtlasVersionPath, query: PageQuery) -> Answer | Lin
         page = found.page(session, query.cursor, query.limit)
     shown = page.map(lambda each: AtlasEntry.of(each, found.class_labels))
     return shown_page(AtlasEntryPage, shown, version=found.number, published=found.published)
+
+
+@blueprint.operation(
+    "GET",
+    "/atlases/<atlas>/versions/<version>/site",
+    scope="read",
+    responses={
+        200: {
+            "description": "The files, each as a line.",
+            "content": {LINES: {"schema": SiteFile.model_json_schema()}},
+        }
+    },
+    freshness=PERSONAL,
+)
+def list_site_files(path: AtlasVersionPath, query: NoQuery) -> Lines:
+    """List the files of a static site of a version of an atlas: pages that need no server.
+
+    A JSON object a line, in the end `index.html`. They work from any bucket and from a folder, without what
+    needs a server. The version must be published.
+    """
+    database, templates = context().database, current_app.jinja_env
+    with database.session() as session:
+        site = StaticSite.of(session, database, templates, path.atlas, path.version, reader())
+    return Lines(SiteFile.of(each) for each in site.files())
 
 
 @blueprint.operation(

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
 from services.atlases.atlases import version_row
+from services.atlases.tables import AtlasEntryRow
 from services.atlases.visibility import atlas_row
 from services.base.database import Database
 from services.base.paging import Key, Keyset, Page, streamed
@@ -58,6 +60,13 @@ class Entries:
         rows = session.execute(_PAGE, {**place, "number": self.shows, "most": most}).all()
         known = visualizations.of_digests(session, [row.digest for row in rows])
         return [Entry(row.layer_no, row.facet, known[row.digest]) for row in rows]
+
+    @property
+    def digests(self) -> sa.Select[str]:
+        """A statement that gives the digests of all of them."""
+        row = AtlasEntryRow
+        until = sa.or_(row.until.is_(None), row.until > self.shows)
+        return sa.select(row.digest).where(row.atlas_no == self.atlas_no, row.since <= self.shows, until)
 
     def page(self, session: Session, cursor: str | None, limit: int) -> Page[Entry]:
         """Raises `Invalid` for a wrong cursor or limit."""

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser
 
 import imago
 from infra.browser import chromium
+from infra.browser.furnishing import NETWORK, furnish
 from infra.browser.walk import Walk, walk
 from infra.local import ports
 from infra.local.processes.supervision import Group
@@ -26,8 +27,6 @@ from services.catalog.shipped_generator import register_shipped_generator
 from tests.own_settings import own_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-NETWORK = "efficientnet_lite0.imagenet"
-SMALL_ATLAS = ROOT / "docs" / "small-atlas"
 PATIENCE_SECONDS = 240.0
 
 
@@ -65,11 +64,8 @@ def site(servers: Servers, migrated_template: str) -> Iterator[Site]:
             group.start("api", [sys.executable, "-m", *API, "--host", "127.0.0.1", "--port", str(port)])
             group.wait_until(lambda: answers(url), "the start of the API", PATIENCE_SECONDS)
             with imago.Client(url, key) as client:
-                client.wait_for_network(NETWORK, timeout=PATIENCE_SECONDS)
-                atlas = client.atlases.load(SMALL_ATLAS)
-                atlas.change(visibility="public")
-                client.submit(NETWORK, ["classifier/980"], parameters={"steps": 1})
-            yield Site(url, key, atlas.id, settings, group)
+                atlas = furnish(client, PATIENCE_SECONDS)
+            yield Site(url, key, atlas, settings, group)
         finally:
             group.stop()
 

@@ -14,6 +14,7 @@ from imago.atlases.unit import AtlasUnit
 from imago.atlases.words import listed
 from imago.exports.conversion import Conversion, Format
 from imago.exports.exporting import OnExport, export
+from imago.exports.sites import export_site
 from imago.records import Raw, bounds
 from imago.transport import Json, path_to
 from imago.watched import Watched
@@ -182,6 +183,17 @@ class Atlas(Watched):
         images = Conversion(format, size)
         where = self._transport, self.id, to
         return export(*where, version=version, images=images, table=table, on_progress=on_progress)
+
+    def export_site(
+        self,
+        to: str | os.PathLike[str],
+        *,
+        version: int | str = "latest",
+        on_progress: OnExport | None = None,
+    ) -> Path:
+        """Write a published version as a site into a folder: pages that work from any bucket and from files,
+        without a server; returns the page to open. Stopped anywhere, the same call goes on."""
+        return export_site(self._transport, self.id, to, version=version, on_progress=on_progress)
 
     def remove(self) -> None:
         """Remove it with all its versions. Its pictures stay."""

@@ -56,14 +56,34 @@ def export(
     size: Annotated[
         int | None, typer.Option("--size", metavar="PIXELS", help="Reduce pictures to this side.")
     ] = None,
+    site: Annotated[
+        bool,
+        typer.Option(
+            "--site",
+            help="Write pages for people instead, with pictures and a search: they work from any bucket and "
+            "from a folder, without a server.",
+        ),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Export a version of an atlas as files. Stopped anywhere, the same command goes on.
 
     imago export atl_… my-atlas/
+
+    imago export atl_… --site my-site/
     """
     session = session_of(context, as_json)
     atlas = session.client.atlases.get(id)
+    if site:
+        if (table, format, size) != (None, Format.PNG, None):
+            raise typer.BadParameter("a site has no --table, --format or --size")
+        with progress_of(session, "Exporting") as on_progress:
+            page = atlas.export_site(to, version=version, on_progress=on_progress)
+        if session.as_json:
+            session.emit({"path": str(page)})
+        else:
+            session.say(f"{page} is to be opened in a browser, from there or from any web server.", "green")
+        return
     with progress_of(session, "Exporting") as on_progress:
         path = atlas.export(
             to,

@@ -1,0 +1,155 @@
+"""`make screenshots`: every page, light and dark, wide and narrow, on servers that are gone afterwards.
+
+Pages are found by their links, with the committed small atlas in the database. All pictures go into a folder
+beside a contact sheet of them; a few go into the documentation.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser
+
+import imago
+from infra.browser import chromium
+from infra.browser.chromium import Look, looking
+from infra.browser.furnishing import furnish, wait_for_index
+from infra.browser.walk import Page, walk
+from infra.local.processes.supervision import interruptible
+from infra.local.stack import Stack
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+DOCUMENTED = _CHECKOUT / "docs" / "images" / "pages"
+LOOKS = [
+    Look(theme, width, height) for width, height in ((1360, 900), (390, 844)) for theme in ("light", "dark")
+]
+BEST = {
+    "networks": "light-1360",
+    "networks-_": "dark-1360",
+    "networks-_-layers-_": "light-1360",
+    "networks-_-layers-_-units-_": "dark-1360",
+    "atlases-_-versions-_-map": "dark-1360",
+    "search": "light-1360",
+    "compare": "light-1360",
+    "atlases-_": "light-1360",
+}
+"""Which pages the documentation shows, and how."""
+_PATIENCE_SECONDS = 600.0
+_HIGHEST = 3000
+_MOST_BYTES = 100_000
+_TILE, _GAP, _WORDS = 320, 16, 20
+
+_SEEN_WHOLE = """async (height) => {
+  for (let top = 0; top < Math.min(document.body.scrollHeight, height); top += innerHeight) {
+    scrollTo(0, top);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  scrollTo(0, 0);
+  const shown = [...document.images].filter((image) => image.getBoundingClientRect().top < height);
+  const loaded = Promise.all(shown.map((image) => image.decode().catch(() => {})));
+  await Promise.race([loaded, new Promise((resolve) => setTimeout(resolve, 10000))]);
+}"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Make them; 1 where there is no browser."""
+    parser = argparse.ArgumentParser(prog="make screenshots", description=__doc__)
+    parser.add_argument("--into", type=Path, default=_CHECKOUT / ".imago" / "screenshots")
+    parser.add_argument("--url", help="of an imago that runs; by default one of its own is started")
+    parser.add_argument(
+        "--documented", action="store_true", help="also write those of the documentation anew"
+    )
+    given = parser.parse_args(arguments)
+    if chromium.executable() is None:
+        print(chromium.MISSING, file=sys.stderr)
+        return 1
+    with interruptible():
+        if given.url:
+            _make(given.url, given.into, given.documented)
+            return 0
+        with tempfile.TemporaryDirectory(prefix="imago-screenshots-") as home:
+            Path(home).chmod(0o711)  # PostgreSQL is another user under root
+            print("Starting an imago of its own …", flush=True)
+            with Stack(Path(home, "home")) as stack, imago.Client(stack.api_url, stack.key) as client:
+                furnish(client, _PATIENCE_SECONDS)
+                wait_for_index(client, _PATIENCE_SECONDS)
+                _make(stack.api_url, given.into, given.documented)
+    return 0
+
+
+def _make(url: str, into: Path, documented: bool) -> None:
+    found = walk(url.rstrip("/"))
+    into.mkdir(parents=True, exist_ok=True)
+    with chromium.running() as browser:
+        rows = []
+        for name, page in _named(found.pages):
+            print(f"{name:<40} {page.path}", flush=True)
+            rows.append([_shot(browser, url, name, page, look, into) for look in LOOKS])
+    contact_sheet(rows).save(into / "contact.webp", quality=80)
+    print(f"{sum(map(len, rows))} pictures and contact.webp of them are in {into}")
+    if documented:
+        for name, look in BEST.items():
+            if (file := into / f"{name}-{look}.png").exists():
+                _document(file, DOCUMENTED / f"{name.replace('-_', '')}.webp")
+
+
+def _named(pages: Sequence[Page]) -> Iterator[tuple[str, Page]]:
+    """Each page with a name for its files."""
+    taken: set[str] = set()
+    for page in pages:
+        kind = page.kind.replace("/", "-").replace("*", "_") or "home"
+        name, number = kind, 2
+        while name in taken:
+            name, number = f"{kind}-{number}", number + 1
+        taken.add(name)
+        yield name, page
+
+
+def _shot(browser: Browser, url: str, name: str, page: Page, look: Look, into: Path) -> Path:
+    """One page, in one look, from its top to its end or so far."""
+    file = into / f"{name}-{look}.png"
+    with looking(browser, look) as context:
+        shown = context.new_page()
+        shown.goto(url + page.path, wait_until="load")
+        shown.evaluate(_SEEN_WHOLE, _HIGHEST)
+        height = min(_HIGHEST, int(shown.evaluate("document.documentElement.scrollHeight")))
+        shown.set_viewport_size({"width": look.width, "height": max(look.height, height)})
+        shown.screenshot(path=file)
+    return file
+
+
+def contact_sheet(rows: Sequence[Sequence[Path]]) -> Image.Image:
+    """All pictures, a page a row, each with its name: reduced to one width, and to a square of its top."""
+    width = _GAP + (_TILE + _GAP) * max(map(len, rows), default=0)
+    height = _GAP + (_TILE + _WORDS + _GAP) * len(rows)
+    sheet = Image.new("RGB", (width, height), "#808080")
+    drawn = ImageDraw.Draw(sheet)
+    for row, files in enumerate(rows):
+        for column, file in enumerate(files):
+            left, top = _GAP + column * (_TILE + _GAP), _GAP + row * (_TILE + _WORDS + _GAP)
+            drawn.text((left, top), file.stem, fill="white")
+            with Image.open(file) as picture:
+                side = min(picture.width, picture.height)
+                cut = picture.convert("RGB").crop((0, 0, picture.width, side))
+                cut.thumbnail((_TILE, _TILE))
+                sheet.paste(cut, (left, top + _WORDS))
+    return sheet
+
+
+def _document(file: Path, to: Path) -> None:
+    """The first screen of a page as a WebP that is light enough for a README."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    look = next(look for look in LOOKS if file.stem.endswith(str(look)))
+    with Image.open(file) as picture:
+        screen = picture.convert("RGB").crop((0, 0, look.width, look.height))
+    for quality in range(90, 20, -10):
+        screen.save(to, quality=quality, method=6)
+        if to.stat().st_size <= _MOST_BYTES:
+            return
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

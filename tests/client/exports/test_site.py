@@ -1,0 +1,111 @@
+"""An atlas as a site that needs no server. That it works in a browser: tests/web/test_static_site.py."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import imago
+from imago.transport import Transport
+from tests.client.conftest import NETWORK, Run
+from tests.client.exports.conftest import UNREACHABLE, files_of
+
+
+def pages(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.html"))
+
+
+def test_a_site_has_a_page_of_every_unit_and_every_link_leads_to_a_file_of_it(
+    atlas: imago.Atlas, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    assert atlas.export_site(folder) == folder / "index.html"
+    units = {path.relative_to(folder).as_posix() for path in folder.glob("layers/*/units/*.html")}
+    layers = {path.name for path in folder.glob("layers/*")}
+    assert layers == {"001-blocks.3", "002-classifier"}
+    assert len(units) == 20 + 30
+    for page in pages(folder):
+        text = page.read_text()
+        links = re.findall(r'(?:href|src|action)="([^"#?]+)', text)
+        assert links
+        for link in links:
+            assert not re.match(r"[a-z]+:|/", link), f"{page} leaves the site by {link}"
+            assert (page.parent / link).is_file(), f"{page} links to {link}"
+        assert not re.search(r"<script(?![^>]* src=)|type=\"module\"|<form[^>]*method", text)
+
+
+def test_a_unit_shows_its_facets_and_one_without_a_picture_says_why(
+    atlas: imago.Atlas, tmp_path: Path
+) -> None:
+    atlas.export_site(tmp_path)
+    shown = (tmp_path / "layers/002-classifier/units/1.html").read_text()
+    assert "<h1>goldfish" in shown
+    assert "2 facets" in shown
+    missing = (tmp_path / f"layers/001-blocks.3/units/{UNREACHABLE}.html").read_text()
+    assert "Nothing that is done to a picture moves this unit." in missing
+    assert "portrait" not in missing
+
+
+def test_names_are_escaped_in_pages_and_scripts(atlas: imago.Atlas, tmp_path: Path) -> None:
+    atlas.change(name="</script><b>bold")
+    atlas.export_site(tmp_path)
+    for page in pages(tmp_path):
+        assert "<b>bold" not in page.read_text()
+    assert "&lt;b&gt;bold" in (tmp_path / "index.html").read_text()
+
+
+def test_a_site_goes_on_and_fetches_nothing_twice(
+    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "site"
+    atlas.export_site(whole)
+    fetched: list[str] = []
+    ends_at = 30
+    get_bytes = Transport.get_bytes
+
+    def counted(self: Transport, path: str, *more: Any) -> bytes:
+        fetched.append(path)
+        if len(fetched) == ends_at:
+            raise KeyboardInterrupt
+        return get_bytes(self, path, *more)
+
+    monkeypatch.setattr(Transport, "get_bytes", counted)
+    with pytest.raises(KeyboardInterrupt):
+        atlas.export_site(folder)
+    assert not (folder / "index.html").exists()
+    there = {path.name for path in folder.glob("pictures/*/*.webp")}
+    fetched.clear()
+    ends_at = 0
+    atlas.export_site(folder)
+    assert files_of(folder) == files_of(whole)
+    assert len(fetched) == len(list(whole.glob("pictures/*/*.webp"))) - len(there)
+
+
+def test_progress_tells_of_pictures(atlas: imago.Atlas, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    atlas.export_site(tmp_path, on_progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told)
+    assert {total for _, total in told} == {100}
+
+
+def test_another_site_and_a_version_that_is_being_built_are_refused(
+    atlas: imago.Atlas, client: imago.Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    atlas.export_site(folder)
+    other = client.atlases.create(NETWORK, layers=["output"], units="0-3", name="Other")
+    with pytest.raises(imago.Conflict, match="being built"):
+        other.export_site(tmp_path / "other")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(imago.Conflict, match="not empty"):
+        atlas.export_site(tmp_path / "full")
+    assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def test_the_command_writes_a_site(run: Run, atlas: imago.Atlas, tmp_path: Path) -> None:
+    told = run("export", atlas.id, "--site", "site")
+    assert "site/index.html" in told.stdout
+    assert (tmp_path / "site" / "index.html").is_file()
+    run("export", atlas.id, "--site", "other", "--size", "64", expect=2)

@@ -1,0 +1,75 @@
+"""The static site of an atlas, opened from a folder: no server, no fetch, no modules."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import imago
+from infra.browser.chromium import PATIENCE_MS, Look, looking
+from infra.browser.furnishing import wait_for_index
+from tests.web import keyboard, looked_at
+from tests.web.conftest import PATIENCE_SECONDS, Site
+
+VOLCANO = "layers/003-classifier/units/980.html"
+DESK, PHONE = Look("light", 1280), Look("dark", 390)
+
+
+@pytest.fixture(scope="module")
+def origin(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a folder with the site of the small atlas, exported once its pictures are indexed."""
+    folder = tmp_path_factory.mktemp("site")
+    with imago.Client(site.url, site.key) as client:
+        wait_for_index(client, PATIENCE_SECONDS)
+        client.atlases.get(site.atlas).export_site(folder)
+    return folder.as_uri()
+
+
+def shown(page: Page) -> str:
+    """The picture that a page shows large, once it is there."""
+    picture = page.locator("img.portrait")
+    expect(picture).to_have_js_property("complete", True, timeout=PATIENCE_MS)
+    assert picture.evaluate("image => image.naturalWidth") > 0
+    return str(picture.get_attribute("src"))
+
+
+def test_one_walks_from_the_entrance_to_a_layer_to_a_unit_to_one_like_it(
+    browser: Browser, origin: str
+) -> None:
+    with looking(browser, DESK) as context:
+        page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{origin}/index.html")
+        page.get_by_role("heading", name="classifier").get_by_role("link").click()
+        page.get_by_role("link", name="volcano").first.click()
+        first = shown(page)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("volcano")
+        page.locator("#neighbours a").first.click()
+        page.wait_for_url(lambda url: not url.endswith(VOLCANO))
+        assert shown(page) != first
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url("**/units/*.html")
+        assert all(url.startswith(f"{origin}/") for url in asked)
+
+
+def test_a_label_is_searched_without_a_server(browser: Browser, origin: str) -> None:
+    with looking(browser, DESK) as context:
+        page = context.new_page()
+        page.goto(f"{origin}/{VOLCANO}")
+        page.get_by_role("searchbox").fill("Volcano")
+        page.keyboard.press("Enter")
+        found = page.locator("[data-found] a")
+        expect(found.first).to_have_attribute("href", VOLCANO, timeout=PATIENCE_MS)
+        page.get_by_role("searchbox").fill("no such thing")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("No unit", timeout=PATIENCE_MS)
+        expect(found).to_have_count(0)
+
+
+@pytest.mark.parametrize("look", [DESK, PHONE], ids=str)
+def test_its_pages_can_be_used_by_everybody(browser: Browser, origin: str, look: Look) -> None:
+    pages = ["/index.html", "/layers/001-conv_stem/index.html", f"/{VOLCANO}", "/search.html?q=volcano"]
+    found = {path: list(looked_at.faults_of(browser, origin, path, look)) for path in pages}
+    found |= {
+        f"{path} by keyboard": list(keyboard.faults_of(browser, origin, path, look)) for path in pages[2:]
+    }
+    assert {path: said for path, said in found.items() if said} == {}
