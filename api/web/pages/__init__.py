@@ -1,6 +1,6 @@
 """The pages, one module each or a family of them. Importing this registers them with the blueprint."""
 
-from api.web.pages import account, atlas_form, atlases, design, home, jobs, maps, queue, reference
+from api.web.pages import account, atlas_form, atlases, compare, design, home, jobs, maps, queue, reference
 from api.web.pages.networks import layer, network, networks
 from api.web.pages.units import page as units
 from api.web.site import blueprint
@@ -10,6 +10,7 @@ __all__ = [
     "atlas_form",
     "atlases",
     "blueprint",
+    "compare",
     "design",
     "home",
     "jobs",

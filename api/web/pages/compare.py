@@ -1,0 +1,96 @@
+"""Two versions of atlases side by side: a figure a layer, and pairs of pictures, the most changed first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from api.auth import reader, requires
+from api.context import context
+from api.operations.pagination import next_path
+from api.schemas.search.compare import ComparedLayer, ComparedUnit, Comparison
+from api.web.site import blueprint, page
+from services.atlases import atlases
+from services.base.states import Lane
+from services.comparison import compared_units, comparisons
+
+PAIRS_A_PAGE, _CHOICES = 60, 100
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A version of an atlas that can be compared."""
+
+    named: str
+    """`ATLAS@VERSION`."""
+    title: str
+    network: str
+
+
+@blueprint.get("/compare")
+@requires("read")
+def compare() -> Response:
+    """What changed between the versions `a` and `b`, and the pairs of a `layer`; without them, what can be
+    compared."""
+    a, b = request.args.get("a", ""), request.args.get("b", "")
+    with context().database.session() as session:
+        choices = _choices(session)
+        if not a or not b:
+            return page("compare/choose.html", section="compare", choices=choices, a=a, b=b)
+        found = comparisons.find(session, a, b, by=reader())
+        shown = Comparison.of(found)
+        chosen = _chosen(shown.layers, request.args.get("layer"))
+        pairs, following = [], None
+        if chosen is not None:
+            units = compared_units.page(
+                session, found, found.layer(chosen.layer), request.args.get("cursor"), PAIRS_A_PAGE
+            )
+            pairs, following = [ComparedUnit.of(unit) for unit in units.data], units.next_cursor
+    if not found.current:
+        context().doorbell.ring(Lane.BULK)
+    return page(
+        "compare/compare.html",
+        section="compare",
+        choices=choices,
+        a=f"{shown.a.atlas}@{shown.a.version}",
+        b=f"{shown.b.atlas}@{shown.b.version}",
+        comparison=shown,
+        widest=max(_means(shown.layers), default=0.0),
+        chosen=chosen,
+        pairs=pairs,
+        next=next_path(following) if following else None,
+    )
+
+
+def _chosen(layers: Sequence[ComparedLayer], named: str | None) -> ComparedLayer | None:
+    """The layer of that name, else the one that changed most; None where nothing has been compared."""
+    for layer in layers:
+        if named in (layer.layer, layer.other_layer):
+            return layer
+    return max(layers, key=_mean, default=None)
+
+
+def _mean(layer: ComparedLayer) -> float:
+    """How much it changed, −1 where nothing of it could be compared."""
+    if layer.figures is None or layer.figures.distance is None:
+        return -1.0
+    return layer.figures.distance.mean
+
+
+def _means(layers: Sequence[ComparedLayer]) -> Sequence[float]:
+    return [_mean(layer) for layer in layers]
+
+
+def _choices(session: Session) -> Sequence[Choice]:
+    """The newest atlases, each as it was last published, and as it is being built where that is more."""
+    choices: list[Choice] = []
+    for atlas in atlases.list(session, by=reader(), limit=_CHOICES).data:
+        if atlas.latest is not None:
+            title = f"{atlas.name}, version {atlas.latest.number}"
+            choices.append(Choice(f"{atlas.id}@{atlas.latest.number}", title, atlas.network))
+        if atlas.latest is None or not atlas.ended:
+            choices.append(
+                Choice(f"{atlas.id}@{atlas.open.number}", f"{atlas.name}, being built", atlas.network)
+            )
+    return choices

@@ -1,0 +1,57 @@
+"""The page that shows two atlases side by side."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from services.base.database import Database
+from services.base.settings import Settings
+from services.base.storage import ObjectStore
+from tests.api.resources.test_compare import LAYER, build, compare
+
+BROWSER = {"Accept": "text/html"}
+
+
+@pytest.mark.usefixtures("network")
+def test_what_can_be_compared_is_offered(client: FlaskClient, database: Database, store: ObjectStore) -> None:
+    assert "There are not two atlases" in client.get("/compare").text
+    first = build(client, database, store)
+    build(client, database, store, name="<i>other</i>", recipe={"parameters": {"steps": 7}})
+    offered = client.get("/compare").text
+    assert offered.count(f'value="{first}@1"') == 2
+    assert f'value="{first}@1" selected' in offered
+    assert "&lt;i&gt;other&lt;/i&gt;" in offered
+
+
+@pytest.mark.usefixtures("network")
+def test_a_comparison_shows_how_far_it_is_then_layers_and_pairs(
+    client: FlaskClient,
+    anonymous: FlaskClient,
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+) -> None:
+    first = build(client, database, store)
+    second = build(client, database, store, recipe={"parameters": {"steps": 7}})
+    query = {"a": first, "b": second}
+    waiting = anonymous.get("/compare", query_string=query).text
+    assert "A worker compares them" in waiting
+    assert "data-refresh" in waiting
+    compare(database, store, settings)
+    page = anonymous.get("/compare", query_string=query).text
+    assert "data-refresh" not in page
+    assert f"<code>{LAYER}</code>" in page
+    assert page.count('<li class="pair">') == 12
+    assert f"layers/{LAYER}/units/0?atlas={first}%401" in page
+    assert f"layers/{LAYER}/units/0?atlas={second}%401" in page
+    assert "/v1/compare/sheet.jpg" in page
+
+
+@pytest.mark.usefixtures("network")
+def test_private_atlases_are_not_compared_for_others(
+    client: FlaskClient, anonymous: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    first = build(client, database, store)
+    second = build(client, database, store, visibility="private", recipe={"parameters": {"steps": 7}})
+    query = {"a": first, "b": second}
+    assert anonymous.get("/compare", query_string=query, headers=BROWSER).status_code == 404
+    assert second not in anonymous.get("/compare").text
