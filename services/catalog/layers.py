@@ -82,6 +82,20 @@ def get_layer(session: Session, network: str, name: str) -> Layer:
     raise NotFound("layer", name, _instead(network, name, names, output.name if output else None))
 
 
+def networks_with(
+    session: Session, layer: str, network: str | None = None, *, limit: int = 20
+) -> Sequence[str]:
+    """Ids of networks, or the one named, that have a layer of this name; `output` is any network's."""
+    query = (
+        sa.select(LayerRow.network_id)
+        .where(LayerRow.is_current)
+        .where(LayerRow.kind == "output" if layer in OUTPUT_ALIASES else LayerRow.name == layer)
+    )
+    if network is not None:
+        query = query.where(LayerRow.network_id == network)
+    return session.scalars(query.distinct().order_by(LayerRow.network_id).limit(limit)).all()
+
+
 def _instead(network: str, wrong: str, names: Sequence[str], output: str | None) -> str:
     """What a network has instead of the layer `wrong`: names like it, and the output if it may be meant."""
     if not names:

@@ -1,6 +1,6 @@
 """Networks: registered by anyone, inspected by a worker, then fixed for ever."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -121,6 +121,12 @@ def list_networks(session: Session, *, cursor: str | None = None, limit: int = 5
     """Networks by id. Raises `Invalid` for a wrong cursor or limit."""
     rows = page_of(session, sa.select(NetworkRow), NetworkRow.id, name="networks", cursor=cursor, limit=limit)
     return rows.map(view_of)
+
+
+def ready_ids(session: Session, *, of: str | None = None, limit: int = 100) -> Sequence[str]:
+    """The ids of networks that are ready, without anything else; only that one where `of` is given."""
+    query = sa.select(NetworkRow.id).where(NetworkRow.state == "ready").order_by(NetworkRow.id).limit(limit)
+    return session.scalars(query if of is None else query.where(NetworkRow.id == of)).all()
 
 
 def get_network(session: Session, id: str) -> Network:

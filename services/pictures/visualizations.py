@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from imago_engine.objectives import Objective, objective_at
@@ -174,7 +175,7 @@ def best_digests(session: Session, network: str, layer: str, units: Collection[i
     row = VisualizationRow
     query = (
         sa.select(row.unit, row.digest)
-        .distinct(row.unit)
+        .ext(distinct_on(row.unit))
         .where(row.network_id == network, row.layer == layer, row.unit.in_(units))
         .where(row.state == State.DONE, row.network_sha256 == current_sha256(network))
         .order_by(row.unit, *BEST_FIRST)

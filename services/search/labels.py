@@ -197,7 +197,9 @@ def near(session: Session, text: str, network: str | None = None) -> Sequence[st
 def some_labels(session: Session, limit: int = SUGGESTED) -> Sequence[str]:
     """Some labels that units are found by: those of the first pictures that come, whichever these are."""
     some = sa.select(PictureLabelRow.label).where(PictureLabelRow.rank == 1).limit(50 * limit).subquery()
-    return session.scalars(sa.select(some.c.label).distinct().order_by(some.c.label).limit(limit)).all()
+    return session.scalars(
+        sa.select(some.c.label).group_by(some.c.label).order_by(sa.func.md5(some.c.label)).limit(limit)
+    ).all()
 
 
 def suggestions(labels: Sequence[str], text: str) -> Sequence[str]:

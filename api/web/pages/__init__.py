@@ -2,6 +2,7 @@
 
 from api.web.pages import account, atlas_form, atlases, compare, design, home, jobs, maps, queue, reference
 from api.web.pages.networks import layer, network, networks
+from api.web.pages.search import page as search
 from api.web.pages.units import page as units
 from api.web.site import blueprint
 
@@ -20,5 +21,6 @@ __all__ = [
     "networks",
     "queue",
     "reference",
+    "search",
     "units",
 ]

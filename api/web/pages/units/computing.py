@@ -15,6 +15,7 @@ from api.problems.field_errors import explain
 from api.schemas.techniques import Technique
 from imago_engine.techniques import Need, all_techniques
 from imago_engine.techniques.automatic import WITH_GENERATOR
+from services.access.keys import Principal
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.catalog.generators import get_generator, list_generators
 from services.catalog.layers import Unit
@@ -111,7 +112,6 @@ def form(
     seed = sent.get("seed") or (large.spec.seed if large else 0)
     seed_error = next((wrong.pop(where) for where in list(wrong) if where.startswith(_AT_SEED)), None)
     generator_error = wrong.pop(_AT_GENERATOR, None)
-    scopes = reader().scopes
     return ComputeForm(
         id,
         shown.description,
@@ -126,8 +126,13 @@ def form(
         list(wrong.values()),
         f"imago submit {unit.network}/{unit.layer}/{unit.unit} --technique {id} --steps "
         f"{values.get('steps')} --seed {seed} --watch",
-        not scopes.isdisjoint({"jobs:write", "admin"}),
+        may_submit(reader()),
     )
+
+
+def may_submit(who: Principal) -> bool:
+    """Whether who asks may have something computed."""
+    return not who.scopes.isdisjoint({"jobs:write", "admin"})
 
 
 def compute(session: Session, unit: Unit) -> Submission:

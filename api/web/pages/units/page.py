@@ -78,8 +78,11 @@ def compute_unit(network: str, layer: str, unit: int) -> Response:
         return _page(network, layer, unit, errors=error.errors)
     if not submission.job.ended:
         context().doorbell.ring(submission.job.lane)
-        return _see(address.job(submission.job.id))
-    return _see(address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest))
+        return _see(address.job(submission.job.id) + "#main")
+    return _see(
+        address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest)
+        + "#main"
+    )
 
 
 def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()) -> Response:
