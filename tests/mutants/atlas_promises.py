@@ -29,7 +29,7 @@ ATLAS_PROMISES = (
     Mutant(
         "a version that is published has no picture that is still to come",
         "services/atlases/publishing.py",
-        "    session.execute(_MOVE_ON, here)\n",
+        "    session.execute(_MOVE_ON, part)\n",
         "",
         (f"{_TESTS}/test_versions.py::test_a_published_version_shows_what_is_done_and_the_next_the_rest",),
     ),

@@ -14,7 +14,7 @@ from imago_engine.training_jobs import BoundsJob, Place, write_job
 from imago_engine.trainings import EncoderRequest
 from worker.trainings.process import TrainingProcess
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def ended(process: TrainingProcess) -> int:
