@@ -20,6 +20,7 @@ SIDE = 128
 """Of a thumbnail, in pixels."""
 PIXELS_BELOW = 64
 """A picture that is smaller is shown with its pixels as squares."""
+_LONGEST_REASON = 80
 CELL_WORDS = {
     State.QUEUED: "waiting",
     State.LEASED: "being computed",
@@ -137,7 +138,7 @@ class GridView:
         return {
             "href": self.unit(cell.unit),
             "picture": self.address.picture(cell.digest, SIDE) if has_picture and cell.digest else None,
-            "alt": f"Preferred input of unit {cell.unit}{named}",
+            "alt": f"Picture of unit {cell.unit}{named}",
             "title": str(cell.unit),
             "figure": said_of(cell),
             "quiet": short(cell.name or cell.seen),
@@ -150,7 +151,7 @@ class GridView:
     def _why(self, cell: Cell) -> str:
         said = self.words["none" if cell.state is None else str(cell.state)]
         message = (cell.error or {}).get("message")
-        return f"{said}: {message}" if cell.state == State.FAILED and message else said
+        return f"{said}: {message[:_LONGEST_REASON]}" if cell.state == State.FAILED and message else said
 
 
 def short(label: str | None) -> str:

@@ -168,10 +168,12 @@ def test_a_private_atlas_shows_nowhere_to_others(
 def test_the_entrance_shows_pictures_networks_and_what_is_being_built(
     client: FlaskClient, database: Database, atlas: str
 ) -> None:
-    assert pictures(client.get("/", headers=BROWSER).text) == [], "the entrance looks at no key that is sent"
+    # It looks at no key that is sent: pictures are everybody's, the atlas is not.
+    page = client.get("/", headers=BROWSER).text
+    assert (len(set(pictures(page))), atlas in page) == (14, False)
     client.post(f"/v1/atlases/{atlas}/change", json={"visibility": "public"})
     page = client.get("/", headers=BROWSER).text
-    assert len(set(pictures(page))) == 14
+    assert (len(set(pictures(page))), f"atlas={atlas}" in page) == (14, True)
     assert PAGE in Page(page).links
     assert "Being built" not in page
     building = build(client, database, name="At night", units="30-39", visibility="public")

@@ -123,9 +123,9 @@ export class Cells {
       figure: figureOf(cell),
       quiet: (cell.label ?? cell.seen?.label ?? "—").split(",")[0], // the first of its names
       picture: hasPicture ? this.#picture.replace("DIGEST", cell.digest) : null,
-      alt: `Preferred input of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
+      alt: `Picture of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
       small: cell.side !== null && cell.side < 64,
-      why: cell.state === "failed" && cell.error ? `${said}: ${cell.error.message}` : said,
+      why: cell.state === "failed" && cell.error ? `${said}: ${cell.error.message.slice(0, 80)}` : said,
       isComing: false,
     };
   }

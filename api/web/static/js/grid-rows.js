@@ -104,8 +104,8 @@ class CellView {
   }
 
   rove(active) {
-    const index = this.place === active ? 0 : -1;
-    if (this.#link.tabIndex !== index) this.#link.tabIndex = index;
+    const index = this.place === active ? "0" : "-1";
+    if (this.#link.getAttribute("tabindex") !== index) this.#link.setAttribute("tabindex", index);
   }
 
   focus() {

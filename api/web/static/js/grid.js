@@ -72,12 +72,13 @@ class Grid {
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#focused(event));
     this.#list = list;
+    const range = this.#element.querySelector(".range");
+    if (this.#total > this.#probe.children.length) range.textContent = `${this.#total.toLocaleString("fr")} units`;
     // One cell stays, unseen, to be measured: how many fit and how tall they are is the stylesheet's to say.
     this.#probe.replaceChildren(this.#probe.firstElementChild);
     this.#probe.classList.add("grid-probe");
     this.#probe.setAttribute("aria-hidden", "true");
     this.#probe.inert = true;
-    this.#element.querySelector(".range")?.remove();
     this.#element.querySelector(".pager")?.remove();
     this.#element.append(list);
   }
@@ -258,7 +259,8 @@ class Grid {
     const { top } = this.#position();
     const starts = row * this.#pitch;
     const above = Math.max(0, this.#origin - scrollY);
-    if (starts < top) this.#scrollToRow(row, -this.#gap);
+    if (row === 0) scrollTo({ top: 0, behavior: "instant" }); // with all that is above it
+    else if (starts < top) this.#scrollToRow(row, -this.#gap);
     else if (starts + this.#pitch > top + innerHeight - above) this.#scrollToRow(row, this.#pitch - innerHeight);
     else return;
     this.#scrolled();

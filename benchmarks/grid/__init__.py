@@ -1,0 +1,1 @@
+"""How a layer of 100,000 units scrolls: `make bench-grid`."""

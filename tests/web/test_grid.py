@@ -1,0 +1,109 @@
+"""The grid of a layer in a visitor's hands: it scrolls through everything, and keys reach each unit."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from infra.browser.chromium import Look, looking
+from infra.browser.furnishing import NETWORK
+from tests.web.conftest import Site
+
+CELLS = "[role=gridcell]"
+FOCUSED = "() => Number(document.activeElement.closest('[role=gridcell]')?.dataset.place ?? -1)"
+UNITS = 143  # of the classifier in the small atlas
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    """The classifier by index, in a window that shows some rows of it."""
+    with looking(browser, Look("light", 1000, 700)) as context:
+        page = context.new_page()
+        page.goto(f"{site.url}/networks/{NETWORK}/layers/classifier?atlas={site.atlas}@1&order=index")
+        page.wait_for_selector("[role=grid]")
+        yield page
+
+
+def columns(page: Page) -> int:
+    return int(page.get_attribute("[role=grid]", "aria-colcount") or 0)
+
+
+def test_it_says_how_many_rows_there_are_and_holds_those_near_the_window_alone(page: Page) -> None:
+    rows = -(-UNITS // columns(page))
+    assert page.get_attribute("[role=grid]", "aria-rowcount") == str(rows)
+    held = page.locator(CELLS).count()
+    assert 0 < held < UNITS
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(f"[role=row][aria-rowindex='{rows}'] a").last).to_be_visible()
+    expect(page.locator(f"[role=row][aria-rowindex='{rows}'] img").first).to_be_visible()
+    assert page.locator(CELLS).count() < UNITS
+
+
+def test_keys_walk_from_unit_to_unit_and_enter_opens_one(page: Page) -> None:
+    page.locator(f"{CELLS} a[tabindex='0']").focus()
+    per_row = columns(page)
+    for key, place in (
+        ("ArrowRight", 1),
+        ("ArrowDown", 1 + per_row),
+        ("ArrowLeft", per_row),
+        ("End", 2 * per_row - 1),
+        ("Home", per_row),
+        ("ArrowUp", 0),
+        ("ArrowUp", 0),
+        ("Control+End", UNITS - 1),
+        ("ArrowRight", UNITS - 1),
+        ("Control+Home", 0),
+    ):
+        page.keyboard.press(key)
+        assert page.evaluate(FOCUSED) == place, key
+        assert page.locator(f"{CELLS} a[tabindex='0']").count() == 1
+    page.keyboard.press("PageDown")
+    below = page.evaluate(FOCUSED)
+    assert below >= per_row
+    assert below % per_row == 0
+    page.keyboard.press("PageUp")
+    assert page.evaluate(FOCUSED) == 0
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/layers/classifier/units/7\?"))  # the atlas has every seventh unit
+
+
+def test_the_focus_stays_where_it_is_while_one_scrolls_away_and_back(page: Page) -> None:
+    page.locator(f"{CELLS} a[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    rows = -(-UNITS // columns(page))
+    expect(page.locator(f"[role=row][aria-rowindex='{rows}']")).to_be_visible()
+    assert page.evaluate(FOCUSED) == 1
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(FOCUSED) == 2
+    expect(page.locator(f"{CELLS}[data-place='2']")).to_be_in_viewport()
+
+
+def test_one_comes_back_to_where_one_was(page: Page) -> None:
+    page.locator(f"{CELLS} a[tabindex='0']").focus()
+    page.keyboard.press("Control+End")
+    before = page.evaluate("scrollY")
+    assert before > 0
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/units/"))
+    page.go_back()
+    page.wait_for_selector("[role=grid]")
+    expect(page.locator(f"{CELLS}[data-place='{UNITS - 1}'] a")).to_be_focused()
+    assert abs(page.evaluate("scrollY") - before) < 50
+
+
+def test_a_picture_that_cannot_be_read_says_so_in_its_place(page: Page, site: Site) -> None:
+    page.route("**/image.webp*", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("[role=grid]")
+    expect(page.locator(f"{CELLS} .no-picture", has_text="cannot be read").first).to_be_visible()
+
+
+def test_without_scripts_the_cells_are_there(browser: Browser, site: Site) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{site.url}/networks/{NETWORK}/layers/classifier?atlas={site.atlas}@1&order=index")
+    assert page.locator("ul.grid li.cell a").count() == UNITS
+    context.close()
