@@ -2,7 +2,6 @@
 import { enhance } from "./grid.js";
 
 for (const form of document.querySelectorAll("form[data-follow]")) {
-  form.querySelector("button").hidden = true;
   form.addEventListener("change", () => form.requestSubmit());
 }
 for (const grid of document.querySelectorAll("[data-grid]")) {
