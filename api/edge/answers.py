@@ -20,6 +20,8 @@ _OVERHEAD = 2048
 _OF_THE_BODY = (b"content-length", b"content-type")
 _OF_THE_REQUEST = (b"x-request-id",)
 _NEVER = re.compile(rb"q=0(\.0*)?")
+_BY_COOKIE = "by cookie"
+"""In the place of an origin, which it is none."""
 
 Name = tuple[bytes, bytes, str | None]
 """Path, query, and the origin for which the headers are."""
@@ -65,14 +67,16 @@ class Answers:
         if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
             return None  # it has not arrived whole, and nobody is to wait for it
         origin, cookie = headers.get(b"origin"), headers.get(b"cookie", b"").decode("latin-1")
+        by_cookie = cookies.is_sent(cookie, scope.get("scheme", "http"))
         allowed = allowed_origin(
             self._settings,
             scope["method"],
             None if origin is None else origin.decode("latin-1"),
             has_key=b"authorization" in headers,
-            by_cookie=cookies.is_sent(cookie, scope.get("scheme", "http")),
+            by_cookie=by_cookie,
         )
-        return scope["raw_path"], scope["query_string"], allowed
+        # Apart from those of keys, which may be kept for longer.
+        return scope["raw_path"], scope["query_string"], _BY_COOKIE if by_cookie else allowed
 
     def find(self, name: Name) -> Kept | None:
         """The answer of this name, None if there is none or it is too old."""

@@ -77,9 +77,12 @@ def _keep_to_its_reader(response: Response) -> None:
     cache = response.cache_control
     if g.get("is_personal"):
         request.environ.pop(KEPT_SECONDS, None)
-        if not cache.no_store:
-            cache.public, cache.max_age, cache.immutable = False, None, False
-            cache.private, cache.no_cache = True, True
+    with_cookie = cookies.is_sent(request.headers.get("Cookie"), request.scheme)
+    if not cache.no_store and (g.get("is_personal") or (with_cookie and cache.private)):
+        # Asked about before each use: Chromium's cache does not look at `Vary: Cookie`, and would show what
+        # was kept to whoever sits there after the visitor has signed out.
+        cache.public, cache.max_age, cache.immutable = False, None, False
+        cache.private, cache.no_cache = True, True
     if cache.private:
         # A browser keeps answers too, and whoever sits there next may be signed in with another key, or not.
         response.vary.add("Cookie")

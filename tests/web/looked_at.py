@@ -1,7 +1,7 @@
 """What can be wrong with a page that somebody looks at, found by a browser."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
@@ -41,9 +41,14 @@ _SHIFT = """() => new Promise((resolve) => {
 })"""
 
 
-def faults_of(browser: Browser, origin: str, path: str, look: Look) -> Iterator[str]:
-    """Load a page afresh and name what is wrong with it; nothing where all is well."""
+def faults_of(
+    browser: Browser, origin: str, path: str, look: Look, prepare: Callable[[Page], object] | None = None
+) -> Iterator[str]:
+    """Load a page afresh and name what is wrong with it; nothing where all is well. `prepare`: what is done
+    in the same browser before, such as signing in."""
     with looking(browser, look) as context:
+        if prepare is not None:
+            prepare(context.new_page())
         page = context.new_page()
         said: list[str] = []
         asked: list[str] = []
