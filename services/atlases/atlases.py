@@ -53,6 +53,13 @@ def list(
     return Page(tuple(progress.views(session, rows.data)), rows.next_cursor)
 
 
+def made_with(session: Session, generator: str, *, by: Principal | None, limit: int) -> Sequence[AtlasView]:
+    """Atlases that `by` sees and some version of which is made with a generator, the newest first."""
+    theirs = sa.select(AtlasVersionRow.atlas_no).where(AtlasVersionRow.generator_id == generator)
+    query = sa.select(AtlasRow).where(seen_by(by), AtlasRow.no.in_(theirs)).order_by(AtlasRow.id.desc())
+    return progress.views(session, session.scalars(query.limit(limit)).all())
+
+
 def versions(
     session: Session, id: str, *, by: Principal | None = None, cursor: str | None = None, limit: int = 50
 ) -> Page[Version]:

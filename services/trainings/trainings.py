@@ -58,6 +58,7 @@ class TrainingView:
     card_object: str | None
     error: Mapping[str, Any] | None
     generator_id: str | None
+    owner_key_id: str | None
     crashes: int
     created_at: datetime
     started_at: datetime | None
@@ -100,6 +101,26 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> Trainin
         raise Conflict(f"The training {id} has {row.state} already; there is nothing to cancel.")
     session.flush()
     return get(session, id)
+
+
+def of_generator(session: Session, generator: str) -> TrainingView | None:
+    """The training that made a generator, None where none did."""
+    row = session.scalars(
+        sa.select(TrainingRow).where(TrainingRow.generator_id == generator).limit(1)
+    ).first()
+    return None if row is None else _views(session, [row])[0]
+
+
+def grids(session: Session, id: str, *, limit: int) -> Sequence[Sample]:
+    """The samples of a training that have a picture, by their age: all of them, or where there are more than
+    `limit`, so many at even distances, the first and the last among them."""
+    rows = TrainingSampleRow
+    drawn = sa.select(rows.pictures).where(rows.training_id == id, rows.image_object.is_not(None))
+    there = session.scalars(drawn.order_by(rows.pictures)).all()
+    if len(there) > limit:
+        there = [there[place * (len(there) - 1) // (limit - 1)] for place in range(limit)]
+    found = sa.select(rows).where(rows.training_id == id, rows.pictures.in_(there)).order_by(rows.pictures)
+    return tuple(_sample(row) for row in session.scalars(found))
 
 
 def sample(session: Session, id: str, pictures: int) -> Sample:
@@ -163,6 +184,7 @@ def _view(row: TrainingRow, samples: tuple[Sample, ...], now: datetime) -> Train
         row.card_object,
         row.error,
         row.generator_id,
+        row.owner_key_id,
         row.crashes,
         row.created_at,
         row.started_at,

@@ -1,8 +1,21 @@
 """The pages, one module each or a family of them. Importing this registers them with the blueprint."""
 
-from api.web.pages import account, atlas_form, atlases, compare, design, home, jobs, maps, queue, reference
+from api.web.pages import (
+    account,
+    atlas_form,
+    atlases,
+    compare,
+    design,
+    generators,
+    home,
+    jobs,
+    maps,
+    queue,
+    reference,
+)
 from api.web.pages.networks import layer, network, networks
 from api.web.pages.search import page as search
+from api.web.pages.trainings import page as trainings
 from api.web.pages.units import page as units
 from api.web.site import blueprint
 
@@ -13,6 +26,7 @@ __all__ = [
     "blueprint",
     "compare",
     "design",
+    "generators",
     "home",
     "jobs",
     "layer",
@@ -22,5 +36,6 @@ __all__ = [
     "queue",
     "reference",
     "search",
+    "trainings",
     "units",
 ]

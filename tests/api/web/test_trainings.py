@@ -1,0 +1,146 @@
+"""The pages of trainings: what each shows of how it goes, and what its buttons do."""
+
+import hashlib
+import json
+import struct
+import zlib
+
+import pytest
+import sqlalchemy as sa
+from flask import Flask
+from flask.testing import FlaskClient
+
+from api.web.pages.trainings import comparison, curves
+from imago_engine.artifacts import ArtifactKind
+from services.base.database import Database
+from services.base.object_keys import training_key
+from services.base.storage import ObjectStore
+from services.trainings.tables import TrainingRow, TrainingSampleRow
+from tests.api.small_catalog import with_key
+from tests.small_training import SMALL, register_encoder
+
+BROWSER = {"Accept": "text/html"}
+TILE, ROWS = 2, 2
+"""A grid of tiles of 2 × 2 pixels, in two pairs of rows."""
+
+
+def grid(shade: int, width: int = 8 * TILE, height: int = 2 * ROWS * TILE) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes([0, *[shade] * width]) * height)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+@pytest.fixture
+def training(client: FlaskClient, database: Database, store: ObjectStore) -> str:
+    """The id of a training with a log and three samples, one of them without a grid."""
+    register_encoder(database)
+    sent = client.post("/v1/generators", json={"name": "discs-32", "training": {**SMALL, "pictures": 4000}})
+    assert sent.status_code == 202, sent.text
+    id: str = sent.get_json()["id"]
+    lines = [{"pictures": 8 * step, "time": 1.0, "rate": 2.0, "layout": 2 / step} for step in range(1, 400)]
+    log = b"\n".join(json.dumps(line).encode() for line in [*lines, {"pictures": 9, "held_out": {"code": 1}}])
+    log += b'\nnot json\n{"pictures": 90, "held_out": {"code": 0.5, "features": null}}\n'
+    key = training_key(id, 1, hashlib.sha256(log).hexdigest(), "jsonl")
+    store.put_under(key, log, "application/x-ndjson")
+    with database.session() as session:
+        session.get_one(TrainingRow, id).log_object = key
+        for pictures, shade in ((0, 10), (800, None), (1600, 30)):
+            image = None if shade is None else store.put(ArtifactKind.IMAGE, grid(shade), "image/png")
+            row = TrainingSampleRow(
+                training_id=id, pictures=pictures, held_out={"code": 1 / (1 + pictures)}, image_object=image
+            )
+            session.add(row)
+    return id
+
+
+def test_a_training_shows_its_losses_its_pictures_and_its_log(client: FlaskClient, training: str) -> None:
+    page = client.get(f"/trainings/{training}").text
+    assert "discs-32" in page
+    assert 'aria-label="layout: from' in page
+    assert 'aria-label="code: from 1 to 0.5"' in page
+    assert f"/v1/trainings/{training}/samples/1600/image" in page
+    assert f"/v1/trainings/{training}/samples/800/image" not in page
+    assert "16 held-out pictures" in page
+    assert "not json" in page
+    assert f'action="/trainings/{training}/cancel"' in page
+    assert training in client.get("/trainings").text
+    assert training not in client.get("/trainings?state=failed").text
+
+
+def test_the_sliders_of_a_training_work_by_loading_the_page_again(client: FlaskClient, training: str) -> None:
+    first = client.get(f"/trainings/{training}?sample=0&edge=25").text
+    assert f'<image href="/v1/trainings/{training}/samples/0/image"' in first
+    assert f'<rect x="0" y="0" width="{0.25 * TILE:.2f}"' in first
+    assert 'href="?sample=1&amp;edge=25#samples"' in first
+    # A link of when there were more.
+    last = client.get(f"/trainings/{training}?sample=99&edge=400").text
+    assert f'<image href="/v1/trainings/{training}/samples/1600/image"' in last
+    for wrong in ("sample=x", "edge=-1", "sample=1e3"):
+        answer = client.get(f"/trainings/{training}?{wrong}", headers=BROWSER)
+        assert answer.status_code == 422, wrong
+        assert "whole number" in answer.text
+
+
+def test_a_training_whose_files_are_lost_is_shown_without_them(
+    client: FlaskClient, database: Database, store: ObjectStore, training: str
+) -> None:
+    with database.session() as session:
+        found = session.scalars(sa.select(TrainingSampleRow.image_object)).all()
+        lost = [session.get_one(TrainingRow, training).log_object, *found]
+    for key in filter(None, lost):
+        store.delete(key)
+    page = client.get(f"/trainings/{training}")
+    assert page.status_code == 200
+    assert 'svg class="comparison"' not in page.text
+
+
+def test_only_its_owner_is_offered_to_cancel_and_remove_a_training(
+    client: FlaskClient, app: Flask, database: Database, training: str
+) -> None:
+    other = with_key(app, database, "read", "jobs:write")
+    assert "/cancel" not in other.get(f"/trainings/{training}").text
+    assert other.post(f"/trainings/{training}/cancel").status_code == 403
+    done = client.post(f"/trainings/{training}/cancel")
+    assert (done.status_code, done.headers["Location"]) == (303, f"/trainings/{training}")
+    assert f'action="/trainings/{training}/remove"' in client.get(f"/trainings/{training}").text
+    gone = client.post(f"/trainings/{training}/remove")
+    assert (gone.status_code, gone.headers["Location"]) == (303, "/trainings")
+    assert client.get(f"/trainings/{training}").status_code == 404
+
+
+def test_without_trainings_the_page_says_how_to_begin_one(client: FlaskClient) -> None:
+    assert "imago train" in client.get("/trainings").text
+
+
+def test_a_long_log_makes_charts_of_bounded_size_from_its_first_to_its_last_value() -> None:
+    lines = (json.dumps({"pictures": 32 * step, "layout": float(step)}).encode() for step in range(1, 10_001))
+    (curve,) = curves.read(lines).losses
+    assert len(curve.values) == curves.POINTS
+    assert (curve.first, curve.last) == (32, 320_000)
+    assert list(curve.values) == sorted(curve.values)
+    assert curve.values[0] < 100 < 9900 < curve.values[-1]
+
+
+def test_a_log_with_holes_and_strange_values_is_read_as_far_as_it_says_something() -> None:
+    lines = [
+        b'{"pictures": 1, "layout": 1, "code": NaN, "adversarial": null, "feature": true}',
+        b"[]",
+        b'{"layout": 3}',
+        b'{"pictures": 100, "layout": 2, "code": Infinity}',
+    ]
+    (curve,) = curves.read(lines).losses
+    assert (curve.name, list(curve.values)) == ("layout", [1.0, 2.0])
+    assert not curves.read([]).losses
+
+
+@pytest.mark.parametrize("size", [(0, 0), (7, 4), (16, 3), (16, 6), (5, 100)])
+def test_a_picture_that_is_no_grid_is_not_compared(size: tuple[int, int]) -> None:
+    assert comparison.of_size(*size, 50) is None
+
+
+def test_the_size_of_a_grid_is_read_from_its_first_bytes() -> None:
+    assert comparison.size_of(grid(1)[:64]) == (16, 8)
+    assert comparison.size_of(b"GIF89a") == comparison.size_of(b"x" * 64) == (0, 0)
