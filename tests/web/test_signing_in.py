@@ -7,10 +7,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from infra.browser.chromium import Look, looking
+from infra.browser.furnishing import NETWORK
 from infra.local import ports
 from infra.local.stack import API, answers
 from tests.web import looked_at
-from tests.web.conftest import NETWORK, PATIENCE_SECONDS, Site
+from tests.web.conftest import PATIENCE_SECONDS, Site
 
 PICTURE = f"/v1/networks/{NETWORK}/layers/conv_stem/units/0/image"
 OTHERS = ("http://evil.example.org/", "http://127.0.0.1:9/")
