@@ -1,10 +1,10 @@
 """Publish the open version of an atlas: from then on it never changes, and the next one is being built.
 
-Pictures that are not there yet move on to the next version; those that are, are shared by both. That takes a
-look at every entry, so the request only notes it (`publish`), and it is carried out a slice at a time
-(`publish_slice`), each a short transaction under the lock of the atlas. Nothing else is done with the atlas
-meanwhile, so no entry joins. Until the last slice the version is the open one, which shows all entries, those
-that were moved on, too.
+Entries whose pictures are not finished move on to the next version; both versions share the finished ones.
+All entries must be read for that, so a request only notes that publishing is wanted (`publish`), and it is
+carried out in slices (`publish_slice`), each a short transaction under the lock of the atlas. Until the last
+slice, no other step of the atlas is taken, so that no entry is added, and the version is still the open one,
+which also shows the entries that have moved on.
 """
 
 import time
@@ -39,7 +39,7 @@ _NEXT_UNIT = text("""
     SELECT unit FROM atlas_entries WHERE atlas_no = :no AND layer_no = :layer AND unit > :after
     ORDER BY unit, facet, since OFFSET :most LIMIT 1
 """)
-# One statement sees one moment. What is done or unreachable stays so for ever.
+# One statement sees one moment. What is done or unreachable never changes again.
 _MOVE_ON = text("""
     UPDATE atlas_entries e SET since = :number + 1
     FROM visualizations v
@@ -65,9 +65,9 @@ _COUNTED = ("pictures", "unreachable", "shown_units")
 
 
 def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[AtlasRow, AtlasVersionRow]:
-    """Have the open version published, in the caller's transaction; ring the doorbell after the commit, or
-    carry it out with `publish_at_once`. Returns the version as it is: open until all is done. Asked for again
-    meanwhile, nothing changes. `by` is who asks, None for the operator of the service.
+    """Note that the open version is to be published, in the caller's transaction; after the commit, ring the
+    doorbell or carry it out with `publish_at_once`. Returns the version as it is: open until all is done.
+    Asked for again meanwhile, nothing changes. `by` is who asks, None for the operator of the service.
 
     Raises `NotFound`, `Forbidden` for another's atlas, or `Conflict` where nothing is done that the version
     before does not have.

@@ -30,7 +30,7 @@ from services.sheets.sheets import pictures_of
 from services.sheets.subjects import POSTER
 
 VERSION = 1
-"""Part of what a comparison follows from: another one where it is made in another way."""
+"""Part of what a comparison follows from: raise it when comparisons are made in another way."""
 AGAIN_SECONDS = 60.0
 """How long a comparison of an open version is good enough at least."""
 _NEWEST_SCAN = text("""

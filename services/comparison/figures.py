@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Of the quantiles of the distance."""
-# One pass over a layer, by a worker: a million units take seconds.
+# One pass over all units of a layer, by a worker: its time grows with the layer.
 _UNLIMITED = text("SET LOCAL statement_timeout = 0")
 _FIGURES = text("""
     SELECT count(*) AS matched, count(*) FILTER (WHERE a_digest = b_digest) AS equal,

@@ -13,8 +13,8 @@ from services.base.tables import CREATED, Base, Id, Json
 class ComparisonRow(Base):
     """Two versions of atlases, compared as they were at some moment; made anew in another row.
 
-    `basis` is a hash of what it follows from (`services.comparison.basis`). `lacking`: pictures were not
-    indexed as it began. `unmatched`: layers that are not compared, and why. Whole once `made_at` is set.
+    `basis` is a hash of what it follows from (`services.comparison.comparisons`). `lacking`: pictures were
+    not indexed as it began. `unmatched`: layers that are not compared, and why. Whole once `made_at` is set.
     """
 
     __tablename__ = "comparisons"

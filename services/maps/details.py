@@ -1,4 +1,4 @@
-"""What is known of some units of a map: the picture that each shows, its activation, its label."""
+"""Look up some units of a map: the picture that stands for each, its activation, its label."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ def units(
     *,
     by: Principal | None = None,
 ) -> list[MappedUnit]:
-    """Of each of these places (the number of a layer on the map, unit), in their order; without those that
-    are not there. `names` are the layers of the map."""
+    """The units of these pairs (index into `names`, unit), in their order, without those that the version
+    does not show. `names` are the layers of the map."""
     row = atlas_row(session, id, by)
     found = version_row(session, row, version)
     named = [(names[layer], unit) for layer, unit in places if layer < len(names)]

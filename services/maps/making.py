@@ -1,4 +1,4 @@
-"""What workers do to maps in the database, while the chore of one is theirs. Objects are put first."""
+"""What workers write about maps, while they hold the chore. Objects are put into the store before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

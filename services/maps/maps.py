@@ -1,7 +1,7 @@
 """Read the maps of versions of atlases that a reader sees.
 
-That of a published version is made by itself, that of the open one when it is asked for: it takes minutes,
-and would be out of date with each picture.
+The map of a published version is made without a request, that of the open version only when it is asked for:
+a map costs a long computation, and each new picture would make it out of date.
 """
 
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ from services.sheets.sheets import pictures_of
 from services.sheets.subjects import POSTER
 
 UNSEEN_SECONDS = 600.0
-"""How long after a map another look is taken at pictures that had no embedding."""
+"""When to look again at pictures that had no embedding when the map was made."""
 
 
 @dataclass(frozen=True)
 class Map:
-    """A map that is whole; see `MapRow`. `pictures` are those that there were, `unseen` the units that are
-    not on it, since their pictures had no embedding."""
+    """A map that was made; see `MapRow`. `pictures`: how many the version had when it was made. `unseen`:
+    units that are not on it, since their pictures had no embedding."""
 
     name: str
     units: int
@@ -48,8 +48,9 @@ class Map:
 
 @dataclass(frozen=True)
 class ShownMap:
-    """The map of a version of an atlas. `map` is None until there is one; it is `current` if it shows all
-    that there is. `coming`: workers are to make it, or to look again. `problem`: why they could not.
+    """The map of a version of an atlas. `map` is None until there is one; it is `current` if it was made of
+    all pictures of the version. `coming`: a worker will make it, or make it again. `problem`: why the last
+    try failed.
     """
 
     atlas: str
@@ -65,7 +66,7 @@ class ShownMap:
 
     @property
     def settled(self) -> bool:
-        """Whether it stays as it is."""
+        """Whether it will not change any more."""
         return self.published and self.current and self.map is not None and not self.map.unseen
 
 
@@ -78,8 +79,8 @@ def find(
     planning: bool = True,
     asked: bool = False,
 ) -> ShownMap:
-    """The map of a version. With `planning`, that of a published one is planned where it is not there or not
-    up to date; if it is `asked` for, any.
+    """The map of a version. With `planning`, the map of a published version is planned where it is missing or
+    out of date; with `asked`, that of any version.
 
     Raises as `version_row` does, and `NotFound` where there is no picture yet.
     """

@@ -1,4 +1,4 @@
-"""Which map a chore makes: that of a version of an atlas, by the eye of this release."""
+"""The subject of a chore that makes a map: a version of an atlas. The map is by the eye of this release."""
 
 from dataclasses import dataclass
 
@@ -28,5 +28,5 @@ class Mapped:
 
 
 def plan(session: Session, wanted: Mapped, *, after_seconds: float = 0) -> None:
-    """Have it made, or looked at whether something changed; nothing happens if that is planned already."""
+    """Plan the chore that makes the map or brings it up to date; does nothing if it is planned already."""
     chores.plan(session, MAP, str(wanted), after_seconds=after_seconds)

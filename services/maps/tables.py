@@ -11,9 +11,9 @@ from services.base.tables import CREATED, Base, Id
 
 
 class MapRow(Base):
-    """A map that is whole, named by the SHA-256 of what determines it: its units with the digests of their
-    pictures, and the eye. `layers` are the names that the numbers in `points_object` stand for, `labels` a
-    list a level: label, x, y, units, of. `fitted`: the units that it was fitted to.
+    """A map that was made, named by the SHA-256 of what determines it: its units with the digests of their
+    pictures, and the eye. `layers` are the names that the numbers in `points_object` stand for, `labels`
+    has a list per level (`worker.maps.clusters.labels`). `fitted`: how many units UMAP was fitted to.
     """
 
     __tablename__ = "maps"
@@ -31,8 +31,8 @@ class MapRow(Base):
 
 
 class AtlasMapRow(Base):
-    """The map of a version of an atlas by an eye. As it was planned: `pictures` is how many there were,
-    `unseen` how many units had pictures without an embedding, `final` whether the version was published.
+    """The map of a version of an atlas by an eye. As of when it was read: `pictures` is how many the version
+    had, `unseen` how many units had pictures without an embedding, `final` whether it was published.
     """
 
     __tablename__ = "atlas_maps"

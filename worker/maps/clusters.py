@@ -1,8 +1,9 @@
 """Labels of the regions of a map, coarse to fine: what networks say of the pictures there.
 
-Each level cuts the map into so many clusters of places (k-means). A cluster is called by the label that tells
-it from the rest best: n log(p/q), where n of its units, a share p, are seen as that, and a share q of all. A
-label of which there are few stays away, so that a name says something of what lies there.
+Each level cuts the map into so many clusters of places (k-means). A cluster is named after the label with the
+highest n log(p/q): n of its units have the label, which is a share p of the cluster, and a share q of all
+units have it. Labels of too few of its units (`LEAST_SHARE`, `LEAST_UNITS`) are not considered; a cluster
+without any other has no name.
 """
 
 import math
@@ -15,9 +16,9 @@ import numpy.typing as npt
 LEVELS = (6, 24, 96)
 """Clusters of each level, at most."""
 UNITS_OF_A_CLUSTER = 8
-"""On average at least: few units make few clusters."""
+"""Least mean size of a cluster: where there are few units, a level has fewer clusters."""
 LEAST_SHARE, LEAST_UNITS = 0.05, 2
-"""Of the units of a cluster, what must be seen as its label."""
+"""Share and number of the units of a cluster that must have its label."""
 _FITTED = 20_000
 _SEED = 0
 
@@ -25,8 +26,9 @@ _SEED = 0
 def labels(
     places: npt.NDArray[np.float32], said: npt.NDArray[np.int32], names: Sequence[str]
 ) -> list[list[dict[str, Any]]]:
-    """A list a level: label, x, y (the middle of those units that are seen so), how many `units` are, and
-    `of` how many in the cluster; the largest first. `said` has the number of each unit's label, -1 for none.
+    """A list per level, the largest first, of {label, x, y, units, of}: `units` of the `of` units of a
+    cluster have its label, and x and y are the medians of their places. `said` has the number of each unit's
+    label, -1 for none.
     """
     most = max(1, len(places) // UNITS_OF_A_CLUSTER)
     counts = sorted({min(count, most) for count in LEVELS})
@@ -74,7 +76,7 @@ def _label(
     total: int,
     names: Sequence[str],
 ) -> int | None:
-    """The number of the label that tells a cluster best, None where none does."""
+    """The number of the label that a cluster is named after, None where it has no name."""
     least = max(min(LEAST_UNITS, total), LEAST_SHARE * size)
     found = []
     for label in np.flatnonzero(counts >= least):

@@ -1,8 +1,7 @@
-"""What a worker and the process that draws a map write for each other, in a folder of their own, and the form
-of the points as they are stored and served.
+"""Files by which a worker and the process that draws a map exchange data, and the format of the points as
+they are stored and served.
 
-A file of points has no more than is needed to draw them, so that a hundred thousand are 1.4 MB. All numbers
-are little-endian:
+A file of points has no more than is needed to draw them, 14 bytes a point. All numbers are little-endian:
 
     8 bytes  "imagomap"          x      float32, 0 to 1, as many as there are points
     uint32   1, the version      y      float32
@@ -19,22 +18,22 @@ import numpy as np
 import numpy.typing as npt
 
 VECTORS, LAYERS, UNITS, SAID, LABELS = "vectors.f2", "layers.u2", "units.u4", "said.i4", "labels.json"
-"""Of each unit: 128 halves, the number of its layer, its own, the number of its label or -1; what these
-numbers stand for."""
+"""Input: of each unit its embedding (128 float16), the number of its layer, its own number, and the number of
+its label or -1; and `Names`."""
 POINTS, FACTS = "points", "facts.json"
-"""What comes back: the points, and `Facts`."""
+"""Output: the points, and `Facts`."""
 _MAGIC, _VERSION = b"imagomap", 1
 
 
 class Names(TypedDict):
-    """What numbers stand for."""
+    """What the numbers of layers and labels stand for: indices into these lists."""
 
     layers: list[str]
     labels: list[str]
 
 
 class Facts(TypedDict):
-    """What is to be said of a map; `labels` is as `MapRow` has it."""
+    """What is stored of a map beside its points; see `MapRow`."""
 
     fitted: int
     labels: list[list[dict[str, Any]]]

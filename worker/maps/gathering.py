@@ -23,7 +23,7 @@ from services.sheets.making import Wanted
 from worker.maps.files import LABELS, LAYERS, SAID, UNITS, VECTORS, Names
 
 VERSION = 1
-"""Part of what names a map: another one where maps are drawn in another way."""
+"""Part of what names a map: raise it when maps are drawn in another way."""
 _AT_ONCE = 2_000
 _HEADER_BYTES = 4  # of a halfvec as PostgreSQL sends it, before its big-endian numbers
 _PAGE = text("""

@@ -1,5 +1,5 @@
-"""Maps as a kind of work. The fit is one long computation in a process of its own, which cannot be gone on
-with once it was ended: so pictures are made beside it, and it is bounded in size and time."""
+"""Maps as a kind of work. UMAP's fit is one long computation, which cannot be resumed: it runs in a process
+of its own, bounded in size and time, and pictures are made beside it."""
 
 import json
 import shutil
@@ -33,9 +33,9 @@ from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 
 LOOK_SECONDS = 0.2
-"""How often it is looked whether the process has ended."""
+"""How often to look whether the process has ended."""
 LONGEST_SECONDS = 7200.0
-"""For one map; a million units take less than half of it."""
+"""Of the process of one map: if it takes longer, the map has failed."""
 UNSEEN_SECONDS = 60.0
 """When to look again at an atlas none of whose pictures has an embedding yet."""
 _LEFT_BEHIND_SECONDS = 86_400.0

@@ -1,18 +1,19 @@
-"""Give each vector a place in the unit square, so that those that point alike ways lie together.
+"""Place vectors in the unit square by UMAP, so that those of similar directions lie together.
 
-UMAP is fitted to so many of them at most; all others lie in the middle of those fitted ones that they are
-most like. The same vectors get the same places: there is one seed, one thread, and one order.
+UMAP is fitted to at most `FITTED` of them; each of the others is placed at the mean of the places of those
+fitted vectors that it is most similar to. The same vectors get the same places: seed and order are fixed, and
+the process has one thread.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 FITTED = 50_000
-"""Vectors that UMAP is fitted to at most: about two minutes on one core."""
+"""Vectors that UMAP is fitted to at most, which bounds its time and memory."""
 NEIGHBOURS = 15
-"""That UMAP looks at; and about how few vectors are too few for it."""
+"""UMAP's `n_neighbors`; fewer vectors than that are placed by their principal components alone."""
 _NEAREST = 5
-"""Fitted vectors whose middle is the place of one that was not."""
+"""Fitted vectors at whose mean place a vector lies that was not fitted."""
 _AT_ONCE = 512
 _SEED = 0
 _MARGIN = 0.01
@@ -20,7 +21,7 @@ Floats = npt.NDArray[np.floating]
 
 
 def shuffled(count: int) -> npt.NDArray[np.intp]:
-    """The order in which vectors are taken: any part that it begins with is a fair sample."""
+    """A fixed random order: the first vectors of it are a fair sample of all."""
     return np.random.default_rng(_SEED).permutation(count)
 
 
@@ -39,7 +40,7 @@ def places(vectors: Floats, *, fitted: int = FITTED) -> npt.NDArray[np.float32]:
 def _fit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if len(vectors) < NEIGHBOURS:
         return _principal(vectors)
-    import umap  # half a minute where its parts were never compiled on this machine
+    import umap  # slow: numba compiles parts of it that are not in its cache
 
     mapper = umap.UMAP(
         n_neighbors=NEIGHBOURS, metric="cosine", init=_principal(vectors), random_state=_SEED, n_jobs=1
@@ -48,8 +49,8 @@ def _fit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _principal(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Along the two directions in which they differ most, at most 10 from the middle: what UMAP begins with,
-    and all there is of very few."""
+    """The first two principal components, scaled to at most 10: the places that UMAP begins with, and the
+    final ones of very few vectors."""
     around = vectors - vectors.mean(axis=0)
     _, directions = np.linalg.eigh(around.T @ around)
     axes = directions[:, ::-1][:, :2]
@@ -78,7 +79,7 @@ def _directions(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _squared(placed: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Into the unit square with a margin, as wide as high as they were: one unit is in the middle."""
+    """Scaled into the unit square with a margin, without distortion; a single place becomes the centre."""
     low, high = placed.min(axis=0), placed.max(axis=0)
     extent = float((high - low).max())
     middle = (low + high) / 2

@@ -24,7 +24,7 @@ class MapProcess:
     as it should: the kernel ends it with that thread."""
 
     def __init__(self, folder: Path, compiled: Path) -> None:
-        """`compiled`: where what was compiled for this machine is kept."""
+        """`compiled`: numba's cache of compiled code, which later maps on this machine use again."""
         self._stderr = folder / _STDERR
         environment = {
             name: value

@@ -1,7 +1,7 @@
 """Draw a map from the files of a folder: `python -m worker.maps.projection FOLDER`.
 
-A process of its own: UMAP computes for minutes without letting another thread of its process go on, so that a
-worker could not keep its lease meanwhile. It needs no servers, and is killed without harm.
+A process of its own, since UMAP holds the interpreter's lock for long, and the worker's thread that renews
+the lease could not go on. It needs no servers, and is killed without harm.
 """
 
 import json
