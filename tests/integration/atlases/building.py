@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import text
 
 from services.access.keys import Principal
-from services.atlases import atlases, changes, creation, entries, expansion
+from services.atlases import atlases, changes, creation, entries, expansion, publishing
 from services.atlases.atlas_request import AtlasExtension, AtlasRequest
 from services.atlases.expansion import Place
 from services.atlases.progress import AtlasView
@@ -62,6 +62,14 @@ def resume(database: Database, id: str) -> None:
     with database.session() as session:
         changes.resume(session, id)
     carry_out(database, id)
+
+
+def publish(database: Database, id: str) -> int:
+    """Publish the open version of an atlas to the end; returns its number."""
+    with database.session() as session:
+        number = publishing.publish(session, id)[1].number
+    publishing.publish_at_once(database, id, seconds=600)
+    return number
 
 
 def extend(database: Database, id: str, **asked: Any) -> None:

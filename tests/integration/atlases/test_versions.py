@@ -12,6 +12,7 @@ from services.atlases import atlases, changes, entries, publishing
 from services.atlases.progress import Version
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
+from tests.integration.atlases import building
 from tests.integration.atlases.building import (
     built,
     carry_out,
@@ -26,10 +27,7 @@ from tests.integration.staging import assert_consistent, claim, fail, finish, wo
 
 
 def publish(database: Database, id: str) -> Version:
-    with database.session() as session:
-        number = publishing.publish(session, id)[1].number
-    publishing.publish_at_once(database, id, seconds=60)
-    return version(database, id, str(number))
+    return version(database, id, str(building.publish(database, id)))
 
 
 def version(database: Database, id: str, named: str) -> Version:

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import text
 
 from imago_engine.weights import EYE
-from services.atlases import changes, publishing
+from services.atlases import changes
 from services.atlases.atlas_request import AtlasExtension
 from services.base.database import Database
 from services.base.errors import Invalid, NotFound
@@ -16,7 +16,7 @@ from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit as submit_scan
 from services.queue import chores
 from tests.found_exemplars import find_exemplars
-from tests.integration.atlases.building import carry_out, make
+from tests.integration.atlases.building import carry_out, make, publish
 from tests.integration.comparison.comparing import (
     LATER,
     LAYER,
@@ -120,9 +120,7 @@ def test_versions_of_one_atlas_that_share_pictures_are_at_no_distance(
     atlas = make(staged, layers=LAYER, units="0-4")
     carry_out(staged, atlas)
     finish(staged, store, {u: direction(str(u)) for u in range(5)})
-    with staged.session() as session:
-        publishing.publish(session, atlas)
-    carry_out(staged, atlas)
+    publish(staged, atlas)
     shown(staged, f"{atlas}@1", f"{atlas}@open")
     work(worker)
     found = shown(staged, f"{atlas}@1", f"{atlas}@2")

@@ -16,16 +16,21 @@ from infra.archive import Archive, ArchiveError
 from infra.backup import back_up
 from infra.local.servers import Servers
 from infra.restore import restore
+from services.access import browser_sessions
 from services.access import keys as access
 from services.base.database import Database
-from services.base.object_keys import scan_key, sheet_key
+from services.base.object_keys import map_key, scan_key, sheet_key
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.catalog import looks
 from services.catalog.looks import Pair
+from services.comparison import comparisons
 from services.exemplars import working as working_on
 from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit as submit_scan
+from services.maps import making as mapping
+from services.maps.making import Drawn
+from services.maps.subjects import Mapped
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import batches, chores, workers
@@ -75,7 +80,8 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     put(store, generator_key(weights), b"generator")
     with database.session() as session:
         session.execute(text("UPDATE generators SET weights_sha256 = :hash"), {"hash": weights})
-        key, _ = access.create_key(session, "someone", access.SCOPES)
+        key, secret = access.create_key(session, "someone", access.SCOPES)
+        browser_sessions.begin(session, secret)
     pair = Pair(staging.NETWORK, "a" * 64, staging.GENERATOR, weights)
     looks.keep(database, store, pair, pair.name({"layers": ["output"]}), b"directions")
     submit(database, request("0-5"), owner=key.id)
@@ -108,6 +114,8 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     atlas = building.make(database, layers="classifier", units="0")
     building.carry_out(database, atlas)
     sheet(database, store, atlas)
+    map_of(database, store, atlas)
+    comparison(database, atlas)
     return training
 
 
@@ -120,6 +128,29 @@ def sheet(database: Database, store: ObjectStore, atlas: str) -> None:
         assert not making.begin(session, asked, SheetPlan(Layout.of_layer(1), bytes(32)), plan)
         name = session.execute(text("SELECT name FROM sheets")).scalar_one()
         making.add_tiles(session, name, [Tile(Place(0, 0, 0), tile, 4)])
+
+
+def map_of(database: Database, store: ObjectStore, atlas: str) -> None:
+    points = put(store, map_key(b"points"), b"points")
+    with database.session() as session:
+        asked = mapping.wanted(session, Mapped(atlas, 1))
+        assert asked is not None
+        mapping.finish(session, asked, Drawn("a" * 64, 1, 1, ["classifier"], [], points, 6), unseen=0)
+
+
+def comparison(database: Database, atlas: str) -> None:
+    """A comparison with an atlas of the same unit, in the midst of its layer."""
+    same = building.make(database, layers="classifier", units="0")
+    building.carry_out(database, same)
+    with database.session() as session:
+        made = comparisons.find(session, atlas, same)
+        session.execute(
+            text("""
+                INSERT INTO compared_units (comparison, layer, unit, distance, a_digest, b_digest)
+                SELECT :no, 0, 0, 0, decode(digest, 'hex'), decode(digest, 'hex') FROM visualizations LIMIT 1
+            """),
+            {"no": made.no},
+        )
 
 
 def scan(database: Database, store: ObjectStore) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from services.atlases import changes, publishing
+from services.atlases import changes
 from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.settings import Settings
@@ -19,7 +19,7 @@ from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import chores
 from services.upkeep import collection
-from tests.integration.atlases.building import carry_out, extend, make
+from tests.integration.atlases.building import carry_out, extend, make, publish
 from tests.integration.maps.mapped import Points, built, finish, kind_of, shown, worker
 from worker.maps import files, map_turn, placing, projection
 from worker.maps.gathering import gather
@@ -110,9 +110,7 @@ def test_what_two_atlases_show_alike_is_drawn_once_and_goes_with_the_last_of_the
 
 def test_publishing_has_the_map_made_and_it_stays(staged: Database, drawer: Maps) -> None:
     id = built(staged, units="0-9")
-    with staged.session() as session:
-        publishing.publish(session, id)
-    publishing.publish_at_once(staged, id, seconds=60)
+    publish(staged, id)
     coming = shown(staged, id, "1")
     assert (coming.map, coming.coming, coming.settled) == (None, True, False)
     draw(drawer)
@@ -136,9 +134,7 @@ def test_units_without_an_embedding_are_counted_left_out_and_looked_for_again(
     staged: Database, store: ObjectStore, drawer: Maps
 ) -> None:
     id = built(staged, units="0-9", without=(3, 7))
-    with staged.session() as session:
-        publishing.publish(session, id)
-    publishing.publish_at_once(staged, id, seconds=60)
+    publish(staged, id)
     draw(drawer)
     found = shown(staged, id, "1")
     assert found.map is not None

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from imago_engine.artifacts import Artifact, ArtifactKind
 from services.access.keys import Principal
-from services.atlases import changes, publishing
+from services.atlases import changes
 from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.settings import Settings
@@ -23,7 +23,7 @@ from services.sheets.layout import TILE, Place
 from services.sheets.sheets import ShownSheet
 from services.sheets.subjects import POSTER, Sheeted
 from services.upkeep import collection
-from tests.integration.atlases.building import carry_out, make
+from tests.integration.atlases.building import carry_out, make, publish
 from tests.integration.staging import picture
 from worker.leasing import chore_turns
 from worker.leasing.held_leases import HeldLeases
@@ -73,11 +73,6 @@ def worker(staged: Database, store: ObjectStore, settings: Settings) -> Sheets:
 def shown(database: Database, id: str, version: str = "open", layer: str | None = LAYER) -> ShownSheet:
     with database.session() as session:
         return sheets.find(session, id, version, layer)
-
-
-def publish(database: Database, id: str) -> None:
-    with database.session() as session:
-        publishing.publish(session, id)
 
 
 def work(worker: Sheets) -> int:
