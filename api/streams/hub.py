@@ -17,9 +17,10 @@ import sqlalchemy as sa
 import structlog
 
 from api.streams.event import EventId
-from api.streams.stream import Key, Stream
+from api.streams.stream import Key, Opened, Stream
 from api.streams.subjects import KINDS, Mark, Snapshot
 from api.streams.telling import events, state_of
+from services.access import browser_sessions
 from services.access.keys import valid_keys
 from services.base.database import Database
 from services.base.errors import Unavailable
@@ -56,6 +57,12 @@ class _Seen:
     snapshots: Mapping[Key, Snapshot]
     items: Mapping[str, Sequence[EndedItem]]
     keys: set[str]
+    browser_sessions: set[str]
+
+    def admits(self, opened: Opened) -> bool:
+        """Whether the key of a stream still counts, and the browser that opened it is still signed in."""
+        is_signed_in = opened.browser_session is None or opened.browser_session in self.browser_sessions
+        return opened.by.key_id in self.keys and is_signed_in
 
 
 class Hub:
@@ -127,7 +134,7 @@ class Hub:
                 }
                 # Whoever comes during the look is told by the next one.
                 newcomers = {key: list(watched.newcomers) for key, watched in self._watched.items()}
-                question = wanted, self._since(), self._keys()
+                question = wanted, self._since(), self._keys(), self._browser_sessions()
                 try:
                     seen = await loop.run_in_executor(self._executor, self._look, *question)
                 except Unavailable as error:
@@ -160,15 +167,22 @@ class Hub:
         ]
         return min(starts) - OVERLAP if starts else None
 
-    def _keys(self) -> set[str]:
-        """Ids of the keys of all who are told."""
-        return {
-            stream.opened.by.key_id
-            for watched in self._watched.values()
-            for stream in (*watched.streams, *watched.newcomers)
-        }
+    def _opened(self) -> Iterator[Opened]:
+        for watched in self._watched.values():
+            for stream in (*watched.streams, *watched.newcomers):
+                yield stream.opened
 
-    def _look(self, wanted: Mapping[Key, Mark | None], since: datetime | None, keys: set[str]) -> _Seen:
+    def _keys(self) -> set[str]:
+        """Ids of the keys of all who are told; of those without one it is empty."""
+        return {opened.by.key_id for opened in self._opened()} - {""}
+
+    def _browser_sessions(self) -> set[str]:
+        """Sessions of the browsers that are told."""
+        return {opened.browser_session for opened in self._opened() if opened.browser_session is not None}
+
+    def _look(
+        self, wanted: Mapping[Key, Mark | None], since: datetime | None, keys: set[str], signed_in: set[str]
+    ) -> _Seen:
         marks: dict[Key, Mark] = {}
         snapshots: dict[Key, Snapshot] = {}
         items: dict[str, list[EndedItem]] = {}
@@ -189,14 +203,15 @@ class Hub:
             if jobs and since is not None:
                 for item in ended_items.of_jobs(session, jobs, since):
                     items.setdefault(item.job_id, []).append(item)
-            valid = valid_keys(session, keys - {""}) if keys - {""} else set()
-        return _Seen(at, marks, snapshots, items, valid | {""})
+            valid = valid_keys(session, keys) if keys else set()
+            still = browser_sessions.open_among(session, signed_in) if signed_in else set()
+        return _Seen(at, marks, snapshots, items, valid | {""}, still)
 
     def _tell(self, key: Key, watched: _Watched, newcomers: Sequence[Stream], seen: _Seen) -> None:
         mark = seen.marks.get(key)
         for stream in (*watched.streams, *watched.newcomers):
-            by = stream.opened.by
-            if mark is None or by.key_id not in seen.keys or not mark.is_seen_by(by):
+            opened = stream.opened
+            if mark is None or not seen.admits(opened) or not mark.is_seen_by(opened.by):
                 # It says no more: who comes again is answered as for any other request.
                 stream.end()
                 self.remove(stream)

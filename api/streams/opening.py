@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from flask import request
 from sqlalchemy.orm import Session
 
-from api.auth import reader
+from api.auth import reader, session_token
 from api.http.caching import SECRET
 from api.operations.answers import Document
 from api.operations.operation import Responses
@@ -18,6 +18,7 @@ from api.streams.requests import EventsHeaders, EventsQuery
 from api.streams.stream import OPENED, Opened
 from api.streams.subjects import KINDS, KindName
 from api.streams.telling import events, state_of
+from services.access.browser_sessions import digest_of
 from services.jobs import ended_items
 from services.jobs.ended_items import OVERLAP, EndedItem
 
@@ -60,6 +61,7 @@ def open_stream(
     is_to_go_on = goes_on or not snapshot.ended
     places: Places | None = request.environ.get(PLACES)
     if is_to_go_on and places is not None and request.method == "GET":
+        token = session_token()
         client = by.key_id or request.remote_addr or ""
         places.take(client)
         request.environ[OPENED] = Opened(
@@ -72,6 +74,7 @@ def open_stream(
             at,
             {item.digest: item.finished_at for item in items if item.finished_at > at - OVERLAP},
             goes_on,
+            None if token is None else digest_of(token),
         )
     return Document(RETRY + b"".join(told), MEDIA_TYPE, SECRET, headers=_HEADERS)
 

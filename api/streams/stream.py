@@ -23,6 +23,7 @@ class Opened:
 
     `last` is where that ended; `known` are the items, by digest, that were told or ended just before the
     stream began, each with the time of its end. `goes_on`: older items are still to be told.
+    `browser_session` is the digest of the session whose cookie came with the request, None where none did.
     """
 
     key: Key
@@ -32,6 +33,7 @@ class Opened:
     at: datetime
     known: dict[str, datetime] = field(default_factory=dict)
     goes_on: bool = False
+    browser_session: str | None = None
 
 
 class Stream:

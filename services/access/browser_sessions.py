@@ -8,6 +8,7 @@ began, when its key is revoked or expires, or when somebody signs out.
 import hashlib
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -53,7 +54,7 @@ def begin(session: Session, key: str) -> BrowserSession:
     token = secrets.token_urlsafe(32)
     now: datetime = session.execute(sa.select(sa.func.now())).scalar_one()
     row = BrowserSessionRow(
-        token_sha256=_hash(token),
+        token_sha256=digest_of(token),
         key_id=principal.key_id,
         created_at=now,
         last_used_at=now,
@@ -74,7 +75,7 @@ def authenticate(session: Session, token: str) -> Principal:
     found = None
     if _TOKEN.fullmatch(token):
         query = sa.select(BrowserSessionRow, ApiKeyRow, sa.func.now()).join(ApiKeyRow)
-        found = session.execute(query.where(BrowserSessionRow.token_sha256 == _hash(token))).first()
+        found = session.execute(query.where(BrowserSessionRow.token_sha256 == digest_of(token))).first()
     if found is None:
         raise Unauthenticated(_ENDED)
     row, key, now = found
@@ -88,14 +89,14 @@ def authenticate(session: Session, token: str) -> Principal:
 
 def end(session: Session, token: str) -> None:
     """Sign out. Nothing happens where the session has ended already."""
-    session.execute(sa.delete(BrowserSessionRow).where(BrowserSessionRow.token_sha256 == _hash(token)))
+    session.execute(sa.delete(BrowserSessionRow).where(BrowserSessionRow.token_sha256 == digest_of(token)))
 
 
 def end_others(session: Session, key_id: str, token: str | None) -> None:
     """Sign out wherever else a key is signed in; everywhere where `token` is None."""
     others = sa.delete(BrowserSessionRow).where(BrowserSessionRow.key_id == key_id)
     if token is not None:
-        others = others.where(BrowserSessionRow.token_sha256 != _hash(token))
+        others = others.where(BrowserSessionRow.token_sha256 != digest_of(token))
     session.execute(others)
 
 
@@ -104,6 +105,20 @@ def count(session: Session, key_id: str) -> int:
     query = sa.select(sa.func.count()).select_from(BrowserSessionRow)
     mine = query.where(BrowserSessionRow.key_id == key_id, BrowserSessionRow.expires_at > sa.func.now())
     return session.execute(mine).scalar_one()
+
+
+def open_among(session: Session, digests: Collection[str]) -> set[str]:
+    """Those of these sessions that have not ended, each named by its `digest_of`. Notes no use of them."""
+    query = sa.select(BrowserSessionRow.token_sha256).where(
+        BrowserSessionRow.token_sha256.in_(digests), BrowserSessionRow.expires_at > sa.func.now()
+    )
+    return set(session.scalars(query))
+
+
+def digest_of(token: str) -> str:
+    """What names a session to those who need not be able to use it."""
+    # 256 random bits need no slow hash: there is nothing to guess.
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _until_its_end(principal: Principal, row: BrowserSessionRow) -> Principal:
@@ -141,8 +156,3 @@ def _forget_ended(session: Session, key_id: str) -> None:
     session.execute(
         sa.delete(rows).where(rows.token_sha256.in_(removed)).execution_options(synchronize_session=False)
     )
-
-
-def _hash(token: str) -> str:
-    # 256 random bits need no slow hash: there is nothing to guess.
-    return hashlib.sha256(token.encode()).hexdigest()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from api import create_app
 from api.context import context
 from api.edge import limits
-from services.access import keys
+from services.access import browser_sessions, keys
 from services.atlases import changes, creation
 from services.atlases.atlas_request import AtlasChange, AtlasRequest
 from services.base.database import Database
@@ -169,6 +169,29 @@ def test_a_stream_ends_when_its_key_is_revoked(
         keys.revoke_key(session, id)
     assert [event.name for event in reader.rest()] == ["progress"] * len(reader.events)
     assert server.get(path, Authorization=token)[0] == 401
+
+
+def test_a_stream_of_a_browser_ends_when_it_signs_out_and_that_of_another_browser_goes_on(
+    server: Server, submitted: Callable[..., str], database: Database
+) -> None:
+    _, token = new_key(database, "read")
+    path = f"/v1/jobs/{submitted()}/events"
+    with database.session() as session:
+        mine, others = (browser_sessions.begin(session, token.removeprefix("Bearer ")) for _ in range(2))
+    here, elsewhere = (
+        server.open(path, Cookie=f"imago_session={each.token}", Sec_Fetch_Site="same-origin")
+        for each in (mine, others)
+    )
+    assert here.next() is not None
+    assert elsewhere.next() is not None
+    with database.session() as session:
+        browser_sessions.end(session, mine.token)
+    assert [event.name for event in here.rest()] == ["progress"] * len(here.events)
+    # The look that ended the one has left the other alone.
+    assert select.select([elsewhere.connection.sock], [], [], 0)[0] == []
+    with database.session() as session:
+        browser_sessions.end(session, others.token)
+    elsewhere.rest()
 
 
 def test_reads_are_answered_beside_200_streams_and_one_client_may_not_have_them_all(
