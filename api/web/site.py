@@ -1,8 +1,9 @@
 """What all pages have in common: their blueprint, how they are rendered, and what every template knows."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, redirect, render_template, request
 
 from api.web import filters
 from api.web.addresses import Addresses, ServerAddresses
@@ -44,6 +45,13 @@ def page(template: str, *, section: str | None = None, status: int = 200, **show
     Pages show what changes and what not everybody may see, so no cache keeps them.
     """
     response = make_response(render_template(template, section=section, **shown), status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def see(path: str) -> Response:
+    """To the page that shows what came of a form; 303, so that it is fetched by GET."""
+    response = make_response(redirect(path, HTTPStatus.SEE_OTHER))
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -38,6 +38,12 @@ def of_atlas(session: Session, atlas: AtlasView, version: Version, most: int = 6
     return found[:most]
 
 
+def strip_of(session: Session, atlas: AtlasView, most: int = 6) -> tuple[Glimpse, ...]:
+    """Pictures of the newest version of an atlas that was published, else of the open one."""
+    version = atlases.version(session, atlas.id, atlases.LATEST, by=reader())
+    return tuple(of_atlas(session, atlas, version, most))
+
+
 def of_layer(session: Session, atlas: str, version: str, layer: str, most: int = 6) -> Sequence[Glimpse]:
     """Pictures of the first units of a layer that have one."""
     units = entries.units_of(session, atlas, version, layer, by=reader())

@@ -34,6 +34,12 @@ def sees_part(session: Session, atlas_no: int | None, by: Principal | None) -> b
     return row is not None and sees(row, by)
 
 
+def whole_of(session: Session, atlas_no: int | None) -> tuple[str, str] | None:
+    """Id and name of the atlas of this number, for those who see a part of it; None for None."""
+    row = None if atlas_no is None else session.get(AtlasRow, atlas_no)
+    return None if row is None else (row.id, row.name)
+
+
 def seen_by(by: Principal | None) -> sa.ColumnElement[bool]:
     """The same as a condition on `AtlasRow`."""
     there = AtlasRow.wish.not_in(_HIDDEN)

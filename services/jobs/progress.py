@@ -55,7 +55,9 @@ class ErrorSummary:
 
 @dataclass(frozen=True)
 class JobView:
-    """`rate` is items a second over about the last minute; `eta` is None where nothing tells it."""
+    """`rate` is items a second over about the last minute; `eta` is None where nothing tells it.
+    `atlas_no` is that of the atlas which it is a part of, None where it is a part of none.
+    """
 
     id: str
     state: JobState
@@ -70,6 +72,7 @@ class JobView:
     started_at: datetime | None
     finished_at: datetime | None
     errors: tuple[ErrorSummary, ...]
+    atlas_no: int | None
 
     @property
     def ended(self) -> bool:
@@ -140,6 +143,7 @@ def _view(session: Session, row: JobRow, queue: Queue | None, now: datetime) -> 
         row.started_at,
         row.finished_at,
         _errors(row),
+        row.atlas_no,
     )
 
 

@@ -2,6 +2,7 @@
 
 from api.web.pages import (
     account,
+    atlas,
     atlas_form,
     atlases,
     compare,
@@ -21,6 +22,7 @@ from api.web.site import blueprint
 
 __all__ = [
     "account",
+    "atlas",
     "atlas_form",
     "atlases",
     "blueprint",

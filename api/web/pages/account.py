@@ -7,7 +7,7 @@ unawares.
 
 from http import HTTPStatus
 
-from flask import Response, current_app, make_response, redirect, request
+from flask import Response, current_app, request
 
 from api import auth
 from api.auth import principal, requires, session_token, visitor
@@ -19,7 +19,7 @@ from api.problems import problem_types
 from api.problems.problems import Problem
 from api.schemas.atlases import Atlas
 from api.schemas.jobs import Job
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from services.access import browser_sessions, keys
 from services.access.browser_sessions import BrowserSession
 from services.access.keys import Principal
@@ -53,7 +53,7 @@ def sign_in() -> Response:
         attempts.note_failure(address)
         return _sign_in_page(back_to, refused=str(error))
     attempts.forget(address)
-    response = _see(own_path(back_to, "/account"))
+    response = see(own_path(back_to, "/account"))
     cookies.give(response, begun.token, request.scheme, begun.lasts)
     return response
 
@@ -62,7 +62,7 @@ def sign_in() -> Response:
 def sign_out() -> Response:
     """End the session of this browser, or of all others too."""
     who = visitor()
-    response = _see("/signin")
+    response = see("/signin")
     token = session_token()
     if who is None or token is None:
         return response  # it has ended already
@@ -78,7 +78,7 @@ def sign_out_elsewhere() -> Response:
     """End all other sessions of the key."""
     with context().database.session() as session:
         browser_sessions.end_others(session, principal().key_id, session_token())
-    return _see("/account")
+    return see("/account")
 
 
 @blueprint.get("/account")
@@ -118,8 +118,8 @@ def revoke(key: str) -> Response:
     with context().database.session() as session:
         keys.revoke_key(session, key)
     if key != who.key_id:
-        return _see("/account")
-    response = _see("/signin")
+        return see("/account")
+    response = see("/signin")
     cookies.take_back(response, request.scheme)
     return response
 
@@ -164,12 +164,6 @@ def _is_loopback(host: str) -> bool:
 def _attempts() -> Attempts:
     found: Attempts = current_app.extensions.setdefault(_ATTEMPTS, Attempts())
     return found
-
-
-def _see(path: str) -> Response:
-    response = make_response(redirect(path, HTTPStatus.SEE_OTHER))
-    response.headers["Cache-Control"] = "no-store"
-    return response
 
 
 @blueprint.app_template_global("csrf_token")

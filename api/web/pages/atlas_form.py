@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Response, redirect, request
+from flask import Response, request
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
@@ -13,7 +13,7 @@ from api.context import context
 from api.problems.field_errors import explain
 from api.schemas.atlas_estimates import AtlasEstimate
 from api.web.addresses import ServerAddresses
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from imago_engine.techniques import all_techniques
 from services.atlases import atlas_estimates, creation
 from services.atlases.atlas_request import MOST_FACETS, AtlasRequest
@@ -64,9 +64,7 @@ def build_atlas() -> Response:
         with context().database.session() as session:
             return _shown(session, form, status=422)
     context().doorbell.ring(Lane.BULK)
-    response = redirect(ServerAddresses().atlas(made), 303)
-    assert isinstance(response, Response)
-    return response
+    return see(ServerAddresses().atlas(made))
 
 
 def _made(form: Form) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Response, g, make_response, redirect, request
+from flask import Response, g, request
 from sqlalchemy.orm import Session
 
 from api.auth import reader, requires
@@ -17,7 +17,7 @@ from api.web.pages.units import choosing, computing, told, traces
 from api.web.pages.units.choosing import Chosen, Wanted
 from api.web.pages.units.copying import Copies
 from api.web.shown import Shown
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from imago_engine.artifacts import ArtifactKind
 from services.atlases import entries
 from services.base.errors import FieldError, Invalid, NotFound
@@ -78,8 +78,8 @@ def compute_unit(network: str, layer: str, unit: int) -> Response:
         return _page(network, layer, unit, errors=error.errors)
     if not submission.job.ended:
         context().doorbell.ring(submission.job.lane)
-        return _see(address.job(submission.job.id) + "#main")
-    return _see(
+        return see(address.job(submission.job.id) + "#main")
+    return see(
         address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest)
         + "#main"
     )
@@ -157,13 +157,7 @@ def _to_the_nearest(network: str, layer: str, unit: int) -> Response:
                 following = units.read(session, nearest - 1, 1)
                 before, _ = units.beside(session, nearest)
                 nearest = following[0].unit if following else nearest if before is None else before
-    return _see(ServerAddresses().unit(network, of_layer.name, nearest, **_kept("atlas", "within")))
-
-
-def _see(path: str) -> Response:
-    response = make_response(redirect(path, HTTPStatus.SEE_OTHER))
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return see(ServerAddresses().unit(network, of_layer.name, nearest, **_kept("atlas", "within")))
 
 
 def _kept(*names: str) -> dict[str, Parameter]:

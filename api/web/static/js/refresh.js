@@ -1,20 +1,51 @@
 // Keeps parts of a page fresh: every element with an id and data-refresh="SECONDS" is replaced by what the same address
-// says by then. For what changes as a whole; single figures of jobs and atlases come through live.js.
+// says by then. For what changes as a whole; what has events is kept fresh by live.js, which uses this for its parts.
 
-const parts = [...document.querySelectorAll("[data-refresh][id]")];
-const seconds = Math.min(...parts.map((part) => Number(part.dataset.refresh)));
+const waiting = new WeakSet();
 
-const fresh = async () => {
-  if (document.hidden) return;
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-  if (!answer.ok) return; // said when the page is next opened; what is shown stays readable
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  for (const { id } of parts) {
-    const old = document.getElementById(id);
-    const now = page.getElementById(id);
-    // What somebody is at with the keyboard stays where it is.
-    if (old && now && !old.contains(document.activeElement)) old.replaceWith(document.adoptNode(now));
+// What somebody is at with the keyboard stays where it is until they have left it.
+const swap = (old, now) => {
+  if (old.isEqualNode(now)) return;
+  if (!old.contains(document.activeElement)) {
+    old.replaceWith(document.adoptNode(now));
+  } else if (!waiting.has(old)) {
+    waiting.add(old);
+    old.addEventListener("focusout", () => {
+      waiting.delete(old);
+      setTimeout(() => refresh([old]));
+    }, { once: true });
   }
 };
 
-if (parts.length) setInterval(() => fresh().catch(() => {}), 1000 * seconds);
+const names = (list) => [...list.children].map((child) => child.id).join();
+
+// Replaces parts of the page, each by its id; of a list with data-each only those entries that differ, so that pictures
+// which are there already stay. Gives the status of the answer, 0 where there was none.
+export const refresh = async (parts) => {
+  let answer;
+  let text;
+  try {
+    answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    text = await answer.text();
+  } catch {
+    return 0;
+  }
+  if (!answer.ok) return answer.status; // said when the page is next opened; what is shown stays readable
+  const page = new DOMParser().parseFromString(text, "text/html");
+  for (const { id } of parts) {
+    const old = document.getElementById(id);
+    const now = page.getElementById(id);
+    if (!old || !now) continue;
+    if ("each" in old.dataset && names(old) === names(now)) {
+      const fresh = [...now.children];
+      [...old.children].forEach((child, place) => swap(child, fresh[place]));
+    } else {
+      swap(old, now);
+    }
+  }
+  return answer.status;
+};
+
+const parts = [...document.querySelectorAll("[data-refresh][id]")];
+const seconds = Math.min(...parts.map((part) => Number(part.dataset.refresh)));
+if (parts.length) setInterval(() => document.hidden || refresh(parts), 1000 * seconds);

@@ -1,0 +1,201 @@
+"""An atlas: how far it is, its layers and versions, and what its owner may do with it."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import TypeVar
+
+from flask import Response, request
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from api.auth import principal, reader, requires
+from api.context import context
+from api.http.paths import sheet_path
+from api.problems.field_errors import explain
+from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
+from api.web.addresses import ServerAddresses
+from api.web.site import blueprint, page, see
+from api.web.strips import strip_of
+from services.access.keys import Principal
+from services.access.ownership import may_change
+from services.atlases import atlases, changes, expansion, publishing
+from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtension
+from services.atlases.progress import AtlasView
+from services.base.errors import FieldError, Invalid, NotFound
+from services.base.states import AtlasState, Lane, Visibility
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+VERSIONS_SHOWN, STRIP = 20, 12
+_AT_ONCE_SECONDS = 2.0
+_LET_GO = ("pause", "cancel", "delete")
+_FORMS = {"extend": ("layers", "units", "facets"), "rename": ("name",)}
+"""Buttons that stand in a form, with its fields."""
+
+
+@blueprint.get("/atlases/<atlas>")
+@requires("read")
+def atlas_page(atlas: str) -> Response:
+    """An atlas: how far it is, layer by layer, its versions, and what may be done with it."""
+    return _page(atlas)
+
+
+@blueprint.post("/atlases/<atlas>/<action>")
+@requires("jobs:write")
+def change_atlas(atlas: str, action: str) -> Response:
+    """Do what a button of the atlas's page says, and show the page again: with what was wrong, where a form
+    was refused."""
+    act = _ACTIONS.get(action)
+    if act is None:
+        raise NotFound("action", action, f"There are: {', '.join(_ACTIONS)}.")
+    try:
+        with context().database.session() as session:
+            act(session, atlas, principal())
+    except Invalid as error:
+        if action not in _FORMS:
+            raise
+        return _page(atlas, refused=action, errors=error.errors)
+    if action in _LET_GO:
+        expansion.let_go_at_once(context().database, atlas, seconds=_AT_ONCE_SECONDS)
+    context().doorbell.ring(Lane.BULK)
+    address = ServerAddresses()
+    return see(address.page("atlases") if action == "delete" else address.atlas(atlas))
+
+
+def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = ()) -> Response:
+    with context().database.session() as session:
+        found = atlases.get(session, id, by=reader())
+        layers = [AtlasLayer.of(id, layer) for layer in atlases.layers(session, id, by=reader())]
+        versions = atlases.versions(session, id, by=reader(), limit=VERSIONS_SHOWN)
+        strip = strip_of(session, found, STRIP)
+    shown = [AtlasVersion.of(id, version) for version in versions.data]
+    latest = found.latest.number if found.latest else found.open.number
+    may_write = not reader().scopes.isdisjoint({"jobs:write", "admin"})
+    facets = max((layer.facets for layer in layers), default=1)
+    usual = {"layers": "", "units": "", "facets": str(facets), "name": found.name}
+    sent = {name: request.form.get(name, "") for name in _FORMS.get(refused or "", ())}
+    return page(
+        "atlases/atlas.html",
+        section="atlases",
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if refused else HTTPStatus.OK,
+        atlas=Atlas.of(found),
+        layers=layers,
+        versions=shown,
+        posters={version.number: sheet_path(id, version.number, None) for version in shown},
+        sheets={layer.layer: sheet_path(id, latest, layer.layer) for layer in layers if layer.pictures.done},
+        strip=strip,
+        strip_length=STRIP,
+        ended=found.ended,
+        may_change=may_write and may_change(found.owner_key_id, reader()),
+        may_extend=not found.outdated,
+        actions=_offered(found),
+        card=ServerAddresses().picture(strip[0].digest) if strip else None,
+        values={**usual, **sent},
+        facets=facets,
+        most_facets=MOST_FACETS,
+        refused=refused,
+        errors=_by_field(refused, errors),
+    )
+
+
+def _by_field(refused: str | None, errors: tuple[FieldError, ...]) -> dict[str, str]:
+    """By the name of a field; under the empty name what concerns the whole form."""
+    fields = _FORMS.get(refused or "", ())
+    named: dict[str, str] = {}
+    for error in errors:
+        first = error.pointer.strip("/").partition("/")[0]
+        named[first if first in fields else ""] = error.detail
+    return named
+
+
+def _pause(session: Session, id: str, by: Principal) -> None:
+    changes.pause(session, id, by=by)
+
+
+def _resume(session: Session, id: str, by: Principal) -> None:
+    changes.resume(session, id, by=by)
+
+
+def _cancel(session: Session, id: str, by: Principal) -> None:
+    changes.cancel(session, id, by=by)
+
+
+def _retry(session: Session, id: str, by: Principal) -> None:
+    changes.retry(session, id, by=by)
+
+
+def _publish(session: Session, id: str, by: Principal) -> None:
+    publishing.publish(session, id, by=by)
+
+
+def _delete(session: Session, id: str, by: Principal) -> None:
+    changes.delete(session, id, by=by)
+
+
+def _open_to_all(session: Session, id: str, by: Principal) -> None:
+    changes.change(session, id, AtlasChange(visibility=Visibility.PUBLIC), by=by)
+
+
+def _close(session: Session, id: str, by: Principal) -> None:
+    changes.change(session, id, AtlasChange(visibility=Visibility.PRIVATE), by=by)
+
+
+def _rename(session: Session, id: str, by: Principal) -> None:
+    changes.change(session, id, _read(AtlasChange, {"name": request.form.get("name", "")}), by=by)
+
+
+def _extend(session: Session, id: str, by: Principal) -> None:
+    sent = {name: request.form.get(name, "").strip() for name in _FORMS["extend"]}
+    asked: dict[str, object] = {name: text for name, text in sent.items() if text}
+    if sent["facets"].isascii() and sent["facets"].isdigit() and len(sent["facets"]) < 6:
+        asked["facets"] = int(sent["facets"])
+        # The field holds what the atlas has: as it stands it asks for nothing.
+        if asked["facets"] == max(layer.facets for layer in atlases.layers(session, id, by=by)):
+            del asked["facets"]
+    changes.extend(session, id, _read(AtlasExtension, asked), by=by)
+
+
+def _read(model: type[Asked], sent: Mapping[str, object]) -> Asked:
+    """What a form asks for. Raises `Invalid`."""
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        raise Invalid(explain(error, model, sent)) from None
+
+
+_ACTIONS: Mapping[str, Callable[[Session, str, Principal], None]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "cancel": _cancel,
+    "retry": _retry,
+    "publish": _publish,
+    "extend": _extend,
+    "rename": _rename,
+    "open": _open_to_all,
+    "close": _close,
+    "delete": _delete,
+}
+
+
+def _offered(found: AtlasView) -> list[tuple[str, str]]:
+    """What makes sense now: pairs of an action and what its button says."""
+    offered: list[tuple[str, str]] = []
+    if found.state in (AtlasState.PLANNING, AtlasState.BUILDING):
+        offered += [("pause", "Pause"), ("cancel", "Cancel")]
+    if found.state in (AtlasState.PAUSED, AtlasState.CANCELED) and not found.outdated:
+        offered.append(("resume", "Resume"))
+    is_being_built = found.state not in (AtlasState.PAUSED, AtlasState.CANCELED)
+    if found.pictures.failed and is_being_built and not found.outdated:
+        offered.append(("retry", f"Try {found.pictures.failed} again"))
+    if _has_news(found) and not found.open.publishing:
+        offered.append(("publish", "Publish" if found.ended else "Publish what is done"))
+    is_public = found.visibility == Visibility.PUBLIC
+    offered.append(("close", "Make it private") if is_public else ("open", "Make it public"))
+    return offered
+
+
+def _has_news(found: AtlasView) -> bool:
+    """Whether more is done than the newest version shows."""
+    published = found.latest.layers or () if found.latest else ()
+    shown = sum(layer["pictures"] + layer["unreachable"] for layer in published)
+    return found.pictures.done + found.pictures.unreachable > shown
