@@ -96,7 +96,7 @@ def job_gallery(job: str) -> Response:
         "jobs/job.html",
         section="jobs",
         job=Job.of(found),
-        items=[JobItem.of(item) for item in items.data],
+        items=[(item.ordinal, JobItem.of(item)) for item in items.data],
         candidates=found.request.get("candidates", 1),
         recipes=_recipes(found),
         atlas=atlas,

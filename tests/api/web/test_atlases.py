@@ -8,8 +8,8 @@ from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.resources.test_atlases import LAYER, body, carry_out
 from tests.api.small_catalog import NETWORK, finish_all, with_key
+from tests.api.web.browsing import BROWSER, PageRead
 
-BROWSER = {"Accept": "text/html"}
 FIELDS = {"network": NETWORK, "layers": LAYER, "units": "0-3", "facets": "2", "technique": "auto"}
 
 
@@ -48,6 +48,61 @@ def test_an_atlas_shows_its_layers_its_versions_and_what_may_be_done(
     others = with_key(app, database, "read", "jobs:write")
     assert "<form method" not in others.get(atlas).text
     assert others.post(f"{atlas}/delete", headers=BROWSER).status_code == 403
+
+
+def test_an_atlas_grows_by_its_form_and_is_watched_while_it_does(
+    client: FlaskClient, database: Database, store: ObjectStore, atlas: str
+) -> None:
+    client.post(f"{atlas}/publish")
+    still = client.get(atlas).text
+    assert "data-events" not in still
+    assert f'action="{atlas}/publish"' not in still
+    sent = {"layers": "classifier", "units": "0-1", "facets": "2"}
+    assert client.post(f"{atlas}/extend", data=sent).headers["Location"] == atlas
+    carry_out(database, atlas.rpartition("/")[2])
+    growing = client.get(atlas).text
+    assert f'data-events="/v1{atlas}/events"' in growing
+    assert 'data-live-layer="classifier"' in growing
+    finish_all(database, store)
+    assert f'action="{atlas}/publish"' in client.get(atlas).text
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "value", "said"),
+    [
+        ("extend", "layers", "nothing.here", "nothing.here"),
+        ("extend", "units", "9-x", "9-x"),
+        ("extend", "facets", "many", "whole number"),
+        ("extend", "facets", "99", "16"),
+        ("rename", "name", " ", "1"),
+    ],
+)
+def test_what_is_wrong_in_a_form_of_an_atlas_is_said_beside_its_field_and_changes_nothing(
+    client: FlaskClient, atlas: str, action: str, name: str, value: str, said: str
+) -> None:
+    before = client.get(f"/v1{atlas}").get_json()["request"]
+    answer = client.post(f"{atlas}/{action}", data={"layers": "", "units": "", "facets": "2", name: value})
+    assert answer.status_code == 422
+    (_, wrong) = answer.text.split('class="field field-wrong"')
+    assert f'<label for="{name}"' in wrong.split("</div>")[0]
+    assert said in wrong.split("</div>")[0]
+    assert client.get(f"/v1{atlas}").get_json()["request"] == before
+
+
+def test_a_form_that_adds_nothing_says_so(client: FlaskClient, atlas: str) -> None:
+    answer = client.post(f"{atlas}/extend", data={"layers": "", "units": "", "facets": "1"})
+    assert (answer.status_code, "names nothing to add" in answer.text) == (422, True)
+
+
+def test_its_owner_gives_an_atlas_another_name(client: FlaskClient, atlas: str) -> None:
+    assert client.post(f"{atlas}/rename", data={"name": "Yours"}).status_code == 303
+    assert "<h1>Yours</h1>" in client.get(atlas).text
+
+
+def test_an_atlas_shows_pictures_and_the_sheet_of_each_layer(client: FlaskClient, atlas: str) -> None:
+    page = PageRead(client.get(atlas).text)
+    assert page.pictures
+    assert f"/v1{atlas}/versions/1/layers/{LAYER}/sheet.jpg" in page.links
 
 
 def test_a_button_that_does_not_exist_is_explained(client: FlaskClient, atlas: str) -> None:

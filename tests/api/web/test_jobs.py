@@ -1,11 +1,15 @@
-"""The list of jobs, and the queue."""
+"""The list of jobs, the page of one with what may be done with it, and the queue."""
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from tests.api.small_catalog import finish_all, job_body
+from tests.api.browser.visiting import Browser, signed_in
+from tests.api.resources.test_atlases import body, carry_out
+from tests.api.small_catalog import finish_all, job_body, with_key
+from tests.api.web.browsing import BROWSER, PageRead
 
 
 @pytest.mark.usefixtures("network")
@@ -36,3 +40,104 @@ def test_the_queue_says_what_waits_and_what_to_do_where_nobody_works(client: Fla
     page = client.get("/queue").text
     assert "interactive" in page
     assert "No worker was seen" in page
+
+
+def job_of(browser: Browser, units: str = "0-1", **more: object) -> str:
+    """The address of the page of a job that the browser's own page has submitted."""
+    headers = {"X-CSRF-Token": browser.csrf_token()}
+    made = browser.fetch("/v1/jobs", "POST", json=job_body(units, **more), headers=headers)
+    return str(made.get_json()["links"]["page"])
+
+
+@pytest.mark.usefixtures("network")
+def test_a_job_that_goes_on_names_its_stream_and_keeps_a_place_for_each_picture(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1")).get_json()
+    page = PageRead(client.get(job["links"]["page"]).text)
+    (live,) = (each for each in page.all("div") if each.get("id") == "live")
+    assert live["data-events"] == f"/v1/jobs/{job['id']}/events"
+    assert "http-equiv" not in page.html
+    assert "<noscript>" in page.html
+    assert 'id="item-1"' in page.html
+    coming = [each["data-coming"] for each in page.all("span") if "data-coming" in each]
+    finish_all(database, store)
+    done = PageRead(client.get(job["links"]["page"]).text)
+    assert done.pictures == coming
+    assert "data-events" not in done.html
+    assert "live.js" not in done.html
+
+
+@pytest.mark.usefixtures("network")
+def test_a_job_says_what_was_asked_for_and_its_pictures_lead_to_their_units(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1", recipe={"parameters": {"steps": 7}})).get_json()
+    finish_all(database, store)
+    page = PageRead(client.get(job["links"]["page"]).text)
+    assert "2 pictures of small.random" in page.text
+    assert "steps 7" in page.text
+    (unit, *_) = (link for link in page.links if link.startswith("/networks/small.random/layers/"))
+    assert client.get(unit).status_code == 200
+    assert f"imago job {job['id']} --watch" in page.copied("Terminal")
+    assert f"/v1/jobs/{job['id']}/events" in page.copied("curl")
+
+
+@pytest.mark.usefixtures("network")
+def test_its_owner_cancels_tries_again_and_deletes_a_job_by_the_buttons_of_its_page(
+    app: Flask, database: Database, store: ObjectStore
+) -> None:
+    browser = signed_in(app, database, "read", "jobs:write")
+    path = job_of(browser)
+    token = {"csrf_token": browser.csrf_token()}
+    assert f'action="{path}/cancel"' in browser.open(path).text
+    assert f'action="{path}/delete"' not in browser.open(path).text
+    assert browser.send(f"{path}/cancel", token).headers["Location"] == path
+    canceled = browser.open(path).text
+    assert "Try 2 again" in canceled
+    assert f'action="{path}/cancel"' not in canceled
+    assert browser.send(f"{path}/retry", token).status_code == 303
+    finish_all(database, store)
+    assert "2 of 2" in PageRead(browser.open(path).text).text
+    assert browser.send(f"{path}/delete", token).headers["Location"] == "/jobs"
+    assert browser.open(path).status_code == 404
+
+
+@pytest.mark.usefixtures("network")
+def test_a_job_is_changed_neither_by_a_forged_form_nor_by_another_key_which_sees_no_buttons(
+    app: Flask, database: Database, anonymous: FlaskClient
+) -> None:
+    browser = signed_in(app, database, "read", "jobs:write")
+    path = job_of(browser)
+    assert browser.send(f"{path}/cancel", {}).status_code == 403
+    token = {"csrf_token": browser.csrf_token()}
+    assert browser.send(f"{path}/cancel", token, **{"Sec-Fetch-Site": "cross-site"}).status_code in (401, 403)
+    others = with_key(app, database, "read", "jobs:write")
+    assert "<form method" not in others.get(path).text
+    assert others.post(f"{path}/cancel", headers=BROWSER).status_code == 403
+    assert "<form method" not in anonymous.get(path).text
+    assert "queued" in browser.open(path).text
+
+
+@pytest.mark.usefixtures("network")
+def test_a_job_that_builds_an_atlas_leads_to_it_and_has_no_buttons(
+    client: FlaskClient, database: Database
+) -> None:
+    atlas = client.post("/v1/atlases", json=body()).get_json()
+    carry_out(database, atlas["id"])
+    (job, *_) = client.get(f"/v1/jobs?atlas={atlas['id']}").get_json()["data"]
+    page = PageRead(client.get(job["links"]["page"]).text)
+    assert f"/atlases/{atlas['id']}" in page.links
+    assert "<form method" not in page.html
+    answer = client.post(f"{job['links']['page']}/explode", headers=BROWSER)
+    assert (answer.status_code, "retry" in answer.text) == (404, True)
+
+
+@pytest.mark.usefixtures("network")
+def test_the_pictures_of_a_job_are_shown_by_what_became_of_them(client: FlaskClient) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1")).get_json()["links"]["page"]
+    assert client.post(f"{job}/cancel").status_code == 303
+    assert 'id="item-0"' in client.get(f"{job}?show=canceled").text
+    assert 'id="item-0"' not in client.get(f"{job}?show=done").text
+    wrong = client.get(f"{job}?show=everything", headers=BROWSER)
+    assert (wrong.status_code, "unreachable" in wrong.text) == (422, True)
