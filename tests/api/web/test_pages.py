@@ -108,9 +108,7 @@ def test_a_gallery_explains_what_is_missing_and_escapes_what_it_shows(
 
 @pytest.mark.usefixtures("network")
 @pytest.mark.parametrize("seeds", [[3], [0, 7]])
-def test_a_gallery_names_every_seed_but_the_usual_one_where_it_is_alone(
-    client: FlaskClient, seeds: list[int]
-) -> None:
+def test_a_gallery_names_every_seed_but_a_lone_0(client: FlaskClient, seeds: list[int]) -> None:
     job = client.post("/v1/jobs", json=job_body("0", seeds=seeds)).get_json()
     page = client.get(job["links"]["page"])
     assert [int(seed) for seed in re.findall(r"· seed (\d+)", page.text)] == seeds
