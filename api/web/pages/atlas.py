@@ -197,5 +197,5 @@ def _offered(found: AtlasView) -> list[tuple[str, str]]:
 def _has_news(found: AtlasView) -> bool:
     """Whether more is done than the newest version shows."""
     published = found.latest.layers or () if found.latest else ()
-    shown = sum(layer["pictures"] + layer["unreachable"] for layer in published)
+    shown = sum(int(layer["pictures"]) + int(layer["unreachable"]) for layer in published)
     return found.pictures.done + found.pictures.unreachable > shown

@@ -38,7 +38,7 @@ class Recipe:
 
     def is_of(self, recipe: Mapping[str, Any]) -> bool:
         """Whether it is this one, as requests have it."""
-        return self.technique == recipe["technique"] and self.parameters == recipe.get("parameters", {})
+        return (self.technique, self.parameters) == (recipe["technique"], recipe.get("parameters", {}))
 
 
 @blueprint.get("/jobs")
