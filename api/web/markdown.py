@@ -26,9 +26,12 @@ class _Renderer(RendererHTML):
 
 
 def _restrict(tokens: Sequence[Token]) -> None:
-    for token in tokens:
+    for place, token in enumerate(tokens):
         # Columns are aligned by a style attribute, which the policy refuses.
         token.attrs.pop("style", None)
+        if token.type == "th_open" and not tokens[place + 1].content:
+            # A corner that heads nothing would be read out as a heading without words.
+            token.tag = tokens[place + 2].tag = "td"
         if token.type in ("heading_open", "heading_close"):
             # The page has its own title, and one of them.
             token.tag = f"h{min(int(token.tag[1:]) + 1, 6)}"
