@@ -71,7 +71,7 @@ check: lint ## lint, and whether openapi.json and the migrations say what the co
 hooks: $(INSTALLED) ## run lint before each commit (git hooks, by pre-commit)
 	@$(BIN)/pre-commit install
 
-screenshots: $(INSTALLED) ## every page, light and dark, wide and narrow, into .imago/screenshots (SCREENSHOTS="--documented --url URL")
+screenshots: $(INSTALLED) ## every page, light and dark, wide and narrow, into .imago/screenshots (SCREENSHOTS="--url URL")
 	@$(BIN)/python -m infra.browser.screenshots $(SCREENSHOTS)
 
 SCREENSHOTS ?=

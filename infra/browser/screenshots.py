@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 import imago
 from infra.browser import chromium
 from infra.browser.chromium import Look, looking
-from infra.browser.furnishing import furnish, wait_for_index
+from infra.browser.furnishing import NETWORK, furnish, wait_for_index
 from infra.browser.walk import Page, walk
 from infra.local.processes.supervision import interruptible
 from infra.local.stack import Stack
@@ -26,17 +26,16 @@ DOCUMENTED = _CHECKOUT / "docs" / "images" / "pages"
 LOOKS = [
     Look(theme, width, height) for width, height in ((1360, 900), (390, 844)) for theme in ("light", "dark")
 ]
+_NETWORK = f"/networks/{NETWORK}"
 BEST = {
-    "networks": "light-1360",
-    "networks-_": "dark-1360",
-    "networks-_-layers-_": "light-1360",
-    "networks-_-layers-_-units-_": "dark-1360",
-    "atlases-_-versions-_-map": "dark-1360",
-    "search": "light-1360",
-    "compare": "light-1360",
-    "atlases-_": "light-1360",
+    "network": (_NETWORK, "dark-1360"),
+    "layer": (f"{_NETWORK}/layers/blocks.4.2", "light-1360"),
+    "unit": (f"{_NETWORK}/layers/classifier/units/980", "dark-1360"),
+    "search": ("/search?q=volcano", "light-1360"),
+    "phone": (f"{_NETWORK}/layers/classifier/units/980", "light-390"),
 }
-"""Which pages the documentation shows, and how."""
+"""The pages that the documentation shows, and how. The map of an atlas joins them where there is one."""
+_MAP = "atlases/*/versions/*/map"
 _PATIENCE_SECONDS = 600.0
 _HIGHEST = 3000
 _MOST_BYTES = 100_000
@@ -81,19 +80,21 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _make(url: str, into: Path, documented: bool) -> None:
-    found = walk(url.rstrip("/"))
-    into.mkdir(parents=True, exist_ok=True)
+    url = url.rstrip("/")
+    pages = walk(url).pages
     with chromium.running() as browser:
+        if documented:
+            _document(browser, url, pages)
+            return
+        into.mkdir(parents=True, exist_ok=True)
         rows = []
-        for name, page in _named(found.pages):
+        for name, page in _named(pages):
             print(f"{name:<40} {page.path}", flush=True)
-            rows.append([_shot(browser, url, name, page, look, into) for look in LOOKS])
+            rows.append(
+                [_shot(browser, url + page.path, look, into / f"{name}-{look}.png") for look in LOOKS]
+            )
     contact_sheet(rows).save(into / "contact.webp", quality=80)
     print(f"{sum(map(len, rows))} pictures and contact.webp of them are in {into}")
-    if documented:
-        for name, look in BEST.items():
-            if (file := into / f"{name}-{look}.png").exists():
-                _document(file, DOCUMENTED / f"{name.replace('-_', '')}.webp")
 
 
 def _named(pages: Sequence[Page]) -> Iterator[tuple[str, Page]]:
@@ -108,14 +109,13 @@ def _named(pages: Sequence[Page]) -> Iterator[tuple[str, Page]]:
         yield name, page
 
 
-def _shot(browser: Browser, url: str, name: str, page: Page, look: Look, into: Path) -> Path:
+def _shot(browser: Browser, address: str, look: Look, file: Path, highest: int = _HIGHEST) -> Path:
     """One page, in one look, from its top to its end or so far."""
-    file = into / f"{name}-{look}.png"
     with looking(browser, look) as context:
         shown = context.new_page()
-        shown.goto(url + page.path, wait_until="load")
-        shown.evaluate(_SEEN_WHOLE, _HIGHEST)
-        height = min(_HIGHEST, int(shown.evaluate("document.documentElement.scrollHeight")))
+        shown.goto(address, wait_until="load")
+        shown.evaluate(_SEEN_WHOLE, highest)
+        height = min(highest, int(shown.evaluate("document.documentElement.scrollHeight")))
         shown.set_viewport_size({"width": look.width, "height": max(look.height, height)})
         shown.screenshot(path=file)
     return file
@@ -139,15 +139,25 @@ def contact_sheet(rows: Sequence[Sequence[Path]]) -> Image.Image:
     return sheet
 
 
-def _document(file: Path, to: Path) -> None:
-    """The first screen of a page as a WebP that is light enough for a README."""
-    to.parent.mkdir(parents=True, exist_ok=True)
-    look = next(look for look in LOOKS if file.stem.endswith(str(look)))
-    with Image.open(file) as picture:
-        screen = picture.convert("RGB").crop((0, 0, look.width, look.height))
+def _document(browser: Browser, url: str, pages: Sequence[Page]) -> None:
+    """The first screens of the best pages, as WebP light enough for a README."""
+    DOCUMENTED.mkdir(parents=True, exist_ok=True)
+    maps = [page.path for page in pages if page.kind == _MAP]
+    best = BEST | ({"map": (maps[0], "dark-1360")} if maps else {})
+    for name, (path, seen) in best.items():
+        look = next(look for look in LOOKS if str(look) == seen)
+        file = DOCUMENTED / f"{name}.webp"
+        with tempfile.NamedTemporaryFile(suffix=".png") as draft:
+            _shot(browser, url + path, look, Path(draft.name), look.height)
+            with Image.open(draft.name) as picture:
+                _save_light(picture.convert("RGB"), file)
+        print(f"{file.relative_to(_CHECKOUT)}: {file.stat().st_size} bytes", flush=True)
+
+
+def _save_light(picture: Image.Image, file: Path) -> None:
     for quality in range(90, 20, -10):
-        screen.save(to, quality=quality, method=6)
-        if to.stat().st_size <= _MOST_BYTES:
+        picture.save(file, quality=quality, method=6)
+        if file.stat().st_size <= _MOST_BYTES:
             return
 
 
