@@ -186,7 +186,7 @@ def facts(network: Network, layer: Layer, *, brief: bool = False) -> Sequence[st
     if seen is None or (own is not None and seen >= 2 * own):
         said.append(f"{sees} {'all of it' if brief else 'the whole picture'}")
     else:
-        said.append(f"{sees} {seen} px" + (f" of {own}" if own and seen < own and not brief else ""))
+        said.append(f"{sees} {seen}\u00a0px" + (f" of {own}" if own and seen < own and not brief else ""))
     return said
 
 

@@ -78,7 +78,7 @@ _ROWS_OF_BEST = """
 # Every unit that was chosen is in the grid, also one that has no row yet.
 _ORDER = """
     SELECT coalesce(string_agg(int4send(asked.unit), '' ORDER BY {order} asked.unit), '') AS units
-    FROM unnest(CAST(:units AS int[])) AS asked (unit)
+    FROM {asked} AS asked (unit)
     LEFT JOIN ({rows}) AS v ON v.unit = asked.unit {joins}
     WHERE {where}
 """
@@ -132,7 +132,11 @@ def order(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
 
 
 def _read(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
-    given: dict[str, Any] = {"units": list(subject.units), "layer": subject.layer.name}
+    given: dict[str, Any] = {"layer": subject.layer.name}
+    if len(subject.units) == subject.layer.units:
+        asked, given["count"] = "generate_series(0, :count - 1)", subject.layer.units
+    else:
+        asked, given["units"] = "unnest(CAST(:units AS int[]))", list(subject.units)
     joins: list[str] = []
     where = ["true"]
     if place := subject.place:
@@ -159,7 +163,9 @@ def _read(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
             WHERE CAST(said ->> 0 AS int) = ANY(CAST(:classes AS int[]))
         ))""")
     ordering = _ordering(session, subject, wanted, joins, given)
-    statement = _ORDER.format(order=ordering, rows=rows, joins=" ".join(joins), where=" AND ".join(where))
+    statement = _ORDER.format(
+        order=ordering, asked=asked, rows=rows, joins=" ".join(joins), where=" AND ".join(where)
+    )
     units = array("I")
     units.frombytes(session.execute(text(statement), given).scalar_one())
     if sys.byteorder == "little":

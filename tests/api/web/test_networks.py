@@ -114,8 +114,8 @@ def test_a_network_is_a_stack_of_layers_from_picture_to_logits(client: FlaskClie
     ]
     assert list(dict.fromkeys(layers)) == [f"{PAGE}/layers/{layer.name}" for layer in LAYERS]
     for said in (
-        "stem · 8 channels · 16 × 16 map · sees 3 px",
-        "block · 300 channels · 8 × 8 map · sees 19 px",
+        "stem · 8 channels · 16 × 16 map · sees 3\u00a0px",
+        "block · 300 channels · 8 × 8 map · sees 19\u00a0px",
         "output · 10 units · sees all of it",
         "20 of 300",
         "10 of 10",
