@@ -24,6 +24,8 @@ from services.base.paging import Keyset
 from services.catalog.generators import register_generator
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
+from tests.api.resources.test_compare import build as build_atlas
+from tests.api.resources.test_compare import compare
 from tests.api.small_catalog import NETWORK, finish_all, job_body
 from tests.small_training import register_encoder
 
@@ -129,8 +131,12 @@ def _publish(client: FlaskClient, database: Database) -> None:
     with database.session() as session:
         session.execute(
             text("""
-                UPDATE visualizations SET state = 'done', finished_at = now() WHERE digest = (
-                    SELECT digest FROM visualizations WHERE state = 'queued' ORDER BY digest LIMIT 1)
+                WITH made AS (
+                    UPDATE visualizations SET state = 'done', finished_at = now() WHERE digest = (
+                        SELECT digest FROM visualizations WHERE state = 'queued' ORDER BY digest LIMIT 1)
+                    RETURNING digest)
+                UPDATE jobs SET done = done + 1 WHERE id IN (
+                    SELECT job_id FROM job_visualizations JOIN made USING (digest))
             """)
         )
     assert client.post(f"{_atlas_path(client)}/publish").status_code == 200
@@ -138,6 +144,20 @@ def _publish(client: FlaskClient, database: Database) -> None:
 
 def _atlas_path(client: FlaskClient) -> str:
     return str(client.get("/v1/atlases").get_json()["data"][0]["links"]["self"])
+
+
+def _compared(client: FlaskClient, database: Database) -> None:
+    """Two atlases of the same units, compared."""
+    here = context(client.application)
+    for steps in (5, 7):
+        build_atlas(client, database, here.store, units="0-4", recipe={"parameters": {"steps": steps}})
+    assert client.get(_compared_path(client)).status_code == 200
+    compare(database, here.store, here.settings)
+
+
+def _compared_path(client: FlaskClient) -> str:
+    a, b = sorted(atlas["id"] for atlas in client.get("/v1/atlases").get_json()["data"])
+    return f"/v1/compare/units?a={a}&b={b}&layer=blocks.0.1"
 
 
 LISTS = {
@@ -162,6 +182,7 @@ LISTS = {
         (int, int, int),
         _atlases("a"),
     ),
+    "list_compared_units": Listing(_compared_path, "changes", (float, int), _compared),
     "list_networks": Listing(
         lambda client: "/v1/networks", "networks", (str,), _networks("b", "d", "f", "h"), _networks("a", "z")
     ),
@@ -220,8 +241,8 @@ OF_SEVERAL_PAGES = sorted(LISTS.keys() - ONE_PAGE)
 
 
 def ids(page: Any) -> list[str]:
-    """What a page shows."""
-    return [entry["id"] for entry in page["data"]]
+    """What a page shows: ids, or the numbers of units where these are all."""
+    return [str(entry["id"] if "id" in entry else entry["unit"]) for entry in page["data"]]
 
 
 def ask(client: FlaskClient, path: str, **query: Any) -> TestResponse:
