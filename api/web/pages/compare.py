@@ -91,6 +91,6 @@ def _choices(session: Session) -> Sequence[Choice]:
             choices.append(Choice(f"{atlas.id}@{atlas.latest.number}", title, atlas.network))
         if atlas.latest is None or not atlas.ended:
             choices.append(
-                Choice(f"{atlas.id}@{atlas.open.number}", f"{atlas.name}, being built", atlas.network)
+                Choice(f"{atlas.id}@{atlas.open.number}", f"{atlas.name}, not published", atlas.network)
             )
     return choices
