@@ -71,7 +71,7 @@ def kind_of(path: str) -> str:
     """What an address shows, of whatever: `networks/*/layers/*` is a layer. Names stand behind what they
     are names of; a plain word in second place, as in `/atlases/new`, is a page of its own.
     """
-    segments = urlsplit(path).path.strip("/").split("/")
+    segments = urlsplit(path).path.removeprefix("/v1").strip("/").split("/")
     return "/".join(
         "*" if place % 2 and not (place == 1 and re.fullmatch("[a-z]+", segment)) else segment
         for place, segment in enumerate(segments)
