@@ -1,0 +1,111 @@
+"""Pages of what goes on, in a browser: they fill in by events, also after a restart of the server."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, Response, expect
+
+import imago
+from infra.browser.chromium import Look, looking
+from infra.browser.furnishing import NETWORK
+from infra.local.processes.process import Process
+from infra.local.processes.supervision import GRACE_SECONDS
+from infra.local.stack import answers
+from tests.web.conftest import PATIENCE_SECONDS, Site
+
+FEW_STEPS = {"steps": 1}
+SLOW = PATIENCE_SECONDS * 1000
+"""For what a worker computes, on a machine where everything else runs too."""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with looking(browser, Look("light", 1280)) as context:
+        yield context.new_page()
+
+
+def process_of(site: Site, name: str) -> Process:
+    return next(each for each in site.group.own if each.name == name)
+
+
+@contextmanager
+def paused(process: Process) -> Iterator[None]:
+    """Have a process do nothing for the time of the block."""
+    process.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send(signal.SIGCONT)
+
+
+def sign_in(site: Site, page: Page) -> None:
+    page.goto(f"{site.url}/signin")
+    page.fill("input[name=key]", site.key)
+    page.press("input[name=key]", "Enter")
+    page.wait_for_url("**/account")
+
+
+def is_stream(asked: Request | Response) -> bool:
+    return asked.url.partition("?")[0].endswith("/events")
+
+
+def streams_of(page: Page) -> list[Request]:
+    """The requests for streams of a page from now on, as they are made."""
+    asked: list[Request] = []
+    page.on("request", lambda each: asked.append(each) if is_stream(each) else None)
+    return asked
+
+
+def shift_of(page: Page) -> float:
+    """How much of what is shown has moved without anybody's doing."""
+    return float(
+        page.evaluate(
+            """() => new Promise((resolve) => {
+              let sum = 0;
+              new PerformanceObserver((list) => {
+                for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+              }).observe({ type: "layout-shift", buffered: true });
+              setTimeout(() => resolve(sum), 100);
+            })"""
+        )
+    )
+
+
+def test_the_page_of_a_job_fills_in_while_its_pictures_are_made(site: Site, page: Page) -> None:
+    with imago.Client(site.url, site.key) as client:
+        job = client.submit(NETWORK, ["classifier/20-22"], seeds=[5, 6], parameters=FEW_STEPS)
+        asked = streams_of(page)
+        page.goto(f"{site.url}/jobs/{job.id}")
+        cells = page.locator("#items > li")
+        expect(cells).to_have_count(6)
+        expect(cells.locator("img")).to_have_count(6, timeout=SLOW)
+        expect(page.locator("#actions .state")).to_have_text("succeeded", timeout=SLOW)
+        expect(page).to_have_title(f"succeeded: 6 of 6 · {NETWORK} · imago")
+        expect(page.locator("#progress")).to_contain_text("6 of 6")
+        expect(page.get_by_role("status")).to_have_text("succeeded: 6 of 6")
+        assert shift_of(page) < 0.02
+        assert len(asked) <= 1  # none where it had ended before the page was there
+
+
+def test_a_build_goes_live_on_the_page_of_its_atlas_and_survives_a_restart_of_the_api(
+    site: Site, page: Page
+) -> None:
+    api, worker = (process_of(site, name) for name in ("api", "worker"))
+    sign_in(site, page)
+    with imago.Client(site.url, site.key) as client, paused(worker):
+        atlas = client.atlases.create(NETWORK, layers="classifier", units="30-32", parameters=FEW_STEPS)
+        with page.expect_response(is_stream):
+            page.goto(f"{site.url}/atlases/{atlas.id}")
+        expect(page.locator("#progress")).to_contain_text("0 of 3")
+        asked = streams_of(page)
+        api.end(signal.SIGTERM, GRACE_SECONDS)
+        site.group.spawn(api)
+        site.group.wait_until(lambda: answers(site.url), "the restart of the API", PATIENCE_SECONDS)
+    layer = page.locator('tr[data-live-layer="classifier"]')
+    expect(layer).to_contain_text("3 of 3", timeout=SLOW)
+    expect(page.locator("#state .state-complete")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible(timeout=SLOW)
+    expect(page.locator("#strip img")).to_have_count(3)
+    assert asked, "the page has asked for its stream again"
