@@ -47,18 +47,18 @@ class RailLayer:
 
 
 def shown(session: Session, network: str) -> Shown:
-    """What the request wants to see of the network: the parameter `atlas`, else its newest atlas in its
-    newest version. Raises `NotFound` for an atlas that is not there or not theirs, `Invalid` for one of
-    another network.
+    """What the request wants to see of the network: the parameter `atlas`, else its newest atlas that was
+    published, in its newest version. Raises `NotFound` for an atlas that is not there or not theirs,
+    `Invalid` for one of another network.
     """
     wanted = request.args.get("atlas")
     if wanted == ANY:
         return Shown()
     if wanted is None:
-        newest = atlases.list(session, by=reader(), network=network, limit=1).data
-        if not newest:
+        first = atlases.to_show_first(session, network, by=reader())
+        if first is None:
             return Shown()
-        return Shown(newest[0], atlases.version(session, newest[0].id, LATEST, by=reader()))
+        return Shown(first, atlases.version(session, first.id, LATEST, by=reader()))
     id, _, number = wanted.partition("@")
     atlas = atlases.get(session, id, by=reader())
     if atlas.network != network:

@@ -60,6 +60,22 @@ def made_with(session: Session, generator: str, *, by: Principal | None, limit: 
     return progress.views(session, session.scalars(query.limit(limit)).all())
 
 
+def to_show_first(session: Session, network: str, *, by: Principal | None = None) -> AtlasView | None:
+    """The atlas of a network that is shown to `by` who names none: the newest that was published, else the
+    newest; None without one. What is being tried out does not take the place of what is finished.
+    """
+    published = sa.exists().where(
+        AtlasVersionRow.atlas_no == AtlasRow.no, AtlasVersionRow.published_at.is_not(None)
+    )
+    query = (
+        sa.select(AtlasRow)
+        .where(seen_by(by), AtlasRow.network_id == network)
+        .order_by(published.desc(), AtlasRow.id.desc())
+    )
+    row = session.scalars(query.limit(1)).first()
+    return None if row is None else progress.views(session, [row])[0]
+
+
 def versions(
     session: Session, id: str, *, by: Principal | None = None, cursor: str | None = None, limit: int = 50
 ) -> Page[Version]:
