@@ -73,6 +73,17 @@ def shift_of(page: Page) -> float:
     )
 
 
+def hide(page: Page, is_hidden: bool) -> None:
+    """What a browser does with a tab that somebody leaves, or comes back to."""
+    page.evaluate(
+        """(hidden) => {
+          Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        is_hidden,
+    )
+
+
 def test_the_page_of_a_job_fills_in_while_its_pictures_are_made(site: Site, page: Page) -> None:
     with imago.Client(site.url, site.key) as client:
         job = client.submit(NETWORK, ["classifier/20-22"], seeds=[5, 6], parameters=FEW_STEPS)
@@ -109,3 +120,24 @@ def test_a_build_goes_live_on_the_page_of_its_atlas_and_survives_a_restart_of_th
     expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible(timeout=SLOW)
     expect(page.locator("#strip img")).to_have_count(3)
     assert asked, "the page has asked for its stream again"
+
+
+def test_a_hidden_tab_has_no_stream_and_goes_on_where_it_was_when_it_is_seen_again(
+    site: Site, page: Page
+) -> None:
+    with imago.Client(site.url, site.key) as client, paused(process_of(site, "worker")):
+        job = client.submit(NETWORK, ["classifier/40"], parameters=FEW_STEPS)
+        with page.expect_response(is_stream):
+            page.goto(f"{site.url}/jobs/{job.id}")
+        expect(page).to_have_title(f"queued: 0 of 1 · {NETWORK} · imago")
+        # A stream that a page ends is told as a request that failed.
+        with page.expect_event("requestfailed", is_stream):
+            hide(page, True)
+        asked = streams_of(page)
+        job.cancel()
+        assert page.title().startswith("queued")
+        with page.expect_response(is_stream):
+            hide(page, False)
+        expect(page).to_have_title(f"canceled: 0 of 1 · {NETWORK} · imago")
+        expect(page.locator("#actions .state")).to_have_text("canceled")
+        assert len(asked) == 1
