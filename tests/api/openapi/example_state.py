@@ -125,5 +125,8 @@ def rename(database: Database, table: str, old: str, new: str) -> None:
             for key in other.foreign_keys
             if key.column is column
         ]
+        if table == "visualizations":  # to whose digests these refer without a foreign key
+            tables = Base.metadata.tables
+            referring += [tables[name].c.digest for name in ("atlas_entries", "job_visualizations")]
         for place in (column, *referring):
             session.execute(sa.update(place.table).where(place == old).values({place.name: new}))
