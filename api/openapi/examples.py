@@ -70,6 +70,7 @@ _PARAMETERS: Mapping[str, Any] = {
     "network": NETWORK,
     "layer": LAYER,
     "unit": UNIT,
+    "units": "0-11,207",
     "generator": GENERATOR,
     "pictures": 1000,
     "preset": "default",

@@ -57,6 +57,8 @@ def change_atlas(atlas: str, action: str) -> Response:
         return _page(atlas, refused=action, errors=error.errors)
     if action in _LET_GO:
         expansion.let_go_at_once(context().database, atlas, seconds=_AT_ONCE_SECONDS)
+    if action == "publish":
+        publishing.publish_at_once(context().database, atlas, seconds=_AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)
     address = ServerAddresses()
     return see(address.page("atlases") if action == "delete" else address.atlas(atlas))
