@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from flask import Response, redirect, request
+from flask import Response, request
 from markupsafe import Markup
 
 from api.auth import principal, reader, requires, visitor
@@ -15,7 +15,7 @@ from api.schemas.atlases import Atlas
 from api.schemas.generators import Generator
 from api.web.addresses import ServerAddresses
 from api.web.markdown import LONGEST, rendered
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from services.access.ownership import may_change
 from services.atlases import atlases
 from services.base.storage import sha256_of_file
@@ -70,9 +70,7 @@ def remove_generator(generator: str) -> Response:
     """Remove it if nothing needs it, and show the others."""
     with context().database.session() as session:
         removal.remove_generator(session, generator, by=principal())
-    response = redirect(ServerAddresses().page("generators"), 303)
-    assert isinstance(response, Response)
-    return response
+    return see(ServerAddresses().page("generators"))
 
 
 def _card(generator: generators.Generator, training: TrainingView | None) -> Markup | None:

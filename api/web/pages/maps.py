@@ -1,13 +1,13 @@
 """The map of a version of an atlas: what its regions show, and a picture of it that one moves about in."""
 
-from flask import Response, redirect
+from flask import Response
 
 from api.auth import principal, reader, requires
 from api.context import context
 from api.http.paths import map_path
 from api.schemas.images.maps import AtlasMap
 from api.web.addresses import ServerAddresses
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from imago_engine.weights import EYE
 from services.atlases import atlases
 from services.atlases.atlases import OPEN
@@ -46,6 +46,4 @@ def make_atlas_map(atlas: str, version: str) -> Response:
     with context().database.session() as session:
         maps.find(session, atlas, version, by=principal(), asked=True)
     context().doorbell.ring(Lane.BULK)
-    response = redirect(ServerAddresses().atlas_map(atlas, version), 303)
-    assert isinstance(response, Response)
-    return response
+    return see(ServerAddresses().atlas_map(atlas, version))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Response, redirect, request
+from flask import Response, request
 from sqlalchemy.orm import Session
 
 from api.auth import principal, reader, requires
@@ -11,7 +11,7 @@ from api.context import context
 from api.operations.pagination import next_path
 from api.web.addresses import ServerAddresses
 from api.web.glimpses import ShownGlimpse, shown_glimpses
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from services.access.ownership import may_change
 from services.catalog import removal
 from services.catalog.networks import Network, list_networks
@@ -62,9 +62,7 @@ def remove_network(network: str) -> Response:
     """Remove a network that nothing needs, and show those that are left."""
     with context().database.session() as session:
         removal.remove_network(session, network, by=principal())
-    response = redirect(ServerAddresses().page("networks"), 303)
-    assert isinstance(response, Response)
-    return response
+    return see(ServerAddresses().page("networks"))
 
 
 def cards_of(session: Session, networks: Sequence[Network], more: int = 0) -> Sequence[Card]:

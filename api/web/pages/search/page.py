@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from flask import Response, make_response, redirect, request
+from flask import Response, request
 from sqlalchemy.orm import Session
 
 from api.auth import requires
@@ -14,7 +14,7 @@ from api.web.addresses import Parameter, ServerAddresses
 from api.web.pages.search import photographs
 from api.web.pages.search.named import Place, named
 from api.web.pages.search.photographs import Answered
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from services.base.errors import FieldError, Invalid, NotFound
 from services.catalog import networks
 from services.search import indexing, labels, neighbours
@@ -80,7 +80,7 @@ def search_by_photograph() -> Response:
         asked = photographs.ask()
     except Invalid as error:
         return _page(error.errors)
-    return _see(ServerAddresses().page("search", photograph=",".join(asked)) + "#main")
+    return see(ServerAddresses().page("search", photograph=",".join(asked)) + "#main")
 
 
 def _page(errors: Sequence[FieldError] = ()) -> Response:
@@ -89,7 +89,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
         known = networks.ready_ids(session)
         results = _results(session, query)
         if len(results.places) == 1 and not results.problem:
-            return _see(_address(results.places[0]))
+            return see(_address(results.places[0]))
         layers = photographs.layers_of(session, query.network or (known[0] if len(known) == 1 else None))
     is_coming = any(not answer.asked.ended for answer in results.answers)
     return page(
@@ -169,9 +169,3 @@ def _address(place: Place) -> str:
 
 def _kept(name: str) -> dict[str, Parameter]:
     return {name: request.args[name]} if request.args.get(name) else {}
-
-
-def _see(path: str) -> Response:
-    response = make_response(redirect(path, HTTPStatus.SEE_OTHER))
-    response.headers["Cache-Control"] = "no-store"
-    return response

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import Response, redirect, request
+from flask import Response, request
 
 from api.auth import principal, requires, visitor
 from api.context import context
@@ -17,7 +17,7 @@ from api.web.addresses import ServerAddresses
 from api.web.pages.trainings import comparison, curves
 from api.web.pages.trainings.comparison import Comparison
 from api.web.pages.trainings.curves import Curves
-from api.web.site import blueprint, page
+from api.web.site import blueprint, page, see
 from services.access.ownership import may_change
 from services.base.errors import Invalid
 from services.base.states import TrainingState
@@ -98,7 +98,7 @@ def cancel_training(training: str) -> Response:
     """Cancel it, and show it again."""
     with context().database.session() as session:
         trainings.cancel(session, training, by=principal())
-    return _see(ServerAddresses().training(training))
+    return see(ServerAddresses().training(training))
 
 
 @blueprint.post("/trainings/<training>/remove")
@@ -107,13 +107,7 @@ def remove_training(training: str) -> Response:
     """Remove it with its log and samples, and show the others."""
     with context().database.session() as session:
         removal.remove_training(session, training, by=principal())
-    return _see(ServerAddresses().page("trainings"))
-
-
-def _see(path: str) -> Response:
-    response = redirect(path, 303)
-    assert isinstance(response, Response)
-    return response
+    return see(ServerAddresses().page("trainings"))
 
 
 def _log(found: TrainingView) -> tuple[Curves, Sequence[str]]:

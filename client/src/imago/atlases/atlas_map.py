@@ -2,17 +2,16 @@
 
 import struct
 import sys
-import time
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
-from imago.errors import ImagoError, WaitTimeout
+from imago.atlases.awaited import Awaited
+from imago.errors import ImagoError
 from imago.records import Raw
-from imago.transport import Json, Transport
+from imago.transport import Transport
 
-_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _HEADER = struct.Struct("<8sII")
 _MAGIC, _VERSION = b"imagomap", 1
 
@@ -55,12 +54,8 @@ class MapPoints:
             yield MapPoint(self.layers[layer], unit, x, y)
 
 
-class AtlasMap:
+class AtlasMap(Awaited):
     """A map. Its attributes are what the server said last: `refresh` asks again, `wait` till it is made."""
-
-    def __init__(self, raw: Json, transport: Transport) -> None:
-        self.raw: Raw = raw
-        self._transport = transport
 
     @classmethod
     def get(cls, path: str, transport: Transport) -> "AtlasMap":
@@ -77,11 +72,6 @@ class AtlasMap:
         return self.raw["map"] is not None
 
     @property
-    def current(self) -> bool:
-        """Whether it shows all that there is."""
-        return bool(self.raw["current"])
-
-    @property
     def coming(self) -> bool:
         """Whether workers are to make it, or to look again."""
         return bool(self.raw["coming"])
@@ -89,8 +79,7 @@ class AtlasMap:
     @property
     def facts(self) -> Raw:
         """As the server's JSON: units, fitted, unseen, pictures, eye, name."""
-        if not self.made:
-            raise ImagoError(f"{self!r}: wait() for it.")
+        self._check_made()
         facts: Raw = self.raw["map"]
         return facts
 
@@ -106,7 +95,7 @@ class AtlasMap:
 
     def points(self) -> MapPoints:
         """Where its units are."""
-        self.facts  # noqa: B018 (raises where there is none)
+        self._check_made()
         return read_points(self._transport.get_bytes(self.raw["links"]["points"]), self.layers)
 
     def make(self) -> "AtlasMap":
@@ -114,26 +103,15 @@ class AtlasMap:
         self.raw = self._transport.post(self.raw["links"]["self"]).body
         return self
 
-    def refresh(self) -> "AtlasMap":
-        """Ask the server again."""
-        self.raw = self._transport.get(self.raw["links"]["self"])
-        return self
-
-    def wait(self, timeout: float | None = None) -> "AtlasMap":
+    def wait(self, timeout: float | None = None) -> Self:
         """Have it made if there is none, and block until there is. Raises WaitTimeout after so many
         seconds, ImagoError where it was given up."""
-        until, pause = None if timeout is None else time.monotonic() + timeout, _PAUSE
         if not self.made and not self.coming:
             self.make()
-        while not self.made:
-            if not self.coming:
-                raise ImagoError(f"The server could not make the map: {self.raw['problem']}")
-            if until is not None and time.monotonic() >= until:
-                raise WaitTimeout(f"{self!r} after {timeout:g} seconds.")
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            self.refresh()
-        return self
+        return super().wait(timeout)
+
+    def _given_up(self) -> str | None:
+        return None if self.coming else f"The server could not make the map: {self.raw['problem']}"
 
 
 def read_points(content: bytes, layers: tuple[str, ...]) -> MapPoints:

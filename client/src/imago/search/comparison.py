@@ -2,21 +2,18 @@
 
 import html
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from imago.errors import ImagoError, WaitTimeout
+from imago.atlases.awaited import Awaited
 from imago.files import open_image, write_whole
 from imago.records import Raw
-from imago.transport import Json, Parameters, Transport, path_to
+from imago.transport import Parameters, Transport, path_to
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_PAUSE, _LONGEST_PAUSE = 0.3, 5.0
 
 
 @dataclass(frozen=True)
@@ -88,13 +85,9 @@ class ComparedLayer:
         )
 
 
-class Comparison:
+class Comparison(Awaited):
     """Two versions of atlases side by side. Its attributes are what the server said last; `refresh` asks
     again, `wait` till it is made."""
-
-    def __init__(self, raw: Json, transport: Transport) -> None:
-        self.raw: Raw = raw
-        self._transport = transport
 
     @classmethod
     def get(cls, a: str, b: str, transport: Transport) -> "Comparison":
@@ -131,11 +124,6 @@ class Comparison:
         return self.raw["made_at"] is not None
 
     @property
-    def current(self) -> bool:
-        """Whether it tells of all that there is."""
-        return bool(self.raw["current"])
-
-    @property
     def progress(self) -> tuple[int, int]:
         """Units that were looked at, and all of them."""
         return self.raw["progress"]["seen"], self.raw["progress"]["units"]
@@ -151,24 +139,14 @@ class Comparison:
         found: Sequence[Raw] = self.raw["unmatched"]
         return found
 
-    def refresh(self) -> "Comparison":
+    def refresh(self) -> Self:
         """Ask the server again."""
         self.raw = Comparison.get(self.a, self.b, self._transport).raw
         return self
 
-    def wait(self, timeout: float | None = None) -> "Comparison":
-        """Block until it is made. Raises WaitTimeout after so many seconds, ImagoError if a worker could not
-        make it."""
-        until, pause = None if timeout is None else time.monotonic() + timeout, _PAUSE
-        while not self.made:
-            if self.raw["problem"]:
-                raise ImagoError(f"{self!r}: {self.raw['problem']}")
-            if until is not None and time.monotonic() >= until:
-                raise WaitTimeout(f"{self!r} after {timeout:g} seconds.")
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
-            self.refresh()
-        return self
+    def _given_up(self) -> str | None:
+        problem = self.raw["problem"]
+        return f"{self!r}: {problem}" if problem else None
 
     def units(self, layer: str, *, limit: int | None = None) -> Iterator[ComparedUnit]:
         """The units of a layer, the most changed first, page by page as you iterate."""
