@@ -37,7 +37,7 @@ Responses = Mapping[int, type[BaseModel] | Mapping[str, Any]]
 
 REMOVED: Responses = {204: {"description": "It is removed."}}
 _ATTRIBUTE = "imago_operation"
-_NAMES = {"network", "generator", "atlas"}
+_NAMES = {"network", "generator", "atlas", "a", "b"}
 """Parameters of a query that name what may not be there."""
 
 
