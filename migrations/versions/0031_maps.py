@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0028"
+revision = "0031"
 down_revision = "0030"
 branch_labels = None
 depends_on = None
