@@ -12,7 +12,13 @@ from imago_engine.training.results.code_statistics import CodeStatistics
 
 DIRECTIONS = 768
 LARGEST = 320 * 5120
-"""Numbers of all directions together: those of long codes would else be most of a generator's file."""
+"""Numbers of all directions together, as they are measured: those of long codes would else be most of a
+generator's file."""
+LARGEST_TOLD = 232 * 20_480
+"""The same where they were measured on coarse codes and are told to all places; 9 MB."""
+COARSE = 2
+"""Places each way that directions are measured at. The principal directions of codes of more places are few
+for what such codes hold, and an ascent along them finds worse pictures (docs/training.md)."""
 PROTOTYPES = 512
 SAMPLES = 4096
 """Codes kept as they are, 8 bits a coordinate: from their pictures a network's units learn their directions
@@ -35,23 +41,42 @@ def measured_prior(
     examples and `SAMPLES` codes.
 
     Directions and clusters are those of standardised codes, (code − μ) / (σ + a floor), as the generator gets
-    them. The same codes give the same prior.
+    them. Of codes of many places they are those of their averages over 2×2 parts, and where a direction leads
+    in the whole code is told by regression: it is the mean of the codes that lie so far along it. The same
+    codes give the same prior.
     """
     random = torch.Generator().manual_seed(0)
     chosen = torch.randperm(len(codes), generator=random)[:SAMPLE].sort().values.numpy()
     scale = (statistics.std + STANDARD_FLOOR).flatten()
     sample = (torch.from_numpy(np.asarray(codes[chosen])).flatten(1) - statistics.mean.flatten()) / scale
-    directions = min(directions, max(LARGEST // sample.shape[1], 1), *sample.shape)
-    variances, vectors = _principal(sample, directions)
+    coarse = _coarse(sample, statistics.mean.shape)
+    directions = min(directions, max(LARGEST // coarse.shape[1], 1), *coarse.shape)
+    if coarse is not sample:
+        directions = min(directions, max(LARGEST_TOLD // sample.shape[1], 1))
+    variances, vectors = _principal(coarse, directions)
     deviations = variances.clamp_min(0).sqrt()
     known = deviations > 1e-3 * deviations[0]  # below is rounding: no unit to count in
     deviations, vectors = deviations[known], vectors[:, known]
-    centres = _cluster_centres(sample @ vectors, min(prototypes, len(sample)), random)
-    axes = (vectors * deviations).T * scale
+    points = coarse @ vectors
+    centres = _cluster_centres(points, min(prototypes, len(sample)), random)
+    if coarse is sample:
+        axes = (vectors * deviations).T * scale
+    else:
+        # Coordinates are uncorrelated, of variance 1: their covariances with the code are the regression.
+        axes = (points / deviations).T @ sample / len(sample) * scale
     # In another order than they have: the first of them are then a sample as well.
     some = torch.randperm(len(sample), generator=random)[:SAMPLES]
-    samples = CodeSamples.of(sample[some] @ vectors / deviations)
+    samples = CodeSamples.of(points[some] / deviations)
     return CodePrior(statistics.mean, axes.view(-1, *statistics.mean.shape), centres / deviations, samples)
+
+
+def _coarse(sample: Tensor, shape: torch.Size) -> Tensor:
+    """Codes [N, D] of a shape, averaged over `COARSE`² parts where they have more places: [N, d]; the same
+    ones where they do not."""
+    if len(shape) != 3 or min(shape[1:]) <= COARSE or any(side % COARSE for side in shape[1:]):
+        return sample
+    places = sample.view(-1, *shape)  # [N, C, h, w]
+    return torch.nn.functional.adaptive_avg_pool2d(places, COARSE).flatten(1)
 
 
 def _principal(sample: Tensor, count: int) -> tuple[Tensor, Tensor]:

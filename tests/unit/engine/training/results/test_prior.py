@@ -49,6 +49,29 @@ def test_long_codes_have_fewer_directions_so_that_a_file_stays_small(monkeypatch
     assert measured_prior(codes, statistics_of(codes), directions=8, prototypes=5).axes.shape == (3, 40)
 
 
+def test_directions_of_many_places_are_measured_coarsely_and_lead_through_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = correlated(2000, 3 * 4 * 4, 4).reshape(-1, 3, 4, 4)
+    prior = measured_prior(codes, statistics_of(codes), directions=20, prototypes=5)
+    assert prior.axes.shape == (4, 3, 4, 4)
+    rebuilt = prior.code(prior.point(torch.from_numpy(codes)))
+    np.testing.assert_allclose(rebuilt.numpy(), codes, atol=0.05)
+    monkeypatch.setattr(prior_module, "LARGEST_TOLD", 3 * 48)
+    assert len(measured_prior(codes, statistics_of(codes), directions=20, prototypes=5).axes) == 3
+
+
+def test_a_direction_is_the_mean_of_what_lies_along_it_whatever_else_is_in_the_places() -> None:
+    random = np.random.default_rng(2)
+    smooth = correlated(4000, 3 * 2 * 2, 4).reshape(-1, 3, 2, 2).repeat(2, axis=2).repeat(2, axis=3)
+    detail = random.normal(size=(4000, 3, 2, 2, 2, 2))
+    detail -= detail.mean(axis=(3, 5), keepdims=True)  # nothing of it is left in a part's average
+    codes = (smooth + detail.reshape(4000, 3, 4, 4)).astype(np.float32)
+    prior = measured_prior(codes, statistics_of(codes), directions=4, prototypes=5)
+    parts = prior.axes.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)  # [R, C, 2, 2, 4]
+    assert parts.std(-1).max() < 0.2 * prior.axes.abs().max()
+
+
 def test_prototypes_are_the_centres_of_what_lies_together() -> None:
     random = np.random.default_rng(1)
     centres = random.normal(size=(4, 12)) * 20
