@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services.atlases.creation import EXPAND
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.base.states import LIVE_JOBS, AtlasState, AtlasWish, Lane, Visibility
 from services.catalog.tables import NetworkRow
@@ -19,6 +20,7 @@ from services.estimates.cost_model import Kind, Seconds
 from services.estimates.estimates import Part, Queue, Waiting
 from services.jobs.progress import ErrorSummary
 from services.jobs.tables import JobRow
+from services.queue import chores
 from services.queue.queue_order import next_turn
 
 _COUNTS = text("""
@@ -45,7 +47,6 @@ _ERRORS = text("""
     SELECT key AS code, sum(CAST(value ->> 'count' AS int)) AS items, min(value ->> 'message') AS message
     FROM jobs, jsonb_each(errors) WHERE atlas_no = :no AND failed > 0 GROUP BY key
 """)
-_WORK = text("SELECT error FROM work WHERE kind = 'expand' AND subject = :id AND error IS NOT NULL")
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def _view(session: Session, row: AtlasRow, queue: Queue | None) -> AtlasView:
         _eta(session, row, queue, jobs, planned=not asked.unexpanded) if queue and goes_on else None,
         _errors(session, row) if pictures.failed else (),
         network_sha256 != being_built.network_sha256,
-        _problem(session, row),
+        chores.problem(session, EXPAND, row.id),
         row.created_at,
     )
 
@@ -287,8 +288,3 @@ def _errors(session: Session, row: AtlasRow) -> tuple[ErrorSummary, ...]:
         for error in session.execute(_ERRORS, {"no": row.no})
     ]
     return tuple(sorted(found, key=lambda error: (-error.count, error.code)))
-
-
-def _problem(session: Session, row: AtlasRow) -> str | None:
-    error = session.execute(_WORK, {"id": row.id}).scalar()
-    return None if error is None else str(error["message"])

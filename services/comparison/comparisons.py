@@ -24,7 +24,6 @@ from services.comparison.making import COMPARE
 from services.comparison.sides import Side, like_layers, resolve
 from services.comparison.tables import ComparedLayerRow, ComparisonRow
 from services.queue import chores
-from services.queue.tables import WorkRow
 from services.search import indexing
 from services.sheets.sheets import pictures_of
 from services.sheets.subjects import POSTER
@@ -142,7 +141,7 @@ def find(
         units=sum(layer.unit_count for layer in of_making),
         layers=layers,
         unmatched=[] if shown is None else shown.unmatched,
-        problem=None if making is None or current else _problem(session, making.no),
+        problem=None if making is None or current else chores.problem(session, COMPARE, str(making.no)),
     )
 
 
@@ -215,9 +214,3 @@ def _side(side: Side) -> ComparedSide:
         side.version.published_at is not None,
         side.row.visibility == Visibility.PUBLIC,
     )
-
-
-def _problem(session: Session, no: int) -> str | None:
-    query = sa.select(WorkRow.error).where(WorkRow.kind == COMPARE, WorkRow.subject == str(no))
-    error = session.scalar(query)
-    return None if error is None else str(error["message"])

@@ -59,6 +59,7 @@ _HASTEN = text("""
     SET not_before = now(), attempt = 0, crash_count = 0, given_up = false, error = NULL
 """)
 _UNPLAN = text("DELETE FROM work WHERE kind = :kind AND subject = :subject")
+_PROBLEM = text("SELECT error FROM work WHERE kind = :kind AND subject = :subject")
 _DUE = text("""
     SELECT subject, crash_count FROM work
     WHERE kind = :kind AND lease_id IS NULL AND not_before <= now()
@@ -130,6 +131,12 @@ def hasten(session: Session, kind: ChoreName, subject: str) -> None:
 def unplan(session: Session, kind: ChoreName, subject: str) -> None:
     """Have it done no more; whoever has it in hand finds that its lease holds it no longer."""
     session.execute(_UNPLAN, {"kind": kind, "subject": subject})
+
+
+def problem(session: Session, kind: ChoreName, subject: str) -> str | None:
+    """Why workers could not go on with it the last time, for people; None where they could."""
+    error = session.execute(_PROBLEM, {"kind": kind, "subject": subject}).scalar()
+    return None if error is None else str(error["message"])
 
 
 def claim(

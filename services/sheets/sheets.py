@@ -20,7 +20,7 @@ from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_row
 from services.base.errors import NotFound
 from services.base.states import Visibility
-from services.queue.tables import WorkRow
+from services.queue import chores
 from services.sheets.layout import Layout, Place, Strip
 from services.sheets.subjects import POSTER, SHEET, Sheeted, plan
 from services.sheets.tables import AtlasSheetRow, SheetRow, SheetTileRow
@@ -110,7 +110,7 @@ def find(
         layer,
         _whole(session, name),
         current,
-        None if current else _problem(session, wanted),
+        None if current else chores.problem(session, SHEET, str(wanted)),
     )
 
 
@@ -132,13 +132,6 @@ def _whole(session: Session, name: str | None) -> Sheet | None:
 def layout_of(row: SheetRow) -> Layout:
     """The layout of a sheet."""
     return Layout(row.columns, tuple(Strip(title, cells) for title, cells in row.strips))
-
-
-def _problem(session: Session, wanted: Sheeted) -> str | None:
-    error = session.scalar(
-        sa.select(WorkRow.error).where(WorkRow.kind == SHEET, WorkRow.subject == str(wanted))
-    )
-    return None if error is None else str(error["message"])
 
 
 def tile(session: Session, sheet: Sheet, place: Place) -> str:
