@@ -11,6 +11,7 @@ from imago_engine.exemplars import quantiles
 from services.base.errors import Invalid
 from services.base.states import State
 from services.grids.subjects import Subject
+from services.pictures.best import BEST_FIRST_TEXT
 
 MOST = 200
 """Cells that are read at once."""
@@ -28,14 +29,13 @@ _OF_VERSION = text(f"""
     WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit = ANY(CAST(:units AS int[]))
     AND e.facet = :facet AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
 """)
-# The best as `services.pictures.best` has it, and before all what is done.
+# Before all what is done.
 _OF_BEST = text(f"""
     SELECT {_SHOWN} FROM unnest(CAST(:units AS int[])) AS asked (unit)
     CROSS JOIN LATERAL (
         SELECT * FROM visualizations
         WHERE network_id = :network AND layer = :layer AND unit = asked.unit AND network_sha256 = :sha256
-        ORDER BY state = 'done' DESC, (position_y IS NOT NULL OR token IS NOT NULL),
-            score DESC NULLS LAST, activation DESC NULLS LAST, digest
+        ORDER BY state = 'done' DESC, {BEST_FIRST_TEXT}
         LIMIT 1
     ) AS v {_BESIDE}
 """)

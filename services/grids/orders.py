@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from imago_engine.weights import EYE
 from services.base.errors import Invalid
 from services.grids.subjects import Subject
+from services.pictures.best import BEST_FIRST_TEXT
 from services.search import neighbours
 from services.search.labels import meant_of
 from services.search.tables import as_text
@@ -69,11 +70,10 @@ _ROWS_OF_VERSION = """
     WHERE e.atlas_no = :no AND e.layer_no = :layer_no AND e.facet = :facet
     AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
 """
-_ROWS_OF_BEST = """
+_ROWS_OF_BEST = f"""
     SELECT DISTINCT ON (unit) unit, digest, state, activation, predictions FROM visualizations
     WHERE network_id = :network AND layer = :layer AND network_sha256 = :sha256
-    ORDER BY unit, state = 'done' DESC, (position_y IS NOT NULL OR token IS NOT NULL),
-        score DESC NULLS LAST, activation DESC NULLS LAST, digest
+    ORDER BY unit, state = 'done' DESC, {BEST_FIRST_TEXT}
 """
 # Every unit that was chosen is in the grid, also one that has no row yet.
 _ORDER = """

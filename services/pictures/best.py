@@ -5,6 +5,7 @@ A score is made by the engine (`imago_engine.synthesis.scoring`); which of candi
 """
 
 import sqlalchemy as sa
+from sqlalchemy.sql.expression import ClauseList
 
 from services.pictures.tables import VisualizationRow
 
@@ -17,3 +18,5 @@ BEST_FIRST = (
 """Done pictures of one unit: those at its usual place first, then by score; those without one, of earlier
 releases, come after by their activation.
 """
+BEST_FIRST_TEXT = str(ClauseList(*BEST_FIRST))
+"""The same as text, for statements that read `visualizations` under no other name."""
