@@ -28,8 +28,8 @@ _OF_JOBS = text("""
 
 @dataclass(frozen=True)
 class ShownVersion:
-    """The version of its newest atlas that stands for a network. `covered`: units by their layers' names that
-    it has a picture of, or that can have none; each at most once."""
+    """The version that stands for a network, of the atlas that `atlases.to_show_first` tells. `covered`:
+    units by their layers' names that it has a picture of, or that can have none; each at most once."""
 
     atlas: str
     name: str
@@ -72,7 +72,7 @@ def overviews(
     found = []
     for network in networks:
         there, atlases = layers.get(network.id), counted.get(network.id)
-        shown = None if atlases is None else shown_version(session, atlases.newest)
+        shown = None if atlases is None else shown_version(session, atlases.shown)
         found.append(
             Overview(
                 network,
@@ -158,7 +158,9 @@ def _atlases(ids: Sequence[str], by: Principal | None) -> sa.Select[*tuple[Any, 
             AtlasRow.network_id,
             sa.func.count(AtlasRow.no.distinct()).label("atlases"),
             sa.func.count(version.number).filter(version.published_at.is_not(None)).label("versions"),
-            sa.func.max(AtlasRow.id).label("newest"),
+            sa.func.coalesce(
+                sa.func.max(AtlasRow.id).filter(version.published_at.is_not(None)), sa.func.max(AtlasRow.id)
+            ).label("shown"),
         )
         .join(version, version.atlas_no == AtlasRow.no)
         .where(AtlasRow.network_id.in_(ids), seen_by(by))

@@ -22,3 +22,6 @@ def test_what_is_being_tried_out_does_not_take_the_place_of_what_was_published(
     page = client.get(layer).text
     assert f"atlas={published}%401" in page
     assert f"/units/0?atlas={tried}" not in page
+    card = client.get("/networks").text
+    assert f'href="/networks/{NETWORK}?' not in card
+    assert f"/units/0?atlas={published}%401" in card
