@@ -75,6 +75,11 @@ def may_read(who: Principal | None, settings: Settings) -> bool:
     return settings.public_read or (who is not None and not who.scopes.isdisjoint({"read", "admin"}))
 
 
+def may_submit(who: Principal) -> bool:
+    """Whether `who` may submit work, and change what is their own."""
+    return not who.scopes.isdisjoint({"jobs:write", "admin"})
+
+
 def _check() -> None:
     g.principal = None
     if request.method == "OPTIONS":

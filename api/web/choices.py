@@ -1,6 +1,6 @@
 """What a page was asked to show, read of its address: choices, numbers, text; what is wrong is named."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import TypeVar
 
@@ -23,6 +23,14 @@ def word(name: str, words: Iterable[str]) -> str | None:
     if said is not None and said not in allowed:
         raise Invalid.field(f"/{name}", f"must be one of {', '.join(allowed)}; got {said!r}")
     return said
+
+
+def states(
+    known: Iterable[StrEnum], present: str | None, address: Callable[[str | None], str]
+) -> list[tuple[str, str, bool]]:
+    """All, and those in each state: what each is called, where it is, and whether it is the present one."""
+    named: list[tuple[str, str | None]] = [("all", None), *((str(each), str(each)) for each in known)]
+    return [(name, address(value), value == present) for name, value in named]
 
 
 def number(name: str, most: int = 2**31 - 1) -> int | None:

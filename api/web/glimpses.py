@@ -13,6 +13,7 @@ class ShownGlimpse:
     """A picture and where it leads. `small`: its pixels are shown as squares."""
 
     href: str
+    digest: str
     picture: str
     alt: str
     small: bool
@@ -25,6 +26,7 @@ def shown_glimpses(
     return [
         ShownGlimpse(
             address.unit(network, glimpse.layer, glimpse.unit, atlas=atlas),
+            glimpse.digest,
             address.picture(glimpse.digest, 128),
             f"Preferred input of unit {glimpse.unit} in {glimpse.layer}",
             glimpse.side is not None and glimpse.side < PIXELS_BELOW,

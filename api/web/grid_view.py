@@ -7,7 +7,7 @@ from typing import Any
 
 from api.web.addresses import Addresses, Parameter
 from api.web.filters import count, figure, percent
-from api.web.shown import ANY, Shown
+from api.web.shown import ANY, Shown, reference
 from services.base.states import State
 from services.catalog.layers import Layer
 from services.catalog.networks import Network
@@ -203,7 +203,7 @@ def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[Versio
     """The versions that can be shown, and last the best picture of each unit."""
     found = [
         VersionChoice(
-            f"{version.atlas}@{version.number if version.published_at else 'open'}",
+            reference(version.atlas, version.number, version.published_at),
             f"{version.name} · "
             + (
                 f"version {version.number}, {version.published_at:%Y-%m-%d}"

@@ -19,6 +19,12 @@ ANY = "any"
 _BLOCKS, _MOST_LAYERS = "blocks", 200
 
 
+def reference(atlas: str, number: int, is_published: object) -> str:
+    """A version of an atlas as the parameter `atlas` names it: `ATLAS@VERSION`, where the version that is
+    being built is `open`."""
+    return f"{atlas}@{number if is_published else OPEN}"
+
+
 @dataclass(frozen=True)
 class Shown:
     """A version of an atlas of the network; None for both where the best picture of each unit is shown."""
@@ -28,11 +34,10 @@ class Shown:
 
     @property
     def named(self) -> str | None:
-        """The parameter `atlas` of an address that shows the same: `ATLAS@VERSION`, where the version that is
-        being built is `open`, `any` without an atlas."""
+        """The parameter `atlas` of an address that shows the same: a `reference`, `any` without an atlas."""
         if self.atlas is None or self.version is None:
             return ANY
-        return f"{self.atlas.id}@{self.version.number if self.version.published_at else OPEN}"
+        return reference(self.atlas.id, self.version.number, self.version.published_at)
 
 
 @dataclass(frozen=True)

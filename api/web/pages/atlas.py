@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TypeVar
 
 from flask import Response, request
-from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
-from api.auth import principal, reader, requires
+from api.auth import may_submit, principal, reader, requires
 from api.context import context
 from api.http.paths import sheet_path
-from api.problems.field_errors import explain
 from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
+from api.web import forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
 from api.web.strips import strip_of
@@ -23,8 +21,6 @@ from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtens
 from services.atlases.progress import AtlasView
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
-
-Asked = TypeVar("Asked", bound=BaseModel)
 
 VERSIONS_SHOWN, STRIP = 20, 12
 _AT_ONCE_SECONDS = 2.0
@@ -72,7 +68,6 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         strip = strip_of(session, found, STRIP)
     shown = [AtlasVersion.of(id, version) for version in versions.data]
     latest = found.latest.number if found.latest else found.open.number
-    may_write = not reader().scopes.isdisjoint({"jobs:write", "admin"})
     facets = max((layer.facets for layer in layers), default=1)
     usual = {"layers": "", "units": "", "facets": str(facets), "name": found.name}
     sent = {name: request.form.get(name, "") for name in _FORMS.get(refused or "", ())}
@@ -88,7 +83,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         strip=strip,
         strip_length=STRIP,
         ended=found.ended,
-        may_change=may_write and may_change(found.owner_key_id, reader()),
+        may_change=may_submit(reader()) and may_change(found.owner_key_id, reader()),
         may_extend=not found.outdated,
         actions=_offered(found),
         card=ServerAddresses().picture(strip[0].digest) if strip else None,
@@ -143,26 +138,18 @@ def _close(session: Session, id: str, by: Principal) -> None:
 
 
 def _rename(session: Session, id: str, by: Principal) -> None:
-    changes.change(session, id, _read(AtlasChange, {"name": request.form.get("name", "")}), by=by)
+    changes.change(session, id, forms.read(AtlasChange, {"name": request.form.get("name", "")}), by=by)
 
 
 def _extend(session: Session, id: str, by: Principal) -> None:
     sent = {name: request.form.get(name, "").strip() for name in _FORMS["extend"]}
     asked: dict[str, object] = {name: text for name, text in sent.items() if text}
-    if sent["facets"].isascii() and sent["facets"].isdigit() and len(sent["facets"]) < 6:
-        asked["facets"] = int(sent["facets"])
+    if sent["facets"]:
+        asked["facets"] = forms.whole(sent["facets"])
         # The field holds what the atlas has: as it stands it asks for nothing.
         if asked["facets"] == max(layer.facets for layer in atlases.layers(session, id, by=by)):
             del asked["facets"]
-    changes.extend(session, id, _read(AtlasExtension, asked), by=by)
-
-
-def _read(model: type[Asked], sent: Mapping[str, object]) -> Asked:
-    """What a form asks for. Raises `Invalid`."""
-    try:
-        return model.model_validate(sent)
-    except ValidationError as error:
-        raise Invalid(explain(error, model, sent)) from None
+    changes.extend(session, id, forms.read(AtlasExtension, asked), by=by)
 
 
 _ACTIONS: Mapping[str, Callable[[Session, str, Principal], None]] = {

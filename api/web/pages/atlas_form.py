@@ -5,13 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Response, request
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api.auth import principal, reader, requires
+from api.auth import may_submit, principal, reader, requires
 from api.context import context
-from api.problems.field_errors import explain
 from api.schemas.atlas_estimates import AtlasEstimate
+from api.web import forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
 from imago_engine.techniques import all_techniques
@@ -49,8 +48,8 @@ def atlas_form() -> Response:
     """The form. With `estimate`, also what the atlas that it describes would take."""
     form = Form({**_USUAL, **{name: request.args[name] for name in _FIELDS if name in request.args}})
     with context().database.session() as session:
-        if "estimate" in request.args and (asked := _read(form)):
-            _estimate(session, form, asked)
+        if "estimate" in request.args:
+            _estimate(session, form)
         return _shown(session, form)
 
 
@@ -69,10 +68,8 @@ def build_atlas() -> Response:
 
 def _made(form: Form) -> str | None:
     """The id of the atlas that the fields describe; None, with the errors noted, where it cannot be made."""
-    asked = _read(form)
-    if asked is None:
-        return None
     try:
+        asked = _read(form.values)
         with context().database.session() as session:
             atlas_estimates.check_room_for(session, asked, context().store_room())
             row, _ = creation.create(session, asked, owner=principal().key_id)
@@ -82,32 +79,25 @@ def _made(form: Form) -> str | None:
         return None
 
 
-def _read(form: Form) -> AtlasRequest | None:
-    """The request that the fields describe; None, with the errors noted, where they describe none."""
-    values = form.values
-    facets = values.get("facets", "").strip()
+def _read(values: Mapping[str, str]) -> AtlasRequest:
+    """The request that the fields describe. Raises `Invalid`."""
     sent: dict[str, Any] = {
         "network": values.get("network", ""),
         "name": values.get("name") or None,
         "layers": values.get("layers", ""),
         "units": values.get("units", ""),
-        "facets": int(facets) if facets.isascii() and facets.isdigit() and len(facets) < 6 else facets,
+        "facets": forms.whole(values.get("facets", "").strip()),
         "recipe": {"technique": values.get("technique") or "auto"},
         "generator": values.get("generator") or None,
         "visibility": values.get("visibility", ""),
     }
-    try:
-        return AtlasRequest.model_validate(sent)
-    except ValidationError as error:
-        _note(form, Invalid(explain(error, AtlasRequest, sent)))
-        return None
+    return forms.read(AtlasRequest, sent)
 
 
-def _estimate(session: Session, form: Form, asked: AtlasRequest) -> None:
+def _estimate(session: Session, form: Form) -> None:
     try:
-        found = atlas_estimates.estimate(
-            session, asked, owner=reader().key_id or None, room=context().store_room()
-        )
+        asked, owner = _read(form.values), reader().key_id or None
+        found = atlas_estimates.estimate(session, asked, owner=owner, room=context().store_room())
     except (Invalid, Conflict) as error:
         _note(form, error)
     else:
@@ -133,5 +123,5 @@ def _shown(session: Session, form: Form, status: int = 200) -> Response:
         generators=[generator.id for generator in list_generators(session, limit=_LISTED).data],
         techniques=["auto", *all_techniques()],
         most_facets=MOST_FACETS,
-        may_build=not reader().scopes.isdisjoint({"jobs:write", "admin"}),
+        may_build=may_submit(reader()),
     )

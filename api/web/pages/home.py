@@ -9,6 +9,7 @@ from api.auth import may_read, reader, visitor
 from api.context import context
 from api.schemas.atlases import Atlas
 from api.schemas.jobs import Job
+from api.web.addresses import ServerAddresses
 from api.web.glimpses import ShownGlimpse
 from api.web.pages.networks.networks import Card, cards_of
 from api.web.site import page
@@ -43,7 +44,7 @@ def home() -> Response:
         more=networks.next_cursor is not None,
         building=building,
         jobs=recent,
-        card=pictures[0].picture.replace("size=128", "size=512") if pictures else None,
+        card=ServerAddresses().picture(pictures[0].digest, 512) if pictures else None,
     )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 from flask import Response, request
 from sqlalchemy.orm import Session
 
-from api.auth import principal, reader, requires
+from api.auth import may_submit, principal, reader, requires
 from api.context import context
 from api.operations.pagination import next_path
 from api.schemas.jobs import Job
 from api.schemas.visualizations import JobItem
+from api.web import choices
 from api.web.addresses import ServerAddresses
 from api.web.filters import at_place, named_units
 from api.web.site import blueprint, page, see
@@ -63,10 +64,7 @@ def list_of_jobs() -> Response:
         jobs=shown,
         chosen=state,
         of_atlas=atlas,
-        choices=[
-            (name, address.page("jobs", state=value, atlas=atlas), value == state)
-            for name, value in [("all", None), *((str(known), str(known)) for known in JobState)]
-        ],
+        choices=choices.states(JobState, state, lambda value: address.page("jobs", state=value, atlas=atlas)),
         is_later_page=cursor is not None,
         next=next_path(found.next_cursor) if found.next_cursor else None,
     )
@@ -149,8 +147,7 @@ _ACTIONS: Mapping[str, Callable[[Session, str, Principal], JobView | None]] = {
 
 def _may_change(found: JobView) -> bool:
     """Whether buttons are for who looks; the parts of an atlas are changed with that alone."""
-    may_write = not reader().scopes.isdisjoint({"jobs:write", "admin"})
-    return found.atlas_no is None and may_write and may_change(found.owner_key_id, reader())
+    return found.atlas_no is None and may_submit(reader()) and may_change(found.owner_key_id, reader())
 
 
 def _offered(found: JobView) -> list[tuple[str, str]]:

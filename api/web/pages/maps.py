@@ -7,10 +7,10 @@ from api.context import context
 from api.http.paths import map_path
 from api.schemas.images.maps import AtlasMap
 from api.web.addresses import ServerAddresses
+from api.web.shown import reference
 from api.web.site import blueprint, page, see
 from imago_engine.weights import EYE
 from services.atlases import atlases
-from services.atlases.atlases import OPEN
 from services.base.states import Lane
 from services.maps import maps
 
@@ -32,7 +32,7 @@ def atlas_map(atlas: str, version: str) -> Response:
         section="atlases",
         atlas=found,
         version=version,
-        shown=f"{atlas}@{shown.number if shown.published else OPEN}",
+        shown=reference(atlas, shown.number, shown.published),
         map=AtlasMap.of(shown, EYE),
         stands_in=UNIT_STANDS_IN,
         facts_path=map_path(atlas, shown.number),

@@ -66,7 +66,7 @@ def network(network: str) -> Response:
         stack = _stack(session, address, found, what, layers.data)
         versions = versions_of(session, network, by=reader())
         watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
-    pictures = [each.pictures[0].picture for each in stack[::-1] if each.pictures]
+    deepest = next((each.pictures[0] for each in stack[::-1] if each.pictures), None)
     output = next((each.layer for each in stack[::-1] if each.layer.kind == "output"), None)
     return page(
         "networks/network.html",
@@ -85,7 +85,7 @@ def network(network: str) -> Response:
         scans=watched,
         classes=found.labels[:CLASSES_SHOWN],
         output=output,
-        card=pictures[0].replace("size=128", f"size={CARD_SIZE}") if pictures else None,
+        card=None if deepest is None else address.picture(deepest.digest, CARD_SIZE),
     )
 
 

@@ -11,6 +11,7 @@ from api.context import context
 from api.operations.pagination import next_path
 from api.web.addresses import ServerAddresses
 from api.web.glimpses import ShownGlimpse, shown_glimpses
+from api.web.shown import ANY, reference
 from api.web.site import blueprint, page, see
 from services.access.ownership import may_change
 from services.catalog import removal
@@ -79,8 +80,8 @@ def cards_of(session: Session, networks: Sequence[Network], more: int = 0) -> Se
 def named(overview: Overview) -> str:
     """The parameter `atlas` of what an overview shows."""
     if overview.shown is None:
-        return "any"
-    return f"{overview.shown.atlas}@{overview.shown.number if overview.shown.published_at else 'open'}"
+        return ANY
+    return reference(overview.shown.atlas, overview.shown.number, overview.shown.published_at)
 
 
 def _registration(session: Session, network: Network) -> Registration:

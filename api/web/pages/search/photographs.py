@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from flask import request
 from sqlalchemy.orm import Session
 
-from api.auth import reader
+from api.auth import may_submit, reader
 from api.context import context
 from api.http.waiting import wait_for
 from api.web import shown as shown_of
 from api.web.addresses import ServerAddresses
-from api.web.pages.units.computing import may_submit
 from services.base.errors import Conflict, Invalid
 from services.base.states import Lane
 from services.catalog.layer_selection import BLOCKS, list_layers

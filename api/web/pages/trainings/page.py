@@ -13,6 +13,7 @@ from api.http.objects import verified
 from api.operations.pagination import next_path
 from api.problems.problems import Problem
 from api.schemas.trainings import Training, TrainingSample
+from api.web import choices
 from api.web.addresses import ServerAddresses
 from api.web.pages.trainings import comparison, curves
 from api.web.pages.trainings.comparison import Comparison
@@ -59,10 +60,7 @@ def list_of_trainings() -> Response:
         section="trainings",
         trainings=[Training.of(training) for training in found.data],
         chosen=state,
-        choices=[
-            (name, address.page("trainings", state=value), value == state)
-            for name, value in [("all", None), *((str(known), str(known)) for known in TrainingState)]
-        ],
+        choices=choices.states(TrainingState, state, lambda value: address.page("trainings", state=value)),
         is_later_page=cursor is not None,
         next=next_path(found.next_cursor) if found.next_cursor else None,
     )

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import request
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
-from api.auth import principal, reader
+from api.auth import may_submit, principal, reader
 from api.context import context
-from api.problems.field_errors import explain
 from api.schemas.techniques import Technique
+from api.web import forms
 from imago_engine.techniques import Need, all_techniques
 from imago_engine.techniques.automatic import WITH_GENERATOR
-from services.access.keys import Principal
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.catalog.generators import get_generator, list_generators
 from services.catalog.layers import Unit
@@ -130,18 +128,10 @@ def form(
     )
 
 
-def may_submit(who: Principal) -> bool:
-    """Whether who asks may have something computed."""
-    return not who.scopes.isdisjoint({"jobs:write", "admin"})
-
-
 def compute(session: Session, unit: Unit) -> Submission:
     """Submit what the form asks for, as `POST /v1/jobs` would. Raises `Invalid` for what is wrong in it."""
     body = _body(unit)
-    try:
-        asked = JobRequest.model_validate(body)
-    except ValidationError as error:
-        raise Invalid(explain(error, JobRequest, body)) from None
+    asked = forms.read(JobRequest, body)
     limits = Limits(max_units_per_job=context().settings.max_units_per_job)
     try:
         return submit(session, asked, owner=principal().key_id, limits=limits)

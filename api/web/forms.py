@@ -1,0 +1,24 @@
+"""What a form asks for, read as the body of the same request to the API would be."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from api.problems.field_errors import explain
+from services.base.errors import Invalid
+
+Asked = TypeVar("Asked", bound=BaseModel)
+
+
+def read(model: type[Asked], sent: Mapping[str, object]) -> Asked:
+    """The request. Raises `Invalid`, with what would be accepted in each field that is wrong."""
+    try:
+        return model.model_validate(sent)
+    except ValidationError as error:
+        raise Invalid(explain(error, model, sent)) from None
+
+
+def whole(text: str) -> int | str:
+    """A whole number as it was typed; what is none stays text, to be refused by its field."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else text
