@@ -10,7 +10,7 @@ from services.base.object_keys import sheet_key
 from services.base.storage import ObjectStore
 from services.comparison import making
 from services.comparison.making import COMPARE, Pairs
-from services.queue import batches, chores
+from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
 from services.upkeep import collected
 from worker.comparison.pairs_picture import drawn
@@ -21,10 +21,8 @@ from worker.leasing.work_kinds import Tend
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 from worker.sheets import drawing
-from worker.sheets.stored_pictures import AT_ONCE, Lacking, StoredPictures
+from worker.sheets.stored_pictures import AT_ONCE, LACKING_SECONDS, Lacking, StoredPictures
 
-LACKING_SECONDS = 60.0
-"""When to go on with a comparison of which a picture is lost at present."""
 log = structlog.get_logger()
 
 
@@ -44,7 +42,7 @@ class Comparing(ChoreTurns):
             while not self._stop.asked and not keeper.fenced:
                 if self._step(claim, task.subject):
                     return
-                if time.monotonic() >= until or self._somebody_waits():
+                if time.monotonic() >= until or self.somebody_waits():
                     break
         except Lacking as reason:
             log.info("comparison_waits", comparison=task.subject, reason=str(reason))
@@ -85,7 +83,3 @@ class Comparing(ChoreTurns):
                 return True
             making.add_sheet(session, asked, key)
         return False
-
-    def _somebody_waits(self) -> bool:
-        with self._database.session() as session:
-            return batches.interactive_waits(session)

@@ -4,11 +4,13 @@ from typing import ClassVar
 
 from sqlalchemy.orm import Session
 
+from services.base.database import Database
 from services.base.errors import ImagoError
-from services.queue import chores
+from services.queue import batches, chores
 from services.queue.chores import Chore, WorkClaim
+from services.upkeep import collected
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.lease_renewal import LeaseKeeper
+from worker.leasing.lease_renewal import LeaseKeeper, LeaseLost
 from worker.leasing.work_kinds import LeasedWork
 from worker.process.stopping import StopFlag
 
@@ -43,8 +45,27 @@ class ChoreTurns(LeasedWork[WorkClaim]):
         """Until when the slice lasts, on the monotonic clock; a step more may go beyond it."""
         return keeper.claimed_at + min(SLICE_SECONDS, self._held.seconds / 4)
 
-    def charge(self, claim: WorkClaim, code: str, error: Exception) -> None:
-        """Charge the chore an attempt: people are told what was meant for them, the log has the rest."""
-        message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
+    def somebody_waits(self) -> bool:
+        """Whether pictures are wanted that somebody waits for: then the slice is over."""
         with self._database.session() as session:
-            chores.fail(session, claim.lease_id, claim.tasks[0].subject, code, message)
+            return batches.interactive_waits(session)
+
+    def charge(self, claim: WorkClaim, code: str, error: Exception) -> None:
+        """Charge the chore an attempt."""
+        charge(self._database, claim, code, error)
+
+
+def charge(database: Database, claim: WorkClaim, code: str, error: Exception) -> None:
+    """Charge a chore an attempt: people are told what was meant for them, the log has the rest."""
+    message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
+    with database.session() as session:
+        chores.fail(session, claim.lease_id, claim.tasks[0].subject, code, message)
+
+
+def hold_to_write(session: Session, claim: WorkClaim) -> None:
+    """Make sure that the chore is still this worker's before rows point to objects that it has stored. Raises
+    `LeaseLost`."""
+    subject = claim.tasks[0].subject
+    collected.enter(session)
+    if not chores.hold(session, claim.lease_id, [subject]):
+        raise LeaseLost(f"The {claim.kind} {subject} is another's by now.")

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import structlog
 from sqlalchemy.orm import Session
 
-from services.base.errors import ImagoError, Unavailable
+from services.base.errors import Unavailable
 from services.base.object_keys import map_key
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
@@ -22,7 +22,7 @@ from services.maps.subjects import MAP, Mapped
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
 from services.sheets.making import Wanted
-from services.upkeep import collected
+from worker.leasing.chore_turns import charge, hold_to_write
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
@@ -40,10 +40,6 @@ UNSEEN_SECONDS = 60.0
 """When to look again at an atlas none of whose pictures has an embedding yet."""
 _LEFT_BEHIND_SECONDS = 86_400.0
 log = structlog.get_logger()
-
-
-class _Lost(Interrupted):
-    """The chore is not this worker's any more."""
 
 
 class Maps(LeasedWork[WorkClaim]):
@@ -84,9 +80,7 @@ class Maps(LeasedWork[WorkClaim]):
             raise
         except Exception as error:
             log.exception("map_failed", map=str(mapped))
-            message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
-            with self._database.session() as session:
-                chores.fail(session, claim.lease_id, str(mapped), "map_failed", message)
+            charge(self._database, claim, "map_failed", error)
 
     def _make(self, claim: WorkClaim, mapped: Mapped, keeper: LeaseKeeper, tend: Tend, folder: Path) -> None:
         with self._database.session() as session:
@@ -103,7 +97,7 @@ class Maps(LeasedWork[WorkClaim]):
                     chores.done(session, claim.lease_id, [str(mapped)])
             return
         with self._database.session() as session:
-            self._hold(session, claim, mapped)
+            hold_to_write(session, claim)
             if making.show_known(session, asked, found.name, found.unseen):
                 chores.done(session, claim.lease_id, [str(mapped)])
                 return
@@ -139,14 +133,9 @@ class Maps(LeasedWork[WorkClaim]):
             found.name, found.units, facts["fitted"], found.layers, facts["labels"], key, len(points)
         )
         with self._database.session() as session:
-            self._hold(session, claim, mapped)
+            hold_to_write(session, claim)
             making.finish(session, asked, drawn, found.unseen)
             chores.done(session, claim.lease_id, [str(mapped)])
-
-    def _hold(self, session: Session, claim: WorkClaim, mapped: Mapped) -> None:
-        collected.enter(session)
-        if not chores.hold(session, claim.lease_id, [str(mapped)]):
-            raise _Lost(f"The map {mapped} is another's by now.")
 
     def _end(self, claim: WorkClaim, mapped: Mapped) -> None:
         with self._database.session() as session:

@@ -4,36 +4,28 @@ import time
 from collections.abc import Sequence
 
 import structlog
-from sqlalchemy.orm import Session
 
 from services.base.errors import NotFound, Unavailable
 from services.base.object_keys import sheet_key
 from services.base.storage import Corrupt, ObjectStore
-from services.queue import batches, chores
+from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
 from services.sheets import making, plans
 from services.sheets.making import Tile, Wanted
 from services.sheets.plans import SheetPlan
 from services.sheets.subjects import POSTER, SHEET, Sheeted
-from services.upkeep import collected
-from worker.leasing.chore_turns import ChoreTurns
+from worker.leasing.chore_turns import ChoreTurns, hold_to_write
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import Tend
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 from worker.sheets.pyramid import Pyramid, SliceEnds
-from worker.sheets.stored_pictures import Lacking
+from worker.sheets.stored_pictures import LACKING_SECONDS, Lacking
 
 LOOK_SECONDS = 0.5
 """How often the database is asked whether someone waits for a picture."""
-LACKING_SECONDS = 60.0
-"""When to go on with a sheet of which a picture is lost at present."""
 log = structlog.get_logger()
-
-
-class _Lost(Interrupted):
-    """The chore is not this worker's any more."""
 
 
 class Sheets(ChoreTurns):
@@ -100,7 +92,7 @@ class Sheets(ChoreTurns):
         )
         picture = pyramid.make()
         with self._database.session() as session:
-            self._hold(session, claim, sheeted)
+            hold_to_write(session, claim)
             making.finish(session, asked, plan.name, picture)
             chores.done(session, claim.lease_id, [str(sheeted)])
         log.info("sheet_made", sheet=str(sheeted), cells=plan.layout.cells)
@@ -115,7 +107,7 @@ class Sheets(ChoreTurns):
         key = sheet_key(plan.digests, "digests")
         self._store.put_under(key, plan.digests, "application/octet-stream")
         with self._database.session() as session:
-            self._hold(session, claim, sheeted)
+            hold_to_write(session, claim)
             if making.begin(session, asked, plan, key):
                 chores.done(session, claim.lease_id, [str(sheeted)])
                 return None
@@ -124,13 +116,8 @@ class Sheets(ChoreTurns):
     def _list(self, claim: WorkClaim, sheeted: Sheeted, name: str, tiles: Sequence[Tile]) -> None:
         crash_point("sheet_stored")
         with self._database.session() as session:
-            self._hold(session, claim, sheeted)
+            hold_to_write(session, claim)
             making.add_tiles(session, name, tiles)
-
-    def _hold(self, session: Session, claim: WorkClaim, sheeted: Sheeted) -> None:
-        collected.enter(session)
-        if not chores.hold(session, claim.lease_id, [str(sheeted)]):
-            raise _Lost(f"The sheet {sheeted} is another's by now.")
 
     def _end(self, claim: WorkClaim, sheeted: Sheeted) -> None:
         with self._database.session() as session:
@@ -143,5 +130,4 @@ class Sheets(ChoreTurns):
         if now - self._looked_at < LOOK_SECONDS:
             return True
         self._looked_at = now
-        with self._database.session() as session:
-            return not batches.interactive_waits(session)
+        return not self.somebody_waits()

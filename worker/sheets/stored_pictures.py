@@ -17,6 +17,8 @@ from worker.sheets import drawing
 
 AT_ONCE = 4
 """Objects that are fetched at the same time."""
+LACKING_SECONDS = 60.0
+"""When to go on with what shows a picture that is lost at present."""
 _SMALL = Rendition(ArtifactKind.IMAGE, *renditions.THUMBNAIL).kind
 _OBJECTS = text("""
     SELECT digest, kind, object FROM artifacts
