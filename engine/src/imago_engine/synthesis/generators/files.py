@@ -2,9 +2,10 @@
 description.
 
 Tensors: `network.<parameter or buffer>` (float16 or float32), `code_mean`, `code_std`, `code_lower` (float32)
-and, where the prior of the codes is known, `code_axes` and `code_prototypes` (float16 or float32); it may
-have samples too, `code_samples` (int8) and `code_sample_scale` (float32). Metadata: the key
-`imago-generator` holds JSON, {"version": 1, "info": GeneratorInfo}. All is computed with in float32.
+and, where the prior of the codes is known, `code_axes` and `code_prototypes` (float16 or float32; many axes
+of long codes are int8, with `code_axis_scale`, see `stored_axes`). It may have samples too, `code_samples`
+(int8) and `code_sample_scale` (float32). Metadata: the key `imago-generator` holds JSON, {"version": 1,
+"info": GeneratorInfo}. All is computed with in float32.
 """
 
 import dataclasses
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from imago_engine.generators import KEY, VERSION, GeneratorFileError, GeneratorInfo, read_description
 from imago_engine.synthesis.generators.architectures import ARCHITECTURES, Generator, build_network
+from imago_engine.synthesis.generators.stored_axes import AXES, AXIS_SCALE, loaded_axes, stored_axes
 from imago_engine.synthesis.networks.modes import loading_modes
 
 STATISTICS = ("code_mean", "code_std", "code_lower")
@@ -37,7 +39,9 @@ def save_generator(path: str | Path, generator: Generator, dtype: torch.dtype = 
     tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in STATISTICS}
     counts: dict[str, int] = {}
     if generator.prior is not None:
-        tensors |= {name: _storable(getattr(generator, name), dtype) for name in PRIOR}
+        tensors["code_prototypes"] = _storable(generator.prior.prototypes, dtype)
+        axes = stored_axes(generator.prior.axes, generator.code_std, dtype)
+        tensors |= {name: _storable(tensor, tensor.dtype) for name, tensor in axes.items()}
         counts = {"directions": len(generator.prior.axes), "prototypes": len(generator.prior.prototypes)}
         if generator.prior.samples is not None:
             tensors |= {name: _storable(getattr(generator, name), torch.float32) for name in SAMPLES}
@@ -64,7 +68,7 @@ def _storable(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _computed_with(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
-    """Samples of codes stay in the 8 bits that they are stored in."""
+    """What is stored in 8 bits stays so for now."""
     return tensor.to(device, tensor.dtype if tensor.dtype == torch.int8 else dtype)
 
 
@@ -107,6 +111,8 @@ def load_generator(
         if got.keys() & set(PRIOR):  # both or none, of any number
             axes, prototypes = (got.get(name, (0,))[0] for name in PRIOR)
             expected |= {"code_axes": (axes, *info.code_shape), "code_prototypes": (prototypes, axes)}
+            if AXES in got and handle.get_slice(AXES).get_dtype() == "I8":
+                expected[AXIS_SCALE] = (axes,)
             if got.keys() & set(SAMPLES):
                 samples = got.get("code_samples", (0,))[0]
                 expected |= {"code_samples": (samples, axes), "code_sample_scale": (axes,)}
@@ -126,6 +132,9 @@ def load_generator(
     network.load_state_dict(weights | counters, assign=True)
     if info.architecture == "compact":
         network = network.to(memory_format=torch.channels_last)
+    axes = loaded_axes(tensors)
+    if axes is not None:
+        tensors[AXES] = axes
     statistics = {name: tensors[name] for name in (*STATISTICS, *PRIOR, *SAMPLES) if name in tensors}
     generator = Generator(info, network, **statistics)
     return generator.to(device=device, dtype=dtype)

@@ -14,8 +14,8 @@ DIRECTIONS = 768
 LARGEST = 320 * 5120
 """Numbers of all directions together, as they are measured: those of long codes would else be most of a
 generator's file."""
-LARGEST_TOLD = 232 * 20_480
-"""The same where they were measured on coarse codes and are told to all places; 9 MB."""
+LARGEST_TOLD = 320 * 20_480
+"""The same where they were measured on coarse codes and are told to all places; 6.5 MB, 8 bits each."""
 COARSE = 2
 """Places each way that directions are measured at. The principal directions of codes of more places are few
 for what such codes hold, and an ascent along them finds worse pictures (docs/training.md)."""
