@@ -11,6 +11,7 @@ import numpy as np
 from imago_engine.generators import GeneratorInfo
 from imago_engine.synthesis.generators.files import file_sha256
 from imago_engine.training.results.journal import LOG
+from imago_engine.training.run.origin import without_folders
 
 BEGIN = "<!-- facts of the training, written by `export`: changes between these lines are lost -->"
 END = "<!-- end of facts -->"
@@ -112,7 +113,9 @@ def facts_of(generator_file: Path, info: GeneratorInfo, record: TrainingRecord) 
             "Losses at the end: " + ", ".join(f"{name} {value:.4g}" for name, value in last.items()) + ".\n"
         ]
     settings = ", ".join(
-        f"{name} {value}" for name, value in record.options.items() if value not in ("", None)
+        f"{name} {without_folders(str(value))}"
+        for name, value in record.options.items()
+        if value not in ("", None)
     )
     parts += ["## Settings\n", settings + "\n"]
     return "\n".join(parts)

@@ -97,7 +97,7 @@ class _Exported:
                 "steps": int(facts["step"]),
                 "hours": round(float(facts.get("seconds", 0.0)) / 3600, 2),
                 "computed_on": facts.get("computed_on", ""),
-                "command": origin.command,
+                "command": origin.published,
                 "warm_start": origin.warm_start,
             },
         )

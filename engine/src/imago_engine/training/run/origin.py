@@ -20,6 +20,16 @@ class Origin:
     command: str = ""
     warm_start: str | None = None
 
+    @property
+    def published(self) -> str:
+        """The command as a generator's file and card say it: without the folders of the machine."""
+        return shlex.join(without_folders(word) for word in shlex.split(self.command))
+
+
+def without_folders(value: str) -> str:
+    """Of an absolute path the file's name alone: a description goes to people whom folders do not concern."""
+    return Path(value).name if Path(value).is_absolute() else value
+
 
 def origin_of(facts: Mapping[str, Any], run_folder: Path) -> Origin:
     """Of a checkpoint with these facts; one that does not say it is of an earlier release, which wrote it

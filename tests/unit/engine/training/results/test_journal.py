@@ -137,7 +137,8 @@ LOG = [{"pictures": 40 * i, "held_out": {"pixels": i / 1000}} for i in range(200
 def test_a_card_says_what_the_training_was(tmp_path: Path) -> None:
     (tmp_path / "birds.safetensors").write_bytes(b"weights")
     last = {"pictures": 4000, "time": 0.0, "rate": 20.0, "layout": 0.125}
-    record = TrainingRecord({"batch": 32}, corrupt_pictures=3, log=[*LOG, last])
+    options = {"batch": 32, "second_weights": "/home/me/squeezenet.safetensors"}
+    record = TrainingRecord(options, corrupt_pictures=3, log=[*LOG, last])
     text = write_card(tmp_path / "birds.safetensors", INFO, record).read_text()
     assert text.startswith("# birds\n")
     for fact in (
@@ -145,7 +146,7 @@ def test_a_card_says_what_the_training_was(tmp_path: Path) -> None:
         "preset `default`, 125 steps, 4,000 pictures seen (4.0 times each), 0.5 hours",
         "python -m imago_engine.training train birds.tar",
         "Losses at the end: layout 0.125.",
-        "batch 32",
+        "batch 32, second_weights squeezenet.safetensors",
     ):
         assert fact in text
     figures = [line for line in text.splitlines() if line.endswith("00 |") or line.startswith("| 4,000")]

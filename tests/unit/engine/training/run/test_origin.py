@@ -28,3 +28,8 @@ def test_of_a_training_begun_by_an_earlier_release_its_file_tells(tmp_path: Path
 
 def test_where_nobody_knows_any_more_nothing_is_said(tmp_path: Path) -> None:
     assert origin_of({}, tmp_path) == Origin()
+
+
+def test_what_is_published_names_no_folder_of_the_machine() -> None:
+    command = "python -m imago_engine.training train birds '/data/of ours/x.npz' --run /home/me/runs/birds"
+    assert Origin(command).published == "python -m imago_engine.training train birds x.npz --run birds"
