@@ -140,6 +140,15 @@ class DefaultOptions(Strict):
             "judged",
         ),
     ] = 0.0
+    reachable_share: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="Of a batch's pictures: their codes are reduced to the nearest ones that an ascent"
+            " can reach; of use with long codes",
+        ),
+    ] = 0.0
     second_network: Annotated[
         Name | None,
         Field(

@@ -35,6 +35,7 @@ from imago_engine.training.recipes.projected_discriminator import (
     adversarial_loss,
     discriminator_loss,
 )
+from imago_engine.training.recipes.reachable import ReachableCodes
 from imago_engine.training.recipes.recipe import Context, Recipe, frozen, trained
 from imago_engine.training.recipes.step_inputs import StepInputs, drawn_inputs
 from imago_engine.training.run.schedule import Schedule
@@ -136,6 +137,11 @@ class ProjectedRecipe(Recipe):
         self._edge = min(network.image_size, PATCH)
         self._mean = statistics.mean.to(device)
         self._scale = statistics.std.to(device) + STANDARD_FLOOR
+        self._reachable, reduced = None, 0.0
+        if options.reachable_share and context.prior is not None:
+            self._reachable = ReachableCodes(context.prior, statistics.std + STANDARD_FLOOR, device)
+            reduced = options.reachable_share
+        self._reduced = self._pictured[_every(reduced, len(self._pictured)).to(device)]
         self._captured: tuple[bool, CapturedStep] | None = None
 
     @classmethod
@@ -216,7 +222,7 @@ class ProjectedRecipe(Recipe):
         augment = Augmentation.of(inputs.augmentation, o.feature_size)
         real_condition = _condition((given - self._mean) / self._scale)  # [N, condition]
         drawn = self._with_ascent_like(given, inputs)
-        code = (drawn - self._mean) / self._scale
+        code = self._with_reachable((drawn - self._mean) / self._scale)
         condition = _condition(code)
 
         def patch(pictures: Tensor) -> Tensor:
@@ -283,6 +289,12 @@ class ProjectedRecipe(Recipe):
         numbers = AscentNumbers(inputs.pairs, inputs.jitter, inputs.far)
         drawn = self._ascent_like.codes(numbers)[self._part]
         return given.index_copy(0, self._bare, drawn[self._bare])
+
+    def _with_reachable(self, standard: Tensor) -> Tensor:
+        """Standardised codes [N, *code_shape], some of them reduced to what an ascent can reach."""
+        if self._reachable is None:
+            return standard
+        return standard.index_copy(0, self._reduced, self._reachable.nearest(standard[self._reduced]))
 
     @property
     def _reads_own_codes(self) -> bool:

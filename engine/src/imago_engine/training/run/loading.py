@@ -18,7 +18,7 @@ from imago_engine.training.run.training import Training
 from imago_engine.trainings import TrainingSettings
 
 PRIOR_CODES = 8192
-"""Codes that a training's own prior is measured of: it only draws ascent-like codes from it."""
+"""Codes that a training's own prior is measured of: it only tells what an ascent may find."""
 
 
 def load_encoder(
@@ -71,7 +71,7 @@ def new_training(
     placement = placement or Placement()
     codes = prepared.codes[: prepared.index.train]
     statistics, prior = statistics_of(codes), None
-    if getattr(options, "ascent_share", 0):
+    if getattr(options, "ascent_share", 0) or getattr(options, "reachable_share", 0):
         prior = measured_prior(codes[:: max(1, len(codes) // PRIOR_CODES)], statistics)
     second = load_second_network(options)
     context = Context(

@@ -16,6 +16,7 @@ from imago_engine.synthesis.networks.load import Network
 from imago_engine.training.recipes import OptionsError
 from imago_engine.training.recipes.ascent_like import LEAST, MOST, AscentLikeCodes
 from imago_engine.training.recipes.projected import ProjectedRecipe
+from imago_engine.training.recipes.reachable import ReachableCodes
 from imago_engine.training.recipes.step_inputs import drawn_inputs
 from imago_engine.training.recipes.tapped_network import TapError, TappedNetwork
 from imago_engine.training.run.training import Training
@@ -123,3 +124,33 @@ def test_ascent_like_codes_are_judged_and_not_compared_with_pictures(small_train
     losses, plain = with_them.step(), without.step()
     assert losses.keys() == plain.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_reachable_codes_are_the_nearest_along_the_directions() -> None:
+    known = prior()
+    scale = torch.rand(6, 2, 2) + 0.5
+    reachable = ReachableCodes(known, scale, torch.device("cpu"))
+    on_it = (known.code(torch.randn(5, 6)) - known.mean) / scale
+    torch.testing.assert_close(reachable.nearest(on_it), on_it, rtol=0, atol=1e-5)
+    beside = torch.randn(5, 6, 2, 2)
+    nearest = reachable.nearest(beside)
+    apart = (nearest - beside).flatten(1)
+    for _ in range(20):
+        other = reachable.nearest(beside + 0.3 * torch.randn_like(beside))
+        assert ((other - beside).flatten(1).norm(dim=1) >= apart.norm(dim=1) - 1e-5).all()
+
+
+def test_only_pictures_have_reachable_codes_and_they_are_compared_with_them(
+    small_training: SmallTraining,
+) -> None:
+    training = small_training(ascent_share=0.5, reachable_share=0.5)
+    recipe = training.recipe
+    assert isinstance(recipe, ProjectedRecipe)
+    assert recipe._reduced.tolist() == [2, 6]
+    standard = torch.randn(8, *training.prepared.index.code_shape)
+    reduced = recipe._with_reachable(standard)
+    kept = [row for row in range(8) if row not in (2, 6)]
+    assert torch.equal(reduced[kept], standard[kept])
+    assert not torch.isclose(reduced[[2, 6]], standard[[2, 6]]).all(1).any()
+    assert all(torch.isfinite(loss) for loss in training.step().values())
+    assert recipe._pictured.tolist() == [0, 2, 4, 6]
