@@ -43,7 +43,8 @@ def token(
     """
     if header is None or not _counts(method, site, mode, destination):
         return None
-    value = parse_cookie(header).get(name(scheme), "")
+    # Ours is ASCII; what others have put beside it may be anything, which `parse_cookie` does not take.
+    value = parse_cookie(header.encode("ascii", "replace").decode("ascii")).get(name(scheme), "")
     return value if _TOKEN.fullmatch(value) else None
 
 

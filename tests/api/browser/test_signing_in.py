@@ -116,6 +116,16 @@ def test_a_cookie_whose_session_has_ended_is_taken_back(app: Flask, database: Da
     assert browser.cookie() is None
 
 
+def test_cookies_that_others_have_put_beside_ours_do_no_harm(app: Flask) -> None:
+    client = app.test_client()
+    for path in ("/account", "/v1/networks"):
+        answers = [
+            client.get(path, headers={"Accept": PAGES, "Cookie": cookie}).status_code
+            for cookie in ("", "other=\xff", "imago_session=\xff", "other=\xff; imago_session=x")
+        ]
+        assert len(set(answers)) == 1, answers
+
+
 def test_signing_in_again_ends_the_session_before(app: Flask, database: Database) -> None:
     browser = signed_in(app, database, "read")
     first = browser.cookie()
