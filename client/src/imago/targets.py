@@ -143,7 +143,8 @@ def parse_unit(text: str) -> tuple[str, str, int]:
     parts = text.strip().split("/")
     if len(parts) != 3 or not all(parts) or not re.fullmatch(r"\d+", parts[2]):
         raise InvalidRequest(
-            f"{text!r} is not a unit: write NETWORK/LAYER/UNIT, such as resnet18.a1_in1k/output/207."
+            f"{text!r} is not a unit: write NETWORK/LAYER/UNIT with the number of the unit, such as "
+            "efficientnet_lite0.imagenet/output/207; `imago search WORD` finds units by a word."
         )
     return parts[0], parts[1], int(parts[2])
 

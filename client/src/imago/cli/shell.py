@@ -12,6 +12,16 @@ from imago.cli.session import Session
 from imago.errors import ImagoError
 
 
+class WordsByLabel(TyperGroup):
+    """The group `search`: a word that is no command of it is looked for, `search volcano` as `search label
+    volcano`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names, else `label`."""
+        is_word = bool(args) and not args[0].startswith("-") and args[0] not in self.commands
+        return super().resolve_command(ctx, ["label", *args] if is_word else args)
+
+
 class Commands(TyperGroup):
     """A command group that turns exceptions into messages. IMAGO_DEBUG=1 shows tracebacks instead."""
 

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from imago.cli.session import JsonFlag, Limit, session_of
+from imago.cli.shell import WordsByLabel
 from imago.errors import ImagoError, InvalidRequest
 from imago.search.found import Excited, Found, Neighbour
 
-search = typer.Typer(no_args_is_help=True, help="Find units by what is seen in their pictures.")
+search = typer.Typer(
+    cls=WordsByLabel, no_args_is_help=True, help="Find units by what is seen in their pictures."
+)
 
 _Network = Annotated[str | None, typer.Option("--network", metavar="ID", help="Only of this network.")]
 _Layer = Annotated[str | None, typer.Option("--layer", metavar="LAYER", help="Only of this layer.")]
