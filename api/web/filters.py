@@ -16,6 +16,7 @@ from services.base.states import State
 _ABOUT = 1.7
 """Bounds that are no further apart are one figure to people."""
 _LONGEST_UNITS = 60
+_WORDS: Mapping[str, str] = {State.LEASED: "being computed", State.QUEUED: "waiting"}
 _UNITS = (("s", 1, 100), ("min", 60, 100 * 60), ("h", 3600, 48 * 3600))
 
 
@@ -35,12 +36,13 @@ def explained(item: JobItem) -> str:
             return item.error.message if item.error else "failed"
         case State.UNREACHABLE:
             return "unreachable: nothing that is done to a picture moves this unit"
-        case State.LEASED:
-            return "being computed"
-        case State.QUEUED:
-            return "waiting"
         case _:
-            return str(item.state)
+            return in_words(item.state)
+
+
+def in_words(state: str) -> str:
+    """A state as people call it."""
+    return _WORDS.get(str(state), str(state))
 
 
 def at_place(shown: Any) -> str:
@@ -133,7 +135,19 @@ def size_of(count_of_bytes: int) -> str:
     return f"{value:.3g}\u00a0TB"
 
 
-_FILTERS = (with_code, explained, at_place, named_units, duration, time_left, moment, count, figure, percent)
+_FILTERS = (
+    with_code,
+    explained,
+    in_words,
+    at_place,
+    named_units,
+    duration,
+    time_left,
+    moment,
+    count,
+    figure,
+    percent,
+)
 
 
 def register(blueprint: Blueprint) -> None:

@@ -56,7 +56,7 @@ def shown(session: Session, network: str) -> Shown:
     published, in its newest version. Raises `NotFound` for an atlas that is not there or not theirs,
     `Invalid` for one of another network.
     """
-    wanted = request.args.get("atlas")
+    wanted = request.args.get("atlas") or None
     if wanted == ANY:
         return Shown()
     if wanted is None:

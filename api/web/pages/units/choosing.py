@@ -60,8 +60,9 @@ class Chosen:
     """What the page shows.
 
     `large` is None for a unit that nobody has asked a picture of; `facet` is the number of the large one,
-    None for a picture that is no facet. `in_atlas`: whether the shown atlas has the unit, None where none is
-    shown. `before` and `after` are the units next to it there, or in the layer.
+    None for a picture that is no facet. `others` are neither the large one nor seen among several facets.
+    `in_atlas`: whether the shown atlas has the unit, None where none is shown. `before` and `after` are the
+    units next to it there, or in the layer.
     """
 
     large: Visualization | None
@@ -96,7 +97,8 @@ def choose(session: Session, what: Shown, unit: Unit, units: int, wanted: Wanted
     large = _large(session, known, facets, unit, wanted, in_atlas)
     numbers = {facet.digest: facet.number for facet in facets}
     beside = None if wanted.beside is None else _of_unit(session, known, unit, wanted.beside, "beside")
-    rest = [found for digest, found in known.items() if digest not in numbers]
+    seen = (numbers.keys() if len(facets) > 1 else set()) | ({large.digest} if large else set())
+    rest = [found for digest, found in known.items() if digest not in seen]
     return Chosen(
         large,
         None if large is None else numbers.get(large.digest),

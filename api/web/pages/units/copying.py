@@ -46,6 +46,15 @@ class Copies:
         return self.origin + self.address.unit(unit.network, unit.layer, unit.unit, **self.shown)
 
     @property
+    def note(self) -> str | None:
+        """What of the page the link does not show."""
+        atlas = self.what.atlas
+        if atlas is None or self.chosen.large is None or self.shown["atlas"] != ANY:
+            return None
+        why = "is private" if atlas.visibility != Visibility.PUBLIC else "has more to come in this version"
+        return f"The link shows this picture, not the atlas, which {why}."
+
+    @property
     def title(self) -> str:
         """What the unit is called in a text."""
         unit = self.unit
