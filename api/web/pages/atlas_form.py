@@ -1,6 +1,7 @@
 """Build an atlas from a form: what it would take first, then the atlas."""
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +15,14 @@ from api.web import forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
 from imago_engine.techniques import all_techniques
+from services.access.fingerprints import as_sent, fingerprint
 from services.atlases import atlas_estimates, creation
 from services.atlases.atlas_request import MOST_FACETS, AtlasRequest
 from services.base.errors import Conflict, FieldError, Invalid
 from services.base.states import Lane
 from services.catalog.generators import list_generators
+from services.catalog.layer_selection import BLOCKS, list_layers
+from services.catalog.layers import Layer
 from services.catalog.networks import list_networks
 
 _USUAL: Mapping[str, str] = {
@@ -72,11 +76,18 @@ def _made(form: Form) -> str | None:
         asked = _read(form.values)
         with context().database.session() as session:
             atlas_estimates.check_room_for(session, asked, context().store_room())
-            row, _ = creation.create(session, asked, owner=principal().key_id)
+            owner = principal().key_id
+            row, _ = creation.create(session, asked, owner=owner, idempotency_key=_once(asked))
             return row.id
     except (Invalid, Conflict) as error:
         _note(form, error)
         return None
+
+
+def _once(asked: AtlasRequest) -> str | None:
+    """By which this form, sent twice, makes one atlas; with other fields it makes another."""
+    once = request.args.get("once")
+    return f"page {once:.64} {fingerprint(as_sent(asked))}" if once else None
 
 
 def _read(values: Mapping[str, str]) -> AtlasRequest:
@@ -113,15 +124,28 @@ def _note(form: Form, error: Invalid | Conflict) -> None:
 
 
 def _shown(session: Session, form: Form, status: int = 200) -> Response:
-    networks = list_networks(session, limit=_LISTED).data
+    found = list_networks(session, limit=_LISTED).data
+    networks = [network.id for network in found if network.state == "ready"]
+    if networks and form.values.get("network") not in networks:
+        form.values = {**form.values, "network": networks[0]}
     return page(
         "atlases/new.html",
         section="atlases",
         status=status,
         form=form,
-        networks=[network.id for network in networks if network.state == "ready"],
+        networks=networks,
+        layers=_layers(session, form.values["network"]) if networks else (),
         generators=[generator.id for generator in list_generators(session, limit=_LISTED).data],
         techniques=["auto", *all_techniques()],
         most_facets=MOST_FACETS,
         may_build=may_submit(reader()),
+        once=secrets.token_urlsafe(16),
     )
+
+
+def _layers(session: Session, network: str) -> Sequence[Layer]:
+    """Those that people choose from."""
+    try:
+        return list_layers(session, network, BLOCKS, limit=_LISTED).data
+    except Invalid:
+        return ()  # a network of which no layer is known as a block

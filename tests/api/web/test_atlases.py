@@ -1,5 +1,7 @@
 """The pages of atlases, and the form that builds one."""
 
+import re
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -122,9 +124,12 @@ def test_the_form_says_what_an_atlas_would_take_and_makes_it(client: FlaskClient
     asked = client.get("/atlases/new", query_string={**FIELDS, "visibility": "public", "estimate": "true"})
     assert "What it would take" in asked.text
     assert f"<code>{LAYER}</code>" in asked.text
+    assert f'data-name="{LAYER}"' in client.get("/atlases/new").text
     assert client.get("/v1/atlases").get_json()["data"] == []
-    made = client.post("/atlases", data={**FIELDS, "visibility": "public"})
-    assert made.status_code == 303
+    (sends,) = re.findall(r'action="(/atlases\?once=[^"]+)"', asked.text)
+    made, again = (client.post(sends, data={**FIELDS, "visibility": "public"}) for _ in range(2))
+    assert made.status_code == again.status_code == 303
+    assert made.headers["Location"] == again.headers["Location"]
     (atlas,) = client.get("/v1/atlases").get_json()["data"]
     assert made.headers["Location"] == f"/atlases/{atlas['id']}"
     assert (atlas["visibility"], atlas["progress"]["pictures"]["total"]) == ("public", 8)

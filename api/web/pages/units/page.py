@@ -36,6 +36,8 @@ SEEN = 0.02
 """What no class reaches is nothing that the network sees in a picture."""
 TINY = 64
 """Pictures of so many pixels or fewer are shown with their pixels to be seen."""
+_TOP = "#top"
+"""Where a page begins. Without it the browser keeps the fragment of the form, which is further down."""
 _PATH = "/networks/<network>/layers/<layer>/units/<int:unit>"
 _WITHIN = ((Within.LAYER, "this layer"), (Within.NETWORK, "this network"), (Within.ALL, "all networks"))
 
@@ -78,10 +80,9 @@ def compute_unit(network: str, layer: str, unit: int) -> Response:
         return _page(network, layer, unit, errors=error.errors)
     if not submission.job.ended:
         context().doorbell.ring(submission.job.lane)
-        return see(address.job(submission.job.id) + "#main")
+        return see(address.job(submission.job.id) + _TOP)
     return see(
-        address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest)
-        + "#main"
+        address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest) + _TOP
     )
 
 

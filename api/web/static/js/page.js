@@ -12,6 +12,22 @@ for (const box of document.querySelectorAll(".copy")) {
   });
 }
 
+// A form that writes is sent once, however often its button is pressed; it may be sent again when its page is back, or
+// after a while without an answer.
+const PATIENCE_MS = 5000;
+const sent = new Set();
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if ((event.submitter?.getAttribute("formmethod") ?? form.method) !== "post") return;
+  if (sent.has(form)) {
+    event.preventDefault();
+    return;
+  }
+  sent.add(form);
+  setTimeout(() => sent.delete(form), PATIENCE_MS);
+});
+addEventListener("pageshow", () => sent.clear());
+
 const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
 
 // A field with data-shortcut="/" is reached by that key, a link with data-key="ArrowLeft" followed by it, one with
