@@ -13,7 +13,10 @@ from services.queue.workers import QueueSummary, WorkerState
 
 class LaneShown(Representation):
     name: Lane
-    queued: int = Field(description="Items that wait; counted up to 100,000.")
+    queued: int = Field(
+        description="Items that wait: counted up to 10,000; of more what the jobs of the lane have left, in"
+        " which an item that two of them want counts twice."
+    )
     leased: int = Field(description="Items that are being computed.")
 
 

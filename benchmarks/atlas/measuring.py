@@ -68,6 +68,7 @@ def while_built(servers: Endpoints, atlas: str, reads: int) -> list[dict[str, An
     paths = {
         "atlas that is built": f"/v1/atlases/{atlas}",
         "layers of an atlas that is built": f"/v1/atlases/{atlas}/layers",
+        "jobs of an atlas that is built": f"/v1/jobs?atlas={atlas}",
         "queue that is long": "/v1/queue",
     }
     with served(servers) as url:

@@ -38,6 +38,10 @@ _ASKED = text("""
         coalesce(bool_or(expanded < unit_count * facets), false) AS unexpanded
     FROM atlas_layers WHERE atlas_no = :no
 """)
+_THEIR_LAYERS = text("""
+    SELECT id, layer_no FROM jobs
+    WHERE atlas_no = :no AND id = ANY(CAST(:ids AS text[])) AND state IN ('queued', 'running')
+""")
 _RATE = text("""
     SELECT sum(rate * exp(-greatest(extract(epoch FROM now() - rate_at), 0) / :window)) AS rate,
         min(started_at) AS since, now() AS now
@@ -136,11 +140,7 @@ class AtlasView:
 
 def layers(session: Session, row: AtlasRow) -> list[AtlasLayer]:
     """Its layers, in the order of the network."""
-    held: Counter[int] = Counter()
-    if jobs := _live_jobs(session, row):
-        queue = forecast.read(session)
-        for job in jobs:
-            held[job.layer_no or 0] += queue.held.get(job.id, 0)
+    held = _held(session, row, forecast.held(session))
     counts = {found.layer_no: found for found in session.execute(_COUNTS, {"no": row.no})}
     return [
         _layer(layer, counts.get(layer.layer_no), held[layer.layer_no]) for layer in layer_rows(session, row)
@@ -161,11 +161,10 @@ def views(session: Session, rows: Sequence[AtlasRow]) -> list[AtlasView]:
 
 
 def _view(session: Session, row: AtlasRow, queue: Queue | None) -> AtlasView:
-    jobs = _live_jobs(session, row)
     asked = session.execute(_ASKED, {"no": row.no}).one()
     counts = session.execute(_ALL_COUNTS, {"no": row.no}).one()
-    held = sum(queue.held.get(job.id, 0) for job in jobs) if queue else 0
-    pictures = _pictures(counts, int(asked.total), held)
+    held = _held(session, row, queue.held) if queue else Counter()
+    pictures = _pictures(counts, int(asked.total), held.total())
     state = _state(row, pictures, planned=not asked.unexpanded)
     versions = session.scalars(
         sa.select(AtlasVersionRow)
@@ -188,7 +187,7 @@ def _view(session: Session, row: AtlasRow, queue: Queue | None) -> AtlasView:
         pictures,
         asked.layers,
         _rate(session, row) if goes_on else None,
-        _eta(session, row, queue, jobs, planned=not asked.unexpanded) if queue and goes_on else None,
+        _eta(session, row, queue, planned=not asked.unexpanded) if queue and goes_on else None,
         _errors(session, row) if pictures.failed else (),
         network_sha256 != being_built.network_sha256,
         chores.problem(session, EXPAND, row.id),
@@ -240,9 +239,13 @@ def _state(row: AtlasRow, pictures: Pictures, *, planned: bool) -> AtlasState:
     return AtlasState.COMPLETE if pictures.ended and row.retry_after is None else AtlasState.BUILDING
 
 
-def _live_jobs(session: Session, row: AtlasRow) -> Sequence[JobRow]:
-    query = sa.select(JobRow).where(JobRow.atlas_no == row.no, JobRow.state.in_(LIVE_JOBS))
-    return session.scalars(query.order_by(JobRow.turn)).all()
+def _held(session: Session, row: AtlasRow, held: Mapping[str, int]) -> Counter[int]:
+    """How many pictures of each layer workers have, told by how many they have of each job."""
+    found: Counter[int] = Counter()
+    if held:
+        for job in session.execute(_THEIR_LAYERS, {"no": row.no, "ids": list(held)}):
+            found[job.layer_no] += held[job.id]
+    return found
 
 
 def _rate(session: Session, row: AtlasRow) -> float | None:
@@ -251,12 +254,16 @@ def _rate(session: Session, row: AtlasRow) -> float | None:
     return rates.current(found.rate, None if found.rate is None else found.now, since, found.now)
 
 
-def _eta(
-    session: Session, row: AtlasRow, queue: Queue, jobs: Sequence[JobRow], *, planned: bool
-) -> Seconds | None:
+def _eta(session: Session, row: AtlasRow, queue: Queue, *, planned: bool) -> Seconds | None:
     """Until the last picture has ended: that of the last job, or of what has no job yet and comes after."""
     if planned:
-        return queue.until_done(forecast.waiting(jobs[-1])) if jobs else None
+        last = session.scalars(
+            sa.select(JobRow)
+            .where(JobRow.atlas_no == row.no, JobRow.state.in_(LIVE_JOBS))
+            .order_by(JobRow.turn.desc())
+            .limit(1)
+        ).first()
+        return None if last is None else queue.until_done(forecast.waiting(last))
     parts = [
         Part(kind_kept(row.network_id, layer), layer.unit_count * layer.facets - layer.expanded)
         for layer in layer_rows(session, row)

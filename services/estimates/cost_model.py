@@ -112,6 +112,7 @@ class Costs:
     def __init__(self, costs: Iterable[Cost]) -> None:
         self._known: dict[tuple[str, str], Cost] = {}
         self._of_device: dict[str, list[Cost]] = {}
+        self._told: dict[tuple[str, str], tuple[Seconds, int] | None] = {}
         for cost in costs:
             self._known[cost.device, cost.kind.batch_key] = cost
             self._of_device.setdefault(cost.device, []).append(cost)
@@ -126,6 +127,13 @@ class Costs:
         A kind that was never done is guessed: by other layers of the same network, else by whatever else was
         done there. The bounds are then wide.
         """
+        # A queue asks for one kind hundreds of times.
+        asked = device, kind.batch_key
+        if asked not in self._told:
+            self._told[asked] = self._tell(device, kind)
+        return self._told[asked]
+
+    def _tell(self, device: str, kind: Kind) -> tuple[Seconds, int] | None:
         known = self._known.get((device, kind.batch_key))
         if known is not None:
             return known.expected, known.round_items

@@ -4,7 +4,7 @@ those who work. Pure arithmetic on a `Queue`; `services.estimates.forecast` read
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -84,14 +84,14 @@ class Queue:
         """Until the last item of this job has ended; None where nothing tells it: nobody works, or nothing
         was ever done.
         """
-        other = [one for one in self.jobs if one.lane != job.lane]
-        return self._each(lambda case: self._job_seconds(case, job, other))
+        shares = [(number, share) for number, one in enumerate(self.jobs) if (share := one.before(job))]
+        return self._each(lambda case: self._job_seconds(case, job, shares))
 
     def until_empty(self) -> Seconds | None:
         """Until all that waits has ended. As `until_done`."""
 
         def seconds(case: Case) -> float:
-            waiting = sum(self._waiting(case, job) for job in self.jobs) * self.unread
+            waiting = sum(self._waiting_of(case, number) for number in range(len(self.jobs))) * self.unread
             running = [self._left_of(case, batch) for batch in self.batches]
             return max([waiting + sum(running) / self._workers, *running])
 
@@ -109,19 +109,14 @@ class Queue:
         except _Unknown:
             return None
 
-    def _job_seconds(
-        self,
-        case: Case,
-        job: Waiting,
-        other: Iterable[Waiting],
-    ) -> float:
+    def _job_seconds(self, case: Case, job: Waiting, shares: Sequence[tuple[int, float]]) -> float:
+        """`shares` are those of the jobs that go before it, by their numbers."""
         own = self._waiting(case, job)
         mine = [self._left_of(case, batch) for batch in self.batches if job.id in batch.mine]
         if not self._unclaimed(job):
             return max(mine, default=0.0)
-        shares = ((one, one.before(job)) for one in self.jobs)
-        ahead = sum(share * self._waiting(case, one) for one, share in shares if share) * self.unread
-        besides = sum(self._waiting(case, one) for one in other) * self.unread
+        ahead = sum(share * self._waiting_of(case, number) for number, share in shares) * self.unread
+        besides = self._waiting_beside(case, job.lane) * self.unread
         delay = _shared(ahead + own, besides, job.lane) - own
         return max([delay + self._spread(case, job, own), *mine])
 
@@ -144,6 +139,24 @@ class Queue:
 
     def _unclaimed(self, job: Waiting) -> int:
         return max(job.left - self.held.get(job.id, 0), 0)
+
+    @cached_property
+    def _told(self) -> dict[tuple[Case, int | Lane], float]:
+        """What was worked out once: a page of jobs asks for all that goes before each of them."""
+        return {}
+
+    def _waiting_of(self, case: Case, number: int) -> float:
+        """As `_waiting`, of the job of this number."""
+        if (case, number) not in self._told:
+            self._told[case, number] = self._waiting(case, self.jobs[number])
+        return self._told[case, number]
+
+    def _waiting_beside(self, case: Case, lane: Lane) -> float:
+        """The same of all jobs of the other lane."""
+        if (case, lane) not in self._told:
+            other = [number for number, job in enumerate(self.jobs) if job.lane != lane]
+            self._told[case, lane] = sum(self._waiting_of(case, number) for number in other)
+        return self._told[case, lane]
 
     def _waiting(self, case: Case, job: Waiting) -> float:
         """Seconds that all workers together need for what waits for the turn of the job."""

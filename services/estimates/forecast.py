@@ -79,14 +79,23 @@ def read(session: Session) -> Queue:
     kinds = {key: kind for row in rows if row.parts for key, kind in _kinds(row.parts).items()}
     workers = {row.device: row.workers for row in session.execute(_WORKERS)}
     found = session.execute(_HELD).all()
-    held: Counter[str] = Counter()
-    for row in found:
-        if row.job_id is not None:
-            held[row.job_id] += row.items
     batches = _batches(session, found, kinds)
     devices = sorted({*workers, *(batch.device for batch in batches)})
     known = costs.read(session, kinds.values(), devices)
-    return Queue(workers, jobs, batches, held, known, unread)
+    return Queue(workers, jobs, batches, _of_jobs(found), known, unread)
+
+
+def held(session: Session) -> Mapping[str, int]:
+    """How many items workers have of each job, by its id."""
+    return _of_jobs(session.execute(_HELD).all())
+
+
+def _of_jobs(held: Sequence[Row[Any]]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for row in held:
+        if row.job_id is not None:
+            found[row.job_id] += row.items
+    return found
 
 
 def with_costs(session: Session, queue: Queue, kinds: Collection[Kind]) -> Queue:

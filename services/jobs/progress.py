@@ -17,6 +17,8 @@ from services.jobs.tables import JobRow
 
 COUNT_CAP = 10_000
 """What goes before a job is counted up to here; beyond it nobody needs the exact figure."""
+_NO_TURN = 2**63 - 1
+"""After all turns."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,19 @@ class JobView:
         return self.finished_at is not None
 
 
+# What goes before each of some turns, which ascend: counted in one look at the first ones of the lane,
+# however many jobs are asked for.
 _AHEAD = text("""
-    SELECT count(*) FROM (
-        SELECT 1 FROM visualizations
-        WHERE state = 'queued' AND lane = :lane AND queue_order < :turn LIMIT :cap
-    ) AS ahead
+    SELECT width_bucket(queue_order, CAST(:turns AS bigint[])) AS turns_reached, count(*) AS items FROM (
+        SELECT queue_order FROM visualizations
+        WHERE state = 'queued' AND lane = :lane ORDER BY queue_order LIMIT :cap
+    ) AS first GROUP BY turns_reached
 """)
-_POSITION = text("""
-    SELECT count(*) FROM (
-        SELECT 1 FROM jobs WHERE state IN ('queued', 'running')
-        AND (lane = :lane AND turn < :turn OR lane = 'interactive' AND :lane = 'bulk') LIMIT :cap
-    ) AS ahead
+_JOBS_AHEAD = text("""
+    SELECT width_bucket(turn, CAST(:turns AS bigint[])) AS turns_reached, count(*) AS items FROM (
+        SELECT turn FROM jobs
+        WHERE state IN ('queued', 'running') AND lane = :lane ORDER BY turn LIMIT :cap
+    ) AS first GROUP BY turns_reached
 """)
 _SERVICE_RATE = text(
     "SELECT coalesce(sum(settled), 0) / 60.0 FROM leases"
@@ -107,11 +111,12 @@ def views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
     """The jobs as readers see them."""
     queue = forecast.read(session) if any(row.state in LIVE_JOBS for row in rows) else None
     now = session.execute(sa.select(sa.func.now())).scalar_one()
-    return [_view(session, row, queue if row.state in LIVE_JOBS else None, now) for row in rows]
+    places = _places(session, [row for row in rows if row.state == JobState.QUEUED])
+    return [_view(row, queue if row.state in LIVE_JOBS else None, places.get(row.id), now) for row in rows]
 
 
-def _view(session: Session, row: JobRow, queue: Queue | None, now: datetime) -> JobView:
-    """`queue` is there for a job that goes on."""
+def _view(row: JobRow, queue: Queue | None, place: QueuePlace | None, now: datetime) -> JobView:
+    """`queue` is there for a job that goes on, `place` for one that waits."""
     leased = queue.held.get(row.id, 0) if queue else 0
     left = row.total - row.done - row.failed - row.unreachable - row.canceled
     units = Units(
@@ -125,7 +130,6 @@ def _view(session: Session, row: JobRow, queue: Queue | None, now: datetime) -> 
         cached=row.cached,
     )
     rate = eta = None
-    place = _place(session, row) if row.state == JobState.QUEUED else None
     if queue:
         rate = rates.current(row.rate, row.rate_at, row.started_at or row.created_at, now)
         eta = queue.until_done(forecast.waiting(row))
@@ -152,11 +156,27 @@ def _errors(row: JobRow) -> tuple[ErrorSummary, ...]:
     return tuple(sorted(found, key=lambda error: (-error.count, error.code)))
 
 
-def _place(session: Session, row: JobRow) -> QueuePlace:
-    """Ahead is what has its turn before the first item of this job, and for bulk all that is interactive."""
-    ahead = session.execute(_AHEAD, {"lane": row.lane, "turn": row.turn, "cap": COUNT_CAP}).scalar_one()
-    if row.lane == Lane.BULK:
-        every = {"lane": Lane.INTERACTIVE, "turn": 2**63 - 1, "cap": COUNT_CAP}
-        ahead += session.execute(_AHEAD, every).scalar_one()
-    place = {"turn": row.turn, "lane": row.lane, "cap": COUNT_CAP}
-    return QueuePlace(session.execute(_POSITION, place).scalar_one(), ahead)
+def _places(session: Session, rows: Sequence[JobRow]) -> Mapping[str, QueuePlace]:
+    """Where jobs that wait stand, by their ids. Ahead is what has its turn before the first item of the job,
+    and for bulk all that is interactive.
+    """
+    found: dict[str, QueuePlace] = {}
+    for lane in {row.lane for row in rows}:
+        here = sorted((row for row in rows if row.lane == lane), key=lambda row: row.turn)
+        turns = [row.turn for row in here]
+        items, jobs = _before(session, _AHEAD, lane, turns), _before(session, _JOBS_AHEAD, lane, turns)
+        if lane == Lane.BULK:
+            (all_items,) = _before(session, _AHEAD, Lane.INTERACTIVE, [_NO_TURN])
+            (all_jobs,) = _before(session, _JOBS_AHEAD, Lane.INTERACTIVE, [_NO_TURN])
+            items = [before + all_items for before in items]
+            jobs = [min(before + all_jobs, COUNT_CAP) for before in jobs]
+        for row, position, ahead in zip(here, jobs, items, strict=True):
+            found[row.id] = QueuePlace(position, ahead)
+    return found
+
+
+def _before(session: Session, statement: sa.TextClause, lane: str, turns: Sequence[int]) -> list[int]:
+    """How many of a lane have their turn before each of these, which ascend; counted up to `COUNT_CAP`."""
+    given = {"lane": lane, "turns": list(turns), "cap": COUNT_CAP}
+    counts = {row.turns_reached: row.items for row in session.execute(statement, given)}
+    return [sum(counts.get(reached, 0) for reached in range(number + 1)) for number in range(len(turns))]

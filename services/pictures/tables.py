@@ -76,6 +76,20 @@ class VisualizationRow(Base):
             "digest",
             postgresql_where=sa.text("state IN ('failed', 'unreachable', 'canceled')"),
         ),
+        # The best picture of each unit, in the order of `services.pictures.best`, and whether it counts:
+        # chosen for all of a layer without a look at the table.
+        sa.Index(
+            "ix_visualizations_best",
+            "network_id",
+            "layer",
+            "unit",
+            sa.text("(position_y IS NOT NULL OR token IS NOT NULL)"),
+            sa.text("score DESC NULLS LAST"),
+            sa.text("activation DESC NULLS LAST"),
+            "digest",
+            postgresql_include=["network_sha256", "eye", "position_y", "token"],
+            postgresql_where=sa.text("state = 'done'"),
+        ),
         # What the eye of this release has not seen yet: small, and soon empty.
         sa.Index(
             "ix_visualizations_unseen",

@@ -18,8 +18,8 @@ from services.jobs.progress import service_rate
 from services.queue.liveness import ALIVE, LOST
 from services.queue.tables import WorkerRow
 
-DEPTH_CAP = 100_000
-"""A lane is counted up to here."""
+COUNTED_AT_MOST = 10_000
+"""Items of a lane that are counted one by one; of more the jobs tell how many."""
 
 WorkerState = Literal["idle", "working", "waiting", "lost", "stopped"]
 
@@ -40,7 +40,8 @@ class Worker:
 
 @dataclass(frozen=True)
 class LaneDepth:
-    """Items of one lane; `queued` is counted up to `DEPTH_CAP`."""
+    """Items of one lane. Where more than `COUNTED_AT_MOST` wait, `queued` is what its jobs have left, in
+    which an item that two of them want counts twice."""
 
     lane: Lane
     queued: int
@@ -74,8 +75,12 @@ class QueueSummary:
 
 _QUEUED = text("""
     SELECT count(*) FROM (
-        SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = :lane LIMIT :cap
+        SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = :lane LIMIT :most
     ) AS queued
+""")
+_LEFT = text("""
+    SELECT lane, sum(total - done - failed - unreachable - canceled) AS items FROM jobs
+    WHERE state IN ('queued', 'running') GROUP BY lane
 """)
 _LEASED = text("""
     SELECT lane, count(*) AS items FROM visualizations
@@ -175,15 +180,7 @@ def _update(session: Session, worker_id: str, **values: object) -> None:
 
 def queue(session: Session) -> QueueSummary:
     """What waits and who works, at this moment."""
-    leased = {row.lane: row.items for row in session.execute(_LEASED)}
-    lanes = tuple(
-        LaneDepth(
-            lane,
-            session.execute(_QUEUED, {"lane": lane, "cap": DEPTH_CAP}).scalar_one(),
-            leased.get(lane, 0),
-        )
-        for lane in Lane
-    )
+    lanes = _lanes(session)
     rate = service_rate(session)
     alive = session.execute(_ALIVE).one()
     depth = session.execute(_TRAININGS).one()
@@ -195,6 +192,20 @@ def queue(session: Session) -> QueueSummary:
         forecast.read(session).until_empty(),
         tuple(worker for worker in list(session, hours=1) if worker.state != "stopped"),
     )
+
+
+def _lanes(session: Session) -> tuple[LaneDepth, ...]:
+    leased = {row.lane: row.items for row in session.execute(_LEASED)}
+    queued: dict[Lane, int] = {}
+    for lane in Lane:
+        counted = session.execute(_QUEUED, {"lane": lane, "most": COUNTED_AT_MOST + 1}).scalar_one()
+        queued[lane] = counted
+    if max(queued.values()) > COUNTED_AT_MOST:
+        left = {row.lane: int(row.items) for row in session.execute(_LEFT)}
+        for lane, counted in queued.items():
+            if counted > COUNTED_AT_MOST:
+                queued[lane] = max(left.get(lane, 0) - leased.get(lane, 0), counted)
+    return tuple(LaneDepth(lane, queued[lane], leased.get(lane, 0)) for lane in Lane)
 
 
 def list(session: Session, *, hours: int = 24) -> Sequence[Worker]:

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from imago_engine.weights import EYE
 from services.base.errors import Invalid
 from services.base.paging import Key, Keyset, Page
-from services.catalog.layers import Layer, get_layer
-from services.catalog.tables import NetworkRow
+from services.base.states import State
+from services.catalog.layers import Layer, current_sha256, get_layer
 from services.pictures.best import BEST_FIRST
 from services.pictures.tables import VisualizationRow
 from services.search import indexing
@@ -123,17 +123,30 @@ def most_changed_first(
 
 
 def _best(layer: Layer, among: Among) -> sa.Select[*tuple[Any, ...]]:
-    """Of each unit of a layer its best picture that is indexed, at its usual place if there is any."""
-    row, picture = EmbeddingRow, VisualizationRow
-    query = (
-        sa.select(row.unit, row.digest, row.vector, picture.activation)
-        .join(picture, picture.digest == row.digest)
-        .join(
-            NetworkRow,
-            sa.and_(NetworkRow.id == row.network_id, NetworkRow.spec_sha256 == picture.network_sha256),
-        )
-        .where(row.eye == EYE, row.network_id == layer.network, row.layer == layer.name)
-        .ext(distinct_on(row.unit))
-        .order_by(row.unit, *BEST_FIRST)
+    """Of each unit of a layer its best picture that is indexed, at its usual place if there is any.
+
+    Which one that is stands in the index `ix_visualizations_best` alone, in this order: whatever a layer has
+    of other pictures, and the atlas of other layers, no row of a picture is read.
+    """
+    picture, row = VisualizationRow, EmbeddingRow
+    chosen = (
+        sa.select(picture.unit, picture.digest, picture.activation)
+        .where(picture.network_id == layer.network, picture.layer == layer.name)
+        # Spelled out, so that the planner sees that the partial index has what is looked for.
+        .where(picture.state == sa.literal(State.DONE.value, literal_execute=True), picture.eye == EYE)
+        .where(picture.network_sha256 == current_sha256(layer.network))
+        .ext(distinct_on(picture.unit))
+        .order_by(picture.unit, *BEST_FIRST)
     )
-    return query if among is None else query.where(row.digest.in_(among))
+    if among is not None:
+        chosen = chosen.where(picture.digest.in_(among))
+    vectors = sa.select(row.digest, row.vector).where(
+        row.eye == EYE, row.network_id == layer.network, row.layer == layer.name
+    )
+    # Each by itself: taken for few, the ones would be looked up one by one in the table of all the others.
+    best, seen = (
+        query.cte().prefix_with("MATERIALIZED", dialect="postgresql") for query in (chosen, vectors)
+    )
+    return sa.select(best.c.unit, best.c.digest, seen.c.vector, best.c.activation).join(
+        seen, seen.c.digest == best.c.digest
+    )

@@ -144,6 +144,30 @@ def test_reading_finds_its_rows_by_index(crowded: Database, act: Callable[[Sessi
     _assert_by_index(plans_of(crowded, act))
 
 
+def test_a_page_of_jobs_that_wait_asks_no_more_than_two_of_them(crowded: Database) -> None:
+    """What goes before each of them is counted in one look at the queue, up to its cap."""
+    unended = "WHERE finished_at IS NULL"
+    with crowded.session() as session:
+        session.execute(text(f"UPDATE jobs SET state = 'queued', done = 0 {unended}"))
+    try:
+        two = plans_of(crowded, lambda session: jobs.list(session, limit=2))
+        all_of_them = plans_of(crowded, lambda session: jobs.list(session, limit=11))
+    finally:
+        with crowded.session() as session:
+            session.execute(text(f"UPDATE jobs SET state = 'running', done = total * 3 / 5 {unended}"))
+    assert len(all_of_them) == len(two)
+    counted = [
+        (statement, plan) for statement, plan in all_of_them if "width_bucket(queue_order" in statement
+    ]
+    assert counted
+    for _, plan in counted:
+        reads = [node for node in nodes(plan) if node.get("Relation Name") == "visualizations"]
+        assert [(node["Node Type"], node["Index Name"]) for node in reads] == [
+            ("Index Only Scan", "ix_visualizations_turn")
+        ]
+        assert [node for node in nodes(plan) if node["Node Type"] == "Limit"]
+
+
 def test_a_later_page_starts_where_the_cursor_says(crowded: Database) -> None:
     with crowded.session() as session:
         first = visualizations.search(session, network=staging.NETWORK, limit=50)

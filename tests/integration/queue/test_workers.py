@@ -122,3 +122,18 @@ def test_the_summary_counts_what_waits_and_tells_when_it_will_be_done(staged: Da
     assert summary.rate == 6 / 60  # six in the last minute
     assert summary.eta is None  # nobody has told yet what such work costs
     staging.assert_consistent(staged)
+
+
+def test_the_depth_of_a_long_lane_is_what_its_jobs_have_left(
+    staged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that nobody counts a million items to say how many there are."""
+    monkeypatch.setattr(workers, "COUNTED_AT_MOST", 4)
+    submit(staged, request("0-3"))
+    submit(staged, request("10-19", lane=Lane.BULK))
+    submit(staged, request("15-24", lane=Lane.BULK))  # half of it is wanted already
+    bulk = claim(staged, limit=2, lanes=(Lane.BULK,))
+    with staged.session() as session:
+        depths = [(lane.lane, lane.queued, lane.leased) for lane in workers.queue(session).lanes]
+    assert len(bulk.items) == 2
+    assert depths == [(Lane.INTERACTIVE, 4, 0), (Lane.BULK, 18, 2)]  # of 13 that wait, 5 count twice

@@ -53,6 +53,27 @@ def test_a_search_reads_by_index(searched: Database, act: Callable[[Session], ob
             assert not whole, f"{node} in {statement}"
 
 
+def test_what_changed_is_told_without_reading_a_picture(searched: Database) -> None:
+    """The index alone says which picture of each unit is the best, and the vectors of the layer are read in
+    one go: neither is looked up one by one, however many pictures there are of a unit."""
+
+    def act(session: Session) -> object:
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        return changes.changes(session, NETWORK, "blocks.4", NETWORK, other_layer="blocks.4", limit=10)
+
+    with searched.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+    (plan,) = [plan for statement, plan in plans(searched, act) if "<=>" in statement]
+    read = {
+        (node["Node Type"], node["Index Name"])
+        for node in nodes(plan)
+        if node.get("Relation Name") == "visualizations"
+    }
+    assert read == {("Index Only Scan", "ix_visualizations_best")}
+    vectors = [node.get("Index Name") for node in nodes(plan) if "embeddings" in str(node.get("Index Name"))]
+    assert set(vectors) == {"ix_embeddings_unit"}
+
+
 def test_units_that_say_a_word_are_read_in_the_order_of_the_index(searched: Database) -> None:
     """So that a page costs the same whatever a word's pictures are."""
 
