@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session
 
 from imago_engine.units import UnitsError, read_units, written
 from services.access.keys import Principal
-from services.atlases import expansion
+from services.atlases import expansion, progress
 from services.atlases.atlas_request import AtlasChange, AtlasExtension
 from services.atlases.creation import generator_of, layer_row, open_version
 from services.atlases.layer_plans import MOST_PICTURES, LayerPlan, plan_layers
 from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.atlases.visibility import atlas_to_change
 from services.base.errors import Conflict, Invalid
-from services.base.states import AtlasWish
+from services.base.states import AtlasState, AtlasWish
 from services.catalog.layer_selection import by_name
 from services.catalog.networks import Network, get_network
 from services.jobs.job_request import RecipeRequest
@@ -33,18 +33,23 @@ _ANY_FAILED = text("SELECT FROM jobs WHERE atlas_no = :no AND failed > 0 LIMIT 1
 def pause(session: Session, id: str, *, by: Principal | None = None) -> AtlasRow:
     """Begin nothing new of it; what is being computed ends. Pausing again changes nothing.
 
-    `Conflict` for one that was canceled.
+    `Conflict` for one that was canceled, or that is complete.
     """
     row = _changing(session, id, by)
     if row.wish == AtlasWish.CANCEL:
         raise Conflict(f"The atlas {id} was canceled; there is nothing to pause.")
+    _check_goes_on(session, row, "pause")
     row.wish = AtlasWish.PAUSE
     return row
 
 
 def cancel(session: Session, id: str, *, by: Principal | None = None) -> AtlasRow:
-    """Want no more of it than is done. Canceling again changes nothing."""
+    """Want no more of it than is done. Canceling again changes nothing.
+
+    `Conflict` for one that is complete.
+    """
     row = _changing(session, id, by)
+    _check_goes_on(session, row, "cancel")
     row.wish = AtlasWish.CANCEL
     return row
 
@@ -148,6 +153,13 @@ def check_current(session: Session, row: AtlasRow) -> Network:
             "network as it is now: POST /v1/atlases."
         )
     return network
+
+
+def _check_goes_on(session: Session, row: AtlasRow, verb: str) -> None:
+    """Raises `Conflict` for an atlas that is complete: it would be said to lack what it has."""
+    (view,) = progress.views(session, [row])
+    if view.state == AtlasState.COMPLETE:
+        raise Conflict(f"The atlas {row.id} is complete; there is nothing to {verb}.")
 
 
 def _changing(session: Session, id: str, by: Principal | None) -> AtlasRow:

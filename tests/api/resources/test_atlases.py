@@ -240,6 +240,9 @@ def test_an_atlas_is_paused_at_once_and_resumed(
     carry_out(database, made["id"])
     finish_all(database, store)
     assert client.get(path).get_json()["state"] == "complete"
+    for action in ("pause", "cancel"):
+        assert client.post(f"{path}/{action}").status_code == 409
+    assert client.get(path).get_json()["state"] == "complete"
     assert client.post(f"{path}/extend", json={"facets": 2}).status_code == 202
     assert client.get(path).get_json()["state"] == "planning"
     assert client.post(f"{path}/cancel").get_json()["state"] == "canceled"
