@@ -12,7 +12,7 @@ from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.truncate import Prefix
-from imago_engine.training.data.decoding import UndecodableError, decoded
+from imago_engine.training.data.decoding import LARGEST, UndecodableError, decoded
 from imago_engine.training.data.preparation import centre_square
 from services.base.errors import Unavailable
 from services.exemplars import percentiles
@@ -28,6 +28,10 @@ from worker.loading.runtime import Runtime, Unloadable
 SHOWN = 50
 """Units that an answer names of each kind."""
 EYE_SIZE = 256
+_UNREADABLE = (
+    "The photograph cannot be read; expected is a whole JPEG, PNG or WebP of at most "
+    f"{LARGEST // 1_000_000} million pixels."
+)
 log = structlog.get_logger()
 
 
@@ -59,7 +63,7 @@ class Photographs(LeasedWork[ExcitationClaim]):
         except (Interrupted, Unavailable):
             raise
         except UndecodableError as error:
-            self._fail(claim, "not_a_picture", f"The photograph cannot be decoded: {error}")
+            self._fail(claim, "not_a_picture", f"{_UNREADABLE} The reader says: {error}.")
         except Unloadable as error:
             self._fail(claim, error.code, str(error))
         except BaseException as error:  # of third-party code too, which may raise SystemExit

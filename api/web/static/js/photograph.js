@@ -51,10 +51,11 @@ const send = async (file) => {
 
 const take = (file) => {
   if (!file) return;
+  const field = form.elements.namedItem("photograph");
+  field.setCustomValidity("");
   send(file).catch(() => {
-    // No picture that this browser can read: the service says so beside the field.
-    form.elements.namedItem("photograph").setCustomValidity("");
-    form.requestSubmit();
+    field.setCustomValidity(`${file.name || "This"} is no picture that your browser can read: choose a JPEG, PNG or WebP.`);
+    field.reportValidity();
   });
 };
 

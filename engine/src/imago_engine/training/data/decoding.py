@@ -54,8 +54,10 @@ def decoded(content: bytes) -> Image.Image:
             return _turned(image, _as_seen(_loaded(image)))
     except UndecodableError:
         raise
+    except Image.DecompressionBombError as error:  # Pillow looks at the size before anybody else can
+        raise UndecodableError(f"it has more than {LARGEST:,} pixels") from error
     except UnidentifiedImageError as error:
-        raise UndecodableError(f"none of {', '.join(FORMATS)}") from error
+        raise UndecodableError(f"it is none of {', '.join(FORMATS)}") from error
     # Decoders raise whatever their parsing ends in: struct.error, zlib.error, KeyError, RecursionError,
     # MemoryError for a size that is a lie, warnings that are errors. It is this picture's in any case.
     except Exception as error:
