@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from services.base.errors import FieldError, pointer
+from services.base.plain_text import VISIBLE
 
 Part = Literal["body", "query", "path", "header"]
 """The part of a request that a model reads."""
@@ -109,10 +110,14 @@ def _sentence(detail: ErrorDetails, parent: type[BaseModel] | None) -> str:
                 f"must have at most {context['max_length']} items, got {context['actual_length'] or 'more'}"
             )
         case "string_too_short":
+            if context["min_length"] == 1:
+                return "must not be empty"
             return f"must have at least {context['min_length']} characters, got {_shown(value)}"
         case "string_too_long":
             return f"must have at most {context['max_length']} characters"
         case "string_pattern_mismatch":
+            if context["pattern"] == VISIBLE:
+                return f"must have no characters that control or are not seen, got {_shown(value)}"
             return f"must match {context['pattern']}, got {_shown(value)}"
         case "literal_error" | "enum":
             return f"must be {context['expected']}, got {_shown(value)}"

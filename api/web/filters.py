@@ -89,6 +89,8 @@ def time_left(forecast: Forecast) -> str:
     if likely is None:
         return "not known yet"
     low, high = (between.low, between.high) if between else (likely, likely)
+    if round(high) == 0:
+        return "a moment"
     if high <= _ABOUT * low or round(high) <= 1:
         return f"about {duration(likely)}"
     unit, size = next(((unit, size) for unit, size, most in _UNITS if high < most), ("days", 86_400))

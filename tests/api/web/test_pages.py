@@ -206,6 +206,7 @@ def test_the_reference_names_every_operation_and_every_kind_of_problem(client: F
 @pytest.mark.parametrize(
     ("eta", "words"),
     [
+        (Seconds(0, 0.2, 0.4), "a moment"),
         (Seconds(220, 250, 280), "about 4 min"),
         (Seconds(240, 400, 700), "4 to 12 min"),
         (Seconds(20, 100, 900), "up to 15 min"),

@@ -121,7 +121,8 @@ def form(
         generator_error,
         [fields[name] for name in _FIRST if name in fields],
         [field for name, field in fields.items() if name not in _FIRST],
-        list(wrong.values()),
+        # A field that is not seen says nothing of itself.
+        [*wrong.values(), *([generator_error] if generator_error and len(generators) < 2 else [])],
         f"imago submit {unit.network}/{unit.layer}/{unit.unit} --technique {id} --steps "
         f"{values.get('steps')} --seed {seed} --watch",
         may_submit(reader()),

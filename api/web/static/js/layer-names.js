@@ -15,10 +15,10 @@ if (field) {
   const buttons = [...list.querySelectorAll("[data-name]")].map((code) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.className = "plain";
     button.dataset.name = code.dataset.name;
-    code.replaceWith(button);
-    button.append(code);
+    const item = code.parentElement;
+    button.append(...item.childNodes);
+    item.append(button);
     return button;
   });
   const mark = () => {

@@ -18,6 +18,7 @@ const SOON_MS = 1_000;
 const FRESH_EVERY_MS = 4_000;
 const FRESH_AFTER_MS = 30_000; // what no event tells: an atlas's pictures, activations
 const GONE = [401, 403, 404, 410];
+const WORDS = { leased: "being computed", queued: "waiting" };
 
 let stream = null;
 let timer = 0; // of what is to come next: the watch over a stream, or the next try
@@ -60,6 +61,7 @@ const again = async () => {
   failures += 1;
   const mine = turn;
   const status = await refresh(parts());
+  reached(status > 0);
   if (mine !== turn || document.hidden || GONE.includes(status) || !live()?.dataset.events) return;
   timer = setTimeout(failures < 3 || failures % 12 === 0 ? open : again, AGAIN_MS);
 };
@@ -67,6 +69,7 @@ const again = async () => {
 const told = (event) => {
   lastId = event.lastEventId;
   failures = 0;
+  reached(true);
   clearTimeout(timer);
   const data = JSON.parse(event.data);
   show(data);
@@ -77,6 +80,12 @@ const told = (event) => {
   } else {
     timer = setTimeout(again, SILENT_MS);
   }
+};
+
+// What is shown while the service does not answer is what was there before, and says so.
+const reached = (isReached) => {
+  const place = document.getElementById("unreached");
+  if (place) place.hidden = isReached;
 };
 
 const show = (data) => {
@@ -115,7 +124,7 @@ const fill = async ({ ordinal, state }) => {
   const place = document.getElementById(`item-${ordinal}`)?.querySelector("[data-coming]");
   if (!place) return;
   if (state !== "done") {
-    place.textContent = state;
+    place.textContent = WORDS[state] ?? state;
     return;
   }
   const picture = new Image(160, 160);

@@ -22,6 +22,7 @@ const filters = {
   time_left: ({ eta_seconds: likely, eta_range: between }) => {
     if (likely == null) return "not known yet";
     const { low, high } = between ?? { low: likely, high: likely };
+    if (Math.round(high) === 0) return "a moment";
     if (high <= 1.7 * low || Math.round(high) <= 1) return `about ${duration(likely)}`;
     const [unit, size] = UNITS.find(([, , most]) => high < most);
     const least = Math.floor(low / size);
