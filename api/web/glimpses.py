@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.web.addresses import Addresses
-from api.web.grid_view import PIXELS_BELOW
+from api.web.small_pictures import is_small
 from services.grids.strips import Glimpse
 
 
@@ -29,7 +29,7 @@ def shown_glimpses(
             glimpse.digest,
             address.picture(glimpse.digest, 128),
             f"Preferred input of unit {glimpse.unit} in {glimpse.layer}",
-            glimpse.side is not None and glimpse.side < PIXELS_BELOW,
+            is_small(glimpse.side),
         )
         for glimpse in glimpses
     ]

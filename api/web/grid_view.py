@@ -8,6 +8,7 @@ from typing import Any
 from api.web.addresses import Addresses, Parameter
 from api.web.filters import count, figure, percent
 from api.web.shown import ANY, Shown, reference
+from api.web.small_pictures import is_small
 from services.base.states import State
 from services.catalog.layers import Layer
 from services.catalog.networks import Network
@@ -18,8 +19,6 @@ from services.grids.versions import AtlasVersion
 CELLS_A_PAGE = 200
 SIDE = 128
 """Of a thumbnail, in pixels."""
-PIXELS_BELOW = 64
-"""A picture that is smaller is shown with its pixels as squares."""
 _LONGEST_REASON = 80
 CELL_WORDS = {
     State.QUEUED: "waiting",
@@ -145,7 +144,7 @@ class GridView:
             "why": None if has_picture else self._why(cell),
             "side": SIDE,
             "eager": eager,
-            "small": cell.side is not None and cell.side < PIXELS_BELOW,
+            "small": is_small(cell.side),
         }
 
     def _why(self, cell: Cell) -> str:

@@ -25,6 +25,10 @@ INSERT = """
 """
 """Of results with a `digest` and `artifacts`, as JSON in the parameter `results`."""
 _INSERT = text(INSERT)
+_SIDES = text("""
+    SELECT digest, greatest(width, height) AS side FROM artifacts
+    WHERE digest = ANY(CAST(:digests AS text[])) AND kind = :kind
+""")
 _DELETE = text("DELETE FROM artifacts WHERE digest = ANY(CAST(:digests AS text[]))")
 
 
@@ -50,6 +54,13 @@ LISTED: sa.ColumnElement[Any] = sa.literal_column("""(
 )""")
 """A column of statements that select visualizations, for `listed`: one look into the primary key each. In an
 order of their own, so that the same visualization is always answered with the same bytes."""
+
+
+def sides(session: Session, digests: Sequence[str], kind: str) -> Mapping[str, int | None]:
+    """Pixels of the longer sides of pictures of a kind, by the digests of their visualizations; None where an
+    earlier release did not note it. Those that there are not are left out."""
+    rows = session.execute(_SIDES, {"digests": list(digests), "kind": kind}) if digests else ()
+    return {row.digest: row.side for row in rows}
 
 
 def put(store: ObjectStore, artifact: Artifact) -> StoredArtifact:

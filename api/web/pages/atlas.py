@@ -13,6 +13,7 @@ from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
 from api.web import forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
+from api.web.small_pictures import small_among
 from api.web.strips import strip_of
 from services.access.keys import Principal
 from services.access.ownership import may_change
@@ -66,6 +67,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         layers = [AtlasLayer.of(id, layer) for layer in atlases.layers(session, id, by=reader())]
         versions = atlases.versions(session, id, by=reader(), limit=VERSIONS_SHOWN)
         strip = strip_of(session, found, STRIP)
+        small = small_among(session, [glimpse.digest for glimpse in strip])
     shown = [AtlasVersion.of(id, version) for version in versions.data]
     latest = found.latest.number if found.latest else found.open.number
     facets = max((layer.facets for layer in layers), default=1)
@@ -81,6 +83,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         posters={version.number: sheet_path(id, version.number, None) for version in shown},
         sheets={layer.layer: sheet_path(id, latest, layer.layer) for layer in layers if layer.pictures.done},
         strip=strip,
+        small=small,
         strip_length=STRIP,
         ended=found.ended,
         may_change=may_submit(reader()) and may_change(found.owner_key_id, reader()),

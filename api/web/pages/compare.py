@@ -11,6 +11,7 @@ from api.context import context
 from api.operations.pagination import next_path
 from api.schemas.search.compare import ComparedLayer, ComparedUnit, Comparison
 from api.web.site import blueprint, page
+from api.web.small_pictures import small_among
 from services.atlases import atlases
 from services.base.states import Lane
 from services.comparison import compared_units, comparisons
@@ -47,6 +48,7 @@ def compare() -> Response:
                 session, found, found.layer(chosen.layer), request.args.get("cursor"), PAIRS_A_PAGE
             )
             pairs, following = [ComparedUnit.of(unit) for unit in units.data], units.next_cursor
+        small = small_among(session, [one.digest for pair in pairs for one in (pair.a, pair.b)])
     if not found.current:
         context().doorbell.ring(Lane.BULK)
     return page(
@@ -59,6 +61,7 @@ def compare() -> Response:
         widest=max(_means(shown.layers), default=0.0),
         chosen=chosen,
         pairs=pairs,
+        small=small,
         next=next_path(following) if following else None,
     )
 

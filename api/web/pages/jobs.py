@@ -16,6 +16,7 @@ from api.web import choices
 from api.web.addresses import ServerAddresses
 from api.web.filters import at_place, named_units
 from api.web.site import blueprint, page, see
+from api.web.small_pictures import small_among
 from services.access.keys import Principal
 from services.access.ownership import may_change
 from services.atlases.visibility import atlas_row, whole_of
@@ -89,12 +90,14 @@ def job_gallery(job: str) -> Response:
             by=reader(),
         )
         atlas = whole_of(session, found.atlas_no)
+        small = small_among(session, [item.digest for item in items.data])
     address = ServerAddresses()
     return page(
         "jobs/job.html",
         section="jobs",
         job=Job.of(found),
         items=[(item.ordinal, JobItem.of(item)) for item in items.data],
+        small=small,
         candidates=found.request.get("candidates", 1),
         recipes=_recipes(found),
         atlas=atlas,

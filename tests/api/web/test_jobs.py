@@ -64,6 +64,7 @@ def test_a_job_that_goes_on_names_its_stream_and_keeps_a_place_for_each_picture(
     finish_all(database, store)
     done = PageRead(client.get(job["links"]["page"]).text)
     assert done.pictures == coming
+    assert done.html.count('class="pixels"') == 2, "pictures of two pixels keep them as squares"
     assert "data-events" not in done.html
     assert "live.js" not in done.html
 

@@ -15,6 +15,7 @@ from api.web.pages.search import photographs
 from api.web.pages.search.named import Place, named
 from api.web.pages.search.photographs import Answered
 from api.web.site import blueprint, page, see
+from api.web.small_pictures import small_among
 from services.base.errors import FieldError, Invalid, NotFound
 from services.catalog import networks
 from services.search import indexing, labels, neighbours
@@ -64,6 +65,16 @@ class Results:
     is_complete: bool = True
     some: Sequence[str] = field(default_factory=tuple)
 
+    @property
+    def digests(self) -> Sequence[str]:
+        """Of all pictures that are shown."""
+        alike = () if self.alike is None else self.alike.data
+        return [
+            *(found.digest for found in self.said),
+            *(found.digest for found in alike),
+            *(digest for answer in self.answers for digest in answer.digests),
+        ]
+
 
 @blueprint.get("/search")
 @requires("read")
@@ -90,6 +101,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
         results = _results(session, query)
         if len(results.places) == 1 and not results.problem:
             return see(_address(results.places[0]))
+        small = small_among(session, results.digests)
         layers = photographs.layers_of(session, query.network or (known[0] if len(known) == 1 else None))
     is_coming = any(not answer.asked.ended for answer in results.answers)
     return page(
@@ -100,6 +112,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
         networks=known,
         layers=layers,
         results=results,
+        small=small,
         place_address=_address,
         shows=_TITLES,
         scopes=((Within.LAYER, "its layer"), (Within.NETWORK, "its network"), (Within.ALL, "all networks")),

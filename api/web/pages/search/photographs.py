@@ -40,6 +40,11 @@ class Answered:
     pictures: dict[int, str]
     labels: Sequence[str]
 
+    @property
+    def digests(self) -> Sequence[str]:
+        """Of the pictures of both."""
+        return [*self.pictures.values(), *(digest for _, _, digest in self.alike)]
+
     def label(self, unit: int) -> str | None:
         """The class of a unit of an output, by its first name."""
         return self.labels[unit].split(",")[0] if unit < len(self.labels) else None

@@ -1,0 +1,22 @@
+"""Pictures of a few pixels, as those of early layers: pages enlarge them with their pixels as squares."""
+
+from collections.abc import Collection, Iterable
+
+from sqlalchemy.orm import Session
+
+from imago_engine.artifacts import ArtifactKind
+from services.pictures import artifacts
+
+SMALL_BELOW = 64
+"""Pixels of the longer side."""
+
+
+def is_small(side: int | None) -> bool:
+    """Whether a picture of this longer side is small; one of which nobody noted it is not."""
+    return side is not None and side < SMALL_BELOW
+
+
+def small_among(session: Session, digests: Iterable[str]) -> Collection[str]:
+    """Digests of those whose pictures are small, for templates to ask."""
+    sides = artifacts.sides(session, list(digests), ArtifactKind.IMAGE)
+    return frozenset(digest for digest, side in sides.items() if is_small(side))
