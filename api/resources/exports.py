@@ -14,11 +14,11 @@ from api.operations.operation import ApiBlueprint
 from api.operations.pagination import shown_page
 from api.resources.atlases import TAG
 from api.schemas.atlases import AtlasPath, AtlasVersionPath
-from api.schemas.base import NoQuery, PageQuery
+from api.schemas.base import PageQuery
 from api.schemas.exports.entries import AtlasEntry, AtlasEntryPage
 from api.schemas.exports.imports import AtlasImport
-from api.schemas.exports.sites import SiteFile
-from api.web.static_site.files import StaticSite
+from api.schemas.exports.sites import SiteFile, SiteQuery
+from api.web.static_site.files import StaticSite, Workshop
 from services.exports import beginning, receiving, version_entries
 from services.exports.manifest import AtlasManifest, EntrySlice
 
@@ -62,15 +62,22 @@ def list_atlas_entries(path: AtlasVersionPath, query: PageQuery) -> Answer | Lin
     },
     freshness=PERSONAL,
 )
-def list_site_files(path: AtlasVersionPath, query: NoQuery) -> Lines:
+def list_site_files(path: AtlasVersionPath, query: SiteQuery) -> Lines:
     """List the files of a static site of a version of an atlas: pages that need no server.
 
     A JSON object a line, in the end `index.html`. They work from any bucket and from a folder, without what
     needs a server. The version must be published.
     """
-    database, templates = context().database, current_app.jinja_env
+    database = context().database
     with database.session() as session:
-        site = StaticSite.of(session, database, templates, path.atlas, path.version, reader())
+        site = StaticSite.of(
+            session,
+            Workshop(database, current_app.jinja_env, current_app.app_context),
+            path.atlas,
+            path.version,
+            reader(),
+            has_exemplars=query.exemplars,
+        )
     return Lines(SiteFile.of(each) for each in site.files())
 
 

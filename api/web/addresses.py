@@ -68,8 +68,8 @@ class Addresses(Protocol):
     def crop(self, digest: str) -> str:
         """The part of a visualization's picture that the unit sees, as it was made."""
 
-    def exemplar(self, network: str, layer: str, unit: int, rank: int) -> str:
-        """The crop of a real picture that excites a unit, 0 the one that does most."""
+    def exemplar(self, network: str, layer: str, unit: int, rank: int, scan: str) -> str:
+        """The crop of a real picture that excites a unit, by a scan; 0 is the one that does most."""
 
     def api(self, *segments: str | int, **query: Parameter) -> str:
         """Something of the JSON API, under /v1."""
@@ -127,9 +127,9 @@ class ServerAddresses:
         """The part of a visualization's picture that the unit sees."""
         return with_query(f"{paths.visualization_path(digest)}/image.png", {"view": "crop"})
 
-    def exemplar(self, network: str, layer: str, unit: int, rank: int) -> str:
+    def exemplar(self, network: str, layer: str, unit: int, rank: int, scan: str) -> str:
         """The crop of a real picture that excites a unit."""
-        return f"{paths.unit_path(network, layer, unit)}/exemplars/{rank}/image"
+        return with_query(f"{paths.unit_path(network, layer, unit)}/exemplars/{rank}/image", {"scan": scan})
 
     def api(self, *segments: str | int, **query: Parameter) -> str:
         """Something of the JSON API."""

@@ -66,11 +66,12 @@ class Unit:
     activation: float | None
 
 
-def get_layer(session: Session, network: str, name: str) -> Layer:
-    """The layer of that name; `output` and `logits` are any network's output layer. Raises `NotFound`."""
+def get_layer(session: Session, network: str, name: str, *, or_former: bool = False) -> Layer:
+    """The layer of that name; `output` and `logits` are any network's output layer. `or_former`: also one
+    that the network had before it changed. Raises `NotFound`."""
     current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
     row = session.get(LayerRow, (network, name)) if name not in OUTPUT_ALIASES else None
-    if row is not None and row.is_current:
+    if row is not None and (row.is_current or or_former):
         return view_of(row)
     output = session.scalars(
         current.where(LayerRow.kind == "output").order_by(LayerRow.ordinal.desc()).limit(1)

@@ -81,7 +81,7 @@ def of_version(
     Raises `NotFound`: for an atlas that `by` does not see or of another network, a version or a layer that is
     not there.
     """
-    found, described = get_layer(session, network, layer), get_network(session, network)
+    found, described = get_layer(session, network, layer, or_former=True), get_network(session, network)
     row = atlas_row(session, atlas, by)
     if row.network_id != network:
         raise NotFound("atlas", atlas, f"It shows {row.network_id}, not {network}.")

@@ -6,6 +6,9 @@ from playwright.sync_api import Browser, Page, expect
 import imago
 from infra.browser.chromium import PATIENCE_MS, Look, looking
 from infra.browser.furnishing import wait_for_index
+from services.base.database import Database
+from services.base.storage import ObjectStore
+from tests.drawn_map import draw_map
 from tests.web import keyboard, looked_at
 from tests.web.conftest import PATIENCE_SECONDS, Site
 
@@ -19,6 +22,9 @@ def origin(site: Site, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("site")
     with imago.Client(site.url, site.key) as client:
         wait_for_index(client, PATIENCE_SECONDS)
+        database = Database(site.settings.database_url)
+        draw_map(database, ObjectStore(site.settings), site.atlas, 1, "volcano")
+        database.dispose()
         client.atlases.get(site.atlas).export_site(folder)
     return folder.as_uri()
 
@@ -43,7 +49,7 @@ def test_one_walks_from_the_entrance_to_a_layer_to_a_unit_to_one_like_it(
         page.get_by_role("link", name="volcano").first.click()
         first = shown(page)
         expect(page.get_by_role("heading", level=1)).to_contain_text("volcano")
-        page.locator("#neighbours a").first.click()
+        page.locator("[aria-labelledby=neighbours] a").first.click()
         page.wait_for_url(lambda url: not url.endswith(VOLCANO))
         assert shown(page) != first
         page.keyboard.press("ArrowRight")
@@ -65,9 +71,31 @@ def test_a_label_is_searched_without_a_server(browser: Browser, origin: str) -> 
         expect(found).to_have_count(0)
 
 
+def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser, origin: str) -> None:
+    with looking(browser, DESK) as context:
+        page = context.new_page()
+        page.goto(f"{origin}/index.html")
+        page.get_by_role("link", name="Map").click()
+        said = page.locator("#map-said")
+        expect(said).to_have_text("287 units in view", timeout=PATIENCE_MS)
+        shown = page.locator("[data-list] img").first
+        expect(shown).to_have_js_property("complete", True, timeout=PATIENCE_MS)
+        assert shown.evaluate("image => image.naturalWidth") > 0
+        page.get_by_role("checkbox", name="classifier").uncheck()
+        expect(said).to_have_text("144 units in view", timeout=PATIENCE_MS)
+        page.get_by_role("group", name="Map of units").press("Enter")
+        expect(said).to_contain_text("selected")
+        page.locator("[data-list] a").first.click()
+        expect(page.locator("img.portrait")).to_be_visible(timeout=PATIENCE_MS)
+        page.go_back()
+        page.get_by_role("link", name="volcano").click()
+        expect(page.locator("[data-found] a").first).to_have_attribute("href", VOLCANO, timeout=PATIENCE_MS)
+
+
 @pytest.mark.parametrize("look", [DESK, PHONE], ids=str)
 def test_its_pages_can_be_used_by_everybody(browser: Browser, origin: str, look: Look) -> None:
-    pages = ["/index.html", "/layers/001-conv_stem/index.html", f"/{VOLCANO}", "/search.html?q=volcano"]
+    grid = "/layers/001-conv_stem/index.html"
+    pages = ["/index.html", grid, f"/{VOLCANO}", "/search.html?q=volcano", "/map.html"]
     found = {path: list(looked_at.faults_of(browser, origin, path, look)) for path in pages}
     found |= {
         f"{path} by keyboard": list(keyboard.faults_of(browser, origin, path, look)) for path in pages[2:]

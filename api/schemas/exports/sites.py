@@ -4,8 +4,18 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from api.schemas.base import Representation
+from api.schemas.base import Representation, RequestModel
 from api.web.static_site import files
+
+
+class SiteQuery(RequestModel):
+    """What is part of the site."""
+
+    exemplars: bool = Field(
+        True,
+        description="Whether the photographs that excite units most are, where some were scanned: not "
+        "everybody who has photographs may publish them.",
+    )
 
 
 class SiteFile(Representation):

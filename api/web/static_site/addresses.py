@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from api.web.addresses import Parameter
+from api.web.addresses import Parameter, with_query
+from api.web.grid_view import CELLS_A_PAGE
 
-UNITS_A_PAGE = 240
-"""Of a layer's grid."""
-HOME, SEARCH = "index.html", "search.html"
+HOME, SEARCH, MAP = "index.html", "search.html", "map.html"
+THUMBNAIL, LARGE = 128, 512
+"""Sizes of pictures, at most, in pixels a side."""
+_PAGES = {"search": SEARCH, "map": MAP}
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -32,9 +34,20 @@ class Places:
         """A unit's page."""
         return f"{self.folders[layer]}/units/{unit}.html"
 
-    def picture(self, digest: str, size: int) -> str:
-        """A picture in one of the sizes that pages use."""
-        return f"pictures/{digest[:2]}/{digest}-{size}.webp"
+    def picture(self, digest: str, size: int | None, format: str = "webp") -> str:
+        """A picture: in one of the sizes that pages use or, without one, as it was made."""
+        if size is None:
+            return f"pictures/{digest[:2]}/{digest}.{format}"
+        return f"pictures/{digest[:2]}/{digest}-{THUMBNAIL if size <= THUMBNAIL else LARGE}.{format}"
+
+    def crop(self, digest: str) -> str:
+        """What the unit sees of a picture."""
+        return f"pictures/{digest[:2]}/{digest}-crop.png"
+
+    def exemplar(self, layer: str, unit: int, rank: int, scan: str) -> str:
+        """A photograph. The scan is in its name: another one finds others."""
+        folder = self.folders[layer].removeprefix("layers/")
+        return f"photographs/{_PLAIN.sub('_', scan)}/{folder}/{unit}-{rank}.webp"
 
 
 @dataclass(frozen=True)
@@ -53,8 +66,9 @@ class StaticAddresses:
         return self.to(f"static/{name}")
 
     def page(self, name: str, **query: Parameter) -> str:
-        """The search, else the entrance."""
-        return self.to(SEARCH if name == "search" else HOME)
+        """The map, or the search for `q`; else the entrance."""
+        words = {"q": query.get("q")} if name == "search" else {}
+        return with_query(self.to(_PAGES.get(name, HOME)), words)
 
     def network(self, network: str, **query: Parameter) -> str:
         """The entrance: it shows the network's layers."""
@@ -63,7 +77,7 @@ class StaticAddresses:
     def layer(self, network: str, layer: str, **query: Parameter) -> str:
         """A layer's page. `from`: the place in it of the first unit that is shown."""
         start = query.get("from")
-        return self.to(self.places.layer(layer, start // UNITS_A_PAGE if isinstance(start, int) else 0))
+        return self.to(self.places.layer(layer, start // CELLS_A_PAGE if isinstance(start, int) else 0))
 
     def unit(self, network: str, layer: str, unit: int, **query: Parameter) -> str:
         """A unit's page, which shows all its facets."""
@@ -74,8 +88,8 @@ class StaticAddresses:
         return self.to(HOME)
 
     def atlas_map(self, atlas: str, version: int | str, **query: Parameter) -> str:
-        """The entrance."""
-        return self.to(HOME)
+        """The map."""
+        return self.to(MAP)
 
     def job(self, job: str, **query: Parameter) -> str:
         """The entrance."""
@@ -90,19 +104,18 @@ class StaticAddresses:
         return self.to(HOME)
 
     def picture(self, digest: str, size: int | None = None, format: str = "webp") -> str:
-        """A picture of the atlas, in the size of a thumbnail or in the one that is shown large."""
-        return self.to(
-            self.places.picture(digest, THUMBNAIL if size is not None and size <= THUMBNAIL else LARGE)
-        )
+        """A picture of the atlas: as a thumbnail, as it is shown large or, where it is tiny, as it was
+        made."""
+        return self.to(self.places.picture(digest, size, format))
 
-    def exemplar(self, network: str, layer: str, unit: int, rank: int) -> str:
-        """The entrance: real pictures are not ours to hand on."""
-        return self.to(HOME)
+    def crop(self, digest: str) -> str:
+        """What the unit sees of a picture that is shown large."""
+        return self.to(self.places.crop(digest))
+
+    def exemplar(self, network: str, layer: str, unit: int, rank: int, scan: str) -> str:
+        """The crop of a photograph that excites a unit."""
+        return self.to(self.places.exemplar(layer, unit, rank, scan))
 
     def api(self, *segments: str | int, **query: Parameter) -> str:
         """The entrance."""
         return self.to(HOME)
-
-
-THUMBNAIL, LARGE = 128, 512
-"""Sizes of pictures, at most, in pixels a side."""

@@ -1,205 +1,187 @@
-"""The pages of a static site, rendered."""
+"""The pages of a static site, rendered from the templates of the server's pages."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from sqlalchemy.orm import Session
 
-from api.web.filters import figure
-from api.web.shown import RailLayer
-from api.web.site import DESCRIPTION
-from api.web.static_site.addresses import HOME, SEARCH, THUMBNAIL, UNITS_A_PAGE, Places, StaticAddresses
-from services.atlases.progress import AtlasView, Version
-from services.base.states import State
-from services.pictures.visualizations import Visualization
-from services.search.neighbours import Neighbour
+from api.schemas.images.maps import AtlasMap
+from api.web import grid_view
+from api.web import shown as shown_of
+from api.web.grid_view import CELLS_A_PAGE, GridView, Looks
+from api.web.pages.maps import UNIT_STANDS_IN
+from api.web.pages.networks.layer import EAGER
+from api.web.pages.networks.network import stack_of
+from api.web.pages.units import figures, told
+from api.web.shown import Shown
+from api.web.site import DESCRIPTION, Entry
+from api.web.small_pictures import small_among
+from api.web.static_site.addresses import HOME, MAP, SEARCH, Places, StaticAddresses
+from api.web.static_site.units import UnitPictures
+from imago_engine.weights import EYE
+from services.exemplars.found import UnitExemplars
+from services.grids.cells import cells
+from services.grids.orders import By, Wanted
+from services.grids.subjects import Subject
+from services.grids.tallies import tally
+from services.maps.maps import ShownMap
+from services.search.neighbours import Neighbours, Within
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
-SHIPPED = ("imago.css", "imago.svg", "js/theme.js", "js/page.js", "js/static-search.js")
+SHIPPED = (
+    "imago.css",
+    "imago.svg",
+    "js/theme.js",
+    "js/page.js",
+    "js/static-index.js",
+    "js/static-search.js",
+    "js/static-map.js",
+    "js/map.js",
+)
 """Files of `api/web/static` that the pages load: classic scripts, since modules do not work from files."""
-_SMALL, _LABELS_SHOWN, _LABELS_FOUND, _SEEN = 64, 5, 3, 0.01
 
 
 @dataclass(frozen=True)
-class UnitPictures:
-    """A unit with its facets in the order of their numbers, at least one."""
+class UnitFound:
+    """What is known of a unit beside its pictures. `neighbours` as the page has them."""
 
-    layer: str
-    unit: int
-    facets: Sequence[Visualization]
-
-    @property
-    def label(self) -> str | None:
-        """The name of its class."""
-        return self.facets[0].label
-
-    @property
-    def first(self) -> Visualization:
-        """The picture that stands for it: the first one that there is."""
-        return next((facet for facet in self.facets if facet.state == State.DONE), self.facets[0])
+    before: int | None
+    after: int | None
+    exemplars: UnitExemplars | None
+    neighbours: Neighbours | str | None
+    trace: Sequence[float]
 
 
 @dataclass(frozen=True)
 class SitePages:
-    """Renders the pages of one version of an atlas. `class_labels`: the names that predictions are about."""
+    """Renders the pages of one version of an atlas. `subjects`: its layers, from picture to logits."""
 
     templates: Environment
-    atlas: AtlasView
-    version: Version
-    layers: Sequence[Any]
-    class_labels: Sequence[str]
+    what: Shown
+    subjects: Mapping[str, Subject]
+    has_map: bool
     places: Places = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "places", Places(layer["layer"] for layer in self.layers))
+        object.__setattr__(self, "places", Places(self.subjects))
 
-    def unit(
-        self, shown: UnitPictures, before: int | None, after: int | None, neighbours: Sequence[Neighbour]
-    ) -> tuple[str, str]:
+    def unit(self, session: Session, shown: UnitPictures, found: UnitFound) -> tuple[str, str]:
         """Path and text of a unit's page."""
         path = self.places.unit(shown.layer, shown.unit)
+        address, subject = StaticAddresses(self.places, path), self.subjects[shown.layer]
+        chosen = shown.chosen(found.before, found.after)
         return path, self._render(
-            "static_site/unit.html",
-            path,
-            current=shown.layer,
-            unit=shown,
-            small=_is_small(shown.first),
-            labels=self.labels_of(shown.first)[:_LABELS_SHOWN],
-            before=before,
-            after=after,
-            neighbours=neighbours,
+            session,
+            "units/unit.html",
+            address,
+            shown.layer,
+            unit=shown.described,
+            layer=subject.layer,
+            chosen=chosen,
+            picture=figures.picture_of(address, shown.large),
+            tiles=figures.tiles_of(session, chosen, subject.layer, found.exemplars),
+            labels=figures.labels_of(shown.large, subject.classes),
+            exemplars=found.exemplars,
+            neighbours=found.neighbours,
+            small=small_among(session, _digests(found.neighbours)),
+            within=Within.NETWORK,
+            trace=found.trace,
+            told=told,
+            kept={},
         )
 
-    def layer(self, layer: str, page: int, units: Sequence[UnitPictures], has_more: bool) -> tuple[str, str]:
-        """Path and text of a page of a layer's grid."""
-        path = self.places.layer(layer, page)
-        address = StaticAddresses(self.places, path)
-        here = page * UNITS_A_PAGE
-
-        def of(start: int) -> str:
-            return address.layer(self.atlas.network, layer, **{"from": start})
-
+    def layer(self, session: Session, layer: str, page: int, units: Sequence[int]) -> tuple[str, str]:
+        """Path and text of a page of a layer's grid; `units` are all that there are of it."""
+        path, subject = self.places.layer(layer, page), self.subjects[layer]
+        address, start = StaticAddresses(self.places, path), page * CELLS_A_PAGE
+        some = cells(session, subject, units[start : start + CELLS_A_PAGE])
+        wanted, looks = Wanted(By.INDEX), Looks.USUAL
+        view = GridView(
+            address, subject.network, subject.layer, self.what, wanted, looks, len(units), start, ()
+        )
         return path, self._render(
-            "static_site/layer.html",
-            path,
-            current=layer,
-            layer=next(found for found in self.layers if found["layer"] == layer),
-            start=here,
-            cells=[self._cell(address, unit) for unit in units],
-            previous=of(here - UNITS_A_PAGE) if page else None,
-            next=of(here + UNITS_A_PAGE) if has_more else None,
+            session,
+            "networks/layer.html",
+            address,
+            layer,
+            network=subject.network,
+            layer=subject.layer,
+            facts=grid_view.facts(subject.network, subject.layer),
+            counted=tally(session, subject),
+            grid=view,
+            cells=[view.cell(cell, eager=at < EAGER) for at, cell in enumerate(some)],
+            facets=subject.facets,
+            chosen=len(subject.units),
         )
 
-    def home(self, strips: dict[str, list[UnitPictures]]) -> tuple[str, str]:
+    def map(self, session: Session, found: ShownMap) -> tuple[str, str]:
+        """Path and text of the map."""
+        return MAP, self._render(
+            session,
+            "atlases/map.html",
+            StaticAddresses(self.places, MAP),
+            section="map",
+            map=AtlasMap.of(found, EYE),
+            stands_in=UNIT_STANDS_IN,
+        )
+
+    def search(self, session: Session, parts: int) -> tuple[str, str]:
+        """Path and text of the search, which loads so many parts of the index."""
+        address = StaticAddresses(self.places, SEARCH)
+        return SEARCH, self._render(session, "static_site/search.html", address, parts=range(parts))
+
+    def home(self, session: Session) -> tuple[str, str]:
         """Path and text of the entrance."""
         address = StaticAddresses(self.places)
-        cells = {name: [self._cell(address, unit) for unit in units] for name, units in strips.items()}
-        return HOME, self._render("static_site/home.html", HOME, layers=self.layers, strips=cells)
-
-    def search(self, parts: int) -> tuple[str, str]:
-        """Path and text of the search, which loads so many parts of the index."""
-        return SEARCH, self._render("static_site/search.html", SEARCH, parts=range(parts))
-
-    def index_part(self, number: int, layer: str, units: Sequence[UnitPictures]) -> tuple[str, str]:
-        """Path and text of a part of the index: a script, since pages opened from a file may fetch nothing.
-
-        Of each unit its number, name, picture and [class, thousandths] of what its network sees.
-        """
-        rows = [
-            [
-                unit.unit,
-                unit.label,
-                unit.first.digest if unit.first.state == State.DONE else None,
-                [
-                    [index, round(1000 * share)]
-                    for index, share in (unit.first.predictions or ())[:_LABELS_FOUND]
-                    if share >= _SEEN
-                ],
-            ]
-            for unit in units
-        ]
-        told = json.dumps(
-            [layer, self.places.folders[layer], rows], ensure_ascii=False, separators=(",", ":")
-        )
-        return f"index/{number}.js", f"imagoIndex.add({told});\n"
-
-    def classes(self) -> tuple[str, str]:
-        """Path and text of the names of the classes that the index is about."""
-        return (
-            "index/classes.js",
-            f"imagoIndex.classes = {json.dumps(self.class_labels, ensure_ascii=False)};\n",
+        network = next(iter(self.subjects.values())).network
+        layers = [subject.layer for subject in self.subjects.values()]
+        return HOME, self._render(
+            session,
+            "static_site/home.html",
+            address,
+            section="",
+            network=network,
+            stack=stack_of(session, address, network, self.what, layers),
         )
 
-    def labels_of(self, shown: Visualization) -> list[tuple[str, float]]:
-        """What the network sees in a picture, the likeliest first."""
-        known = len(self.class_labels)
-        return [(self.class_labels[index], p) for index, p in shown.predictions or () if index < known]
-
-    def _cell(self, address: StaticAddresses, unit: UnitPictures) -> dict[str, Any]:
-        """What the macro `cell` takes."""
-        shown = unit.first
-        there = shown.state == State.DONE
-        seen = unit.label or next((label for label, _ in self.labels_of(shown)), None)
-        return {
-            "href": address.unit(self.atlas.network, unit.layer, unit.unit),
-            "picture": address.picture(shown.digest, THUMBNAIL) if there else None,
-            "alt": f"Preferred input of unit {unit.unit}" + (f" ({unit.label})" if unit.label else ""),
-            "title": str(unit.unit),
-            "figure": figure(shown.activation) if shown.activation is not None else None,
-            "quiet": "—" if seen is None else seen.partition(",")[0],
-            "why": None if there else str(shown.state),
-            "small": _is_small(shown),
-        }
-
-    def _render(self, template: str, at: str, current: str | None = None, **shown: Any) -> str:
-        address = StaticAddresses(self.places, at)
-        network = self.atlas.network
-        rail = [
-            RailLayer(
-                found["layer"],
-                address.layer(network, found["layer"]),
-                _share(found),
-                found["layer"] == current,
-            )
-            for found in self.layers
-        ]
+    def _render(
+        self,
+        session: Session,
+        template: str,
+        address: StaticAddresses,
+        current: str | None = None,
+        section: str | None = None,
+        **more: Any,
+    ) -> str:
+        """`current`: the layer that the page is about; `section`: the entry of the navigation."""
+        atlas, version = self.what.atlas, self.what.version
+        assert atlas is not None
+        assert version is not None
+        rail = shown_of.rail(session, address, atlas.network, self.what, current)
         known = {
             "address": address,
             "is_static": True,
-            "navigation": (),
+            "navigation": (Entry("", "Layers"), Entry("map", "Map")) if self.has_map else (),
             "footer": (),
-            "section": None,
+            "section": section,
             "default_description": DESCRIPTION,
-            "atlas": self.atlas,
-            "version": self.version,
+            "what": self.what,
+            "atlas": atlas,
+            "version": version,
+            "shown": self.what.named,
+            "rail": rail,
             "rail_layers": rail,
         }
-        return self.templates.get_template(template).render({**known, **shown})
+        return self.templates.get_template(template).render({**known, **more})
+
+
+def _digests(found: Neighbours | str | None) -> Sequence[str]:
+    return [each.digest for each in found.data] if isinstance(found, Neighbours) else ()
 
 
 def shipped(name: str) -> tuple[str, str]:
     """Path and text of a file that the pages load."""
     return f"static/{name}", (STATIC / name).read_text(encoding="utf-8")
-
-
-def without_failures(facets: Sequence[Visualization]) -> Sequence[Visualization]:
-    """Facets without what never came to be where others did."""
-    return [facet for facet in facets if facet.state == State.DONE] or facets[:1]
-
-
-def of_facets(layer: str, unit: int, facets: Sequence[Visualization]) -> UnitPictures:
-    """A unit as the site shows it."""
-    return UnitPictures(layer, unit, without_failures(facets))
-
-
-def _is_small(shown: Visualization) -> bool:
-    image = shown.artifacts.get("image")
-    return image is not None and image.width is not None and image.width < _SMALL
-
-
-def _share(layer: Any) -> float:
-    total = layer["unit_count"] * layer["facets"]
-    return min(1.0, (layer["pictures"] + layer["unreachable"]) / total) if total else 1.0

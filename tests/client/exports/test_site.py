@@ -8,18 +8,31 @@ import pytest
 
 import imago
 from imago.transport import Transport
-from tests.client.conftest import NETWORK, Run
+from tests.client.conftest import NETWORK, Run, Service
 from tests.client.exports.conftest import UNREACHABLE, files_of
+from tests.drawn_map import draw_map
+from tests.found_exemplars import CROPS, find_exemplars
+
+PHOTOGRAPHS = "photographs"
 
 
 def pages(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.html"))
 
 
+@pytest.fixture
+def furnished(service: Service, client: imago.Client, atlas: imago.Atlas) -> imago.Atlas:
+    """The atlas with a map, and with photographs of five of its classes."""
+    draw_map(service.database, service.store, atlas.id, 1, "goldfish")
+    client.scan_pictures(NETWORK, ["birds"], layers="classifier")
+    find_exemplars(service.database, service.store, "classifier", range(5))
+    return atlas
+
+
 def test_a_site_has_a_page_of_every_unit_and_every_link_leads_to_a_file_of_it(
-    atlas: imago.Atlas, tmp_path: Path
+    furnished: imago.Atlas, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "site"
+    atlas, folder = furnished, tmp_path / "site"
     assert atlas.export_site(folder) == folder / "index.html"
     units = {path.relative_to(folder).as_posix() for path in folder.glob("layers/*/units/*.html")}
     layers = {path.name for path in folder.glob("layers/*")}
@@ -33,6 +46,24 @@ def test_a_site_has_a_page_of_every_unit_and_every_link_leads_to_a_file_of_it(
             assert not re.match(r"[a-z]+:|/", link), f"{page} leaves the site by {link}"
             assert (page.parent / link).is_file(), f"{page} links to {link}"
         assert not re.search(r"<script(?![^>]* src=)|type=\"module\"|<form[^>]*method", text)
+    assert "goldfish" in (folder / "map.html").read_text()
+
+
+def test_photographs_that_excite_units_are_part_of_it_unless_they_may_not_be(
+    furnished: imago.Atlas, tmp_path: Path
+) -> None:
+    furnished.export_site(tmp_path / "with")
+    there = sorted((tmp_path / "with").glob("photographs/*/*/*.webp"))
+    assert [path.name for path in there] == [f"{unit}-{rank}.webp" for unit in range(5) for rank in (0, 1)]
+    assert {path.read_bytes() for path in there} == set(CROPS)
+    unit = "layers/002-classifier/units/{}.html".format
+    assert "50 scanned" in (tmp_path / "with" / unit(1)).read_text()
+    assert "No photographs" in (tmp_path / "with" / unit(9)).read_text()
+    furnished.export_site(tmp_path / "without", exemplars=False)
+    assert not (tmp_path / "without" / PHOTOGRAPHS).exists()
+    assert "scanned with" in (tmp_path / "without" / unit(1)).read_text()
+    with pytest.raises(imago.Conflict, match="something else"):
+        furnished.export_site(tmp_path / "with", exemplars=False)
 
 
 def test_a_unit_shows_its_facets_and_one_without_a_picture_says_why(
@@ -43,7 +74,7 @@ def test_a_unit_shows_its_facets_and_one_without_a_picture_says_why(
     assert "<h1>goldfish" in shown
     assert "2 facets" in shown
     missing = (tmp_path / f"layers/001-blocks.3/units/{UNREACHABLE}.html").read_text()
-    assert "Nothing that is done to a picture moves this unit." in missing
+    assert "Nothing that is done to a picture moves this unit" in missing
     assert "portrait" not in missing
 
 
@@ -74,12 +105,12 @@ def test_a_site_goes_on_and_fetches_nothing_twice(
     with pytest.raises(KeyboardInterrupt):
         atlas.export_site(folder)
     assert not (folder / "index.html").exists()
-    there = {path.name for path in folder.glob("pictures/*/*.webp")}
+    there = list(folder.glob("pictures/*/*"))
     fetched.clear()
     ends_at = 0
     atlas.export_site(folder)
     assert files_of(folder) == files_of(whole)
-    assert len(fetched) == len(list(whole.glob("pictures/*/*.webp"))) - len(there)
+    assert len(fetched) == len(list(whole.glob("pictures/*/*"))) - len(there)
 
 
 def test_progress_tells_of_pictures(atlas: imago.Atlas, tmp_path: Path) -> None:
@@ -107,5 +138,6 @@ def test_another_site_and_a_version_that_is_being_built_are_refused(
 def test_the_command_writes_a_site(run: Run, atlas: imago.Atlas, tmp_path: Path) -> None:
     told = run("export", atlas.id, "--site", "site")
     assert "site/index.html" in told.stdout
+    assert "no map yet" in told.stdout
     assert (tmp_path / "site" / "index.html").is_file()
     run("export", atlas.id, "--site", "other", "--size", "64", expect=2)

@@ -10,7 +10,7 @@ from api.auth import reader, requires
 from api.context import context
 from api.operations.pagination import next_path
 from api.web import choices, grid_view
-from api.web.addresses import ServerAddresses
+from api.web.addresses import Addresses, ServerAddresses
 from api.web.glimpses import ShownGlimpse, shown_glimpses
 from api.web.shown import Shown, shown
 from api.web.site import blueprint, page
@@ -63,7 +63,7 @@ def network(network: str) -> Response:
             return page("networks/not_ready.html", section="networks", network=found, removable=removable)
         what = shown(session, network)
         layers = list_layers(session, network, words, cursor=choices.text("cursor"), limit=LAYERS_A_PAGE)
-        stack = _stack(session, address, found, what, layers.data)
+        stack = stack_of(session, address, found, what, layers.data)
         versions = versions_of(session, network, by=reader())
         watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
     deepest = next((each.pictures[0] for each in stack[::-1] if each.pictures), None)
@@ -89,9 +89,10 @@ def network(network: str) -> Response:
     )
 
 
-def _stack(
-    session: Session, address: ServerAddresses, found: Network, what: Shown, layers: Sequence[Layer]
+def stack_of(
+    session: Session, address: Addresses, found: Network, what: Shown, layers: Sequence[Layer]
 ) -> Sequence[StackLayer]:
+    """These layers of a network, as what is shown has them."""
     version = _version(session, what)
     names = [layer.name for layer in layers if layer.twin_of is None]
     strips = strips_of(session, found, version, names, PICTURES_A_LAYER)

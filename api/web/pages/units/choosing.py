@@ -18,7 +18,7 @@ from services.pictures.visualizations import Visualization
 
 LOOKED_AT = 50
 """Pictures of one unit, of any recipe, that a page knows of."""
-_LIKELIEST = (State.DONE, State.LEASED, State.QUEUED, State.FAILED, State.UNREACHABLE, State.CANCELED)
+LIKELIEST = (State.DONE, State.LEASED, State.QUEUED, State.FAILED, State.UNREACHABLE, State.CANCELED)
 """In which order something is shown where there are several."""
 
 
@@ -104,7 +104,7 @@ def choose(session: Session, what: Shown, unit: Unit, units: int, wanted: Wanted
         None if large is None else numbers.get(large.digest),
         facets,
         beside,
-        sorted(rest, key=lambda found: (_LIKELIEST.index(found.state), -(found.score or 0))),
+        sorted(rest, key=lambda found: (LIKELIEST.index(found.state), -(found.score or 0))),
         in_atlas,
         before,
         after,
@@ -130,7 +130,7 @@ def _large(
     some = [known[facet.digest] for facet in facets]
     if unit.best is not None and unit.best in known and not in_atlas:
         return known[unit.best]
-    return min(some or known.values(), key=lambda found: _LIKELIEST.index(found.state), default=None)
+    return min(some or known.values(), key=lambda found: LIKELIEST.index(found.state), default=None)
 
 
 def _of_unit(

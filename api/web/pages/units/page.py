@@ -1,7 +1,6 @@
 """A unit: `/networks/{network}/layers/{layer}/units/{unit}`, and the same small, for the pages of others."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -12,48 +11,27 @@ from api.auth import reader, requires
 from api.context import context
 from api.web import shown as shown_of
 from api.web.addresses import Addresses, Parameter, ServerAddresses
-from api.web.filters import count, figure, percent
-from api.web.pages.units import choosing, computing, told, traces
+from api.web.pages.units import choosing, computing, figures, told, traces
 from api.web.pages.units.choosing import Chosen, Wanted
 from api.web.pages.units.copying import Copies
 from api.web.shown import Shown
 from api.web.site import blueprint, page, see
-from imago_engine.artifacts import ArtifactKind
+from api.web.small_pictures import small_among
 from services.atlases import entries
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import State
-from services.catalog.layers import Layer, Unit, get_layer, get_unit
+from services.catalog.layers import Unit, get_layer, get_unit
 from services.catalog.networks import get_network
-from services.exemplars import found as exemplars
-from services.exemplars.found import UnitExemplars
 from services.jobs import jobs
 from services.pictures.visualizations import Visualization
-from services.search import alike, neighbours
+from services.search import neighbours
 from services.search.neighbours import Neighbours, NotIndexed, Within
 
-NEIGHBOURS, OTHERS, LABELS = 12, 12, 5
-SEEN = 0.02
-"""What no class reaches is nothing that the network sees in a picture."""
-TINY = 64
-"""Pictures of so many pixels or fewer are shown with their pixels to be seen."""
+NEIGHBOURS, OTHERS = 12, 12
 _TOP = "#top"
 """Where a page begins. Without it the browser keeps the fragment of the form, which is further down."""
 _PATH = "/networks/<network>/layers/<layer>/units/<int:unit>"
 _WITHIN = ((Within.LAYER, "this layer"), (Within.NETWORK, "this network"), (Within.ALL, "all networks"))
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture as the page shows it large. `small`: with its pixels to be seen; `box` is the part that the
-    unit sees, [left, top, right, bottom] in its pixels, None for all of it."""
-
-    digest: str
-    address: str
-    width: int
-    height: int
-    small: bool
-    box: tuple[int, ...] | None
-    crop: str | None
 
 
 @blueprint.get(_PATH)
@@ -96,7 +74,7 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
         chosen = choosing.choose(session, what, found, of_layer.units, wanted)
         if request.args.get("embed"):
             return _embedded(address, what, found, chosen)
-        known = _exemplars(session, found)
+        known = figures.exemplars_of(session, found)
         large = chosen.large
         rail = shown_of.rail(session, address, network, what, of_layer.name)
         model = {
@@ -108,9 +86,10 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
             "below": _layer_beside(rail, 1),
             "chosen": chosen,
             "exemplars": known,
-            "tiles": _tiles(session, chosen, of_layer, known),
-            "labels": _labels(session, large),
-            "neighbours": _neighbours(session, large),
+            "tiles": figures.tiles_of(session, chosen, of_layer, known),
+            "labels": figures.labels_of(large, get_network(session, network).labels),
+            "neighbours": (like := _neighbours(session, large)),
+            "small": small_among(session, _pictures_beside(chosen, like)),
             "form": computing.form(session, found, large, errors),
         }
     trace = traces.trace_of(large) if large is not None else ()
@@ -119,8 +98,8 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
         section="networks",
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         **model,
-        picture=_picture(address, large),
-        beside=_picture(address, chosen.beside),
+        picture=figures.picture_of(address, large),
+        beside=figures.picture_of(address, chosen.beside),
         others=chosen.others[:OTHERS],
         trace=trace,
         within=_within(),
@@ -138,7 +117,7 @@ def _embedded(address: Addresses, what: Shown, unit: Unit, chosen: Chosen) -> Re
     g.may_be_framed = True
     large = chosen.large if _is_done(chosen.large) else None
     copies = Copies(address, request.host_url.rstrip("/"), what, unit, chosen)
-    return page("units/embedded.html", unit=unit, picture=_picture(address, large), copies=copies)
+    return page("units/embedded.html", unit=unit, picture=figures.picture_of(address, large), copies=copies)
 
 
 def _to_the_nearest(network: str, layer: str, unit: int) -> Response:
@@ -170,65 +149,6 @@ def _is_done(found: Visualization | None) -> bool:
     return found is not None and found.state == State.DONE
 
 
-def _picture(address: Addresses, found: Visualization | None) -> Picture | None:
-    stored = None if found is None else found.artifacts.get(ArtifactKind.IMAGE)
-    if found is None or found.state != State.DONE or stored is None:
-        return None
-    width, height = stored.width or 1, stored.height or 1
-    tiny = max(width, height) <= TINY
-    return Picture(
-        found.digest,
-        # Small ones as they were made: nothing of their few pixels is to be lost.
-        address.picture(found.digest, None, "png") if tiny else address.picture(found.digest, 512),
-        width,
-        height,
-        tiny,
-        found.crop_box,
-        address.crop(found.digest) if ArtifactKind.CROP in found.artifacts else None,
-    )
-
-
-def _exemplars(session: Session, unit: Unit) -> UnitExemplars | None:
-    try:
-        return exemplars.of_unit(session, unit.network, unit.layer, unit.unit)
-    except NotFound:
-        return None
-
-
-def _tiles(
-    session: Session, chosen: Chosen, layer: Layer, known: UnitExemplars | None
-) -> Sequence[tuple[str, str]]:
-    """The figures that matter, as the template formats them: pairs of a name and what it is."""
-    large = chosen.large
-    if large is None or large.activation is None:
-        return []
-    tiles = [("Activation", figure(large.activation))]
-    percentile = None if known is None else known.statistics.percentile(large)
-    if known is not None and percentile is not None:
-        below = f"all {count(known.statistics.pictures)}" if percentile == 100 else percent(percentile / 100)
-        tiles.append(("Photographs below", below))
-    field = layer.receptive_field
-    tiles.append(("Receptive field", "all of it" if field is None else f"{field} px"))
-    done = [facet.digest for facet in chosen.facets if facet.state == State.DONE]
-    if len(done) > 1:
-        similar = alike.likeness(session, large.digest, done)
-        if similar:
-            tiles.append(("Facets alike", f"{sum(similar.values()) / len(similar):.2f}"))
-    return tiles
-
-
-def _labels(session: Session, large: Visualization | None) -> Sequence[tuple[str, float]]:
-    if large is None or not isinstance(large.predictions, list):
-        return []
-    if not any(probability >= SEEN for _, probability in large.predictions):
-        return []  # every class is as good as any other
-    names = get_network(session, large.spec.network).labels
-    return [
-        (names[index] if index < len(names) else f"class {index}", probability)
-        for index, probability in large.predictions[:LABELS]
-    ]
-
-
 def _within() -> Within:
     asked = request.args.get("within")
     return Within(asked) if asked in tuple(Within) else Within.NETWORK
@@ -251,6 +171,12 @@ def _neighbours(session: Session, large: Visualization | None) -> Neighbours | s
         )
     except NotIndexed as error:
         return str(error)
+
+
+def _pictures_beside(chosen: Chosen, like: Neighbours | str | None) -> Sequence[str]:
+    """Digests of the pictures of other recipes and other units that the page shows."""
+    alike = [found.digest for found in like.data] if isinstance(like, Neighbours) else []
+    return [*(found.digest for found in chosen.others[:OTHERS]), *alike]
 
 
 def _layer_beside(rail: Sequence[Any], step: int) -> str | None:

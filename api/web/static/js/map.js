@@ -1,5 +1,7 @@
 // The map of an atlas: a scatter of units that one moves about in. Points are written into the picture's memory, so
 // that a hundred thousand are drawn in every frame; zoomed in, one thumbnail stands in each cell of the screen.
+// What it shows comes from the server, or from `imagoMapSource` of a static site (static-map.js), whose pages load this
+// as a classic script.
 
 const root = document.querySelector(".map");
 const wrapper = root.querySelector(".map-canvas");
@@ -8,10 +10,27 @@ const pen = canvas.getContext("2d");
 const list = root.querySelector("[data-list]");
 const said = root.querySelector("#map-said");
 const boxes = [...root.querySelectorAll("[data-layer]")];
-const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800;
+const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
+const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800, TINY = 64;
 const view = { x: 0.5, y: 0.5, zoom: 1 };
 const known = new Map(), pictures = new Map(), wanted = new Set();
 let points, labels = [], colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
+
+// `read`: the columns of points and the names of regions; `units`: what is known of some, by "layer:unit".
+const source = globalThis.imagoMapSource ?? {
+  async read() {
+    const [columns, facts] = await Promise.all([
+      fetch(root.dataset.points).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(new Error(`status ${answer.status}`)))),
+      fetch(root.dataset.map).then((answer) => answer.json()),
+    ]);
+    return { columns, labels: facts.map.labels };
+  },
+  async units(places) {
+    const answer = await fetch(`${root.dataset.units}?places=${places.join(",")}`);
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    return (await answer.json()).data.map((unit) => ({ ...unit, picture: `${unit.links.image}.webp?size=128` }));
+  },
+};
 
 const read = (buffer) => {
   const head = new DataView(buffer), count = head.getUint32(12, true);
@@ -29,10 +48,10 @@ const read = (buffer) => {
 
 const ratio = () => Math.min(devicePixelRatio || 1, 2);
 const extent = () => (Math.min(wrapper.clientWidth, wrapper.clientHeight) - SIDE) * view.zoom; // thumbnails at the rim, too
-const left = (x) => (x - view.x) * extent() + wrapper.clientWidth / 2;
-const top = (y) => (y - view.y) * extent() + wrapper.clientHeight / 2;
+const xOf = (x) => (x - view.x) * extent() + wrapper.clientWidth / 2;
+const yOf = (y) => (y - view.y) * extent() + wrapper.clientHeight / 2;
 const inView = (at, margin = 0) => {
-  const x = left(points.x[at]), y = top(points.y[at]);
+  const x = xOf(points.x[at]), y = yOf(points.y[at]);
   return x >= -margin && y >= -margin && x < wrapper.clientWidth + margin && y < wrapper.clientHeight + margin;
 };
 const isShown = (at) => shownLayers[points.layer[at]] === 1;
@@ -79,7 +98,7 @@ const inCells = () => {
   for (let at = 0; at < points.count; at++) {
     if (!isShown(at) || !inView(at)) continue;
     seen++;
-    const cell = Math.floor(top(points.y[at]) / CELL) * columns + Math.floor(left(points.x[at]) / CELL);
+    const cell = Math.floor(yOf(points.y[at]) / CELL) * columns + Math.floor(xOf(points.x[at]) / CELL);
     if (!cells.has(cell)) cells.set(cell, at);
   }
   return { seen, chosen: seen <= Math.max(400, 12 * cells.size) ? [...cells.values()] : [] };
@@ -88,17 +107,19 @@ const inCells = () => {
 const picture = (at) => {
   const unit = known.get(key(at));
   if (!unit) return null;
-  const address = `${unit.links.image}.webp?size=128`;
-  let image = pictures.get(address);
+  let image = pictures.get(unit.picture);
   if (!image) {
     if (pictures.size >= KEPT) pictures.delete(pictures.keys().next().value);
     image = new Image();
     image.addEventListener("load", draw);
-    image.src = address;
-    pictures.set(address, image);
+    image.src = unit.picture;
+    pictures.set(unit.picture, image);
   }
   return image.complete && image.naturalWidth ? image : null;
 };
+
+// Shown with its pixels as squares.
+const isTiny = (image) => image.naturalWidth < TINY;
 
 const frameNow = () => {
   frame = 0;
@@ -110,13 +131,15 @@ const frameNow = () => {
   const style = getComputedStyle(wrapper), cells = inCells();
   for (const at of cells.chosen) {
     const image = picture(at);
-    if (image) pen.drawImage(image, left(points.x[at]) - SIDE / 2, top(points.y[at]) - SIDE / 2, SIDE, SIDE);
+    if (!image) continue;
+    pen.imageSmoothingEnabled = !isTiny(image);
+    pen.drawImage(image, xOf(points.x[at]) - SIDE / 2, yOf(points.y[at]) - SIDE / 2, SIDE, SIDE);
   }
   if (selection) {
     pen.strokeStyle = style.color;
     pen.lineWidth = 2;
     for (const at of selection.slice(0, MOST_LISTED)) if (inView(at)) {
-      pen.strokeRect(left(points.x[at]) - SIDE / 2, top(points.y[at]) - SIDE / 2, SIDE, SIDE);
+      pen.strokeRect(xOf(points.x[at]) - SIDE / 2, yOf(points.y[at]) - SIDE / 2, SIDE, SIDE);
     }
   }
   names(style);
@@ -135,7 +158,7 @@ const names = (style) => {
   pen.textAlign = "center";
   pen.lineJoin = "round";
   for (const { label, x, y } of level) {
-    const text = label.split(",")[0], half = pen.measureText(text).width / 2 + 4, at = [left(x), top(y)];
+    const text = label.split(",")[0], half = pen.measureText(text).width / 2 + 4, at = [xOf(x), yOf(y)];
     if (at[0] < half || at[0] > wrapper.clientWidth - half || at[1] < 16 || at[1] > wrapper.clientHeight - 8) continue;
     if (taken.some(([otherX, otherY, other]) => Math.abs(otherX - at[0]) < half + other && Math.abs(otherY - at[1]) < 18)) continue;
     taken.push([...at, half]);
@@ -156,10 +179,7 @@ const ask = async () => {
     while (wanted.size) {
       const places = [...wanted].slice(0, AT_ONCE);
       places.forEach((place) => wanted.delete(place));
-      const answer = await fetch(`${root.dataset.units}?places=${places.join(",")}`);
-      if (!answer.ok) break;
-      const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
-      for (const unit of (await answer.json()).data) known.set(`${layers.indexOf(unit.layer)}:${unit.unit}`, unit);
+      for (const unit of await source.units(places)) known.set(`${layers.indexOf(unit.layer)}:${unit.unit}`, unit);
       draw();
       show();
     }
@@ -197,14 +217,15 @@ const show = () => {
 };
 const entry = (at) => {
   const item = document.createElement("li"), link = document.createElement("a"), unit = known.get(key(at));
-  const layer = boxes[points.layer[at]], name = `${layer.parentElement.querySelector("code").textContent}/${points.unit[at]}`;
+  const layer = boxes[points.layer[at]], name = `${layers[points.layer[at]]}/${points.unit[at]}`;
   item.className = "cell";
   link.title = name;
   link.ariaLabel = unit?.label ? `${name}, seen as ${unit.label}` : name;
   link.href = layer.dataset.unit.replace(root.dataset.standsIn, points.unit[at]);
   if (unit) {
     const image = new Image(72, 72);
-    Object.assign(image, { loading: "lazy", decoding: "async", alt: "", src: `${unit.links.image}.webp?size=128` });
+    image.addEventListener("load", () => image.classList.toggle("pixels", isTiny(image)));
+    Object.assign(image, { loading: "lazy", decoding: "async", alt: "", src: unit.picture });
     link.append(image);
   } else {
     const gap = document.createElement("span");
@@ -245,7 +266,7 @@ const choose = (some) => {
 const near = (x, y, reach) => {
   const found = [];
   for (let at = 0; at < points.count; at++) if (isShown(at)) {
-    const away = Math.hypot(left(points.x[at]) - x, top(points.y[at]) - y);
+    const away = Math.hypot(xOf(points.x[at]) - x, yOf(points.y[at]) - y);
     if (away <= reach) found.push([away, at]);
   }
   return found.sort((one, other) => one[0] - other[0]).map(([, at]) => at);
@@ -253,7 +274,7 @@ const near = (x, y, reach) => {
 const within = ({ x, y, toX, toY }) => {
   const found = [], [x0, x1] = [Math.min(x, toX), Math.max(x, toX)], [y0, y1] = [Math.min(y, toY), Math.max(y, toY)];
   for (let at = 0; at < points.count; at++) {
-    const across = left(points.x[at]), down = top(points.y[at]);
+    const across = xOf(points.x[at]), down = yOf(points.y[at]);
     if (isShown(at) && across >= x0 && across <= x1 && down >= y0 && down <= y1) found.push(at);
   }
   return found;
@@ -329,12 +350,9 @@ const listen = () => {
 };
 
 const begin = async () => {
-  const [columns, facts] = await Promise.all([
-    fetch(root.dataset.points).then((answer) => (answer.ok ? answer.arrayBuffer() : Promise.reject(new Error(`status ${answer.status}`)))),
-    fetch(root.dataset.map).then((answer) => answer.json()),
-  ]);
-  points = read(columns);
-  labels = facts.map.labels;
+  const found = await source.read();
+  points = read(found.columns);
+  labels = found.labels;
   shownLayers = Uint8Array.from(boxes, (box) => (box.checked ? 1 : 0));
   paint();
   root.querySelector(".map-tools").hidden = false;

@@ -189,11 +189,16 @@ class Atlas(Watched):
         to: str | os.PathLike[str],
         *,
         version: int | str = "latest",
+        exemplars: bool = True,
         on_progress: OnExport | None = None,
     ) -> Path:
         """Write a published version as a site into a folder: pages that work from any bucket and from files,
-        without a server; returns the page to open. Stopped anywhere, the same call goes on."""
-        return export_site(self._transport, self.id, to, version=version, on_progress=on_progress)
+        without a server; returns the page to open. Stopped anywhere, the same call goes on.
+
+        exemplars: with the photographs that excite units most, where some were scanned.
+        """
+        where = self._transport, self.id, to
+        return export_site(*where, version=version, exemplars=exemplars, on_progress=on_progress)
 
     def remove(self) -> None:
         """Remove it with all its versions. Its pictures stay."""

@@ -8,7 +8,7 @@ The entrance comes last, so that a folder that has one is whole.
 import json
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -31,21 +31,26 @@ def export_site(
     to: str | os.PathLike[str],
     *,
     version: int | str = "latest",
+    exemplars: bool = True,
     on_progress: OnExport | None = None,
 ) -> Path:
     """Write the site into a folder; returns its entrance.
 
+    exemplars: with the photographs that excite units most, where some were scanned.
     on_progress: called with how many pictures are there, and of how many. Raises `Conflict` for a version
     that is not published, and where something else lies there.
     """
     folder = Path(to)
     export = to_export(transport, id, version, Conversion())
     identity = {"atlas": export.atlas["id"], "version": export.version["number"]}
+    if not exemplars:
+        identity["exemplars"] = False
     path = path_to("atlases", export.atlas["id"], "versions", export.version["number"], "site")
     try:
         _begin(folder, identity)
         with _fetching(transport) as fetch:
-            entrance = _write(transport, path, folder, fetch, export.pictures, on_progress)
+            lines = transport.lines(path, {"exemplars": None if exemplars else "false"})
+            entrance = _write(lines, folder, fetch, export.pictures, on_progress)
     except OSError as error:
         raise ImagoError(f"Cannot write the site {folder}: {error.strerror or error}.") from error
     if entrance is None:
@@ -103,8 +108,7 @@ def _fetching(transport: Transport) -> Iterator[_Fetches]:
 
 
 def _write(
-    transport: Transport,
-    path: str,
+    lines: Iterable[Json],
     folder: Path,
     fetches: _Fetches,
     pictures: int,
@@ -113,7 +117,7 @@ def _write(
     """Everything but the entrance, whose text is returned."""
     entrance: str | None = None
     shown = -1
-    for line in transport.lines(path):
+    for line in lines:
         if line["path"] == ENTRANCE:
             entrance = line["text"]
             continue

@@ -64,6 +64,14 @@ def export(
             "from a folder, without a server.",
         ),
     ] = False,
+    exemplars: Annotated[
+        bool,
+        typer.Option(
+            "--exemplars/--no-exemplars",
+            help="Of a site: with the photographs that excite units most, where some were scanned, or "
+            "without, for those who may not publish them.",
+        ),
+    ] = True,
     as_json: JsonFlag = False,
 ) -> None:
     """Export a version of an atlas as files. Stopped anywhere, the same command goes on.
@@ -78,11 +86,8 @@ def export(
         if (table, format, size) != (None, Format.PNG, None):
             raise typer.BadParameter("a site has no --table, --format or --size")
         with progress_of(session, "Exporting") as on_progress:
-            page = atlas.export_site(to, version=version, on_progress=on_progress)
-        if session.as_json:
-            session.emit({"path": str(page)})
-        else:
-            session.say(f"{page} is to be opened in a browser, from there or from any web server.", "green")
+            page = atlas.export_site(to, version=version, exemplars=exemplars, on_progress=on_progress)
+        show_site(session, atlas.id, page)
         return
     with progress_of(session, "Exporting") as on_progress:
         path = atlas.export(
@@ -94,6 +99,16 @@ def export(
             on_progress=on_progress,
         )
     show(session, path)
+
+
+def show_site(session: Session, id: str, page: Path) -> None:
+    """Where it is, and how its map comes to it."""
+    if session.as_json:
+        session.emit({"path": str(page)})
+        return
+    session.say(f"{page} is to be opened in a browser, from there or from any web server.", "green")
+    if not page.with_name("map.html").exists():
+        session.say(f"The version has no map yet. Once `imago map {id}` shows one, export again to add it.")
 
 
 def import_(context: typer.Context, path: ExportPath, as_json: JsonFlag = False) -> None:
