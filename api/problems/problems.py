@@ -16,7 +16,7 @@ from flask import Flask, Response, current_app, g, json, render_template, reques
 from werkzeug.exceptions import HTTPException
 
 from api.browser import cookies
-from api.browser.own_paths import sign_in_path
+from api.browser.own_paths import own_path, sign_in_path
 from api.problems import problem_types
 from api.problems.field_errors import Part
 from api.problems.problem_types import ProblemType
@@ -86,13 +86,21 @@ def render_problem(problem: Problem) -> Response:
     if problem.errors:
         document["errors"] = [dict(error) for error in problem.errors]
     if _reads_pages():
-        response = Response(render_template("problem.html", problem=document), mimetype="text/html")
+        shown = render_template("problem.html", problem=document, back=_page_of_the_form())
+        response = Response(shown, mimetype="text/html")
     else:
         response = Response(json.dumps(document), mimetype=MEDIA_TYPE)
     response.status_code = int(kind.status)
     response.headers["Cache-Control"] = "no-store"
     response.headers.extend(dict(problem.headers))
     return _without_the_cookie_that_ended(response) if kind is problem_types.UNAUTHENTICATED else response
+
+
+def _page_of_the_form() -> str | None:
+    """The page whose form was refused, where the browser says that it is one of ours."""
+    if request.method in ("GET", "HEAD") or not (request.referrer or "").startswith(request.host_url):
+        return None
+    return own_path("/" + str(request.referrer).removeprefix(request.host_url))
 
 
 def _may_sign_in() -> bool:

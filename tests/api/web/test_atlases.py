@@ -24,6 +24,15 @@ def atlas(client: FlaskClient, database: Database, store: ObjectStore, network: 
     return f"/atlases/{made['id']}"
 
 
+def test_what_is_refused_leads_back_to_the_page_that_asked(client: FlaskClient, atlas: str) -> None:
+    from_here = {**BROWSER, "Referer": f"http://localhost{atlas}"}
+    refused = client.post(f"{atlas}/cancel", headers=from_here)
+    assert refused.status_code == 409
+    assert f'href="{atlas}">Back to the page' in refused.text
+    from_elsewhere = {**BROWSER, "Referer": f"http://elsewhere.test{atlas}"}
+    assert "Back to the page" not in client.post(f"{atlas}/cancel", headers=from_elsewhere).text
+
+
 def test_atlases_are_shown_with_their_pictures_to_those_who_see_them(
     client: FlaskClient, anonymous: FlaskClient, atlas: str
 ) -> None:
@@ -76,7 +85,7 @@ def test_an_atlas_grows_by_its_form_and_is_watched_while_it_does(
         ("extend", "units", "9-x", "9-x"),
         ("extend", "facets", "many", "whole number"),
         ("extend", "facets", "99", "16"),
-        ("rename", "name", " ", "1"),
+        ("rename", "name", " ", "empty"),
     ],
 )
 def test_what_is_wrong_in_a_form_of_an_atlas_is_said_beside_its_field_and_changes_nothing(

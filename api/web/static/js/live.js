@@ -8,7 +8,7 @@
 // Where no stream gets through, all of it is read so, again and again.
 
 import { filled, sum } from "./patterns.js";
-import { refresh } from "./refresh.js";
+import { reached, refresh } from "./refresh.js";
 
 const FIRST_MS = 10_000; // the first event comes at once; later than this a proxy holds it back
 const SILENT_MS = 60_000; // what goes on says so every few seconds: a connection may be lost without a word
@@ -62,7 +62,6 @@ const again = async () => {
   failures += 1;
   const mine = turn;
   const status = await refresh(parts());
-  reached(status > 0);
   if (mine !== turn || document.hidden || GONE.includes(status) || !live()?.dataset.events) return;
   timer = setTimeout(failures < 3 || failures % 12 === 0 ? open : again, AGAIN_MS);
 };
@@ -81,12 +80,6 @@ const told = (event) => {
   } else {
     timer = setTimeout(again, SILENT_MS);
   }
-};
-
-// What is shown while the service does not answer is what was there before, and says so.
-const reached = (isReached) => {
-  const place = document.getElementById("unreached");
-  if (place) place.hidden = isReached;
 };
 
 const show = (data) => {

@@ -19,6 +19,12 @@ const swap = (old, now) => {
 
 const names = (list) => [...list.children].map((child) => child.id).join();
 
+// What is shown while the service does not answer is what was there before, and the page says so.
+export const reached = (isReached) => {
+  const place = document.getElementById("unreached");
+  if (place) place.hidden = isReached;
+};
+
 // Replaces parts of the page, each by its id; of a list with data-each only those entries that differ, so that pictures
 // which are there already stay. Gives the status of the answer, 0 where there was none.
 export const refresh = async (parts) => {
@@ -28,8 +34,10 @@ export const refresh = async (parts) => {
     answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     text = await answer.text();
   } catch {
+    reached(false);
     return 0;
   }
+  reached(true);
   if (!answer.ok) return answer.status; // said when the page is next opened; what is shown stays readable
   const page = new DOMParser().parseFromString(text, "text/html");
   for (const { id } of parts) {
