@@ -55,12 +55,40 @@ class Keyset:
         """One page. `read(after, most)` gives the rows that follow a key, from the first for None; `key`
         is that of a row. Raises `Invalid` for a wrong cursor or limit.
         """
-        if not 1 <= limit <= _LARGEST:
-            raise Invalid.field("/limit", f"must be between 1 and {_LARGEST}; got {limit}")
-        after = None if cursor is None else self.key_in(cursor)
-        rows = read(after, limit + 1)
+        rows = read(self._after(cursor, limit), limit + 1)
         following = self.cursor_after(key(rows[limit - 1])) if len(rows) > limit else None
         return Page(tuple(rows[:limit]), following)
+
+    def sifted(
+        self,
+        cursor: str | None,
+        limit: int,
+        read: Callable[[Key | None, int], Sequence[T]],
+        key: Callable[[T], Key],
+        wanted: Callable[[Sequence[T]], Sequence[T]],
+        looked_at: int,
+    ) -> Page[T]:
+        """As `page`, of those rows alone that `wanted` leaves, in their order.
+
+        No page looks at more than about `looked_at` rows: one may be short, or empty, and have a next cursor.
+        """
+        after, found, seen = self._after(cursor, limit), list[T](), 0
+        while True:
+            rows = read(after, _LARGEST)
+            found += wanted(rows)
+            seen += len(rows)
+            if len(found) > limit:
+                return Page(tuple(found[:limit]), self.cursor_after(key(found[limit - 1])))
+            if len(rows) < _LARGEST:
+                return Page(tuple(found), None)
+            after = key(rows[-1])
+            if seen >= looked_at:
+                return Page(tuple(found), self.cursor_after(after))
+
+    def _after(self, cursor: str | None, limit: int) -> Key | None:
+        if not 1 <= limit <= _LARGEST:
+            raise Invalid.field("/limit", f"must be between 1 and {_LARGEST}; got {limit}")
+        return None if cursor is None else self.key_in(cursor)
 
     def cursor_after(self, key: Key) -> str:
         """An opaque cursor after the row with this key, for this list only."""

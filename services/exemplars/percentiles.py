@@ -1,18 +1,11 @@
 """Where the activations of many pictures stand among those of real ones, read at once."""
 
-from bisect import bisect_right
 from collections.abc import Collection, Sequence
 
-import sqlalchemy as sa
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
-from imago_engine.exemplars.quantiles import LEVELS, percentile
-from services.base.states import ScanState
-from services.catalog.tables import NetworkRow
-from services.exemplars.tables import ScanRow, UnitStatisticsRow
-from services.pictures.tables import RecipeRow, VisualizationRow
+from imago_engine.exemplars.quantiles import percentile
 
 # Of several scans the newest that watched the unit; the same rule as `found.UnitStatistics.percentile`.
 _OF_PICTURES = text("""
@@ -76,40 +69,3 @@ def of_responses(
     asked = {"network": network, "layer": layer, "units": [unit for unit, _ in responses]}
     known = {row.unit: row.quantiles for row in session.execute(_OF_UNITS, asked)}
     return {unit: percentile(response, known[unit]) for unit, response in responses if unit in known}
-
-
-def at_least(level: float) -> sa.ScalarSelect[bool]:
-    """Whether the percentile of a picture, a row of `visualizations`, is known and at least this: a condition
-    on each row."""
-    picture, scan, row = VisualizationRow, ScanRow, UnitStatisticsRow
-    quantiles = sa.func.coalesce(row.usual_quantiles, row.quantiles, type_=ARRAY(sa.REAL))
-    # What an activation must exceed: between the two quantiles next to the level, counted from 1.
-    below = min(bisect_right(LEVELS, level / 100) - 1, len(LEVELS) - 2)
-    share = (level / 100 - LEVELS[below]) / (LEVELS[below + 1] - LEVELS[below])
-    low, high = quantiles[below + 1], quantiles[below + 2]
-    needed = low + share * (high - low)
-    reaches = sa.or_(picture.activation > needed, sa.and_(picture.activation == needed, low < needed))
-    size = sa.func.coalesce(
-        RecipeRow.parameters["input_size"].astext, NetworkRow.preprocessing["size"].astext
-    )
-    return (
-        sa.select(
-            sa.and_(
-                sa.true() if level <= 0 else reaches,
-                size.is_not_distinct_from(scan.request["input_size"].astext),
-                picture.position_y.is_(None),
-                picture.token.is_(None),
-            )
-        )
-        .select_from(scan)
-        .join(row, row.scan_no == scan.no)
-        .join(NetworkRow, NetworkRow.id == scan.network_id)
-        .join(RecipeRow, RecipeRow.digest == picture.recipe_digest)
-        .where(scan.network_id == picture.network_id, scan.network_sha256 == picture.network_sha256)
-        .where(scan.state == ScanState.SUCCEEDED, row.layer == picture.layer, row.unit == picture.unit)
-        .where(row.counted > 0)
-        .order_by(scan.no.desc())
-        .limit(1)
-        .correlate(picture)
-        .scalar_subquery()
-    )

@@ -131,10 +131,16 @@ def _poster(session: Session, network: Network, shown: ShownVersion | None, most
     if network.state != "ready":
         return ()
     if shown is not None:
-        return strips.poster(strips_of(session, network, shown, list(shown.layers.values()), most), most)
-    blocks = sa.select(LayerRow.name).where(LayerRow.network_id == network.id, LayerRow.is_current, _IS_BLOCK)
-    names = session.scalars(blocks.order_by(LayerRow.ordinal)).all()
-    return strips.poster(strips_of(session, network, None, names, most), most)
+        names = list(shown.layers.values())
+    else:
+        row = LayerRow
+        blocks = sa.select(row.name).where(row.network_id == network.id, row.is_current, _IS_BLOCK)
+        names = list(session.scalars(blocks.order_by(row.ordinal)))
+    # The deepest are shown; the others are looked at where these have no pictures yet.
+    for some in (names[-2 * most :], names):
+        if found := strips.poster(strips_of(session, network, shown, some, most), most):
+            return found
+    return ()
 
 
 def _layers(ids: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:

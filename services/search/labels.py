@@ -19,6 +19,8 @@ from services.pictures.tables import VisualizationRow
 from services.search.tables import PictureLabelRow
 
 SUGGESTED = 8
+LOOKED_AT = 800
+"""Pictures of which a page asks how high they stand among real ones."""
 Among = sa.Select[str] | None
 """The digests that count, None for all."""
 
@@ -54,7 +56,7 @@ def saying(
 
     `label` is the name of a class or one of its synonyms, in any case. `hidden`: only units of layers before
     the output for True, of the output for False. With `min_percentile` only pictures that excite their unit
-    more than so many of 100 real ones. Raises `NotFound` for one that no
+    more than so many of 100 real ones; a page of these may be short. Raises `NotFound` for one that no
     network has, with those that it may mean, `Invalid` for a layer without a network, a cursor or a limit.
     """
     if network is not None:
@@ -67,12 +69,20 @@ def saying(
     def read(after: Key | None, most: int) -> Sequence[Said]:
         # One ordered scan a name, merged: a list of names would have to be sorted.
         each = (_scan(name, network, found, hidden, among, after, most) for name in names)
-        scans = [_only(scan, min_percentile).subquery() for scan in each]
+        scans = [scan.subquery() for scan in each]
         merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
         ordered = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most)
         return [_said(row) for row in session.execute(ordered)]
 
-    return Keyset("saying", (float, str)).page(cursor, limit, read, _key)
+    keyset = Keyset("saying", (float, str))
+    if min_percentile is None:
+        return keyset.page(cursor, limit, read, _key)
+
+    def standing_high(rows: Sequence[Said]) -> Sequence[Said]:
+        known = percentiles.of_pictures(session, [row.digest for row in rows])
+        return [row for row in rows if known.get(row.digest, -1) >= min_percentile]
+
+    return keyset.sifted(cursor, limit, read, _key, standing_high, LOOKED_AT)
 
 
 def _scan(
@@ -116,10 +126,6 @@ def _scan(
             row.probability <= probability, sa.or_(row.probability < probability, row.digest > digest)
         )
     return query
-
-
-def _only(query: sa.Select[*tuple[Any, ...]], min_percentile: float | None) -> sa.Select[*tuple[Any, ...]]:
-    return query if min_percentile is None else query.where(percentiles.at_least(min_percentile))
 
 
 def _said_better(among: Among) -> sa.Exists:

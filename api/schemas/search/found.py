@@ -42,7 +42,11 @@ class UnitSearchQuery(PageQuery):
         "those that no real picture excites which was scanned.",
     )
     min_percentile: float | None = Field(
-        None, ge=0, le=100, description=f"With `label`: only pictures that {_AT_LEAST}"
+        None,
+        ge=0,
+        le=100,
+        description=f"With `label`: only pictures that {_AT_LEAST}. A page may be short, or"
+        " empty, and have a next cursor.",
     )
     network: Name | None = _NETWORK
     layer: Name | None = _LAYER

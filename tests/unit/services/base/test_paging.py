@@ -68,3 +68,37 @@ def test_a_limit_is_between_1_and_200() -> None:
     for wrong in (0, -1, 201):
         with pytest.raises(Invalid, match="/limit"):
             _numbers(None, wrong)
+
+
+def test_pages_of_what_is_sifted_look_at_a_bounded_number_and_skip_nothing() -> None:
+    numbers, keyset, looks = range(5_000), Keyset("numbers", (int,)), []
+
+    def read(after: Key | None, most: int) -> Sequence[int]:
+        first = 0 if after is None else after[0] + 1
+        return numbers[first : first + most]
+
+    def every_700th(rows: Sequence[int]) -> Sequence[int]:
+        looks[-1] += len(rows)
+        return [row for row in rows if row % 700 == 0]
+
+    found, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        looks.append(0)
+        page = keyset.sifted(cursor, 2, read, lambda row: [row], every_700th, 400)
+        found += page.data
+        cursor, pages = page.next_cursor, pages + 1
+        assert len(page.data) <= 2
+    assert found == [*numbers[::700]]
+    assert max(looks) <= 400
+
+
+def test_a_full_page_of_what_is_sifted_goes_on_after_its_last_row() -> None:
+    keyset = Keyset("numbers", (int,))
+
+    def read(after: Key | None, most: int) -> Sequence[int]:
+        return range(10)[0 if after is None else after[0] + 1 :]
+
+    first = keyset.sifted(None, 3, read, lambda row: [row], lambda rows: rows, 400)
+    second = keyset.sifted(first.next_cursor, 20, read, lambda row: [row], lambda rows: rows, 400)
+    assert (first.data, second.data) == ((0, 1, 2), (3, 4, 5, 6, 7, 8, 9))
+    assert second.next_cursor is None
