@@ -293,7 +293,7 @@ class FacetLinks(SelfLink):
 class AtlasFacet(Representation):
     """One of the pictures of a unit."""
 
-    facet: int = Field(description="Its number, which is its seed.")
+    facet: int = Field(description="Its number: its seed, or that of the first of its candidates.")
     digest: str
     state: State
     activation: float | None = Field(description="The unit's response to the stored picture.")

@@ -96,7 +96,7 @@ class _Atlases:
         FROM atlases
         CROSS JOIN LATERAL (
             SELECT concat_ws(' ', count(*), sum(total), sum(done), sum(failed), sum(unreachable),
-                sum(canceled), count(finished_at)) AS counts
+                sum(canceled), count(finished_at), count(*) FILTER (WHERE undecided)) AS counts
             FROM jobs WHERE jobs.atlas_no = atlases.no
         ) AS jobs
         CROSS JOIN LATERAL (

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.candidates import candidate_seeds
 from imago_engine.units import read_units
 from services.atlases.atlas_request import AtlasRequest
 from services.atlases.creation import Planned, plan_atlas
@@ -118,13 +119,14 @@ def _layer(
     session: Session, planned: Planned, plan: LayerPlan, looked_up: int | None, queue: Queue
 ) -> LayerEstimate:
     units = read_units(plan.units).of(plan.layer.units)
-    asked = len(units) * plan.facets
+    asked = len(units) * plan.facets * plan.candidates
     every = 1 if looked_up is None else max(-(-asked // looked_up), 1)
-    chosen, facets = units, [*range(plan.facets)]
+    chosen = units
+    seeds = [seed for facet in range(plan.facets) for seed in candidate_seeds(facet, plan.candidates)]
     if every > 1:
-        # Evenly over the units; facets are made in their order, so each is looked at.
+        # Evenly over the units; seeds are made in their order, so each is looked at.
         chosen = units[:: min(every, len(units))]
-    items = plan_layer(planned.network, plan.layer, plan.making, chosen, facets).items
+    items = plan_layer(planned.network, plan.layer, plan.making, chosen, seeds).items
     known = session.execute(_KNOWN, {"digests": [item.digest for item in items]}).scalar_one()
     exact = len(items) == asked
     cached = known if exact else round(known / len(items) * asked)

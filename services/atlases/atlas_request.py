@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
+from imago_engine.candidates import MOST_CANDIDATES
 from services.base.plain_text import VISIBLE
 from services.base.states import Visibility
 from services.catalog.layer_selection import LONGEST
@@ -49,6 +50,16 @@ class AtlasRequest(BaseModel):
     layers: Layers = "blocks"
     units: Units = "all"
     facets: Facets = 1
+    candidates: Annotated[
+        StrictInt,
+        Field(
+            ge=1,
+            le=MOST_CANDIDATES,
+            description="Pictures made for each facet of a unit, of which that with the highest score is "
+            "shown. Those of facet k are the pictures of the seeds k, k + 10001, k + 20002, … The others "
+            "keep their addresses, and are listed among the unit's pictures",
+        ),
+    ] = 1
     recipe: Annotated[RecipeRequest, Field(default_factory=RecipeRequest)]
     generator: Annotated[
         str | None,

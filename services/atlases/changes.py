@@ -17,7 +17,7 @@ from imago_engine.units import UnitsError, read_units, written
 from services.access.keys import Principal
 from services.atlases import expansion, progress
 from services.atlases.atlas_request import AtlasChange, AtlasExtension
-from services.atlases.creation import generator_of, layer_row, open_version
+from services.atlases.creation import candidates_of, generator_of, layer_row, open_version
 from services.atlases.layer_plans import MOST_PICTURES, LayerPlan, plan_layers
 from services.atlases.tables import AtlasLayerRow, AtlasRow
 from services.atlases.visibility import atlas_to_change
@@ -102,6 +102,7 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
             layers=[by_name(name) for name in there] if extension.layers is None else extension.layers,
             units=version.request["units"] if extension.units is None else extension.units,
             facets=facets,
+            candidates=candidates_of(version),
             recipe=RecipeRequest.model_validate(version.request["recipe"]),
             generator=version.request["generator"],
             pinned=version.generator_id,
@@ -116,7 +117,7 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
         elif extension.units is not None:
             _add_units(there[plan.layer.name], plan)
     session.flush()
-    _check_size(session, row.no)
+    _check_size(session, row.no, candidates_of(version))
     version.generator_id = version.generator_id or generator_of(wanted)
     if _sizes(session.scalars(query)) != before:
         # What was asked for once more, perhaps since the answer was lost, is remembered once.
@@ -193,9 +194,10 @@ def _joined(before: str, added: str, units: Sequence[int], count: int) -> str:
     raise Invalid.field("/units", "are too many single ones beside those that there are; add ranges, or all")
 
 
-def _check_size(session: Session, atlas_no: int) -> None:
+def _check_size(session: Session, atlas_no: int, candidates: int) -> None:
     pictures = sa.func.sum(sa.cast(AtlasLayerRow.unit_count, sa.BigInteger) * AtlasLayerRow.facets)
     total = session.scalar(sa.select(pictures).where(AtlasLayerRow.atlas_no == atlas_no)) or 0
+    total *= candidates
     if total > MOST_PICTURES:
         raise Invalid.field("", f"makes {total} pictures; an atlas may have {MOST_PICTURES}")
 

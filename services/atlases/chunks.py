@@ -1,6 +1,8 @@
 """Expand an atlas chunk by chunk into bulk jobs: coarse to fine, so that it is worth a look after minutes.
 
-First some units of every layer, then all units layer by layer, then the same with the next facet.
+First some units of every layer, then all units layer by layer, then the same with the next facet. Where an
+atlas asks for candidates, a job makes those of its units together; its entries show the first of each, and
+once the job has ended the best.
 """
 
 from collections.abc import Sequence
@@ -10,9 +12,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.candidates import candidate_seeds
 from imago_engine.canonical import sha256_of
 from imago_engine.units import read_units, written
-from services.atlases.creation import open_version
+from services.atlases.creation import candidates_of, open_version
 from services.atlases.layer_plans import making_of
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.base.states import Lane
@@ -46,6 +49,41 @@ _ENTER = text("""
         CAST(string_to_array(:units, ',') AS int[]), string_to_array(:digests, ',')
     ) AS item (unit, digest)
 """)
+_UNDECIDED = text("""
+    SELECT id, layer_no, CAST(request -> 'seeds' ->> 0 AS int) AS facet FROM jobs
+    WHERE atlas_no = :no AND undecided AND finished_at IS NOT NULL ORDER BY id LIMIT 1
+""")
+# In the order of `imago_engine.candidates.best_first`.
+_BEST = """
+    WITH best AS (
+        SELECT DISTINCT ON (v.unit) v.unit, v.digest
+        FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
+        WHERE jv.job_id = :job AND v.state = 'done'
+        ORDER BY v.unit, v.score DESC NULLS LAST, jv.ordinal
+    ), other AS (
+        SELECT e.unit, best.digest FROM atlas_entries e JOIN best ON best.unit = e.unit
+        WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.facet = :facet AND e.until IS NULL
+        AND e.digest <> best.digest
+    )
+"""
+# What was published stays: the next version has another one.
+_SUPERSEDE = text(f"""
+    {_BEST}, ended AS (
+        UPDATE atlas_entries e SET until = :number FROM other
+        WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.facet = :facet AND e.unit = other.unit
+        AND e.until IS NULL AND e.since < :number
+        RETURNING e.unit, other.digest
+    )
+    INSERT INTO atlas_entries (atlas_no, layer_no, unit, facet, since, digest)
+    SELECT :no, :layer, unit, :facet, :number, digest FROM ended
+""")
+_SHOW = text(f"""
+    {_BEST}
+    UPDATE atlas_entries e SET digest = other.digest FROM other
+    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.facet = :facet AND e.unit = other.unit
+    AND e.until IS NULL AND e.since >= :number
+""")
+_DECIDED = text("UPDATE jobs SET undecided = false WHERE id = :job")
 _EXPANDED = text("""
     UPDATE atlas_layers SET expanded = :expanded WHERE atlas_no = :no AND layer_no = :layer
 """)
@@ -66,7 +104,7 @@ def expand_chunk(session: Session, atlas: AtlasRow) -> float | None:
     if network.spec_sha256 != version.network_sha256:
         return None
     facet, start = divmod(row.expanded, row.unit_count)
-    end = min(start + CHUNK, row.unit_count)
+    end = min(start + CHUNK // candidates_of(version), row.unit_count)
     if row.round == 0:
         end = min(end, FIRST_UNITS)
     layer = get_layer(session, network.id, row.layer)
@@ -97,8 +135,9 @@ def add_chunk(
 
     The caller has locked the atlas. Locks items and jobs, so call it once in a transaction.
     """
-    planned = plan_layer(network, layer, making, units, [facet])
-    request = _as_job(network, layer.name, making, units, facet)
+    candidates = candidates_of(version)
+    planned = plan_layer(network, layer, making, units, candidate_seeds(facet, candidates))
+    request = _as_job(network, layer.name, making, units, facet, candidates)
     add_job(
         session,
         planned,
@@ -107,9 +146,10 @@ def add_chunk(
         owner=atlas.owner_key_id,
         request_hash=sha256_of(request),
         atlas_layer=(atlas.no, layer_no),
+        undecided=candidates > 1,
     )
     place = {"no": atlas.no, "layer": layer_no, "facet": facet, "since": version.number}
-    session.execute(_ENTER, {**_columns(planned), **place})
+    session.execute(_ENTER, {**_columns(planned, facet), **place})
     return planned
 
 
@@ -119,14 +159,32 @@ def _units(words: str, count: int) -> Sequence[int]:
     return read_units(words).of(count)
 
 
-def _columns(planned: Plan) -> dict[str, Any]:
+def choose(session: Session, atlas: AtlasRow, version: AtlasVersionRow) -> bool:
+    """Let the entries of the next job that has ended show the best of its candidates; False where there is
+    none. The caller has locked the atlas, whose open version this is: nothing of that is published yet.
+    """
+    job = session.execute(_UNDECIDED, {"no": atlas.no}).first()
+    if job is None:
+        return False
+    place = {"no": atlas.no, "layer": job.layer_no, "facet": job.facet, "number": version.number}
+    for statement in (_SUPERSEDE, _SHOW):
+        session.execute(statement, {**place, "job": job.id})
+    session.execute(_DECIDED, {"job": job.id})
+    return True
+
+
+def _columns(planned: Plan, facet: int) -> dict[str, Any]:
+    """The first candidate of each unit."""
+    first = [item for item in planned.items if item.seed == facet]
     return {
-        "units": ",".join(str(item.unit) for item in planned.items),
-        "digests": ",".join(item.digest for item in planned.items),
+        "units": ",".join(str(item.unit) for item in first),
+        "digests": ",".join(item.digest for item in first),
     }
 
 
-def _as_job(network: Network, layer: str, making: Making, units: Sequence[int], facet: int) -> dict[str, Any]:
+def _as_job(
+    network: Network, layer: str, making: Making, units: Sequence[int], facet: int, candidates: int
+) -> dict[str, Any]:
     """What someone would have submitted to get the same job."""
     recipe = {"technique": making.recipe.technique, "parameters": dict(making.recipe.parameters)}
     target = {
@@ -142,5 +200,6 @@ def _as_job(network: Network, layer: str, making: Making, units: Sequence[int], 
         "generator": making.generator_id,
         "recipe": recipe,
         "seeds": [facet],
+        "candidates": candidates,
         "lane": Lane.BULK.value,
     }

@@ -21,6 +21,7 @@ from services.queue import chores
 from services.queue.chores import ChoreName
 
 EXPAND: ChoreName = "expand"
+_KEPT = ("layers", "units", "facets", "candidates", "recipe", "generator")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def plan_atlas(session: Session, request: AtlasRequest) -> Planned:
         layers=request.layers,
         units=request.units,
         facets=request.facets,
+        candidates=request.candidates,
         recipe=request.recipe,
         generator=request.generator,
     )
@@ -141,6 +143,11 @@ def open_version(session: Session, atlas_no: int) -> AtlasVersionRow:
     return session.scalars(query.execution_options(populate_existing=True)).one()
 
 
+def candidates_of(version: AtlasVersionRow) -> int:
+    """How many pictures are made for each facet; imported atlases and those of earlier releases tell none."""
+    return int(version.request.get("candidates", 1))
+
+
 def _kept(request: AtlasRequest) -> dict[str, Any]:
     asked = request.model_dump(mode="json", exclude={"name", "visibility", "network"})
-    return {name: asked[name] for name in ("layers", "units", "facets", "recipe", "generator")}
+    return {name: asked[name] for name in _KEPT}

@@ -50,7 +50,7 @@ _PICTURE = text("""
 
 @dataclass(frozen=True)
 class Facet:
-    """A picture of a unit: `facet` is its seed."""
+    """A picture of a unit: `facet` is its seed, or that of the first of its candidates."""
 
     facet: int
     digest: str

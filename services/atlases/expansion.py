@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.atlases.chunks import expand_chunk
+from services.atlases.chunks import choose, expand_chunk
 from services.atlases.creation import EXPAND, open_version
 from services.atlases.deletion import delete_some
 from services.atlases.publishing import publish_slice
@@ -27,6 +27,8 @@ from services.queue import chores
 STILL_COMPUTED_SECONDS = 5.0
 """When to look again at an atlas that is paused while workers compute some of it: what they give back is let
 go, too."""
+DECIDED_SECONDS = 10.0
+"""When to look again whether jobs have ended among whose candidates the atlas is to choose."""
 INSPECTED_SECONDS = 15.0
 """When to look again at an atlas whose network is being inspected."""
 
@@ -37,6 +39,7 @@ _LIVE = text("""
 _LET_GO = text(
     "SELECT id FROM jobs WHERE atlas_no = :no AND canceled > 0 AND id > :after ORDER BY id LIMIT 1"
 )
+_UNDECIDED = text("SELECT FROM jobs WHERE atlas_no = :no AND undecided LIMIT 1")
 _FAILED = text("SELECT id FROM jobs WHERE atlas_no = :no AND failed > 0 AND id > :after ORDER BY id LIMIT 1")
 
 
@@ -81,6 +84,8 @@ def step(session: Session, atlas_id: str, place: Place) -> Step:
         # Before all else, so that nothing joins the version meanwhile.
         publish_slice(session, row, version)
         return Step(place)
+    if choose(session, row, version):
+        return Step(place)
     if row.wish != AtlasWish.BUILD:
         return _let_go(session, row, place)
     if job := _job(session, _LET_GO, row, place.after):
@@ -96,7 +101,11 @@ def step(session: Session, atlas_id: str, place: Place) -> Step:
         row.retry_after = job
         return Step(place, queued=job is not None)
     wait = expand_chunk(session, row)
-    return Step(place, wait if wait is None or wait == 0.0 else INSPECTED_SECONDS, queued=wait == 0.0)
+    if wait is None and session.execute(_UNDECIDED, {"no": row.no}).first() is not None:
+        wait = DECIDED_SECONDS
+    elif wait:
+        wait = INSPECTED_SECONDS
+    return Step(place, wait, queued=wait == 0.0)
 
 
 def _let_go(session: Session, row: AtlasRow, place: Place) -> Step:

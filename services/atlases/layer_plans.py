@@ -25,7 +25,8 @@ MOST_PICTURES = 20_000_000
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """`units` in words, `unit_count` of them; `kind` is what a picture costs by."""
+    """`units` in words, `unit_count` of them; `kind` is what a picture costs by. Of each facet `candidates`
+    pictures are made."""
 
     layer: Layer
     making: Making
@@ -33,11 +34,12 @@ class LayerPlan:
     unit_count: int
     facets: int
     kind: Kind
+    candidates: int = 1
 
     @property
     def pictures(self) -> int:
-        """All units in all facets."""
-        return self.unit_count * self.facets
+        """All candidates of all units in all facets."""
+        return self.unit_count * self.facets * self.candidates
 
 
 def plan_layers(
@@ -47,6 +49,7 @@ def plan_layers(
     layers: str | Sequence[str],
     units: str | Sequence[int],
     facets: int,
+    candidates: int,
     recipe: RecipeRequest,
     generator: str | None,
     pinned: str | None = None,
@@ -74,7 +77,8 @@ def plan_layers(
             found = words.of(layer.units)
             if making is not None and found:
                 kind = kind_of(network, layer, making, found[0])
-                plans.append(LayerPlan(layer, making, in_words(units), len(found), facets, kind))
+                words_kept = in_words(units)
+                plans.append(LayerPlan(layer, making, words_kept, len(found), facets, kind, candidates))
     if errors or makings.errors:
         raise Invalid([*makings.errors, *errors])
     check_size(plans)

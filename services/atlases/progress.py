@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.atlases.creation import EXPAND
+from services.atlases.creation import EXPAND, candidates_of, open_version
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.base.states import LIVE_JOBS, AtlasState, AtlasWish, Lane, Visibility
 from services.catalog.tables import NetworkRow
@@ -30,7 +30,7 @@ _COUNTS = text("""
 """)
 _ALL_COUNTS = text("""
     SELECT sum(total) AS expanded, sum(done) AS done, sum(failed) AS failed,
-        sum(unreachable) AS unreachable, sum(canceled) AS canceled
+        sum(unreachable) AS unreachable, sum(canceled) AS canceled, bool_or(undecided) AS undecided
     FROM jobs WHERE atlas_no = :no
 """)
 _ASKED = text("""
@@ -142,8 +142,10 @@ def layers(session: Session, row: AtlasRow) -> list[AtlasLayer]:
     """Its layers, in the order of the network."""
     held = _held(session, row, forecast.held(session))
     counts = {found.layer_no: found for found in session.execute(_COUNTS, {"no": row.no})}
+    candidates = candidates_of(open_version(session, row.no))
     return [
-        _layer(layer, counts.get(layer.layer_no), held[layer.layer_no]) for layer in layer_rows(session, row)
+        _layer(layer, counts.get(layer.layer_no), held[layer.layer_no], candidates)
+        for layer in layer_rows(session, row)
     ]
 
 
@@ -164,15 +166,16 @@ def _view(session: Session, row: AtlasRow, queue: Queue | None) -> AtlasView:
     asked = session.execute(_ASKED, {"no": row.no}).one()
     counts = session.execute(_ALL_COUNTS, {"no": row.no}).one()
     held = _held(session, row, queue.held) if queue else Counter()
-    pictures = _pictures(counts, int(asked.total), held.total())
-    state = _state(row, pictures, planned=not asked.unexpanded)
     versions = session.scalars(
         sa.select(AtlasVersionRow)
         .where(AtlasVersionRow.atlas_no == row.no)
         .order_by(AtlasVersionRow.number.desc())
         .limit(2)
     ).all()
+    candidates = candidates_of(versions[0])
     being_built, *published = map(version_view, versions)
+    pictures = _pictures(counts, int(asked.total) * candidates, held.total())
+    state = _state(row, pictures, planned=not asked.unexpanded, undecided=bool(counts.undecided))
     network_sha256 = session.scalar(sa.select(NetworkRow.spec_sha256).where(NetworkRow.id == row.network_id))
     goes_on = state in (AtlasState.PLANNING, AtlasState.BUILDING)
     return AtlasView(
@@ -209,7 +212,7 @@ def version_view(row: AtlasVersionRow) -> Version:
     )
 
 
-def _layer(row: AtlasLayerRow, counts: Any, held: int) -> AtlasLayer:
+def _layer(row: AtlasLayerRow, counts: Any, held: int, candidates: int) -> AtlasLayer:
     return AtlasLayer(
         row.layer,
         row.ordinal,
@@ -219,7 +222,7 @@ def _layer(row: AtlasLayerRow, counts: Any, held: int) -> AtlasLayer:
         row.making["technique"],
         row.making["parameters"],
         row.making["generator"],
-        _pictures(counts, row.unit_count * row.facets, held),
+        _pictures(counts, row.unit_count * row.facets * candidates, held),
     )
 
 
@@ -229,14 +232,15 @@ def _pictures(counts: Any, total: int, held: int) -> Pictures:
     return Pictures(total=total, leased=held, **counted)
 
 
-def _state(row: AtlasRow, pictures: Pictures, *, planned: bool) -> AtlasState:
+def _state(row: AtlasRow, pictures: Pictures, *, planned: bool, undecided: bool) -> AtlasState:
     if row.wish == AtlasWish.PAUSE:
         return AtlasState.PAUSED
     if row.wish == AtlasWish.CANCEL:
         return AtlasState.CANCELED
     if not planned:
         return AtlasState.PLANNING
-    return AtlasState.COMPLETE if pictures.ended and row.retry_after is None else AtlasState.BUILDING
+    ended = pictures.ended and row.retry_after is None and not undecided
+    return AtlasState.COMPLETE if ended else AtlasState.BUILDING
 
 
 def _held(session: Session, row: AtlasRow, held: Mapping[str, int]) -> Counter[int]:
@@ -264,8 +268,12 @@ def _eta(session: Session, row: AtlasRow, queue: Queue, *, planned: bool) -> Sec
             .limit(1)
         ).first()
         return None if last is None else queue.until_done(forecast.waiting(last))
+    candidates = candidates_of(open_version(session, row.no))
     parts = [
-        Part(kind_kept(row.network_id, layer), layer.unit_count * layer.facets - layer.expanded)
+        Part(
+            kind_kept(row.network_id, layer),
+            (layer.unit_count * layer.facets - layer.expanded) * candidates,
+        )
         for layer in layer_rows(session, row)
         if layer.expanded < layer.unit_count * layer.facets
     ]

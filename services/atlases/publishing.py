@@ -16,7 +16,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
-from services.atlases.creation import EXPAND, open_version
+from services.atlases.chunks import choose
+from services.atlases.creation import EXPAND, candidates_of, open_version
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_to_change
 from services.base.database import Database
@@ -31,6 +32,16 @@ SLICE = 10_000
 _LAST_VERSION = 32_766
 _LARGEST = 2**31 - 1
 _FINISHED = text("SELECT coalesce(sum(done + unreachable), 0) FROM jobs WHERE atlas_no = :no")
+# Of an atlas whose jobs count candidates, too: what only the open version has, or may soon have.
+_NEW_ENTRY = text("""
+    SELECT EXISTS (
+        SELECT FROM jobs WHERE atlas_no = :no AND undecided AND finished_at IS NOT NULL
+    ) OR EXISTS (
+        SELECT FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
+        WHERE e.atlas_no = :no AND e.since = :number AND e.until IS NULL
+        AND v.state IN ('done', 'unreachable')
+    )
+""")
 _PUBLISHED = text("""
     SELECT layers FROM atlas_versions WHERE atlas_no = :no AND published_at IS NOT NULL
     ORDER BY number DESC LIMIT 1
@@ -78,7 +89,7 @@ def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[
     version = open_version(session, row.no)
     if version.publishing is not None:
         return row, version
-    if not _anything_new(session, row.no):
+    if not _anything_new(session, version):
         since = f"since version {version.number - 1}" if version.number > 1 else "yet"
         raise Conflict(f"No picture of the atlas {id} was finished {since}; there is nothing to publish.")
     if version.number >= _LAST_VERSION:
@@ -92,6 +103,8 @@ def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[
 def publish_slice(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:
     """Go on publishing an atlas, whose row the caller has locked: the next entries, or the end of it."""
     assert version.publishing is not None
+    if version.publishing["at"] == 0 and version.publishing["after"] == -1 and choose(session, row, version):
+        return
     layers, at, after = (version.publishing[name] for name in ("layers", "at", "after"))
     if at == len(layers):
         asked, version.publishing = version.publishing["request"], None
@@ -187,9 +200,13 @@ def _layers(session: Session, atlas_no: int) -> list[dict[str, Any]]:
     ]
 
 
-def _anything_new(session: Session, atlas_no: int) -> bool:
+def _anything_new(session: Session, version: AtlasVersionRow) -> bool:
     """Whether more is finished than the newest published version has: the jobs of an atlas count every entry
-    once, so no entry is looked at."""
-    layers = session.execute(_PUBLISHED, {"no": atlas_no}).scalar() or ()
+    once, so no entry is looked at but where they count candidates.
+    """
+    place = {"no": version.atlas_no}
+    if candidates_of(version) > 1:
+        return bool(session.execute(_NEW_ENTRY, {**place, "number": version.number}).scalar_one())
+    layers = session.execute(_PUBLISHED, place).scalar() or ()
     published = sum(layer["pictures"] + layer["unreachable"] for layer in layers)
-    return bool(session.execute(_FINISHED, {"no": atlas_no}).scalar_one() > published)
+    return bool(session.execute(_FINISHED, place).scalar_one() > published)

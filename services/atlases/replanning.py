@@ -31,6 +31,12 @@ _CHANGED = text("""
     AND e.until IS NULL
     ORDER BY v.digest FOR NO KEY UPDATE OF v
 """)
+# Candidates have no entry of their own.
+_BESIDE = text("""
+    SELECT v.digest FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
+    WHERE jv.job_id = :job AND v.state = 'failed' AND v.error ->> 'code' = :code AND v.engine <> :version
+    AND v.digest <> ALL(CAST(:digests AS text[])) ORDER BY v.digest FOR NO KEY UPDATE OF v
+""")
 _LET_GO = text(
     "DELETE FROM job_visualizations WHERE job_id = :job AND digest = ANY(CAST(:digests AS text[]))"
 )
@@ -59,6 +65,7 @@ def replan(session: Session, atlas: AtlasRow, job_id: str) -> bool:
     is_current = network.state == "ready" and not network.inspection_due
     if not changed or not is_current or network.spec_sha256 != version.network_sha256:
         return False
+    beside = session.execute(_BESIDE, {**which, "digests": [row.digest for row in changed]}).all()
     # Nobody has published them: they are not done.
     session.execute(_FORGET, {**place, "digests": [row.digest for row in changed]})
     found = get_layer(session, network.id, layer.layer)
@@ -66,7 +73,7 @@ def replan(session: Session, atlas: AtlasRow, job_id: str) -> bool:
         units = sorted(row.unit for row in changed if row.facet == facet)
         planned = add_chunk(session, atlas, version, network, found, layer.layer_no, making, units, facet)
         layer.making = {**layer.making, "batch_key": planned.items[0].batch_key}
-    _leave(session, job_id, changed)
+    _leave(session, job_id, [*changed, *beside])
     return True
 
 

@@ -117,7 +117,8 @@ def _kept(session: Session, row: AtlasRow, version: AtlasVersionRow, layer: str)
 
 
 def _progress(session: Session, atlas_no: int, layer_no: int) -> tuple[int, ...]:
-    counts = (JobRow.total, JobRow.done, JobRow.failed, JobRow.unreachable, JobRow.canceled)
+    undecided = sa.cast(JobRow.undecided, sa.Integer)
+    counts = (JobRow.total, JobRow.done, JobRow.failed, JobRow.unreachable, JobRow.canceled, undecided)
     query = sa.select(*(sa.func.coalesce(sa.func.sum(count), 0) for count in counts))
     found = session.execute(query.where(JobRow.atlas_no == atlas_no, JobRow.layer_no == layer_no)).one()
     return tuple(int(count) for count in found)

@@ -53,6 +53,7 @@ def requeue(session: Session, id: str, which: Collection[State] = WITHOUT_PICTUR
     if row.state not in LIVE_JOBS:
         left = [item.state for item in locked if item.state not in which]
         row.state, row.turn = JobState.QUEUED, turn
+        row.undecided = row.atlas_no is not None and row.request.get("candidates", 1) > 1
         row.started_at = row.finished_at = row.rate = row.rate_at = None
         row.failed, row.canceled = left.count(State.FAILED), left.count(State.CANCELED)
         row.errors = row.errors if row.failed else {}

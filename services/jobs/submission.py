@@ -158,9 +158,11 @@ def add_job(
     request_hash: str,
     idempotency_key: str | None = None,
     atlas_layer: tuple[int, int] | None = None,
+    undecided: bool = False,
 ) -> JobRow | None:
     """Insert a job of what was planned, with all that is missing of its items; None if its idempotency key
-    is taken. `atlas_layer` is the number of the atlas, and of its layer, that it is a part of.
+    is taken. `atlas_layer` is the number of the atlas, and of its layer, that it is a part of, `undecided`:
+    whether that is to choose among its candidates.
 
     Locks items and jobs, so call it once in a transaction.
     """
@@ -180,6 +182,7 @@ def add_job(
             turn=next_turn(session, lane, owner),
             atlas_no=atlas_no,
             layer_no=layer_no,
+            undecided=undecided,
         )
         .on_conflict_do_nothing()
         .returning(JobRow.id)

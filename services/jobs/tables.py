@@ -15,7 +15,8 @@ class JobRow(Base):
     """What a user submitted. Its items that have ended are counted here, in the transactions that end them,
     until the job ends itself; `errors` are {code: {count, message}} of those that failed.
     `parts` tells what kinds of items waited for its turn when it was submitted, see
-    `services.estimates.forecast`. A job with an `atlas_no` is a part of its building.
+    `services.estimates.forecast`. A job with an `atlas_no` is a part of its building;
+    `undecided`: it makes candidates of which the atlas has yet to choose what it shows.
     """
 
     __tablename__ = "jobs"
@@ -48,6 +49,7 @@ class JobRow(Base):
             ["atlas_no", "layer_no"], [AtlasLayerRow.atlas_no, AtlasLayerRow.layer_no], ondelete="SET NULL"
         ),
         sa.Index("ix_jobs_atlas", "atlas_no", "layer_no", postgresql_where=sa.text("atlas_no IS NOT NULL")),
+        sa.Index("ix_jobs_undecided", "atlas_no", "id", postgresql_where=sa.text("undecided")),
         # What a list of jobs pages through: there may be thousands of others between two of these.
         sa.Index("ix_jobs_listed", "id", postgresql_where=sa.text("atlas_no IS NULL")),
         sa.Index("ix_jobs_owner", "owner_key_id", "id", postgresql_where=sa.text("atlas_no IS NULL")),
@@ -71,6 +73,7 @@ class JobRow(Base):
     parts: Mapped[Json | None]
     atlas_no: Mapped[int | None]
     layer_no: Mapped[int | None] = mapped_column(sa.SmallInteger)
+    undecided: Mapped[bool] = mapped_column(server_default=sa.false())
     rate: Mapped[float | None]
     rate_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

@@ -41,6 +41,7 @@ def test_an_atlas_is_created_watched_and_read(
 ) -> None:
     atlas = client.atlases.create(NETWORK, layers="output", units="0-9", facets=2, name="Mine")
     assert (atlas.state, atlas.pictures.total, atlas.finished) == ("planning", 20, False)
+    assert client.atlases.estimate(NETWORK, layers="output", units="0-9", candidates=8).pictures == 80
     seen: list[str] = []
 
     def work() -> None:

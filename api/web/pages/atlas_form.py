@@ -14,6 +14,7 @@ from api.schemas.atlas_estimates import AtlasEstimate
 from api.web import forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
+from imago_engine.candidates import MOST_CANDIDATES
 from imago_engine.techniques import all_techniques
 from services.access.fingerprints import as_sent, fingerprint
 from services.atlases import atlas_estimates, creation
@@ -25,14 +26,16 @@ from services.catalog.layer_selection import BLOCKS, list_layers
 from services.catalog.layers import Layer
 from services.catalog.networks import list_networks
 
+_SETTLED = ("layers", "units", "facets", "candidates", "technique", "generator")
 _USUAL: Mapping[str, str] = {
     "layers": "blocks",
     "units": "all",
     "facets": "1",
+    "candidates": "1",
     "technique": "auto",
     "visibility": "private",
 }
-_FIELDS = ("network", "name", "layers", "units", "facets", "technique", "generator", "visibility")
+_FIELDS = ("network", "name", "visibility", *_SETTLED)
 _LISTED = 200
 
 
@@ -98,6 +101,7 @@ def _read(values: Mapping[str, str]) -> AtlasRequest:
         "layers": values.get("layers", ""),
         "units": values.get("units", ""),
         "facets": forms.whole(values.get("facets", "").strip()),
+        "candidates": forms.whole(values.get("candidates", "1").strip()),
         "recipe": {"technique": values.get("technique") or "auto"},
         "generator": values.get("generator") or None,
         "visibility": values.get("visibility", ""),
@@ -138,6 +142,7 @@ def _shown(session: Session, form: Form, status: int = 200) -> Response:
         generators=[generator.id for generator in list_generators(session, limit=_LISTED).data],
         techniques=["auto", *all_techniques()],
         most_facets=MOST_FACETS,
+        most_candidates=MOST_CANDIDATES,
         may_build=may_submit(reader()),
         once=secrets.token_urlsafe(16),
     )

@@ -80,6 +80,7 @@ def test_the_same_request_under_one_key_makes_one_atlas(client: FlaskClient, net
         ({"units": "0-100000"}, "/units"),
         ({"facets": 17}, "/facets"),
         ({"facets": 0}, "/facets"),
+        ({"candidates": 9}, "/candidates"),
         ({"generator": "none"}, "/generator"),
         ({"recipe": {"technique": "magic"}}, "/recipe/technique"),
         ({"visibility": "secret"}, "/visibility"),
@@ -194,6 +195,8 @@ def test_an_estimate_makes_nothing_and_knows_what_is_known(
     assert (found["pictures"], found["cached"], found["cached_is"]) == (40, 20, "exact")
     assert (found["layers"][0]["layer"], found["layers"][0]["cached"]) == (LAYER, 20)
     assert found["bytes"] > 0
+    three = client.post("/v1/atlases:estimate", json=body(units="0-39", candidates=3)).get_json()
+    assert (three["pictures"], three["cached"], three["bytes"] > found["bytes"]) == (120, 20, True)
     assert (found["seconds"], found["room"], found["fits"]) == (None, None, True)
     assert anonymous.post("/v1/atlases:estimate", json=body()).status_code == 200
     assert len(client.get("/v1/atlases").get_json()["data"]) == 1

@@ -136,12 +136,14 @@ def test_the_form_says_what_an_atlas_would_take_and_makes_it(client: FlaskClient
     assert f'data-name="{LAYER}"' in client.get("/atlases/new").text
     assert client.get("/v1/atlases").get_json()["data"] == []
     (sends,) = re.findall(r'action="(/atlases\?once=[^"]+)"', asked.text)
-    made, again = (client.post(sends, data={**FIELDS, "visibility": "public"}) for _ in range(2))
+    asked_for = {**FIELDS, "candidates": "2", "visibility": "public"}
+    made, again = (client.post(sends, data=asked_for) for _ in range(2))
     assert made.status_code == again.status_code == 303
     assert made.headers["Location"] == again.headers["Location"]
     (atlas,) = client.get("/v1/atlases").get_json()["data"]
     assert made.headers["Location"] == f"/atlases/{atlas['id']}"
-    assert (atlas["visibility"], atlas["progress"]["pictures"]["total"]) == ("public", 8)
+    assert (atlas["visibility"], atlas["progress"]["pictures"]["total"]) == ("public", 16)
+    assert atlas["request"]["candidates"] == 2
 
 
 @pytest.mark.usefixtures("network")
@@ -152,6 +154,7 @@ def test_the_form_says_what_an_atlas_would_take_and_makes_it(client: FlaskClient
         ("units", "9-x", "9-x"),
         ("facets", "many", "facets"),
         ("facets", "99", "16"),
+        ("candidates", "9", "8"),
         ("visibility", "secret", "private"),
     ],
 )

@@ -26,6 +26,7 @@ class Atlases:
         layers: str | Sequence[str] | None = None,
         units: str | Sequence[int] | None = None,
         facets: int | None = None,
+        candidates: int | None = None,
         technique: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         generator: str | None = None,
@@ -37,7 +38,8 @@ class Atlases:
         idempotency_key: by default a fresh one, so that a POST sent again after a lost answer makes no second
         atlas.
         """
-        asked = _asked(network, layers, units, facets, _recipe(technique, parameters), generator)
+        pictures = {"facets": facets, "candidates": candidates, "generator": generator}
+        asked = _asked(network, layers, units, _recipe(technique, parameters), pictures)
         named = {"name": name, "visibility": visibility}
         answer = self._transport.post(
             path_to("atlases"),
@@ -53,6 +55,7 @@ class Atlases:
         layers: str | Sequence[str] | None = None,
         units: str | Sequence[int] | None = None,
         facets: int | None = None,
+        candidates: int | None = None,
         technique: str | None = None,
         parameters: Mapping[str, Any] | None = None,
         generator: str | None = None,
@@ -60,9 +63,10 @@ class Atlases:
         """What an atlas would take; makes nothing.
 
         layers: `blocks`, `convolutions`, `all`, names, patterns, or a list; units: of each layer; facets:
-        pictures of each unit.
+        pictures of each unit; candidates: of each of these make so many, of which the best is shown.
         """
-        asked = _asked(network, layers, units, facets, _recipe(technique, parameters), generator)
+        pictures = {"facets": facets, "candidates": candidates, "generator": generator}
+        asked = _asked(network, layers, units, _recipe(technique, parameters), pictures)
         return AtlasEstimate.read(self._transport.post(f"{path_to('atlases')}:estimate", asked).body)
 
     def get(self, id: str) -> Atlas:
@@ -95,12 +99,11 @@ def _asked(
     network: str,
     layers: str | Sequence[str] | None,
     units: str | Sequence[int] | None,
-    facets: int | None,
     recipe: Json,
-    generator: str | None,
+    pictures: Json,
 ) -> Json:
-    asked = {"layers": listed(layers), "units": listed(units), "facets": facets, "generator": generator}
-    return {"network": network, **_given({**asked, "recipe": recipe or None})}
+    asked = {"layers": listed(layers), "units": listed(units), "recipe": recipe or None}
+    return {"network": network, **_given({**asked, **pictures})}
 
 
 def _recipe(technique: str | None, parameters: Mapping[str, Any] | None) -> Json:

@@ -71,7 +71,9 @@ def test_a_limit_is_between_1_and_200() -> None:
 
 
 def test_pages_of_what_is_sifted_look_at_a_bounded_number_and_skip_nothing() -> None:
-    numbers, keyset, looks = range(5_000), Keyset("numbers", (int,)), []
+    numbers, keyset = range(5_000), Keyset("numbers", (int,))
+    looks: list[int] = []
+    found: list[int] = []
 
     def read(after: Key | None, most: int) -> Sequence[int]:
         first = 0 if after is None else after[0] + 1
@@ -81,7 +83,7 @@ def test_pages_of_what_is_sifted_look_at_a_bounded_number_and_skip_nothing() -> 
         looks[-1] += len(rows)
         return [row for row in rows if row % 700 == 0]
 
-    found, cursor, pages = [], None, 0
+    cursor, pages = None, 0
     while pages == 0 or cursor is not None:
         looks.append(0)
         page = keyset.sifted(cursor, 2, read, lambda row: [row], every_700th, 400)

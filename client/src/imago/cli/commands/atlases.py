@@ -40,6 +40,9 @@ def build(
     layers: Layers = None,
     units: Units = None,
     facets: Facets = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", metavar="N", help=described("atlas", "candidates"))
+    ] = None,
     technique: Annotated[
         str | None, typer.Option("--technique", "--recipe", help=described("recipe", "technique"))
     ] = None,
@@ -69,6 +72,7 @@ def build(
         "layers": _words(layers),
         "units": units,
         "facets": facets,
+        "candidates": candidates,
         "technique": technique,
         "parameters": dict(named_value("--param", text, "steps=60") for text in param or []),
         "generator": generator,
