@@ -101,7 +101,7 @@ def _read(values: Mapping[str, str]) -> AtlasRequest:
         "layers": values.get("layers", ""),
         "units": values.get("units", ""),
         "facets": forms.whole(values.get("facets", "").strip()),
-        "candidates": forms.whole(values.get("candidates", "1").strip()),
+        "candidates": forms.whole((values.get("candidates") or "1").strip()),
         "recipe": {"technique": values.get("technique") or "auto"},
         "generator": values.get("generator") or None,
         "visibility": values.get("visibility", ""),
