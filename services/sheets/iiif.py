@@ -38,8 +38,9 @@ def info(layout: Layout, service: str) -> _Json:
         ],
     }
     if picture != layout.size:
-        # `max` is then the largest size that is stored as one picture.
-        described |= {"maxWidth": picture[0], "maxHeight": picture[1]}
+        # `max` is then the largest size that is stored as one picture. No limit is less than a tile: of a
+        # sheet that is long and narrow, its length alone is what limits it.
+        described |= {"maxWidth": max(picture[0], TILE), "maxHeight": max(picture[1], TILE)}
     return described
 
 

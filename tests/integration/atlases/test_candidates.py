@@ -12,6 +12,7 @@ from services.atlases.atlas_request import AtlasRequest
 from services.base.database import Database
 from services.base.errors import Conflict
 from services.base.states import AtlasState
+from services.queue import batches
 from tests.integration import staging
 from tests.integration.atlases.building import (
     carry_out,
@@ -66,7 +67,7 @@ def finish_first_candidates(database: Database) -> None:
         digests = list(session.scalars(text("SELECT digest FROM visualizations WHERE seed < 10001")))
     staging.finish(database, claimed, digests)
     with database.session() as session:
-        staging.batches.release(session, claimed.lease_id)
+        batches.release(session, claimed.lease_id)
 
 
 def test_each_facet_shows_the_best_of_its_candidates_once_they_are_there(staged: Database) -> None:
