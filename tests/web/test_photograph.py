@@ -1,0 +1,37 @@
+"""A photograph that somebody drops on the page of the search, from a folder of the desktop."""
+
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from infra.browser.chromium import PATIENCE_MS, Look, looking
+from infra.browser.furnishing import SMALL_ATLAS
+from tests.web.conftest import Site
+from tests.web.test_signing_in import sign_in
+
+PICTURE = SMALL_ATLAS / "images/classifier/00980-0.webp"
+"""What the unit 980 wants to see: nothing excites it as this does."""
+
+
+def drop(page: Page, file: Path) -> None:
+    """Drag a file over the middle of the page and let it go, as a hand with a mouse would."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(file)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 300, "data": data})
+
+
+def test_a_photograph_that_is_dropped_is_looked_at_and_shown_beside_what_it_excites(
+    browser: Browser, site: Site
+) -> None:
+    with looking(browser, Look("light", 1280)) as context:
+        page = context.new_page()
+        sign_in(page, site.url, site.key)
+        page.goto(f"{site.url}/search")
+        drop(page, PICTURE)
+        page.wait_for_url("**/search?photograph=*", timeout=PATIENCE_MS)
+        output = page.locator("section", has=page.get_by_role("heading", name="classifier"))
+        strongest = output.locator("ul").first.get_by_role("link").first
+        expect(strongest).to_contain_text("980", timeout=PATIENCE_MS)
+        own = page.get_by_alt_text("The photograph")
+        assert own.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
