@@ -1,7 +1,7 @@
 """What a form asks for, read as the body of the same request to the API would be."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,3 +22,22 @@ def read(model: type[Asked], sent: Mapping[str, object]) -> Asked:
 def whole(text: str) -> int | str:
     """A whole number as it was typed; what is none stays text, to be refused by its field."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else text
+
+
+def typed(schema: Mapping[str, Any], text: str | None) -> object:
+    """What a field of a form means for a property; None for one that is left empty."""
+    kinds = {kind.get("type") for kind in (*schema.get("anyOf", ()), schema)}
+    if "boolean" in kinds:
+        return text is not None  # a box that is not ticked is not sent
+    text = (text or "").strip()
+    if not text:
+        return None
+    if "array" in kinds:
+        return [typed(schema.get("items", {}), part) for part in text.split(",")]
+    for kind, read in (("integer", int), ("number", float)):
+        if kind in kinds:
+            try:
+                return read(text)
+            except ValueError:
+                return text
+    return text

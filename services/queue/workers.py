@@ -194,6 +194,11 @@ def queue(session: Session) -> QueueSummary:
     )
 
 
+def trainers(session: Session) -> int:
+    """How many workers that are there take trainings."""
+    return int(session.execute(_ALIVE).one().trainers)
+
+
 def _lanes(session: Session) -> tuple[LaneDepth, ...]:
     leased = {row.lane: row.items for row in session.execute(_LEASED)}
     queued: dict[Lane, int] = {}

@@ -16,6 +16,7 @@ from api.web.pages import (
 )
 from api.web.pages.networks import layer, network, networks
 from api.web.pages.search import page as search
+from api.web.pages.trainings import form as training_form
 from api.web.pages.trainings import page as trainings
 from api.web.pages.units import page as units
 from api.web.site import blueprint
@@ -38,6 +39,7 @@ __all__ = [
     "queue",
     "reference",
     "search",
+    "training_form",
     "trainings",
     "units",
 ]

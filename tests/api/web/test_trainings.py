@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import struct
 import zlib
 
@@ -109,6 +110,39 @@ def test_only_its_owner_is_offered_to_cancel_and_remove_a_training(
     gone = client.post(f"/trainings/{training}/remove")
     assert (gone.status_code, gone.headers["Location"]) == (303, "/trainings")
     assert client.get(f"/trainings/{training}").status_code == 404
+
+
+def test_a_form_asks_for_a_training_and_says_beside_each_field_what_is_wrong(
+    client: FlaskClient, database: Database
+) -> None:
+    register_encoder(database)
+    page = client.get("/trainings/new").text
+    assert "No worker can take trainings now" in page
+    assert 'name="pictures"' in page
+    assert 'value="2000000"' in page
+    fields = {
+        "name": "discs-32",
+        "preset": "default",
+        "sources": "discs\nmore/discs.tar\n",
+        "pictures": "4000",
+    }
+    encoder = {"encoder.network": SMALL["encoder"]["network"], "encoder.layer": "", "options.width": "0.25"}
+    wrong = client.post(
+        "/trainings", data={**fields, **encoder, "name": "a name", "options.width": "9", "seed": "x"}
+    )
+    assert wrong.status_code == 422
+    assert re.search(r'id="seed-about"><strong>[^<]+', wrong.text)
+    assert re.search(r'name="name" type="text" value="a name"', wrong.text)
+    wrong = client.post("/trainings", data={**fields, **encoder, "name": "a name", "options.width": "9"})
+    for name in ("name", "options.width"):
+        assert re.search(rf'id="{name}-about"><strong>[^<]+', wrong.text), name
+    made = client.post("/trainings", data={**fields, **encoder})
+    assert made.status_code == 303, made.text
+    asked = client.get(made.headers["Location"].replace("/trainings/", "/v1/trainings/")).get_json()
+    assert asked["name"] == "discs-32"
+    assert asked["request"]["sources"] == ["discs", "more/discs.tar"]
+    assert asked["request"]["options"] == {"width": 0.25}
+    assert asked["request"]["encoder"]["layer"] == "bn2"
 
 
 def test_without_trainings_the_page_says_how_to_begin_one(client: FlaskClient) -> None:

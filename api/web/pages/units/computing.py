@@ -149,32 +149,15 @@ def _body(unit: Unit) -> dict[str, Any]:
     parameters = {
         name: typed
         for name, schema in properties.items()
-        if (typed := _typed(schema, sent.get(PREFIX + name))) is not None
+        if (typed := forms.typed(schema, sent.get(PREFIX + name))) is not None
     }
     return {
         "network": unit.network,
         "targets": [{"layer": unit.layer, "units": [unit.unit]}],
         "generator": sent.get("generator") or None,
         "recipe": {"technique": id, "parameters": parameters},
-        "seeds": [_typed({"type": "integer"}, sent.get("seed")) or 0],
+        "seeds": [forms.typed({"type": "integer"}, sent.get("seed")) or 0],
     }
-
-
-def _typed(schema: Mapping[str, Any], text: str | None) -> object:
-    """What a field of a form means for a property; None for one that is left empty."""
-    kinds = {kind.get("type") for kind in (*schema.get("anyOf", ()), schema)}
-    if "boolean" in kinds:
-        return text is not None  # a box that is not ticked is not sent
-    text = (text or "").strip()
-    if not text:
-        return None
-    for kind, read in (("integer", int), ("number", float)):
-        if kind in kinds:
-            try:
-                return read(text)
-            except ValueError:
-                return text
-    return text
 
 
 def _by_field(errors: Sequence[FieldError]) -> dict[str, str]:
