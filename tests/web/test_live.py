@@ -32,12 +32,18 @@ def process_of(site: Site, name: str) -> Process:
 
 @contextmanager
 def paused(process: Process) -> Iterator[None]:
-    """Have a process do nothing for the time of the block."""
-    process.send(signal.SIGSTOP)
+    """Have a process do nothing for the time of the block, nor what it has started: the work of a worker is
+    done by a child, which goes on with what it finds."""
+    found = process.find()
+    assert found is not None
+    stopped = [found, *found.children(recursive=True)]
+    for each in stopped:
+        each.suspend()
     try:
         yield
     finally:
-        process.send(signal.SIGCONT)
+        for each in stopped:
+            each.resume()
 
 
 def sign_in(site: Site, page: Page) -> None:
