@@ -27,7 +27,8 @@ _OF_PICTURES = text("""
 """)
 _ANY_SCAN = text("""
     SELECT EXISTS (
-        SELECT FROM scans WHERE network_id = ANY(CAST(:networks AS text[])) AND state = 'succeeded'
+        SELECT FROM scans WHERE state = 'succeeded'
+        AND (CAST(:networks AS text[]) IS NULL OR network_id = ANY(CAST(:networks AS text[])))
     )
 """)
 _OF_UNITS = text("""
@@ -42,9 +43,10 @@ _OF_UNITS = text("""
 """)
 
 
-def any_scan(session: Session, networks: Collection[str]) -> bool:
-    """Whether pictures of any of these networks may have a percentile."""
-    return bool(session.execute(_ANY_SCAN, {"networks": list(networks)}).scalar_one())
+def any_scan(session: Session, networks: Collection[str] | None) -> bool:
+    """Whether pictures of any of these networks, of all for None, may have a percentile."""
+    named = None if networks is None else list(networks)
+    return bool(session.execute(_ANY_SCAN, {"networks": named}).scalar_one())
 
 
 def of_pictures(session: Session, digests: Collection[str]) -> dict[str, float]:

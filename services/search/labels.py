@@ -82,6 +82,8 @@ def saying(
         known = percentiles.of_pictures(session, [row.digest for row in rows])
         return [row for row in rows if known.get(row.digest, -1) >= min_percentile]
 
+    if not percentiles.any_scan(session, None if network is None else [network]):
+        return keyset.page(cursor, limit, lambda after, most: (), _key)
     return keyset.sifted(cursor, limit, read, _key, standing_high, LOOKED_AT)
 
 
