@@ -69,7 +69,7 @@ def running_servers(home: Path) -> Iterator[tuple[Endpoints, str]]:
     home.mkdir()
     home.chmod(0o711)
     with running(home, durable=False) as servers:
-        yield servers.endpoints, _stage(servers.endpoints)
+        yield servers.endpoints, stage(servers.endpoints)
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def settings_of(endpoints: Endpoints) -> Settings:
     return Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in names.items()})
 
 
-def _stage(endpoints: Endpoints) -> str:
+def stage(endpoints: Endpoints) -> str:
     """Register, submit and finish; returns the digest of one picture."""
     settings = settings_of(endpoints)
     migrate(settings.database_url)

@@ -17,6 +17,7 @@ from services.comparison.tables import ComparedLayerRow, ComparedUnitRow, Compar
 from services.estimates.tables import LearnedCostRow
 from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
 from services.exports.tables import AtlasImportRow
+from services.grids.tables import GridOrderRow
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.maps.tables import AtlasMapRow, MapRow
 from services.pictures.tables import ArtifactRow, RecipeRow, VisualizationRow
@@ -47,6 +48,7 @@ __all__ = [
     "ExcitationRow",
     "ExemplarRow",
     "GeneratorRow",
+    "GridOrderRow",
     "JobRow",
     "JobVisualizationRow",
     "LayerRow",

@@ -137,7 +137,7 @@ class Atlas(Representation):
             network_sha256=atlas.open.network_sha256,
             outdated=atlas.outdated,
             open_version=atlas.open.number,
-            latest_version=atlas.latest.number if atlas.latest else None,
+            latest_version=atlas.latest,
             layer_count=atlas.layer_count,
             progress=AtlasProgress(
                 pictures=AtlasPictures.of(atlas.pictures),

@@ -16,7 +16,7 @@ from services.grids.cells import Cell
 from services.grids.orders import By, Wanted
 from services.grids.versions import AtlasVersion
 
-CELLS_A_PAGE = 200
+CELLS_A_PAGE = 120
 SIDE = 128
 """Of a thumbnail, in pixels."""
 _LONGEST_REASON = 80

@@ -1,63 +1,26 @@
-"""A few pictures that stand for an atlas or a layer on its card."""
+"""A few pictures that stand for an atlas on its card and its page."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.orm import Session
 
-from api.auth import reader
-from services.atlases import atlases, entries
-from services.atlases.entries import AtlasUnit
-from services.atlases.progress import AtlasView, Version
-from services.base.states import State
-
-_LOOKED_AT = 24
-"""Units of a layer that are looked at for pictures: some have none."""
+from services.atlases.progress import AtlasView
+from services.catalog.layers import labels_of_layer
+from services.grids import strips
+from services.grids.overviews import shown_versions
+from services.grids.strips import Glimpse, OfVersion
 
 
-@dataclass(frozen=True)
-class Glimpse:
-    """A picture of a unit."""
-
-    layer: str
-    unit: int
-    label: str | None
-    digest: str
-
-
-def of_atlas(session: Session, atlas: AtlasView, version: Version, most: int = 6) -> Sequence[Glimpse]:
-    """Pictures of layers spread over the network, the deep ones first: they show things, the first ones
-    edges."""
-    names = layer_names(session, atlas, version)
-    later = names[len(names) // 3 :] or names
-    chosen = [later[len(later) * place // most] for place in range(most)] if later else []
-    found: list[Glimpse] = []
-    for name in dict.fromkeys(reversed(chosen)):
-        wanted = chosen.count(name)
-        found += of_layer(session, atlas.id, str(version.number), name, wanted)
-    return found[:most]
+def strips_of_atlases(
+    session: Session, atlases: Sequence[AtlasView], most: int
+) -> Sequence[Sequence[Glimpse]]:
+    """Pictures of each atlas, in the newest version that was published, else the open one."""
+    versions = shown_versions(session, [atlas.id for atlas in atlases])
+    shown = [versions[atlas.id] for atlas in atlases]
+    return strips.posters(session, [OfVersion(one.atlas_no, one.number, one.layers) for one in shown], most)
 
 
-def strip_of(session: Session, atlas: AtlasView, most: int = 6) -> tuple[Glimpse, ...]:
-    """Pictures of the newest version of an atlas that was published, else of the open one."""
-    version = atlases.version(session, atlas.id, atlases.LATEST, by=reader())
-    return tuple(of_atlas(session, atlas, version, most))
-
-
-def of_layer(session: Session, atlas: str, version: str, layer: str, most: int = 6) -> Sequence[Glimpse]:
-    """Pictures of the first units of a layer that have one."""
-    units = entries.units_of(session, atlas, version, layer, by=reader())
-    shown = [glimpse for unit in units.read(session, -1, _LOOKED_AT) if (glimpse := _of_unit(unit))]
-    return shown[:most]
-
-
-def layer_names(session: Session, atlas: AtlasView, version: Version) -> Sequence[str]:
-    """The layers of a version, from picture to logits."""
-    if version.layers is not None:
-        return [layer["layer"] for layer in sorted(version.layers, key=lambda layer: layer["ordinal"])]
-    return [layer.layer for layer in atlases.layers(session, atlas.id, by=reader())]
-
-
-def _of_unit(unit: AtlasUnit) -> Glimpse | None:
-    digest = next((facet.digest for facet in unit.facets if facet.state == State.DONE), None)
-    return None if digest is None else Glimpse(unit.layer, unit.unit, unit.label, digest)
+def labels_of(session: Session, network: str, strip: Sequence[Glimpse]) -> Mapping[str, str]:
+    """The classes that units of a strip stand for, by the digests of their pictures."""
+    names = {layer: labels_of_layer(session, network, layer) for layer in {each.layer for each in strip}}
+    return {each.digest: names[each.layer][each.unit] for each in strip if each.unit < len(names[each.layer])}

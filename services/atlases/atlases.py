@@ -1,6 +1,7 @@
 """Read atlases and their versions. `by` is who asks, None for the operator of the service."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -8,12 +9,27 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.atlases import progress
 from services.atlases.progress import AtlasView, Version, version_view
-from services.atlases.tables import AtlasRow, AtlasVersionRow
+from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_row, seen_by
 from services.base.errors import Invalid, NotFound
 from services.base.paging import Page, page_of
+from services.base.states import LIVE_JOBS, AtlasWish
+from services.jobs.tables import JobRow
 
 LATEST, OPEN = "latest", "open"
+
+
+@dataclass(frozen=True)
+class ChoosableAtlas:
+    """An atlas with the numbers of its newest published version, None before the first, and of the open one.
+    `is_built`: pictures of that are to come."""
+
+    id: str
+    name: str
+    network: str
+    latest: int | None
+    open: int
+    is_built: bool
 
 
 def get(session: Session, id: str, *, by: Principal | None = None) -> AtlasView:
@@ -51,6 +67,34 @@ def list(
             query = query.where(column == wanted)
     rows = page_of(session, query, AtlasRow.id, name="atlases", cursor=cursor, limit=limit, descending=True)
     return Page(tuple(progress.views(session, rows.data)), rows.next_cursor)
+
+
+def to_choose_from(session: Session, *, by: Principal | None, limit: int) -> Sequence[ChoosableAtlas]:
+    """The newest atlases that `by` sees."""
+    version, layer = AtlasVersionRow, AtlasLayerRow
+    published = (
+        sa.select(sa.func.max(version.number))
+        .where(version.atlas_no == AtlasRow.no, version.published_at.is_not(None))
+        .scalar_subquery()
+    )
+    open_number = (
+        sa.select(version.number)
+        .where(version.atlas_no == AtlasRow.no, version.published_at.is_(None))
+        .scalar_subquery()
+    )
+    waits = sa.or_(
+        sa.exists().where(
+            JobRow.atlas_no == AtlasRow.no, sa.or_(JobRow.state.in_(LIVE_JOBS), JobRow.undecided)
+        ),
+        sa.exists().where(layer.atlas_no == AtlasRow.no, layer.expanded < layer.unit_count * layer.facets),
+    )
+    is_built = sa.and_(AtlasRow.wish == AtlasWish.BUILD, waits)
+    query = (
+        sa.select(AtlasRow.id, AtlasRow.name, AtlasRow.network_id, published, open_number, is_built)
+        .where(seen_by(by))
+        .order_by(AtlasRow.id.desc())
+    )
+    return [ChoosableAtlas(*found) for found in session.execute(query.limit(limit))]
 
 
 def made_with(session: Session, generator: str, *, by: Principal | None, limit: int) -> Sequence[AtlasView]:

@@ -23,6 +23,7 @@ from services.atlases.visibility import atlas_to_change
 from services.base.database import Database
 from services.base.errors import Conflict
 from services.base.states import AtlasWish
+from services.grids import kept_orders
 from services.maps import subjects as maps
 from services.queue import chores
 from services.sheets.subjects import plan_version
@@ -117,6 +118,9 @@ def publish_slice(session: Session, row: AtlasRow, version: AtlasVersionRow) -> 
     session.execute(_MOVE_ON, part)
     counts = session.execute(_COUNT_SOME, part).one()
     layers[at] = {**layer, **{name: layer[name] + getattr(counts, name) for name in _COUNTED}}
+    if last is None and layers[at]["shown_units"]:
+        # All that the version will have of the layer is settled.
+        kept_orders.make(session, row.network_id, layer["layer"], row.id, version.number)
     after, at = (-1, at + 1) if last is None else (last, at)
     version.publishing = {**version.publishing, "layers": layers, "at": at, "after": after}
 

@@ -21,13 +21,22 @@ _SHOWN = """
     CAST(r.parameters ->> 'input_size' AS int) AS input_size, v.network_sha256
 """
 _BESIDE = """
-    LEFT JOIN artifacts a ON a.digest = v.digest AND a.kind = 'image'
+    LEFT JOIN LATERAL (
+        SELECT width, height FROM artifacts WHERE digest = v.digest AND kind = 'image' LIMIT 1
+    ) AS a ON true
     JOIN recipes r ON r.digest = v.recipe_digest
 """
+# Unit by unit: left to itself the planner takes many units to have several entries each, and reads all
+# pictures that there are.
 _OF_VERSION = text(f"""
-    SELECT {_SHOWN} FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest {_BESIDE}
-    WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.unit = ANY(CAST(:units AS int[]))
-    AND e.facet = :facet AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
+    SELECT {_SHOWN} FROM unnest(CAST(:units AS int[])) AS asked (unit)
+    CROSS JOIN LATERAL (
+        SELECT digest FROM atlas_entries
+        WHERE atlas_no = :no AND layer_no = :layer AND unit = asked.unit AND facet = :facet
+        AND since <= :number AND (until IS NULL OR until > :number)
+        LIMIT 1
+    ) AS e
+    CROSS JOIN LATERAL (SELECT * FROM visualizations WHERE digest = e.digest LIMIT 1) AS v {_BESIDE}
 """)
 # Before all what is done.
 _OF_BEST = text(f"""

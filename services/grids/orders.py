@@ -1,12 +1,13 @@
 """In which order a grid shows its units, and which of them: a list of numbers, however many there are.
 
 The database sorts, and hands the numbers over as they are sent on: four bytes each. A layer of 100,000 units
-takes some tenths of a second; larger ones are shown by index alone, so that no request sorts a million rows.
+takes some tenths of a second, so that such orders are kept (`kept_orders.py` beside it); larger ones are
+shown by index alone, so that no request sorts a million rows.
 """
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -26,6 +27,9 @@ MOST_ORDERED = 200_000
 """Units of a layer that are ordered by what their pictures are."""
 MOST_ORDERED_BEST = 20_000
 """The same where the best picture of each must first be found."""
+MOST_COMPARED = 10_000
+"""Units of a layer that are all compared with one that others are to be like; of larger ones the nearest
+`neighbours.MOST` come first, which an index finds, and then the others by number."""
 
 
 class By(StrEnum):
@@ -64,9 +68,11 @@ class Wanted:
         return self.by == By.INDEX and self.kind is None and self.label is None and self.like is None
 
 
+# That the pictures are of the layer is certain, and said so that no other pictures need be looked at.
 _ROWS_OF_VERSION = """
     SELECT e.unit, v.digest, v.state, v.activation, v.predictions
-    FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
+    FROM atlas_entries e JOIN visualizations v
+        ON v.digest = e.digest AND v.network_id = :network AND v.layer = :layer
     WHERE e.atlas_no = :no AND e.layer_no = :layer_no AND e.facet = :facet
     AND e.since <= :number AND (e.until IS NULL OR e.until > :number)
 """
@@ -98,6 +104,20 @@ _QUANTILES = """
         FROM (SELECT CAST(coalesce(s.usual_quantiles, s.quantiles) AS float8[]) AS levels) AS of_unit
     ) AS q ON true
 """
+# Of few classes found by the index of labels, which does not look at other pictures of the layer.
+_SAYING = """
+    AND ({own} v.digest IN (
+        SELECT digest FROM picture_labels
+        WHERE label = ANY(CAST(:labels AS text[])) AND network_id = :network AND layer = :layer
+    ))
+"""
+_FEW_CLASSES = 8
+_SAYS = """
+    EXISTS (
+        SELECT FROM jsonb_array_elements(v.predictions) AS said
+        WHERE CAST(said ->> 0 AS int) = ANY(CAST(:classes AS int[]))
+    )
+"""
 _WHERE = {
     Kind.DONE: "v.state = 'done'",
     Kind.WAITING: "(v.state IS NULL OR v.state IN ('queued', 'leased', 'canceled'))",
@@ -111,6 +131,15 @@ def can_order(subject: Subject) -> bool:
     """Whether the units can be ordered and chosen by what their pictures are."""
     most = MOST_ORDERED if subject.place else MOST_ORDERED_BEST
     return len(subject.units) <= most
+
+
+def possible(subject: Subject) -> Collection[By]:
+    """The orders that there are of the layer."""
+    if not can_order(subject):
+        return (By.INDEX,)
+    compared = subject.watched is not None and subject.watched.comparable
+    left_out = {*([] if compared else [By.PERCENTILE]), *([] if subject.classes else [By.LABEL])}
+    return [by for by in By if by not in left_out]
 
 
 def order(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
@@ -128,7 +157,20 @@ def order(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
         raise Invalid.field(
             "/by", f"must be index: {len(subject.units)} units are more than the {most} that are ordered"
         )
+    is_of_all = wanted.kind is None and wanted.label is None
+    if wanted.like is not None and is_of_all and len(subject.units) > MOST_COMPARED:
+        return _nearest_first(session, subject, wanted.like)
     return _read(session, subject, wanted)
+
+
+def _nearest_first(session: Session, subject: Subject, like: int) -> Sequence[int]:
+    found = neighbours.neighbours(
+        session, subject.network.id, subject.layer.name, like, limit=neighbours.MOST
+    )
+    there = subject.units if isinstance(subject.units, range) else set(subject.units)
+    first = [unit for unit in (like, *(near.unit for near in found.data)) if unit in there]
+    moved = set(first)
+    return array("I", [*first, *(unit for unit in subject.units if unit not in moved)])
 
 
 def _read(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
@@ -141,7 +183,12 @@ def _read(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
     where = ["true"]
     if place := subject.place:
         rows = _ROWS_OF_VERSION
-        given |= {"no": place.atlas_no, "layer_no": place.layer_no, "number": place.number}
+        given |= {
+            "network": subject.network.id,
+            "no": place.atlas_no,
+            "layer_no": place.layer_no,
+            "number": place.number,
+        }
         given |= {"facet": wanted.facet}
     else:
         rows = _ROWS_OF_BEST
@@ -156,21 +203,18 @@ def _read(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
         where.append(_WHERE[wanted.kind])
     if wanted.label is not None:
         classes, names = meant_of(subject.classes, wanted.label), subject.unit_names
-        given |= {"classes": classes}
+        given |= {"classes": classes, "labels": [subject.classes[number] for number in classes]}
         own = "asked.unit = ANY(CAST(:classes AS int[])) OR" if names else ""
-        where.append(f"""({own} EXISTS (
-            SELECT FROM jsonb_array_elements(v.predictions) AS said
-            WHERE CAST(said ->> 0 AS int) = ANY(CAST(:classes AS int[]))
-        ))""")
+        if subject.place and len(classes) <= _FEW_CLASSES:
+            rows += _SAYING.format(own="v.unit = ANY(CAST(:classes AS int[])) OR" if names else "")
+            where.append(f"({own} v.unit IS NOT NULL)")
+        else:
+            where.append(f"({own} {_SAYS})")
     ordering = _ordering(session, subject, wanted, joins, given)
     statement = _ORDER.format(
         order=ordering, asked=asked, rows=rows, joins=" ".join(joins), where=" AND ".join(where)
     )
-    units = array("I")
-    units.frombytes(session.execute(text(statement), given).scalar_one())
-    if sys.byteorder == "little":
-        units.byteswap()
-    return units
+    return _numbers(session.execute(text(statement), given).scalar_one(), "big")
 
 
 def _ordering(
@@ -207,3 +251,16 @@ def packed(units: Sequence[int]) -> bytes:
         numbers = array("I", numbers)
         numbers.byteswap()
     return numbers.tobytes()
+
+
+def unpacked(data: bytes) -> Sequence[int]:
+    """The inverse of `packed`."""
+    return _numbers(data, "little")
+
+
+def _numbers(data: bytes, order: str) -> "array[int]":
+    numbers = array("I")
+    numbers.frombytes(data)
+    if sys.byteorder != order:
+        numbers.byteswap()
+    return numbers

@@ -10,19 +10,26 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
-from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import seen_by
 from services.catalog.networks import Network
 from services.catalog.tables import LayerRow
 from services.grids import strips
-from services.grids.strips import Glimpse
+from services.grids.strips import Glimpse, OfBest, OfVersion
 
 _IS_BLOCK = sa.or_(LayerRow.role.is_not(None), LayerRow.kind == "output")
 _OF_JOBS = text("""
-    SELECT layer_no, sum(done) + sum(unreachable) AS ended FROM jobs WHERE atlas_no = :no GROUP BY layer_no
+    SELECT l.atlas_no, l.layer_no, l.layer, l.ordinal,
+        CAST(least(l.unit_count, coalesce(ended.items, 0)) AS int) AS shown_units
+    FROM atlas_layers l LEFT JOIN (
+        SELECT atlas_no, layer_no, sum(done) + sum(unreachable) AS items FROM jobs
+        WHERE atlas_no = ANY(CAST(:nos AS int[])) GROUP BY atlas_no, layer_no
+    ) AS ended USING (atlas_no, layer_no)
+    WHERE l.atlas_no = ANY(CAST(:nos AS int[])) ORDER BY l.ordinal
 """)
 
 
@@ -69,10 +76,12 @@ def overviews(
     ids = [network.id for network in networks]
     layers = {row.network_id: row for row in session.execute(_layers(ids))}
     counted = {row.network_id: row for row in session.execute(_atlases(ids, by))}
+    versions = shown_versions(session, [row.shown for row in counted.values()])
+    shown = [versions.get(counted[id].shown) if id in counted else None for id in ids]
+    posters = _posters(session, networks, shown, pictures)
     found = []
-    for network in networks:
+    for network, version, poster in zip(networks, shown, posters, strict=True):
         there, atlases = layers.get(network.id), counted.get(network.id)
-        shown = None if atlases is None else shown_version(session, atlases.shown)
         found.append(
             Overview(
                 network,
@@ -81,40 +90,47 @@ def overviews(
                 int(there.units or 0) if there else 0,
                 atlases.atlases if atlases else 0,
                 atlases.versions if atlases else 0,
-                shown,
-                _poster(session, network, shown, pictures),
+                version,
+                poster,
             )
         )
     return found
 
 
-def shown_version(session: Session, atlas: str, number: int | None = None) -> ShownVersion | None:
-    """A version of an atlas: of this number, else the newest that was published or the one that is being
-    built. The caller has seen to it that the reader may see it."""
+def shown_versions(
+    session: Session, atlases: Sequence[str], number: int | None = None
+) -> Mapping[str, ShownVersion]:
+    """A version of each atlas, by the atlases' ids: of this number, else the newest that was published or the
+    one that is being built. The caller has seen to it that the reader may see them."""
     query = (
-        sa.select(AtlasRow.no, AtlasRow.name, AtlasVersionRow)
+        sa.select(AtlasRow.id, AtlasRow.name, AtlasVersionRow)
         .join(AtlasVersionRow, AtlasVersionRow.atlas_no == AtlasRow.no)
-        .where(AtlasRow.id == atlas)
-        .order_by(AtlasVersionRow.published_at.is_(None), AtlasVersionRow.number.desc())
-        .limit(1)
+        .where(AtlasRow.id.in_(atlases))
+        .order_by(AtlasRow.no, AtlasVersionRow.published_at.is_(None), AtlasVersionRow.number.desc())
+        .ext(distinct_on(AtlasRow.no))
     )
     if number is not None:
         query = query.where(AtlasVersionRow.number == number)
-    found = session.execute(query).first()
-    if found is None:
-        return None
-    no, name, version = found
-    if version.layers is not None:
-        kept = sorted(version.layers, key=lambda layer: layer["ordinal"])
+    rows = session.execute(query).all()
+    being_built = _as_built(session, [version.atlas_no for _, _, version in rows if version.layers is None])
+    found = {}
+    for id, name, version in rows:
+        there = being_built.get(version.atlas_no, ()) if version.layers is None else version.layers
+        kept = sorted(there, key=lambda layer: layer["ordinal"])
         covered = {layer["layer"]: layer["shown_units"] for layer in kept}
         layers = {layer["layer_no"]: layer["layer"] for layer in kept}
-    else:
-        ended = {row.layer_no: int(row.ended) for row in session.execute(_OF_JOBS, {"no": no})}
-        asked = sa.select(AtlasLayerRow).where(AtlasLayerRow.atlas_no == no).order_by(AtlasLayerRow.ordinal)
-        rows = session.scalars(asked).all()
-        covered = {row.layer: min(row.unit_count, ended.get(row.layer_no, 0)) for row in rows}
-        layers = {row.layer_no: row.layer for row in rows}
-    return ShownVersion(atlas, name, version.number, version.published_at, covered, layers, no)
+        found[id] = ShownVersion(
+            id, name, version.number, version.published_at, covered, layers, version.atlas_no
+        )
+    return found
+
+
+def _as_built(session: Session, atlases: Sequence[int]) -> Mapping[int, Sequence[Mapping[str, Any]]]:
+    """The layers of atlases as they stand, as published versions keep them."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for row in session.execute(_OF_JOBS, {"nos": [*atlases]}) if atlases else ():
+        found.setdefault(row.atlas_no, []).append(dict(row._mapping))
+    return found
 
 
 def strips_of(
@@ -122,25 +138,29 @@ def strips_of(
 ) -> Mapping[str, Sequence[Glimpse]]:
     """Pictures of each of the layers, in their order: of the version, else the best that there are."""
     if shown is None:
-        return strips.of_best(session, network.id, network.spec_sha256, layers, most)
+        return strips.strips_of(session, OfBest(network.id, network.spec_sha256, layers), most)
     wanted = {no: name for no, name in shown.layers.items() if name in set(layers)}
-    return strips.of_version(session, shown.atlas_no, shown.number, wanted, most)
+    return strips.strips_of(session, OfVersion(shown.atlas_no, shown.number, wanted), most)
 
 
-def _poster(session: Session, network: Network, shown: ShownVersion | None, most: int) -> Sequence[Glimpse]:
-    if network.state != "ready":
-        return ()
-    if shown is not None:
-        names = list(shown.layers.values())
-    else:
-        row = LayerRow
-        blocks = sa.select(row.name).where(row.network_id == network.id, row.is_current, _IS_BLOCK)
-        names = list(session.scalars(blocks.order_by(row.ordinal)))
-    # The deepest are shown; the others are looked at where these have no pictures yet.
-    for some in (names[-2 * most :], names):
-        if found := strips.poster(strips_of(session, network, shown, some, most), most):
-            return found
-    return ()
+def _posters(
+    session: Session, networks: Sequence[Network], shown: Sequence[ShownVersion | None], most: int
+) -> Sequence[Sequence[Glimpse]]:
+    without = [network.id for network, version in zip(networks, shown, strict=True) if version is None]
+    names: dict[str, list[str]] = {}
+    if without:
+        blocks = sa.select(LayerRow.network_id, LayerRow.name).where(
+            LayerRow.network_id.in_(without), LayerRow.is_current, _IS_BLOCK
+        )
+        for id, name in session.execute(blocks.order_by(LayerRow.ordinal)):
+            names.setdefault(id, []).append(name)
+    asked = [
+        OfBest(network.id, network.spec_sha256, names.get(network.id, ()))
+        if version is None
+        else OfVersion(version.atlas_no, version.number, version.layers)
+        for network, version in zip(networks, shown, strict=True)
+    ]
+    return strips.posters(session, asked, most)
 
 
 def _layers(ids: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:

@@ -1,37 +1,45 @@
-"""A few pictures that stand for a layer or a network: read at once for all layers, a bounded look at each."""
+"""A few pictures that stand for a layer, an atlas or a network: read at once for all that a page shows, with
+a bounded look at each layer, and of what has many layers at some of them alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-_LOOKED_AT = 120
-"""Pictures of a layer that are looked at: some are not done."""
+_LOOKED_AT = 40
+"""Units of a layer that are looked at: some have no picture."""
 _OF_VERSION = text("""
-    SELECT l.layer_no AS layer, seen.unit, seen.digest, a.width, a.height
-    FROM unnest(CAST(:layers AS int[])) AS l (layer_no)
+    SELECT l.place, seen.unit, seen.digest, made.width, made.height
+    FROM unnest(CAST(:atlases AS int[]), CAST(:numbers AS int[]), CAST(:layers AS int[]))
+        WITH ORDINALITY AS l (atlas_no, number, layer_no, place)
     CROSS JOIN LATERAL (
         SELECT unit, digest FROM atlas_entries
-        WHERE atlas_no = :no AND layer_no = l.layer_no AND facet = 0
-        AND since <= :number AND (until IS NULL OR until > :number)
+        WHERE atlas_no = l.atlas_no AND layer_no = l.layer_no AND facet = 0
+        AND since <= l.number AND (until IS NULL OR until > l.number)
         ORDER BY unit LIMIT :looked_at
     ) AS seen
-    JOIN visualizations v ON v.digest = seen.digest AND v.state = 'done'
-    LEFT JOIN artifacts a ON a.digest = seen.digest AND a.kind = 'image'
-    ORDER BY l.layer_no, seen.unit
+    CROSS JOIN LATERAL (
+        SELECT a.width, a.height FROM visualizations v
+        LEFT JOIN artifacts a ON a.digest = v.digest AND a.kind = 'image'
+        WHERE v.digest = seen.digest AND v.state = 'done' LIMIT 1
+    ) AS made
+    ORDER BY l.place, seen.unit
 """)
 _OF_BEST = text("""
-    SELECT l.name AS layer, seen.unit, seen.digest, a.width, a.height
-    FROM unnest(CAST(:layers AS text[])) AS l (name)
+    SELECT l.place, seen.unit, seen.digest, a.width, a.height
+    FROM unnest(CAST(:networks AS text[]), CAST(:hashes AS text[]), CAST(:layers AS text[]))
+        WITH ORDINALITY AS l (network, sha256, name, place)
     CROSS JOIN LATERAL (
         SELECT unit, digest, state, network_sha256 FROM visualizations
-        WHERE network_id = :network AND layer = l.name ORDER BY unit, digest LIMIT :looked_at
+        WHERE network_id = l.network AND layer = l.name ORDER BY unit, digest LIMIT :looked_at
     ) AS seen
-    LEFT JOIN artifacts a ON a.digest = seen.digest AND a.kind = 'image'
-    WHERE seen.state = 'done' AND seen.network_sha256 = :sha256
-    ORDER BY l.name, seen.unit
+    LEFT JOIN LATERAL (
+        SELECT width, height FROM artifacts WHERE digest = seen.digest AND kind = 'image' LIMIT 1
+    ) AS a ON true
+    WHERE seen.state = 'done' AND seen.network_sha256 = l.sha256
+    ORDER BY l.place, seen.unit
 """)
 
 
@@ -45,36 +53,111 @@ class Glimpse:
     side: int | None
 
 
-def of_version(
-    session: Session, atlas_no: int, number: int, layers: Mapping[int, str], most: int
-) -> Mapping[str, Sequence[Glimpse]]:
-    """Pictures of each layer of a version of an atlas, by its name; `layers` by their numbers."""
-    given = {"no": atlas_no, "number": number, "layers": list(layers), "looked_at": _LOOKED_AT}
-    rows = session.execute(_OF_VERSION, given).all()
-    return {
-        name: _spread([row for row in rows if row.layer == no], name, most) for no, name in layers.items()
-    }
+@dataclass(frozen=True)
+class OfVersion:
+    """Layers of a version of an atlas, in the order of the network, by their numbers there."""
+
+    atlas_no: int
+    number: int
+    layers: Mapping[int, str]
 
 
-def of_best(
-    session: Session, network: str, network_sha256: str | None, layers: Sequence[str], most: int
-) -> Mapping[str, Sequence[Glimpse]]:
-    """Pictures of each layer, whatever atlas they are in."""
-    given = {"network": network, "sha256": network_sha256, "layers": list(layers), "looked_at": _LOOKED_AT}
-    rows = session.execute(_OF_BEST, given).all()
-    return {name: _spread([row for row in rows if row.layer == name], name, most) for name in layers}
+@dataclass(frozen=True)
+class OfBest:
+    """Layers of a network, in its order, whatever atlas their pictures are in."""
+
+    network: str
+    sha256: str | None
+    names: Sequence[str]
 
 
-def poster(strips: Mapping[str, Sequence[Glimpse]], most: int) -> Sequence[Glimpse]:
-    """Pictures that stand for a network: of its later layers, which show things, where the first show edges.
+Shown = OfVersion | OfBest
+Strips = Mapping[str, Sequence[Glimpse]]
+"""Pictures of each layer, by its name."""
 
-    The deepest layer comes first, and layers take turns.
-    """
-    with_pictures = [strip for strip in strips.values() if strip]
-    later = with_pictures[len(with_pictures) // 3 :][::-1]
-    turns = [
-        strip[turn] for turn in range(max(map(len, later), default=0)) for strip in later if turn < len(strip)
+
+def strips_of(session: Session, shown: Shown, most: int) -> Strips:
+    """`most` pictures at most of each layer."""
+    return _read(session, [shown], most)[0]
+
+
+def posters(session: Session, shown: Sequence[Shown], most: int) -> Sequence[Sequence[Glimpse]]:
+    """Of each `most` pictures that stand for it all: of its later layers, which show things, where the first
+    show edges. The deepest layer comes first, and layers take turns."""
+    found = [_turns(strips, most) for strips in _read(session, [_some(one, most) for one in shown], most)]
+    # All layers where those have no pictures yet.
+    lacking = [at for at, strip in enumerate(found) if not strip]
+    for at, strips in zip(lacking, _read(session, [shown[at] for at in lacking], most), strict=True):
+        found[at] = _turns(strips, most)
+    return found
+
+
+def _some(shown: Shown, most: int) -> Shown:
+    """So many of the later layers, evenly."""
+    if isinstance(shown, OfBest):
+        return OfBest(shown.network, shown.sha256, _later(shown.names, most))
+    return OfVersion(shown.atlas_no, shown.number, dict(_later(list(shown.layers.items()), most)))
+
+
+def _later(layers: Sequence[Any], most: int) -> Sequence[Any]:
+    later = layers[len(layers) // 3 :]
+    if len(later) <= most:
+        return later
+    return [later[(at + 1) * len(later) // most - 1] for at in range(most)]
+
+
+def _read(session: Session, shown: Sequence[Shown], most: int) -> Sequence[Strips]:
+    """Two statements at most, whatever is shown."""
+    found: list[dict[str, Sequence[Glimpse]]] = [{} for _ in shown]
+    for statement, given, layers in (_of_versions(shown), _of_best(shown)):
+        if not layers:
+            continue
+        rows: dict[int, list[Any]] = {}
+        for row in session.execute(statement, {**given, "looked_at": _LOOKED_AT}):
+            rows.setdefault(row.place - 1, []).append(row)
+        for place, (at, name) in enumerate(layers):
+            found[at][name] = _spread(rows.get(place, []), name, most)
+    return found
+
+
+_Asked = tuple[TextClause, Mapping[str, Any], Sequence[tuple[int, str]]]
+"""A statement, what it is given, and its layers: the place of what each is shown for, and its name."""
+
+
+def _of_versions(shown: Sequence[Shown]) -> _Asked:
+    asked = [
+        (at, name, one.atlas_no, one.number, no)
+        for at, one in enumerate(shown)
+        if isinstance(one, OfVersion)
+        for no, name in one.layers.items()
     ]
+    given = {
+        "atlases": [atlas_no for _, _, atlas_no, _, _ in asked],
+        "numbers": [number for _, _, _, number, _ in asked],
+        "layers": [no for *_, no in asked],
+    }
+    return _OF_VERSION, given, [(at, name) for at, name, *_ in asked]
+
+
+def _of_best(shown: Sequence[Shown]) -> _Asked:
+    asked = [
+        (at, name, one.network, one.sha256)
+        for at, one in enumerate(shown)
+        if isinstance(one, OfBest)
+        for name in one.names
+    ]
+    given = {
+        "networks": [network for _, _, network, _ in asked],
+        "hashes": [sha256 for *_, sha256 in asked],
+        "layers": [name for _, name, _, _ in asked],
+    }
+    return _OF_BEST, given, [(at, name) for at, name, *_ in asked]
+
+
+def _turns(found: Strips, most: int) -> Sequence[Glimpse]:
+    deepest_first = [strip for strip in found.values() if strip][::-1]
+    longest = max(map(len, deepest_first), default=0)
+    turns = [strip[turn] for turn in range(longest) for strip in deepest_first if turn < len(strip)]
     return turns[:most]
 
 

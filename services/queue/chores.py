@@ -59,7 +59,10 @@ _HASTEN = text("""
     SET not_before = now(), attempt = 0, crash_count = 0, given_up = false, error = NULL
 """)
 _UNPLAN = text("DELETE FROM work WHERE kind = :kind AND subject = :subject")
-_PROBLEM = text("SELECT error FROM work WHERE kind = :kind AND subject = :subject")
+_PROBLEMS = text("""
+    SELECT subject, error ->> 'message' AS message FROM work
+    WHERE kind = :kind AND subject = ANY(CAST(:subjects AS text[])) AND error IS NOT NULL
+""")
 _DUE = text("""
     SELECT subject, crash_count FROM work
     WHERE kind = :kind AND lease_id IS NULL AND not_before <= now()
@@ -135,8 +138,13 @@ def unplan(session: Session, kind: ChoreName, subject: str) -> None:
 
 def problem(session: Session, kind: ChoreName, subject: str) -> str | None:
     """Why workers could not go on with it the last time, for people; None where they could."""
-    error = session.execute(_PROBLEM, {"kind": kind, "subject": subject}).scalar()
-    return None if error is None else str(error["message"])
+    return problems(session, kind, [subject]).get(subject)
+
+
+def problems(session: Session, kind: ChoreName, subjects: Sequence[str]) -> dict[str, str]:
+    """The same of several, those with which workers could go on left out."""
+    found = session.execute(_PROBLEMS, {"kind": kind, "subjects": [*subjects]})
+    return {row.subject: str(row.message) for row in found}
 
 
 def claim(

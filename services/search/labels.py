@@ -21,6 +21,8 @@ from services.search.tables import PictureLabelRow
 SUGGESTED = 8
 LOOKED_AT = 800
 """Pictures of which a page asks how high they stand among real ones."""
+_SPARE = 20
+"""Pictures that are looked at beyond those that are asked for: some do not count."""
 Among = sa.Select[str] | None
 """The digests that count, None for all."""
 
@@ -67,12 +69,15 @@ def saying(
     names = meant(session, label, network)
 
     def read(after: Key | None, most: int) -> Sequence[Said]:
-        # One ordered scan a name, merged: a list of names would have to be sorted.
-        each = (_scan(name, network, found, hidden, among, after, most) for name in names)
-        scans = [scan.subquery() for scan in each]
-        merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
-        ordered = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most)
-        return [_said(row) for row in session.execute(ordered)]
+        asked = most + _SPARE
+        while True:
+            # One ordered scan a name, merged: a list of names would have to be sorted.
+            scans = [_scan(name, network, found, hidden, among, after, asked).subquery() for name in names]
+            rows = session.execute(_judged(scans, asked, among)).all()
+            said = [_said(row) for row in rows if row.counts]
+            if len(said) >= most or len(rows) < asked:
+                return said[:most]
+            asked *= 4
 
     keyset = Keyset("saying", (float, str))
     if min_percentile is None:
@@ -96,21 +101,11 @@ def _scan(
     after: Key | None,
     most: int,
 ) -> sa.Select[*tuple[Any, ...]]:
-    row, picture = PictureLabelRow, VisualizationRow
+    """Pictures that are said to be this, the most probable first, whether or not they count."""
+    row = PictureLabelRow
     query = (
-        sa.select(
-            row.network_id,
-            row.layer,
-            row.unit,
-            row.digest,
-            row.label,
-            row.rank,
-            row.probability,
-            picture.activation,
-        )
-        .join(picture, picture.digest == row.digest)
-        .join(NetworkRow, sa.and_(NetworkRow.id == row.network_id, _is_current(picture)))
-        .where(row.label == label, ~_said_better(among))
+        sa.select(*row.__table__.columns)
+        .where(row.label == label)
         .order_by(row.probability.desc(), row.digest)
         .limit(most)
     )
@@ -130,10 +125,27 @@ def _scan(
     return query
 
 
-def _said_better(among: Among) -> sa.Exists:
+def _judged(scans: Sequence[sa.Subquery], most: int, among: Among) -> sa.Select[*tuple[Any, ...]]:
+    """The first of them in one order, each with whether it counts.
+
+    That is asked of so many as were read and of no more: left to itself the planner, which takes few to
+    count, asks it of all and sorts them then.
+    """
+    merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
+    first = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most).subquery()
+    row, picture = aliased(PictureLabelRow, first), VisualizationRow
+    counts = sa.and_(_is_current(picture), ~_said_better(row, among))
+    return (
+        sa.select(first, picture.activation, counts.label("counts"))
+        .join(picture, picture.digest == first.c.digest)
+        .join(NetworkRow, NetworkRow.id == first.c.network_id)
+        .order_by(first.c.probability.desc(), first.c.digest)
+    )
+
+
+def _said_better(row: type[PictureLabelRow], among: Among) -> sa.Exists:
     """Whether another picture of the same unit says the same with a higher probability."""
     other, picture = aliased(PictureLabelRow), aliased(VisualizationRow)
-    row = PictureLabelRow
     better = (
         sa.select(sa.literal(1))
         .select_from(picture)

@@ -1,7 +1,7 @@
 """Units whose pictures look alike, by the eye of this release: within a layer, a network, or everywhere.
 
-A layer is searched exactly, and so is whatever has few pictures; the rest by the approximate index, whose
-scan goes on until it has enough that count.
+What has few pictures, as almost every layer does, is searched exactly; the rest by the approximate index,
+whose scan goes on until it has enough that count.
 """
 
 from collections.abc import Sequence
@@ -136,7 +136,7 @@ def nearest(
     """
     if not 1 <= limit <= MOST:
         raise Invalid.field("/limit", f"must be between 1 and {MOST}; got {limit}")
-    exact = scope.layer is not None or _is_small(session, scope)
+    exact = _is_small(session, scope)
     if not exact:
         for setting in _APPROXIMATE:
             session.execute(text(setting))

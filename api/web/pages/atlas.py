@@ -1,6 +1,6 @@
 """An atlas: how far it is, its layers and versions, and what its owner may do with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from flask import Response, request
@@ -14,12 +14,12 @@ from api.web import forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
-from api.web.strips import strip_of
+from api.web.strips import labels_of, strips_of_atlases
 from services.access.keys import Principal
 from services.access.ownership import may_change
 from services.atlases import atlases, changes, expansion, publishing
 from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtension
-from services.atlases.progress import AtlasView
+from services.atlases.progress import AtlasView, Version
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
 
@@ -66,10 +66,11 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         found = atlases.get(session, id, by=reader())
         layers = [AtlasLayer.of(id, layer) for layer in atlases.layers(session, id, by=reader())]
         versions = atlases.versions(session, id, by=reader(), limit=VERSIONS_SHOWN)
-        strip = strip_of(session, found, STRIP)
+        strip = strips_of_atlases(session, [found], STRIP)[0]
+        labels = labels_of(session, found.network, strip)
         small = small_among(session, [glimpse.digest for glimpse in strip])
     shown = [AtlasVersion.of(id, version) for version in versions.data]
-    latest = found.latest.number if found.latest else found.open.number
+    latest = found.latest or found.open.number
     facets = max((layer.facets for layer in layers), default=1)
     usual = {"layers": "", "units": "", "facets": str(facets), "name": found.name}
     sent = {name: request.form.get(name, "") for name in _FORMS.get(refused or "", ())}
@@ -84,11 +85,12 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         sheets={layer.layer: sheet_path(id, latest, layer.layer) for layer in layers if layer.pictures.done},
         strip=strip,
         small=small,
+        labels=labels,
         strip_length=STRIP,
         ended=found.ended,
         may_change=may_submit(reader()) and may_change(found.owner_key_id, reader()),
         may_extend=not found.outdated,
-        actions=_offered(found),
+        actions=_offered(found, versions.data),
         card=ServerAddresses().picture(strip[0].digest) if strip else None,
         values={**usual, **sent},
         facets=facets,
@@ -169,7 +171,7 @@ _ACTIONS: Mapping[str, Callable[[Session, str, Principal], None]] = {
 }
 
 
-def _offered(found: AtlasView) -> list[tuple[str, str]]:
+def _offered(found: AtlasView, versions: Sequence[Version]) -> list[tuple[str, str]]:
     """What makes sense now: pairs of an action and what its button says."""
     offered: list[tuple[str, str]] = []
     if found.state in (AtlasState.PLANNING, AtlasState.BUILDING):
@@ -179,15 +181,15 @@ def _offered(found: AtlasView) -> list[tuple[str, str]]:
     is_being_built = found.state not in (AtlasState.PAUSED, AtlasState.CANCELED)
     if found.pictures.failed and is_being_built and not found.outdated:
         offered.append(("retry", f"Try {found.pictures.failed} again"))
-    if _has_news(found) and not found.open.publishing:
+    if _has_news(found, versions) and not found.open.publishing:
         offered.append(("publish", "Publish" if found.ended else "Publish what is done"))
     is_public = found.visibility == Visibility.PUBLIC
     offered.append(("close", "Make it private") if is_public else ("open", "Make it public"))
     return offered
 
 
-def _has_news(found: AtlasView) -> bool:
-    """Whether more is done than the newest version shows."""
-    published = found.latest.layers or () if found.latest else ()
+def _has_news(found: AtlasView, versions: Sequence[Version]) -> bool:
+    """Whether more is done than the newest published version shows, of the newest versions."""
+    published = next((version.layers for version in versions if version.layers is not None), ())
     shown = sum(int(layer["pictures"]) + int(layer["unreachable"]) for layer in published)
     return found.pictures.done + found.pictures.unreachable > shown

@@ -1,5 +1,6 @@
 """The list of atlases."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Response, request
@@ -9,10 +10,11 @@ from api.context import context
 from api.operations.pagination import next_path
 from api.schemas.atlases import Atlas
 from api.web.site import blueprint, page
-from api.web.strips import Glimpse, strip_of
+from api.web.strips import strips_of_atlases
 from services.atlases import atlases
+from services.grids.strips import Glimpse
 
-ATLASES_A_PAGE = 24
+ATLASES_A_PAGE, STRIP = 24, 6
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Card:
     """An atlas in the list, with a few of its pictures."""
 
     atlas: Atlas
-    strip: tuple[Glimpse, ...]
+    strip: Sequence[Glimpse]
 
 
 @blueprint.get("/atlases")
@@ -30,7 +32,8 @@ def list_of_atlases() -> Response:
     network, cursor = request.args.get("network"), request.args.get("cursor")
     with context().database.session() as session:
         found = atlases.list(session, by=reader(), network=network, cursor=cursor, limit=ATLASES_A_PAGE)
-        cards = [Card(Atlas.of(atlas), strip_of(session, atlas)) for atlas in found.data]
+        strips = strips_of_atlases(session, found.data, STRIP)
+        cards = [Card(Atlas.of(atlas), strip) for atlas, strip in zip(found.data, strips, strict=True)]
     return page(
         "atlases/atlases.html",
         section="atlases",

@@ -88,12 +88,10 @@ def _means(layers: Sequence[ComparedLayer]) -> Sequence[float]:
 def _choices(session: Session) -> Sequence[Choice]:
     """The newest atlases, each as it was last published, and as it is being built where that is more."""
     choices: list[Choice] = []
-    for atlas in atlases.list(session, by=reader(), limit=_CHOICES).data:
+    for atlas in atlases.to_choose_from(session, by=reader(), limit=_CHOICES):
         if atlas.latest is not None:
-            title = f"{atlas.name}, version {atlas.latest.number}"
-            choices.append(Choice(f"{atlas.id}@{atlas.latest.number}", title, atlas.network))
-        if atlas.latest is None or not atlas.ended:
-            choices.append(
-                Choice(f"{atlas.id}@{atlas.open.number}", f"{atlas.name}, not published", atlas.network)
-            )
+            title = f"{atlas.name}, version {atlas.latest}"
+            choices.append(Choice(f"{atlas.id}@{atlas.latest}", title, atlas.network))
+        if atlas.latest is None or atlas.is_built:
+            choices.append(Choice(f"{atlas.id}@{atlas.open}", f"{atlas.name}, not published", atlas.network))
     return choices

@@ -150,8 +150,12 @@ def test_without_trainings_the_page_says_how_to_begin_one(client: FlaskClient) -
 
 
 def test_a_long_log_makes_charts_of_bounded_size_from_its_first_to_its_last_value() -> None:
-    lines = (json.dumps({"pictures": 32 * step, "layout": float(step)}).encode() for step in range(1, 10_001))
-    (curve,) = curves.read(lines).losses
+    lines = [json.dumps({"pictures": 32 * step, "layout": float(step)}).encode() for step in range(1, 10_001)]
+    lines[1234] = json.dumps({"pictures": 32 * 1235, "held_out": {"layout": 7.0}}).encode()
+    lines[4321] = json.dumps({"pictures": 32 * 4322, "held_out": {"layout": 6.0}}).encode()
+    drawn = curves.read(lines)
+    assert [list(curve.values) for curve in drawn.held_out] == [[7.0, 6.0]]
+    (curve,) = drawn.losses
     assert len(curve.values) == curves.POINTS
     assert (curve.first, curve.last) == (32, 320_000)
     assert list(curve.values) == sorted(curve.values)

@@ -102,3 +102,10 @@ def test_to_ask_for_a_version_to_be_published_looks_at_no_entry(staged: Database
     ]
     assert not [statement for statement in statements if "atlas_entries" in statement]
     assert not [statement for statement in statements if "visualizations" in statement]
+
+
+def test_a_list_of_atlases_takes_as_many_statements_as_one_atlas(staged: Database, id: str) -> None:
+    one = plans(staged, lambda session: atlases.list(session, limit=1))
+    several = plans(staged, lambda session: atlases.list(session, limit=50))
+    # But for those that say of each that is being built how fast that goes.
+    assert len(several) - len(one) <= 3

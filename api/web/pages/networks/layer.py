@@ -1,6 +1,6 @@
 """A layer: its units as a grid of pictures, in the order that one asks for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from services.catalog.layers import Layer, get_layer
 from services.catalog.networks import get_network
 from services.grids import orders
 from services.grids.cells import cells
+from services.grids.kept_orders import Window
 from services.grids.orders import By, Kind, Wanted
 from services.grids.subjects import Subject
 from services.grids.tallies import tally
@@ -44,7 +45,7 @@ class _Asked:
 @blueprint.get("/networks/<network>/layers/<layer>")
 @requires("read")
 def layer(network: str, layer: str) -> Response:
-    """Its grid. Without JavaScript pages of 200 cells; with it, `grid.js` scrolls through all of them."""
+    """Its grid. Without JavaScript pages of so many cells; with it, `grid.js` scrolls through all of them."""
     address = ServerAddresses()
     asked = _asked()
     with context().database.session() as session:
@@ -67,12 +68,11 @@ def layer(network: str, layer: str) -> Response:
             )
         counted = tally(session, subject)
         wanted = _with_default(asked, subject)
-        units, problem = _order(session, subject, wanted)
-        start = min(asked.start, max(len(units) - 1, 0)) // CELLS_A_PAGE * CELLS_A_PAGE
-        some = cells(session, subject, list(units[start : start + CELLS_A_PAGE]), facet=wanted.facet)
+        part, problem = _window(session, subject, wanted, asked.start)
+        some = cells(session, subject, part.units, facet=wanted.facet)
         sheet = _sheet(session, found, what)
     view = grid_view.GridView(
-        address, described, found, what, wanted, asked.looks, len(units), start, _possible(subject)
+        address, described, found, what, wanted, asked.looks, part.total, part.start, orders.possible(subject)
     )
     return page(
         "networks/layer.html",
@@ -118,21 +118,12 @@ def _with_default(asked: _Asked, subject: Subject) -> Wanted:
     return Wanted(by, facet, asked.wanted.kind, asked.wanted.label, asked.wanted.like)
 
 
-def _possible(subject: Subject) -> Collection[By]:
-    """The orders that there are of the layer."""
-    if not orders.can_order(subject):
-        return {By.INDEX}
-    compared = subject.watched is not None and subject.watched.comparable
-    left_out = {*([] if compared else [By.PERCENTILE]), *([] if subject.classes else [By.LABEL])}
-    return {By.ACTIVATION, By.INDEX, By.PERCENTILE, By.LABEL} - left_out
-
-
-def _order(session: Session, subject: Subject, wanted: Wanted) -> tuple[Sequence[int], str | None]:
-    """The units; none, and why, where what was asked for is not there."""
+def _window(session: Session, subject: Subject, wanted: Wanted, start: int) -> tuple[Window, str | None]:
+    """The units of the page; none, and why, where what was asked for is not there."""
     try:
-        return grids.order_of(session, subject, wanted), None
+        return grids.window_of(session, subject, wanted, start, CELLS_A_PAGE), None
     except (NotFound, NotIndexed) as error:
-        return (), str(error)
+        return Window((), 0, 0), str(error)
 
 
 def _sheet(session: Session, found: Layer, what: Shown) -> str | None:

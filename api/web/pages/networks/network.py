@@ -20,10 +20,12 @@ from services.catalog.layers import Layer
 from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
 from services.exemplars import scans
-from services.grids.overviews import ShownVersion, shown_version, strips_of
+from services.grids.overviews import ShownVersion, shown_versions, strips_of
 from services.grids.versions import AtlasVersion, versions_of
 
-LAYERS_A_PAGE, PICTURES_A_LAYER, CLASSES_SHOWN, SCANS_SHOWN = 200, 8, 24, 5
+LAYERS_A_PAGE, CLASSES_SHOWN, SCANS_SHOWN = 36, 24, 5
+PICTURES_A_LAYER, PICTURES_A_PAGE = 8, 190
+"""So many of each layer where there are few layers; of many fewer each, so that the page stays light."""
 BLOCKS, ALL = "blocks", "all"
 CARD_SIZE = 512
 
@@ -95,7 +97,8 @@ def stack_of(
     """These layers of a network, as what is shown has them."""
     version = _version(session, what)
     names = [layer.name for layer in layers if layer.twin_of is None]
-    strips = strips_of(session, found, version, names, PICTURES_A_LAYER)
+    most = min(PICTURES_A_LAYER, PICTURES_A_PAGE // max(len(names), 1))
+    strips = strips_of(session, found, version, names, most)
     covered = {} if version is None else version.covered
     return [
         StackLayer(
@@ -113,7 +116,8 @@ def stack_of(
 def _version(session: Session, what: Shown) -> ShownVersion | None:
     if what.atlas is None or what.version is None:
         return None
-    return shown_version(session, what.atlas.id, what.version.number)
+    id = what.atlas.id
+    return shown_versions(session, [id], what.version.number).get(id)
 
 
 def _atlases(versions: Sequence[AtlasVersion]) -> Sequence[NetworkAtlas]:
