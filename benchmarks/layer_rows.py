@@ -59,10 +59,11 @@ _LAYER = text("""
 """)
 _VERSION = text("""
     INSERT INTO atlas_versions (atlas_no, number, request, network_sha256, layers, published_at)
-    SELECT :atlas_no, :number, jsonb_build_object('layers', 'all', 'units', 'all', 'facets', 1), spec_sha256,
-        CAST(:layers AS jsonb), CASE WHEN CAST(:layers AS jsonb) IS NOT NULL THEN now() END
+    SELECT :atlas_no, :number, CAST(:request AS jsonb), spec_sha256, CAST(:layers AS jsonb),
+        CASE WHEN CAST(:layers AS jsonb) IS NOT NULL THEN now() END
     FROM networks WHERE id = :network
 """)
+_REQUEST = {"layers": "all", "units": "all", "facets": 1, "recipe": {"technique": "dgn-am", "parameters": {}}}
 MAKING: dict[str, Any] = {
     "technique": "dgn-am",
     "parameters": {"steps": 200},
@@ -113,7 +114,8 @@ def atlas(
     session.execute(_LAYER, rows)
     frozen = [json.dumps([_shown(each) for each in layers])] if published else []
     versions = [{"number": at, "layers": shown} for at, shown in enumerate([*frozen, None], start=1)]
-    session.execute(_VERSION, [{"atlas_no": number, "network": network, **each} for each in versions])
+    of_all = {"atlas_no": number, "network": network, "request": json.dumps(_REQUEST)}
+    session.execute(_VERSION, [{**of_all, **each} for each in versions])
     return int(number)
 
 

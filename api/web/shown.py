@@ -17,6 +17,8 @@ from services.catalog.layer_selection import list_layers
 ANY = "any"
 """The parameter `atlas` of someone who wants the best picture of each unit, whatever atlas it is in."""
 _BLOCKS, _MOST_LAYERS = "blocks", 200
+_BESIDE = 30
+"""Layers before and after the current one in the list beside a page."""
 
 
 def reference(atlas: str, number: int, is_published: object) -> str:
@@ -74,11 +76,14 @@ def shown(session: Session, network: str) -> Shown:
 def rail(
     session: Session, address: Addresses, network: str, what: Shown, current: str | None = None
 ) -> Sequence[RailLayer]:
-    """The layers of the atlas, else those that `blocks` means, from picture to logits."""
-    return [
+    """The layers of the atlas, else those that `blocks` means, from picture to logits; of very many those
+    around the current one."""
+    found = [
         RailLayer(name, address.layer(network, name, atlas=what.named), share, name == current)
         for name, share in _shares(session, network, what)
     ]
+    place = next((at for at, layer in enumerate(found) if layer.is_current), None)
+    return found if place is None else found[max(0, place - _BESIDE) : place + _BESIDE + 1]
 
 
 def _shares(session: Session, network: str, what: Shown) -> Sequence[tuple[str, float | None]]:

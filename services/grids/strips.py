@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-_LOOKED_AT = 40
-"""Units of a layer that are looked at: some have no picture."""
+_LOOKED_AT, _LOOKED_AT_OF_SOME = 40, 8
+"""Units of a layer that are looked at, since some have no picture: of all layers of a page, and where some
+layers stand for all."""
 _OF_VERSION = text("""
     SELECT l.place, seen.unit, seen.digest, made.width, made.height
     FROM unnest(CAST(:atlases AS int[]), CAST(:numbers AS int[]), CAST(:layers AS int[]))
@@ -78,16 +79,21 @@ Strips = Mapping[str, Sequence[Glimpse]]
 
 def strips_of(session: Session, shown: Shown, most: int) -> Strips:
     """`most` pictures at most of each layer."""
-    return _read(session, [shown], most)[0]
+    return _read(session, [shown], most, _LOOKED_AT)[0]
 
 
 def posters(session: Session, shown: Sequence[Shown], most: int) -> Sequence[Sequence[Glimpse]]:
     """Of each `most` pictures that stand for it all: of its later layers, which show things, where the first
     show edges. The deepest layer comes first, and layers take turns."""
-    found = [_turns(strips, most) for strips in _read(session, [_some(one, most) for one in shown], most)]
+    found = [
+        _turns(strips, most)
+        for strips in _read(session, [_some(one, most) for one in shown], most, _LOOKED_AT_OF_SOME)
+    ]
     # All layers where those have no pictures yet.
     lacking = [at for at, strip in enumerate(found) if not strip]
-    for at, strips in zip(lacking, _read(session, [shown[at] for at in lacking], most), strict=True):
+    for at, strips in zip(
+        lacking, _read(session, [shown[at] for at in lacking], most, _LOOKED_AT_OF_SOME), strict=True
+    ):
         found[at] = _turns(strips, most)
     return found
 
@@ -106,14 +112,14 @@ def _later(layers: Sequence[Any], most: int) -> Sequence[Any]:
     return [later[(at + 1) * len(later) // most - 1] for at in range(most)]
 
 
-def _read(session: Session, shown: Sequence[Shown], most: int) -> Sequence[Strips]:
+def _read(session: Session, shown: Sequence[Shown], most: int, looked_at: int) -> Sequence[Strips]:
     """Two statements at most, whatever is shown."""
     found: list[dict[str, Sequence[Glimpse]]] = [{} for _ in shown]
     for statement, given, layers in (_of_versions(shown), _of_best(shown)):
         if not layers:
             continue
         rows: dict[int, list[Any]] = {}
-        for row in session.execute(statement, {**given, "looked_at": _LOOKED_AT}):
+        for row in session.execute(statement, {**given, "looked_at": looked_at}):
             rows.setdefault(row.place - 1, []).append(row)
         for place, (at, name) in enumerate(layers):
             found[at][name] = _spread(rows.get(place, []), name, most)
