@@ -5,8 +5,8 @@ import urllib.request
 
 from sqlalchemy import text
 
-from benchmarks import layer_rows
-from benchmarks.layer_rows import LayerOfUnits
+from benchmarks.grid import layer_rows
+from benchmarks.grid.layer_rows import LayerOfUnits
 from benchmarks.reads_scene import CLASSES, settings_of
 from benchmarks.reads_scene import NETWORK as WITH_PICTURES
 from imago_engine.networks import LayerInfo

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks import layer_rows
-from benchmarks.layer_rows import MAKING, LayerOfUnits
+from benchmarks.grid import layer_rows
+from benchmarks.grid.layer_rows import MAKING, LayerOfUnits
 from benchmarks.pages.scene import LARGE, OUTPUT, Showcase, id_of, register, shared
 from imago_engine.exemplars.quantiles import LEVELS
 from imago_engine.trainings import TrainingChoices

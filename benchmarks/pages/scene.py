@@ -11,9 +11,9 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks import layer_rows
 from benchmarks.atlas.loading import DEFERRED, embeddings_as_copied
-from benchmarks.layer_rows import LayerOfUnits
+from benchmarks.grid import layer_rows
+from benchmarks.grid.layer_rows import LayerOfUnits
 from benchmarks.reads_scene import CLASSES
 from imago_engine.networks import LayerInfo
 from imago_engine.weights import DIMENSIONS, EYE
