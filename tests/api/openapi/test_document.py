@@ -147,10 +147,10 @@ def test_every_example_is_answered_as_the_document_says(admin: FlaskClient) -> N
         name = operation["operationId"]
         answers[name] = answer.status_code
         check_answer(operation, answer)
-    # What has ended cannot be canceled, and what others rest on cannot be removed.
+    # What has ended cannot be canceled or paused, and what others rest on cannot be removed.
     refused = {name for name, status in answers.items() if status >= 400}
     jobs = {"retry_job", "cancel_job", "cancel_training", "cancel_scan"}
-    atlases = {"retry_atlas", "publish_atlas", "import_entries"}
+    atlases = {"retry_atlas", "publish_atlas", "import_entries", "pause_atlas", "cancel_atlas"}
     assert refused <= {*jobs, *atlases, "remove_network", "remove_generator"}, answers
     assert all(answers[name] == 409 for name in refused)
 
