@@ -77,11 +77,13 @@ def _same(quick: Given, usual: Given, x: Tensor) -> bool:
 
 
 def _instead(codes: Tensor) -> After:
-    """Let a module give `codes`; places of a code are enlarged to those of its map."""
+    """Let a module give `codes`; the places of a code are enlarged to those of its map, or averaged where it
+    has fewer."""
 
     def give(_: nn.Module, inputs: Inputs, output: Tensor) -> Tensor:
         if output.ndim == 4 and codes.ndim == 4 and output.shape[1:] != codes.shape[1:]:
-            return F.interpolate(codes, output.shape[2:], mode="nearest")
+            fewer = output.shape[2] < codes.shape[2]
+            return F.interpolate(codes, output.shape[2:], mode="area" if fewer else "nearest")
         return codes.view(len(codes), *output.shape[1:])
 
     return give
