@@ -107,5 +107,5 @@ def test_to_ask_for_a_version_to_be_published_looks_at_no_entry(staged: Database
 def test_a_list_of_atlases_takes_as_many_statements_as_one_atlas(staged: Database, id: str) -> None:
     one = plans(staged, lambda session: atlases.list(session, limit=1))
     several = plans(staged, lambda session: atlases.list(session, limit=50))
-    # But for those that say of each that is being built how fast that goes.
-    assert len(several) - len(one) <= 3
+    # But for two that say of each that is being built how fast that goes and when it ends: all four are.
+    assert len(several) - len(one) <= 2 * 3
