@@ -46,6 +46,7 @@ def test_one_walks_from_the_entrance_to_a_layer_to_a_unit_to_one_like_it(
         page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{origin}/index.html")
         page.get_by_role("heading", name="classifier").get_by_role("link").click()
+        page.get_by_role("link", name="Next").first.click()  # a page of the grid has 120 units
         page.get_by_role("link", name="volcano").first.click()
         first = shown(page)
         expect(page.get_by_role("heading", level=1)).to_contain_text("volcano")

@@ -223,6 +223,10 @@ _INDEXED = (
     SELECT 'exc_1', network_id, name, '\x89', now() FROM layers LIMIT 1
     """,
     "INSERT INTO atlas_imports (atlas_no, manifest) SELECT no, '{}' FROM atlases LIMIT 1",
+    r"""
+    INSERT INTO grid_orders (atlas_no, layer_no, number, facet, ordered_by, basis, progress, units)
+    SELECT no, 0, 1, 0, 'activation', 'basis', 'progress', '\x00000000' FROM atlases LIMIT 1
+    """,
 )
 
 
