@@ -1,6 +1,7 @@
 """What a form asks for, read as the body of the same request to the API would be."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,6 +10,16 @@ from api.problems.field_errors import explain
 from services.base.errors import Invalid
 
 Asked = TypeVar("Asked", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that is made of a property's schema, what it holds, and what was wrong with that."""
+
+    name: str
+    schema: Mapping[str, Any]
+    value: object
+    error: str | None
 
 
 def read(model: type[Asked], sent: Mapping[str, object]) -> Asked:

@@ -134,7 +134,7 @@ def _load_layer(session: Session, network: str, layer: str, images: int, real: V
     session.execute(_LABELS)
     vectors = drawn(real, len(rows), seed)
     units = np.array([row.unit for row in rows])
-    _copy(session, embeddings_as_copied(made["digests"], network, layer, units, vectors))
+    copy_embeddings(session, embeddings_as_copied(made["digests"], network, layer, units, vectors))
     session.execute(_JOBS, {"network": network, "layer": layer})
 
 
@@ -166,7 +166,8 @@ def embeddings_as_copied(
     return b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
 
 
-def _copy(session: Session, data: bytes) -> None:
+def copy_embeddings(session: Session, data: bytes) -> None:
+    """Into the table, as `embeddings_as_copied` gives them."""
     connection: Any = session.connection().connection.driver_connection
     command = "COPY embeddings (digest, eye, network_id, layer, unit, vector) FROM STDIN (FORMAT binary)"
     with connection.cursor() as cursor, cursor.copy(command) as copy:

@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from benchmarks.atlas.loading import DEFERRED, embeddings_as_copied
+from benchmarks.atlas.loading import DEFERRED, copy_embeddings, embeddings_as_copied
 from benchmarks.grid import layer_rows
 from benchmarks.grid.layer_rows import LayerOfUnits
 from benchmarks.reads_scene import CLASSES
@@ -188,12 +188,4 @@ def _embed(session: Session, network: str, layers: Sequence[str]) -> None:
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         units = np.array([row.unit for row in pictures])
         digests = [row.digest for row in pictures]
-        _copy(session, embeddings_as_copied(digests, network, layer, units, vectors))
-
-
-def _copy(session: Session, data: bytes) -> None:
-    connection = session.connection().connection.driver_connection
-    assert connection is not None
-    command = "COPY embeddings (digest, eye, network_id, layer, unit, vector) FROM STDIN (FORMAT binary)"
-    with connection.cursor() as cursor, cursor.copy(command) as copy:
-        copy.write(data)
+        copy_embeddings(session, embeddings_as_copied(digests, network, layer, units, vectors))

@@ -1,7 +1,6 @@
 """Orders of large layers, kept in the database: computed once, as a version of an atlas is published, else by
 who asks first. A page reads the part of one that it shows."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from imago_engine.canonical import canonical_json
+from imago_engine.canonical import sha256_of
 from services.base.errors import NotFound
 from services.grids import orders
 from services.grids.orders import By, Wanted
@@ -101,6 +100,6 @@ def _key(subject: Subject, wanted: Wanted) -> dict[str, Any]:
         "number": place.number,
         "facet": wanted.facet,
         "by": wanted.by,
-        "basis": hashlib.sha256(canonical_json(basis).encode()).hexdigest(),
+        "basis": sha256_of(basis),
         "progress": " ".join(map(str, place.progress)),
     }

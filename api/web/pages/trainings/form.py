@@ -47,16 +47,6 @@ _LISTED = 200
 _DATA = {"held_out": HELD_OUT, "minimum": MINIMUM, "corrupt_share": CORRUPT_SHARE}
 
 
-@dataclass(frozen=True)
-class Field:
-    """A field: its schema, what it holds, and what was wrong with that."""
-
-    name: str
-    schema: Mapping[str, Any]
-    value: object
-    error: str | None
-
-
 @dataclass
 class Form:
     """What was sent, nothing at first, and what was wrong with it: by field, and under the empty name what is
@@ -93,10 +83,10 @@ class Form:
         return {f"{ENCODER}input_size": defaults.pop("input_size"), **_DATA, **defaults}
 
     @property
-    def fields(self) -> Mapping[str, Field]:
+    def fields(self) -> Mapping[str, forms.Field]:
         """All that `properties` tells of."""
         return {
-            name: Field(
+            name: forms.Field(
                 name,
                 schema,
                 self.sent.get(name) if self.sent else _as_text(self.usual.get(name, schema.get("default"))),

@@ -1,7 +1,7 @@
 """Having a picture of a unit computed with other settings: the form, made of the technique's JSON Schema,
 and the job that it submits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,16 +29,6 @@ _AT_RECIPE, _AT_SEED, _AT_GENERATOR = "/recipe/parameters/", "/seeds", "/generat
 
 
 @dataclass(frozen=True)
-class Field:
-    """A parameter: its schema, what the field holds, and what was wrong with that."""
-
-    name: str
-    schema: Mapping[str, Any]
-    value: object
-    error: str | None
-
-
-@dataclass(frozen=True)
 class ComputeForm:
     """The form. `first` are the fields that are seen at once; `generators` are to be chosen from, none where
     the technique needs none. `problems` are what was wrong with no field of it."""
@@ -51,8 +41,8 @@ class ComputeForm:
     generator: str | None
     generators: Sequence[str]
     generator_error: str | None
-    first: Sequence[Field]
-    more: Sequence[Field]
+    first: Sequence[forms.Field]
+    more: Sequence[forms.Field]
     problems: Sequence[str]
     command: str
     is_allowed: bool
@@ -99,7 +89,7 @@ def form(
         values |= large.spec.parameters
     wrong = _by_field(errors)
     fields = {
-        name: Field(
+        name: forms.Field(
             name,
             schema,
             sent.get(PREFIX + name, values.get(name)) if sent else values.get(name),
