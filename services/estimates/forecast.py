@@ -18,6 +18,7 @@ from services.estimates import costs
 from services.estimates.cost_model import Kind
 from services.estimates.estimates import Batch, Part, Queue, Waiting
 from services.jobs.tables import JobRow
+from services.queue.leases import HELD
 from services.queue.liveness import ALIVE
 
 JOBS_AT_MOST = 500
@@ -31,10 +32,10 @@ _JOBS = text("""
 _MORE_JOBS = text("""
     SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state IN ('queued', 'running') LIMIT :limit) AS open
 """)
-_HELD = text("""
+_HELD = text(f"""
     WITH held AS MATERIALIZED (
         SELECT digest, lease_id, batch_key, lane FROM visualizations
-        WHERE lease_id IS NOT NULL AND state = 'leased'
+        WHERE {HELD} AND state = 'leased'
     )
     SELECT held.lease_id, held.batch_key, max(held.lane) AS lane, jv.job_id, count(*) AS items
     FROM held LEFT JOIN job_visualizations jv ON jv.digest = held.digest

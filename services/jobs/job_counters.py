@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from services.base.states import LIVE_JOBS, JobState, State
 from services.estimates import rates
 from services.jobs.tables import JobRow
+from services.queue.leases import HELD
 
 _OPEN_JOBS = (*LIVE_JOBS, JobState.CANCELING)
 _ENDED = (State.DONE, State.FAILED, State.UNREACHABLE)
@@ -30,9 +31,9 @@ _WANTING = text("""
     WHERE jv.digest = ANY(CAST(:digests AS text[]))
 """)
 # Few rows are held at any time, however many a job has.
-_STILL_HELD = text("""
+_STILL_HELD = text(f"""
     WITH held AS MATERIALIZED (
-        SELECT digest FROM visualizations WHERE lease_id IS NOT NULL AND state = 'canceled'
+        SELECT digest FROM visualizations WHERE {HELD} AND state = 'canceled'
     )
     SELECT DISTINCT jv.job_id FROM held JOIN job_visualizations jv ON jv.digest = held.digest
     WHERE jv.job_id = ANY(CAST(:ids AS text[]))

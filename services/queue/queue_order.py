@@ -9,14 +9,16 @@ saved up nothing.
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services.queue.leases import HELD
+
 # Workers take what is lowest, so the first item of what was claimed last tells the time. Where nothing is
 # being computed, the lowest that waits does; items that are left alone for a while must not hold it up.
-_NOW = text("""
+_NOW = text(f"""
     SELECT coalesce(
         (
             SELECT max(first) FROM (
                 SELECT min(queue_order) AS first FROM visualizations
-                WHERE lease_id IS NOT NULL AND state = 'leased' AND lane = :lane GROUP BY lease_id
+                WHERE {HELD} AND state = 'leased' AND lane = :lane GROUP BY lease_id
             ) AS held
         ),
         (

@@ -15,6 +15,7 @@ from services.base.states import Lane
 from services.estimates import forecast
 from services.estimates.cost_model import Seconds
 from services.jobs.progress import service_rate
+from services.queue.leases import HELD
 from services.queue.liveness import ALIVE, LOST
 from services.queue.tables import WorkerRow
 
@@ -82,9 +83,9 @@ _LEFT = text("""
     SELECT lane, sum(total - done - failed - unreachable - canceled) AS items FROM jobs
     WHERE state IN ('queued', 'running') GROUP BY lane
 """)
-_LEASED = text("""
+_LEASED = text(f"""
     SELECT lane, count(*) AS items FROM visualizations
-    WHERE lease_id IS NOT NULL AND state = 'leased' GROUP BY lane
+    WHERE {HELD} AND state = 'leased' GROUP BY lane
 """)
 _WORKERS = text(f"""
     SELECT id, host, device, started_at, seen_at, CASE WHEN state = 'running' THEN reason END AS reason,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from infra.browser.chromium import Look, looking
 from infra.browser.furnishing import NETWORK
@@ -92,6 +92,24 @@ def test_one_comes_back_to_where_one_was(page: Page) -> None:
     page.wait_for_selector("[role=grid]")
     expect(page.locator(f"{CELLS}[data-place='{UNITS - 1}'] a")).to_be_focused()
     assert abs(page.evaluate("scrollY") - before) < 50
+
+
+def test_a_cell_that_is_opened_before_its_unit_is_known_opens_once_it_is(page: Page) -> None:
+    held: list[Route] = []
+    is_held = True
+    asked = re.compile(r"/grid/(order|cells)\b")
+    page.route(asked, lambda route: held.append(route) if is_held else route.continue_())
+    page.locator(f"{CELLS} a[tabindex='0']").focus()
+    with page.expect_request(asked):
+        page.keyboard.press("Control+End")
+    last = page.locator(f"{CELLS}[data-place='{UNITS - 1}'] a")
+    expect(last).to_be_focused()
+    expect(last).to_have_attribute("href", "#")
+    page.keyboard.press("Enter")
+    is_held = False
+    for route in held:
+        route.continue_()
+    page.wait_for_url(re.compile(r"/units/"))
 
 
 def test_a_picture_that_cannot_be_read_says_so_in_its_place(page: Page, site: Site) -> None:

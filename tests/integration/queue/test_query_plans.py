@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from infra.local.servers import Servers
 from services.base.database import Database
 from services.base.states import Lane, State
+from services.estimates import forecast
 from services.jobs import jobs
 from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
@@ -17,6 +18,7 @@ from services.queue import batches, workers
 from services.queue import chores as work
 from services.queue.batches import BATCHES
 from services.queue.kinds import pulse
+from services.queue.queue_order import next_turn
 from services.queue.reconciliation import reconcile
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
@@ -142,6 +144,26 @@ def test_taking_back_an_expired_lease_finds_its_rows_by_index(crowded: Database)
 )
 def test_reading_finds_its_rows_by_index(crowded: Database, act: Callable[[Session], object]) -> None:
     _assert_by_index(plans_of(crowded, act))
+
+
+def test_what_is_held_is_found_by_index_before_the_tables_were_ever_analyzed(crowded: Database) -> None:
+    """As in the minutes after a large atlas was planned."""
+
+    def unknown(act: Callable[[Session], object]) -> Callable[[Session], object]:
+        def acts(session: Session) -> None:
+            session.execute(text("DELETE FROM pg_statistic WHERE starelid = 'visualizations'::regclass"))
+            act(session)
+
+        return acts
+
+    acts: list[Callable[[Session], object]] = [
+        workers.queue,
+        forecast.held,
+        lambda session: next_turn(session, Lane.BULK, None),
+        lambda session: jobs.list(session, limit=10),
+    ]
+    for act in acts:
+        _assert_by_index(plans_of(crowded, unknown(act)))
 
 
 def test_a_page_of_jobs_that_wait_asks_no_more_than_two_of_them(crowded: Database) -> None:

@@ -4,6 +4,7 @@ const BLOCK = 100; // cells
 const BLOCKS_KEPT = 60;
 const AT_ONCE = 3; // requests
 const AGAIN = 5000; // ms after a request that failed
+export const UNKNOWN = "#"; // the address of a cell as long as the unit that stands there is not known
 
 export class Cells {
   #given;
@@ -101,7 +102,7 @@ export class Cells {
     if (known.size > 4000) known.clear();
     if (!known.has(name)) {
       known.set(name, {
-        href: unit === undefined ? "#" : this.#addressOf(unit),
+        href: unit === undefined ? UNKNOWN : this.#addressOf(unit),
         title: unit === undefined ? "" : String(unit),
         figure: "",
         quiet: "",

@@ -2,7 +2,7 @@
 // arithmetic on its place; its rows are used again as one scrolls on. What cells show is asked for by ranges, once
 // scrolling pauses. The server's own first cells are what it begins with, so that nothing jumps.
 
-import { Cells } from "./grid-cells.js";
+import { Cells, UNKNOWN } from "./grid-cells.js";
 import { RowView } from "./grid-rows.js";
 
 const TALLEST = 8_000_000; // pixels; browsers end somewhat above: beyond it, scrolling is scaled
@@ -32,6 +32,7 @@ class Grid {
   #frame = 0;
   #lastTop = 0;
   #settled = true;
+  #toOpen = null; // the place of a cell that was opened before it was known which unit stands there
 
   constructor(element, status) {
     const given = JSON.parse(element.dataset.grid);
@@ -71,6 +72,7 @@ class Grid {
     list.setAttribute("aria-label", this.#element.dataset.label);
     list.addEventListener("keydown", (event) => this.#key(event));
     list.addEventListener("focusin", (event) => this.#focused(event));
+    list.addEventListener("click", (event) => this.#opened(event));
     this.#list = list;
     const range = this.#element.querySelector(".range");
     if (this.#total > this.#probe.children.length) range.textContent = `${this.#total.toLocaleString("fr")} units`;
@@ -178,7 +180,25 @@ class Grid {
 
   // What was asked for has come.
   #refresh() {
+    this.#openWhatWaits();
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  // A click, or Enter, on a cell of which nothing is known yet: it opens as soon as its unit is.
+  #opened(event) {
+    const link = event.target.closest("a");
+    if (link?.getAttribute("href") !== UNKNOWN) return;
+    event.preventDefault();
+    this.#toOpen = Number(link.closest("[role=gridcell]").dataset.place);
+  }
+
+  #openWhatWaits() {
+    if (this.#toOpen === null) return;
+    const { href } = this.#cells.at(this.#toOpen);
+    if (href === UNKNOWN) return;
+    const isStillMeant = this.#toOpen === this.#active; // nobody has gone on to another cell
+    this.#toOpen = null;
+    if (isStillMeant) location.assign(href);
   }
 
   #resized() {
