@@ -14,11 +14,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from benchmarks import outcome
 from imago import Client
 from imago.atlases.atlas import Atlas
 from infra.local.processes.supervision import interruptible
 from infra.local.stack import Stack
+from services.base.database import Database
+from services.base.settings import Settings
+from services.pictures.tables import ArtifactRow
 
 NETWORK = "efficientnet_lite0.imagenet"
 NIGHT_HOURS = 8.0
@@ -79,7 +84,7 @@ def _night(home: Path, layers: str, units: str) -> dict[str, Any]:
 
         atlas.wait(seen)
         print()
-        return _outcome(atlas, account.facts)
+        return {**_outcome(atlas, account.facts), "bytes": _bytes(stack)}
 
 
 def _begun(client: Client, layers: str, units: str) -> dict[str, Any]:
@@ -89,6 +94,14 @@ def _begun(client: Client, layers: str, units: str) -> dict[str, Any]:
     estimate = client.atlases.estimate(NETWORK, layers=layers, units=units)
     atlas = client.atlases.create(NETWORK, name="a night", layers=layers, units=units)
     return {"atlas": atlas.id, "estimated_seconds": estimate.seconds, "known_before": estimate.cached}
+
+
+def _bytes(stack: Stack) -> int:
+    """What the store keeps of all pictures: images, small ones, codes, traces."""
+    names = stack.endpoints.environment()
+    settings = Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in names.items()})
+    with Database.opened(settings.database_url) as database, database.session() as session:
+        return int(session.execute(sa.select(sa.func.sum(ArtifactRow.bytes))).scalar_one())
 
 
 def _outcome(atlas: Atlas, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,6 +138,7 @@ def _show(found: Mapping[str, Any]) -> None:
             f" {row['unreachable']:>11}"
         )
     rate = found["units_per_hour"]
+    print(f"{found['bytes'] / 2**20:.0f} MiB of pictures in the store.")
     print(f"{found['made']} pictures in {found['hours']} hours, {rate} an hour.")
     print(f"Estimated before: {found['estimated_hours']} hours. A night gets {round(rate * NIGHT_HOURS)}.")
 
