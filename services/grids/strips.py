@@ -8,17 +8,26 @@ from typing import Any
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-_LOOKED_AT, _LOOKED_AT_OF_SOME = 40, 8
-"""Units of a layer that are looked at, since some have no picture: of all layers of a page, and where some
-layers stand for all."""
+_PLACES = 8
+"""Places of a layer that are looked at, as far from each other: neighbours are often of one kind (the first
+units of ImageNet's classes are all fish)."""
+_LOOKED_AT, _LOOKED_AT_OF_SOME = 5, 2
+"""Units from each place on that are looked at, since some have no picture: of all layers of a page, and where
+some layers stand for all."""
 _OF_VERSION = text("""
     SELECT l.place, seen.unit, seen.digest, made.width, made.height
     FROM unnest(CAST(:atlases AS int[]), CAST(:numbers AS int[]), CAST(:layers AS int[]))
         WITH ORDINALITY AS l (atlas_no, number, layer_no, place)
     CROSS JOIN LATERAL (
+        SELECT coalesce(max(unit), 0) AS unit FROM atlas_entries
+        WHERE atlas_no = l.atlas_no AND layer_no = l.layer_no
+    ) AS last
+    CROSS JOIN generate_series(0, :places - 1) AS part
+    CROSS JOIN LATERAL (
         SELECT unit, digest FROM atlas_entries
         WHERE atlas_no = l.atlas_no AND layer_no = l.layer_no AND facet = 0
         AND since <= l.number AND (until IS NULL OR until > l.number)
+        AND unit >= CAST(last.unit AS bigint) * part / :places
         ORDER BY unit LIMIT :looked_at
     ) AS seen
     CROSS JOIN LATERAL (
@@ -33,8 +42,15 @@ _OF_BEST = text("""
     FROM unnest(CAST(:networks AS text[]), CAST(:hashes AS text[]), CAST(:layers AS text[]))
         WITH ORDINALITY AS l (network, sha256, name, place)
     CROSS JOIN LATERAL (
+        SELECT coalesce(max(unit), 0) AS unit FROM visualizations
+        WHERE network_id = l.network AND layer = l.name
+    ) AS last
+    CROSS JOIN generate_series(0, :places - 1) AS part
+    CROSS JOIN LATERAL (
         SELECT unit, digest, state, network_sha256 FROM visualizations
-        WHERE network_id = l.network AND layer = l.name ORDER BY unit, digest LIMIT :looked_at
+        WHERE network_id = l.network AND layer = l.name
+        AND unit >= CAST(last.unit AS bigint) * part / :places
+        ORDER BY unit, digest LIMIT :looked_at
     ) AS seen
     LEFT JOIN LATERAL (
         SELECT width, height FROM artifacts WHERE digest = seen.digest AND kind = 'image' LIMIT 1
@@ -83,18 +99,19 @@ def strips_of(session: Session, shown: Shown, most: int) -> Strips:
 
 
 def posters(session: Session, shown: Sequence[Shown], most: int) -> Sequence[Sequence[Glimpse]]:
-    """Of each `most` pictures that stand for it all: of its later layers, which show things, where the first
-    show edges. The deepest layer comes first, and layers take turns."""
+    """Of each `most` pictures that stand for it all: of the later third of its layers, which show things,
+    where the first show edges and textures. The deepest layer comes first, and layers take turns."""
     found = [
         _turns(strips, most)
         for strips in _read(session, [_some(one, most) for one in shown], most, _LOOKED_AT_OF_SOME)
     ]
-    # All layers where those have no pictures yet.
-    lacking = [at for at, strip in enumerate(found) if not strip]
+    # All layers where those have too few pictures.
+    lacking = [at for at, strip in enumerate(found) if len(strip) < most]
     for at, strips in zip(
         lacking, _read(session, [shown[at] for at in lacking], most, _LOOKED_AT_OF_SOME), strict=True
     ):
-        found[at] = _turns(strips, most)
+        more = [glimpse for glimpse in _turns(strips, 2 * most) if glimpse not in found[at]]
+        found[at] = [*found[at], *more][:most]
     return found
 
 
@@ -106,7 +123,7 @@ def _some(shown: Shown, most: int) -> Shown:
 
 
 def _later(layers: Sequence[Any], most: int) -> Sequence[Any]:
-    later = layers[len(layers) // 3 :]
+    later = layers[len(layers) * 2 // 3 :]
     if len(later) <= most:
         return later
     return [later[(at + 1) * len(later) // most - 1] for at in range(most)]
@@ -119,7 +136,7 @@ def _read(session: Session, shown: Sequence[Shown], most: int, looked_at: int) -
         if not layers:
             continue
         rows: dict[int, list[Any]] = {}
-        for row in session.execute(statement, {**given, "looked_at": looked_at}):
+        for row in session.execute(statement, {**given, "places": _PLACES, "looked_at": looked_at}):
             rows.setdefault(row.place - 1, []).append(row)
         for place, (at, name) in enumerate(layers):
             found[at][name] = _spread(rows.get(place, []), name, most)
@@ -161,10 +178,19 @@ def _of_best(shown: Sequence[Shown]) -> _Asked:
 
 
 def _turns(found: Strips, most: int) -> Sequence[Glimpse]:
-    deepest_first = [strip for strip in found.values() if strip][::-1]
+    deepest_first = [
+        _far_apart(strip, place) for place, strip in enumerate(list(found.values())[::-1]) if strip
+    ]
     longest = max(map(len, deepest_first), default=0)
     turns = [strip[turn] for turn in range(longest) for strip in deepest_first if turn < len(strip)]
     return turns[:most]
+
+
+def _far_apart(strip: Sequence[Glimpse], place: int) -> Sequence[Glimpse]:
+    """In another order for each place of a layer, in which neighbours do not follow each other."""
+    first = place * 3 % len(strip)
+    turned = [*strip[first:], *strip[:first]]
+    return [*turned[::2], *turned[1::2]]
 
 
 def _spread(rows: Sequence[Any], layer: str, most: int) -> Sequence[Glimpse]:

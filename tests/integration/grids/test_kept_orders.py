@@ -11,7 +11,7 @@ from services.base.database import Database
 from services.grids import kept_orders, orders
 from services.grids.cells import cells
 from services.grids.orders import By, Wanted
-from services.grids.strips import OfVersion, posters
+from services.grids.strips import OfVersion, posters, strips_of
 from services.grids.subjects import Subject, of_version
 from tests.integration import staging
 from tests.integration.atlases.building import built, carry_out, make
@@ -93,6 +93,19 @@ def test_an_order_goes_with_its_atlas(staged: Database) -> None:
         session.execute(text("UPDATE jobs SET atlas_no = NULL, layer_no = NULL"))
         session.execute(text("DELETE FROM atlases WHERE id = :id"), {"id": id})
         assert session.execute(text("SELECT count(*) FROM grid_orders")).scalar_one() == 0
+
+
+def test_the_pictures_that_stand_for_a_layer_come_from_all_over_it(staged: Database) -> None:
+    id = published(staged)
+    with staged.session() as session:
+        shown = subject(session, id)
+        assert shown.place is not None
+        place = OfVersion(shown.place.atlas_no, 1, {shown.place.layer_no: LAYER})
+        units = [glimpse.unit for glimpse in strips_of(session, place, 4)[LAYER]]
+        poster = [glimpse.unit for glimpse in posters(session, [place], 4)[0]]
+    last = max(shown.units)
+    assert [round(4 * unit / last) for unit in units] == [0, 1, 2, 3]
+    assert {round(4 * unit / last) for unit in poster} == {0, 1, 2, 3}
 
 
 def test_what_cells_and_posters_show_is_read_unit_by_unit(staged: Database) -> None:
