@@ -96,6 +96,7 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 # bench-queue: ## rows a second through the queue
 # bench-eye: ## how the eye that compares pictures was chosen and is made (BENCH="judge"); needs image sets that are not shipped
 # bench-grid: ## how a layer of 100,000 units scrolls in Chromium, and what its orders cost
+# bench-map: ## how a map of 100,000 units is moved about in, in Chromium
 # bench-pages: ## how long each page takes with a million units in the database, and what it weighs (BENCH="--units 100000")
 # bench-atlas: ## what an atlas of a million units costs: reads, search, planning, memory (BENCH="--units 100000")
 # bench-night: ## what a night gets: the atlas of a whole network, unattended; goes on where it was stopped

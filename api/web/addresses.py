@@ -52,6 +52,9 @@ class Addresses(Protocol):
     def atlas_map(self, atlas: str, version: int | str, **query: Parameter) -> str:
         """The page of the map of a version of an atlas."""
 
+    def atlas_sheet(self, atlas: str, version: int | str, layer: str | None = None) -> str:
+        """The page of the contact sheet of a layer in a version of an atlas; without one of its poster."""
+
     def job(self, job: str, **query: Parameter) -> str:
         """A job's page."""
 
@@ -105,6 +108,11 @@ class ServerAddresses:
     def atlas_map(self, atlas: str, version: int | str, **query: Parameter) -> str:
         """The page of the map of a version of an atlas."""
         return with_query(local_path("atlases", atlas, "versions", version, "map"), query)
+
+    def atlas_sheet(self, atlas: str, version: int | str, layer: str | None = None) -> str:
+        """The page of the contact sheet of a layer, or of the poster."""
+        part = ("poster",) if layer is None else ("layers", layer, "sheet")
+        return local_path("atlases", atlas, "versions", version, *part)
 
     def job(self, job: str, **query: Parameter) -> str:
         """A job's page."""

@@ -12,13 +12,13 @@ import statistics
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import CDPSession, Page
 
 from benchmarks import outcome
+from benchmarks.grid import frames
 from benchmarks.grid.scene import ATLAS, LAYER, NETWORK, stage
 from benchmarks.reads_scene import running_servers, served
 from infra.browser.chromium import Look, looking, running
@@ -26,12 +26,6 @@ from infra.local.processes.supervision import interruptible
 
 LOOK = Look("light", 1360, 900)
 ORDERS = ("by=activation", "by=label", "label=class+number+7&by=activation", "state=unreachable")
-_WATCH = """() => {
-  window.scripts = [];
-  new PerformanceObserver((list) => {
-    for (const frame of list.getEntries()) for (const script of frame.scripts) scripts.push(script.duration);
-  }).observe({ type: "long-animation-frame", buffered: true });
-}"""
 _SCROLL = """async ([pixels, seconds]) => {
   const frames = [];
   let cells = 0;
@@ -98,11 +92,8 @@ def _scrolled(url: str, seconds: float) -> dict[str, Any]:
         page.goto(f"{url}/networks/{NETWORK}/layers/{LAYER}?order=activation", wait_until="load")
         page.wait_for_selector("[role=grid] img")
         loaded = time.perf_counter() - began
-        page.evaluate(_WATCH)
-        devtools = context.new_cdp_session(page)
-        # In CPU time of the thread, which other processes do not lengthen.
-        devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-        before = _heap(devtools)
+        devtools = frames.watched(context, page)
+        before = frames.heap(devtools)
         height = page.evaluate("document.documentElement.scrollHeight")
         speeds = {
             "reading": 12,
@@ -111,13 +102,12 @@ def _scrolled(url: str, seconds: float) -> dict[str, Any]:
         }
         measured = {name: _speed(page, devtools, pixels, seconds) for name, pixels in speeds.items()}
         page.wait_for_timeout(1000)
-        scripts = page.evaluate("scripts")
         return {
             "page_ms": round(1000 * loaded),
             "height_px": height,
             "speeds": measured,
-            "longest_script_ms": round(max(scripts, default=0.0), 1),
-            "heap_mb": {"before": before, "after": _heap(devtools)},
+            "longest_script_ms": frames.longest_script(page),
+            "heap_mb": {"before": before, "after": frames.heap(devtools)},
         }
 
 
@@ -125,34 +115,14 @@ def _speed(page: Page, devtools: CDPSession, pixels: int, seconds: float) -> dic
     """Scroll from the top at so many pixels a frame."""
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
-    before = _metrics(devtools)
+    before = frames.metrics(devtools)
     found = page.evaluate(_SCROLL, [pixels, seconds])
-    after = _metrics(devtools)
-    frames: Sequence[float] = found["frames"]
-    spent = {
-        name: round(1000 * (after[metric] - before[metric]) / len(frames), 2)
-        for name, metric in (("script_cpu_ms", "ScriptDuration"), ("all_cpu_ms", "TaskDuration"))
-    }
     return {
         "pixels_a_frame": pixels,
-        "frames": len(frames),
-        "p50_ms": round(statistics.median(frames), 1),
-        "p95_ms": round(statistics.quantiles(frames, n=20)[-1], 1),
-        "longest_ms": round(max(frames), 1),
-        **{f"{name}_a_frame": value for name, value in spent.items()},
+        **frames.told(found["frames"], before, frames.metrics(devtools)),
         "cells": found["cells"],
         "reached": round(found["reached"], 3),
     }
-
-
-def _heap(devtools: CDPSession) -> float:
-    devtools.send("HeapProfiler.collectGarbage")
-    return round(_metrics(devtools)["JSHeapUsedSize"] / 1e6, 1)
-
-
-def _metrics(devtools: CDPSession) -> dict[str, float]:
-    metrics = devtools.send("Performance.getMetrics")["metrics"]
-    return {metric["name"]: metric["value"] for metric in metrics}
 
 
 if __name__ == "__main__":

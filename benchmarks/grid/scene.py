@@ -1,7 +1,8 @@
-"""A layer of very many units, all of them in a published version of an atlas: rows of a database, which share
+"""Layers of very many units, all of them in a published version of an atlas: rows of a database, which share
 the few pictures that `benchmarks.reads_scene` makes."""
 
 import urllib.request
+from collections.abc import Sequence
 
 from sqlalchemy import text
 
@@ -21,6 +22,11 @@ NETWORK, LAYER, ATLAS = "bench.grid", "features", "atl_01kb5e8r7w3m9x2q4t6v8y0be
 
 def stage(endpoints: Endpoints, url: str, units: int) -> None:
     """Make the layer and its atlas. The API at `url` serves these servers."""
+    stage_layers(endpoints, url, [LayerOfUnits(LAYER, 0, units)])
+
+
+def stage_layers(endpoints: Endpoints, url: str, layers: Sequence[LayerOfUnits]) -> int:
+    """Make the atlas with these layers; returns its number."""
     database = Database(settings_of(endpoints).database_url, pool_size=2)
     have_thumbnails_made(database, url)
     with database.session() as session:
@@ -31,9 +37,10 @@ def stage(endpoints: Endpoints, url: str, units: int) -> None:
             weights_sha256="c" * 64,
             preprocessing={"size": 224},
             labels=[f"class number {index}" for index in range(CLASSES)],
-            layers=[LayerInfo(LAYER, "conv", units, (7, 7), 400, 32, role="block")],
+            layers=[
+                LayerInfo(each.name, "conv", each.units, (7, 7), 400, 32, role="block") for each in layers
+            ],
         )
-    layers = [LayerOfUnits(LAYER, 0, units)]
     with database.session() as session:
         session.execute(text("SET LOCAL statement_timeout = 0"))
         layer_rows.finished(session, NETWORK, layers)
@@ -43,6 +50,7 @@ def stage(endpoints: Endpoints, url: str, units: int) -> None:
         for table in ("visualizations", "atlas_entries", "artifacts"):
             connection.execute(text(f"VACUUM ANALYZE {table}"))
     database.dispose()
+    return number
 
 
 def have_thumbnails_made(database: Database, url: str) -> None:

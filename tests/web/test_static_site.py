@@ -1,5 +1,7 @@
 """The static site of an atlas, opened from a folder: no server, no fetch, no modules."""
 
+import re
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -58,18 +60,56 @@ def test_one_walks_from_the_entrance_to_a_layer_to_a_unit_to_one_like_it(
         assert all(url.startswith(f"{origin}/") for url in asked)
 
 
-def test_a_label_is_searched_without_a_server(browser: Browser, origin: str) -> None:
+def test_a_label_is_searched_as_one_types_and_without_a_hit_there_are_ways_on(
+    browser: Browser, origin: str
+) -> None:
     with looking(browser, DESK) as context:
         page = context.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(f"{origin}/{VOLCANO}")
         page.get_by_role("searchbox").fill("Volcano")
         page.keyboard.press("Enter")
         found = page.locator("[data-found] a")
-        expect(found.first).to_have_attribute("href", VOLCANO, timeout=PATIENCE_MS)
-        page.get_by_role("searchbox").fill("no such thing")
-        page.keyboard.press("Enter")
+        expect(found.first).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
+        parts = [url for url in asked if re.search(r"/index/(labels/)?[0-9]+\.js", url)]
+        assert parts == [f"{origin}/index/labels/980.js"], "of the index that is read which was asked for"
+        page.get_by_role("searchbox").fill("volcanoe")
         expect(page.get_by_role("status")).to_contain_text("No unit", timeout=PATIENCE_MS)
         expect(found).to_have_count(0)
+        expect(page.get_by_role("navigation", name="Labels near it")).to_contain_text("volcano")
+        ways = page.locator("[data-layers]").get_by_role("link")
+        expect(ways.filter(has_text="conv_stem")).to_be_visible()
+        page.get_by_role("searchbox").fill("classifier/980")
+        named = page.get_by_role("navigation", name="Places called so").get_by_role("link").first
+        expect(named).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
+
+
+def test_a_layer_is_ordered_and_its_units_chosen(browser: Browser, origin: str) -> None:
+    classifier = "layers/003-classifier"
+    with looking(browser, DESK) as context:
+        page = context.new_page()
+        page.goto(f"{origin}/{classifier}/index.html")
+        page.get_by_role("link", name="strongest first").click()
+        cells = page.locator("ul.grid .cell a")
+        expect(page.locator("html.is-chosen:not(.is-coming)")).to_be_attached(timeout=PATIENCE_MS)
+        expect(cells).to_have_count(120)
+        figures = [float(text) for text in page.locator("ul.grid .figure").all_inner_texts()]
+        page.get_by_role("link", name="Next").click()
+        expect(cells).to_have_count(23, timeout=PATIENCE_MS)
+        figures += [float(text) for text in page.locator("ul.grid .figure").all_inner_texts()]
+        assert len(figures) == 143
+        assert figures == sorted(figures, reverse=True)
+        page.get_by_text("choose units").click()
+        page.get_by_label("Seen as").fill("volcano")
+        page.get_by_role("button", name="Show").click()
+        expect(cells.first).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
+        assert page.locator('[aria-label="Order"] [aria-current]').inner_text() == "strongest first"
+        page.get_by_label("Seen as").fill("no such thing")
+        page.keyboard.press("Enter")
+        expect(page.locator(".range")).to_contain_text("No unit", timeout=PATIENCE_MS)
+        page.locator(".range").get_by_role("link", name="Show all units").click()
+        expect(cells).to_have_count(120, timeout=PATIENCE_MS)
 
 
 def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser, origin: str) -> None:
@@ -90,13 +130,15 @@ def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser,
         expect(page.locator("img.portrait")).to_be_visible(timeout=PATIENCE_MS)
         page.go_back()
         page.get_by_role("link", name="volcano").click()
-        expect(page.locator("[data-found] a").first).to_have_attribute("href", VOLCANO, timeout=PATIENCE_MS)
+        found = page.locator("[data-found] a").first
+        expect(found).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize("look", [DESK, PHONE], ids=str)
 def test_its_pages_can_be_used_by_everybody(browser: Browser, origin: str, look: Look) -> None:
     grid = "/layers/001-conv_stem/index.html"
-    pages = ["/index.html", grid, f"/{VOLCANO}", "/search.html?q=volcano", "/map.html"]
+    ordered = f"{grid}?order=label&state=done"
+    pages = ["/index.html", grid, f"/{VOLCANO}", "/search.html?q=volcano", "/map.html", ordered]
     found = {path: list(looked_at.faults_of(browser, origin, path, look)) for path in pages}
     found |= {
         f"{path} by keyboard": list(keyboard.faults_of(browser, origin, path, look)) for path in pages[2:]

@@ -13,6 +13,7 @@ from api.web.pages import (
     maps,
     queue,
     reference,
+    sheets,
 )
 from api.web.pages.networks import layer, network, networks
 from api.web.pages.search import page as search
@@ -39,6 +40,7 @@ __all__ = [
     "queue",
     "reference",
     "search",
+    "sheets",
     "training_form",
     "trainings",
     "units",

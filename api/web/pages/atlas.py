@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from api.auth import may_submit, principal, reader, requires
 from api.context import context
-from api.http.paths import sheet_path
 from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
 from api.web import forms
 from api.web.addresses import ServerAddresses
@@ -81,8 +80,11 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         atlas=Atlas.of(found),
         layers=layers,
         versions=shown,
-        posters={version.number: sheet_path(id, version.number, None) for version in shown},
-        sheets={layer.layer: sheet_path(id, latest, layer.layer) for layer in layers if layer.pictures.done},
+        sheets={
+            layer.layer: ServerAddresses().atlas_sheet(id, latest, layer.layer)
+            for layer in layers
+            if layer.pictures.done
+        },
         strip=strip,
         small=small,
         labels=labels,

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from api.web.addresses import Parameter, with_query
 from api.web.grid_view import CELLS_A_PAGE
+from services.grids.orders import By
 
 HOME, SEARCH, MAP = "index.html", "search.html", "map.html"
 THUMBNAIL, LARGE = 128, 512
 """Sizes of pictures, at most, in pixels a side."""
 _PAGES = {"search": SEARCH, "map": MAP}
+_CHOICES = ("order", "state", "label", "density")
 _PLAIN = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -75,8 +77,14 @@ class StaticAddresses:
         return self.to(HOME)
 
     def layer(self, network: str, layer: str, **query: Parameter) -> str:
-        """A layer's page. `from`: the place in it of the first unit that is shown."""
+        """A layer's page. `from`: the place in it of the first unit that is shown. Orders and choices are
+        parameters of its first page, which a script reads."""
         start = query.get("from")
+        chosen = {name: query.get(name) for name in _CHOICES}
+        if chosen["order"] == By.INDEX:
+            del chosen["order"]
+        if any(chosen.values()):
+            return with_query(self.to(self.places.layer(layer)), {**chosen, "from": start})
         return self.to(self.places.layer(layer, start // CELLS_A_PAGE if isinstance(start, int) else 0))
 
     def unit(self, network: str, layer: str, unit: int, **query: Parameter) -> str:
@@ -90,6 +98,10 @@ class StaticAddresses:
     def atlas_map(self, atlas: str, version: int | str, **query: Parameter) -> str:
         """The map."""
         return self.to(MAP)
+
+    def atlas_sheet(self, atlas: str, version: int | str, layer: str | None = None) -> str:
+        """The entrance, or the layer's page: there are no sheets."""
+        return self.to(HOME if layer is None else self.places.layer(layer))
 
     def job(self, job: str, **query: Parameter) -> str:
         """The entrance."""

@@ -15,7 +15,9 @@ from api.web.pages.units import figures, traces
 from api.web.shown import Shown
 from api.web.static_site import scripts
 from api.web.static_site.addresses import LARGE, THUMBNAIL
+from api.web.static_site.labels import LabelIndex
 from api.web.static_site.pages import SHIPPED, SitePages, UnitFound, shipped
+from api.web.static_site.scripts import LayerIndex
 from api.web.static_site.units import UnitPictures, units_of
 from imago_engine.artifacts import ArtifactKind
 from services.access.keys import Principal
@@ -26,6 +28,7 @@ from services.base.states import State
 from services.exemplars.found import UnitExemplars
 from services.exports import version_entries
 from services.exports.version_entries import Entries
+from services.grids.cells import cells
 from services.grids.subjects import of_version
 from services.maps import maps
 from services.maps.maps import ShownMap
@@ -67,7 +70,12 @@ class StaticSite:
     map: ShownMap | None
     has_exemplars: bool
     _ended: int = 0
-    _parts: list[tuple[str, int]] = field(default_factory=list)
+    _parts: int = 0
+    _layers: list[LayerIndex] = field(init=False)
+    _labels: LabelIndex = field(default_factory=LabelIndex)
+
+    def __post_init__(self) -> None:
+        self._layers = [LayerIndex(name, folder, 0) for name, folder in self.pages.places.folders.items()]
 
     @classmethod
     def of(
@@ -99,24 +107,27 @@ class StaticSite:
         units = units_of(self.entries.all(self.workshop.database))
         for layer, of_layer in groupby(units, key=lambda unit: unit.layer):
             yield from self._layer(layer, of_layer)
-        yield self._text(scripts.CLASSES, scripts.classes(self.entries.class_labels))
+        yield from self._index()
         yield from self._map_files()
         with self.workshop.database.session() as session:
-            yield self._text(*self.pages.search(session, len(self._parts)))
+            yield self._text(*self.pages.search(session))
             yield self._text(*self.pages.home(session))
 
     def _layer(self, layer: str, units: Iterable[UnitPictures]) -> Iterator[SiteFile]:
-        """The units and their part of the index, then the pages of the grid, which tell of how many."""
+        """The units and their parts of the index, then the pages of the grid, which tell of how many."""
         numbers, some, before = list[int](), list[UnitPictures](), None
+        place = list(self.pages.subjects).index(layer)
+        self._layers[place].first = self._parts
         coming = iter(units)
         unit = next(coming, None)
         while unit is not None:
             following = next(coming, None)
             yield from self._unit(unit, before, None if following is None else following.unit)
+            self._labels.add(place, unit.unit, unit.digest, unit.called, unit.large.predictions or ())
             numbers.append(unit.unit)
             some.append(unit)
-            if len(some) == CELLS_A_PAGE or following is None:
-                yield self._index_part(layer, some)
+            if len(some) == scripts.PART or following is None:
+                yield self._index_part(self._layers[place], some)
                 some = []
             before, unit = unit.unit, following
         for page in range(-(-len(numbers) // CELLS_A_PAGE)):
@@ -186,10 +197,22 @@ class StaticSite:
         here = [each for each in found.data if each.layer in self.pages.places.folders]
         return Neighbours(found.digest, here, found.complete)
 
-    def _index_part(self, layer: str, units: list[UnitPictures]) -> SiteFile:
-        path = scripts.part(len(self._parts))
-        self._parts.append((layer, units[0].unit))
-        return self._text(path, scripts.index_part(layer, self.pages.places.folders[layer], units))
+    def _index_part(self, layer: LayerIndex, units: list[UnitPictures]) -> SiteFile:
+        with self.workshop.database.session() as session:
+            found = cells(session, self.pages.subjects[layer.name], [unit.unit for unit in units])
+        number = self._parts
+        self._parts += 1
+        layer.starts.append(units[0].unit)
+        layer.small |= any(unit.is_there and figures.is_small_picture(unit.large) for unit in units)
+        return self._text(scripts.part(number), scripts.index_part(number, units, found))
+
+    def _index(self) -> Iterator[SiteFile]:
+        """What tells where everything is, and who says each label."""
+        yield self._text(scripts.LAYERS, scripts.layers(self._layers))
+        counts, some = self._labels.counts, self._labels.some
+        yield self._text(scripts.CLASSES, scripts.classes(self.entries.class_labels, counts, some))
+        for number, hits in self._labels.labels():
+            yield self._text(scripts.label(number), scripts.said(number, hits))
 
     def _map_files(self) -> Iterator[SiteFile]:
         if self.map is None or self.map.map is None:
@@ -197,7 +220,7 @@ class StaticSite:
         found = self.map.map
         with self.workshop.in_app(), verified(found.points_object, Lost("map", found.name)) as file:
             points = file.read()
-        yield self._text(scripts.POINTS, scripts.map_of(found, points, self._parts))
+        yield self._text(scripts.POINTS, scripts.map_of(found, points))
         with self.workshop.database.session() as session:
             page = self.pages.map(session, self.map)
         yield self._text(*page)

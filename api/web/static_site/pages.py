@@ -23,8 +23,9 @@ from api.web.static_site.addresses import HOME, MAP, SEARCH, Places, StaticAddre
 from api.web.static_site.units import UnitPictures
 from imago_engine.weights import EYE
 from services.exemplars.found import UnitExemplars
+from services.grids import orders
 from services.grids.cells import cells
-from services.grids.orders import By, Wanted
+from services.grids.orders import By, Kind, Wanted
 from services.grids.subjects import Subject
 from services.grids.tallies import tally
 from services.maps.maps import ShownMap
@@ -38,10 +39,15 @@ SHIPPED = (
     "js/page.js",
     "js/static-index.js",
     "js/static-search.js",
+    "js/static-layer.js",
     "js/static-map.js",
     "js/map.js",
 )
 """Files of `api/web/static` that the pages load: classic scripts, since modules do not work from files."""
+MOST_ORDERED = 20_000
+"""Units of a layer that a page orders and chooses from, which it needs all parts of the index of for."""
+_KINDS = (Kind.DONE, Kind.UNREACHABLE)
+"""What became of the units that a published version shows."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,9 @@ class SitePages:
         address, start = StaticAddresses(self.places, path), page * CELLS_A_PAGE
         some = cells(session, subject, units[start : start + CELLS_A_PAGE])
         wanted, looks = Wanted(By.INDEX), Looks.USUAL
+        possible = orders.possible(subject) if len(units) <= MOST_ORDERED else ()
         view = GridView(
-            address, subject.network, subject.layer, self.what, wanted, looks, len(units), start, ()
+            address, subject.network, subject.layer, self.what, wanted, looks, len(units), start, possible
         )
         return path, self._render(
             session,
@@ -115,6 +122,9 @@ class SitePages:
             cells=[view.cell(cell, eager=at < EAGER) for at, cell in enumerate(some)],
             facets=subject.facets,
             chosen=len(subject.units),
+            can_order=bool(possible),
+            kinds=_KINDS if subject.watched is None else (*_KINDS, Kind.DEAD),
+            data={"layer": list(self.subjects).index(layer), "words": view.words},
         )
 
     def map(self, session: Session, found: ShownMap) -> tuple[str, str]:
@@ -128,10 +138,9 @@ class SitePages:
             stands_in=UNIT_STANDS_IN,
         )
 
-    def search(self, session: Session, parts: int) -> tuple[str, str]:
-        """Path and text of the search, which loads so many parts of the index."""
-        address = StaticAddresses(self.places, SEARCH)
-        return SEARCH, self._render(session, "static_site/search.html", address, parts=range(parts))
+    def search(self, session: Session) -> tuple[str, str]:
+        """Path and text of the search, which loads of the index what somebody types."""
+        return SEARCH, self._render(session, "static_site/search.html", StaticAddresses(self.places, SEARCH))
 
     def home(self, session: Session) -> tuple[str, str]:
         """Path and text of the entrance."""

@@ -36,6 +36,16 @@ class UnitPictures:
         return self.large.state == State.DONE
 
     @property
+    def digest(self) -> str | None:
+        """Of that picture."""
+        return self.large.digest if self.is_there else None
+
+    @property
+    def called(self) -> int | None:
+        """The number of the class that it stands for; its own, in an output layer."""
+        return None if self.label is None else self.unit
+
+    @property
     def described(self) -> Unit:
         """As pages have it."""
         done = sum(entry.visualization.state == State.DONE for entry in self.entries)

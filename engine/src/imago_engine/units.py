@@ -72,6 +72,13 @@ class UnitWords:
                 chosen[unit] = 1
         return list(compress(range(count), chosen))
 
+    @property
+    def progression(self) -> tuple[int, int] | None:
+        """The first one and the step, where the units meant are one range; None for any others."""
+        if self.sample is not None or len(self.ranges) != 1:
+            return None
+        return self.ranges[0].low, self.ranges[0].step
+
     def beyond(self, count: int) -> int | None:
         """A unit that is asked for by its number and that a layer of `count` units does not have."""
         ends = (part.high for part in self.ranges if part.high is not None)

@@ -36,7 +36,12 @@ def make_sheets(database: Database, store: ObjectStore, settings: Settings) -> N
 @pytest.fixture
 def atlas(client: FlaskClient, database: Database, store: ObjectStore, network: str) -> str:
     """The path of a published version of a public atlas with 20 units; no sheet is made yet."""
-    asked = {"network": NETWORK, "layers": [LAYER], "units": "0-19", "visibility": "public"}
+    return published(client, database, store, "0-19")
+
+
+def published(client: FlaskClient, database: Database, store: ObjectStore, units: str) -> str:
+    """The same of other units."""
+    asked = {"network": NETWORK, "layers": [LAYER], "units": units, "visibility": "public"}
     made = client.post("/v1/atlases", json=asked).get_json()
     place, goes_on = Place(), True
     while goes_on:

@@ -1,5 +1,6 @@
 """An atlas as a site that needs no server. That it works in a browser: tests/web/test_static_site.py."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,33 @@ def test_a_unit_shows_its_facets_and_one_without_a_picture_says_why(
     missing = (tmp_path / f"layers/001-blocks.3/units/{UNREACHABLE}.html").read_text()
     assert "Nothing that is done to a picture moves this unit" in missing
     assert "portrait" not in missing
+
+
+def test_a_search_loads_the_units_of_a_label_and_a_grid_those_of_its_layer(
+    atlas: imago.Atlas, tmp_path: Path
+) -> None:
+    atlas.export_site(tmp_path)
+    layers = told(tmp_path / "index/layers.js")
+    assert [(name, folder, starts) for name, folder, _, starts, _ in layers] == [
+        ("blocks.3", "layers/001-blocks.3", [0]),
+        ("classifier", "layers/002-classifier", [0]),
+    ]
+    number, rows = told(tmp_path / f"index/{layers[1][2]}.js")
+    assert number == layers[1][2]
+    assert [row[0] for row in rows] == list(range(20))
+    _, missing = told(tmp_path / f"index/{layers[0][2]}.js")
+    assert [(row[0], row[2]) for row in missing if row[7] == "unreachable"] == [(UNREACHABLE, None)]
+    label, hits = told(tmp_path / "index/labels/1.js")
+    assert label == 1
+    assert hits[0][:2] == [1, 1], "the unit that is called so comes first"
+    text = (tmp_path / "search.html").read_text()
+    assert "index/labels" not in text
+    assert not re.search(r"index/[0-9]+\.js", text)
+
+
+def told(script: Path) -> Any:
+    """What a script of the index hands over."""
+    return json.loads(re.split(r" = |\(", script.read_text(), maxsplit=1)[1].rstrip().rstrip(");"))
 
 
 def test_names_are_escaped_in_pages_and_scripts(atlas: imago.Atlas, tmp_path: Path) -> None:

@@ -144,3 +144,25 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 def test_ranges_mean_the_union_of_their_units(ranges: list[list[int]]) -> None:
     text = ",".join(f"{low}-{high}" for low, high in ranges)
     assert parse(text, 301) == sorted({unit for low, high in ranges for unit in range(low, high + 1)})
+
+
+@pytest.mark.parametrize(
+    ("units", "first_and_step"),
+    [
+        ("all", (0, 1)),
+        ("::7", (0, 7)),
+        ("4-19", (4, 1)),
+        ("5-20:5", (5, 5)),
+        ("0-3,7", None),
+        ("sample:9@1", None),
+        ([3, 4], None),
+    ],
+)
+def test_units_that_are_one_range_are_known_as_such(
+    units: str | list[int], first_and_step: tuple[int, int] | None
+) -> None:
+    known = read_units(units).progression
+    assert known == first_and_step
+    if known is not None:
+        chosen = read_units(units).of(112)
+        assert chosen == [known[0] + known[1] * place for place in range(len(chosen))]

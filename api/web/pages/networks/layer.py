@@ -127,7 +127,7 @@ def _window(session: Session, subject: Subject, wanted: Wanted, start: int) -> t
 
 
 def _sheet(session: Session, found: Layer, what: Shown) -> str | None:
-    """The address of the layer's sheet, if there is one."""
+    """The page of the layer's sheet, if there is one."""
     if what.atlas is None or what.version is None:
         return None
     id, number = what.atlas.id, str(what.version.number)
@@ -137,7 +137,7 @@ def _sheet(session: Session, found: Layer, what: Shown) -> str | None:
         return None
     if sheet.sheet is None:
         return None
-    return ServerAddresses().api("atlases", id, "versions", number, "layers", found.name, "sheet.jpg")
+    return ServerAddresses().atlas_sheet(id, number, found.name)
 
 
 def _data(view: grid_view.GridView, subject: Subject) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ const layers = boxes.map((box) => box.parentElement.querySelector("code").textCo
 const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800, TINY = 64;
 const view = { x: 0.5, y: 0.5, zoom: 1 };
 const known = new Map(), pictures = new Map(), wanted = new Set();
-let points, labels = [], colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
+const size = { width: 0, height: 0 }; // of the canvas in CSS pixels: read when it changes, since that makes browsers lay out
+let points, labels = [], dotted = null, pixels, colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
 
 // `read`: the columns of points and the names of regions; `units`: what is known of some, by "layer:unit".
 const source = globalThis.imagoMapSource ?? {
@@ -47,12 +48,12 @@ const read = (buffer) => {
 // ---- where things are ----
 
 const ratio = () => Math.min(devicePixelRatio || 1, 2);
-const extent = () => (Math.min(wrapper.clientWidth, wrapper.clientHeight) - SIDE) * view.zoom; // thumbnails at the rim, too
-const xOf = (x) => (x - view.x) * extent() + wrapper.clientWidth / 2;
-const yOf = (y) => (y - view.y) * extent() + wrapper.clientHeight / 2;
-const inView = (at, margin = 0) => {
+const extent = () => (Math.min(size.width, size.height) - SIDE) * view.zoom; // thumbnails at the rim, too
+const xOf = (x) => (x - view.x) * extent() + size.width / 2;
+const yOf = (y) => (y - view.y) * extent() + size.height / 2;
+const inView = (at) => {
   const x = xOf(points.x[at]), y = yOf(points.y[at]);
-  return x >= -margin && y >= -margin && x < wrapper.clientWidth + margin && y < wrapper.clientHeight + margin;
+  return x >= 0 && y >= 0 && x < size.width && y < size.height;
 };
 const isShown = (at) => shownLayers[points.layer[at]] === 1;
 const key = (at) => `${points.layer[at]}:${points.unit[at]}`;
@@ -77,31 +78,39 @@ const paint = () => {
 };
 
 const dots = () => {
-  const { width, height } = canvas, scale = ratio();
-  const image = pen.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
-  const size = Math.max(1, Math.round(scale * Math.min(6, (points.count > 20000 ? 1.5 : 3) * view.zoom ** 0.3)));
+  const { width, height } = canvas, scale = ratio(), { x: across, y: down, layer } = points;
+  if (dotted?.width === width && dotted.height === height) pixels.fill(0);
+  else pixels = new Uint32Array((dotted = pen.createImageData(width, height)).data.buffer);
+  const side = Math.max(1, Math.round(scale * Math.min(6, (points.count > 20000 ? 1.5 : 3) * view.zoom ** 0.3)));
   const span = extent() * scale, x0 = width / 2 - view.x * span, y0 = height / 2 - view.y * span;
   for (let at = 0; at < points.count; at++) {
-    if (shownLayers[points.layer[at]] !== 1) continue;
-    const x = Math.round(points.x[at] * span + x0), y = Math.round(points.y[at] * span + y0);
-    if (x < 0 || y < 0 || x + size > width || y + size > height) continue;
-    const colour = colours[points.layer[at]];
-    for (let row = y; row < y + size; row++) pixels.fill(colour, row * width + x, row * width + x + size);
+    if (shownLayers[layer[at]] !== 1) continue;
+    const x = Math.round(across[at] * span + x0), y = Math.round(down[at] * span + y0);
+    if (x < 0 || y < 0 || x + side > width || y + side > height) continue;
+    const colour = colours[layer[at]], end = (y + side) * width + x;
+    for (let row = y * width + x; row < end; row += width) {
+      for (let pixel = row; pixel < row + side; pixel++) pixels[pixel] = colour;
+    }
   }
-  pen.putImageData(image, 0, 0);
+  pen.putImageData(dotted, 0, 0);
 };
 
 // The first point of each cell: points are in random order, so that it is a fair one, and the same in each frame.
 const inCells = () => {
-  const columns = Math.ceil(wrapper.clientWidth / CELL), cells = new Map();
+  const { x: across, y: down, layer } = points, { width, height } = size;
+  const columns = Math.ceil(width / CELL), isTaken = new Uint8Array(columns * Math.ceil(height / CELL)), first = [];
+  const span = extent(), x0 = width / 2 - view.x * span, y0 = height / 2 - view.y * span;
   let seen = 0;
   for (let at = 0; at < points.count; at++) {
-    if (!isShown(at) || !inView(at)) continue;
+    const x = across[at] * span + x0, y = down[at] * span + y0;
+    if (x < 0 || y < 0 || x >= width || y >= height || shownLayers[layer[at]] !== 1) continue;
     seen++;
-    const cell = Math.floor(yOf(points.y[at]) / CELL) * columns + Math.floor(xOf(points.x[at]) / CELL);
-    if (!cells.has(cell)) cells.set(cell, at);
+    const cell = Math.floor(y / CELL) * columns + Math.floor(x / CELL);
+    if (isTaken[cell]) continue;
+    isTaken[cell] = 1;
+    first.push(at);
   }
-  return { seen, chosen: seen <= Math.max(400, 12 * cells.size) ? [...cells.values()] : [] };
+  return { seen, chosen: seen <= Math.max(400, 12 * first.length) ? first : [] };
 };
 
 const picture = (at) => {
@@ -123,7 +132,7 @@ const isTiny = (image) => image.naturalWidth < TINY;
 
 const frameNow = () => {
   frame = 0;
-  const scale = ratio(), width = Math.round(wrapper.clientWidth * scale), height = Math.round(wrapper.clientHeight * scale);
+  const scale = ratio(), width = Math.round(size.width * scale), height = Math.round(size.height * scale);
   if (!width || !height) return;
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   dots();
@@ -159,7 +168,7 @@ const names = (style) => {
   pen.lineJoin = "round";
   for (const { label, x, y } of level) {
     const text = label.split(",")[0], half = pen.measureText(text).width / 2 + 4, at = [xOf(x), yOf(y)];
-    if (at[0] < half || at[0] > wrapper.clientWidth - half || at[1] < 16 || at[1] > wrapper.clientHeight - 8) continue;
+    if (at[0] < half || at[0] > size.width - half || at[1] < 16 || at[1] > size.height - 8) continue;
     if (taken.some(([otherX, otherY, other]) => Math.abs(otherX - at[0]) < half + other && Math.abs(otherY - at[1]) < 18)) continue;
     taken.push([...at, half]);
     pen.strokeStyle = style.backgroundColor;
@@ -242,11 +251,11 @@ const entry = (at) => {
 
 // ---- moving and choosing ----
 
-const zoomAt = (by, x = wrapper.clientWidth / 2, y = wrapper.clientHeight / 2) => {
-  const before = extent(), mapX = view.x + (x - wrapper.clientWidth / 2) / before, mapY = view.y + (y - wrapper.clientHeight / 2) / before;
+const zoomAt = (by, x = size.width / 2, y = size.height / 2) => {
+  const before = extent(), mapX = view.x + (x - size.width / 2) / before, mapY = view.y + (y - size.height / 2) / before;
   view.zoom = Math.min(LARGEST, Math.max(0.5, view.zoom * by));
-  view.x = mapX - (x - wrapper.clientWidth / 2) / extent();
-  view.y = mapY - (y - wrapper.clientHeight / 2) / extent();
+  view.x = mapX - (x - size.width / 2) / extent();
+  view.y = mapY - (y - size.height / 2) / extent();
   moved();
 };
 const pan = (x, y) => {
@@ -326,7 +335,7 @@ const listen = () => {
   const step = 64, keys = {
     ArrowLeft: () => pan(step, 0), ArrowRight: () => pan(-step, 0), ArrowUp: () => pan(0, step), ArrowDown: () => pan(0, -step),
     "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), 0: whole, Escape: () => choose(null),
-    Enter: () => choose(near(wrapper.clientWidth / 2, wrapper.clientHeight / 2, 160).slice(0, MOST_LISTED)),
+    Enter: () => choose(near(size.width / 2, size.height / 2, 160).slice(0, MOST_LISTED)),
   };
   wrapper.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
@@ -344,12 +353,18 @@ const listen = () => {
     });
   }
   const repaint = () => { paint(); draw(); };
-  new ResizeObserver(moved).observe(wrapper);
+  new ResizeObserver(() => {
+    measure();
+    moved();
+  }).observe(wrapper);
   new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 };
 
+const measure = () => Object.assign(size, { width: wrapper.clientWidth, height: wrapper.clientHeight });
+
 const begin = async () => {
+  measure();
   const found = await source.read();
   points = read(found.columns);
   labels = found.labels;

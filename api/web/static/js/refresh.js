@@ -43,6 +43,10 @@ export const refresh = async (parts) => {
   for (const { id } of parts) {
     const old = document.getElementById(id);
     const now = page.getElementById(id);
+    if (old?.dataset.refresh && !now) {
+      location.reload(); // what was waited for is there, and the page is another one
+      return answer.status;
+    }
     if (!old || !now) continue;
     if ("each" in old.dataset && names(old) === names(now)) {
       const fresh = [...now.children];

@@ -1,91 +1,121 @@
-// Searches the labels of a static site, in its index (static-index.js), of which the page has loaded all parts.
+// Searches a static site by labels, as somebody types: which labels there are is loaded with the page, and the units of a
+// label once it is asked for (static-index.js), so that it takes the same time however many units there are.
 
 (() => {
-  const MOST = 200, SOME = 12;
-  const THUMBNAIL = 128;
+  const MOST = 200, LABELS = 24, OFFERED = 12, PAUSE_MS = 150;
+  const find = (name) => document.querySelector(`[data-${name}]`);
+  let latest = 0, timer = 0;
 
-  // What a unit is called counts more than what its network sees in its picture.
-  const found = (wanted) => {
-    const hits = [];
-    const matches = imagoIndex.classes.map((label) => label.toLowerCase().includes(wanted));
-    for (const [layer, folder, rows, tiny] of imagoIndex.layers) {
-      for (const [unit, name, digest, seen] of rows) {
-        const best = seen.find(([index]) => matches[index]);
-        if (name?.toLowerCase().includes(wanted)) hits.push({ layer, folder, unit, digest, tiny, said: name, weight: 2000 });
-        else if (best) {
-          const [index, weight] = best;
-          hits.push({ layer, folder, unit, digest, tiny, said: imagoIndex.classes[index], weight });
-        }
-      }
-    }
-    return hits.sort((one, other) => other.weight - one.weight);
-  };
-
-  const cell = ({ layer, folder, unit, digest, tiny, said, weight }) => {
-    const item = document.createElement("li");
-    item.className = "cell";
+  const chip = (text, href) => {
     const link = document.createElement("a");
-    link.href = `${folder}/units/${unit}.html`;
-    if (digest) {
-      const image = new Image(THUMBNAIL, THUMBNAIL);
-      image.loading = "lazy";
-      image.alt = `Preferred input of unit ${unit} of ${layer}`;
-      image.src = imagoIndex.picture(digest);
-      if (tiny) image.className = "pixels";
-      link.append(image);
-    }
-    const caption = document.createElement("span");
-    caption.className = "caption";
-    const number = document.createElement("b");
-    number.textContent = `${layer} ${unit}`;
-    caption.append(number, weight > 1000 ? "" : `${(weight / 10).toFixed(0)} %`);
-    const quiet = document.createElement("span");
-    quiet.className = "caption quiet";
-    quiet.textContent = said.split(",")[0];
-    link.append(caption, quiet);
-    item.append(link);
-    return item;
-  };
-
-  // Labels that some pictures clearly show.
-  const some = () => {
-    const surest = new Map();
-    for (const [, , rows] of imagoIndex.layers) {
-      for (const [, , digest, [seen]] of rows) {
-        if (digest && seen) surest.set(seen[0], Math.max(seen[1], surest.get(seen[0]) ?? 0));
-      }
-    }
-    const ranked = [...surest].sort((one, other) => other[1] - one[1]).slice(0, SOME);
-    return ranked.map(([index]) => imagoIndex.classes[index].split(",")[0]);
-  };
-
-  const told = (hits) => {
-    if (!hits) return "No unit: neither is one called so, nor is that seen in a picture.";
-    if (hits === 1) return "One unit is called so, or has a picture that its network takes for it.";
-    const more = hits > MOST ? `, of which the first ${MOST} are shown` : "";
-    return `${hits} units${more}: those that are called so, then those whose pictures their network takes for it.`;
-  };
-
-  const chip = (label) => {
-    const link = document.createElement("a");
-    link.href = `?q=${encodeURIComponent(label)}`;
-    link.textContent = label;
+    Object.assign(link, { href, textContent: text });
     return link;
+  };
+  const labelled = (number) => {
+    const label = imagoIndex.classes[number].split(",")[0];
+    return chip(label, `?q=${encodeURIComponent(label)}`);
+  };
+  const offer = (name, chips) => {
+    find(name).hidden = !chips.length;
+    find(name).querySelector("nav").replaceChildren(...chips);
+  };
+
+  // The units of some labels, each once, by what it says most clearly.
+  const unitsOf = async (numbers) => {
+    const units = new Map();
+    const said = await Promise.all(numbers.map((number) => imagoIndex.saying(number)));
+    said.forEach((hits, at) => {
+      for (const [layer, unit, digest, weight] of hits) {
+        const name = `${layer}/${unit}`;
+        if (weight > (units.get(name)?.weight ?? -1)) units.set(name, { layer, unit, digest, weight, number: numbers[at] });
+      }
+    });
+    return [...units.values()].sort((one, other) =>
+      other.weight - one.weight || one.layer - other.layer || one.unit - other.unit);
+  };
+
+  const cell = ({ layer, unit, digest, weight, number }, place) => {
+    const [name, folder, , , tiny] = imagoIndex.layers[layer];
+    return imagoIndex.cell({
+      href: imagoIndex.unit(folder, unit),
+      picture: digest && imagoIndex.picture(digest),
+      alt: `Preferred input of unit ${unit} of ${name}`,
+      tiny,
+      why: "no picture",
+      title: `${name} ${unit}`,
+      figure: weight > 1000 ? "" : `${(weight / 10).toFixed(0)}\u00a0%`,
+      quiet: imagoIndex.classes[number].split(",")[0],
+      isEager: place < OFFERED,
+    });
+  };
+
+  // Layers that are called so, and the unit that LAYER/UNIT names.
+  const named = async (text) => {
+    const [, before, last] = /^(.+)\/(\d{1,9})$/.exec(text) ?? [];
+    const found = [];
+    for (const [layer, [name, folder]] of imagoIndex.layers.entries()) {
+      if (name === before) {
+        const part = imagoIndex.partOf(layer, Number(last));
+        const rows = part === null ? [] : await imagoIndex.part(part);
+        if (rows.some(({ unit }) => unit === Number(last))) found.push(chip(text, imagoIndex.unit(folder, last)));
+      }
+      if (name.toLowerCase().includes(text.toLowerCase())) found.push(chip(name, `${imagoIndex.root}${folder}/index.html`));
+    }
+    return found.slice(0, LABELS);
+  };
+
+  const told = (count, shown, isAll) => {
+    if (!count) return "No unit: no label here is called so, and none has a word that begins so.";
+    if (count === 1 && isAll) return "One unit is called so, or has a picture that its network takes for it.";
+    const most = count > shown ? `, of which the first ${shown} are shown` : "";
+    const how = "those that are called so, then those whose pictures their network takes for it";
+    return `${isAll ? "" : "At least "}${count} units${most}: ${how}.`;
+  };
+
+  const search = async (text) => {
+    const turn = ++latest;
+    const meant = imagoIndex.meant(text), saying = meant.filter((number) => imagoIndex.counts[number]);
+    const looked = saying.slice(0, LABELS);
+    const [hits, places] = await Promise.all([unitsOf(looked), named(text)]);
+    if (turn !== latest) return; // somebody typed on
+    document.querySelector("h1").textContent = `“${text}”`;
+    const counted = looked.length === 1 ? imagoIndex.counts[looked[0]] : hits.length;
+    const isAll = looked.length === saying.length && (looked.length === 1 || looked.every((number) => imagoIndex.counts[number] <= MOST));
+    const shown = hits.slice(0, MOST);
+    if (hits.length || !(places.length || meant.length)) find("said").textContent = told(counted, shown.length, isAll);
+    else if (places.length) find("said").textContent = "No label is called so, but a place is.";
+    else find("said").textContent = `No unit: “${imagoIndex.classes[meant[0]]}” is a label of the network, but no picture here is taken for it.`;
+    find("found").replaceChildren(...shown.map(cell));
+    offer("named", places);
+    offer("also", saying.length > 1 ? saying.slice(0, LABELS).map(labelled) : []);
+    offer("near", hits.length ? [] : imagoIndex.near(text, OFFERED).map(labelled));
+    offer("some", hits.length ? [] : imagoIndex.some.slice(0, OFFERED).map(labelled));
+    find("layers").hidden = hits.length > 0;
+  };
+
+  const begin = () => {
+    latest++;
+    document.querySelector("h1").textContent = "Search";
+    find("said").textContent = "Write a label into the field at the top: what a unit is called, or what its network sees in its picture. LAYER/UNIT leads to a unit.";
+    find("found").replaceChildren();
+    for (const name of ["named", "also", "near"]) offer(name, []);
+    offer("some", imagoIndex.some.map(labelled));
+    find("layers").hidden = true;
+  };
+
+  const look = (text) => {
+    const asked = text.trim();
+    if (!asked) return begin();
+    return search(asked).catch((error) => (find("said").textContent = `The index could not be read: ${error.message}.`));
   };
 
   addEventListener("DOMContentLoaded", () => {
-    const asked = (new URLSearchParams(location.search).get("q") ?? "").trim();
-    const said = document.querySelector("[data-said]");
-    if (!asked) {
-      said.textContent = "Write a label into the field at the top: what a unit is called, or what its network sees in its picture. Some of what there is:";
-      document.querySelector("[data-some]").replaceChildren(...some().map(chip));
-      return;
-    }
-    document.querySelector("#find").value = asked;
-    document.querySelector("h1").textContent = `“${asked}”`;
-    const hits = found(asked.toLowerCase());
-    const shown = hits.slice(0, MOST);
-    said.textContent = told(hits.length);
-    document.querySelector("[data-found]").replaceChildren(...shown.map(cell));
+    const field = document.querySelector("#find");
+    field.value = new URLSearchParams(location.search).get("q") ?? "";
+    look(field.value);
+    field.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => look(field.value), PAUSE_MS);
+    });
   });
 })();

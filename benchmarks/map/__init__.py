@@ -1,0 +1,1 @@
+"""How a map of 100,000 units is moved about in: `make bench-map`."""

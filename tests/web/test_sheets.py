@@ -1,0 +1,57 @@
+"""A contact sheet in a visitor's hands: one comes near with the wheel and with keys; a cell opens its unit."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from infra.browser.chromium import PATIENCE_MS, Look, looking
+from infra.browser.furnishing import NETWORK
+from tests.web.conftest import Site
+
+UNIT = re.compile(rf"/networks/{re.escape(NETWORK)}/layers/classifier/units/([0-9]+)\?")
+
+
+@pytest.fixture
+def page(browser: Browser, site: Site) -> Iterator[Page]:
+    """The sheet of the classifier, of which the small atlas has every seventh unit, once a worker made it."""
+    with looking(browser, Look("light", 1000, 900)) as context:
+        page = context.new_page()
+        page.goto(f"{site.url}/atlases/{site.atlas}/versions/1/layers/classifier/sheet")
+        expect(page.locator(".sheet-view")).to_be_visible(timeout=PATIENCE_MS)
+        yield page
+
+
+def test_one_comes_near_with_the_wheel_and_a_click_opens_the_unit(page: Page) -> None:
+    tiles: list[str] = []
+    page.on("response", lambda answer: tiles.append(answer.url) if "_files/" in answer.url else None)
+    sheet, said = page.locator(".sheet-view"), page.locator("#sheet-said")
+    box = sheet.bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    expect(said).to_have_text(re.compile("^classifier/[0-9]+$"))
+    with page.expect_response(re.compile("/sheet_files/11/")):  # its largest level
+        page.mouse.wheel(0, -600)
+    name = said.inner_text()
+    assert int(name.partition("/")[2]) % 7 == 0
+    page.mouse.click(x, y)
+    page.wait_for_url(UNIT)
+    assert f"/{name.partition('/')[2]}?" in page.url
+    assert all("/sheet_files/" in url for url in tiles)
+
+
+def test_keys_move_it_and_enter_opens_the_unit_in_the_middle(page: Page) -> None:
+    said = page.locator("#sheet-said")
+    page.locator(".sheet-view").focus()
+    page.keyboard.press("+")
+    expect(said).to_have_text(re.compile("^classifier/[0-9]+$"))
+    before = said.inner_text()
+    for _ in range(4):
+        page.keyboard.press("ArrowRight")
+    expect(said).not_to_have_text(before)
+    now = said.inner_text()
+    page.keyboard.press("Enter")
+    page.wait_for_url(UNIT)
+    assert f"/{now.partition('/')[2]}?" in page.url
