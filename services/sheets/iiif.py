@@ -10,6 +10,7 @@ IMAGE = "http://iiif.io/api/image/3/context.json"
 PRESENTATION = "http://iiif.io/api/presentation/3/context.json"
 _Json = dict[str, Any]
 _THUMBNAIL_SIDE = 256
+_ATTRIBUTION = ("Attribution", "Synthesized by imago: what units of a vision network prefer to see.")
 
 
 def info(layout: Layout, service: str) -> _Json:
@@ -98,22 +99,24 @@ def manifest(
         if max(layout.size_of(level)) <= _THUMBNAIL_SIDE
     )
     offered = [{"id": service, "type": "ImageService3", "profile": "level0"}]
+    thumbnail = [
+        {
+            "id": "{}/full/{},{}/0/default.jpg".format(service, *small),
+            "type": "Image",
+            "format": "image/jpeg",
+            "width": small[0],
+            "height": small[1],
+            "service": offered,
+        }
+    ]
     return {
         "@context": PRESENTATION,
         "id": address,
         "type": "Manifest",
         "label": _in_english(label),
-        "metadata": [{"label": _in_english(name), "value": _in_english(value)} for name, value in facts],
-        "thumbnail": [
-            {
-                "id": "{}/full/{},{}/0/default.jpg".format(service, *small),
-                "type": "Image",
-                "format": "image/jpeg",
-                "width": small[0],
-                "height": small[1],
-                "service": offered,
-            }
-        ],
+        "metadata": [_stated(*fact) for fact in facts],
+        "requiredStatement": _stated(*_ATTRIBUTION),
+        "thumbnail": thumbnail,
         "items": [
             {
                 "id": canvas,
@@ -121,6 +124,7 @@ def manifest(
                 "label": _in_english(label),
                 "width": width,
                 "height": height,
+                "thumbnail": thumbnail,  # without one Mirador takes all of the sheet for it
                 "items": [
                     {
                         "id": page,
@@ -155,10 +159,15 @@ def collection(address: str, label: str, manifests: Sequence[tuple[str, str]]) -
         "id": address,
         "type": "Collection",
         "label": _in_english(label),
+        "requiredStatement": _stated(*_ATTRIBUTION),  # without one Mirador 3 fails to show a collection
         "items": [
             {"id": each, "type": "Manifest", "label": _in_english(its_label)} for each, its_label in manifests
         ],
     }
+
+
+def _stated(name: str, value: str) -> _Json:
+    return {"label": _in_english(name), "value": _in_english(value)}
 
 
 def _in_english(words: str) -> dict[str, list[str]]:

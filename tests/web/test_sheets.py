@@ -1,4 +1,4 @@
-"""A contact sheet in a visitor's hands: one comes near with the wheel and with keys; a cell opens its unit."""
+"""A contact sheet in a visitor's hands: one comes near by wheel and by keys, and a cell opens its unit."""
 
 import re
 from collections.abc import Iterator

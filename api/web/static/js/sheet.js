@@ -8,7 +8,7 @@ const wrapper = root.querySelector(".sheet-view");
 const canvas = wrapper.querySelector("canvas");
 const pen = canvas.getContext("2d");
 const said = root.querySelector("#sheet-said");
-const AT_ONCE = 6, KEPT = 240, NEAREST = 3, STEP = 64;
+const AT_ONCE = 6, KEPT = 240, NEAREST = 2, STEP = 64;
 const OPENED = 20; // CSS pixels: cells that are smaller are not opened, one comes nearer to them first
 const base = Math.max(0, top - Math.max(0, Math.ceil(Math.log2(Math.max(width, height) / tile)))); // the largest level of one tile
 const view = { x: width / 2, y: height / 2, zoom: 0 }; // the middle in pixels of the sheet, CSS pixels for one of these

@@ -93,6 +93,7 @@ _CANVAS = _class(
     label=_WORDS,
     width=_COUNT,
     height=_COUNT,
+    thumbnail=_many(_IMAGE),
     items=_many(_class("AnnotationPage", "items", items=_many(_ANNOTATION))),
 )
 _CONTEXT = {"const": "http://iiif.io/api/presentation/3/context.json"}
@@ -107,14 +108,16 @@ MANIFEST = _class(
     "@context label items",
     label=_WORDS,
     metadata={"type": "array", "items": _FACT},
+    requiredStatement=_FACT,
     thumbnail=_many(_IMAGE),
     items=_many(_CANVAS),
     **{"@context": _CONTEXT},
 )
 COLLECTION = _class(
     "Collection",
-    "@context label items",
+    "@context label requiredStatement items",
     label=_WORDS,
+    requiredStatement=_FACT,
     items={"type": "array", "items": _class("Manifest", "label", label=_WORDS)},
     **{"@context": _CONTEXT},
 )
@@ -176,7 +179,7 @@ def test_a_manifest_has_what_each_of_its_classes_requires(layout: Layout) -> Non
     assert annotation["target"] == canvas["id"]
     assert "#" not in canvas["id"]
     assert len({each["id"] for each in (manifest, canvas, page, annotation, annotation["body"])}) == 5
-    for image in (annotation["body"], *manifest["thumbnail"]):
+    for image in (annotation["body"], *manifest["thumbnail"], *canvas["thumbnail"]):
         region, size, turned, name = image["id"].removeprefix(f"{SERVICE}/").split("/")
         place = iiif.requested(layout, region, size)
         assert (turned, name) == ("0", "default.jpg")
