@@ -101,7 +101,7 @@ def _bytes(stack: Stack) -> int:
     names = stack.endpoints.environment()
     settings = Settings(**{name.removeprefix("IMAGO_").lower(): value for name, value in names.items()})
     with Database.opened(settings.database_url) as database, database.session() as session:
-        return int(session.execute(sa.select(sa.func.sum(ArtifactRow.bytes))).scalar_one())
+        return int(session.execute(sa.select(sa.func.sum(ArtifactRow.bytes))).scalar_one() or 0)
 
 
 def _outcome(atlas: Atlas, facts: Mapping[str, Any]) -> dict[str, Any]:

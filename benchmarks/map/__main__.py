@@ -106,7 +106,7 @@ def _opened(page: Page, url: str) -> int:
     page.goto(url, wait_until="load")
     page.wait_for_function("window.firstPoints")
     page.wait_for_timeout(1000)
-    return round(page.evaluate("window.firstPoints"))
+    return round(float(page.evaluate("window.firstPoints")))
 
 
 def _measured(page: Page, devtools: CDPSession, move: Callable[[], object]) -> dict[str, float]:
