@@ -16,10 +16,14 @@ from api.context import context
 from api.edge.answers import Answers, Kept, Name
 from api.edge.bridge import Bridge, Receive, Scope, Send
 from api.edge.changes import Changes
+from api.edge.refusals import Headers
 from api.edge.streaming import Streaming
 from api.edge.trust import TrustedKeys, credential
 from api.http import request_log
 from api.http.caching import KEPT_SECONDS
+from api.http.response_headers import page_headers
+from api.problems.documents import page_of
+from api.problems.problem_types import ProblemType
 from api.streams.hub import Hub
 from api.streams.places import PLACES
 from api.streams.stream import OPENED, Opened
@@ -161,6 +165,14 @@ class Edge:
             key_id=None if principal is None else principal.key_id,
         )
 
+    def _problem_page(
+        self, kind: ProblemType, document: dict[str, Any], back: str | None
+    ) -> tuple[str, Headers]:
+        """The page of a problem of a request that Flask has not seen; it asks nothing of any server."""
+        with self._flask.test_request_context():
+            text = page_of(document, kind.advice, back)
+        return text, list(page_headers(self._settings).items())
+
     def _refused(self, request_id: str, method: str, status: int) -> None:
         request_log.record(
             self._context.metrics,
@@ -190,6 +202,7 @@ class Edge:
         await receive()
         state: dict[str, Any] = scope["state"]
         state["refused"] = self._refused
+        state["problem_page"] = self._problem_page
         state["stop"] = self._stop
         await send({"type": "lifespan.startup.complete"})
         await receive()

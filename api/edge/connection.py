@@ -1,6 +1,7 @@
 """Limits on time and size for each connection, on top of uvicorn's HTTP protocol, which has none.
 
-Each limit that is passed is answered with a problem document, as everywhere, and ends the connection.
+Each limit that is passed is answered with a problem, as everywhere (a page for a browser, else a document),
+and ends the connection. What a browser is says its headers: where it can be, they are read before the answer.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.edge import limits
-from api.edge.refusals import refusal
+from api.edge.refusals import Asked, refusal
 from api.problems import problem_types
 from api.problems.problem_types import ProblemType
 
@@ -28,7 +29,8 @@ class RefusedError(Exception):
 class LimitedProtocol(HttpToolsProtocol):
     """A connection that cannot hold more than its share of the process, whatever the client does or omits.
 
-    The lifespan's state holds `refused`, a `Refused`, and `stop`, called when the server begins to stop.
+    The lifespan's state holds `refused`, a `Refused`, `problem_page`, a `PageMaker`, and `stop`, called when
+    the server begins to stop.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -38,7 +40,14 @@ class LimitedProtocol(HttpToolsProtocol):
         """Bytes of chunks that hold nothing but this head."""
         self._parsed = 0
         """Bytes of the headers, then of the body."""
+        self._target = 0
+        """Bytes of the path and query, of which `url` holds the first."""
+        self._announced = 0
+        """Bytes that the body is said to have."""
         self._messages = 0
+        self._is_surplus = False
+        self._came = 0
+        """Bytes that were thrown away after a refusal."""
         self._deadline: asyncio.TimerHandle | None = None
         self._deadline_of: tuple[int, Phase] = (0, "idle")
         self._standstill: asyncio.TimerHandle | None = None
@@ -47,22 +56,21 @@ class LimitedProtocol(HttpToolsProtocol):
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuse the connection if there are too many."""
+        """Refuse the connection if there are too many, once it has said what it wants."""
         super().connection_made(transport)
-        if len(self.connections) > limits.CONNECTIONS:
-            self._refuse(problem_types.UNAVAILABLE, "There are too many connections.")
-        else:
-            self._watch()
+        self._is_surplus = len(self.connections) > limits.CONNECTIONS
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, and end a head that is too large."""
         if self._is_refused:
+            self._came += len(data)
             return
         # A chunk in which a head only begins is not counted: it may hold the end of a body before it.
-        goes_on = self._messages if self._phase == "head" else None
+        goes_on, target = self._messages if self._phase == "head" else None, self._target
         super().data_received(data)
         if self._phase == "head" and goes_on == self._messages:
-            self._fed += len(data)
+            self._fed += len(data) - (self._target - target)
             if self._fed > limits.HEAD_BYTES:
                 self._refuse_head()
         self._watch()
@@ -122,18 +130,19 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
-        self._phase, self._fed, self._parsed = "head", 0, 0
+        self._phase, self._fed, self._parsed, self._target, self._announced = "head", 0, 0, 0, 0
         self._messages += 1
 
     def on_url(self, url: bytes) -> None:
-        """Refuse an address that is too long."""
-        super().on_url(url)
-        if len(self.url) > limits.TARGET_BYTES:
+        """Keep of an address that is too long the first; refuse one that does not end."""
+        super().on_url(url[: max(0, limits.TARGET_BYTES - self._target)])
+        self._target += len(url)
+        if self._target > limits.BODY_BYTES:
             self._refuse_head()
             raise RefusedError
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Refuse heads and announced bodies that are too large; drop trailers."""
+        """Refuse heads that are too large; drop trailers."""
         self._parsed += len(name) + len(value) + 4
         if self._phase == "body":
             # A trailer. It must not pass for what the head says (RFC 9110 §6.5.1), and nobody here reads any.
@@ -145,12 +154,19 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._parsed > limits.HEAD_BYTES or len(self.headers) > limits.HEADERS:
             self._refuse_head()
             raise RefusedError
-        if name.lower() == b"content-length" and int(value) > limits.BODY_BYTES:
-            self._refuse_body()
-            raise RefusedError
+        if name.lower() == b"content-length":
+            self._announced = int(value)
 
     def on_headers_complete(self) -> None:
-        """The body begins."""
+        """The body begins; refuse what the head has told to be too much."""
+        if self._is_surplus:
+            self._refuse_surplus()
+        elif self._target > limits.TARGET_BYTES:
+            self._refuse_head()
+        elif self._announced > limits.BODY_BYTES:
+            self._refuse_body()
+        if self._is_refused:
+            raise RefusedError
         self._phase, self._parsed = "body", 0
         super().on_headers_complete()
 
@@ -171,6 +187,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Keep one deadline: for the part of the message that is on its way, from when it began."""
+        if self._is_refused:
+            return
         # Nobody connects to say nothing: the first head is on its way from the start.
         phase: Phase = "head" if self._messages == 0 else self._phase
         now = (self._messages, phase)
@@ -182,18 +200,28 @@ class LimitedProtocol(HttpToolsProtocol):
             self._deadline = None
         if phase != "idle":
             seconds = limits.HEAD_SECONDS if phase == "head" else limits.BODY_SECONDS
+            seconds = limits.LINGER_SECONDS if self._is_surplus else seconds
             self._deadline = self.loop.call_later(seconds, self._is_late, phase, seconds)
 
     def _is_late(self, phase: Phase, seconds: float) -> None:
+        if self._is_surplus:
+            self._refuse_surplus()
+            return
         if self._messages == 0:
             self.transport.abort()
+            return
+        if self._target > limits.TARGET_BYTES:
+            self._refuse_head()
             return
         part = "headers" if phase == "head" else "body"
         detail = f"The {part} of the request did not arrive within {seconds:g} s."
         self._refuse(problem_types.REQUEST_TIMEOUT, detail)
 
+    def _refuse_surplus(self) -> None:
+        self._refuse(problem_types.UNAVAILABLE, "There are too many connections.")
+
     def _refuse_head(self) -> None:
-        if not self.headers:
+        if self._target > limits.TARGET_BYTES:
             detail = f"Path and query may have {limits.TARGET_BYTES} bytes together."
             self._refuse(problem_types.TARGET_TOO_LONG, detail)
         else:
@@ -204,8 +232,13 @@ class LimitedProtocol(HttpToolsProtocol):
         self._refuse(problem_types.TOO_LARGE, f"The body may have at most {limits.BODY_BYTES} bytes.")
 
     def _refuse(self, kind: ProblemType, detail: str) -> None:
-        """Answer with the problem and end the connection, without reading what else was meant to come."""
+        """Answer with the problem, once, and end the connection, without reading what else was meant to
+        come."""
+        if self._is_refused:
+            return
         self._is_refused = True
+        if self._deadline is not None:
+            self._deadline.cancel()
         request_id = f"req_{secrets.token_hex(10)}"
         cycle: RequestResponseCycle | None = self.cycle
         # An answer to a request before this one may be half sent: nothing can follow it then.
@@ -213,13 +246,26 @@ class LimitedProtocol(HttpToolsProtocol):
             self._phase == "body" and cycle is not None and not cycle.response_started and not self.pipeline
         )
         if cycle is None or cycle.response_complete or is_its_own:
-            self.transport.write(refusal(kind, detail, request_id))
+            asked = Asked(self.url, self.headers) if self._messages else Asked(b"", ())
+            self.transport.write(refusal(kind, detail, request_id, asked, self.app_state["problem_page"]))
             self.transport.write_eof()
         if cycle is not None:
             cycle.disconnected = True
             cycle.message_event.set()
         self.flow.resume_reading()
-        self.loop.call_later(limits.LINGER_SECONDS, self.transport.abort)
+        self._linger(self.loop.time() + limits.BODY_SECONDS)
         scope: HTTPScope | None = self.scope
         method = "-" if scope is None else scope.get("method", "-")
         self.app_state["refused"](request_id, method, int(kind.status))
+
+    def _linger(self, until: float) -> None:
+        """Throw away what the client sends, as long as it sends something, and not for ever."""
+        before = self._came
+
+        def look() -> None:
+            if self._came == before or self.loop.time() > until:
+                self.transport.abort()
+            else:
+                self._linger(until)
+
+        self.loop.call_later(limits.LINGER_SECONDS, look)

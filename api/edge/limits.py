@@ -10,7 +10,8 @@ READER_SECONDS = 20.0
 """How long a client may take nothing, or too little, of an answer that is being sent."""
 
 TARGET_BYTES = 8 * 1024
-"""Path and query of a request."""
+"""Path and query of a request. Of a longer one the rest is thrown away as it comes, up to `BODY_BYTES`: what
+it is to be answered with stands in its headers."""
 HEAD_BYTES = 32 * 1024
 """All headers together."""
 HEADERS = 100
@@ -21,8 +22,9 @@ CONNECTIONS = 2000
 """Of each process; whoever comes then is told to come again."""
 
 LINGER_SECONDS = 2.0
-"""After a refusal: what the client still sends is thrown away for so long, because closing at once would
-reset the connection, and the client might never read why."""
+"""After a refusal: what the client still sends is thrown away, because closing at once would reset the
+connection, and the client might never read why. It ends when nothing has come for so long, and after
+`BODY_SECONDS` whatever comes. A connection too many has so long to say what it wants."""
 STOP_SECONDS = 10
 """After SIGTERM: how long requests that run may take to end."""
 

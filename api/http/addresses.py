@@ -1,11 +1,14 @@
-"""Refuse addresses that are not UTF-8 or contain NUL.
+"""Refuse addresses that are not UTF-8 or contain NUL, and lead from a page's address with a slash at its end
+to the one without.
 
 Flask puts U+FFFD in place of bytes that are not UTF-8, so that two addresses would be one name.
 """
 
-from urllib.parse import unquote_to_bytes
+from http import HTTPStatus
+from urllib.parse import quote, unquote_to_bytes
 
-from flask import Flask, request
+from flask import Flask, current_app, redirect, request
+from werkzeug.wrappers import Response
 
 from api.problems import problem_types
 from api.problems.problems import Problem, fields_problem
@@ -35,6 +38,22 @@ def _is_readable(text: bytes) -> bool:
     return b"\0" not in text
 
 
+def _without_slash() -> Response | None:
+    """To the page, where the address of one has been given with a slash too many. Of what is under /v1 each
+    address is its only one."""
+    path = request.path.rstrip("/")
+    if request.url_rule is not None or path in ("", request.path) or f"{path}/".startswith("/v1/"):
+        return None
+    known = current_app.create_url_adapter(request)
+    if known is None or not known.allowed_methods(path):
+        return None
+    query = request.query_string.decode("latin-1")
+    # 308: a form that is sent to it stays one.
+    to = quote(path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
+    return redirect(to, HTTPStatus.PERMANENT_REDIRECT)
+
+
 def register(app: Flask) -> None:
     """Check the address of every request."""
     app.before_request(_check)
+    app.before_request(_without_slash)

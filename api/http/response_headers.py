@@ -33,6 +33,12 @@ def page_policy(settings: Settings) -> str:
     )
 
 
+def page_headers(settings: Settings) -> dict[str, str]:
+    """What every page says of where its reader's browser may go."""
+    # With `no-referrer` browsers would send forms with `Origin: null`, as if from somewhere else.
+    return {"Referrer-Policy": "same-origin", "Content-Security-Policy": page_policy(settings)}
+
+
 def allowed_origin(
     settings: Settings, method: str, origin: str | None, *, has_key: bool, by_cookie: bool = False
 ) -> str | None:
@@ -55,9 +61,7 @@ def register(app: Flask) -> None:
         headers = response.headers
         headers["X-Content-Type-Options"] = "nosniff"
         if response.mimetype == "text/html":
-            # With `no-referrer` browsers would send forms with `Origin: null`, as if from somewhere else.
-            headers["Referrer-Policy"] = "same-origin"
-            headers["Content-Security-Policy"] = page_policy(context().settings)
+            headers.update(page_headers(context().settings))
         else:
             headers["Referrer-Policy"] = "no-referrer"
             headers["Content-Security-Policy"] = _DATA_POLICY

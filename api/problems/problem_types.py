@@ -8,12 +8,14 @@ from http import HTTPStatus
 
 @dataclass(frozen=True)
 class ProblemType:
-    """A kind of problem: its name in addresses, status, title, and what it means."""
+    """A kind of problem: its name in addresses, status, title, and what it means. `advice` is what a person
+    at a browser can do about it, where `meaning` speaks to programs."""
 
     slug: str
     status: HTTPStatus
     title: str
     meaning: str
+    advice: str = ""
 
     @property
     def uri(self) -> str:
@@ -32,6 +34,8 @@ MALFORMED_REQUEST = ProblemType(
     HTTPStatus.BAD_REQUEST,
     "The request is not HTTP",
     "The request could not be parsed, and the connection was closed.",
+    "Open the page anew. Where that changes nothing, a proxy or an extension of the browser alters what "
+    "is sent.",
 )
 UNAUTHENTICATED = ProblemType(
     "unauthenticated",
@@ -60,6 +64,8 @@ NOT_FOUND = ProblemType(
     HTTPStatus.NOT_FOUND,
     "There is no such thing",
     "Nothing is known under this name.",
+    "It may have been removed, or its address may be mistyped. The entries at the top lead to all that "
+    "there is.",
 )
 NO_PICTURE = ProblemType(
     "no-picture",
@@ -87,6 +93,7 @@ METHOD_NOT_ALLOWED = ProblemType(
     HTTPStatus.METHOD_NOT_ALLOWED,
     "The method is not allowed here",
     "The `Allow` header lists the methods that are.",
+    "Open the page itself and use its own buttons.",
 )
 NOT_ACCEPTABLE = ProblemType(
     "not-acceptable",
@@ -99,30 +106,37 @@ CONFLICT = ProblemType(
     HTTPStatus.CONFLICT,
     "Not possible in the present state",
     "The resource is in a state that does not allow this; `detail` says which.",
+    "Open the page anew: it shows how things stand now.",
 )
 REQUEST_TIMEOUT = ProblemType(
     "request-timeout",
     HTTPStatus.REQUEST_TIMEOUT,
     "The request did not arrive in time",
     "`detail` names the part that took too long. The connection was closed; send the request again.",
+    "The line may be slow: send it again, and a photograph made smaller.",
 )
 TARGET_TOO_LONG = ProblemType(
     "address-too-long",
     HTTPStatus.REQUEST_URI_TOO_LONG,
     "The address is too long",
     "Path and query may have 8 KiB together.",
+    "Go back and write less into the form: names of layers can be patterns, such as `blocks.2.*`, and "
+    "units ranges, such as `0-999`.",
 )
 HEADERS_TOO_LARGE = ProblemType(
     "headers-too-large",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "The headers are too large",
     "There may be 100 headers, of 32 KiB together.",
+    "Delete this site's cookies in the browser, and open the page again.",
 )
 TOO_LARGE = ProblemType(
     "body-too-large",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "The body is too large",
     "A body may have 1 MiB. Name units as ranges (`0-999`) instead of one by one.",
+    "A photograph is taken up to 700 kB: make it smaller, 512 pixels a side are enough, or choose it "
+    "with scripts turned on, which make it smaller by themselves.",
 )
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
@@ -135,24 +149,28 @@ INVALID = ProblemType(
     HTTPStatus.UNPROCESSABLE_ENTITY,
     "The request cannot be used as it is",
     "`errors` names each field that is wrong and what would be accepted. Nothing was written.",
+    "Go back, mend what is named, and send it again.",
 )
 TOO_MANY_REQUESTS = ProblemType(
     "too-many-requests",
     HTTPStatus.TOO_MANY_REQUESTS,
     "Too many requests",
     "Wait for `Retry-After` seconds.",
+    "Wait half a minute, then try again.",
 )
 INTERNAL = ProblemType(
     "internal",
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "Something went wrong in the service",
     "A fault of the service, not of the request. Report it with the `request_id`.",
+    "Try again. If it stays, tell whoever runs this service the request's name below.",
 )
 UNAVAILABLE = ProblemType(
     "unavailable",
     HTTPStatus.SERVICE_UNAVAILABLE,
     "A part of the service is away",
     "A server that imago needs does not answer. Try again after `Retry-After` seconds.",
+    "Try again in some seconds: what was asked for before goes on meanwhile, and nothing of it is lost.",
 )
 
 # Of those with one status the general one goes first.

@@ -12,12 +12,13 @@ from typing import Any
 from urllib.parse import quote
 
 import structlog
-from flask import Flask, Response, current_app, g, json, render_template, request
+from flask import Flask, Response, current_app, g, json, request
 from werkzeug.exceptions import HTTPException
 
 from api.browser import cookies
-from api.browser.own_paths import own_path, sign_in_path
+from api.browser.own_paths import sign_in_path
 from api.problems import problem_types
+from api.problems.documents import document_of, page_before, page_of, reads_pages
 from api.problems.field_errors import Part
 from api.problems.problem_types import ProblemType
 from services.base.errors import (
@@ -75,32 +76,19 @@ def render_problem(problem: Problem) -> Response:
     kind = problem.kind
     if kind is problem_types.UNAUTHENTICATED and _may_sign_in():
         return _without_the_cookie_that_ended(_to_the_sign_in_page())
-    document: dict[str, Any] = {
-        "type": kind.uri,
-        "title": kind.title,
-        "status": int(kind.status),
-        "detail": problem.detail,
-        "request_id": g.get("request_id"),
-        **problem.members,
-    }
+    document = document_of(kind, problem.detail, g.get("request_id")) | dict(problem.members)
     if problem.errors:
         document["errors"] = [dict(error) for error in problem.errors]
     if _reads_pages():
-        shown = render_template("problem.html", problem=document, back=_page_of_the_form())
-        response = Response(shown, mimetype="text/html")
+        is_form = request.method not in ("GET", "HEAD")
+        back = page_before(request.referrer, request.host) if is_form else None
+        response = Response(page_of(document, kind.advice, back), mimetype="text/html")
     else:
         response = Response(json.dumps(document), mimetype=MEDIA_TYPE)
     response.status_code = int(kind.status)
     response.headers["Cache-Control"] = "no-store"
     response.headers.extend(dict(problem.headers))
     return _without_the_cookie_that_ended(response) if kind is problem_types.UNAUTHENTICATED else response
-
-
-def _page_of_the_form() -> str | None:
-    """The page whose form was refused, where the browser says that it is one of ours."""
-    if request.method in ("GET", "HEAD") or not (request.referrer or "").startswith(request.host_url):
-        return None
-    return own_path("/" + str(request.referrer).removeprefix(request.host_url))
 
 
 def _may_sign_in() -> bool:
@@ -129,12 +117,7 @@ def _without_the_cookie_that_ended(response: Response) -> Response:
 
 
 def _reads_pages() -> bool:
-    """Whether this is a browser at a page: programs get JSON everywhere, and what is under /v1 is for
-    programs.
-    """
-    if request.path.startswith("/v1/") or request.path == "/v1":
-        return False
-    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    return reads_pages(request.path, request.accept_mimetypes)
 
 
 def _invalid(error: Invalid) -> Problem:

@@ -21,8 +21,8 @@ from services.base.settings import Settings
 from tests.api.small_catalog import job_body, with_key
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMITS = {"HEAD_SECONDS": 3.0, "BODY_SECONDS": 3.0, "READER_SECONDS": 3.0}
-"""Shorter than the server's own, so that the tests need not wait for those."""
+LIMITS = {"HEAD_SECONDS": 3.0, "BODY_SECONDS": 3.0, "READER_SECONDS": 3.0, "CONNECTIONS": 240}
+"""Shorter and fewer than the server's own, so that the tests need not wait for those."""
 SLOW = 200
 
 
@@ -133,6 +133,78 @@ def test_what_cannot_be_a_request_is_refused_by_a_problem_and_the_connection_end
     assert problem["type"].startswith("/docs#problem-")
     # What it points to is there.
     assert f'id="{problem["type"].partition("#")[2]}"'.encode() in server.get("/docs")[1]
+
+
+BROWSER = (
+    b"Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\nReferer: http://localhost/search?q=cat\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "advice"),
+    [
+        (b"GET /compare?a=" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + BROWSER, 414, b"write less"),
+        (b"GET /compare?a=" + b"a" * 500_000 + b" HTTP/1.1\r\n" + HOST + BROWSER, 414, b"write less"),
+        # Chromium says how long the body is before it says what it takes.
+        (
+            b"POST /search HTTP/1.1\r\n" + HOST + b"Content-Length: 3000000\r\n" + BROWSER + b"a" * 3_000_000,
+            413,
+            b"make it smaller",
+        ),
+        (
+            b"POST /search HTTP/1.1\r\n"
+            + HOST
+            + b"Transfer-Encoding: chunked\r\n"
+            + BROWSER
+            + b"200000\r\n"
+            + b" " * 0x200000
+            + b"\r\n0\r\n\r\n",
+            413,
+            b"make it smaller",
+        ),
+        (
+            b"POST /search HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n" + BROWSER + b"a",
+            408,
+            b"send it again",
+        ),
+        (
+            b"GET / HTTP/1.1\r\n" + HOST + BROWSER[:-2] + b"X-Large: " + b"a" * 40_000 + b"\r\n\r\n",
+            431,
+            b"cookies",
+        ),
+        (b"GET / HTTP/1.1\r\n" + HOST + BROWSER[:-2] + b"no header\r\n\r\n", 400, b"Open the page anew"),
+    ],
+)
+def test_a_browser_is_refused_by_a_page_that_says_what_happened_and_what_to_do(
+    server: Server, sent: bytes, status: int, advice: bytes
+) -> None:
+    with server.connect() as connection:
+        connection.sendall(sent)
+        found, headers, body = answered(connection)
+    assert (found, headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert "default-src 'none'" in headers["content-security-policy"]
+    for part in (b'<nav class="sections"', b"<h1>", advice, headers["x-request-id"].encode()):
+        assert part in body
+    assert b'href="/search?q=cat">Back to the page' in body
+
+
+def test_what_is_for_programs_is_refused_by_a_document_whoever_asks(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"GET /v1/jobs?a=" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + BROWSER)
+        found, headers, _ = answered(connection)
+    assert (found, headers["content-type"]) == (414, "application/problem+json")
+
+
+def test_a_connection_too_many_is_told_to_come_again_as_it_can_read_it(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(int(LIMITS["CONNECTIONS"])):
+            stack.enter_context(server.connect())
+        for accept, kind in ((BROWSER, "text/html; charset=utf-8"), (b"\r\n", "application/problem+json")):
+            with server.connect() as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + accept)
+                found, headers, body = answered(connection)
+            assert (found, headers["content-type"], headers["retry-after"]) == (503, kind, "5")
+            assert b"too many connections" in body
 
 
 def test_a_connection_carries_requests_one_after_the_other_and_sent_ahead(server: Server) -> None:

@@ -63,6 +63,28 @@ def test_browsers_and_programs_get_each_their_entrance(client: FlaskClient, netw
     assert client.get("/", headers={"Accept": "application/json"}).mimetype == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("/networks/", "/networks"),
+        ("/docs/", "/docs"),
+        ("/jobs//?state=done&cursor=a%2Fb", "/jobs?state=done&cursor=a%2Fb"),
+        (f"/networks/{NETWORK}/layers/output/units/3/", f"/networks/{NETWORK}/layers/output/units/3"),
+        ("/networks/caf%C3%A9/", "/networks/caf%C3%A9"),
+    ],
+)
+def test_a_slash_too_many_leads_to_the_page(client: FlaskClient, asked: str, found: str) -> None:
+    answer = client.get(asked, headers=BROWSER)
+    assert (answer.status_code, answer.headers["Location"]) == (308, found)
+
+
+def test_a_slash_too_many_leads_no_form_astray_and_nobody_elsewhere(client: FlaskClient) -> None:
+    assert client.post("/atlases/", headers=BROWSER).headers["Location"] == "/atlases"
+    for path in ("/nothing/", "//", "//example.org/", "/v1/", "/v1/networks/"):
+        answer = client.get("/", headers=BROWSER, environ_overrides={"PATH_INFO": path})
+        assert (answer.status_code, answer.headers.get("Location")) == (404, None), path
+
+
 def test_the_entrance_shows_no_lists_where_reading_needs_a_key(start: Start, network: str) -> None:
     page = start(public_read=False).test_client().get("/", headers=BROWSER)
     assert page.status_code == 200
