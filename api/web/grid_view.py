@@ -180,12 +180,13 @@ def facts(network: Network, layer: Layer, *, brief: bool = False) -> Sequence[st
         said.append("{} × {} map".format(*layer.spatial))
     if layer.tokens is not None:
         said.append(f"{count(layer.tokens)} tokens")
-    seen, own = layer.receptive_field, network.own_size
+    own = network.own_size
+    seen = layer.seen_of(own)
     sees = "sees" if brief else "each sees"
-    if seen is None or (own is not None and seen >= 2 * own):
+    if seen is None:
         said.append(f"{sees} {'all of it' if brief else 'the whole picture'}")
     else:
-        said.append(f"{sees} {seen}\u00a0px" + (f" of {own}" if own and seen < own and not brief else ""))
+        said.append(f"{sees} {seen}\u00a0px" + (f" of {own}" if own and not brief else ""))
     return said
 
 

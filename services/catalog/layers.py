@@ -41,6 +41,12 @@ class Layer:
     role: Role | None = None
     twin_of: str | None = None
 
+    def seen_of(self, input_size: int | None) -> int | None:
+        """Side of what one unit sees of an input of this side, None where that is all of it: a receptive
+        field that is larger than the input ends where the input does."""
+        field = self.receptive_field
+        return None if field is None or (input_size is not None and field >= input_size) else field
+
 
 @dataclass(frozen=True)
 class MapBounds:

@@ -18,7 +18,7 @@ from api.web.pages.networks.network import stack_of
 from api.web.pages.units import figures, told
 from api.web.shown import Shown
 from api.web.site import DESCRIPTION, Entry
-from api.web.small_pictures import small_among
+from api.web.small_pictures import is_small, small_among
 from api.web.static_site.addresses import HOME, MAP, SEARCH, Places, StaticAddresses
 from api.web.static_site.units import UnitPictures
 from imago_engine.weights import EYE
@@ -88,7 +88,9 @@ class SitePages:
             layer=subject.layer,
             chosen=chosen,
             picture=figures.picture_of(address, shown.large),
-            tiles=figures.tiles_of(session, chosen, subject.layer, found.exemplars),
+            tiles=figures.tiles_of(session, chosen, subject.layer, found.exemplars, subject.network.own_size),
+            own_size=subject.network.own_size,
+            crops_are_small=is_small(subject.layer.receptive_field),
             labels=figures.labels_of(shown.large, subject.classes),
             exemplars=found.exemplars,
             neighbours=found.neighbours,

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from api.web.pages.units.traces import numbers, thinned
 from services.base.database import Database
 from services.base.storage import ObjectStore
+from services.catalog.tables import LayerRow
 from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.conftest import Start
@@ -80,6 +81,33 @@ def test_a_unit_shows_its_picture_with_all_that_is_known_of_it(
         assert client.get(picture, buffered=True).status_code == 200
     assert all("width" in image and "height" in image for image in page.all("img"))
     assert not re.search(r"<[^>]*\s(style|on[a-z]+)=", page.html)
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize(
+    ("field", "of_layer", "of_unit"),
+    [
+        (19, "each sees 19\u00a0px of 32", "19 px"),
+        (32, "each sees the whole picture", "all of it"),
+        (45, "each sees the whole picture", "all of it"),
+    ],
+)
+def test_all_pages_say_the_same_of_how_much_a_unit_sees(
+    client: FlaskClient, database: Database, store: ObjectStore, field: int, of_layer: str, of_unit: str
+) -> None:
+    """A field that is larger than the network's input, which is 32 pixels wide, is all of it."""
+    with database.session() as session:
+        session.get_one(LayerRow, (NETWORK, "blocks.0.1")).receptive_field = field
+    job = client.post("/v1/jobs", json=job_body("3", "blocks.0.1")).get_json()
+    finish_all(database, store, crop=field < 32)
+    assert client.get(job["links"]["self"]).get_json()["state"] == "succeeded"
+    assert of_layer in client.get(f"/networks/{NETWORK}/layers/blocks.0.1").text
+    stack = client.get(f"/networks/{NETWORK}").text
+    assert ("sees 19 of 32 pixels" in stack) == (field < 32)
+    page = read(client, f"{HIDDEN}/3")
+    assert f"Receptive field {of_unit}" in page.text
+    assert ("the unit sees all of it" in page.text) == (field >= 32)
+    assert (f"sees {field} pixels of the network's input" in page.text) == (field < 32)
 
 
 @pytest.mark.usefixtures("network")

@@ -74,10 +74,10 @@ def exemplars_of(session: Session, unit: Unit, scan: str | None = None) -> UnitE
 
 
 def tiles_of(
-    session: Session, chosen: Chosen, layer: Layer, known: UnitExemplars | None
+    session: Session, chosen: Chosen, layer: Layer, known: UnitExemplars | None, own_size: int | None
 ) -> Sequence[tuple[str, str]]:
     """The figures that matter, as the template formats them: pairs of a name and what it is; none without a
-    picture. `known`: what a scan tells of the unit."""
+    picture. `known`: what a scan tells of the unit; `own_size`: side of the network's own input."""
     large = chosen.large
     if large is None or large.activation is None:
         return []
@@ -86,14 +86,22 @@ def tiles_of(
     if known is not None and percentile is not None:
         below = f"all {count(known.statistics.pictures)}" if percentile == 100 else percent(percentile / 100)
         tiles.append(("Photographs below", below))
-    field = layer.receptive_field
-    tiles.append(("Receptive field", "all of it" if field is None else f"{field} px"))
+    tiles.append(("Receptive field", _seen(large, layer, own_size)))
     done = [facet.digest for facet in chosen.facets if facet.state == State.DONE]
     if len(done) > 1:
         similar = alike.likeness(session, large.digest, done)
         if similar:
             tiles.append(("Facets alike", f"{sum(similar.values()) / len(similar):.2f}"))
     return tiles
+
+
+def _seen(large: Visualization, layer: Layer, own_size: int | None) -> str:
+    """How much of its picture the unit sees, as the frame in it shows."""
+    if large.crop_box is None:
+        return "all of it"
+    seen = layer.seen_of(large.spec.parameters.get("input_size") or own_size)
+    # Such a field is larger than the picture, and its middle so far from the picture's that an edge is left.
+    return "nearly all of it" if seen is None else f"{seen} px"
 
 
 def labels_of(large: Visualization | None, names: Sequence[str]) -> Sequence[tuple[str, float]]:

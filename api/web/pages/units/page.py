@@ -16,7 +16,7 @@ from api.web.pages.units.choosing import Chosen, Wanted
 from api.web.pages.units.copying import Copies
 from api.web.shown import Shown
 from api.web.site import blueprint, page, see
-from api.web.small_pictures import small_among
+from api.web.small_pictures import is_small, small_among
 from services.atlases import entries
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import State
@@ -69,7 +69,7 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
     wanted = Wanted.asked()
     with context().database.session() as session:
         found = get_unit(session, network, layer, unit)
-        of_layer = get_layer(session, network, layer)
+        of_layer, described = get_layer(session, network, layer), get_network(session, network)
         what = shown_of.shown(session, network)
         chosen = choosing.choose(session, what, found, of_layer.units, wanted)
         if request.args.get("embed"):
@@ -86,8 +86,10 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
             "below": _layer_beside(rail, 1),
             "chosen": chosen,
             "exemplars": known,
-            "tiles": figures.tiles_of(session, chosen, of_layer, known),
-            "labels": figures.labels_of(large, get_network(session, network).labels),
+            "tiles": figures.tiles_of(session, chosen, of_layer, known, described.own_size),
+            "own_size": described.own_size,
+            "crops_are_small": is_small(of_layer.receptive_field),
+            "labels": figures.labels_of(large, described.labels),
             "neighbours": (like := _neighbours(session, large)),
             "small": small_among(session, _pictures_beside(chosen, like)),
             "form": computing.form(session, found, large, errors),
