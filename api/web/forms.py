@@ -1,13 +1,14 @@
 """What a form asks for, read as the body of the same request to the API would be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from api.problems.field_errors import explain
-from services.base.errors import Invalid
+from services.base.errors import FieldError, Invalid
 
 Asked = TypeVar("Asked", bound=BaseModel)
 
@@ -28,6 +29,19 @@ def read(model: type[Asked], sent: Mapping[str, object]) -> Asked:
         return model.model_validate(sent)
     except ValidationError as error:
         raise Invalid(explain(error, model, sent)) from None
+
+
+def without(body: dict[str, Any], errors: Sequence[FieldError]) -> dict[str, Any]:
+    """What was sent without the fields that are wrong, so that the others can be looked at; of a list that is
+    wrong somewhere without all of it."""
+    left = deepcopy(body)
+    for error in errors:
+        held: Any = left
+        first, *rest = error.pointer.strip("/").split("/")
+        while rest and isinstance(held.get(first), dict):
+            held, first, rest = held[first], rest[0], rest[1:]
+        held.pop(first, None)
+    return left
 
 
 def whole(text: str) -> int | str:

@@ -57,7 +57,7 @@ def submit(
         known = replayed(session, TrainingRow, owner, idempotency_key, known_as)
         if known is not None:
             return Submitted(known.id, created=False)
-    asked = settled(session, request, data_root, _name(session, name))
+    asked = check(session, name, request, data_root)
     training_id = session.scalar(
         insert(TrainingRow)
         .values(
@@ -80,6 +80,11 @@ def submit(
     if known is None:
         raise Invalid.field("/name", _taken(name, "a training"))
     return Submitted(known.id, created=False)
+
+
+def check(session: Session, name: str, request: TrainingRequest, data_root: Path | None) -> dict[str, Any]:
+    """The request as it is kept. Raises `Invalid` with everything that is wrong; writes nothing."""
+    return settled(session, request, data_root, _name(session, name))
 
 
 def _name(session: Session, name: str) -> list[FieldError]:

@@ -25,6 +25,7 @@ from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.catalog.shipped_generator import register_shipped_generator
 from tests.own_settings import own_settings
+from tests.small_training import draw_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 240.0
@@ -49,12 +50,14 @@ def site(servers: Servers, migrated_template: str) -> Iterator[Site]:
         tempfile.TemporaryDirectory(prefix="imago-pages-") as home,
     ):
         key = _prepare(settings)
+        draw_pictures(Path(home, "data", "discs"))
         environment = {
             **servers.endpoints.environment(),
             "IMAGO_DATABASE_URL": settings.database_url,
             "IMAGO_S3_BUCKET": settings.s3_bucket,
             "IMAGO_LOG_FORMAT": "console",
             "IMAGO_CACHE_FOLDER": str(Path(home, "cache")),
+            "IMAGO_DATA_ROOT": str(Path(home, "data")),
         }
         group = Group(Path(home), folder=ROOT, environment=environment)
         port = ports.pick(1)[0]

@@ -2,17 +2,21 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, Request, Response, expect
 
 import imago
+from api.edge.limits import STREAMS_OF_ONE
 from infra.browser.chromium import Look, looking
 from infra.browser.furnishing import NETWORK
 from infra.local.processes.process import Process
 from infra.local.processes.supervision import GRACE_SECONDS
 from infra.local.stack import answers
+from tests.small_training import BATCH, HELD_OUT, LAYER
 from tests.web.conftest import PATIENCE_SECONDS, Site
 
 FEW_STEPS = {"steps": 1}
@@ -126,6 +130,56 @@ def test_a_build_goes_live_on_the_page_of_its_atlas_and_survives_a_restart_of_th
     expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible(timeout=SLOW)
     expect(page.locator("#strip img")).to_have_count(3)
     assert asked, "the page has asked for its stream again"
+
+
+def test_a_page_that_gets_no_stream_asks_again_and_again_and_stays_live(site: Site, page: Page) -> None:
+    with (
+        imago.Client(site.url, site.key) as client,
+        paused(process_of(site, "worker")),
+        ExitStack() as stack,
+    ):
+        job = client.submit(NETWORK, ["classifier/41"], parameters=FEW_STEPS)
+        for _ in range(STREAMS_OF_ONE):
+            connection = HTTPConnection("127.0.0.1", urlsplit(site.url).port, timeout=PATIENCE_SECONDS)
+            stack.callback(connection.close)
+            connection.request("GET", f"/v1/jobs/{job.id}/events")
+            assert connection.getresponse().status == 200
+        with page.expect_response(is_stream) as answered:
+            page.goto(f"{site.url}/jobs/{job.id}")
+        assert answered.value.status == 429
+        expect(page.locator("#actions .state")).to_have_text("queued")
+        job.cancel()
+        expect(page.locator("#actions .state")).to_have_text("canceled", timeout=SLOW)
+        expect(page).to_have_title(f"canceled: 0 of 1 · {NETWORK} · imago")
+        expect(page.get_by_role("status")).to_have_text("canceled: 0 of 1")
+
+
+def test_a_training_that_a_form_asks_for_is_followed_to_its_generator(site: Site, page: Page) -> None:
+    sign_in(site, page)
+    page.goto(f"{site.url}/trainings/new")
+    page.get_by_label("Name", exact=True).fill("discs-32")
+    page.get_by_label("Learns from").fill("discs")
+    page.get_by_label("Layer", exact=True).select_option(LAYER)
+    page.get_by_label("Image size").select_option("32")
+    for summary in page.locator("summary").all():
+        summary.click()
+    tiny = {"pictures": 800, "encoder.input_size": 32, "feature_size": 32, "batch": BATCH, "minimum": 16}
+    often = {"held_out": HELD_OUT, "sample_seconds": 1, "checkpoint_seconds": 1, "options.width": 0.125}
+    for name, value in (tiny | often).items():
+        page.locator(f'[name="{name}"]').fill(str(value))
+    page.get_by_role("button", name="Train it").click()
+    page.wait_for_url("**/trainings/trn_*")
+    asked = page.url
+    seen = page.locator("#progress")
+    expect(seen).to_contain_text("training", timeout=SLOW)
+    expect(page.locator("#samples svg.comparison")).to_be_visible(timeout=SLOW)
+    expect(page.locator("#actions .state")).to_have_text("succeeded", timeout=SLOW)
+    expect(seen).to_contain_text("800 of 800")
+    expect(page.locator("#losses .chart").first).to_be_visible(timeout=SLOW)
+    expect(page).to_have_title("discs-32: succeeded · imago")
+    assert page.url == asked, "nobody has loaded the page again"
+    page.get_by_role("link", name="The generator").click()
+    expect(page.get_by_role("heading", name="discs-32")).to_be_visible()
 
 
 def test_a_hidden_tab_has_no_stream_and_goes_on_where_it_was_when_it_is_seen_again(

@@ -21,6 +21,24 @@ def drop(page: Page, file: Path) -> None:
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 600, "y": 300, "data": data})
 
 
+def test_a_photograph_that_is_too_large_is_refused_by_a_page_where_no_script_makes_it_smaller(
+    browser: Browser, site: Site, tmp_path: Path
+) -> None:
+    large = tmp_path / "large.jpg"
+    large.write_bytes(bytes(20_000_000))
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, site.url, site.key)
+    page.goto(f"{site.url}/search")
+    page.get_by_label("Photograph", exact=True).set_input_files(large)
+    page.get_by_role("button", name="See what it excites").click()
+    expect(page.get_by_role("heading", name="The body is too large")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("make it smaller")).to_be_visible()
+    page.get_by_role("link", name="Back to the page").click()
+    expect(page.get_by_role("button", name="See what it excites")).to_be_visible()
+    context.close()
+
+
 def test_a_photograph_that_is_dropped_is_looked_at_and_shown_beside_what_it_excites(
     browser: Browser, site: Site
 ) -> None:

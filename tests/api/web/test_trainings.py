@@ -127,15 +127,20 @@ def test_a_form_asks_for_a_training_and_says_beside_each_field_what_is_wrong(
         "pictures": "4000",
     }
     encoder = {"encoder.network": SMALL["encoder"]["network"], "encoder.layer": "", "options.width": "0.25"}
-    wrong = client.post(
-        "/trainings", data={**fields, **encoder, "name": "a name", "options.width": "9", "seed": "x"}
-    )
+    mistakes = {
+        "name": "a name",
+        "sources": "",
+        "encoder.layer": "bn3",
+        "encoder.input_size": "many",
+        "options.width": "9",
+        "seed": "x",
+    }
+    wrong = client.post("/trainings", data={**fields, **encoder, **mistakes})
     assert wrong.status_code == 422
-    assert re.search(r'id="seed-about"><strong>[^<]+', wrong.text)
+    told = re.findall(r'id="([^"]+)-about"><strong>[^<]+', wrong.text)
+    assert sorted(told) == sorted(mistakes), "all that is wrong is told in one round, and nothing else"
     assert re.search(r'name="name" type="text" value="a name"', wrong.text)
-    wrong = client.post("/trainings", data={**fields, **encoder, "name": "a name", "options.width": "9"})
-    for name in ("name", "options.width"):
-        assert re.search(rf'id="{name}-about"><strong>[^<]+', wrong.text), name
+    assert "<option selected>bn3</option>" in wrong.text
     made = client.post("/trainings", data={**fields, **encoder})
     assert made.status_code == 303, made.text
     asked = client.get(made.headers["Location"].replace("/trainings/", "/v1/trainings/")).get_json()
@@ -143,6 +148,28 @@ def test_a_form_asks_for_a_training_and_says_beside_each_field_what_is_wrong(
     assert asked["request"]["sources"] == ["discs", "more/discs.tar"]
     assert asked["request"]["options"] == {"width": 0.25}
     assert asked["request"]["encoder"]["layer"] == "bn2"
+
+
+def test_the_form_offers_the_layers_of_the_network_that_is_chosen(
+    client: FlaskClient, database: Database, network: str
+) -> None:
+    register_encoder(database)
+    usual = client.get("/trainings/new").text
+    assert "as is usual: bn2, averaged to 2 × 2 places" in usual
+    assert [*re.findall(r'<option value="([^"]+)"', usual)][:1] == ["blocks.6"]
+    for said in ("blocks.6 · 320 × 7 × 7", "bn2 · 1280 × 7 × 7", "global_pool · 1280<"):
+        assert said in usual
+    other = client.get(
+        "/trainings/new",
+        query_string={"encoder.network": network, "encoder.layer": "bn2", "name": "discs", "seed": "7"},
+    ).text
+    assert f"<option selected>{network}</option>" in other
+    assert "conv_stem · 8 × 16 × 16" in other
+    assert "bn2" not in other, "the layer of another network is no choice any more"
+    # What was typed stays, and what was not asked for is as is usual.
+    for field in ('name="name" type="text" value="discs"', 'name="seed" type="number"', 'value="2000000"'):
+        assert field in other
+    assert re.search(r'name="seed"[^>]*value="7"', other)
 
 
 def test_without_trainings_the_page_says_how_to_begin_one(client: FlaskClient) -> None:

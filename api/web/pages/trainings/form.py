@@ -1,6 +1,7 @@
 """Ask for a training from a form, whose fields are those of `POST /v1/generators` as its schema has them."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +13,11 @@ from api.context import context
 from api.schemas.trainings import TrainGenerator
 from api.web import forms
 from api.web.addresses import ServerAddresses
+from api.web.pages.trainings import layer_choice
 from api.web.site import blueprint, page, see
 from imago_engine.trainings import (
     CORRUPT_SHARE,
+    DEFAULT_ENCODER,
     DEFAULT_PRESET,
     HELD_OUT,
     MINIMUM,
@@ -33,8 +36,8 @@ from services.trainings.request import TrainingRequest
 OPTIONS, ENCODER = "options.", "encoder."
 """Before the names of fields that are the preset's alone, and the encoder's."""
 _TRAINING = "/training/"
-_FIRST = ("encoder.layer", "pictures", "image_size")
-_OWN = ("name", "sources", "preset", "encoder.network", "warm_start")
+_FIRST = ("pictures", "image_size")
+_OWN = ("name", "sources", "preset", f"{ENCODER}network", f"{ENCODER}layer", "warm_start")
 """Fields that the template has controls of its own for."""
 _TITLES = {
     f"{ENCODER}input_size": "Input size of the network",
@@ -44,16 +47,19 @@ _TITLES = {
     "held_out": "Held-out pictures",
 }
 _LISTED = 200
+_DUMMY = "x"
+"""What stands for a field that no request is without, while the others are looked at."""
 _DATA = {"held_out": HELD_OUT, "minimum": MINIMUM, "corrupt_share": CORRUPT_SHARE}
 
 
 @dataclass
 class Form:
-    """What was sent, nothing at first, and what was wrong with it: by field, and under the empty name what is
-    about none."""
+    """What was sent, and what was wrong with it: by field, and under the empty name what is about none. Until
+    `is_sent` stands in the other fields what is usual."""
 
     preset: Preset
     sent: Mapping[str, str] = field(default_factory=dict)
+    is_sent: bool = False
     errors: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -69,7 +75,6 @@ class Form:
         }
         sizes = {"type": "integer", "enum": list(self.preset.image_sizes)}
         found["image_size"] = {**found["image_size"], "anyOf": [sizes]}
-        found[f"{ENCODER}layer"] = {**found[f"{ENCODER}layer"], "default": None}
         return {
             name: {**schema, "title": _TITLES.get(name) or _said(name)}
             for name, schema in found.items()
@@ -89,7 +94,9 @@ class Form:
             name: forms.Field(
                 name,
                 schema,
-                self.sent.get(name) if self.sent else _as_text(self.usual.get(name, schema.get("default"))),
+                self.sent.get(name)
+                if self.is_sent or name in self.sent
+                else _as_text(self.usual.get(name, schema.get("default"))),
                 self.errors.get(name),
             )
             for name, schema in self.properties.items()
@@ -105,6 +112,7 @@ class Form:
         }
         encoder = {
             "network": self.sent.get(f"{ENCODER}network") or None,
+            "layer": self.sent.get(f"{ENCODER}layer") or None,
             **_within(typed, ENCODER),
         }
         training = {
@@ -130,38 +138,59 @@ class Form:
 @blueprint.get("/trainings/new")
 @requires("read")
 def training_form() -> Response:
-    """The form, with what the `preset` has where nothing is chosen."""
+    """The form, with what the address names and, where it names nothing, what the `preset` has."""
     id = request.args.get("preset", DEFAULT_PRESET)
     if id not in PRESETS:
         raise NotFound("preset", id, f"There are: {', '.join(PRESETS)}.")
     with context().database.session() as session:
-        return _shown(session, Form(PRESETS[id]))
+        return _shown(session, Form(PRESETS[id], request.args.to_dict()))
 
 
 @blueprint.post("/trainings")
 @requires("jobs:write")
 def ask_for_training() -> Response:
     """Submit the training and show it, or show the form again with what is wrong."""
-    form = Form(PRESETS.get(request.form.get("preset", ""), PRESETS[DEFAULT_PRESET]), request.form.to_dict())
+    preset = PRESETS.get(request.form.get("preset", ""), PRESETS[DEFAULT_PRESET])
+    form = Form(preset, request.form.to_dict(), is_sent=True)
     with context().database.session() as session:
-        try:
-            asked = forms.read(TrainGenerator, form.body)
-            submitted = submission.submit(
-                session,
-                asked.name,
-                asked.training,
-                owner=principal().key_id,
-                data_root=context().settings.data_root,
-            )
-        except Invalid as error:
-            form.note(error.errors)
+        id = _submitted(session, form)
+        if id is None:
             return _shown(session, form, status=422)
     context().doorbell.ring(Lane.BULK)
-    return see(ServerAddresses().training(submitted.id))
+    return see(ServerAddresses().training(id))
+
+
+def _submitted(session: Session, form: Form) -> str | None:
+    """The id of the training that the form asks for; None, with everything noted that is wrong with it,
+    where there can be none."""
+    data_root = context().settings.data_root
+    try:
+        asked = forms.read(TrainGenerator, form.body)
+        owner = principal().key_id
+        return submission.submit(session, asked.name, asked.training, owner=owner, data_root=data_root).id
+    except Invalid as error:
+        form.note(error.errors)
+        wrong = error.errors
+    # What cannot be read hides what could be said of the other fields: they are looked at without it.
+    with suppress(Invalid):
+        rest = forms.read(TrainGenerator, _complete(forms.without(form.body, wrong)))
+        try:
+            submission.check(session, rest.name, rest.training, data_root)
+        except Invalid as error:
+            form.note(error.errors)
+    return None
+
+
+def _complete(body: dict[str, Any]) -> dict[str, Any]:
+    """The body with something in each field that no request is without."""
+    return {"name": _DUMMY, **body, "training": {"sources": [_DUMMY], **body["training"]}}
 
 
 def _shown(session: Session, form: Form, status: int = 200) -> Response:
-    address, fields = ServerAddresses(), form.fields
+    address, fields, networks = ServerAddresses(), form.fields, ready_ids(session)
+    network = form.sent.get(f"{ENCODER}network") or DEFAULT_ENCODER
+    if networks and network not in networks:
+        network = networks[0]
     own = {*_FIRST, *(name for name in fields if name.startswith(OPTIONS))}
     return page(
         "trainings/new.html",
@@ -179,7 +208,11 @@ def _shown(session: Session, form: Form, status: int = 200) -> Response:
         first=[fields[name] for name in _FIRST],
         options=[each for name, each in fields.items() if name.startswith(OPTIONS)],
         more=[each for name, each in fields.items() if name not in own],
-        networks=ready_ids(session),
+        networks=networks,
+        network=network,
+        layers=layer_choice.of(session, network, form.sent.get(f"{ENCODER}layer", ""), form.is_sent)
+        if networks
+        else None,
         generators=[found.id for found in list_generators(session, limit=_LISTED).data if found.is_here],
         trainers=workers.trainers(session),
         may_train=may_submit(reader()),

@@ -1,14 +1,12 @@
 // Moves the edge between pictures and reconstructions, and through the samples of a training, at once. Without it the
-// form does the same by loading the page again.
+// form does the same by loading the page again. All of it is looked up when it is used: live.js reads it anew.
 
-const form = document.getElementById("compare");
-const drawing = document.querySelector("svg.comparison");
-const times = [...document.querySelectorAll("#times option")];
+const drawings = (selector) => [...document.querySelectorAll(`svg.comparison ${selector}`)];
 
-const moveEdge = () => {
+const moveEdge = (form) => {
   const share = form.elements.edge.value / 100;
-  for (const window of drawing.querySelectorAll("clipPath rect")) window.setAttribute("width", share * window.dataset.tile);
-  for (const line of drawing.querySelectorAll("line.edge")) {
+  for (const window of drawings("clipPath rect")) window.setAttribute("width", share * window.dataset.tile);
+  for (const line of drawings("line.edge")) {
     const at = Number(line.dataset.left) + share * line.dataset.tile;
     line.setAttribute("x1", at);
     line.setAttribute("x2", at);
@@ -17,9 +15,10 @@ const moveEdge = () => {
 
 let wanted = "";
 
-const showSample = () => {
-  const { image, errors } = times[form.elements.sample.value].dataset;
-  form.elements.seen.value = times[form.elements.sample.value].label;
+const showSample = (form) => {
+  const chosen = form.querySelectorAll("#times option")[form.elements.sample.value];
+  const { image, errors } = chosen.dataset;
+  form.elements.seen.value = chosen.label;
   document.getElementById("grid").href = image;
   document.getElementById("errors").textContent = errors;
   wanted = image;
@@ -27,18 +26,22 @@ const showSample = () => {
   const coming = new Image();
   coming.addEventListener("load", () => {
     if (wanted !== image) return;
-    for (const shown of drawing.querySelectorAll("image")) shown.setAttribute("href", image);
+    for (const shown of drawings("image")) shown.setAttribute("href", image);
   });
   coming.src = image;
 };
 
-const remember = () => {
+const formOf = (target) => (target.form?.id === "compare" && drawings("image").length ? target.form : null);
+
+document.addEventListener("input", ({ target }) => {
+  const form = formOf(target);
+  if (form && target.name === "edge") moveEdge(form);
+  if (form && target.name === "sample") showSample(form);
+});
+
+document.addEventListener("change", ({ target }) => {
+  const form = formOf(target);
+  if (!form) return;
   const said = new URLSearchParams({ sample: form.elements.sample.value, edge: form.elements.edge.value });
   history.replaceState(null, "", `?${said}`);
-};
-
-if (form && drawing) {
-  form.elements.edge.addEventListener("input", moveEdge);
-  form.elements.sample.addEventListener("input", showSample);
-  form.addEventListener("change", remember);
-}
+});

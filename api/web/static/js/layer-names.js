@@ -1,5 +1,4 @@
-// Names of layers beside the field that takes them: pressed, they come into it or leave it; those of another network
-// come when that is chosen.
+// Names of layers beside the field that takes them: pressed, they come into it or leave it.
 
 const WORDS = ["blocks", "convolutions", "all"];
 const list = document.querySelector("[data-names-for]");
@@ -34,8 +33,4 @@ if (field) {
   });
   field.addEventListener("input", mark);
   mark();
-  const network = field.form.elements.namedItem("network");
-  network.addEventListener("change", () => {
-    location.search = new URLSearchParams(new FormData(field.form));
-  });
 }

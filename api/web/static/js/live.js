@@ -62,6 +62,7 @@ const again = async () => {
   failures += 1;
   const mine = turn;
   const status = await refresh(parts());
+  if (status === 200) say(live()?.dataset.state);
   if (mine !== turn || document.hidden || GONE.includes(status) || !live()?.dataset.events) return;
   timer = setTimeout(failures < 3 || failures % 12 === 0 ? open : again, AGAIN_MS);
 };

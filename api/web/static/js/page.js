@@ -28,6 +28,13 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => sent.clear());
 
+// A field on which others of its form depend names, as data-reloads, the page of the form: it is shown anew, with what
+// stands in the fields.
+document.addEventListener("change", ({ target }) => {
+  if (!target.dataset.reloads) return;
+  location.assign(`${target.dataset.reloads}?${new URLSearchParams(new FormData(target.form))}`);
+});
+
 const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
 
 // A field with data-shortcut="/" is reached by that key, a link with data-key="ArrowLeft" followed by it, one with

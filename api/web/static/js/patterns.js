@@ -18,6 +18,7 @@ const UNITS = [["s", 1, 100], ["min", 60, 100 * 60], ["h", 3600, 48 * 3600], ["d
 const filters = {
   count: (number) => String(number ?? 0).replace(/\B(?=(\d{3})+$)/g, "\u202f"),
   figure: (value) => (value == null ? "–" : String(Number(value.toPrecision(3)))),
+  phase: (progress) => progress?.phase ?? "waits for its turn",
   before: (queue) => (queue ? filters.count(queue.ahead_units) : "none"),
   time_left: ({ eta_seconds: likely, eta_range: between }) => {
     if (likely == null) return "not known yet";

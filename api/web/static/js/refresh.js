@@ -40,6 +40,7 @@ export const refresh = async (parts) => {
   reached(true);
   if (!answer.ok) return answer.status; // said when the page is next opened; what is shown stays readable
   const page = new DOMParser().parseFromString(text, "text/html");
+  document.title = page.title;
   for (const { id } of parts) {
     const old = document.getElementById(id);
     const now = page.getElementById(id);
