@@ -5,6 +5,7 @@ import threading
 from flask import Flask
 
 from api import auth, discovery, resources
+from api.aside import Aside
 from api.context import Context, install
 from api.http import addresses, request_body, request_log, response_headers
 from api.memory import Memory
@@ -62,6 +63,7 @@ def create_app(settings: Settings, *, threads: int = 16, memory: int = 0) -> Fla
             renditions=threading.BoundedSemaphore(2),
             stopping=threading.Event(),
             orders=Memory(_ORDERS_BYTES),
+            aside=Aside(),
             objects=Memory(memory) if memory else None,
         ),
     )

@@ -11,6 +11,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.aside import Aside
 from api.memory import Memory
 from api.monitoring.prometheus import Metrics
 from services.base.broker import Doorbell
@@ -42,6 +43,8 @@ class Context:
     """Set when the server is to end: requests that wait are answered as things stand."""
     orders: Memory[tuple[object, ...], Sequence[int]]
     """In which order grids show their units, so that who scrolls on does not have them sorted again."""
+    aside: Aside
+    """What is made ready while nobody waits for it."""
     objects: Memory[str, bytes] | None
     """Objects that were read and checked, by their keys; None to read each from the store."""
 
@@ -54,6 +57,7 @@ class Context:
 
     def close(self) -> None:
         """Close the connections."""
+        self.aside.close()
         self.database.dispose()
         self.doorbell.close()
 

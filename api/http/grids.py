@@ -33,6 +33,8 @@ def window_of(session: Session, shown: Subject, wanted: Wanted, start: int, most
         # What is not of the layer is left out before: all its units are in such an order.
         at = min(start, len(shown.units) - 1) // most * most
         if (found := kept_orders.window(session, shown, wanted, at, most)) is not None:
+            if found.is_due:
+                _renew_aside(shown, wanted)
             return found
     units = _order_of(session, shown, wanted)
     at = min(start, max(len(units) - 1, 0)) // most * most
@@ -43,7 +45,24 @@ def order_bytes(session: Session, shown: Subject, wanted: Wanted) -> bytes:
     """All of the order as unsigned integers of 32 bits, the least significant byte first. Raises as
     `orders.order` does."""
     kept = kept_orders.whole(session, shown, wanted) if kept_orders.is_kept(shown, wanted) else None
-    return kept or packed(_order_of(session, shown, wanted))
+    if kept is None:
+        return packed(_order_of(session, shown, wanted))
+    units, is_due = kept
+    if is_due:
+        _renew_aside(shown, wanted)
+    return units
+
+
+def _renew_aside(shown: Subject, wanted: Wanted) -> None:
+    """Have the order computed anew while nobody waits for it."""
+    database, place = context().database, shown.place
+    assert place is not None
+
+    def renew() -> None:
+        with database.session() as session:
+            kept_orders.renew(session, shown, wanted)
+
+    context().aside.do((place.atlas_no, place.layer_no, place.number, wanted), renew)
 
 
 def _order_of(session: Session, shown: Subject, wanted: Wanted) -> Sequence[int]:
@@ -70,7 +89,13 @@ def _order_of(session: Session, shown: Subject, wanted: Wanted) -> Sequence[int]
     return found
 
 
-def default_order(shown: Subject) -> By:
-    """The strongest first, but by number where it would take long to sort them."""
-    quick = len(shown.units) <= SORTED_AT_ONCE and orders.can_order(shown)
-    return By.ACTIVATION if quick else By.INDEX
+def default_order(session: Session, shown: Subject, facet: int) -> By:
+    """The strongest first, but by number where it would take long to sort them, or where nobody has looked at
+    a layer that is being built: they are sorted for whoever comes next."""
+    if len(shown.units) > SORTED_AT_ONCE or not orders.can_order(shown):
+        return By.INDEX
+    wanted = Wanted(By.ACTIVATION, facet)
+    if kept_orders.is_kept(shown, wanted) and not kept_orders.is_there(session, shown, wanted):
+        _renew_aside(shown, wanted)
+        return By.INDEX
+    return By.ACTIVATION

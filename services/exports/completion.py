@@ -11,6 +11,7 @@ from services.base.errors import Invalid
 from services.base.ids import new_id
 from services.base.states import AtlasWish, JobState, Lane
 from services.exports.manifest import AtlasManifest
+from services.grids import kept_orders
 from services.jobs.tables import JobRow
 
 _BEYOND = text("""
@@ -66,3 +67,5 @@ def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
     freeze(session, row, version, counted(session, row.no, counts))
     row.wish = AtlasWish.BUILD if whole else AtlasWish.CANCEL
     session.flush()
+    for shown in version.layers or ():
+        kept_orders.make(session, row.network_id, shown["layer"], row.id, version.number)

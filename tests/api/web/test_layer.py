@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Callable
 from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,8 +12,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from api.context import context
 from services.base.database import Database
 from services.base.storage import ObjectStore
+from services.grids import kept_orders
 from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.resources.test_atlases import body, carry_out
@@ -146,6 +149,39 @@ def test_what_has_ended_since_changes_a_kept_order(
     finish_all(database, store)
     assert order(client, atlas=id, state="done") == list(range(20))
     assert order(client, atlas=id, by="activation") == list(range(19, -1, -1))
+
+
+def test_nobody_waits_for_the_order_of_a_large_layer_that_is_being_built(
+    app: Flask,
+    client: FlaskClient,
+    database: Database,
+    store: ObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(kept_orders, "KEPT_FROM", 1)
+    monkeypatch.setattr(kept_orders.orders, "order", _counted(computed := [], kept_orders.orders.order))
+    build(client, database)
+    finish_all(database, store)
+    by_index, strongest = list(range(20)), list(range(19, -1, -1))
+    assert units_on(client.get(PAGE).text) == by_index, "the first look is shown what is there"
+    context(app).aside.wait()
+    assert len(computed) == 1
+    assert units_on(client.get(PAGE).text) == strongest
+    assert units_on(client.get(f"{PAGE}?order=activation").text) == strongest
+    with database.session() as session:
+        session.execute(text("UPDATE grid_orders SET progress = '', made_at = now() - interval '10 minutes'"))
+    assert units_on(client.get(PAGE).text) == strongest
+    context(app).aside.wait()
+    assert len(computed) == 2, "what is due is computed after it was shown, once"
+    assert units_on(client.get(f"{PAGE}?order=label").text) != strongest, "who asks for an order gets it"
+
+
+def _counted(calls: list[object], function: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return function(*arguments)
+
+    return counted
 
 
 def test_cells_say_what_there_is_of_each_unit(client: FlaskClient, atlas: str) -> None:

@@ -86,6 +86,17 @@ def test_what_is_imported_counts_as_made_and_can_be_gone_on_with(
     assert (atlas.pictures.total, atlas.pictures.done, atlas.pictures.queued) == (150, 98, 50)
 
 
+def test_the_orders_of_what_was_imported_are_there_before_anybody_looks(
+    service: Service, folder: Path, admin: imago.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.grids.kept_orders.KEPT_FROM", 1)
+    admin.atlases.load(folder)
+    with service.database.session() as session:
+        kept = session.execute(text("SELECT layer_no, number, ordered_by, facet FROM grid_orders"))
+        orders = {(row.layer_no, row.number, row.ordered_by) for row in kept if row.facet == 0}
+    assert orders == {(layer, 1, by) for layer in (0, 1) for by in ("activation", "label")}
+
+
 def test_pixels_of_another_format_come_back_byte_for_byte(
     service: Service, atlas: imago.Atlas, admin: imago.Client, tmp_path: Path
 ) -> None:

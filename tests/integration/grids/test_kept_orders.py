@@ -10,6 +10,7 @@ from services.atlases import publishing
 from services.base.database import Database
 from services.grids import kept_orders, orders
 from services.grids.cells import cells
+from services.grids.kept_orders import Window
 from services.grids.orders import By, Wanted
 from services.grids.strips import OfVersion, posters, strips_of
 from services.grids.subjects import Subject, of_version
@@ -53,7 +54,7 @@ def test_publishing_computes_the_orders_that_readers_ask_for_first(staged: Datab
             assert found is not None
             sorted_now = orders.order(session, shown, Wanted(by=by))
             assert (list(found.units), found.total) == (list(sorted_now[10:30]), len(sorted_now))
-            assert kept_orders.whole(session, shown, Wanted(by=by)) == orders.packed(sorted_now)
+            assert kept_orders.whole(session, shown, Wanted(by=by)) == (orders.packed(sorted_now), False)
 
 
 def test_a_part_of_an_order_is_read_without_a_look_at_a_picture(staged: Database) -> None:
@@ -73,17 +74,52 @@ def test_an_order_is_another_one_once_the_network_was_inspected_again(staged: Da
     assert window(staged, id) is None
 
 
-def test_an_order_of_what_is_being_built_is_good_for_some_minutes(staged: Database) -> None:
+def test_an_order_of_what_is_being_built_is_shown_for_a_while_and_due_before(staged: Database) -> None:
     id = make(staged, layers=LAYER)
     carry_out(staged, id)
     with staged.session() as session:
-        shown = subject(session, id, "open")
-        kept_orders.keep(session, shown, STRONGEST, orders.order(session, shown, STRONGEST))
+        kept_orders.renew(session, subject(session, id, "open"), STRONGEST)
     staging.work_off(staged)
-    assert window(staged, id, "open") is not None
+
+    def found() -> Window | None:
+        with staged.session() as session:
+            return kept_orders.window(session, subject(session, id, "open"), STRONGEST, 0, 20)
+
+    before = found()
+    assert before is not None
+    assert not before.is_due
+    age(staged, "10 minutes")
+    due = found()
+    assert due is not None
+    assert (list(due.units), due.is_due) == (list(before.units), True)
     with staged.session() as session:
-        session.execute(text("UPDATE grid_orders SET made_at = now() - interval '1 hour'"))
-    assert window(staged, id, "open") is None
+        kept_orders.renew(session, subject(session, id, "open"), STRONGEST)
+        sorted_now = orders.order(session, subject(session, id, "open"), STRONGEST)
+    now = found()
+    assert now is not None
+    assert (list(now.units), now.is_due) == (list(sorted_now[:20]), False)
+    with staged.session() as session:
+        session.execute(text("UPDATE grid_orders SET progress = 'of another time'"))
+    age(staged, "2 hours")
+    assert found() is None
+
+
+def age(database: Database, by: str) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE grid_orders SET made_at = made_at - CAST(:by AS interval)"), {"by": by})
+
+
+def test_every_facet_has_its_order_once_the_atlas_is_published(staged: Database) -> None:
+    id = built(staged, layers=LAYER, facets=3)
+    with staged.session() as session:
+        publishing.publish(session, id)
+    carry_out(staged, id)
+    with staged.session() as session:
+        shown = subject(session, id)
+        for facet in range(3):
+            wanted = Wanted(By.ACTIVATION, facet)
+            kept = kept_orders.whole(session, shown, wanted)
+            assert kept == (orders.packed(orders.order(session, shown, wanted)), False), facet
 
 
 def test_an_order_goes_with_its_atlas(staged: Database) -> None:

@@ -67,7 +67,7 @@ def layer(network: str, layer: str) -> Response:
                 **common,
             )
         counted = tally(session, subject)
-        wanted = _with_default(asked, subject)
+        wanted = _with_default(session, asked, subject)
         part, problem = _window(session, subject, wanted, asked.start)
         some = cells(session, subject, part.units, facet=wanted.facet)
         sheet = _sheet(session, found, what)
@@ -112,9 +112,9 @@ def _subject(session: Session, network: str, found: Layer, what: Shown) -> Subje
     return grids.subject(session, network, found.name, what.atlas.id, str(what.version.number))
 
 
-def _with_default(asked: _Asked, subject: Subject) -> Wanted:
-    by = asked.by or grids.default_order(subject)
+def _with_default(session: Session, asked: _Asked, subject: Subject) -> Wanted:
     facet = min(asked.wanted.facet, subject.facets - 1)
+    by = asked.by or grids.default_order(session, subject, facet)
     return Wanted(by, facet, asked.wanted.kind, asked.wanted.label, asked.wanted.like)
 
 
