@@ -44,12 +44,17 @@ class ItemListQuery(PageQuery):
     state: State | None = Field(None, description="Only items in this state.")
 
 
+_SHORT = f"A page looks at {jobs.LOOKED_AT} items at most: it may be short, or empty, and not be the last."
+
+
 class JobItemListQuery(ItemListQuery):
     """Which items of a job, and which page."""
 
+    state: State | None = Field(None, description=f"Only items in this state. {_SHORT}")
     best: Flag | None = Field(
         None,
-        description="True for only the best candidate of each unit and seed so far, false for the others.",
+        description="True for only the best candidate of each unit and seed so far, false for the others. "
+        f"{_SHORT}",
     )
 
 

@@ -149,7 +149,7 @@ class _Trainings:
         return {id: Mark(version) for id, version in session.execute(self._MARKS, {"ids": list(ids)})}
 
     def read(self, session: Session, ids: Collection[str]) -> Mapping[str, Snapshot]:
-        return {id: self._shown(trainings.get(session, id)) for id in self.marks(session, ids)}
+        return {id: self._shown(view) for id, view in trainings.of_ids(session, ids).items()}
 
     def _shown(self, view: trainings.TrainingView) -> Snapshot:
         changing = (*_SAME, "samples", "generator", "crashes", "error", "started_at", "finished_at", "links")

@@ -9,12 +9,10 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.atlases import progress
 from services.atlases.progress import AtlasView, Version, version_view
-from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_row, seen_by
 from services.base.errors import Invalid, NotFound
 from services.base.paging import Page, page_of
-from services.base.states import LIVE_JOBS, AtlasWish
-from services.jobs.tables import JobRow
 
 LATEST, OPEN = "latest", "open"
 
@@ -71,7 +69,7 @@ def list(
 
 def to_choose_from(session: Session, *, by: Principal | None, limit: int) -> Sequence[ChoosableAtlas]:
     """The newest atlases that `by` sees."""
-    version, layer = AtlasVersionRow, AtlasLayerRow
+    version = AtlasVersionRow
     published = (
         sa.select(sa.func.max(version.number))
         .where(version.atlas_no == AtlasRow.no, version.published_at.is_not(None))
@@ -82,19 +80,13 @@ def to_choose_from(session: Session, *, by: Principal | None, limit: int) -> Seq
         .where(version.atlas_no == AtlasRow.no, version.published_at.is_(None))
         .scalar_subquery()
     )
-    waits = sa.or_(
-        sa.exists().where(
-            JobRow.atlas_no == AtlasRow.no, sa.or_(JobRow.state.in_(LIVE_JOBS), JobRow.undecided)
-        ),
-        sa.exists().where(layer.atlas_no == AtlasRow.no, layer.expanded < layer.unit_count * layer.facets),
-    )
-    is_built = sa.and_(AtlasRow.wish == AtlasWish.BUILD, waits)
-    query = (
-        sa.select(AtlasRow.id, AtlasRow.name, AtlasRow.network_id, published, open_number, is_built)
-        .where(seen_by(by))
-        .order_by(AtlasRow.id.desc())
-    )
-    return [ChoosableAtlas(*found) for found in session.execute(query.limit(limit))]
+    query = sa.select(AtlasRow, published, open_number).where(seen_by(by)).order_by(AtlasRow.id.desc())
+    found = session.execute(query.limit(limit)).all()
+    states = progress.states(session, [row for row, _, _ in found])
+    return [
+        ChoosableAtlas(row.id, row.name, row.network_id, latest, open, states[row.no] in progress.GOING_ON)
+        for row, latest, open in found
+    ]
 
 
 def made_with(session: Session, generator: str, *, by: Principal | None, limit: int) -> Sequence[AtlasView]:

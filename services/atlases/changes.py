@@ -158,8 +158,7 @@ def check_current(session: Session, row: AtlasRow) -> Network:
 
 def _check_goes_on(session: Session, row: AtlasRow, verb: str) -> None:
     """Raises `Conflict` for an atlas that is complete: it would be said to lack what it has."""
-    (view,) = progress.views(session, [row])
-    if view.state == AtlasState.COMPLETE:
+    if progress.states(session, [row])[row.no] == AtlasState.COMPLETE:
         raise Conflict(f"The atlas {row.id} is complete; there is nothing to {verb}.")
 
 

@@ -24,6 +24,7 @@ from services.catalog.networks import Network, get_network
 from services.jobs.making import Making
 from services.jobs.planning import Plan, plan_layer
 from services.jobs.submission import add_job
+from services.pictures.best import CANDIDATES_BEST_FIRST
 
 CHUNK = 5_000
 """Pictures of one job, and so of one transaction, at most."""
@@ -53,13 +54,12 @@ _UNDECIDED = text("""
     SELECT id, layer_no, CAST(request -> 'seeds' ->> 0 AS int) AS facet FROM jobs
     WHERE atlas_no = :no AND undecided AND finished_at IS NOT NULL ORDER BY id LIMIT 1
 """)
-# In the order of `imago_engine.candidates.best_first`.
-_BEST = """
+_BEST = f"""
     WITH best AS (
         SELECT DISTINCT ON (v.unit) v.unit, v.digest
         FROM job_visualizations jv JOIN visualizations v ON v.digest = jv.digest
         WHERE jv.job_id = :job AND v.state = 'done'
-        ORDER BY v.unit, v.score DESC NULLS LAST, jv.ordinal
+        ORDER BY v.unit, {CANDIDATES_BEST_FIRST.format(picture="v", item="jv")}
     ), other AS (
         SELECT e.unit, best.digest FROM atlas_entries e JOIN best ON best.unit = e.unit
         WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.facet = :facet AND e.until IS NULL

@@ -19,7 +19,7 @@ from services.atlases.publishing import publish_slice
 from services.atlases.replanning import replan
 from services.atlases.tables import AtlasRow
 from services.base.database import Database
-from services.base.states import AtlasWish, State
+from services.base.states import LIVE_JOBS, AtlasWish, State, listed
 from services.jobs.requeuing import requeue
 from services.jobs.withdrawal import withdraw
 from services.queue import chores
@@ -32,8 +32,8 @@ DECIDED_SECONDS = 10.0
 INSPECTED_SECONDS = 15.0
 """When to look again at an atlas whose network is being inspected."""
 
-_LIVE = text("""
-    SELECT id FROM jobs WHERE atlas_no = :no AND state IN ('queued', 'running') AND id > :after
+_LIVE = text(f"""
+    SELECT id FROM jobs WHERE atlas_no = :no AND state IN {listed(LIVE_JOBS)} AND id > :after
     ORDER BY id LIMIT 1
 """)
 _LET_GO = text(

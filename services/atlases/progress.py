@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from services.atlases.creation import EXPAND, candidates_of, open_version
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
-from services.base.states import LIVE_JOBS, AtlasState, AtlasWish, Lane, Visibility
+from services.base.states import LIVE_JOBS, AtlasState, AtlasWish, Lane, Visibility, listed
 from services.catalog.tables import NetworkRow
 from services.estimates import forecast, rates
 from services.estimates.cost_model import Kind, Seconds
@@ -22,6 +22,9 @@ from services.jobs.progress import ErrorSummary
 from services.jobs.tables import JobRow
 from services.queue import chores
 from services.queue.queue_order import next_turn
+
+GOING_ON = (AtlasState.PLANNING, AtlasState.BUILDING)
+"""States of an atlas of which pictures are to come."""
 
 _COUNTS = text("""
     SELECT layer_no, sum(total) AS expanded, sum(done) AS done, sum(failed) AS failed,
@@ -32,8 +35,7 @@ _COUNTS = text("""
 _THESE = "atlas_no = ANY(CAST(:nos AS int[]))"
 _ALL_COUNTS = text(f"""
     SELECT atlas_no, sum(total) AS expanded, sum(done) AS done, sum(failed) AS failed,
-        sum(unreachable) AS unreachable, sum(canceled) AS canceled, bool_or(undecided) AS undecided,
-        bool_or(state IN ('queued', 'running', 'canceling')) AS waits
+        sum(unreachable) AS unreachable, sum(canceled) AS canceled, bool_or(undecided) AS undecided
     FROM jobs WHERE {_THESE} GROUP BY atlas_no
 """)
 _ASKED = text(f"""
@@ -45,9 +47,9 @@ _LATEST = text(f"""
     SELECT atlas_no, max(number) AS number FROM atlas_versions
     WHERE {_THESE} AND published_at IS NOT NULL GROUP BY atlas_no
 """)
-_THEIR_LAYERS = text("""
+_THEIR_LAYERS = text(f"""
     SELECT id, layer_no FROM jobs
-    WHERE atlas_no = :no AND id = ANY(CAST(:ids AS text[])) AND state IN ('queued', 'running')
+    WHERE atlas_no = :no AND id = ANY(CAST(:ids AS text[])) AND state IN {listed(LIVE_JOBS)}
 """)
 _RATE = text("""
     SELECT sum(rate * exp(-greatest(extract(epoch FROM now() - rate_at), 0) / :window)) AS rate,
@@ -143,16 +145,46 @@ class AtlasView:
     @property
     def ended(self) -> bool:
         """Whether nothing of it is going on or to come."""
-        return self.state not in (AtlasState.PLANNING, AtlasState.BUILDING)
+        return self.state not in GOING_ON
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What is read of some atlases at once, by their numbers, or by the ids of networks and atlases."""
+class _Counted:
+    """What tells the states of some atlases, by their numbers."""
 
     asked: Mapping[int, Any]
     counts: Mapping[int, Any]
     open: Mapping[int, AtlasVersionRow]
+
+    def pictures(self, row: AtlasRow, held: int = 0) -> Pictures:
+        """Those of an atlas; `held`: so many of them workers have."""
+        asked = self.asked.get(row.no)
+        total = (int(asked.total) if asked else 0) * candidates_of(self.open[row.no])
+        return _pictures(self.counts.get(row.no), total, held)
+
+    def is_planned(self, row: AtlasRow) -> bool:
+        """Whether all of it has jobs."""
+        asked = self.asked.get(row.no)
+        return asked is None or not asked.unexpanded
+
+    def state(self, row: AtlasRow) -> AtlasState:
+        """What goes on with an atlas."""
+        if row.wish == AtlasWish.PAUSE:
+            return AtlasState.PAUSED
+        if row.wish == AtlasWish.CANCEL:
+            return AtlasState.CANCELED
+        if not self.is_planned(row):
+            return AtlasState.PLANNING
+        counts = self.counts.get(row.no)
+        ended = self.pictures(row).ended and row.retry_after is None and not (counts and counts.undecided)
+        return AtlasState.COMPLETE if ended else AtlasState.BUILDING
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What else a view tells, by the numbers of atlases, or by the ids of networks and atlases."""
+
+    counted: _Counted
     latest: Mapping[int, int]
     weights: Mapping[str, str | None]
     problems: Mapping[str, str]
@@ -180,43 +212,47 @@ def views(session: Session, rows: Sequence[AtlasRow]) -> list[AtlasView]:
     if not rows:
         return []
     read = _read(session, rows)
-    # Of what nothing waits and nothing is left to be planned, the queue says nothing.
-    goes_on = any(row.wish == AtlasWish.BUILD and _waits(row, read) for row in rows)
+    # Of what does not go on the queue says nothing.
+    goes_on = any(read.counted.state(row) in GOING_ON for row in rows)
     queue = forecast.read(session) if goes_on else None
     return [_view(session, row, read, queue) for row in rows]
 
 
-def _read(session: Session, rows: Sequence[AtlasRow]) -> _Read:
+def states(session: Session, rows: Sequence[AtlasRow]) -> Mapping[int, AtlasState]:
+    """What goes on with each, by its number, without what else a view tells."""
+    counted = _counted(session, rows)
+    return {row.no: counted.state(row) for row in rows}
+
+
+def _counted(session: Session, rows: Sequence[AtlasRow]) -> _Counted:
     nos = {"nos": [row.no for row in rows]}
     open_versions = sa.select(AtlasVersionRow).where(
         AtlasVersionRow.atlas_no.in_(nos["nos"]), AtlasVersionRow.published_at.is_(None)
     )
-    weights = sa.select(NetworkRow.id, NetworkRow.spec_sha256)
-    networks = session.execute(weights.where(NetworkRow.id.in_({row.network_id for row in rows})))
-    return _Read(
+    return _Counted(
         {found.atlas_no: found for found in session.execute(_ASKED, nos)},
         {found.atlas_no: found for found in session.execute(_ALL_COUNTS, nos)},
         {found.atlas_no: found for found in session.scalars(open_versions)},
+    )
+
+
+def _read(session: Session, rows: Sequence[AtlasRow]) -> _Read:
+    nos = {"nos": [row.no for row in rows]}
+    weights = sa.select(NetworkRow.id, NetworkRow.spec_sha256)
+    networks = session.execute(weights.where(NetworkRow.id.in_({row.network_id for row in rows})))
+    return _Read(
+        _counted(session, rows),
         {found.atlas_no: found.number for found in session.execute(_LATEST, nos)},
         {found.id: found.spec_sha256 for found in networks},
         chores.problems(session, EXPAND, [row.id for row in rows]),
     )
 
 
-def _waits(row: AtlasRow, read: _Read) -> bool:
-    """Whether pictures of an atlas have not ended, or have no job yet."""
-    asked, counts = read.asked.get(row.no), read.counts.get(row.no)
-    return bool((counts and counts.waits) or (asked and asked.unexpanded))
-
-
 def _view(session: Session, row: AtlasRow, read: _Read, queue: Queue | None) -> AtlasView:
-    asked, counts, being_built = read.asked.get(row.no), read.counts.get(row.no), read.open[row.no]
-    planned = asked is None or not asked.unexpanded
+    asked, being_built = read.counted.asked.get(row.no), read.counted.open[row.no]
     held = _held(session, row, queue.held) if queue else Counter()
-    total = (int(asked.total) if asked else 0) * candidates_of(being_built)
-    pictures = _pictures(counts, total, held.total())
-    state = _state(row, pictures, planned=planned, undecided=bool(counts and counts.undecided))
-    goes_on = state in (AtlasState.PLANNING, AtlasState.BUILDING)
+    pictures, state = read.counted.pictures(row, held.total()), read.counted.state(row)
+    goes_on, planned = state in GOING_ON, read.counted.is_planned(row)
     return AtlasView(
         row.id,
         row.name,
@@ -269,17 +305,6 @@ def _pictures(counts: Any, total: int, held: int) -> Pictures:
     names = ("expanded", "done", "failed", "unreachable", "canceled")
     counted = {name: int(getattr(counts, name) or 0) for name in names} if counts else {}
     return Pictures(total=total, leased=held, **counted)
-
-
-def _state(row: AtlasRow, pictures: Pictures, *, planned: bool, undecided: bool) -> AtlasState:
-    if row.wish == AtlasWish.PAUSE:
-        return AtlasState.PAUSED
-    if row.wish == AtlasWish.CANCEL:
-        return AtlasState.CANCELED
-    if not planned:
-        return AtlasState.PLANNING
-    ended = pictures.ended and row.retry_after is None and not undecided
-    return AtlasState.COMPLETE if ended else AtlasState.BUILDING
 
 
 def _held(session: Session, row: AtlasRow, held: Mapping[str, int]) -> Counter[int]:

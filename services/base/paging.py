@@ -55,9 +55,20 @@ class Keyset:
         """One page. `read(after, most)` gives the rows that follow a key, from the first for None; `key`
         is that of a row. Raises `Invalid` for a wrong cursor or limit.
         """
-        rows = read(self._after(cursor, limit), limit + 1)
-        following = self.cursor_after(key(rows[limit - 1])) if len(rows) > limit else None
-        return Page(tuple(rows[:limit]), following)
+        return self.bounded(cursor, limit, lambda after, most: (read(after, most), None), key)
+
+    def bounded(
+        self,
+        cursor: str | None,
+        limit: int,
+        read: Callable[[Key | None, int], tuple[Sequence[T], Key | None]],
+        key: Callable[[T], Key],
+    ) -> Page[T]:
+        """As `page`, where `read` may stop before it has found enough: it then gives the key after which to
+        go on, too."""
+        rows, stopped_at = read(self._after(cursor, limit), limit + 1)
+        after = key(rows[limit - 1]) if len(rows) > limit else stopped_at
+        return Page(tuple(rows[:limit]), None if after is None else self.cursor_after(after))
 
     def sifted(
         self,

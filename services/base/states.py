@@ -1,5 +1,6 @@
 """States of items, jobs, trainings and atlases, and what each means; each feature changes its own."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -36,6 +37,13 @@ class JobState(StrEnum):
 
 LIVE_JOBS = (JobState.QUEUED, JobState.RUNNING)
 """States of a job that still wants its items."""
+OPEN_JOBS = (*LIVE_JOBS, JobState.CANCELING)
+"""States of a job that has not ended."""
+
+
+def listed(states: Iterable[StrEnum]) -> str:
+    """States as a list of SQL: `('queued', 'running')`."""
+    return "(" + ", ".join(f"'{state}'" for state in states) + ")"
 
 
 class TrainingState(StrEnum):

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from services.base.states import Lane
+from services.base.states import LIVE_JOBS, Lane, listed
 from services.estimates import costs
 from services.estimates.cost_model import Kind
 from services.estimates.estimates import Batch, Part, Queue, Waiting
@@ -25,12 +25,12 @@ JOBS_AT_MOST = 500
 """Jobs that are looked at, the next ones first; others are taken to be like them."""
 COUNTED_AT_MOST = 10_000
 
-_JOBS = text("""
+_JOBS = text(f"""
     SELECT id, lane, turn, total, total - done - failed - unreachable - canceled AS unended, parts FROM jobs
-    WHERE state IN ('queued', 'running') ORDER BY lane = 'bulk', turn LIMIT :limit
+    WHERE state IN {listed(LIVE_JOBS)} ORDER BY lane = 'bulk', turn LIMIT :limit
 """)
-_MORE_JOBS = text("""
-    SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state IN ('queued', 'running') LIMIT :limit) AS open
+_MORE_JOBS = text(f"""
+    SELECT count(*) FROM (SELECT 1 FROM jobs WHERE state IN {listed(LIVE_JOBS)} LIMIT :limit) AS open
 """)
 _HELD = text(f"""
     WITH held AS MATERIALIZED (

@@ -16,18 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.base.states import LIVE_JOBS, JobState, State
+from services.base.states import LIVE_JOBS, OPEN_JOBS, JobState, State, listed
 from services.estimates import rates
 from services.jobs.tables import JobRow
 from services.queue.leases import HELD
 
-_OPEN_JOBS = (*LIVE_JOBS, JobState.CANCELING)
 _ENDED = (State.DONE, State.FAILED, State.UNREACHABLE)
 _COUNTED = (*_ENDED, State.CANCELED)
 
-_WANTING = text("""
+_WANTING = text(f"""
     SELECT jv.job_id, jv.digest FROM job_visualizations jv
-    JOIN jobs ON jobs.id = jv.job_id AND jobs.state IN ('queued', 'running', 'canceling')
+    JOIN jobs ON jobs.id = jv.job_id AND jobs.state IN {listed(OPEN_JOBS)}
     WHERE jv.digest = ANY(CAST(:digests AS text[]))
 """)
 # Few rows are held at any time, however many a job has.
@@ -65,7 +64,7 @@ def update_counters(
         wanted.setdefault(job_id, []).append(digest)
     rows = session.scalars(
         sa.select(JobRow)
-        .where(JobRow.id.in_(wanted), JobRow.state.in_(_OPEN_JOBS))
+        .where(JobRow.id.in_(wanted), JobRow.state.in_(OPEN_JOBS))
         .order_by(JobRow.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)

@@ -21,14 +21,21 @@ from services.jobs.progress import JobView
 from services.jobs.requeuing import LOCK_ITEMS, OPEN, locked_job, requeue
 from services.jobs.tables import JobRow
 from services.jobs.withdrawal import WANTED_BY_OTHERS
+from services.pictures.best import CANDIDATES_BEST_FIRST
 
 _DROP = text(f"""
     UPDATE visualizations SET state = 'canceled', finished_at = now(), not_before = NULL
     WHERE digest = ANY(CAST(:digests AS text[])) AND NOT {WANTED_BY_OTHERS}
     RETURNING digest
 """)
-# All candidates of a unit and seed follow each other (`planning.Plan`). Which is the best is as
-# `imago_engine.candidates.best_first` has it.
+# All candidates of a unit and seed follow each other (`planning.Plan`).
+_BEST = f"""
+    SELECT others.ordinal FROM job_visualizations others JOIN visualizations other USING (digest)
+    WHERE others.job_id = jobs.id AND other.state = 'done'
+    AND others.ordinal >= jv.ordinal - jv.ordinal % candidates.count
+    AND others.ordinal < jv.ordinal - jv.ordinal % candidates.count + candidates.count
+    ORDER BY {CANDIDATES_BEST_FIRST.format(picture="other", item="others")} LIMIT 1
+"""
 _ITEMS = """
     SELECT jv.ordinal, v.digest, v.network_id, v.layer, v.unit, v.position_y, v.position_x, v.token, v.seed,
         v.activation, v.score, v.error, item.state, item.best
@@ -41,19 +48,15 @@ _ITEMS = """
     CROSS JOIN LATERAL (
         SELECT CASE WHEN jobs.state IN ('canceling', 'canceled') AND v.state IN ('queued', 'leased')
                 THEN 'canceled' ELSE v.state END AS state,
-            v.state = 'done' AND (candidates.count = 1 OR NOT EXISTS (
-                SELECT FROM job_visualizations others JOIN visualizations other USING (digest)
-                WHERE others.job_id = jobs.id AND other.state = 'done'
-                AND others.ordinal >= jv.ordinal - jv.ordinal % candidates.count
-                AND others.ordinal < jv.ordinal - jv.ordinal % candidates.count + candidates.count
-                AND (coalesce(other.score, '-Infinity'), jv.ordinal)
-                    > (coalesce(v.score, '-Infinity'), others.ordinal)
-            )) AS best
+            v.state = 'done' AND (candidates.count = 1 OR jv.ordinal = ({best})) AS best
     ) AS item
-    WHERE jobs.id = :id AND jv.ordinal > :after {conditions}
+    WHERE jobs.id = :id AND jv.ordinal > :after AND jv.ordinal <= :last {conditions}
     ORDER BY jv.ordinal LIMIT :limit
 """
 _CONDITIONS = {"state": "AND item.state = :state", "best": "AND item.best = :best"}
+_LOOKED_AT_ONCE, LOOKED_AT = 2_000, 20_000
+"""Items that a statement looks at, and a page, for those in a state: there may be a million others between
+two of them."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,28 @@ def items(
     """Items in the order of the request. Raises `NotFound` as `get` does, or `Invalid` for a wrong cursor,
     limit or state.
 
-    With a `state`, or `best`, a page looks at items until it is full; the cursor goes on where it stopped.
+    With a `state`, or `best`, no page looks at more than `LOOKED_AT` items: one may be short, or empty, and
+    have a next cursor.
     """
-    _row(session, job_id, by)
+    total = _row(session, job_id, by).total
     wanted = {"state": None if state is None else known_state(State, state), "best": best}
     conditions = [_CONDITIONS[name] for name, value in wanted.items() if value is not None]
-    statement = text(_ITEMS.format(conditions=" ".join(conditions)))
+    statement = text(_ITEMS.format(best=_BEST, conditions=" ".join(conditions)))
     given = {"id": job_id, **{name: value for name, value in wanted.items() if value is not None}}
 
-    def read(after: Key | None, most: int) -> Sequence[Row[Any]]:
-        return session.execute(statement, {**given, "after": after[0] if after else -1, "limit": most}).all()
+    def read(after: Key | None, most: int) -> tuple[Sequence[Row[Any]], Key | None]:
+        found: list[Row[Any]] = []
+        at = first = after[0] if after else -1
+        while len(found) < most and at < total - 1:
+            if conditions and at - first >= LOOKED_AT:
+                return found, [at]
+            last = at + (_LOOKED_AT_ONCE if conditions else most)
+            place = {"after": at, "last": last, "limit": most - len(found)}
+            found += session.execute(statement, {**given, **place})
+            at = last
+        return found, None
 
-    rows = Keyset("items", (int,)).page(cursor, limit, read, lambda row: [row.ordinal])
+    rows = Keyset("items", (int,)).bounded(cursor, limit, read, lambda row: [row.ordinal])
     places = {(row.network_id, row.layer) for row in rows.data}
     labels = {place: labels_of_layer(session, *place) for place in places}
     return rows.map(lambda row: _item(row, labels[row.network_id, row.layer]))

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.base.states import LIVE_JOBS, JobState, Lane
+from services.base.states import LIVE_JOBS, JobState, Lane, listed
 from services.estimates import forecast, rates
 from services.estimates.cost_model import Seconds
 from services.estimates.estimates import Queue
@@ -90,10 +90,10 @@ _AHEAD = text("""
         WHERE state = 'queued' AND lane = :lane ORDER BY queue_order LIMIT :cap
     ) AS first GROUP BY turns_reached
 """)
-_JOBS_AHEAD = text("""
+_JOBS_AHEAD = text(f"""
     SELECT width_bucket(turn, CAST(:turns AS bigint[])) AS turns_reached, count(*) AS items FROM (
         SELECT turn FROM jobs
-        WHERE state IN ('queued', 'running') AND lane = :lane ORDER BY turn LIMIT :cap
+        WHERE state IN {listed(LIVE_JOBS)} AND lane = :lane ORDER BY turn LIMIT :cap
     ) AS first GROUP BY turns_reached
 """)
 _SERVICE_RATE = text(

@@ -52,6 +52,8 @@ class JobRow(Base):
         sa.Index("ix_jobs_undecided", "atlas_no", "id", postgresql_where=sa.text("undecided")),
         # What a list of jobs pages through: there may be thousands of others between two of these.
         sa.Index("ix_jobs_listed", "id", postgresql_where=sa.text("atlas_no IS NULL")),
+        # The same of those in one state, however few these are.
+        sa.Index("ix_jobs_state", "state", "id", postgresql_where=sa.text("atlas_no IS NULL")),
         sa.Index("ix_jobs_owner", "owner_key_id", "id", postgresql_where=sa.text("atlas_no IS NULL")),
     )
 

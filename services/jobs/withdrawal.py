@@ -6,12 +6,12 @@ The job stays as it is until its last item has ended, and is then canceled; `req
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.base.states import State
+from services.base.states import LIVE_JOBS, State, listed
 from services.jobs.job_counters import Change, update_counters
 
-WANTED_BY_OTHERS = """EXISTS (
+WANTED_BY_OTHERS = f"""EXISTS (
     SELECT FROM job_visualizations jv JOIN jobs ON jobs.id = jv.job_id
-    WHERE jv.digest = visualizations.digest AND jobs.id <> :id AND jobs.state IN ('queued', 'running')
+    WHERE jv.digest = visualizations.digest AND jobs.id <> :id AND jobs.state IN {listed(LIVE_JOBS)}
     AND (jobs.atlas_no IS NULL
         OR EXISTS (SELECT FROM atlases WHERE atlases.no = jobs.atlas_no AND atlases.wish = 'build'))
 )"""

@@ -18,5 +18,9 @@ BEST_FIRST = (
 """Done pictures of one unit: those at its usual place first, then by score; those without one, of earlier
 releases, come after by their activation.
 """
+CANDIDATES_BEST_FIRST = "{picture}.score DESC NULLS LAST, {item}.ordinal"
+"""Done candidates of one unit and seed of a job: the better one has the higher score, and of equals is the
+earlier in the job. `picture` and `item` are what a statement calls `visualizations` and `job_visualizations`.
+"""
 BEST_FIRST_TEXT = str(ClauseList(*BEST_FIRST))
 """The same as text, for statements that read `visualizations` under no other name."""

@@ -9,6 +9,7 @@ saved up nothing.
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services.base.states import OPEN_JOBS, listed
 from services.queue.leases import HELD
 
 # Workers take what is lowest, so the first item of what was claimed last tells the time. Where nothing is
@@ -29,9 +30,9 @@ _NOW = text(f"""
         0
     )
 """)
-_OWN_END = text("""
+_OWN_END = text(f"""
     SELECT coalesce(max(turn + total), 0) FROM jobs
-    WHERE state IN ('queued', 'running', 'canceling') AND lane = :lane
+    WHERE state IN {listed(OPEN_JOBS)} AND lane = :lane
     AND owner_key_id IS NOT DISTINCT FROM :owner
 """)
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.base.plain_text import storable
-from services.base.states import Lane
+from services.base.states import LIVE_JOBS, Lane, listed
 from services.estimates import forecast
 from services.estimates.cost_model import Seconds
 from services.jobs.progress import service_rate
@@ -79,9 +79,9 @@ _QUEUED = text("""
         SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = :lane LIMIT :most
     ) AS queued
 """)
-_LEFT = text("""
+_LEFT = text(f"""
     SELECT lane, sum(total - done - failed - unreachable - canceled) AS items FROM jobs
-    WHERE state IN ('queued', 'running') GROUP BY lane
+    WHERE state IN {listed(LIVE_JOBS)} GROUP BY lane
 """)
 _LEASED = text(f"""
     SELECT lane, count(*) AS items FROM visualizations

@@ -1,13 +1,15 @@
 """Trainings of generators as their owners see them: submit, read, cancel. What workers do with them stands
 in `leases`."""
 
-from collections.abc import Mapping, Sequence
+import builtins
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session, aliased
 
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
@@ -28,6 +30,7 @@ __all__ = [
     "cancel",
     "get",
     "list",
+    "of_ids",
     "sample",
     "submit",
 ]
@@ -73,6 +76,12 @@ class TrainingView:
 def get(session: Session, id: str) -> TrainingView:
     """Raises `NotFound`."""
     return _views(session, [_row(session, id)])[0]
+
+
+def of_ids(session: Session, ids: Collection[str]) -> Mapping[str, TrainingView]:
+    """Those of these that there are, by their ids."""
+    rows = session.scalars(sa.select(TrainingRow).where(TrainingRow.id.in_(ids))).all()
+    return {view.id: view for view in _views(session, rows)}
 
 
 def list(
@@ -141,17 +150,26 @@ def _row(session: Session, id: str, *, lock: bool = False) -> TrainingRow:
 
 def _views(session: Session, rows: Sequence[TrainingRow]) -> Sequence[TrainingView]:
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-    return [_view(row, _latest(session, row.id), now) for row in rows]
+    samples = _latest(session, [row.id for row in rows])
+    return [_view(row, tuple(samples.get(row.id, ())), now) for row in rows]
 
 
-def _latest(session: Session, id: str) -> tuple[Sample, ...]:
-    rows = session.scalars(
+def _latest(session: Session, ids: Sequence[str]) -> Mapping[str, Sequence[Sample]]:
+    """The latest samples of each training, the newest first."""
+    asked = sa.select(sa.func.unnest(sa.cast(ids, ARRAY(sa.Text))).label("id")).subquery()
+    of_each = (
         sa.select(TrainingSampleRow)
-        .where(TrainingSampleRow.training_id == id)
+        .where(TrainingSampleRow.training_id == asked.c.id)
         .order_by(TrainingSampleRow.pictures.desc())
         .limit(SAMPLES_SHOWN)
+        .lateral()
     )
-    return tuple(_sample(row) for row in rows)
+    latest = aliased(TrainingSampleRow, of_each)
+    found: dict[str, builtins.list[Sample]] = {}
+    query = sa.select(latest).select_from(asked).join(latest, sa.true())
+    for row in session.scalars(query.order_by(latest.training_id, latest.pictures.desc())):
+        found.setdefault(row.training_id, []).append(_sample(row))
+    return found
 
 
 def _sample(row: TrainingSampleRow) -> Sample:

@@ -1,6 +1,7 @@
 """Reading, canceling and retrying jobs."""
 
 import pytest
+from sqlalchemy import text
 
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
@@ -208,6 +209,27 @@ def test_items_come_in_the_order_of_the_request_page_by_page(staged: Database) -
     assert [item.label for item in found[3:6]] == [None, "class 0", "class 1"]
     assert [item.unit for item in done.data] == [4, 5]
     assert done.next_cursor is None
+
+
+def test_a_page_of_items_in_a_rare_state_looks_at_few_and_goes_on_where_it_stopped(
+    staged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = submit(staged, request("0-29")).job.id
+    with staged.session() as session:
+        done = "UPDATE visualizations SET state = 'done', finished_at = now() WHERE unit IN (13, 14, 27)"
+        session.execute(text(done))
+    monkeypatch.setattr(jobs, "LOOKED_AT", 10)
+    monkeypatch.setattr(jobs, "_LOOKED_AT_ONCE", 4)
+    pages: list[list[int]] = []
+    cursor = None
+    with staged.session() as session:
+        while not pages or cursor is not None:
+            page = jobs.items(session, id, state="done", limit=2, cursor=cursor)
+            pages.append([item.unit for item in page.data])
+            cursor = page.next_cursor
+    assert pages == [[], [13, 14], [27]]
+    with staged.session() as session:
+        assert [item.unit for item in jobs.items(session, id, limit=3).data] == [0, 1, 2]
 
 
 def test_jobs_are_listed_the_newest_first(staged: Database) -> None:

@@ -166,6 +166,32 @@ def test_what_is_held_is_found_by_index_before_the_tables_were_ever_analyzed(cro
         _assert_by_index(plans_of(crowded, unknown(act)))
 
 
+def test_a_list_of_jobs_in_a_rare_state_reads_no_others(crowded: Database) -> None:
+    def act(session: Session) -> object:
+        ended = """
+            INSERT INTO jobs (id, state, lane, request, request_hash, total, cached, done, turn, finished_at)
+            SELECT 'job_' || lpad(i::text, 26, '1'), 'succeeded', 'bulk', '{}', '', 1, 0, 1, 0, now()
+            FROM generate_series(1, 5000) AS i
+        """
+        session.execute(text(ended))
+        session.execute(text("ANALYZE jobs"))
+        return jobs.list(session, state="failed", limit=50)
+
+    lists = [plan for statement, plan in plans_of(crowded, act) if "ORDER BY jobs.id DESC" in statement]
+    indexes = [node["Index Name"] for plan in lists for node in nodes(plan) if "Index Name" in node]
+    assert indexes == ["ix_jobs_state"]
+
+
+def test_items_in_a_rare_state_are_looked_for_in_a_part_of_the_job(crowded: Database) -> None:
+    found = plans_of(crowded, lambda session: jobs.items(session, JOB, state="failed", limit=50))
+    _assert_by_index(found)
+    of_items = [plan for statement, plan in found if "candidates.count" in statement]
+    assert 1 < len(of_items) <= jobs.LOOKED_AT // jobs._LOOKED_AT_ONCE
+    for plan in of_items:
+        bounds = [node.get("Index Cond", "") for node in nodes(plan) if node.get("Alias") == "jv"]
+        assert any("ordinal <=" in bound for bound in bounds), plan
+
+
 def test_a_page_of_jobs_that_wait_asks_no_more_than_two_of_them(crowded: Database) -> None:
     """What goes before each of them is counted in one look at the queue, up to its cap."""
     unended = "WHERE finished_at IS NULL"

@@ -18,7 +18,9 @@ from services.trainings import leases as training_leases
 from services.trainings import trainings
 from services.trainings.leases import MAX_CRASHES, TRAININGS, Sample, TrainingClaim
 from services.trainings.request import TrainingRequest
+from services.trainings.tables import TrainingSampleRow
 from services.trainings.trainings import TrainingView
+from tests.integration.query_plans import plans
 from tests.small_training import ENCODER, register_encoder
 
 INFO = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": ENCODER}
@@ -89,6 +91,21 @@ def test_of_parallel_submissions_of_one_name_one_is_accepted(world: Database) ->
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(attempt, range(8))) == 1
+
+
+def test_a_list_reads_the_latest_samples_of_all_its_trainings_at_once(world: Database) -> None:
+    ids = [submit(world, f"birds-{n}") for n in range(3)]
+    with world.session() as session:
+        for at, id in enumerate(ids):
+            for pictures in range(30 * at):
+                session.add(TrainingSampleRow(training_id=id, pictures=pictures, held_out={"code": at}))
+    read: list[list[TrainingView]] = []
+    statements = plans(world, lambda session: read.append([*trainings.list(session).data]))
+    assert len([statement for statement, _ in statements if "training_samples" in statement]) == 1
+    shown = {view.id: [sample.pictures for sample in view.samples] for view in read[0]}
+    assert shown == {ids[0]: [], ids[1]: [*range(29, 9, -1)], ids[2]: [*range(59, 39, -1)]}
+    with world.session() as session:
+        assert trainings.of_ids(session, [ids[1], "trn_none"]) == {ids[1]: trainings.get(session, ids[1])}
 
 
 def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
