@@ -7,6 +7,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from api.web import filters
 from api.web.addresses import Addresses, ServerAddresses
+from api.web.small_pictures import SMALL_BELOW
 
 blueprint = Blueprint(
     "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
@@ -64,5 +65,6 @@ def _known_to_every_template() -> dict[str, object]:
         "navigation": NAVIGATION,
         "footer": FOOTER,
         "default_description": DESCRIPTION,
+        "small_below": SMALL_BELOW,
         "origin": request.host_url.rstrip("/"),
     }

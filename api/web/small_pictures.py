@@ -8,7 +8,7 @@ from imago_engine.artifacts import ArtifactKind
 from services.pictures import artifacts
 
 SMALL_BELOW = 64
-"""Pixels of the longer side."""
+"""Pixels of the longer side; scripts are told by `data-small-below` of a page's body."""
 
 
 def is_small(side: int | None) -> bool:

@@ -18,7 +18,7 @@ from api.web.pages.networks.network import stack_of
 from api.web.pages.units import figures, told
 from api.web.shown import Shown
 from api.web.site import DESCRIPTION, Entry
-from api.web.small_pictures import is_small, small_among
+from api.web.small_pictures import SMALL_BELOW, is_small, small_among
 from api.web.static_site.addresses import HOME, MAP, SEARCH, Places, StaticAddresses
 from api.web.static_site.units import UnitPictures
 from imago_engine.weights import EYE
@@ -179,6 +179,7 @@ class SitePages:
             "footer": (),
             "section": section,
             "default_description": DESCRIPTION,
+            "small_below": SMALL_BELOW,
             "what": self.what,
             "atlas": atlas,
             "version": version,

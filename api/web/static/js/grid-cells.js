@@ -125,7 +125,7 @@ export class Cells {
       quiet: (cell.label ?? cell.seen?.label ?? "—").split(",")[0], // the first of its names
       picture: hasPicture ? this.#picture.replace("DIGEST", cell.digest) : null,
       alt: `Picture of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
-      small: cell.side !== null && cell.side < 64,
+      small: cell.side !== null && cell.side < Number(document.body.dataset.smallBelow),
       why: cell.state === "failed" && cell.error ? `${said}: ${cell.error.message.slice(0, 80)}` : said,
       isComing: false,
     };

@@ -17,7 +17,6 @@ const SAID_EVERY_MS = 60_000;
 const SOON_MS = 1_000;
 const FRESH_EVERY_MS = 4_000;
 const FRESH_AFTER_MS = 30_000; // what no event tells: an atlas's pictures, activations
-const SMALL_BELOW = 64; // pixels of a picture whose pixels are shown as squares
 const GONE = [401, 403, 404, 410];
 const WORDS = { leased: "being computed", queued: "waiting" };
 
@@ -127,7 +126,7 @@ const fill = async ({ ordinal, state }) => {
   picture.src = place.dataset.coming;
   try {
     await picture.decode();
-    if (picture.naturalWidth < SMALL_BELOW) picture.className = "pixels";
+    if (picture.naturalWidth < Number(document.body.dataset.smallBelow)) picture.className = "pixels";
     place.replaceWith(picture);
   } catch {
     place.textContent = "done";

@@ -11,7 +11,7 @@ const list = root.querySelector("[data-list]");
 const said = root.querySelector("#map-said");
 const boxes = [...root.querySelectorAll("[data-layer]")];
 const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
-const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800, TINY = 64;
+const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800;
 const view = { x: 0.5, y: 0.5, zoom: 1 };
 const known = new Map(), pictures = new Map(), wanted = new Set();
 const size = { width: 0, height: 0 }; // of the canvas in CSS pixels: read when it changes, since that makes browsers lay out
@@ -128,7 +128,7 @@ const picture = (at) => {
 };
 
 // Shown with its pixels as squares.
-const isTiny = (image) => image.naturalWidth < TINY;
+const isTiny = (image) => image.naturalWidth < Number(document.body.dataset.smallBelow);
 
 const frameNow = () => {
   frame = 0;
