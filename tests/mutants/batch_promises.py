@@ -113,8 +113,8 @@ _REPORTS = (
     Mutant(
         "jobs are locked in the order of their ids",
         "services/jobs/job_counters.py",
-        ".where(JobRow.id.in_(wanted), JobRow.state.in_(_OPEN_JOBS))\n        .order_by(JobRow.id)",
-        ".where(JobRow.id.in_(wanted), JobRow.state.in_(_OPEN_JOBS))\n        .order_by(JobRow.id.desc())",
+        ".where(JobRow.id.in_(wanted), JobRow.state.in_(OPEN_JOBS))\n        .order_by(JobRow.id)",
+        ".where(JobRow.id.in_(wanted), JobRow.state.in_(OPEN_JOBS))\n        .order_by(JobRow.id.desc())",
         (f"{_TEST_LOCKS}::test_jobs_are_locked_by_id_after_all_the_items",),
     ),
     Mutant(

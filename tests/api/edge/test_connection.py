@@ -198,7 +198,9 @@ def test_what_is_for_programs_is_refused_by_a_document_whoever_asks(server: Serv
 def test_a_connection_too_many_is_told_to_come_again_as_it_can_read_it(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(int(LIMITS["CONNECTIONS"])):
-            stack.enter_context(server.connect())
+            idle = stack.enter_context(server.connect())  # one that has asked for something may stay a while
+            idle.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+            assert idle.recv(65536).startswith(b"HTTP/1.1 200")
         for accept, kind in ((BROWSER, "text/html; charset=utf-8"), (b"\r\n", "application/problem+json")):
             with server.connect() as connection:
                 connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + accept)
