@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +84,8 @@ def _made(form: Form) -> str | None:
             row, _ = creation.create(session, asked, owner=owner, idempotency_key=_once(asked))
             return row.id
     except (Invalid, Conflict) as error:
-        _note(form, error)
+        with context().database.session() as session:
+            _note_all(session, form, error)
         return None
 
 
@@ -95,7 +97,11 @@ def _once(asked: AtlasRequest) -> str | None:
 
 def _read(values: Mapping[str, str]) -> AtlasRequest:
     """The request that the fields describe. Raises `Invalid`."""
-    sent: dict[str, Any] = {
+    return forms.read(AtlasRequest, _body(values))
+
+
+def _body(values: Mapping[str, str]) -> dict[str, Any]:
+    return {
         "network": values.get("network", ""),
         "name": values.get("name") or None,
         "layers": values.get("layers", ""),
@@ -106,7 +112,6 @@ def _read(values: Mapping[str, str]) -> AtlasRequest:
         "generator": values.get("generator") or None,
         "visibility": values.get("visibility", ""),
     }
-    return forms.read(AtlasRequest, sent)
 
 
 def _estimate(session: Session, form: Form) -> None:
@@ -114,9 +119,21 @@ def _estimate(session: Session, form: Form) -> None:
         asked, owner = _read(form.values), reader().key_id or None
         found = atlas_estimates.estimate(session, asked, owner=owner, room=context().store_room())
     except (Invalid, Conflict) as error:
-        _note(form, error)
+        _note_all(session, form, error)
     else:
         form.estimate = AtlasEstimate.of(found)
+
+
+def _note_all(session: Session, form: Form, error: Invalid | Conflict) -> None:
+    """This, and what else is wrong: what cannot be read hides what could be said of the other fields."""
+    _note(form, error)
+    if isinstance(error, Invalid):
+        with suppress(Invalid):
+            rest = forms.read(AtlasRequest, forms.without(_body(form.values), error.errors))
+            try:
+                creation.plan_atlas(session, rest)
+            except (Invalid, Conflict) as further:
+                _note(form, further)
 
 
 def _note(form: Form, error: Invalid | Conflict) -> None:
@@ -124,7 +141,7 @@ def _note(form: Form, error: Invalid | Conflict) -> None:
     errors = error.errors if isinstance(error, Invalid) else (FieldError("", str(error)),)
     for one in errors:
         parts = [part for part in one.pointer.split("/") if part in _FIELDS]
-        form.errors[parts[-1] if parts else ""] = one.detail
+        form.errors.setdefault(parts[-1] if parts else "", one.detail)
 
 
 def _shown(session: Session, form: Form, status: int = 200) -> Response:

@@ -171,6 +171,15 @@ def test_what_is_wrong_in_the_form_is_said_beside_its_field_and_makes_nothing(
 
 
 @pytest.mark.usefixtures("network")
+def test_all_that_is_wrong_in_the_form_is_said_in_one_round(client: FlaskClient) -> None:
+    mistakes = {"facets": "x", "visibility": "secret", "layers": "blocks.9", "units": "7-3"}
+    answer = client.post("/atlases", data={**FIELDS, **mistakes})
+    assert answer.status_code == 422
+    wrong = answer.text.split('class="field field-wrong"')[1:]
+    assert {part.split('label for="')[1].split('"')[0] for part in wrong} == mistakes.keys()
+
+
+@pytest.mark.usefixtures("network")
 def test_someone_without_a_key_is_asked_to_sign_in_before_building(anonymous: FlaskClient) -> None:
     page = anonymous.get("/atlases/new").text
     assert "/signin?next=%2Fatlases%2Fnew" in page
