@@ -34,7 +34,8 @@ def of(session: Session, network: str, chosen: str, is_sent: bool) -> LayerChoic
     """The layers of a network that is ready. `chosen` is what the form had; where it was not sent yet, that
     may be a layer of the network that was chosen before."""
     known = LayerWords(session, network)
-    found = [layer for layer in (known.find(ALL).layers if known.any() else ()) if layer.twin_of is None]
+    # Also those that have the units of another one once more: as codes they differ.
+    found = known.find(ALL).layers if known.any() else ()
     names = {layer.name for layer in found}
     usual = None
     if network == DEFAULT_ENCODER:
