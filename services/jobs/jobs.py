@@ -111,14 +111,14 @@ def items(
     given = {"id": job_id, **{name: value for name, value in wanted.items() if value is not None}}
 
     def read(after: Key | None, most: int) -> tuple[Sequence[Row[Any]], Key | None]:
-        found: list[Row[Any]] = []
+        found: Sequence[Row[Any]] = ()
         at = first = after[0] if after else -1
         while len(found) < most and at < total - 1:
             if conditions and at - first >= LOOKED_AT:
                 return found, [at]
             last = at + (_LOOKED_AT_ONCE if conditions else most)
             place = {"after": at, "last": last, "limit": most - len(found)}
-            found += session.execute(statement, {**given, **place})
+            found = [*found, *session.execute(statement, {**given, **place})]
             at = last
         return found, None
 

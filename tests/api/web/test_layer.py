@@ -15,7 +15,7 @@ from sqlalchemy import text
 from api.context import context
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.grids import kept_orders
+from services.grids import kept_orders, orders
 from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.resources.test_atlases import body, carry_out
@@ -159,7 +159,8 @@ def test_nobody_waits_for_the_order_of_a_large_layer_that_is_being_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kept_orders, "KEPT_FROM", 1)
-    monkeypatch.setattr(kept_orders.orders, "order", _counted(computed := [], kept_orders.orders.order))
+    computed: list[object] = []
+    monkeypatch.setattr(orders, "order", _counted(computed, orders.order))
     build(client, database)
     finish_all(database, store)
     by_index, strongest = list(range(20)), list(range(19, -1, -1))
