@@ -172,7 +172,7 @@ BROWSER = (
             431,
             b"cookies",
         ),
-        (b"GET / HTTP/1.1\r\n" + HOST + BROWSER[:-2] + b"no header\r\n\r\n", 400, b"Open the page anew"),
+        (b"GET / HTTP/1.1\r\n" + HOST + BROWSER[:-2] + b"A: b\r\nno header\r\n\r\n", 400, b"Open the page"),
     ],
 )
 def test_a_browser_is_refused_by_a_page_that_says_what_happened_and_what_to_do(

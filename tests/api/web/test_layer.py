@@ -16,6 +16,7 @@ from api.context import context
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.grids import kept_orders, orders
+from services.grids.orders import Wanted
 from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.resources.test_atlases import body, carry_out
@@ -159,8 +160,8 @@ def test_nobody_waits_for_the_order_of_a_large_layer_that_is_being_built(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kept_orders, "KEPT_FROM", 1)
-    computed: list[object] = []
-    monkeypatch.setattr(orders, "order", _counted(computed, orders.order))
+    computed: list[Wanted] = []
+    monkeypatch.setattr(orders, "order", _noted(computed, orders.order))
     build(client, database)
     finish_all(database, store)
     by_index, strongest = list(range(20)), list(range(19, -1, -1))
@@ -177,12 +178,15 @@ def test_nobody_waits_for_the_order_of_a_large_layer_that_is_being_built(
     assert units_on(client.get(f"{PAGE}?order=label").text) != strongest, "who asks for an order gets it"
 
 
-def _counted(calls: list[object], function: Callable[..., Any]) -> Callable[..., Any]:
-    def counted(*arguments: Any) -> Any:
-        calls.append(arguments)
-        return function(*arguments)
+def _noted(calls: list[Wanted], order: Callable[..., Any]) -> Callable[..., Any]:
+    """Notes what was sorted, which units by their number are not."""
 
-    return counted
+    def noted(session: object, subject: object, wanted: Wanted) -> Any:
+        if not wanted.is_plain:
+            calls.append(wanted)
+        return order(session, subject, wanted)
+
+    return noted
 
 
 def test_cells_say_what_there_is_of_each_unit(client: FlaskClient, atlas: str) -> None:

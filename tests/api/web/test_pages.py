@@ -80,7 +80,7 @@ def test_a_slash_too_many_leads_to_the_page(client: FlaskClient, asked: str, fou
 
 def test_a_slash_too_many_leads_no_form_astray_and_nobody_elsewhere(client: FlaskClient) -> None:
     assert client.post("/atlases/", headers=BROWSER).headers["Location"] == "/atlases"
-    for path in ("/nothing/", "//", "//example.org/", "/v1/", "/v1/networks/"):
+    for path in ("/nothing/", "//example.org/", "/v1/", "/v1/networks/"):
         answer = client.get("/", headers=BROWSER, environ_overrides={"PATH_INFO": path})
         assert (answer.status_code, answer.headers.get("Location")) == (404, None), path
 
