@@ -147,7 +147,7 @@ def test_a_page_that_gets_no_stream_asks_again_and_again_and_stays_live(site: Si
         with page.expect_response(is_stream) as answered:
             page.goto(f"{site.url}/jobs/{job.id}")
         assert answered.value.status == 429
-        expect(page.locator("#actions .state")).to_have_text("queued")
+        expect(page.locator("#actions .state")).to_have_text("waiting")
         job.cancel()
         expect(page.locator("#actions .state")).to_have_text("canceled", timeout=SLOW)
         expect(page).to_have_title(f"canceled: 0 of 1 · {NETWORK} · imago")
