@@ -28,7 +28,8 @@ _DROP = text(f"""
     WHERE digest = ANY(CAST(:digests AS text[])) AND NOT {WANTED_BY_OTHERS}
     RETURNING digest
 """)
-# All candidates of a unit and seed follow each other (`planning.Plan`).
+# All candidates of a unit and seed follow each other (`planning.Plan`). Each item is looked up by itself, so
+# that no plan reads all pictures that there are.
 _BEST = f"""
     SELECT others.ordinal FROM job_visualizations others JOIN visualizations other USING (digest)
     WHERE others.job_id = jobs.id AND other.state = 'done'
@@ -41,7 +42,7 @@ _ITEMS = """
         v.activation, v.score, v.error, item.state, item.best
     FROM jobs
     JOIN job_visualizations jv ON jv.job_id = jobs.id
-    JOIN visualizations v ON v.digest = jv.digest
+    CROSS JOIN LATERAL (SELECT * FROM visualizations WHERE digest = jv.digest LIMIT 1) AS v
     CROSS JOIN LATERAL (
         SELECT coalesce(CAST(jobs.request->>'candidates' AS int), 1) AS count
     ) AS candidates
@@ -54,7 +55,7 @@ _ITEMS = """
     ORDER BY jv.ordinal LIMIT :limit
 """
 _CONDITIONS = {"state": "AND item.state = :state", "best": "AND item.best = :best"}
-_LOOKED_AT_ONCE, LOOKED_AT = 2_000, 20_000
+_LOOKED_AT_ONCE, LOOKED_AT = 1_000, 20_000
 """Items that a statement looks at, and a page, for those in a state: there may be a million others between
 two of them."""
 

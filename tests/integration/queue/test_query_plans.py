@@ -170,7 +170,7 @@ def test_a_list_of_jobs_in_a_rare_state_reads_no_others(crowded: Database) -> No
     def act(session: Session) -> object:
         ended = """
             INSERT INTO jobs (id, state, lane, request, request_hash, total, cached, done, turn, finished_at)
-            SELECT 'job_' || lpad(i::text, 26, '1'), 'succeeded', 'bulk', '{}', '', 1, 0, 1, 0, now()
+            SELECT 'job_z' || lpad(i::text, 25, '0'), 'succeeded', 'bulk', '{}', '', 1, 0, 1, 0, now()
             FROM generate_series(1, 5000) AS i
         """
         session.execute(text(ended))
