@@ -92,6 +92,7 @@ fuzz: $(INSTALLED) ## generated requests against the whole contract; FUZZ="--cas
 # bench-reads: ## reads a second and their p99; needs wrk
 # bench-slow-clients: ## what 200 slow connections cost everyone else
 # bench-events: ## what 200 open streams of events cost everyone else
+# bench-exports: ## how fast an atlas comes as one file, what memory that takes, and what 200 downloads cost everyone else
 # bench-latency: ## how long one picture takes beside a bulk job, and alone
 # bench-queue: ## rows a second through the queue
 # bench-eye: ## how the eye that compares pictures was chosen and is made (BENCH="judge"); needs image sets that are not shipped

@@ -40,6 +40,8 @@ _POINTERS = """
         UNION ALL SELECT object FROM sheet_tiles
         UNION ALL SELECT points_object FROM maps
         UNION ALL SELECT sheet_object FROM compared_layers
+        UNION ALL SELECT unnest(ARRAY[manifest_object, sums_object]) FROM atlas_exports
+        UNION ALL SELECT unnest(ARRAY[units_object, table_object, sums_object]) FROM atlas_export_parts
         UNION ALL SELECT object FROM artifacts
     ) AS pointers WHERE key IS NOT NULL
 """

@@ -16,7 +16,7 @@ from services.catalog.tables import GeneratorRow, LayerRow, LookRow, NetworkRow
 from services.comparison.tables import ComparedLayerRow, ComparedUnitRow, ComparisonRow
 from services.estimates.tables import LearnedCostRow
 from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
-from services.exports.tables import AtlasImportRow
+from services.exports.tables import AtlasExportPartRow, AtlasExportRow, AtlasImportRow
 from services.grids.tables import GridOrderRow
 from services.jobs.tables import JobRow, JobVisualizationRow
 from services.maps.tables import AtlasMapRow, MapRow
@@ -31,6 +31,8 @@ __all__ = [
     "ApiKeyRow",
     "ArtifactRow",
     "AtlasEntryRow",
+    "AtlasExportPartRow",
+    "AtlasExportRow",
     "AtlasImportRow",
     "AtlasLayerRow",
     "AtlasMapRow",

@@ -13,6 +13,7 @@ from flask import Flask
 from api import application
 from api.auth import PRINCIPAL, may_read
 from api.context import context
+from api.edge import limits
 from api.edge.answers import Answers, Kept, Name
 from api.edge.bridge import Bridge, Receive, Scope, Send
 from api.edge.changes import Changes
@@ -21,12 +22,13 @@ from api.edge.streaming import Streaming
 from api.edge.trust import TrustedKeys, credential
 from api.http import request_log
 from api.http.caching import KEPT_SECONDS
+from api.http.places import Limits, Places
 from api.http.response_headers import page_headers
+from api.operations.download import DOWNLOAD, DOWNLOADS
 from api.problems.documents import page_of
 from api.problems.problem_types import ProblemType
 from api.streams.hub import Hub
-from api.streams.places import PLACES
-from api.streams.stream import OPENED, Opened
+from api.streams.stream import OPENED, PLACES, Opened
 from services.base.settings import Settings
 
 _ONCE = (b"accept", b"authorization", b"cookie", b"if-none-match", b"origin", b"sec-fetch-site")
@@ -35,6 +37,9 @@ _KEYS = re.compile(rb"/(v1/keys|signout|account)(/|$)")
 """Where keys are revoked and sessions ended."""
 _MAKING_SECONDS = 2.0
 """How long a request waits for another one that makes the same answer, before it makes its own."""
+_DOWNLOADS = Limits(
+    limits.DOWNLOADS_OF_ONE, limits.DOWNLOADS, "downloads at the same time", "wait until one has ended."
+)
 
 
 class Edge:
@@ -55,6 +60,8 @@ class Edge:
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="changes")
         self._hub = Hub(self._context.database)
         self._streaming = Streaming(self._hub)
+        self._downloads = Places(_DOWNLOADS)
+        self._downloading = ThreadPoolExecutor(limits.DOWNLOAD_THREADS, thread_name_prefix="download")
         self._changes = Changes(self._context.database, self._looks, self._forget)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,7 +113,7 @@ class Edge:
     ) -> None:
         count, clears = self._changes.count, self._trusted.clears
         began = self._trusted.now()
-        answer = await self._bridge.answer(scope, receive, {PLACES: self._streaming.places})
+        answer = await self._bridge.answer(scope, receive, self._places)
         if answer is None:
             return
         principal = answer.environ.get(PRINCIPAL)
@@ -126,7 +133,13 @@ class Edge:
         if opened is not None:
             await self._streaming.send(opened, answer, receive, send)
         else:
-            await self._bridge.send(answer, send)
+            executor = self._downloading if DOWNLOAD in answer.environ else None
+            await self._bridge.send(answer, receive, send, executor)
+
+    @property
+    def _places(self) -> dict[str, Places]:
+        """How many answers that take long there may be, for those who give them."""
+        return {PLACES: self._streaming.places, DOWNLOADS: self._downloads}
 
     def _may_read(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         """Whether the request may read for certain; where that is not certain, Flask decides."""
@@ -206,7 +219,7 @@ class Edge:
         state["stop"] = self._stop
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        for executor in (self._executor, self._looks):
+        for executor in (self._executor, self._looks, self._downloading):
             executor.shutdown(wait=False, cancel_futures=True)
         self._hub.close()
         self._context.close()

@@ -51,25 +51,31 @@ class Bridge:
         body = await _whole_body(receive)
         if body is None:
             return None
-        answer: Answer = await self._in_thread(self._call, {**_environ(scope, body), **(more or {})})
+        answer: Answer = await _in_thread(
+            self._executor, self._call, {**_environ(scope, body), **(more or {})}
+        )
         return answer
 
-    async def send(self, answer: Answer, send: Send) -> None:
-        """Send an answer, and close it whatever happens."""
+    async def send(
+        self, answer: Answer, receive: Receive, send: Send, executor: Executor | None = None
+    ) -> None:
+        """Send an answer, and close it whatever happens. What follows of a long one is made on `executor`, if
+        there is one, and no more is made once the client is gone."""
+        on = executor or self._executor
+        leaving = None if answer.rest is None else asyncio.create_task(_leaves(receive))
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             rest = answer.rest
             await send({"type": "http.response.body", "body": answer.body, "more_body": rest is not None})
-            while rest is not None:
-                piece = await self._in_thread(_take, rest, _PIECE)
+            while rest is not None and leaving is not None and not (leaving.done() and leaving.result()):
+                piece = await _in_thread(on, _take, rest, _PIECE)
                 if len(piece) < _PIECE:
                     rest = None
                 await send({"type": "http.response.body", "body": piece, "more_body": rest is not None})
         finally:
-            await self._in_thread(answer.close)
-
-    async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call, *arguments)
+            if leaving is not None:
+                leaving.cancel()
+            await _in_thread(on, answer.close)
 
     def _call(self, environ: Environ) -> Answer:
         said: list[Any] = []
@@ -105,6 +111,15 @@ def _take(pieces: Iterator[bytes], size: int) -> bytes:
         if total >= size:
             break
     return b"".join(taken)
+
+
+async def _in_thread(executor: Executor, call: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
+
+
+async def _leaves(receive: Receive) -> bool:
+    """Wait for what comes after a request: nothing does until the client leaves, or has the answer."""
+    return bool((await receive())["type"] == "http.disconnect")
 
 
 async def _whole_body(receive: Receive) -> bytes | None:

@@ -36,3 +36,11 @@ STREAM_BYTES = 256 * 1024
 """What is kept for a stream whose client does not read; one that is more behind is ended, and comes again."""
 HEARTBEAT_SECONDS = 15.0
 """After so long without an event a stream sends a comment, so that proxies keep it open."""
+
+DOWNLOADS = 100
+"""Whole exports that each process sends at the same time; each has the memory of some pictures."""
+DOWNLOADS_OF_ONE = 8
+"""Of one key, or of one address without a key."""
+DOWNLOAD_THREADS = 2
+"""In which they are read from the store: of their own, so that however many there are, they take turns with
+each other, and requests keep their threads."""

@@ -2,18 +2,21 @@
 
 import asyncio
 
+from api.edge import limits
 from api.edge.bridge import Answer, Receive, Send
+from api.http.places import Limits, Places
 from api.streams.event import EventId
 from api.streams.hub import Hub
-from api.streams.places import Places
 from api.streams.stream import Opened, Stream
+
+_LIMITS = Limits(limits.STREAMS_OF_ONE, limits.STREAMS, "open streams", "close some, or poll.")
 
 
 class Streaming:
     """The streams of one process."""
 
     def __init__(self, hub: Hub) -> None:
-        self.places = Places()
+        self.places = Places(_LIMITS)
         self._hub = hub
 
     async def send(self, opened: Opened, answer: Answer, receive: Receive, send: Send) -> None:

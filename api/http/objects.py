@@ -112,16 +112,16 @@ def _streamed(wanted: StoredObject, media_type: str) -> Response:
     return response
 
 
-def verified(key: str, subject: Subject) -> IO[bytes]:
+def verified(key: str, subject: Subject, *, remember: bool = True) -> IO[bytes]:
     """An open file with the object's bytes, which are those that its key names. Raises the 404 problem if the
-    object is lost."""
+    object is lost. `remember`: whether somebody may ask for it again soon."""
     memory = context().objects
     held = None if memory is None else memory.get(key)
     if held is not None:
         return io.BytesIO(held)
     try:
         file = _read(key)
-        if memory is not None:
+        if memory is not None and remember:
             _remember(memory, key, file)
         return file
     except (NotFound, Corrupt) as error:

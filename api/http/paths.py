@@ -49,6 +49,11 @@ def map_path(id: str, number: int) -> str:
     return path_to("atlases", id, "versions", number, "map")
 
 
+def export_path(id: str, number: int) -> str:
+    """The path of the export of a version of an atlas, as one file."""
+    return path_to("atlases", id, "versions", number, "export.tar")
+
+
 def network_path(id: str) -> str:
     """The path of a network."""
     return path_to("networks", id)

@@ -157,6 +157,7 @@ _IDS = {
 }
 _LINKS = {
     "AtlasLinks": f"/v1/atlases/{ATLAS}",
+    "AtlasVersionLinks": f"/v1/atlases/{ATLAS}/versions/1",
     "FacetLinks": f"/v1/visualizations/{DIGEST}",
     "AtlasImportLinks": f"/v1/atlases/{ATLAS}",
     "MapLinks": f"/v1/atlases/{ATLAS}/versions/1/map",
@@ -293,7 +294,8 @@ def _named(model: str, field: str) -> Any:
         return _IDS.get(model)
     if model in _LINKS or model == "SelfLink":
         own = _LINKS.get(model, "/v1/queue")
-        return {"self": own, "page": own.removeprefix("/v1")}.get(field, f"{own}/{field}")
+        others = {"self": own, "page": own.removeprefix("/v1"), "export": f"{own}/export.tar"}
+        return others.get(field, f"{own}/{field}")
     return _FIELDS.get(field)
 
 

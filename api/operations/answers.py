@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from api.http.caching import Freshness
 from api.http.objects import StoredObject
 from api.http.retry_after import header
+from api.operations.download import Download
 from services.base.paging import Page
 from services.base.states import Lane
 
@@ -49,7 +50,7 @@ class Document:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Result = BaseModel | Page[Any] | Answer | Document | Lines | StoredObject | None
+Result = BaseModel | Page[Any] | Answer | Document | Download | Lines | StoredObject | None
 
 
 def accepted(

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
+from http import HTTPStatus
 from typing import Any, Literal, TypeVar, cast, get_type_hints
 
 from flask import Blueprint, Response
@@ -22,6 +23,7 @@ from api.http.negotiation import check_acceptable
 from api.http.objects import StoredObject, object_response
 from api.http.rendering import LINES, json_response, lines_response, removed
 from api.operations.answers import Answer, Document, Lines, Result
+from api.operations.download import Download, download_response
 from api.operations.pagination import shown_page
 from api.operations.reading import PARTS, read
 from api.problems import problem_types
@@ -51,6 +53,15 @@ def stored(media_type: str, description: str, *, also: Iterable[str] = (), text:
             "content": {served: {"schema": schema} for served in (media_type, *also)},
         },
         302: {"description": "The bytes are at `Location`, for some minutes."},
+    }
+
+
+def downloaded(media_type: str, description: str) -> Responses:
+    """The responses of a view that returns a `Download`."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        200: {"description": description, "content": content},
+        206: {"description": "The part that `Range` asks for.", "content": content},
     }
 
 
@@ -91,6 +102,11 @@ class Operation:
     def may_be_unchanged(self) -> bool:
         """Whether it is answered with 304 to whoever has the answer already."""
         return self.method == "GET" and not self.freshness.is_secret
+
+    @property
+    def is_download(self) -> bool:
+        """Whether parts of its answer can be asked for."""
+        return HTTPStatus.PARTIAL_CONTENT in self.responses
 
     @cached_property
     def takes_session(self) -> bool:
@@ -134,7 +150,10 @@ class Operation:
         yield problem_types.HEADERS_TOO_LARGE
         yield problem_types.NOT_ACCEPTABLE
         yield problem_types.INVALID
-        if EVENTS in self.media_types:
+        if self.is_download:
+            yield problem_types.CONFLICT
+            yield problem_types.RANGE_NOT_SATISFIABLE
+        if EVENTS in self.media_types or self.is_download:
             yield problem_types.TOO_MANY_REQUESTS
         yield problem_types.INTERNAL
         yield problem_types.UNAVAILABLE
@@ -155,6 +174,8 @@ class Operation:
                 return removed()
             case StoredObject():
                 return object_response(result, self.media_types)
+            case Download():
+                return download_response(result)
             case Document():
                 response = Response(
                     result.body, result.status, dict(result.headers), content_type=result.media_type

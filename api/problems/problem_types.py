@@ -81,6 +81,13 @@ NOT_INDEXED = ProblemType(
     "The picture is there, but what it is compared by has not been computed. A worker does that when nothing "
     "else waits; ask again after `Retry-After` seconds.",
 )
+NOT_WRITTEN = ProblemType(
+    "not-written",
+    HTTPStatus.NOT_FOUND,
+    "The export is not written yet",
+    "Workers write down what lists the pictures of a published version; ask again after `Retry-After` "
+    "seconds.",
+)
 LOST = ProblemType(
     "object-lost",
     HTTPStatus.NOT_FOUND,
@@ -138,6 +145,12 @@ TOO_LARGE = ProblemType(
     "A photograph is taken up to 700 kB: make it smaller, 512 pixels a side are enough, or choose it "
     "with scripts turned on, which make it smaller by themselves.",
 )
+RANGE_NOT_SATISFIABLE = ProblemType(
+    "no-such-range",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    "There are not so many bytes",
+    "`Range` begins behind the end; `Content-Range` says how many bytes there are. Who has as many has all.",
+)
 UNSUPPORTED_MEDIA_TYPE = ProblemType(
     "unsupported-media-type",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -183,6 +196,7 @@ PROBLEM_TYPES = (
     NOT_FOUND,
     NO_PICTURE,
     NOT_INDEXED,
+    NOT_WRITTEN,
     LOST,
     METHOD_NOT_ALLOWED,
     NOT_ACCEPTABLE,
@@ -192,6 +206,7 @@ PROBLEM_TYPES = (
     TARGET_TOO_LONG,
     HEADERS_TOO_LARGE,
     UNSUPPORTED_MEDIA_TYPE,
+    RANGE_NOT_SATISFIABLE,
     INVALID,
     TOO_MANY_REQUESTS,
     INTERNAL,

@@ -16,12 +16,13 @@ from api.resources import (
     trainings,
     visualizations,
 )
-from api.resources.of_atlases import maps
+from api.resources.of_atlases import export_tar, maps
 from api.resources.search import compare, found
 
 ALL = (
     networks.blueprint,
     exports.blueprint,
+    export_tar.blueprint,
     generators.blueprint,
     trainings.blueprint,
     presets.blueprint,

@@ -6,7 +6,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from api.http.paths import atlas_path, atlas_units_path, atlas_version_path, visualization_path
+from api.http.paths import (
+    atlas_path,
+    atlas_units_path,
+    atlas_version_path,
+    export_path,
+    visualization_path,
+)
 from api.schemas.base import (
     HeaderModel,
     Name,
@@ -203,6 +209,10 @@ class AtlasLayerPage(Page[AtlasLayer]):
     pass
 
 
+class AtlasVersionLinks(SelfLink):
+    export: str | None = Field(description="All of it as one file; null for the open version.")
+
+
 class AtlasVersion(Representation):
     """A version of an atlas: the open one, or one that was published and never changes."""
 
@@ -217,11 +227,12 @@ class AtlasVersion(Representation):
     network_sha256: str
     created_at: Time
     published_at: Time | None
-    links: SelfLink
+    links: AtlasVersionLinks
 
     @staticmethod
     def members(atlas: str, version: progress.Version) -> dict[str, Any]:
         """What lists show of it, too."""
+        export = None if version.published_at is None else export_path(atlas, version.number)
         return {
             "id": f"{atlas}/{version.number}",
             "number": version.number,
@@ -233,7 +244,7 @@ class AtlasVersion(Representation):
             "network_sha256": version.network_sha256,
             "created_at": version.created_at,
             "published_at": version.published_at,
-            "links": SelfLink(self=atlas_version_path(atlas, version.number)),
+            "links": AtlasVersionLinks(self=atlas_version_path(atlas, version.number), export=export),
         }
 
     @classmethod

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from api.auth import reader, session_token
 from api.http.caching import SECRET
+from api.http.places import Places
 from api.operations.answers import Document
 from api.operations.operation import Responses
 from api.streams.event import BEGINNING, MEDIA_TYPE, RETRY, EventId
-from api.streams.places import PLACES, Places
 from api.streams.requests import EventsHeaders, EventsQuery
-from api.streams.stream import OPENED, Opened
+from api.streams.stream import OPENED, PLACES, Opened
 from api.streams.subjects import KINDS, KindName
 from api.streams.telling import events, state_of
 from services.access.browser_sessions import digest_of

@@ -15,6 +15,8 @@ Key = tuple[KindName, str]
 """A subject: its kind and id."""
 OPENED = "imago.stream"
 """Where the WSGI environment holds what a view has opened."""
+PLACES = "imago.streams"
+"""Where it holds the places for streams; nothing where the server sends none."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from services.atlases.visibility import atlas_to_change
 from services.base.database import Database
 from services.base.errors import Conflict
 from services.base.states import AtlasWish
+from services.exports import subjects as exports
 from services.grids import kept_orders
 from services.maps import subjects as maps
 from services.queue import chores
@@ -163,8 +164,8 @@ def freeze(
     asked: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down what the open version has, which is all done or unreachable, open the next one, and have the
-    sheets and the map of the former made. `asked`: what it was asked for with, where more was asked for
-    since."""
+    sheets, the map and the export of the former made. `asked`: what it was asked for with, where more was
+    asked for since."""
     next_request = version.request
     version.published_at = session.execute(text("SELECT now()")).scalar_one()
     version.layers = [dict(layer) for layer in layers if layer["shown_units"]]
@@ -184,6 +185,7 @@ def freeze(
     plan_version(session, row.id, version.number, shown)
     if shown:
         maps.plan(session, maps.Mapped(row.id, version.number))
+    exports.plan(session, exports.Exported(row.id, version.number))
 
 
 def _layers(session: Session, atlas_no: int) -> list[dict[str, Any]]:

@@ -35,9 +35,22 @@ def map_key(data: bytes) -> str:
     return _named_by(data, "points")
 
 
+def export_key(data: bytes, suffix: Literal["json", "jsonl", "sums"]) -> str:
+    """The key of a part of an export: of its manifest, its lines, its hashes."""
+    return _named_by(data, suffix)
+
+
+def key_of_sha256(kind: ArtifactKind, sha256: str) -> str:
+    """The key that bytes of this hash have."""
+    return _named(sha256, kind.suffix)
+
+
 def _named_by(data: bytes, suffix: str) -> str:
-    name = hashlib.sha256(data).hexdigest()
-    return f"objects/{name[:2]}/{name}.{suffix}"
+    return _named(hashlib.sha256(data).hexdigest(), suffix)
+
+
+def _named(sha256: str, suffix: str) -> str:
+    return f"objects/{sha256[:2]}/{sha256}.{suffix}"
 
 
 def generator_key(sha256: str) -> str:

@@ -19,7 +19,8 @@ from services.pictures.visualizations import Visualization
 
 _AT_ONCE = 200
 _KEYSET = Keyset("atlas-entries", (int, int, int))
-_FIRST: Key = (-1, -1, -1)
+FIRST: Key = (-1, -1, -1)
+"""Goes before the key of every entry."""
 _PAGE = text("""
     SELECT layer_no, unit, facet, digest FROM atlas_entries
     WHERE atlas_no = :no AND (layer_no, unit, facet) > (:layer, :unit, :facet)
@@ -72,15 +73,15 @@ class Entries:
         """Raises `Invalid` for a wrong cursor or limit."""
 
         def read(after: Key | None, most: int) -> Sequence[Entry]:
-            return self.read(session, after or _FIRST, most)
+            return self.read(session, after or FIRST, most)
 
         return _KEYSET.page(cursor, limit, read, lambda entry: entry.key)
 
     def after(self, cursor: str | None) -> Key:
         """The key that a cursor stands behind. Raises `Invalid` for a wrong one."""
-        return _FIRST if cursor is None else _KEYSET.key_in(cursor)
+        return FIRST if cursor is None else _KEYSET.key_in(cursor)
 
-    def all(self, database: Database, after: Key = _FIRST) -> Iterator[Entry]:
+    def all(self, database: Database, after: Key = FIRST) -> Iterator[Entry]:
         """Every entry after that one, as `paging.streamed` reads."""
         return streamed(database, self.read, after, lambda entry: entry.key, at_once=_AT_ONCE)
 

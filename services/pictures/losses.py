@@ -16,7 +16,7 @@ from services.base.storage import generator_key
 from services.upkeep import tallies
 
 Kind = Literal[
-    "visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile", "map", "pairs"
+    "visualization", "generator", "sample", "log", "card", "crops", "sheet", "tile", "map", "pairs", "export"
 ]
 Reason = Literal["missing", "damaged"]
 FoundBy = Literal["read", "scrub", "worker"]
@@ -25,7 +25,8 @@ FoundBy = Literal["read", "scrub", "worker"]
 @dataclass(frozen=True)
 class Subject:
     """What points to objects: `id` is a digest, a generator's or a training's id, and for the sample of a
-    training `id/pictures`, for the crops of a scan `id/number`, for pairs of a comparison `no/layer`.
+    training `id/pictures`, for the crops of a scan `id/number`, for pairs of a comparison `no/layer`, for
+    the export of a version of an atlas `id/number`.
     """
 
     kind: Kind
@@ -73,6 +74,14 @@ _KEYS = {
     "pairs": text("""
         SELECT sheet_object FROM compared_layers WHERE comparison = CAST(split_part(:id, '/', 1) AS int)
         AND ordinal = CAST(split_part(:id, '/', 2) AS int)
+    """),
+    "export": text("""
+        SELECT unnest(ARRAY[manifest_object, e.sums_object]) FROM atlases a
+        JOIN atlas_exports e ON e.atlas_no = a.no
+        WHERE a.id = split_part(:id, '/', 1) AND e.number = CAST(split_part(:id, '/', 2) AS int)
+        UNION ALL SELECT unnest(ARRAY[units_object, table_object, p.sums_object]) FROM atlases a
+        JOIN atlas_export_parts p ON p.atlas_no = a.no
+        WHERE a.id = split_part(:id, '/', 1) AND p.number = CAST(split_part(:id, '/', 2) AS int)
     """),
     "log": text("SELECT log_object FROM trainings WHERE id = :id"),
     "card": text("SELECT card_object FROM trainings WHERE id = :id"),

@@ -50,6 +50,11 @@ _POINTED_TO = f"""
     UNION SELECT plan_object FROM sheets WHERE plan_object = ANY({_KEYS})
     UNION SELECT points_object FROM maps WHERE points_object = ANY({_KEYS})
     UNION SELECT sheet_object FROM compared_layers WHERE sheet_object = ANY({_KEYS})
+    UNION SELECT manifest_object FROM atlas_exports WHERE manifest_object = ANY({_KEYS})
+    UNION SELECT sums_object FROM atlas_exports WHERE sums_object = ANY({_KEYS})
+    UNION SELECT units_object FROM atlas_export_parts WHERE units_object = ANY({_KEYS})
+    UNION SELECT table_object FROM atlas_export_parts WHERE table_object = ANY({_KEYS})
+    UNION SELECT sums_object FROM atlas_export_parts WHERE sums_object = ANY({_KEYS})
     UNION SELECT image_object FROM training_samples WHERE image_object = ANY({_KEYS})
     UNION SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators
     WHERE 'generators/' || weights_sha256 || '.safetensors' = ANY({_KEYS})

@@ -20,7 +20,10 @@ from services.upkeep import tallies
 
 log = structlog.get_logger()
 
-STAGES = ("generators", "trainings", "samples", "crops", "sheets", "tiles", "maps", "pairs", "visualizations")
+STAGES = (
+    *("generators", "trainings", "samples", "crops", "sheets", "tiles", "maps", "pairs"),
+    *("exports", "export_parts", "visualizations"),
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,22 @@ _ROWS = {
         WHERE (comparison, ordinal) > (CAST(coalesce(nullif(split_part(:after, '/', 1), ''), '-1') AS int),
             CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int))
         ORDER BY comparison, ordinal LIMIT :limit
+    """),
+    "exports": text("""
+        SELECT a.no, a.id, e.number, manifest_object, sums_object FROM atlas_exports e
+        JOIN atlases a ON a.no = e.atlas_no
+        WHERE (e.atlas_no, e.number) > (CAST(coalesce(nullif(split_part(:after, '/', 1), ''), '-1') AS int),
+            CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int))
+        ORDER BY e.atlas_no, e.number LIMIT :limit
+    """),
+    "export_parts": text("""
+        SELECT a.no, a.id, p.number, part, units_object, table_object, sums_object FROM atlas_export_parts p
+        JOIN atlases a ON a.no = p.atlas_no
+        WHERE (p.atlas_no, p.number, part) > (
+            CAST(coalesce(nullif(split_part(:after, '/', 1), ''), '-1') AS int),
+            CAST(coalesce(nullif(split_part(:after, '/', 2), ''), '-1') AS int),
+            CAST(coalesce(nullif(split_part(:after, '/', 3), ''), '-1') AS int))
+        ORDER BY p.atlas_no, p.number, part LIMIT :limit
     """),
     "visualizations": text("""
         SELECT digest, ARRAY(
@@ -170,9 +189,14 @@ def _targets(stage: str, row: Any) -> tuple[str, Sequence[tuple[Subject, str]]]:
     if stage == "pairs":
         id = f"{row.comparison}/{row.ordinal}"
         return id, [(Subject("pairs", id), row.sheet_object)] if row.sheet_object else []
+    if stage in ("exports", "export_parts"):
+        named = [key for column, key in row._mapping.items() if column.endswith("_object") and key]
+        place = [row.no, row.number, *([row.part] if stage == "export_parts" else [])]
+        subject = Subject("export", f"{row.id}/{row.number}")
+        return "/".join(map(str, place)), [(subject, key) for key in named]
     if stage == "trainings":
         # What a training replaces while it runs is not lost.
         ended = row.state in ("succeeded", "failed", "canceled")
-        named = (("log", row.log_object), ("card", row.card_object)) if ended else ()
-        return row.id, [(Subject(kind, row.id), key) for kind, key in named if key]  # type: ignore[arg-type]
+        left = (("log", row.log_object), ("card", row.card_object)) if ended else ()
+        return row.id, [(Subject(kind, row.id), key) for kind, key in left if key]  # type: ignore[arg-type]
     return row.digest, [(Subject("visualization", row.digest), key) for key in row.objects]

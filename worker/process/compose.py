@@ -25,6 +25,7 @@ from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
 from worker.comparison.comparison_turn import Comparing
 from worker.exemplars.scanner import Scanner
+from worker.exports.export_turn import Exports
 from worker.indexing.backlog import Indexing
 from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
@@ -179,6 +180,7 @@ def _kinds(
             expansion(alternating=False),
             Comparing(held, store, stop, alternating=False),
             Sheets(held, store, stop, alternating=False),
+            Exports(held, store, stop, alternating=False),
             maps,
             repairs,
         ),
@@ -202,11 +204,13 @@ def _kinds(
         expansion(alternating=True),
         Comparing(held, store, stop, alternating=True),
         Sheets(held, store, stop, alternating=True),
+        Exports(held, store, stop, alternating=True),
         maps,  # pictures go on beside it
         batches,
         expansion(alternating=False),
         Comparing(held, store, stop, alternating=False),
         Sheets(held, store, stop, alternating=False),
+        Exports(held, store, stop, alternating=False),
         repairs,
         Indexing(held, store=store, sight=sight, stop=stop),
         Scrubbing(held, store=store, settings=settings, stop=stop),

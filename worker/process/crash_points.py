@@ -31,6 +31,7 @@ CrashPoint = Literal[
     "expanded",
     "comparing",
     "compared",
+    "export_stored",
 ]
 
 

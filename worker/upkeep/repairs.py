@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import structlog
@@ -17,6 +17,7 @@ from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from services.comparison import making as comparison_making
+from services.exports import making as export_making
 from services.maps import making as map_making
 from services.pictures import losses, renditions, repairs
 from services.pictures.losses import Subject
@@ -24,7 +25,7 @@ from services.pictures.repairs import Irreparable, LostPicture
 from services.queue import chores
 from services.queue.batches import Failure, Finished, Work
 from services.queue.chores import CHORES, WorkClaim
-from services.sheets import making
+from services.sheets import making as sheet_making
 from services.upkeep import scrubbing, tallies
 from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
@@ -50,6 +51,14 @@ _IRREPARABLE = {
     True: "Crops of real pictures are not made again by themselves: scan the pictures again.",
 }
 """By whether it is a scan's."""
+_MADE_AGAIN: Mapping[str, Callable[[Session, Subject], None]] = {
+    "sheet": sheet_making.make_again,
+    "tile": sheet_making.make_again,
+    "map": map_making.make_again,
+    "pairs": comparison_making.make_again,
+    "export": export_making.make_again,
+}
+"""By the kind of what is lost, what has it made again by work of its own."""
 log = structlog.get_logger()
 
 
@@ -117,14 +126,9 @@ class Repairer(LeasedWork[WorkClaim]):
                 self._strike(claim, task.subject, "repairs_unneeded")
             elif subject.kind == "generator":
                 self._restore_generator(claim, subject)
-            elif subject.kind in ("sheet", "tile", "pairs"):
-                feature = comparison_making if subject.kind == "pairs" else making
+            elif (make_again := _MADE_AGAIN.get(subject.kind)) is not None:
                 with self._database.session() as session:
-                    feature.make_again(session, subject)
-                self._strike(claim, task.subject, "repaired")
-            elif subject.kind == "map":
-                with self._database.session() as session:
-                    map_making.make_again(session, subject)
+                    make_again(session, subject)
                 self._strike(claim, task.subject, "repaired")
             elif task.given_up:
                 with self._database.session() as session:

@@ -21,6 +21,7 @@ from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtens
 from services.atlases.progress import AtlasView, Version
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
+from services.exports import exports
 
 VERSIONS_SHOWN, STRIP = 20, 12
 _AT_ONCE_SECONDS = 2.0
@@ -65,6 +66,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         found = atlases.get(session, id, by=reader())
         layers = [AtlasLayer.of(id, layer) for layer in atlases.layers(session, id, by=reader())]
         versions = atlases.versions(session, id, by=reader(), limit=VERSIONS_SHOWN)
+        sizes = exports.sizes(session, id)
         strip = strips_of_atlases(session, [found], STRIP)[0]
         labels = labels_of(session, found.network, strip)
         small = small_among(session, [glimpse.digest for glimpse in strip])
@@ -80,6 +82,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         atlas=Atlas.of(found),
         layers=layers,
         versions=shown,
+        exports=sizes,
         sheets={
             layer.layer: ServerAddresses().atlas_sheet(id, latest, layer.layer)
             for layer in layers

@@ -174,7 +174,7 @@ def test_a_large_answer_is_sent_in_pieces_and_closed() -> None:
             }
             answer = await bridge.answer(scope, receive)
             assert answer is not None
-            await bridge.send(answer, send)
+            await bridge.send(answer, receive, send)
         return sent
 
     sent = asyncio.run(ask())

@@ -24,6 +24,7 @@ from services.schema import Base
 from services.search import excitations
 from services.trainings import leases as training_leases
 from services.trainings.leases import Sample
+from tests.api.of_atlases.test_export_tar import make_exports
 from tests.api.of_atlases.test_maps import make_maps
 from tests.api.resources.test_compare import compare
 from tests.api.resources.test_sheets import make_sheets
@@ -71,6 +72,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     assert admin.post(f"{atlas['links']['self']}/publish").status_code == 200
     make_sheets(database, store, context(app).settings)
     make_maps(database, store, context(app).settings)
+    make_exports(database, store, context(app).settings)
     for table, old, new in (
         ("jobs", job["id"], examples.JOB),
         ("excitations", asked.id, examples.EXCITATION),

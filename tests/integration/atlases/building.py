@@ -72,6 +72,18 @@ def publish(database: Database, id: str) -> int:
     return number
 
 
+def begin_export(database: Database, id: str, units_object: str) -> None:
+    """An export of which a part is written."""
+    part = """
+        INSERT INTO atlas_export_parts
+        SELECT no, 1, 0, 0, 0, 0, :key, 6, NULL, 0, NULL, 0, 0, '[]', '[]', '[]' FROM atlases WHERE id = :id
+    """
+    with database.session() as session:
+        whole = "INSERT INTO atlas_exports (atlas_no, number) SELECT no, 1 FROM atlases WHERE id = :id"
+        session.execute(text(whole), {"id": id})
+        session.execute(text(part), {"id": id, "key": units_object})
+
+
 def extend(database: Database, id: str, **asked: Any) -> None:
     with database.session() as session:
         changes.extend(session, id, AtlasExtension.model_validate(asked))

@@ -19,7 +19,7 @@ from infra.restore import restore
 from services.access import browser_sessions
 from services.access import keys as access
 from services.base.database import Database
-from services.base.object_keys import map_key, scan_key, sheet_key
+from services.base.object_keys import export_key, map_key, scan_key, sheet_key
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key, training_key
 from services.catalog import looks
@@ -115,6 +115,7 @@ def working(database: Database, store: ObjectStore) -> TrainingClaim:
     building.carry_out(database, atlas)
     sheet(database, store, atlas)
     map_of(database, store, atlas)
+    building.begin_export(database, atlas, put(store, export_key(b"a line", "jsonl"), b"a line"))
     comparison(database, atlas)
     return training
 

@@ -1,0 +1,1 @@
+"""Exports of atlases that the service itself writes down."""

@@ -1,0 +1,100 @@
+"""Exports as a kind of work: a slice at a time, so that pictures are made meanwhile."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from services.base.errors import NotFound, Unavailable
+from services.base.storage import Corrupt, ObjectStore
+from services.exports import making, parts
+from services.exports.ending import ending_of
+from services.exports.making import Place
+from services.exports.parts import Text
+from services.exports.subjects import EXPORT, Exported
+from services.exports.version_entries import Entries
+from services.queue import chores
+from services.queue.chores import CHORES, WorkClaim
+from worker.leasing.chore_turns import ChoreTurns, hold_to_write
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.work_kinds import Tend
+from worker.process.crash_points import crash_point
+from worker.process.stopping import StopFlag
+
+_TYPES = {"json": "application/json", "jsonl": "application/x-ndjson", "sums": "text/plain"}
+log = structlog.get_logger()
+
+
+class Exports(ChoreTurns):
+    """Writes down one export, part by part: a killed worker loses one of them."""
+
+    kind = CHORES[EXPORT]
+
+    def __init__(self, held: HeldLeases, store: ObjectStore, stop: StopFlag, *, alternating: bool) -> None:
+        super().__init__(held, stop, alternating=alternating)
+        self._store = store
+
+    def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
+        exported, until = Exported.parse(claim.tasks[0].subject), self.slice_end(keeper)
+        try:
+            while not self._stop.asked and not keeper.fenced:
+                if self._step(claim, exported, keeper):
+                    return
+                if time.monotonic() >= until or self.somebody_waits():
+                    break
+        except (Interrupted, Unavailable):
+            raise
+        except Exception as error:
+            log.exception("export_failed", export=str(exported))
+            self.charge(claim, "export_failed", error)
+            return
+        with self._database.session() as session:
+            chores.release(session, claim.lease_id)
+
+    def _step(self, claim: WorkClaim, exported: Exported, keeper: LeaseKeeper) -> bool:
+        """Write the next part, or the end; whether nothing is left to do."""
+        with self._database.session() as session:
+            asked = making.wanted(session, exported)
+            place = None if asked is None else making.place(session, asked)
+            entries = asked.read(session, place.after, parts.AT_ONCE) if asked and place else []
+        if asked is None or place is None:
+            with self._database.session() as session:
+                chores.done(session, claim.lease_id, [str(exported)])
+            return True
+        if not entries:
+            return self._finish(claim, exported, asked, place, keeper)
+        part = parts.write(entries, asked.class_labels)
+        self._put([*part.texts])
+        crash_point("export_stored")
+        with self._database.session() as session:
+            hold_to_write(session, claim)
+            making.add(session, asked, place, part)
+        return False
+
+    def _finish(
+        self, claim: WorkClaim, exported: Exported, asked: Entries, at: Place, keeper: LeaseKeeper
+    ) -> bool:
+        with self._database.session() as session:
+            listed = making.parts(session, asked)
+        try:
+            ending = ending_of(listed, self._store, keeper.check)
+        except (NotFound, Corrupt):
+            with self._database.session() as session:
+                hold_to_write(session, claim)
+                making.drop(session, exported)
+            raise
+        with self._database.session() as session:
+            manifest = Text.of(making.manifest(session, exported, ending), "json")
+        self._put([manifest, ending.sums])
+        with self._database.session() as session:
+            hold_to_write(session, claim)
+            if not making.finish(session, asked, at, ending, manifest):
+                return False
+            chores.done(session, claim.lease_id, [str(exported)])
+        log.info("export_made", export=str(exported), parts=len(listed), bytes=ending.listed_bytes)
+        return True
+
+    def _put(self, texts: Sequence[Text]) -> None:
+        for text in texts:
+            self._store.put_under(text.key, text.content, _TYPES[text.key.rpartition(".")[2]])
