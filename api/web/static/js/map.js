@@ -160,17 +160,22 @@ const frameNow = () => {
 };
 const draw = () => { if (!frame) frame = requestAnimationFrame(frameNow); };
 
+// The regions that suit the zoom, and where they leave room those of the next level: of very many units the large
+// regions often have no label in common.
 const names = (style) => {
-  const level = labels[Math.min(labels.length - 1, Math.max(0, Math.floor(Math.log2(view.zoom))))] || [];
-  const taken = [];
-  pen.font = `600 13px ${style.fontFamily}`;
+  const suits = Math.max(0, Math.min(labels.length - 1, Math.floor(Math.log2(view.zoom))));
+  const level = [suits, suits + 1].flatMap((each) => (labels[each] || []).map((one) => ({ ...one, weight: each === suits ? 600 : 400 })));
+  const taken = [], said = new Set();
   pen.textAlign = "center";
   pen.lineJoin = "round";
-  for (const { label, x, y } of level) {
+  for (const { label, x, y, weight } of level) {
+    if (said.has(label)) continue;
+    pen.font = `${weight} 13px ${style.fontFamily}`;
     const text = label.split(",")[0], half = pen.measureText(text).width / 2 + 4, at = [xOf(x), yOf(y)];
     if (at[0] < half || at[0] > size.width - half || at[1] < 16 || at[1] > size.height - 8) continue;
     if (taken.some(([otherX, otherY, other]) => Math.abs(otherX - at[0]) < half + other && Math.abs(otherY - at[1]) < 18)) continue;
     taken.push([...at, half]);
+    said.add(label);
     pen.strokeStyle = style.backgroundColor;
     pen.lineWidth = 4;
     pen.strokeText(text, ...at);
@@ -207,7 +212,7 @@ const rested = () => {
   listed = selection || chosen;
   if (!listed.length) for (let at = 0; at < points.count && listed.length < MOST_LISTED; at++) if (isShown(at) && inView(at)) listed.push(at);
   const count = selection ? selection.length : seen;
-  const text = `${count.toLocaleString("en")} ${count === 1 ? "unit" : "units"} ${selection ? "selected" : "in view"}`;
+  const text = `${count.toLocaleString("fr")} ${count === 1 ? "unit" : "units"} ${selection ? "selected" : "in view"}`;
   if (said.textContent !== text) said.textContent = text;
   wanted.clear();
   want(listed.slice(0, MOST_LISTED));
