@@ -75,15 +75,22 @@ _SUPERSEDE = text(f"""
         RETURNING e.unit, other.digest
     )
     INSERT INTO atlas_entries (atlas_no, layer_no, unit, facet, since, digest)
-    SELECT :no, :layer, unit, :facet, :number, digest FROM ended
+    SELECT :no, :layer, unit, :facet, :number, digest FROM ended RETURNING unit
 """)
 _SHOW = text(f"""
     {_BEST}
     UPDATE atlas_entries e SET digest = other.digest FROM other
     WHERE e.atlas_no = :no AND e.layer_no = :layer AND e.facet = :facet AND e.unit = other.unit
-    AND e.until IS NULL AND e.since >= :number
+    AND e.until IS NULL AND e.since >= :number RETURNING e.unit
 """)
 _DECIDED = text("UPDATE jobs SET undecided = false WHERE id = :job")
+# What was made of the open version is up to date while it was made of as many pictures as there are.
+_OUTDATE = tuple(
+    text(f"""
+        UPDATE {table} SET pictures = pictures - 1 WHERE atlas_no = :no AND number = :number AND NOT final
+    """)
+    for table in ("atlas_sheets", "atlas_maps")
+)
 _EXPANDED = text("""
     UPDATE atlas_layers SET expanded = :expanded WHERE atlas_no = :no AND layer_no = :layer
 """)
@@ -167,8 +174,12 @@ def choose(session: Session, atlas: AtlasRow, version: AtlasVersionRow) -> bool:
     if job is None:
         return False
     place = {"no": atlas.no, "layer": job.layer_no, "facet": job.facet, "number": version.number}
-    for statement in (_SUPERSEDE, _SHOW):
-        session.execute(statement, {**place, "job": job.id})
+    found = [
+        session.execute(statement, {**place, "job": job.id}).first() for statement in (_SUPERSEDE, _SHOW)
+    ]
+    if any(found):
+        for statement in _OUTDATE:
+            session.execute(statement, {"no": atlas.no, "number": version.number})
     session.execute(_DECIDED, {"job": job.id})
     return True
 

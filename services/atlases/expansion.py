@@ -101,7 +101,7 @@ def step(session: Session, atlas_id: str, place: Place) -> Step:
         row.retry_after = job
         return Step(place, queued=job is not None)
     wait = expand_chunk(session, row)
-    if wait is None and session.execute(_UNDECIDED, {"no": row.no}).first() is not None:
+    if wait is None and _to_be_chosen(session, row):
         wait = DECIDED_SECONDS
     elif wait:
         wait = INSPECTED_SECONDS
@@ -113,8 +113,14 @@ def _let_go(session: Session, row: AtlasRow, place: Place) -> Step:
     if job:
         withdraw(session, job)
         return Step(Place(row.wish, job))
-    goes_on = _job(session, _LIVE, row, "")
+    goes_on = _job(session, _LIVE, row, "") or _to_be_chosen(session, row)
     return Step(Place(), STILL_COMPUTED_SECONDS if goes_on else None)
+
+
+def _to_be_chosen(session: Session, row: AtlasRow) -> bool:
+    """Whether a job has ended since this step began, or is going to, of whose candidates the best is to be
+    shown."""
+    return session.execute(_UNDECIDED, {"no": row.no}).first() is not None
 
 
 def _job(session: Session, query: sa.TextClause, row: AtlasRow, after: str) -> str | None:

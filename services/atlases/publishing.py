@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.atlases.chunks import choose
 from services.atlases.creation import EXPAND, candidates_of, open_version
+from services.atlases.progress import AtlasView, Version
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_to_change
 from services.base.database import Database
@@ -42,6 +43,12 @@ _NEW_ENTRY = text("""
         SELECT FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
         WHERE e.atlas_no = :no AND e.since = :number AND e.until IS NULL
         AND v.state IN ('done', 'unreachable')
+    )
+""")
+_ENDED_SINCE = text("""
+    SELECT EXISTS (
+        SELECT FROM jobs JOIN atlases ON atlases.no = jobs.atlas_no
+        WHERE atlases.id = :id AND jobs.finished_at > :moment
     )
 """)
 _PUBLISHED = text("""
@@ -100,6 +107,22 @@ def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[
     layers = [{**layer, **nothing} for layer in _layers(session, row.no)]
     version.publishing = {"request": version.request, "layers": layers, "at": 0, "after": -1}
     return row, version
+
+
+def may_have_news(session: Session, found: AtlasView, published: Version | None) -> bool:
+    """Whether there may be something to publish that the newest published version does not have. Counters
+    tell it: no entry is looked at, so that pages may ask.
+    """
+    finished = found.pictures.done + found.pictures.unreachable
+    if published is None or published.layers is None:
+        return finished > 0
+    shown = sum(int(layer["pictures"]) + int(layer["unreachable"]) for layer in published.layers)
+    candidates = int(found.open.request.get("candidates", 1))
+    if finished > shown * candidates or candidates == 1:
+        return finished > shown * candidates
+    # Of what was published with some of its candidates a better one may have come.
+    since = {"id": found.id, "moment": published.published_at}
+    return bool(session.execute(_ENDED_SINCE, since).scalar_one())
 
 
 def publish_slice(session: Session, row: AtlasRow, version: AtlasVersionRow) -> None:

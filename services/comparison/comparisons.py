@@ -36,6 +36,7 @@ _NEWEST_SCAN = text("""
     SELECT max(no) FROM scans
     WHERE network_id = :network AND network_sha256 = :sha256 AND state = 'succeeded'
 """)
+_UNDECIDED = text("SELECT count(*) FROM jobs WHERE atlas_no = :no AND undecided")
 _ASKED = text("""
     UPDATE comparisons SET asked_at = now() WHERE no = :no AND asked_at < now() - interval '1 day'
 """)
@@ -152,11 +153,16 @@ def _basis(session: Session, a: Side, b: Side) -> str:
 
 
 def _stand(session: Session, side: Side) -> list[Any]:
-    open_pictures = (
-        pictures_of(session, side.row, side.version, POSTER) if side.version.published_at is None else None
-    )
     weights = {"network": side.network, "sha256": side.version.network_sha256}
-    return [open_pictures, session.scalar(_NEWEST_SCAN, weights)]
+    return [_open_pictures(session, side), session.scalar(_NEWEST_SCAN, weights)]
+
+
+def _open_pictures(session: Session, side: Side) -> list[int] | None:
+    """What tells whether an open version shows the same as before."""
+    if side.version.published_at is not None:
+        return None
+    undecided = session.scalar(_UNDECIDED, {"no": side.row.no})
+    return [pictures_of(session, side.row, side.version, POSTER), int(undecided or 0)]
 
 
 def _rows(session: Session, a: Side, b: Side) -> Sequence[ComparisonRow]:

@@ -31,7 +31,8 @@ _PAGE = text("""
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of an atlas. `layer_no` is the atlas's own number of the layer; `facet` is the seed."""
+    """A picture of an atlas. `layer_no` is the atlas's own number of the layer; `facet` is its seed, or that
+    of the first of its candidates."""
 
     layer_no: int
     facet: int

@@ -27,8 +27,13 @@ from services.sheets.tables import AtlasSheetRow, SheetRow, SheetTileRow
 
 AGAIN_SECONDS = 60.0
 """How long the sheet of an open version is good enough at least."""
+# Candidates are made unit by unit, and a unit shows one of them.
 _DONE = text("""
-    SELECT coalesce(sum(done), 0) FROM jobs WHERE atlas_no = :no AND (:layer = -1 OR layer_no = :layer)
+    SELECT coalesce(sum((done + made.candidates - 1) / made.candidates), 0) FROM jobs
+    CROSS JOIN LATERAL (
+        SELECT coalesce(CAST(request ->> 'candidates' AS int), 1) AS candidates
+    ) AS made
+    WHERE atlas_no = :no AND (:layer = -1 OR layer_no = :layer)
 """)
 
 
@@ -115,7 +120,7 @@ def find(
 
 
 def pictures_of(session: Session, row: AtlasRow, version: AtlasVersionRow, layer_no: int) -> int:
-    """How many pictures a layer has in a version, all layers for `POSTER`; in the open one those done now."""
+    """How many pictures a version shows of a layer, or of all (`POSTER`); about so many the open one."""
     if version.layers is None:
         return int(session.execute(_DONE, {"no": row.no, "layer": layer_no}).scalar_one())
     layers: Sequence[Mapping[str, Any]] = version.layers

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from infra.local.servers import Servers
-from services.atlases import atlases, changes, creation, expansion
+from services.atlases import atlases, changes, creation, expansion, publishing
 from services.atlases.atlas_request import AtlasRequest
+from services.atlases.expansion import Place
 from services.atlases.progress import AtlasView
 from services.base.states import AtlasState
 from tests import oracle
@@ -19,13 +20,23 @@ from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
 pytestmark = pytest.mark.chaos
 
 
-def make(scene: Scene, *, units: str, facets: int, steps: int) -> str:
+# A facet whose best candidate is not what it shows.
+_NOT_THE_BEST = """
+    SELECT count(*) FROM atlas_entries e JOIN visualizations shown ON shown.digest = e.digest
+    WHERE e.until IS NULL AND shown.score IS DISTINCT FROM (
+        SELECT max(v.score) FROM visualizations v WHERE v.unit = shown.unit AND v.seed % 10001 = e.facet
+    )
+"""
+
+
+def make(scene: Scene, *, units: str, facets: int, steps: int, candidates: int = 1) -> str:
     request = AtlasRequest.model_validate(
         {
             "network": NETWORK,
             "layers": ["output"],
             "units": units,
             "facets": facets,
+            "candidates": candidates,
             "recipe": {"parameters": {"steps": steps}},
         }
     )
@@ -55,13 +66,14 @@ def wait_until_complete(scene: Scene, id: str) -> AtlasView:
     return view(scene, id)
 
 
-def check(scene: Scene, pictures: int) -> None:
-    """Each picture is there once, byte by byte, and in one job and one entry."""
+def check(scene: Scene, pictures: int, candidates: int = 1) -> None:
+    """Each picture is there once, byte by byte, and in one job, and each facet shows the best of its own."""
     until(lambda: not scene.count("SELECT count(*) FROM work WHERE kind = 'expand'"), "nothing is planned")
     verdict = oracle.examine(scene.database, scene.store)
     assert verdict.faults == []
     assert verdict.items == Counter(done=pictures)
-    assert scene.count("SELECT count(*) FROM atlas_entries") == pictures
+    assert scene.count("SELECT count(*) FROM atlas_entries") == pictures // candidates
+    assert scene.count(_NOT_THE_BEST) == 0
     assert scene.accepted() == pictures
 
 
@@ -81,7 +93,7 @@ def test_workers_may_die_at_each_step_of_an_expansion(scene: Scene, point: str) 
 def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
     scene: Scene, servers: Servers
 ) -> None:
-    id = make(scene, units="0-59", facets=2, steps=30)
+    id = make(scene, units="0-59", facets=1, candidates=2, steps=30)
     chance = random.Random(1)
     kills = 3
     for _ in range(kills):
@@ -93,7 +105,7 @@ def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
         worker.kill()
     scene.start_child()
     wait_until_complete(scene, id)
-    check(scene, 120)
+    check(scene, 120, candidates=2)
     assert scene.computed_for_nothing() <= kills * 3 * MAX_BATCH
 
 
@@ -115,3 +127,44 @@ def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -
         changes.resume(session, id)
     wait_until_complete(scene, id)
     check(scene, 100)
+
+
+def test_workers_may_die_while_the_best_of_candidates_are_chosen_and_a_version_is_published(
+    scene: Scene,
+) -> None:
+    id = make(scene, units="0-3", facets=2, candidates=3, steps=5)
+    place, goes_on = Place(), True
+    while goes_on:
+        with scene.database.session() as session:
+            done = expansion.step(session, id, place)
+        place, goes_on = done.place, done.follows_at_once
+    undecided = "SELECT count(*) FROM jobs WHERE undecided"
+    with scene.database.session() as session:  # nobody chooses before the jobs have ended
+        session.execute(text("UPDATE work SET not_before = now() + interval '1 day' WHERE kind = 'expand'"))
+    scene.start_child()
+    until(lambda: not scene.count("SELECT count(*) FROM jobs WHERE finished_at IS NULL"), "all is made")
+    scene.workers[-1].kill()
+    assert scene.count(undecided) == 2
+    assert scene.count(_NOT_THE_BEST) > 0
+    assert view(scene, id).state == AtlasState.BUILDING
+    with scene.database.session() as session:
+        publishing.publish(session, id)
+    for point, left in (("expanding", 2), ("expanded", 1), ("expanded", 0), ("expanded", 0)):
+        child = scene.start_child(IMAGO_CRASH_AT=point)
+        until(lambda: hurry(scene) or not child.running, "the worker has died")  # noqa: B023
+        assert child.wait() == -signal.SIGKILL
+        assert scene.count(undecided) == left
+        assert oracle.inconsistencies(scene.database) == []
+        with scene.database.session() as session:
+            assert atlases.version(session, id, "latest").published_at is None
+    scene.start_child()
+    wait_until_complete(scene, id)
+    of_version = "SELECT count(*) FROM work WHERE kind IN ('sheet', 'map')"
+    until(lambda: not scene.count(of_version), "its sheets and its map are made")
+    check(scene, 24, candidates=3)
+    assert scene.count("SELECT count(*) FROM atlas_entries WHERE since = 1 AND until IS NULL") == 8
+    with scene.database.session() as session:
+        published = atlases.version(session, id, "latest")
+    assert (published.number, published.published_at is None) == (1, False)
+    assert published.layers is not None
+    assert [(layer["pictures"], layer["shown_units"]) for layer in published.layers] == [(8, 4)]

@@ -1,6 +1,6 @@
 """An atlas: how far it is, its layers and versions, and what its owner may do with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from flask import Response, request
@@ -18,7 +18,7 @@ from services.access.keys import Principal
 from services.access.ownership import may_change
 from services.atlases import atlases, changes, expansion, publishing
 from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtension
-from services.atlases.progress import AtlasView, Version
+from services.atlases.progress import AtlasView
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
 from services.exports import exports
@@ -70,6 +70,8 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         strip = strips_of_atlases(session, [found], STRIP)[0]
         labels = labels_of(session, found.network, strip)
         small = small_among(session, [glimpse.digest for glimpse in strip])
+        published = next((version for version in versions.data if version.published_at), None)
+        has_news = publishing.may_have_news(session, found, published)
     shown = [AtlasVersion.of(id, version) for version in versions.data]
     latest = found.latest or found.open.number
     facets = max((layer.facets for layer in layers), default=1)
@@ -95,7 +97,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         ended=found.ended,
         may_change=may_submit(reader()) and may_change(found.owner_key_id, reader()),
         may_extend=not found.outdated,
-        actions=_offered(found, versions.data),
+        actions=_offered(found, has_news=has_news),
         card=ServerAddresses().picture(strip[0].digest) if strip else None,
         values={**usual, **sent},
         facets=facets,
@@ -176,7 +178,7 @@ _ACTIONS: Mapping[str, Callable[[Session, str, Principal], None]] = {
 }
 
 
-def _offered(found: AtlasView, versions: Sequence[Version]) -> list[tuple[str, str]]:
+def _offered(found: AtlasView, *, has_news: bool) -> list[tuple[str, str]]:
     """What makes sense now: pairs of an action and what its button says."""
     offered: list[tuple[str, str]] = []
     if found.state in (AtlasState.PLANNING, AtlasState.BUILDING):
@@ -186,15 +188,8 @@ def _offered(found: AtlasView, versions: Sequence[Version]) -> list[tuple[str, s
     is_being_built = found.state not in (AtlasState.PAUSED, AtlasState.CANCELED)
     if found.pictures.failed and is_being_built and not found.outdated:
         offered.append(("retry", f"Try {found.pictures.failed} again"))
-    if _has_news(found, versions) and not found.open.publishing:
+    if has_news and not found.open.publishing:
         offered.append(("publish", "Publish" if found.ended else "Publish what is done"))
     is_public = found.visibility == Visibility.PUBLIC
     offered.append(("close", "Make it private") if is_public else ("open", "Make it public"))
     return offered
-
-
-def _has_news(found: AtlasView, versions: Sequence[Version]) -> bool:
-    """Whether more is done than the newest published version shows, of the newest versions."""
-    published = next((version.layers for version in versions if version.layers is not None), ())
-    shown = sum(int(layer["pictures"]) + int(layer["unreachable"]) for layer in published)
-    return found.pictures.done + found.pictures.unreachable > shown

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from services.access.keys import Principal
@@ -10,6 +11,7 @@ from services.atlases.atlas_request import AtlasExtension, AtlasRequest
 from services.atlases.expansion import Place
 from services.atlases.progress import AtlasView
 from services.base.database import Database
+from services.jobs.making import Making
 from services.queue import chores
 from tests.integration import staging
 
@@ -44,6 +46,15 @@ def built(database: Database, **asked: Any) -> str:
     id = make(database, **asked)
     carry_out(database, id)
     staging.work_off(database)
+    return id
+
+
+def planned_by_an_earlier_release(database: Database, monkeypatch: pytest.MonkeyPatch, **asked: Any) -> str:
+    """An atlas whose pictures were to be made by another version of their technique."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Making, "version", property(lambda making: "0"))
+        id = make(database, **asked)
+        carry_out(database, id)
     return id
 
 

@@ -10,7 +10,6 @@ from services.base.database import Database
 from services.base.errors import Conflict, NotFound
 from services.base.states import AtlasState
 from services.jobs import jobs
-from services.jobs.making import Making
 from tests.integration import staging
 from tests.integration.atlases.building import (
     built,
@@ -20,8 +19,10 @@ from tests.integration.atlases.building import (
     job_ids,
     make,
     pause,
+    planned_by_an_earlier_release,
     resume,
     set_weights,
+    step,
     units,
     view,
 )
@@ -186,19 +187,10 @@ def test_failures_are_listed_by_reason_and_made_again_on_request(staged: Databas
         changes.retry(session, id)
 
 
-def planned_by_an_earlier_release(database: Database, monkeypatch: pytest.MonkeyPatch, units: str) -> str:
-    """An atlas whose pictures were to be made by another version of their technique."""
-    with monkeypatch.context() as patch:
-        patch.setattr(Making, "version", property(lambda making: "0"))
-        id = make(database, layers="classifier", units=units)
-        carry_out(database, id)
-    return id
-
-
 def test_what_an_earlier_version_of_a_technique_was_to_make_is_planned_anew_on_request(
     staged: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id = planned_by_an_earlier_release(staged, monkeypatch, units="0-19")
+    id = planned_by_an_earlier_release(staged, monkeypatch, layers="classifier", units="0-19")
     first = claim(staged, limit=8)
     finish(staged, claim(staged, limit=4))
     fail(staged, first, code=TECHNIQUE_CHANGED)
@@ -226,7 +218,7 @@ def test_what_an_earlier_version_of_a_technique_was_to_make_is_planned_anew_on_r
 def test_a_job_of_which_all_is_planned_anew_is_gone(
     staged: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    id = planned_by_an_earlier_release(staged, monkeypatch, units="0-9")
+    id = planned_by_an_earlier_release(staged, monkeypatch, layers="classifier", units="0-9")
     (job,) = job_ids(staged, id)
     fail(staged, claim(staged, limit=16), code=TECHNIQUE_CHANGED)
     with staged.session() as session:
