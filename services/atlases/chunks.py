@@ -107,7 +107,7 @@ def expand_chunk(session: Session, atlas: AtlasRow) -> float | None:
         return None
     network, version = get_network(session, atlas.network_id), open_version(session, atlas.no)
     if network.state != "ready" or network.inspection_due:
-        return None if network.state == "failed" else 1.0
+        return 1.0  # also where that has failed: it may be registered again
     if network.spec_sha256 != version.network_sha256:
         return None
     facet, start = divmod(row.expanded, row.unit_count)

@@ -150,11 +150,12 @@ class AtlasView:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What tells the states of some atlases, by their numbers."""
+    """What tells the states of some atlases, by their numbers, and by the ids of their networks."""
 
     asked: Mapping[int, Any]
     counts: Mapping[int, Any]
     open: Mapping[int, AtlasVersionRow]
+    networks: Mapping[str, Any]
 
     def pictures(self, row: AtlasRow, held: int = 0) -> Pictures:
         """Those of an atlas; `held`: so many of them workers have."""
@@ -167,6 +168,20 @@ class _Counted:
         asked = self.asked.get(row.no)
         return asked is None or not asked.unexpanded
 
+    def is_outdated(self, row: AtlasRow) -> bool:
+        """Whether its network is not the one any more that it shows."""
+        network, shown = self.networks.get(row.network_id), self.open[row.no].network_sha256
+        return bool(network is None or network.spec_sha256 != shown)
+
+    def problem(self, row: AtlasRow) -> str | None:
+        """Why what is left of it cannot be planned."""
+        network = self.networks.get(row.network_id)
+        if self.is_planned(row) or network is None or network.state != "failed":
+            return None
+        return (
+            f"The network {network.id} cannot be used: {network.error} Register it again once that is mended."
+        )
+
     def state(self, row: AtlasRow) -> AtlasState:
         """What goes on with an atlas."""
         if row.wish == AtlasWish.PAUSE:
@@ -174,7 +189,9 @@ class _Counted:
         if row.wish == AtlasWish.CANCEL:
             return AtlasState.CANCELED
         if not self.is_planned(row):
-            return AtlasState.PLANNING
+            # What is not planned of a network that has changed never will be.
+            ends = self.is_outdated(row) and not self.pictures(row).queued
+            return AtlasState.CANCELED if ends else AtlasState.PLANNING
         counts = self.counts.get(row.no)
         ended = self.pictures(row).ended and row.retry_after is None and not (counts and counts.undecided)
         return AtlasState.COMPLETE if ended else AtlasState.BUILDING
@@ -182,11 +199,10 @@ class _Counted:
 
 @dataclass(frozen=True)
 class _Read:
-    """What else a view tells, by the numbers of atlases, or by the ids of networks and atlases."""
+    """What else a view tells, by the numbers of atlases, or by their ids."""
 
     counted: _Counted
     latest: Mapping[int, int]
-    weights: Mapping[str, str | None]
     problems: Mapping[str, str]
 
 
@@ -229,21 +245,21 @@ def _counted(session: Session, rows: Sequence[AtlasRow]) -> _Counted:
     open_versions = sa.select(AtlasVersionRow).where(
         AtlasVersionRow.atlas_no.in_(nos["nos"]), AtlasVersionRow.published_at.is_(None)
     )
+    networks = sa.select(NetworkRow.id, NetworkRow.spec_sha256, NetworkRow.state, NetworkRow.error)
+    networks = networks.where(NetworkRow.id.in_({row.network_id for row in rows}))
     return _Counted(
         {found.atlas_no: found for found in session.execute(_ASKED, nos)},
         {found.atlas_no: found for found in session.execute(_ALL_COUNTS, nos)},
         {found.atlas_no: found for found in session.scalars(open_versions)},
+        {found.id: found for found in session.execute(networks)},
     )
 
 
 def _read(session: Session, rows: Sequence[AtlasRow]) -> _Read:
     nos = {"nos": [row.no for row in rows]}
-    weights = sa.select(NetworkRow.id, NetworkRow.spec_sha256)
-    networks = session.execute(weights.where(NetworkRow.id.in_({row.network_id for row in rows})))
     return _Read(
         _counted(session, rows),
         {found.atlas_no: found.number for found in session.execute(_LATEST, nos)},
-        {found.id: found.spec_sha256 for found in networks},
         chores.problems(session, EXPAND, [row.id for row in rows]),
     )
 
@@ -267,8 +283,8 @@ def _view(session: Session, row: AtlasRow, read: _Read, queue: Queue | None) -> 
         _rate(session, row) if goes_on else None,
         _eta(session, row, queue, planned=planned) if queue and goes_on else None,
         _errors(session, row) if pictures.failed else (),
-        read.weights.get(row.network_id) != being_built.network_sha256,
-        read.problems.get(row.id),
+        read.counted.is_outdated(row),
+        read.problems.get(row.id) or read.counted.problem(row),
         row.created_at,
     )
 

@@ -286,3 +286,36 @@ def test_an_atlas_of_a_network_that_has_changed_is_read_but_not_added_to(staged:
         assert view(staged, id).pictures.done == 10
     finally:
         set_weights(staged, before)
+
+
+def test_an_atlas_whose_network_changes_while_it_is_planned_ends_with_what_it_has(staged: Database) -> None:
+    id = make(staged, layers=["classifier", "blocks.4"], units="0-39")
+    step(staged, id)
+    before = set_weights(staged, "d" * 64)
+    try:
+        carry_out(staged, id)
+        assert view(staged, id).state == AtlasState.PLANNING  # what is planned is still to end
+        fail(staged, claim(staged), code="network_changed")
+        carry_out(staged, id)
+        now = view(staged, id)
+        assert (now.state, now.outdated, now.ended) == (AtlasState.CANCELED, True, True)
+        assert now.pictures.failed == now.pictures.expanded == 16
+    finally:
+        set_weights(staged, before)
+
+
+def test_an_atlas_whose_network_cannot_be_used_says_so_and_goes_on_once_it_can(staged: Database) -> None:
+    id = make(staged, layers="classifier", units="0-9")
+    said = "UPDATE networks SET state = 'failed', error = 'Its file is gone.'"
+    with staged.session() as session:
+        session.execute(text(said))
+    try:
+        waits = step(staged, id).wait
+        assert waits is not None
+        assert waits > 0
+        assert "cannot be used: Its file is gone." in str(view(staged, id).problem)
+    finally:
+        with staged.session() as session:
+            session.execute(text("UPDATE networks SET state = 'ready', error = NULL"))
+    carry_out(staged, id)
+    assert (view(staged, id).state, view(staged, id).problem) == (AtlasState.BUILDING, None)
