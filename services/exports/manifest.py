@@ -1,6 +1,7 @@
 """What an exported atlas says, as far as an import needs it. Other members are passed over."""
 
 import math
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, ConfigDict, Field, StrictInt
@@ -17,7 +18,11 @@ Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 Some = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 Short = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Real = Annotated[float, Field(allow_inf_nan=False, ge=-1e38, le=1e38)]
+Share = Annotated[float, Field(ge=0, le=1)]
 _DEEPEST = 20
+_MOST_UNITS = 1_000_000
+"""Of a layer that nobody has inspected here: a request spells its units out."""
+_YEARS = range(1970, 9000)
 
 
 def _storable(value: Any, depth: int = 0) -> Any:
@@ -37,6 +42,20 @@ def _storable(value: Any, depth: int = 0) -> Any:
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("has a number that JSON does not have")
     return value
+
+
+def _sensible(moment: datetime) -> datetime:
+    """Raises `ValueError` for a time that no reader could show in its own zone."""
+    if moment.year not in _YEARS:
+        raise ValueError(f"is no time at which a picture was made; expected a year from {_YEARS.start} on")
+    return moment
+
+
+def _box(edges: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    left, top, right, bottom = edges
+    if left > right or top > bottom:
+        raise ValueError("is no box: expected left, top, right, bottom")
+    return edges
 
 
 Anything = Annotated[dict[str, Any], AfterValidator(_storable)]
@@ -74,7 +93,7 @@ class InspectedLayer(BaseModel):
 
     ordinal: Count
     kind: Short
-    units: Some
+    units: Annotated[StrictInt, Field(ge=1, le=_MOST_UNITS)]
     height: Some | None = None
     width: Some | None = None
     receptive_field: Some | None = None
@@ -143,7 +162,7 @@ class ExportedPrediction(BaseModel):
     model_config = _PASSING_OVER
 
     index: Count
-    probability: Real
+    probability: Share
 
 
 class ExportedError(BaseModel):
@@ -175,10 +194,10 @@ class ExportedEntry(BaseModel):
     activation: Real | None = None
     score: Real | None = None
     predictions: Annotated[list[ExportedPrediction], Field(max_length=100)] | None = None
-    crop_box: tuple[Count, Count, Count, Count] | None = None
+    crop_box: Annotated[tuple[Count, Count, Count, Count], AfterValidator(_box)] | None = None
     provenance: Anything | None = None
     error: ExportedError | None = None
-    finished_at: AwareDatetime | None = None
+    finished_at: Annotated[AwareDatetime, AfterValidator(_sensible)] | None = None
     sha256: Sha256 | None = None
     source_sha256: Sha256 | None = None
     content: Base64Bytes | None = None

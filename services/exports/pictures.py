@@ -4,7 +4,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from imago_engine.artifacts import Artifact, ArtifactKind
 from services.base.errors import Invalid, pointer
@@ -12,6 +12,7 @@ from services.exports.manifest import ExportedEntry
 
 MOST_PIXELS = 4096
 _FORMATS = ("PNG", "WEBP")
+_TOO_LARGE = f"has more than {MOST_PIXELS} pixels a side"
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,16 @@ def picture_of(entry: ExportedEntry, number: int) -> ImportedPicture | None:
     try:
         with Image.open(io.BytesIO(entry.content), formats=_FORMATS) as image:
             if max(image.size) > MOST_PIXELS:
-                raise Invalid.field(pointer(*at), f"has more than {MOST_PIXELS} pixels a side")
+                raise Invalid.field(pointer(*at), _TOO_LARGE)
             image.load()
             content = entry.content if image.format == "PNG" else _as_png(image)
             width, height = image.size
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except Invalid:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # before its size can be read
+        raise Invalid.field(pointer(*at), _TOO_LARGE) from None
+    # Decoders raise whatever their parsing ends in. It is this picture's in any case.
+    except Exception as error:
         raise Invalid.field(pointer(*at), f"is no PNG or WebP: {error}") from None
     changed = hashlib.sha256(content).hexdigest() != (entry.source_sha256 or entry.sha256)
     return ImportedPicture(Artifact(ArtifactKind.IMAGE, "image/png", content, width, height), changed)

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.candidates import SEED_STEP
 from imago_engine.objectives import objective_at
 from imago_engine.specs import Spec
 from services.access.keys import Principal
@@ -52,7 +53,7 @@ _ENTER = text("""
     INSERT INTO atlas_entries (atlas_no, layer_no, unit, facet, since, digest)
     SELECT :no, layer_no, unit, facet, 1, digest FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS item (
         layer_no smallint, unit int, facet smallint, digest text)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING RETURNING layer_no, unit, facet
 """)
 
 
@@ -93,7 +94,7 @@ def receive(
             for entry, spec, picture in zip(sent.entries, specs, pictures, strict=True)
         ]
         _insert(session, items, stored, manifest)
-        session.execute(_ENTER, {"no": row.no, "items": json.dumps(items)})
+        _enter(session, row, items)
         going_on.received += len(items)
         going_on.touched_at = sa.func.now()
         session.flush()
@@ -158,7 +159,22 @@ def _spec(entry: ExportedEntry, number: int, manifest: AtlasManifest, layers: Ma
         raise Invalid.field(
             pointer(*at, "digest"), f"is not that of {entry.layer}/{entry.unit} made as the entry says"
         )
+    if entry.seed % SEED_STEP != entry.facet:
+        wanted = f"expected {entry.seed % SEED_STEP}, as the seed {entry.seed} says"
+        raise Invalid.field(pointer(*at, "facet"), f"is not that of the picture: {wanted}")
     return spec
+
+
+def _enter(session: Session, row: AtlasRow, items: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `Invalid` where a facet of a unit is told of a second time."""
+    entered = session.execute(_ENTER, {"no": row.no, "items": json.dumps(items)})
+    places = {(place.layer_no, place.unit, place.facet) for place in entered}
+    for number, item in enumerate(items):
+        place = item["layer_no"], item["unit"], item["facet"]
+        if place not in places:
+            named = "{layer}/{unit}, facet {facet}".format(**item)
+            raise Invalid.field(pointer("entries", number), f"tells of {named}, a second time")
+        places.remove(place)
 
 
 def _item(

@@ -30,11 +30,15 @@ def write_whole(path: Path, content: bytes) -> Path:
 
 
 def open_image(content: bytes) -> "Image":
-    """Bytes as a PIL image; an ImagoError that says what to install where Pillow is missing."""
+    """Bytes as a PIL image; an ImagoError where they are none, and one that says what to install where Pillow
+    is missing."""
     try:
         from PIL import Image
     except ImportError as error:
         raise ImagoError("Pillow is not installed: pip install 'imago[pictures]'.") from error
-    image = Image.open(io.BytesIO(content))
-    image.load()
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except Exception as error:  # decoders raise whatever their parsing ends in
+        raise ImagoError(f"The bytes are no picture that can be shown: {error}.") from error
     return image

@@ -3,8 +3,10 @@
 import base64
 import json
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from services.pictures import artifacts
 from services.schema import Base
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 from tests.client.exports.conftest import UNREACHABLE, files_of
+from tests.client.test_atlases import carry_out
 
 OF_PICTURES = ("atlas_imports", "atlas_entries", "jobs", "atlases", "artifacts", "visualizations")
 
@@ -95,6 +98,22 @@ def test_the_orders_of_what_was_imported_are_there_before_anybody_looks(
         kept = session.execute(text("SELECT layer_no, number, ordered_by, facet FROM grid_orders"))
         orders = {(row.layer_no, row.number, row.ordered_by) for row in kept if row.facet == 0}
     assert orders == {(layer, 1, by) for layer in (0, 1) for by in ("activation", "label")}
+
+
+def test_of_candidates_the_best_come_along(
+    service: Service, client: imago.Client, admin: imago.Client, tmp_path: Path
+) -> None:
+    theirs = client.atlases.create(NETWORK, layers=["output"], units="0-3", candidates=3)
+    carry_out(service, theirs.id)
+    service.work()
+    carry_out(service, theirs.id)
+    theirs.publish()
+    folder = theirs.export(tmp_path / "theirs", table="jsonl")
+    assert [(line["facet"], line["seed"]) for line in lines_of(folder)] == [(0, 10_001)] * 4
+    forget(service)
+    atlas = admin.atlases.load(folder)
+    assert (atlas.state, atlas.pictures.done, atlas.pictures.total) == ("complete", 4, 4)
+    assert [unit.visualization().seed for unit in atlas.units("classifier")] == [10_001] * 4
 
 
 def test_pixels_of_another_format_come_back_byte_for_byte(
@@ -188,6 +207,22 @@ def sent(folder: Path, number: int = 0) -> tuple[dict[str, Any], dict[str, Any]]
     return json.loads((folder / "atlas.json").read_text()), {**line, "content": content}
 
 
+def huge_png() -> bytes:
+    """Some bytes that say that they are 30,000 by 30,000 pixels."""
+    parts = [b"\x89PNG\r\n\x1a\n"]
+    for name, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(1000))),
+        (b"IEND", b""),
+    ):
+        parts += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))]
+    return b"".join(parts)
+
+
+def with_picture(content: bytes) -> dict[str, Any]:
+    return {"content": base64.b64encode(content).decode(), "sha256": sha256(content).hexdigest()}
+
+
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
@@ -200,8 +235,14 @@ def sent(folder: Path, number: int = 0) -> tuple[dict[str, Any], dict[str, Any]]
         ({"layer": "other"}, "/entries/0/layer"),
         ({"sha256": "c" * 64}, "/entries/0/content"),
         ({"content": None}, "/entries/0/content"),
-        ({"content": "AAAA", "sha256": sha256(bytes(3)).hexdigest()}, "/entries/0/content"),
+        (with_picture(bytes(3)), "/entries/0/content"),
+        (with_picture(huge_png()), "/entries/0/content"),
+        (with_picture(picture_of(0)[:60]), "/entries/0/content"),
         ({"state": "queued"}, "/entries/0/state"),
+        ({"facet": 1}, "/entries/0/facet"),
+        ({"crop_box": [9, 9, 3, 3]}, "/entries/0/crop_box"),
+        ({"predictions": [{"index": 1, "probability": 7}]}, "/entries/0/predictions/0/probability"),
+        ({"finished_at": "0001-01-01T00:00:00+14:00"}, "/entries/0/finished_at"),
     ],
 )  # fmt: skip
 def test_the_server_checks_every_entry_itself(
@@ -256,8 +297,13 @@ def test_entries_that_are_not_those_of_the_manifest_make_no_atlas(folder: Path, 
     begun = admin._transport.post(
         "/v1/atlases:import", {**manifest, "layers": few, "entries": 2, "pictures": 2}
     ).body
+    where = begun["links"]["entries"]
+    _, other = sent(folder, 1)
     with pytest.raises(imago.InvalidRequest, match="counts of"):
-        admin._transport.post(begun["links"]["entries"], {"first": 0, "entries": [entry, entry]})
+        admin._transport.post(where, {"first": 0, "entries": [entry, other]})
+    with pytest.raises(imago.InvalidRequest, match="a second time") as refused:
+        admin._transport.post(where, {"first": 0, "entries": [entry, entry]})
+    assert [error.pointer for error in refused.value.errors] == ["/entries/1"]
     assert admin.atlases.list() == []
 
 
@@ -338,11 +384,15 @@ def test_only_admins_import(
     ]
 
 
+IN_NETWORK = {"ordinal": 1, "kind": "block"}
+
+
 @pytest.mark.parametrize(
     ("layer", "pointer"),
     [
         ({"units": "0-4"}, "/layers/0/units"),
         ({"units": "0-5000"}, "/layers/0/units"),
+        ({"layer": "other", "in_network": {**IN_NETWORK, "units": 2**31 - 1}}, "/layers/0/in_network/units"),
         ({"parameters": {"steps": "many"}}, "/layers/0/parameters"),
         ({"parameters": {"steps": 60, "note": "\0"}}, "/layers/0/parameters/note"),
         ({"lines": 7}, "/layers/0/lines"),

@@ -1,8 +1,13 @@
 """An exported atlas is read as one of a server."""
 
 import json
+import os
+import re
 import subprocess
+import tarfile
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -106,6 +111,12 @@ def test_what_is_cut_or_tampered_with_is_noticed(folder: Path) -> None:
     assert "00001-0.png" in damage("images/classifier/00001-0.png", b"x")
     assert "is not JSON" in damage("atlas.json", b"{")
     assert "is not that of" in damage("atlas.json", b'{"format": "other"}')
+    manifest = json.loads((folder / "atlas.json").read_text())
+    for name in ("atlas", "version", "layers", "recipes", "files", "entries", "published_at"):
+        less = {key: value for key, value in manifest.items() if key != name}
+        assert f"it has no {name}" in damage("atlas.json", json.dumps(less).encode())
+    for changed in ({"entries": "100"}, {"files": {}}, {"layers": [{}]}, {"files": {"units.jsonl": 1}}):
+        assert "atlas.json" in damage("atlas.json", json.dumps({**manifest, **changed}).encode())
     with imago.open(folder) as offline:
         offline.check()
 
@@ -122,6 +133,70 @@ def test_a_cut_tar_and_one_of_a_later_release_are_refused(
     (folder / "atlas.json").write_text(json.dumps({**manifest, "format_version": 2}))
     with pytest.raises(imago.ImagoError, match="version 2 of the format"):
         imago.open(folder)
+
+
+def tamper(folder: Path, change: dict[str, Any]) -> None:
+    """Change what is said of the first picture, and all hashes with it."""
+    first, *others = (folder / "units.jsonl").read_text().splitlines()
+    changed = "\n".join([json.dumps({**json.loads(first), **change}), *others, ""]).encode()
+    (folder / "units.jsonl").write_bytes(changed)
+    manifest = json.loads((folder / "atlas.json").read_text())
+    manifest["files"]["units.jsonl"] = {"sha256": sha256(changed).hexdigest(), "bytes": len(changed)}
+    (folder / "atlas.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"file_name": "../secret"}, "has no file ../secret"),
+        ({"file_name": "/etc/hostname"}, "has no file /etc/hostname"),
+        ({"file_name": "link"}, "has no file link"),
+        ({"file_name": "circle"}, "has no file circle"),
+        ({"file_name": "pipe"}, "has no file pipe"),
+        ({"file_name": "images"}, "has no file images"),
+        ({"file_name": "atlas.json/0.png"}, "has no file atlas.json/0.png"),
+        ({"file_name": "images/\0"}, "has no file images/"),
+        ({"file_name": "n" * 5000}, f"has no file {'n' * 200}…"),
+        ({"file_name": 7}, "file_name of the line is no text, nor null"),
+        ({"unit": "0"}, "unit of the line is no whole number"),
+        ({"digest": "0"}, "digest of the line is not that of a picture"),
+        ({"predictions": [{"label": "tench"}]}, "a prediction of the line has no probability"),
+        ({"width": None}, "width of the line is no whole number"),
+    ],
+)
+def test_what_was_tampered_with_together_with_its_hash_is_named(
+    folder: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (folder / "link").symlink_to(tmp_path / "secret")
+    (folder / "circle").symlink_to(folder / "circle")
+    os.mkfifo(folder / "pipe")
+    tamper(folder, change)
+    with imago.open(folder) as offline, pytest.raises(imago.DamagedExport, match=re.escape(said)):
+        offline.check()
+
+
+def test_of_a_tar_only_files_are_read_and_nothing_is_written(folder: Path, tmp_path: Path) -> None:
+    name = "images/classifier/00000-0.png"
+    path = tmp_path / "below" / "theirs.tar"
+    path.parent.mkdir()
+    with tarfile.open(path, "w") as tar:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and file != folder / name:
+                tar.add(file, file.relative_to(folder).as_posix())
+        for kind, member, target in (
+            (tarfile.SYMTYPE, name, "/etc/hostname"),
+            (tarfile.LNKTYPE, name, "images/classifier/00001-0.png"),
+            (tarfile.REGTYPE, "../escaped", ""),
+            (tarfile.REGTYPE, "/escaped", ""),
+        ):
+            info = tarfile.TarInfo(member)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+    with imago.open(path) as offline, pytest.raises(imago.DamagedExport, match=f"has no file {name}"):
+        offline.check()
+    assert [each.name for each in path.parent.iterdir()] == ["theirs.tar"]
+    assert not (tmp_path / "escaped").exists()
 
 
 def test_a_name_that_leads_out_of_the_folder_is_not_read(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from imago.errors import ImagoError, NotFound
 from imago.exports.files import Files, lines, pieces
+from imago.exports.flaws import flaw_of_line, flaw_of_manifest
 from imago.exports.layout import FORMAT, FORMAT_VERSION, MANIFEST, UNITS
 from imago.records import Raw
 
@@ -26,7 +27,7 @@ def read_manifest(files: Files) -> Raw:
             f"{files.where} has no {MANIFEST}: it is no exported atlas, or one that was not finished; "
             "the same `imago export` goes on with it."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedExport(f"{MANIFEST} of {files.where} is not JSON: {error}.") from error
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise DamagedExport(f"{MANIFEST} of {files.where} is not that of an exported atlas.")
@@ -35,6 +36,8 @@ def read_manifest(files: Files) -> Raw:
             f"{files.where} has version {found.get('format_version')} of the format; this release reads "
             f"version {FORMAT_VERSION}."
         )
+    if (flaw := flaw_of_manifest(found)) is not None:
+        raise DamagedExport(f"{MANIFEST} of {files.where} is damaged: {flaw}.")
     return found
 
 
@@ -57,9 +60,12 @@ def all_lines(files: Files, offset: int = 0) -> Iterator[Raw]:
     """What units.jsonl says, from the line on that begins at `offset`. Raises `DamagedExport`."""
     for begins, text in lines(files, UNITS, offset):
         try:
-            yield json.loads(text)
-        except ValueError as error:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
             raise DamagedExport(f"{UNITS} of {files.where} is damaged at byte {begins}: {error}.") from error
+        if (flaw := flaw_of_line(line)) is not None:
+            raise DamagedExport(f"{UNITS} of {files.where} is damaged at byte {begins}: {flaw}.")
+        yield line
 
 
 def _compare(files: Files, name: str, stated: Raw) -> None:

@@ -4,12 +4,15 @@ import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import Protocol
 
 from imago.errors import ImagoError, NotFound
 from imago.exports.layout import MANIFEST
 
 _PIECE = 1 << 20
+_SHOWN = 200
+"""Letters of a name in a message, at most."""
 
 
 class Files(Protocol):
@@ -31,7 +34,8 @@ class Files(Protocol):
 
 
 def files_at(path: str | os.PathLike[str]) -> Files:
-    """The files of a folder or a tar. Raises `NotFound` where nothing lies there."""
+    """The files of a folder or a tar. Raises `NotFound` where nothing lies there, `ImagoError` for a file
+    that is no tar, or cannot be read."""
     found = Path(path)
     if found.is_dir():
         return _Folder(found)
@@ -72,32 +76,38 @@ class _Folder:
     def __init__(self, root: Path) -> None:
         self.where = str(root)
         self._root = root
+        self._inside = root.resolve()
 
     def size(self, name: str) -> int:
-        try:
-            return self._path(name).stat().st_size
-        except FileNotFoundError:
-            raise _missing(self.where, name) from None
+        return self._found(name)[1]
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        path, _ = self._found(name)
         try:
-            with self._path(name).open("rb") as file:
+            with path.open("rb") as file:
                 file.seek(offset)
                 return file.read(-1 if length is None else length)
-        except FileNotFoundError:
-            raise _missing(self.where, name) from None
         except OSError as error:
-            raise ImagoError(f"Cannot read {name} of {self.where}: {error.strerror}.") from error
+            raise _unreadable(self.where, name, error) from error
 
     def close(self) -> None:
         pass
 
-    def _path(self, name: str) -> Path:
-        """An export of others may name anything: what leads out of the folder is not there."""
+    def _found(self, name: str) -> tuple[Path, int]:
+        """A file, and its bytes. An export of others may name anything: what leads out of the folder, and
+        what is no file, such as a pipe that nobody writes to, is not there.
+        """
         path = self._root / name
-        if not path.resolve().is_relative_to(self._root.resolve()):
+        try:
+            is_inside = path.resolve().is_relative_to(self._inside)
+            status = path.stat()
+        except PermissionError as error:
+            raise _unreadable(self.where, name, error) from error
+        except (OSError, ValueError, RuntimeError):  # too long a name, one with NUL, links in a circle
+            raise _missing(self.where, name) from None
+        if not is_inside or not S_ISREG(status.st_mode):
             raise _missing(self.where, name)
-        return path
+        return path, status.st_size
 
 
 class _Tar:
@@ -111,10 +121,12 @@ class _Tar:
                 for member in tar:
                     if member.isreg():
                         self._places[member.name.removeprefix("./")] = (member.offset_data, member.size)
-        except tarfile.TarError as error:
+            self._file = os.open(path, os.O_RDONLY)
+        except (tarfile.TarError, ValueError) as error:
             raise ImagoError(f"{path} is no uncompressed tar, or was cut off: {error}.") from error
+        except OSError as error:
+            raise ImagoError(f"Cannot read {path}: {error.strerror or error}.") from error
         self._below = self._common_folder()
-        self._file = os.open(path, os.O_RDONLY)
 
     def size(self, name: str) -> int:
         return self._place(name)[1]
@@ -142,4 +154,9 @@ class _Tar:
 
 
 def _missing(where: str, name: str) -> NotFound:
-    return NotFound(f"{where} has no file {name}.")
+    shown = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
+    return NotFound(f"{where} has no file {shown}.")
+
+
+def _unreadable(where: str, name: str, error: OSError) -> ImagoError:
+    return ImagoError(f"Cannot read {name} of {where}: {error.strerror or error}.")

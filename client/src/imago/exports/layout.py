@@ -30,6 +30,8 @@ _SAME = (
     "error", "provenance", "created_at", "finished_at",
 )  # fmt: skip
 """What a line says as the server does of a visualization."""
+FACTS = ("file_name", "facet", "recipe", *_SAME)
+"""What every line says."""
 
 
 def file_of(layer: str, unit: int, facet: int, suffix: str) -> str:

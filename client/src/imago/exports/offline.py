@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from imago.errors import ImagoError, NotFound
-from imago.exports.checking import all_lines
+from imago.exports.checking import DamagedExport, all_lines
 from imago.exports.files import Files, lines
 from imago.exports.layout import UNITS, detail_of, facet_of
 from imago.files import open_image
@@ -102,7 +102,10 @@ class OfflineTransport(Transport):
         return (unit_of(list(some)) for _, some in groupby(found, lambda line: line["unit"]))
 
     def _detail(self, digest: str) -> Json:
-        return detail_of(self._line(digest), self._manifest["recipes"])
+        line, recipes = self._line(digest), self._manifest["recipes"]
+        if line["recipe"] not in recipes:
+            raise DamagedExport(f"{self._files.where} does not tell the recipe {line['recipe']}.")
+        return detail_of(line, recipes)
 
     def _line(self, digest: str) -> Raw:
         """By an index of where each line begins, made when it is needed for the first time."""

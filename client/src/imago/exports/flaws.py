@@ -1,0 +1,86 @@
+"""Whether what an export says has the members that are read of it: hashes do not tell, for who changes a file
+can change its hash.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from imago.exports.layout import FACTS, UNITS
+
+Kinds: TypeAlias = Mapping[str, type | tuple[type, ...]]
+_NOTHING = type(None)
+_TEXT_OR_NOTHING = (str, _NOTHING)
+_HASH = re.compile("[0-9a-f]{64}")
+_MANIFEST: Kinds = {
+    **dict.fromkeys(("atlas", "name", "network", "network_sha256", "published_at"), str),
+    **dict.fromkeys(("version", "entries"), int),
+    **dict.fromkeys(("request", "recipes", "files"), dict),
+    "layers": list,
+}
+_LAYER: Kinds = {
+    **dict.fromkeys(("layer", "units"), str),
+    **dict.fromkeys(("unit_count", "facets", "pictures", "unreachable", "offset", "lines"), int),
+}
+_FILE: Kinds = {"sha256": str, "bytes": int}
+_LINE: Kinds = {
+    **dict.fromkeys(FACTS, object),
+    **dict.fromkeys(("layer", "digest", "state", "recipe"), str),
+    **dict.fromkeys(("unit", "facet"), int),
+    **dict.fromkeys(("file_name", "label"), _TEXT_OR_NOTHING),
+    **dict.fromkeys(("predictions", "crop_box"), (list, _NOTHING)),
+}
+_PICTURE: Kinds = {**_FILE, **dict.fromkeys(("width", "height"), int), "media_type": str}
+_PREDICTION: Kinds = {"label": _TEXT_OR_NOTHING, "probability": (int, float)}
+
+
+def flaw_of_manifest(found: Any) -> str | None:
+    """What is wrong with a manifest, in words that end a sentence; None where nothing is."""
+    if (flaw := _flaw(found, _MANIFEST, "it")) is not None:
+        return flaw
+    if UNITS not in found["files"]:
+        return f"it does not tell the hash of {UNITS}"
+    for name, stated in found["files"].items():
+        if (flaw := _flaw(stated, _FILE, f"what it says of {name}")) is not None:
+            return flaw
+    for layer in found["layers"]:
+        if (flaw := _flaw(layer, _LAYER, "what it says of a layer")) is not None:
+            return flaw
+    return None
+
+
+def flaw_of_line(found: Any) -> str | None:
+    """The same of a line of units.jsonl."""
+    if (flaw := _flaw(found, _LINE, "the line")) is not None:
+        return flaw
+    if not _HASH.fullmatch(found["digest"]):
+        return "digest of the line is not that of a picture"
+    if found["file_name"] is not None and (flaw := _flaw(found, _PICTURE, "the line")) is not None:
+        return flaw
+    for said in found["predictions"] or ():
+        if (flaw := _flaw(said, _PREDICTION, "a prediction of the line")) is not None:
+            return flaw
+    return None
+
+
+def _flaw(found: Any, kinds: Kinds, what: str) -> str | None:
+    if not isinstance(found, dict):
+        return f"{what} is no JSON object"
+    for name, kind in kinds.items():
+        if name not in found:
+            return f"{what} has no {name}"
+        if not isinstance(found[name], kind):
+            return f"{name} of {what} is no {_called(kind)}"
+    return None
+
+
+def _called(kind: type | tuple[type, ...]) -> str:
+    named = {
+        str: "text",
+        int: "whole number",
+        float: "number",
+        dict: "object",
+        list: "list",
+        _NOTHING: "null",
+    }
+    return ", nor ".join(named[each] for each in (kind if isinstance(kind, tuple) else (kind,)))
