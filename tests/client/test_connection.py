@@ -1,5 +1,6 @@
 """Where the address and the key come from, and how they are kept."""
 
+import resource
 import stat
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def test_a_forgotten_server_leaves_the_others() -> None:
     assert not connection.forget("http://second:1")
     assert connection.resolve().url_from == "default"
     assert connection.resolve("http://first:1").key == "imago_1"
+
+
+def test_a_full_disk_is_an_error_and_leaves_what_is_stored_as_it_is() -> None:
+    connection.remember("http://stored:1", "imago_stored")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(ImagoError, match="Cannot write"):
+            connection.remember("http://another:1", "imago_another")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert connection.resolve("http://stored:1").key == "imago_stored"
+    assert [path.name for path in connection.config_file().parent.iterdir()] == [
+        connection.config_file().name
+    ]
 
 
 def test_a_damaged_file_is_named() -> None:

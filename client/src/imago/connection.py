@@ -103,10 +103,16 @@ def _read() -> _Stored:
 def _write(stored: _Stored) -> None:
     path = config_file()
     body = {"default": stored.default, "servers": {url: {"key": key} for url, key in stored.keys.items()}}
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    # Created with its final mode: a chmod afterwards would leave the key readable for a moment.
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(body, file, indent=2)
-        file.write("\n")
-    draft.replace(path)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            # Created with its final mode: a chmod afterwards would leave the key readable for a moment.
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(body, file, indent=2)
+                file.write("\n")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise ImagoError(f"Cannot write {path}: {error.strerror}.") from error

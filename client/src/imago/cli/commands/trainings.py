@@ -17,6 +17,7 @@ from imago.cli.named_values import named_value
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
 from imago.cli.watching import follow
 from imago.errors import InvalidRequest
+from imago.files import write_whole
 from imago.trainings import Training
 
 _SAMPLES_SHOWN = 8
@@ -176,7 +177,7 @@ def show_training(
     if cancel:
         training.cancel()
     if grid is not None:
-        grid.write_bytes(training.grid())
+        write_whole(grid, training.grid())
         if not session.as_json:
             session.remark(f"The latest sample grid is in {grid}: odd rows are real, even rows are made.")
     _show_or_watch(session, training, watching)
