@@ -69,8 +69,8 @@ class Waiting:
 @dataclass(frozen=True)
 class Queue:
     """`workers` that are alive by their device; `jobs` that have not ended; `batches` whose kind is known,
-    and the number of items that workers have of each job in all (`held`). Where not all jobs could be read
-    there are `unread` times as many.
+    and the number of items that workers have of each job in all (`held`). Where not all jobs could be read,
+    only the next ones, there are `unread` times as many.
     """
 
     workers: Mapping[str, int]
@@ -115,8 +115,10 @@ class Queue:
         mine = [self._left_of(case, batch) for batch in self.batches if job.id in batch.mine]
         if not self._unclaimed(job):
             return max(mine, default=0.0)
-        ahead = sum(share * self._waiting_of(case, number) for number, share in shares) * self.unread
-        besides = self._waiting_beside(case, job.lane) * self.unread
+        ahead = sum(share * self._waiting_of(case, number) for number, share in shares)
+        ahead *= self._unread_before(job.lane, job.end)
+        other = Lane.BULK if job.lane == Lane.INTERACTIVE else Lane.INTERACTIVE
+        besides = self._waiting_beside(case, job.lane) * self._unread_before(other, math.inf)
         delay = _shared(ahead + own, besides, job.lane) - own
         return max([delay + self._spread(case, job, own), *mine])
 
@@ -136,6 +138,17 @@ class Queue:
             heapq.heappush(free, ended)
             end = max(end, ended)
         return end
+
+    def _unread_before(self, lane: Lane, turn: float) -> float:
+        """How many times as much as was read there is before this turn of a lane."""
+        # Jobs are read in the order of their turns, the interactive ones first.
+        all_read = lane == Lane.INTERACTIVE and Lane.BULK in self._read_up_to
+        return 1.0 if all_read or turn <= self._read_up_to.get(lane, -math.inf) else self.unread
+
+    @cached_property
+    def _read_up_to(self) -> Mapping[Lane, int]:
+        """The turn of the last job of each lane that was read."""
+        return {job.lane: job.turn for job in sorted(self.jobs, key=lambda job: job.turn)}
 
     def _unclaimed(self, job: Waiting) -> int:
         return max(job.left - self.held.get(job.id, 0), 0)

@@ -3,6 +3,8 @@
 import pytest
 from sqlalchemy import event
 
+from services.atlases import atlas_estimates
+from services.atlases.atlas_request import AtlasRequest
 from services.base.database import Database
 from services.base.states import Lane
 from services.estimates import costs
@@ -180,3 +182,24 @@ def test_a_picture_is_told_by_the_first_of_the_jobs_that_want_it(staged: Databas
     assert soon.likely == pytest.approx(eta(staged, first).likely, rel=0.01)
     assert far.likely == pytest.approx(eta(staged, last).likely, rel=0.01)
     assert far.likely > soon.likely
+
+
+def test_an_atlas_is_told_by_all_candidates_of_all_facets_that_are_not_there(staged: Database) -> None:
+    asked = {"layers": "blocks.4", "units": "0-9", "facets": 2, "candidates": 3}
+    request_of_all = AtlasRequest.model_validate({"network": staging.NETWORK, **asked})
+
+    def estimated() -> tuple[int, float]:
+        with staged.session() as session:
+            found = atlas_estimates.estimate(session, request_of_all)
+        assert found.pictures == 60
+        assert found.seconds is not None
+        return found.cached, found.seconds.likely
+
+    register(staged, "worker-1")
+    learn(staged, "blocks.4")
+    assert estimated() == (0, pytest.approx(60))
+    submit(staged, request("0-9", "blocks.4", candidates=3))
+    finish_and_tell(staged, claim(staged))
+    assert estimated() == (30, pytest.approx(30))
+    register(staged, "worker-2")
+    assert estimated() == (30, pytest.approx(15))

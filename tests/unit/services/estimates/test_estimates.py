@@ -146,6 +146,21 @@ def test_jobs_that_were_not_read_count_as_those_that_were() -> None:
     assert found.likely == 3200
 
 
+def test_who_goes_before_all_that_was_not_read_does_not_wait_for_it() -> None:
+    first, short, long = (job(id, (QUICK, 80), turn=turn) for turn, id in enumerate("abc"))
+    many = replace(queue(first, short, long), unread=10.0)
+    assert likely(many, short) == 80
+    last = job("d", (QUICK, 80), turn=100)
+    assert likely(many, last) == 10 * 120 + 40
+
+
+def test_a_bulk_job_waits_for_the_interactive_ones_that_there_are() -> None:
+    """These are read first: where any bulk job was read, there are no others."""
+    quick = job("a", (QUICK, 80))
+    bulk = [job(id, (QUICK, 80), turn=turn, lane=Lane.BULK) for turn, id in enumerate("bc", 1)]
+    assert likely(replace(queue(quick, *bulk), unread=10.0), bulk[0]) == 40 + 40
+
+
 def test_a_job_whose_items_all_wait_for_the_turn_of_others_ends_with_them() -> None:
     first = job("a", (SLOW, 100))
     same = job("b", left=100, turn=1)
