@@ -25,6 +25,7 @@ import psutil
 from benchmarks import outcome
 from benchmarks.atlas import measuring
 from benchmarks.atlas.account import Account
+from benchmarks.atlas.comparing import compared, copied
 from benchmarks.atlas.loading import build_indexes, drop_indexes, load
 from benchmarks.atlas.pictures import put_images, real_pictures, seen
 from benchmarks.atlas.planning import NETWORK, OTHER, claim_ms, planned, stage
@@ -79,7 +80,10 @@ def _size(home: Path, units: int, images: int, reads: int) -> dict[str, Any]:
         with Database.opened(settings.database_url) as database:
             _plan(database, account, servers, units, reads)
             _fill(database, account, ObjectStore(settings), images)
-            measured = measuring.measure(database, endpoints, account.facts["planned"]["atlas"], units, reads)
+            atlas = account.facts["planned"]["atlas"]
+            _compare(database, account, atlas, units)
+            other = account.facts["compared"]
+            measured = measuring.measure(database, endpoints, atlas, other, units, reads)
     rows = [*account.facts["rows"], *measured.pop("endpoints")]
     return {"units": units, "endpoints": rows, **account.facts["figures"], **measured}
 
@@ -127,6 +131,19 @@ def _fill(database: Database, account: Account, store: ObjectStore, images: int)
         measuring.settle(database)
     loading = account.facts.get("loading_s", 0.0) + time.monotonic() - began
     account.note(filled=True, figures={**account.facts["figures"], **figures, "loading_s": round(loading)})
+
+
+def _compare(database: Database, account: Account, atlas: str, units: int) -> None:
+    if "compared" in account.facts:
+        return
+    taken = {"bytes_a_unit": measuring.database_bytes(database) // units}
+    with _told("a second atlas"):
+        other = copied(database, atlas)
+    with _told("comparison"):
+        figures = compared(database, atlas, other)
+    with _told("vacuum"):
+        measuring.settle(database)
+    account.note(compared=other, figures={**account.facts["figures"], **taken, **figures})
 
 
 @contextmanager

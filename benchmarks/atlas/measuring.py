@@ -41,25 +41,30 @@ def settle(database: Database) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def measure(database: Database, servers: Endpoints, atlas: str, units: int, reads: int) -> dict[str, Any]:
-    """Reads of the API, its memory, recall, and what the database takes."""
+def database_bytes(database: Database) -> int:
+    """What the database takes."""
+    with database.session() as session:
+        return int(session.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
+
+def measure(
+    database: Database, servers: Endpoints, atlas: str, other: str, units: int, reads: int
+) -> dict[str, Any]:
+    """Reads of the API, its memory, and recall. `other` is an atlas that was compared with this one."""
     layers = -(-units // LAYER_UNITS)
     rows: list[dict[str, Any]] = []
     with served(servers) as url:
         reader = Reader(url)
-        for what, path in endpoints(reader, atlas, layers, min(LAYER_UNITS, units)).items():
+        for what, path in endpoints(reader, atlas, other, layers, min(LAYER_UNITS, units)).items():
             rows.append({"what": what, "p95_ms": round(p95_ms(reader, path, reads), 1)})
             print(f"  {what:<36} {rows[-1]['p95_ms']:>8.1f} ms", flush=True)
         memory = _api_mb()
-    with database.session() as session:
-        size = session.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
     near = [row["p95_ms"] for row in rows if row["what"].startswith("neighbours")]
     return {
         "endpoints": rows,
         "neighbours_ms": max(near),
         "recall": round(recall(database, NETWORK), 4),
         "api_mb": round(memory),
-        "bytes_a_unit": size // units,
     }
 
 

@@ -53,8 +53,9 @@ def always(path: str) -> Path:
     return lambda draw: path
 
 
-def endpoints(reader: Reader, atlas: str, layers: int, units: int) -> Mapping[str, Path]:
-    """What is read, by what people call it, of an atlas of so many layers with so many units each."""
+def endpoints(reader: Reader, atlas: str, other: str, layers: int, units: int) -> Mapping[str, Path]:
+    """What is read, by what people call it, of an atlas of so many layers with so many units each, which was
+    compared with another one."""
     version = f"/v1/atlases/{atlas}/versions/latest"
 
     def layer(draw: random.Random) -> str:
@@ -84,6 +85,7 @@ def endpoints(reader: Reader, atlas: str, layers: int, units: int) -> Mapping[st
         for found in reader.json(f"{version}/layers/{layer_name(name)}/units")["data"]
         for facet in found["facets"]
     ]
+    both = f"a={atlas}@1&b={other}@1"
     changed = f"/v1/search/changes?network={NETWORK}&layer={layer_name(0)}&other={OTHER}"
     return {
         "atlases": always("/v1/atlases"),
@@ -119,6 +121,8 @@ def endpoints(reader: Reader, atlas: str, layers: int, units: int) -> Mapping[st
         "labels that begin so": lambda draw: f"/v1/search/labels?prefix=class+{draw.randrange(10)}",
         "unreachable units": always("/v1/search/units?state=unreachable"),
         "changes": one_of(cursors(changed, 5)),
+        "comparison": always(f"/v1/compare?{both}"),
+        "units of a comparison": one_of(cursors(f"/v1/compare/units?{both}&layer={layer_name(0)}", 5)),
         "neighbours within a layer": lambda draw: f"{unit(draw)}/neighbours?within=layer",
         "neighbours within a network": lambda draw: f"{unit(draw)}/neighbours?within=network",
         "neighbours within everything": lambda draw: f"{unit(draw)}/neighbours?within=all",
