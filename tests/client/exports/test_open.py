@@ -115,7 +115,10 @@ def test_what_is_cut_or_tampered_with_is_noticed(folder: Path) -> None:
     for name in ("atlas", "version", "layers", "recipes", "files", "entries", "published_at"):
         less = {key: value for key, value in manifest.items() if key != name}
         assert f"it has no {name}" in damage("atlas.json", json.dumps(less).encode())
-    for changed in ({"entries": "100"}, {"files": {}}, {"layers": [{}]}, {"files": {"units.jsonl": 1}}):
+    wrong: tuple[dict[str, Any], ...] = (
+        {"entries": "100"}, {"files": {}}, {"layers": [{}]}, {"files": {"units.jsonl": 1}}
+    )  # fmt: skip
+    for changed in wrong:
         assert "atlas.json" in damage("atlas.json", json.dumps({**manifest, **changed}).encode())
     with imago.open(folder) as offline:
         offline.check()

@@ -197,9 +197,9 @@ def test_an_atlas_is_told_by_all_candidates_of_all_facets_that_are_not_there(sta
 
     register(staged, "worker-1")
     learn(staged, "blocks.4")
-    assert estimated() == (0, pytest.approx(60))
+    assert estimated() == pytest.approx((0, 60))
     submit(staged, request("0-9", "blocks.4", candidates=3))
     finish_and_tell(staged, claim(staged))
-    assert estimated() == (30, pytest.approx(30))
+    assert estimated() == pytest.approx((30, 30))
     register(staged, "worker-2")
-    assert estimated() == (30, pytest.approx(15))
+    assert estimated() == pytest.approx((30, 15))
