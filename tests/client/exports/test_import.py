@@ -3,10 +3,8 @@
 import base64
 import json
 import signal
-import struct
 import subprocess
 import sys
-import zlib
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,7 @@ from services.base.errors import Unavailable
 from services.pictures import artifacts
 from services.schema import Base
 from tests.client.conftest import NETWORK, Run, Service, picture_of
-from tests.client.exports.conftest import UNREACHABLE, files_of
+from tests.client.exports.conftest import UNREACHABLE, files_of, huge_png
 from tests.client.test_atlases import carry_out
 
 OF_PICTURES = ("atlas_imports", "atlas_entries", "jobs", "atlases", "artifacts", "visualizations")
@@ -205,18 +203,6 @@ def sent(folder: Path, number: int = 0) -> tuple[dict[str, Any], dict[str, Any]]
     line = json.loads((folder / "units.jsonl").read_text().splitlines()[number])
     content = base64.b64encode((folder / line["file_name"]).read_bytes()).decode()
     return json.loads((folder / "atlas.json").read_text()), {**line, "content": content}
-
-
-def huge_png() -> bytes:
-    """Some bytes that say that they are 30,000 by 30,000 pixels."""
-    parts = [b"\x89PNG\r\n\x1a\n"]
-    for name, data in (
-        (b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(bytes(1000))),
-        (b"IEND", b""),
-    ):
-        parts += [struct.pack(">I", len(data)), name, data, struct.pack(">I", zlib.crc32(name + data))]
-    return b"".join(parts)
 
 
 def with_picture(content: bytes) -> dict[str, Any]:
