@@ -104,9 +104,10 @@ def _moved(url: str, seconds: float) -> dict[str, Any]:
 def _opened(page: Page, url: str) -> int:
     """Milliseconds from the request for the page until its points are drawn."""
     page.goto(url, wait_until="load")
-    page.wait_for_function("window.firstPoints")
+    while (drawn := page.evaluate("window.firstPoints ?? null")) is None:
+        page.wait_for_timeout(50)
     page.wait_for_timeout(1000)
-    return round(float(page.evaluate("window.firstPoints")))
+    return round(float(drawn))
 
 
 def _measured(page: Page, devtools: CDPSession, move: Callable[[], object]) -> dict[str, float]:

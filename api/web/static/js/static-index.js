@@ -92,7 +92,7 @@ globalThis.imagoIndex = (() => {
         if (!this.counts[number]) return;
         const words = plain(name).split(/\s*,\s*|\s+/).filter((word) => Math.abs(word.length - wanted.length) < 4);
         const best = Math.min(...words.map((word) => apart(wanted, word)));
-        if (best <= Math.max(1, wanted.length / 2)) found.push([best, number]);
+        if (best <= Math.max(1, wanted.length / 3)) found.push([best, number]);
       });
       return found.sort((one, other) => one[0] - other[0]).slice(0, most).map(([, number]) => number);
     },
