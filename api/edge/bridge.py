@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from api.operations.download import BEGUN_BYTES, DOWNLOAD
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -66,7 +68,9 @@ class Bridge:
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             rest = answer.rest
-            await send({"type": "http.response.body", "body": answer.body, "more_body": rest is not None})
+            body, answer.body = answer.body, b""
+            await send({"type": "http.response.body", "body": body, "more_body": rest is not None})
+            del body
             while rest is not None and leaving is not None and not (leaving.done() and leaving.result()):
                 piece = await _in_thread(on, _take, rest, _PIECE)
                 if len(piece) < _PIECE:
@@ -83,7 +87,8 @@ class Bridge:
         close = getattr(pieces, "close", lambda: None)
         try:
             rest = iter(pieces)
-            body = _take(rest, _AT_ONCE)
+            at_once = BEGUN_BYTES if DOWNLOAD in environ else _AT_ONCE
+            body = _take(rest, at_once)
         except BaseException:
             close()
             raise
@@ -96,7 +101,7 @@ class Bridge:
                 if name.lower() != "date"  # the server's own
             ],
             body,
-            None if len(body) < _AT_ONCE else rest,
+            None if len(body) < at_once else rest,
             close,
             environ,
         )

@@ -21,8 +21,8 @@ DOWNLOADS = "imago.downloads"
 """Where the WSGI environment holds the places for downloads; nothing where the server counts none."""
 DOWNLOAD = "imago.download"
 """Where it says that the answer is one."""
-_BEGUN_BYTES = 1024 * 1024
-"""Read before anything is sent: what the server around the application (`api.edge.bridge`) asks for first."""
+BEGUN_BYTES = 64 * 1024
+"""Read before anything is sent. Each of many slow clients may have as much in the server's memory."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,6 @@ def _begun(pieces: Iterator[bytes]) -> Iterable[bytes]:
     for piece in pieces:
         begun.append(piece)
         size += len(piece)
-        if size >= _BEGUN_BYTES:
+        if size >= BEGUN_BYTES:
             break
     return chain(begun, pieces)

@@ -103,6 +103,7 @@ def _downloaded(url: str, path: str) -> dict[str, object]:
     """All of it once."""
     api = _process_at(url)
     before = most = api.memory_info().rss
+    worked = sum(api.cpu_times()[:2])
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
     began, size = time.monotonic(), 0
     connection.request("GET", path)
@@ -112,12 +113,14 @@ def _downloaded(url: str, path: str) -> dict[str, object]:
     while piece := answer.read(_MIB):
         size += len(piece)
         most = max(most, api.memory_info().rss)
-    seconds = time.monotonic() - began
+    seconds, worked = time.monotonic() - began, sum(api.cpu_times()[:2]) - worked
     connection.close()
-    print(f"{size / 1e6:.0f} MB in {seconds:.1f} s; the API had {before // _MIB}, then {most // _MIB} MiB")
+    print(f"{size / 1e6:.0f} MB in {seconds:.1f} s, {worked:.1f} s of them the API's own")
+    print(f"the API had {before // _MIB} MiB, then {most // _MIB}")
     return {
         "mb": round(size / 1e6, 1),
         "seconds": round(seconds, 1),
+        "api_processor_s": round(worked, 1),
         "mb_a_second": round(size / 1e6 / seconds, 1),
         "api_mib_before": before // _MIB,
         "api_mib_most": most // _MIB,
@@ -138,12 +141,11 @@ def _beside(scene: Scene, path: str, clients: int, seconds: float) -> dict[str, 
     api = _process_at(scene.url)
     rows = [read(scene, "alone", seconds)]
     with _downloading(scene, path, clients) as told:
-        time.sleep(2)
         rows.append(read(scene, f"beside {clients} downloads", seconds))
         memory = api.memory_info().rss // _MIB
-    served, refused = told
-    print(f"{served} had begun, {refused} were told to wait; the API has {memory} MiB")
-    return {"downloads": served, "told_to_wait": refused, "api_mib_beside": memory, "rows": rows}
+    begun, refused = told
+    print(f"{begun} had begun, {refused} were told to wait; the API has {memory} MiB")
+    return {"downloads": begun, "told_to_wait": refused, "api_mib_beside": memory, "rows": rows}
 
 
 @contextmanager
@@ -151,6 +153,19 @@ def _downloading(scene: Scene, path: str, clients: int) -> Iterator[tuple[int, i
     """So many clients that begin to download, read by one thread; how many of them may, and may not."""
     address = (urlsplit(scene.url).hostname or "", urlsplit(scene.url).port or 80)
     open_ones: list[socket.socket] = []
+    stop = threading.Event()
+
+    def take() -> None:
+        while not stop.wait(0.25):
+            for connection in tuple(open_ones):
+                try:
+                    connection.recv(1 << 18)
+                except BlockingIOError:
+                    continue
+
+    # From the first one on: who takes nothing is given up.
+    thread = threading.Thread(target=take)
+    thread.start()
     refused = 0
     for number in range(clients):
         # From several addresses: one may have only so many.
@@ -163,18 +178,6 @@ def _downloading(scene: Scene, path: str, clients: int) -> Iterator[tuple[int, i
         else:
             refused += 1
             connection.close()
-    stop = threading.Event()
-
-    def take() -> None:
-        while not stop.wait(0.25):
-            for connection in open_ones:
-                try:
-                    connection.recv(1 << 18)
-                except BlockingIOError:
-                    continue
-
-    thread = threading.Thread(target=take)
-    thread.start()
     try:
         yield len(open_ones), refused
     finally:

@@ -201,7 +201,7 @@ def test_a_picture_that_is_lost_is_told_at_once_or_breaks_the_download_off(
     refused = anonymous.get(exported)
     assert (refused.status_code, refused.get_json()["type"]) == (404, "/docs#problem-object-lost")
     assert refused.headers["Retry-After"] == "30"
-    monkeypatch.setattr(download, "_BEGUN_BYTES", 1)
+    monkeypatch.setattr(download, "BEGUN_BYTES", 1)
     answer = anonymous.get(exported, buffered=False)
     assert (answer.status_code, answer.content_length) == (200, len(whole))
     received: list[bytes] = []
