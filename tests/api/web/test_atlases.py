@@ -55,7 +55,7 @@ def test_an_atlas_shows_its_layers_its_versions_and_what_may_be_done(
     assert f'action="{atlas}/pause"' not in page
     published = client.post(f"{atlas}/publish")
     assert (published.status_code, published.headers["Location"]) == (303, atlas)
-    assert f"/v1{atlas}/versions/1/poster.jpg" in client.get(atlas).text
+    assert f"{atlas}/versions/1/poster" in client.get(atlas).text
     others = with_key(app, database, "read", "jobs:write")
     assert "<form method" not in others.get(atlas).text
     assert others.post(f"{atlas}/delete", headers=BROWSER).status_code == 403
@@ -113,7 +113,7 @@ def test_its_owner_gives_an_atlas_another_name(client: FlaskClient, atlas: str) 
 def test_an_atlas_shows_pictures_and_the_sheet_of_each_layer(client: FlaskClient, atlas: str) -> None:
     page = PageRead(client.get(atlas).text)
     assert page.pictures
-    assert f"/v1{atlas}/versions/1/layers/{LAYER}/sheet.jpg" in page.links
+    assert f"{atlas}/versions/1/layers/{LAYER}/sheet" in page.links
 
 
 def test_a_button_that_does_not_exist_is_explained(client: FlaskClient, atlas: str) -> None:
