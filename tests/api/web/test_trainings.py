@@ -155,7 +155,7 @@ def test_the_form_offers_the_layers_of_the_network_that_is_chosen(
 ) -> None:
     register_encoder(database)
     usual = client.get("/trainings/new").text
-    assert "as is usual: bn2, averaged to 2 × 2 places" in usual
+    assert "usual: bn2, 2 × 2 places" in usual
     assert [*re.findall(r'<option value="([^"]+)"', usual)][:1] == ["blocks.6"]
     for said in ("blocks.6 · 320 × 7 × 7", "bn2 · 1280 × 7 × 7", "global_pool · 1280<"):
         assert said in usual

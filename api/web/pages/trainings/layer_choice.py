@@ -39,7 +39,7 @@ def of(session: Session, network: str, chosen: str, is_sent: bool) -> LayerChoic
     names = {layer.name for layer in found}
     usual = None
     if network == DEFAULT_ENCODER:
-        usual = "{layer}, averaged to {grid} × {grid} places".format(**DEFAULT_CODE)
+        usual = "{layer}, {grid} × {grid} places".format(**DEFAULT_CODE)
     elif _USUAL in names:
         usual = _USUAL
     if not is_sent and chosen not in names:
