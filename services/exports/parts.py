@@ -9,8 +9,8 @@ from services.exports import lines
 from services.exports.tar import bytes_of
 from services.exports.version_entries import Entry
 
-AT_ONCE = 500
-"""Entries of a part: their lines take less than a MiB."""
+AT_ONCE = 200
+"""Entries of a part: their lines, of which each download may hold those of one part, take 300 KiB."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ VERSION = 1
 whose sizes are of the former."""
 
 
+_PIECE = 64 * 1024
+
+
 @dataclass(frozen=True)
 class Stored:
     """An object of the store that is a piece of the tar, and what points to it."""
@@ -108,19 +111,24 @@ def _cut(pieces: Iterable[Piece], first: int, end: int, read: Read) -> Iterator[
                 content = piece if isinstance(piece, bytes) else read(piece)
                 if len(content) != size:
                     raise Corrupt(f"An export says {size} bytes of an object that has {len(content)}.")
-                yield content[since:until]
+                for place in range(since, until, _PIECE):
+                    yield content[place : min(place + _PIECE, until)]
         at += size
 
 
 def _pictures(lines: bytes) -> Iterator[Piece]:
-    for text in lines.splitlines():
-        line = json.loads(text)
-        if line["file_name"] is not None:
-            size = line["bytes"]
-            yield header(line["file_name"], size)
-            key = key_of_sha256(ArtifactKind.IMAGE, line["sha256"])
-            yield Stored(key, size, Subject("visualization", line["digest"]))
-            yield padding(size)
+    # Of each line a few words, before the first picture is read: a client may take long for all of them.
+    named = [
+        (line["file_name"], line["sha256"], line["bytes"], line["digest"])
+        for line in map(json.loads, lines.splitlines())
+        if line["file_name"] is not None
+    ]
+    del lines
+    for name, sha256, size, digest in named:
+        yield header(name, size)
+        key = key_of_sha256(ArtifactKind.IMAGE, sha256)
+        yield Stored(key, size, Subject("visualization", digest))
+        yield padding(size)
 
 
 def header(name: str, size: int) -> bytes:
