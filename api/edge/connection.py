@@ -246,7 +246,8 @@ class LimitedProtocol(HttpToolsProtocol):
             self._phase == "body" and cycle is not None and not cycle.response_started and not self.pipeline
         )
         if cycle is None or cycle.response_complete or is_its_own:
-            asked = Asked(self.url, self.headers) if self._messages else Asked(b"", ())
+            is_head = self._messages > 0 and self.parser.get_method() == b"HEAD"
+            asked = Asked(self.url, self.headers, is_head) if self._messages else Asked(b"", (), is_head)
             self.transport.write(refusal(kind, detail, request_id, asked, self.app_state["problem_page"]))
             self.transport.write_eof()
         if cycle is not None:

@@ -18,10 +18,11 @@ Headers = Sequence[tuple[str, str]]
 @dataclass(frozen=True)
 class Asked:
     """What is known of a request when it is refused: its target as far as it is kept, and the headers that
-    have arrived, their names in lower case."""
+    have arrived, their names in lower case. `is_head`: it wants no body (RFC 9110 §9.3.2)."""
 
     target: bytes
     headers: Sequence[tuple[bytes, bytes]]
+    is_head: bool
 
     @property
     def reads_pages(self) -> bool:
@@ -66,4 +67,4 @@ def refusal(kind: ProblemType, detail: str, request_id: str, asked: Asked, make_
         f"HTTP/1.1 {int(kind.status)} {kind.status.phrase}",
         *(f"{name}: {value}" for name, value in headers),
     ]
-    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + (b"" if asked.is_head else body)

@@ -14,7 +14,9 @@ from api.context import context
 from api.http.caching import KEPT_SECONDS
 from services.base.settings import Settings
 
-_EXPOSED = "Age, ETag, Idempotency-Replayed, Link, Location, Retry-After, X-Request-Id"
+_EXPOSED = (
+    "Accept-Ranges, Age, Content-Range, ETag, Idempotency-Replayed, Link, Location, Retry-After, X-Request-Id"
+)
 _ACCEPTED = "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, Prefer, X-Request-Id"
 _PREFLIGHT_SECONDS = 600
 _DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"

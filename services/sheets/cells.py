@@ -20,6 +20,9 @@ _UNIT = text("""
     ORDER BY unit OFFSET :cell LIMIT 1
 """)
 
+_BEYOND_ALL = 2**31 - 1
+"""A cell that no sheet has, which the database can count to."""
+
 
 class Steps(NamedTuple):
     """The units that were chosen of a layer, where they are `first`, `first + step`, … : so many."""
@@ -47,7 +50,8 @@ def unit_of_cell(
 ) -> int:
     """The unit in a cell of a layer's sheet. Raises as `units_of` does, and `NotFound` beyond the last."""
     units = units_of(session, id, version, layer, by=by)
-    place = {"no": units.atlas_no, "layer": units.layer_no, "number": units.shows, "cell": cell}
+    place = {"no": units.atlas_no, "layer": units.layer_no, "number": units.shows}
+    place["cell"] = min(cell, _BEYOND_ALL)
     unit = session.execute(_UNIT, place).scalar()
     if unit is None:
         raise NotFound("cell", str(cell), f"The sheet of {units.layer} has fewer.")

@@ -1,6 +1,8 @@
 """The static site of an atlas, opened from a folder: no server, no fetch, no modules."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -80,7 +82,7 @@ def test_a_label_is_searched_as_one_types_and_without_a_hit_there_are_ways_on(
         expect(page.get_by_role("navigation", name="Labels near it")).to_contain_text("volcano")
         ways = page.locator("[data-layers]").get_by_role("link")
         expect(ways.filter(has_text="conv_stem")).to_be_visible()
-        page.get_by_role("searchbox").fill("classifier/980")
+        page.get_by_role("searchbox").fill("classifier/0980")
         named = page.get_by_role("navigation", name="Places called so").get_by_role("link").first
         expect(named).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
 
@@ -110,6 +112,27 @@ def test_a_layer_is_ordered_and_its_units_chosen(browser: Browser, origin: str) 
         expect(page.locator(".range")).to_contain_text("No unit", timeout=PATIENCE_MS)
         page.locator(".range").get_by_role("link", name="Show all units").click()
         expect(cells).to_have_count(120, timeout=PATIENCE_MS)
+
+
+_SUREST_FIRST = """async () => {
+    const [, , first, starts] = imagoIndex.layers[1];
+    const rows = (await Promise.all(starts.map((_, at) => imagoIndex.part(first + at)))).flat();
+    const sure = ({ seen }) => seen[0]?.[1] ?? -1;
+    return rows.sort((one, other) => sure(other) - sure(one)).map(({ unit }) => String(unit));
+}"""
+
+
+def test_among_classes_that_are_called_the_same_the_surest_comes_first(
+    browser: Browser, origin: str, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(Path(origin.removeprefix("file://")), tmp_path / "site")
+    with (folder / "index" / "classes.js").open("a") as classes:
+        classes.write("imagoIndex.classes = imagoIndex.classes.map(() => 'crane');\n")
+    with looking(browser, DESK) as context:
+        page = context.new_page()
+        page.goto(f"{folder.as_uri()}/layers/002-blocks.4.2/index.html?order=label")
+        expect(page.locator("html.is-chosen:not(.is-coming)")).to_be_attached(timeout=PATIENCE_MS)
+        assert page.locator("ul.grid .cell b").all_inner_texts() == page.evaluate(_SUREST_FIRST)
 
 
 def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser, origin: str) -> None:

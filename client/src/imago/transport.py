@@ -133,7 +133,7 @@ class Transport:
                 if not response.is_success:
                     response.read()
                     raise _problem(response, self.url)
-                for line in response.iter_lines():
+                for line in _lines(response):
                     yield json.loads(line)
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
@@ -153,7 +153,7 @@ class Transport:
                 if not response.is_success:
                     response.read()
                     raise _problem(response, self.url)
-                yield from read(response.iter_lines())
+                yield from read(_lines(response))
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 
@@ -268,6 +268,18 @@ def _retry_after(response: httpx2.Response) -> float | None:
         return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def _lines(response: httpx2.Response) -> Iterator[str]:
+    """Its lines as they come. They end with a newline alone: `iter_lines` also ends them at characters that
+    JSON has within texts, such as U+2028 in the name of a class."""
+    begun = b""
+    for piece in response.iter_bytes():
+        *whole, begun = (begun + piece).split(b"\n")
+        for line in whole:
+            yield line.decode()
+    if begun:
+        yield begun.decode()
 
 
 def _problem(response: httpx2.Response, url: str) -> ImagoError:

@@ -195,6 +195,18 @@ def test_what_is_for_programs_is_refused_by_a_document_whoever_asks(server: Serv
     assert (found, headers["content-type"]) == (414, "application/problem+json")
 
 
+@pytest.mark.parametrize("accept", [BROWSER, b"\r\n"])
+def test_a_refusal_of_head_has_no_body(server: Server, accept: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"HEAD /search?q=" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + accept)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    assert received.startswith(b"HTTP/1.1 414 ")
+    assert b"\r\nContent-Length: " in received
+    assert received.endswith(b"\r\n\r\n")
+
+
 def test_a_connection_too_many_is_told_to_come_again_as_it_can_read_it(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(int(LIMITS["CONNECTIONS"])):

@@ -79,7 +79,7 @@ def test_a_page_of_a_named_origin_submits_and_reads_the_headers_it_needs(
         assert answer.headers["Access-Control-Allow-Origin"] == LAB
         assert "Origin" in answer.headers["Vary"]
         exposed = words(answer.headers["Access-Control-Expose-Headers"])
-        assert {"etag", "location", "retry-after", "link", "x-request-id"} <= exposed
+        assert {"etag", "location", "retry-after", "link", "x-request-id", "content-range"} <= exposed
     assert "Prefer" in read.headers["Vary"]
     # With a key, a page of any other origin gets nothing to read.
     for answer in (

@@ -63,7 +63,8 @@ def test_a_cell_leads_to_the_unit_that_it_shows_also_where_units_were_chosen_by_
         assert led.status_code == 303
         address = led.headers["Location"]
         assert address.startswith(f"/networks/{NETWORK}/layers/{LAYER}/units/{unit}?atlas=atl_")
-    assert anonymous.get(f"{sheet}/{len(units)}", headers=BROWSER).status_code == 404
+    for beyond in (len(units), 2**63, 10**30):
+        assert anonymous.get(f"{sheet}/{beyond}", headers=BROWSER).status_code == 404
 
 
 def test_the_pages_of_layers_and_atlases_lead_to_sheets(

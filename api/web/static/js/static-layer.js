@@ -25,16 +25,18 @@
   const falling = (one, other) => (one === null) - (other === null) || other - one;
   const sure = ({ seen }) => seen[0]?.[1] ?? null;
   const sorted = (rows, by) => {
-    const ranks = new Map([...imagoIndex.classes.keys()]
-      .sort((one, other) => (imagoIndex.classes[one].toLowerCase() < imagoIndex.classes[other].toLowerCase() ? -1 : 1))
-      .map((number, rank) => [number, rank]));
-    const rank = ({ unit, name, seen }) => ranks.get(name === null ? seen[0]?.[0] : unit) ?? null;
+    // Of several classes that are called the same (ImageNet has two cranes) none comes before the other.
+    const ranks = new Map([...new Set(imagoIndex.classes)]
+      .map((name) => [name.toLowerCase(), name])
+      .sort(([one], [other]) => (one > other) - (one < other))
+      .map(([, name], rank) => [name, rank]));
+    const rank = ({ name, seen }) => ranks.get(name ?? imagoIndex.classes[seen[0]?.[0]]) ?? null;
     const orders = {
       activation: (one, other) => falling(one.activation, other.activation),
       percentile: (one, other) => falling(one.percentile, other.percentile),
       label: (one, other) => rising(rank(one), rank(other)) || falling(sure(one), sure(other)),
     };
-    return orders[by] ? [...rows].sort(orders[by]) : rows;
+    return Object.hasOwn(orders, by) ? [...rows].sort(orders[by]) : rows;
   };
 
   const chosen = (rows) => {

@@ -11,10 +11,9 @@
     Object.assign(link, { href, textContent: text });
     return link;
   };
-  const labelled = (number) => {
-    const label = imagoIndex.classes[number].split(",")[0];
-    return chip(label, `?q=${encodeURIComponent(label)}`);
-  };
+  // Each once: several classes may be called the same.
+  const labelled = (numbers) => [...new Set(numbers.map((number) => imagoIndex.classes[number].split(",")[0]))]
+    .map((label) => chip(label, `?q=${encodeURIComponent(label)}`));
   const offer = (name, chips) => {
     find(name).hidden = !chips.length;
     find(name).querySelector("nav").replaceChildren(...chips);
@@ -55,9 +54,9 @@
     const found = [];
     for (const [layer, [name, folder]] of imagoIndex.layers.entries()) {
       if (name === before) {
-        const part = imagoIndex.partOf(layer, Number(last));
+        const wanted = Number(last), part = imagoIndex.partOf(layer, wanted); // 007 is 7
         const rows = part === null ? [] : await imagoIndex.part(part);
-        if (rows.some(({ unit }) => unit === Number(last))) found.push(chip(text, imagoIndex.unit(folder, last)));
+        if (rows.some(({ unit }) => unit === wanted)) found.push(chip(text, imagoIndex.unit(folder, wanted)));
       }
       if (name.toLowerCase().includes(text.toLowerCase())) found.push(chip(name, `${imagoIndex.root}${folder}/index.html`));
     }
@@ -87,9 +86,9 @@
     else find("said").textContent = `No unit: “${imagoIndex.classes[meant[0]]}” is a label of the network, but no picture here is taken for it.`;
     find("found").replaceChildren(...shown.map(cell));
     offer("named", places);
-    offer("also", saying.length > 1 ? saying.slice(0, LABELS).map(labelled) : []);
-    offer("near", hits.length ? [] : imagoIndex.near(text, OFFERED).map(labelled));
-    offer("some", hits.length ? [] : imagoIndex.some.slice(0, OFFERED).map(labelled));
+    offer("also", saying.length > 1 ? labelled(saying.slice(0, LABELS)) : []);
+    offer("near", hits.length ? [] : labelled(imagoIndex.near(text, OFFERED)));
+    offer("some", hits.length ? [] : labelled(imagoIndex.some.slice(0, OFFERED)));
     find("layers").hidden = hits.length > 0;
   };
 
@@ -99,7 +98,7 @@
     find("said").textContent = "Write a label into the field at the top: what a unit is called, or what its network sees in its picture. LAYER/UNIT leads to a unit.";
     find("found").replaceChildren();
     for (const name of ["named", "also", "near"]) offer(name, []);
-    offer("some", imagoIndex.some.map(labelled));
+    offer("some", labelled(imagoIndex.some));
     find("layers").hidden = true;
   };
 
