@@ -1,9 +1,9 @@
 """An export as one tar, of which any part can be read: where each byte is follows from sizes alone.
 
 The manifest comes first, then the files that list the pictures, then the pictures in the order of
-units.jsonl. What is put together are objects of the store, headers and padding, without owners and times;
-only the lines of the
-pictures that are read are looked at, some hundred at a time, so that memory does not grow with the export.
+units.jsonl. What is put together are objects of the store, headers and padding, without owners and times.
+Only the lines of the pictures that are read are looked at, some hundred at a time, so that memory does not
+grow with the export.
 """
 
 import json
@@ -22,8 +22,6 @@ END = bytes(2 * tarfile.BLOCKSIZE)
 VERSION = 1
 """Raised where the same files would give other bytes. A migration then removes the exports that are written,
 whose sizes are of the former."""
-
-
 _PIECE = 64 * 1024
 
 
