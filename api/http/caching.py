@@ -83,5 +83,6 @@ def conditional(response: Response, freshness: Freshness, *, etag: str | None = 
 
 
 def is_held_by_client(etag: str) -> bool:
-    """Whether the answer will be a 304, so that its bytes need not be fetched."""
-    return request.if_none_match.contains(etag)
+    """Whether the answer will be a 304, so that its bytes need not be fetched. Compared weakly, as RFC 9110
+    §13.1.2 says: a proxy that compresses makes a weak one of it."""
+    return request.if_none_match.contains_weak(etag)
