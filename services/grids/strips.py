@@ -3,6 +3,7 @@ a bounded look at each layer, and of what has many layers at some of them alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from sqlalchemy import TextClause, text
@@ -13,50 +14,52 @@ _PLACES = 8
 units of ImageNet's classes are all fish)."""
 _LOOKED_AT, _LOOKED_AT_OF_SOME = 5, 2
 """Units from each place on that are looked at, since some have no picture: of all layers of a page, and where
-some layers stand for all."""
+some layers stand for all. From the first place on they are as many as there are places at least: where few
+units of a layer are shown, or lie together, they are seen all the same."""
 _OF_VERSION = text("""
-    SELECT l.place, seen.unit, seen.digest, made.width, made.height
+    SELECT l.place, part, seen.unit, seen.digest, made.width, made.height
     FROM unnest(CAST(:atlases AS int[]), CAST(:numbers AS int[]), CAST(:layers AS int[]))
         WITH ORDINALITY AS l (atlas_no, number, layer_no, place)
     CROSS JOIN LATERAL (
-        SELECT coalesce(max(unit), 0) AS unit FROM atlas_entries
+        SELECT coalesce(min(unit), 0) AS first, coalesce(max(unit), 0) AS last FROM atlas_entries
         WHERE atlas_no = l.atlas_no AND layer_no = l.layer_no
-    ) AS last
+    ) AS units
     CROSS JOIN generate_series(0, :places - 1) AS part
     CROSS JOIN LATERAL (
         SELECT unit, digest FROM atlas_entries
         WHERE atlas_no = l.atlas_no AND layer_no = l.layer_no AND facet = 0
         AND since <= l.number AND (until IS NULL OR until > l.number)
-        AND unit >= CAST(last.unit AS bigint) * part / :places
-        ORDER BY unit LIMIT :looked_at
+        AND unit >= units.first + CAST(units.last - units.first AS bigint) * part / :places
+        ORDER BY unit LIMIT CASE WHEN part = 0 THEN greatest(:looked_at, :places) ELSE :looked_at END
     ) AS seen
     CROSS JOIN LATERAL (
         SELECT a.width, a.height FROM visualizations v
         LEFT JOIN artifacts a ON a.digest = v.digest AND a.kind = 'image'
         WHERE v.digest = seen.digest AND v.state = 'done' LIMIT 1
     ) AS made
-    ORDER BY l.place, seen.unit
+    ORDER BY l.place, part, seen.unit
 """)
 _OF_BEST = text("""
-    SELECT l.place, seen.unit, seen.digest, a.width, a.height
+    SELECT l.place, part, seen.unit, seen.digest, a.width, a.height
     FROM unnest(CAST(:networks AS text[]), CAST(:hashes AS text[]), CAST(:layers AS text[]))
         WITH ORDINALITY AS l (network, sha256, name, place)
     CROSS JOIN LATERAL (
-        SELECT coalesce(max(unit), 0) AS unit FROM visualizations
+        SELECT coalesce(min(unit), 0) AS first, coalesce(max(unit), 0) AS last FROM visualizations
         WHERE network_id = l.network AND layer = l.name
-    ) AS last
+    ) AS units
     CROSS JOIN generate_series(0, :places - 1) AS part
     CROSS JOIN LATERAL (
         SELECT unit, digest, state, network_sha256 FROM visualizations
         WHERE network_id = l.network AND layer = l.name
-        AND unit >= CAST(last.unit AS bigint) * part / :places
-        ORDER BY unit, digest LIMIT :looked_at
+        AND unit >= units.first + CAST(units.last - units.first AS bigint) * part / :places
+        ORDER BY unit, digest
+        LIMIT CASE WHEN part = 0 THEN greatest(:looked_at, :places) ELSE :looked_at END
     ) AS seen
     LEFT JOIN LATERAL (
         SELECT width, height FROM artifacts WHERE digest = seen.digest AND kind = 'image' LIMIT 1
     ) AS a ON true
     WHERE seen.state = 'done' AND seen.network_sha256 = l.sha256
-    ORDER BY l.place, seen.unit
+    ORDER BY l.place, part, seen.unit
 """)
 
 
@@ -194,9 +197,17 @@ def _far_apart(strip: Sequence[Glimpse], place: int) -> Sequence[Glimpse]:
 
 
 def _spread(rows: Sequence[Any], layer: str, most: int) -> Sequence[Glimpse]:
-    """Some of the rows, of one unit each, evenly from the first to the last."""
-    units = list({row.unit: row for row in rows}.values())
-    chosen = units if len(units) <= most else [units[at * len(units) // most] for at in range(most)]
+    """Some of the rows, of one unit each: of as many parts of the layer as there can be, in their order."""
+    parts: dict[int, list[Any]] = {}
+    for row in rows:
+        parts.setdefault(row.part, []).append(row)
+    turns = [row for turn in zip_longest(*parts.values()) for row in turn if row is not None]
+    firsts = list({row.unit: row for row in turns[: len(parts)]}.values())
+    if len(firsts) >= most:
+        chosen = [firsts[at * len(firsts) // most] for at in range(most)]
+    else:
+        others = {row.unit: row for row in reversed(turns)}  # of each unit the row that has its turn first
+        chosen = sorted([*others.values()][::-1][:most], key=lambda row: row.unit)
     return [
         Glimpse(layer, row.unit, row.digest, None if row.width is None else max(row.width, row.height))
         for row in chosen

@@ -144,6 +144,17 @@ def test_the_pictures_that_stand_for_a_layer_come_from_all_over_it(staged: Datab
     assert {round(4 * unit / last) for unit in poster} == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("units", ["30-36", "10-14,110,111", "111"])
+def test_the_few_units_of_an_atlas_stand_for_it_wherever_they_lie(staged: Database, units: str) -> None:
+    id = built(staged, layers=LAYER, units=units)
+    with staged.session() as session:
+        shown = subject(session, id, "open")
+        assert shown.place is not None
+        place = OfVersion(shown.place.atlas_no, shown.place.number, {shown.place.layer_no: LAYER})
+        poster = posters(session, [place], 8)[0]
+    assert sorted(glimpse.unit for glimpse in poster) == list(shown.units)
+
+
 def test_what_cells_and_posters_show_is_read_unit_by_unit(staged: Database) -> None:
     """Also where the planner takes a unit to have very many entries, as it does of a layer of 100,000."""
     id = published(staged)
