@@ -15,8 +15,6 @@ from api.http.places import Limits, Places
 from api.operations import download
 from api.operations.download import DOWNLOADS
 from api.problems.problems import Problem
-from services.atlases import expansion
-from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
@@ -24,6 +22,7 @@ from services.exports import making, parts
 from services.pictures.losses import Subject
 from services.upkeep import collection, scrubbing
 from services.upkeep.scrubbing import Cursor
+from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from tests.store_faults import lose
 from worker.exports import export_turn
@@ -49,11 +48,7 @@ def publish(client: FlaskClient, database: Database, store: ObjectStore) -> str:
     """The path of a published version of a public atlas."""
     asked = {"network": NETWORK, "layers": [LAYER], "units": f"0-{UNITS - 1}", "visibility": "public"}
     made = client.post("/v1/atlases", json=asked).get_json()
-    place, goes_on = Place(), True
-    while goes_on:
-        with database.session() as session:
-            done = expansion.step(session, made["id"], place)
-        place, goes_on = done.place, done.follows_at_once
+    carry_out(database, made["id"])
     finish_all(database, store)
     assert client.post(f"{made['links']['self']}/publish").status_code == 200
     return f"{made['links']['self']}/versions/1"

@@ -5,11 +5,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from services.atlases import expansion
-from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import LABELS, NETWORK, finish_all, with_key
 from tests.integration.maps.mapped import Points, worker
 
@@ -27,11 +26,7 @@ def built(client: FlaskClient, database: Database, store: ObjectStore, **asked: 
     """The path of an atlas of 12 units, all done."""
     body = {"network": NETWORK, "layers": ["conv_stem", LAYER], "units": "0-5", **asked}
     made = client.post("/v1/atlases", json=body).get_json()
-    place, goes_on = Place(), True
-    while goes_on:
-        with database.session() as session:
-            done = expansion.step(session, made["id"], place)
-        place, goes_on = done.place, done.follows_at_once
+    carry_out(database, made["id"])
     finish_all(database, store)
     return str(made["links"]["self"])
 

@@ -8,11 +8,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 
-from services.atlases import expansion
-from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from worker.comparison.comparison_turn import Comparing
 from worker.leasing.held_leases import HeldLeases
@@ -33,11 +32,7 @@ def build(client: FlaskClient, database: Database, store: ObjectStore, **asked: 
     """The id of an atlas of 12 units, all done and published."""
     body = {"network": NETWORK, "layers": [LAYER], "units": "0-11", "visibility": "public", **asked}
     made = client.post("/v1/atlases", json=body).get_json()
-    place, goes_on = Place(), True
-    while goes_on:
-        with database.session() as session:
-            done = expansion.step(session, made["id"], place)
-        place, goes_on = done.place, done.follows_at_once
+    carry_out(database, made["id"])
     finish_all(database, store)
     assert client.post(f"{made['links']['self']}/publish").status_code == 200
     return str(made["id"])

@@ -11,11 +11,10 @@ from flask.testing import FlaskClient
 from PIL import Image
 from sqlalchemy import text
 
-from services.atlases import expansion
-from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
@@ -43,11 +42,7 @@ def published(client: FlaskClient, database: Database, store: ObjectStore, units
     """The same of other units."""
     asked = {"network": NETWORK, "layers": [LAYER], "units": units, "visibility": "public"}
     made = client.post("/v1/atlases", json=asked).get_json()
-    place, goes_on = Place(), True
-    while goes_on:
-        with database.session() as session:
-            done = expansion.step(session, made["id"], place)
-        place, goes_on = done.place, done.follows_at_once
+    carry_out(database, made["id"])
     finish_all(database, store)
     assert client.post(f"{made['links']['self']}/publish").status_code == 200
     return f"{made['links']['self']}/versions/1"
