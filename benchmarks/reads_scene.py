@@ -149,18 +149,23 @@ def stage(endpoints: Endpoints) -> str:
     )
     with database.session() as session:
         job = submit(session, request).job
-    while True:
-        with database.session() as session:
-            claim = batches.claim(session, "bench", limit=64, lease_seconds=600)
-        if claim is None:
-            break
-        results = [result(store, work) for work in claim.items]
-        with database.session() as session:
-            batches.finish(session, claim.lease_id, results)
+    work_off(database, store)
     with database.session() as session:
         digest = jobs.items(session, job.id, limit=1).data[0].digest
     database.dispose()
     return digest
+
+
+def work_off(database: Database, store: ObjectStore) -> None:
+    """Do what a worker does with all that waits, with pictures of noise."""
+    while True:
+        with database.session() as session:
+            claim = batches.claim(session, "bench", limit=64, lease_seconds=600)
+        if claim is None:
+            return
+        results = [result(store, work) for work in claim.items]
+        with database.session() as session:
+            batches.finish(session, claim.lease_id, results)
 
 
 def result(store: ObjectStore, work: Work) -> Finished:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks import outcome
-from benchmarks.reads_scene import NETWORK, Scene, result, running_servers, served, settings_of
+from benchmarks.reads_scene import NETWORK, Scene, running_servers, served, settings_of, work_off
 from benchmarks.slow_clients import read
 from infra.local.endpoints import Endpoints
 from infra.local.processes.supervision import interruptible
@@ -29,7 +29,6 @@ from services.atlases.atlas_request import AtlasRequest
 from services.atlases.expansion import Place
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from services.queue import batches
 from worker.exports.export_turn import Exports
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
@@ -85,14 +84,7 @@ def _published(database: Database, store: ObjectStore, pictures: int) -> str:
         with database.session() as session:
             step = expansion.step(session, atlas, place)
         place, goes_on = step.place, step.follows_at_once
-    while True:
-        with database.session() as session:
-            claim = batches.claim(session, "bench", limit=64, lease_seconds=600)
-        if claim is None:
-            break
-        done = [result(store, work) for work in claim.items]
-        with database.session() as session:
-            batches.finish(session, claim.lease_id, done)
+    work_off(database, store)
     with database.session() as session:
         publishing.publish(session, atlas)
     publishing.publish_at_once(database, atlas, seconds=600)
