@@ -1,7 +1,7 @@
 """A few pictures that stand for a layer, an atlas or a network: read at once for all that a page shows, with
 a bounded look at each layer, and of what has many layers at some of them alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -201,14 +201,22 @@ def _spread(rows: Sequence[Any], layer: str, most: int) -> Sequence[Glimpse]:
     parts: dict[int, list[Any]] = {}
     for row in rows:
         parts.setdefault(row.part, []).append(row)
-    turns = [row for turn in zip_longest(*parts.values()) for row in turn if row is not None]
-    firsts = list({row.unit: row for row in turns[: len(parts)]}.values())
+    firsts = _one_of_each_unit(seen[0] for seen in parts.values())
     if len(firsts) >= most:
         chosen = [firsts[at * len(firsts) // most] for at in range(most)]
     else:
-        others = {row.unit: row for row in reversed(turns)}  # of each unit the row that has its turn first
-        chosen = sorted([*others.values()][::-1][:most], key=lambda row: row.unit)
+        turns = zip_longest(*parts.values())
+        units = _one_of_each_unit(row for turn in turns for row in turn if row is not None)
+        chosen = sorted(units[:most], key=lambda row: row.unit)
     return [
         Glimpse(layer, row.unit, row.digest, None if row.width is None else max(row.width, row.height))
         for row in chosen
     ]
+
+
+def _one_of_each_unit(rows: Iterable[Any]) -> list[Any]:
+    """The first of each, in their order."""
+    found: dict[int, Any] = {}
+    for row in rows:
+        found.setdefault(row.unit, row)
+    return [*found.values()]
