@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import redis
 
 from infra.local.endpoints import Endpoints
 from infra.local.processes.process import Process
@@ -22,7 +21,7 @@ from infra.local.servers import Servers, running, stop
 from services.base.database import Database, migrate
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from tests.own_settings import own_settings
+from tests.own_settings import own_settings, own_variables
 
 if TYPE_CHECKING:
     from tests.worker_processes import Scene
@@ -97,9 +96,6 @@ def settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
 
     The bucket is made by the fixture `store`.
     """
-    servers.start()  # killed by the test before, perhaps; does nothing to what runs
-    with redis.Redis.from_url(servers.valkey.url) as broker:
-        broker.flushall()
     with own_settings(servers, migrated_template) as settings:
         yield settings
 
@@ -107,12 +103,7 @@ def settings(servers: Servers, migrated_template: str) -> Iterator[Settings]:
 @pytest.fixture
 def environment(settings: Settings, endpoints: Endpoints) -> dict[str, str]:
     """The same settings as variables, for processes of ours that a test starts."""
-    return {
-        **endpoints.environment(),
-        "IMAGO_DATABASE_URL": settings.database_url,
-        "IMAGO_S3_BUCKET": settings.s3_bucket,
-        "IMAGO_LOG_FORMAT": settings.log_format,
-    }
+    return own_variables(endpoints, settings)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
         # In turn with its parent, which starts another child, and without.
         worker = scene.start_child() if kill % 2 else scene.start_worker()
         until(scene.computing, "a batch is being computed")
-        with redis.Redis.from_url(servers.valkey.url) as broker:
+        with redis.Redis.from_url(scene.settings.broker_url) as broker:
             broker.flushall()
         servers.postgres.restart_immediately()
         until(scene.computing, "a batch is being computed after the restart")
@@ -134,20 +134,18 @@ def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, se
         return scene.job(job_id).ended
 
     until(rung, "a doorbell has been heard")
-    with redis.Redis.from_url(servers.valkey.url) as broker:
+    with redis.Redis.from_url(scene.settings.broker_url) as broker:
         waiting = sum(broker.llen(key) for key in broker.scan_iter() if broker.type(key) == b"list")
     assert waiting <= 20
     assert scene.check(job_id) == {"done": 24}
     assert scene.accepted() == 24
 
 
-def test_doorbells_that_nobody_heard_in_time_are_passed_over_in_silence(
-    scene: Scene, servers: Servers
-) -> None:
+def test_doorbells_that_nobody_heard_in_time_are_passed_over_in_silence(scene: Scene) -> None:
     worker = scene.start_worker()
     worker.child()
     app = create_app(scene.settings)
-    with redis.Redis.from_url(servers.valkey.url) as broker:
+    with redis.Redis.from_url(scene.settings.broker_url) as broker:
         for _ in range(3):
             app.send_task(TASK, queue=QUEUE, expires=0.001, ignore_result=True)
         until(lambda: broker.llen(QUEUE) == 0, "the doorbells have been taken")

@@ -20,7 +20,7 @@ from infra.local.servers import running
 from services.base import log as logs
 from services.base.database import Database, migrate
 from services.base.storage import ObjectStore
-from tests.own_settings import own_settings
+from tests.own_settings import own_settings, own_variables
 from tests.soak.run import Outcome, Plan, soak
 from tests.worker_processes import Scene
 
@@ -67,12 +67,7 @@ def _run(home: Path, plan: Plan) -> Outcome:
             database = Database(settings.database_url)
             store = ObjectStore(settings)
             store.ensure_bucket()
-            environment = {
-                **servers.endpoints.environment(),
-                "IMAGO_DATABASE_URL": settings.database_url,
-                "IMAGO_S3_BUCKET": settings.s3_bucket,
-                "IMAGO_LOG_FORMAT": "console",
-            }
+            environment = own_variables(servers.endpoints, settings)
             folder = home / "world"
             folder.mkdir()
             scene = Scene.build(

@@ -24,7 +24,7 @@ from services.base.storage import ObjectStore
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.catalog.shipped_generator import register_shipped_generator
-from tests.own_settings import own_settings
+from tests.own_settings import own_settings, own_variables
 from tests.small_training import draw_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,10 +52,7 @@ def site(servers: Servers, migrated_template: str) -> Iterator[Site]:
         key = _prepare(settings)
         draw_pictures(Path(home, "data", "discs"))
         environment = {
-            **servers.endpoints.environment(),
-            "IMAGO_DATABASE_URL": settings.database_url,
-            "IMAGO_S3_BUCKET": settings.s3_bucket,
-            "IMAGO_LOG_FORMAT": "console",
+            **own_variables(servers.endpoints, settings),
             "IMAGO_CACHE_FOLDER": str(Path(home, "cache")),
             "IMAGO_DATA_ROOT": str(Path(home, "data")),
         }

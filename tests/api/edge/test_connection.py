@@ -19,6 +19,7 @@ from infra.local.servers import Servers
 from services.base.database import Database
 from services.base.settings import Settings
 from tests.api.small_catalog import job_body, with_key
+from tests.own_settings import own_variables
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMITS = {"HEAD_SECONDS": 3.0, "BODY_SECONDS": 3.0, "READER_SECONDS": 3.0, "CONNECTIONS": 240}
@@ -40,9 +41,7 @@ class Server:
             cwd=ROOT,
             env={
                 "PATH": os.environ["PATH"],
-                **servers.endpoints.environment(),
-                "IMAGO_DATABASE_URL": settings.database_url,
-                "IMAGO_S3_BUCKET": settings.s3_bucket,
+                **own_variables(servers.endpoints, settings),
                 "IMAGO_LOG_LEVEL": "warning",
             },
         )

@@ -30,7 +30,7 @@ from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished
 from tests.api.small_catalog import job_body, png, register
-from tests.own_settings import own_settings
+from tests.own_settings import own_settings, own_variables
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -194,13 +194,7 @@ def store(own: Settings) -> ObjectStore:
 
 @pytest.fixture(scope="module")
 def running(own: Settings, database: Database, endpoints: Endpoints) -> Iterator[Server]:
-    environment = {
-        **endpoints.environment(),
-        "IMAGO_DATABASE_URL": own.database_url,
-        "IMAGO_S3_BUCKET": own.s3_bucket,
-        "IMAGO_LOG_FORMAT": "json",
-    }
-    server = Server(environment)
+    server = Server({**own_variables(endpoints, own), "IMAGO_LOG_FORMAT": "json"})
     try:
         server.start()
         yield server

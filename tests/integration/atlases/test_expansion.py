@@ -174,8 +174,7 @@ def test_a_new_default_generator_changes_nothing_in_it(staged: Database) -> None
 
     id = built(staged, layers="classifier", units="0-3")
     with staged.session() as session:
-        register_generator(session, "another", staging.INFO, "c" * 64)
-        session.execute(text("UPDATE generators SET is_default = (id = 'another')"))
+        register_generator(session, "another", staging.INFO, "c" * 64, default=True)
     try:
         extend(staged, id, facets=2)
         with staged.session() as session:
