@@ -35,6 +35,11 @@ ORDER_TITLES = {
     By.INDEX: "by index",
 }
 
+LEGENDS = {
+    By.ACTIVATION: "with the activation that its picture reaches",
+    By.PERCENTILE: "with the share of photographs that excite it less",
+}
+
 
 class Looks(StrEnum):
     """How large the pictures are."""
@@ -42,6 +47,9 @@ class Looks(StrEnum):
     DENSE = "dense"
     USUAL = "usual"
     LARGE = "large"
+
+
+SIZES = {Looks.DENSE: "small", Looks.USUAL: "medium", Looks.LARGE: "large"}
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,15 @@ class GridView:
         return found
 
     @property
+    def legend(self) -> str:
+        """What the figures beside the units' numbers are."""
+        return LEGENDS.get(self.wanted.by, LEGENDS[By.ACTIVATION])
+
+    @property
     def densities(self) -> Sequence[tuple[str, str, bool]]:
         """The chips of sizes."""
         return [
-            (looks, self.href(density=None if looks == Looks.USUAL else looks), looks == self.looks)
+            (SIZES[looks], self.href(density=None if looks == Looks.USUAL else looks), looks == self.looks)
             for looks in Looks
         ]
 
@@ -119,6 +132,14 @@ class GridView:
     def is_filtered(self) -> bool:
         """Whether not every unit is shown."""
         return self.wanted.kind is not None or self.wanted.label is not None
+
+    def is_bare(self, first: Sequence[Cell]) -> bool:
+        """Whether nobody has asked for a picture of the layer yet; `first` are the cells of this page."""
+        if self.what.version is not None or self.is_filtered or self.wanted.like is not None or self.start:
+            return False
+        # By number those without a picture may come first, in any other order they come last.
+        is_told = self.wanted.by != By.INDEX or len(first) == self.total
+        return is_told and not any(cell.state for cell in first)
 
     @property
     def previous(self) -> str | None:
@@ -139,7 +160,7 @@ class GridView:
             "picture": self.address.picture(cell.digest, SIDE) if has_picture and cell.digest else None,
             "alt": f"Picture of unit {cell.unit}{named}",
             "title": str(cell.unit),
-            "figure": said_of(cell),
+            "figure": said_of(cell, self.wanted.by),
             "quiet": short(cell.name or cell.seen),
             "why": None if has_picture else self._why(cell),
             "side": SIDE,
@@ -158,10 +179,10 @@ def short(label: str | None) -> str:
     return "—" if label is None else label.partition(",")[0]
 
 
-def said_of(cell: Cell) -> str | None:
-    """The figure beside a unit's number: where its activation stands among photographs, else what it is."""
-    if cell.percentile is not None:
-        return percent(cell.percentile / 100)
+def said_of(cell: Cell, by: By) -> str | None:
+    """The figure beside a unit's number: that by which units are in order, else the activation."""
+    if by == By.PERCENTILE:
+        return None if cell.percentile is None else percent(cell.percentile / 100)
     return None if cell.activation is None else figure(cell.activation)
 
 

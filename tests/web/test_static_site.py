@@ -102,7 +102,7 @@ def test_a_layer_is_ordered_and_its_units_chosen(browser: Browser, origin: str) 
         figures += [float(text) for text in page.locator("ul.grid .figure").all_inner_texts()]
         assert len(figures) == 143
         assert figures == sorted(figures, reverse=True)
-        page.get_by_text("choose units").click()
+        page.get_by_text("filter", exact=True).click()
         page.get_by_label("Seen as").fill("volcano")
         page.get_by_role("button", name="Show").click()
         expect(cells.first).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)

@@ -36,6 +36,8 @@ _USUAL: Mapping[str, str] = {
     "technique": "auto",
     "visibility": "private",
 }
+_LATER = {"facets": "1", "candidates": "1", "technique": "auto", "generator": ""}
+"""Fields that are not seen at once, and what stands in them."""
 _FIELDS = ("network", "name", "visibility", *_SETTLED)
 _LISTED = 200
 
@@ -48,6 +50,13 @@ class Form:
     errors: dict[str, str] = field(default_factory=dict)
     """By the name of a field; under the empty name what concerns all of it."""
     estimate: AtlasEstimate | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something is wrong with, or set in, a field that is not seen at once."""
+        return any(
+            name in self.errors or self.values.get(name, usual) != usual for name, usual in _LATER.items()
+        )
 
 
 @blueprint.get("/atlases/new")

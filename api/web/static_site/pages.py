@@ -126,7 +126,11 @@ class SitePages:
             chosen=len(subject.units),
             can_order=bool(possible),
             kinds=_KINDS if subject.watched is None else (*_KINDS, Kind.DEAD),
-            data={"layer": list(self.subjects).index(layer), "words": view.words},
+            data={
+                "layer": list(self.subjects).index(layer),
+                "words": view.words,
+                "legends": grid_view.LEGENDS,
+            },
         )
 
     def map(self, session: Session, found: ShownMap) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.web.grid_view import said_of
+from api.web.filters import figure, percent
 from api.web.static_site.labels import Hit
 from api.web.static_site.units import UnitPictures
 from services.grids import cells
@@ -39,7 +39,8 @@ def part(number: int) -> str:
 
 def index_part(number: int, units: Sequence[UnitPictures], found: Sequence[Cell]) -> str:
     """Of each unit its number, name, picture, [class, thousandths] of what its network sees, activation,
-    percentile, the figure beside it, its state and whether no photograph excites it. `found`: their cells."""
+    percentile, both of these as they are shown, its state and whether no photograph excites it. `found`:
+    their cells."""
     return f"imagoIndex.add({_json([number, list(map(_row, units, found))])});\n"
 
 
@@ -55,7 +56,8 @@ def _row(unit: UnitPictures, cell: Cell) -> list[Any]:
         told,
         _short(cell.activation),
         _short(cell.percentile),
-        said_of(cell),
+        None if cell.activation is None else figure(cell.activation),
+        None if cell.percentile is None else percent(cell.percentile / 100),
         None if cell.state is None else str(cell.state),
         int(bool(cell.dead)),
     ]

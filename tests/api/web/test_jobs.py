@@ -77,7 +77,7 @@ def test_a_job_says_what_was_asked_for_and_its_pictures_lead_to_their_units(
     finish_all(database, store)
     page = PageRead(client.get(job["links"]["page"]).text)
     assert "2 pictures of small.random" in page.text
-    assert "steps 7" in page.text
+    assert "Steps 7" in page.text
     (unit, *_) = (link for link in page.links if link.startswith("/networks/small.random/layers/"))
     assert client.get(unit).status_code == 200
     assert f"imago job {job['id']} --watch" in page.copied("Terminal")

@@ -184,16 +184,22 @@ def test_a_failure_is_explained_and_escaped(client: FlaskClient, database: Datab
 
 
 @pytest.mark.usefixtures("network")
-def test_the_form_submits_a_job_and_leads_to_it(
+def test_the_form_submits_a_job_and_shows_what_becomes_of_it_beside_what_was_there(
     client: FlaskClient, database: Database, store: ObjectStore
 ) -> None:
     (known,) = made(client, database, store, units="3")
     form = {"technique": "dgn-am", "seed": "4", "parameters.steps": "9", "parameters.zoom": "1.25"}
     answer = client.post(f"{OUTPUT}/3", data=form, headers=BROWSER)
     assert answer.status_code == 303
-    assert answer.location.startswith("/jobs/job_")
+    coming = read(client, answer.location)
+    assert f"/v1/visualizations/{known}/image.png" in coming.pictures
+    assert any(element.get("data-refresh") for element in coming.all("div"))
+    (link,) = (link for link in coming.links if link.startswith("/jobs/job_"))
     finish_all(database, store)
-    job = client.get(f"/v1{answer.location}").get_json()
+    there = read(client, answer.location)
+    assert not any(element.get("data-refresh") for element in there.all("div"))
+    assert "What differs" in there.text
+    job = client.get(f"/v1{link}").get_json()
     assert job["request"]["seeds"] == [4]
     parameters = job["request"]["recipe"]["parameters"]
     assert (parameters["steps"], parameters["zoom"]) == (9, 1.25)
@@ -201,6 +207,16 @@ def test_the_form_submits_a_job_and_leads_to_it(
     assert again.status_code == 303
     assert "beside=" in again.location
     assert f"/v1/visualizations/{known}/image.png" in read(client, again.location).pictures
+
+
+@pytest.mark.usefixtures("network")
+def test_a_first_picture_is_waited_for_on_the_unit_s_page(client: FlaskClient) -> None:
+    answer = client.post(
+        f"{OUTPUT}/3", data={"technique": "dgn-am", "parameters.steps": "9"}, headers=BROWSER
+    )
+    page = read(client, answer.location)
+    assert "waits for a worker" in page.text
+    assert any(link.startswith("/jobs/job_") for link in page.links)
 
 
 @pytest.mark.usefixtures("network")

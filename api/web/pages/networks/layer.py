@@ -86,6 +86,7 @@ def layer(network: str, layer: str) -> Response:
         versions=versions,
         facets=subject.facets,
         chosen=len(subject.units),
+        is_bare=view.is_bare(some),
         can_order=orders.can_order(subject),
         kinds=[kind for kind in Kind if kind != Kind.DEAD or subject.watched is not None],
         sheet=sheet,
@@ -155,4 +156,5 @@ def _data(view: grid_view.GridView, subject: Subject) -> Mapping[str, Any]:
         "order": None if is_all else view.address.api(*grid, "order", by=wanted.by, **filters, **shows),
         "cells": view.address.api(*grid, "cells", **shows),
         "words": view.words,
+        "by": wanted.by,
     }

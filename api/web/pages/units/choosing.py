@@ -96,7 +96,9 @@ def choose(session: Session, what: Shown, unit: Unit, units: int, wanted: Wanted
         known |= visualizations.of_digests(session, missing)
     large = _large(session, known, facets, unit, wanted, in_atlas)
     numbers = {facet.digest: facet.number for facet in facets}
-    beside = None if wanted.beside is None else _of_unit(session, known, unit, wanted.beside, "beside")
+    beside = None
+    if wanted.beside is not None and (large is None or large.digest != wanted.beside):
+        beside = _of_unit(session, known, unit, wanted.beside, "beside")
     seen = (numbers.keys() if len(facets) > 1 else set()) | ({large.digest} if large else set())
     rest = [found for digest, found in known.items() if digest not in seen]
     return Chosen(

@@ -43,7 +43,9 @@ class Copies:
     def link(self) -> str:
         """The address of what the page shows now, for good."""
         unit = self.unit
-        return self.origin + self.address.unit(unit.network, unit.layer, unit.unit, **self.shown)
+        beside = None if self.chosen.beside is None else self.chosen.beside.digest
+        shown = {**self.shown, "beside": beside}
+        return self.origin + self.address.unit(unit.network, unit.layer, unit.unit, **shown)
 
     @property
     def note(self) -> str | None:

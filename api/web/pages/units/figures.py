@@ -19,8 +19,9 @@ from services.pictures.visualizations import Visualization
 from services.search import alike
 
 LABELS, EXEMPLARS = 5, 8
-SEEN = 0.02
-"""What no class reaches is nothing that the network sees in a picture."""
+SEEN, TOLD = 0.02, 0.005
+"""What no class reaches is nothing that the network sees in a picture; classes below the other are not
+named beside the likeliest."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def tiles_of(
     tiles = [("Activation", figure(large.activation))]
     percentile = None if known is None else known.statistics.percentile(large)
     if known is not None and percentile is not None:
-        below = f"all {count(known.statistics.pictures)}" if percentile == 100 else percent(percentile / 100)
-        tiles.append(("Photographs below", below))
+        share = "all" if percentile == 100 else f"{percent(percentile / 100)} of"
+        tiles.append(("Stronger than", f"{share} {count(known.statistics.pictures)} photos"))
     tiles.append(("Receptive field", _seen(large, layer, own_size)))
     done = [facet.digest for facet in chosen.facets if facet.state == State.DONE]
     if len(done) > 1:
@@ -105,8 +106,8 @@ def _seen(large: Visualization, layer: Layer, own_size: int | None) -> str:
 
 
 def labels_of(large: Visualization | None, names: Sequence[str]) -> Sequence[tuple[str, float]]:
-    """What the network sees in a picture, the likeliest first, with its shares; nothing where every class is
-    as good as any other. `names` are those of its classes."""
+    """What the network sees in a picture, the likeliest first, with its shares: what it all but rules out is
+    left out, and where every class is as good as any other, all of it. `names` are those of its classes."""
     if large is None or not isinstance(large.predictions, list):
         return []
     if not any(probability >= SEEN for _, probability in large.predictions):
@@ -114,4 +115,5 @@ def labels_of(large: Visualization | None, names: Sequence[str]) -> Sequence[tup
     return [
         (names[index] if index < len(names) else f"class {index}", probability)
         for index, probability in large.predictions[:LABELS]
+        if probability >= TOLD
     ]

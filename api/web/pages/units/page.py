@@ -28,6 +28,7 @@ from services.search import neighbours
 from services.search.neighbours import Neighbours, NotIndexed, Within
 
 NEIGHBOURS, OTHERS = 12, 12
+_COMING = (State.QUEUED, State.LEASED)
 _TOP = "#top"
 """Where a page begins. Without it the browser keeps the fragment of the form, which is further down."""
 _PATH = "/networks/<network>/layers/<layer>/units/<int:unit>"
@@ -46,8 +47,8 @@ def unit_page(network: str, layer: str, unit: int) -> Response:
 @blueprint.post(_PATH)
 @requires("jobs:write")
 def compute_unit(network: str, layer: str, unit: int) -> Response:
-    """Have its picture computed as the form says, then lead to the job; or, where the picture is known, to
-    that beside the one that was shown."""
+    """Have its picture computed as the form says, then lead back to the unit: the picture, or what becomes of
+    it, stands there beside the one that was shown, alone where there was none."""
     address = ServerAddresses()
     try:
         with context().database.session() as session:
@@ -56,12 +57,15 @@ def compute_unit(network: str, layer: str, unit: int) -> Response:
             digest = jobs.items(session, submission.job.id, limit=1, by=reader()).data[0].digest
     except Invalid as error:
         return _page(network, layer, unit, errors=error.errors)
+    shows: dict[str, Parameter] = {}
     if not submission.job.ended:
         context().doorbell.ring(submission.job.lane)
-        return see(address.job(submission.job.id) + _TOP)
-    return see(
-        address.unit(network, found.layer, unit, **_kept("atlas", "facet", "picture"), beside=digest) + _TOP
-    )
+        shows["job"] = submission.job.id
+    if found.pictures:
+        shows |= {**_kept("atlas", "facet", "picture"), "beside": digest}
+    else:
+        shows |= {**_kept("atlas"), "picture": digest}
+    return see(address.unit(network, found.layer, unit, **shows) + _TOP)
 
 
 def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()) -> Response:
@@ -90,6 +94,7 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
             "own_size": described.own_size,
             "crops_are_small": is_small(of_layer.receptive_field),
             "labels": figures.labels_of(large, described.labels),
+            "beside_labels": figures.labels_of(chosen.beside, described.labels),
             "neighbours": (like := _neighbours(session, large)),
             "small": small_among(session, _pictures_beside(chosen, like)),
             "form": computing.form(session, found, large, errors),
@@ -110,7 +115,8 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
         kept=_kept("atlas", "facet", "picture", "beside", "within"),
         copies=Copies(address, request.host_url.rstrip("/"), what, found, chosen),
         card=address.picture(large.digest, 512, "jpg") if large is not None and _is_done(large) else None,
-        is_coming=large is not None and large.state in (State.QUEUED, State.LEASED),
+        is_coming=any(each is not None and each.state in _COMING for each in (large, chosen.beside)),
+        job=request.args.get("job"),
     )
 
 

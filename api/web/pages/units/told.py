@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.web.filters import duration, figure, moment
+from api.web.filters import duration, figure, moment, percent
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.techniques import all_techniques
 from services.base.storage import sha256_of_key
@@ -52,6 +52,33 @@ def recipe(found: Visualization) -> Facts:
     ]
 
 
+def in_a_line(found: Visualization) -> Sequence[str]:
+    """How it was made in the few words that matter: by what, from what, how long, on what."""
+    told, spec = found.provenance or {}, found.spec
+    steps, size = spec.parameters.get("steps"), spec.parameters.get("input_size")
+    said = [
+        spec.technique,
+        found.generator,
+        None if steps is None else f"{steps} steps",
+        f"seed {spec.seed}",
+        None if size is None else f"seen at {size} px",
+        told.get("device"),
+        _took(told.get("batch_seconds"), told.get("batch_size")),
+    ]
+    return [str(words) for words in said if words]
+
+
+_MOVING = ("jitter", "zoom", "rotation", "scale")
+"""Parameters that let an ascent look at views of the picture, and what they are where it does not."""
+_UNMOVED = (None, 0, 1)
+
+
+def moves_views(found: Visualization) -> bool:
+    """Whether the ascent looked at moved views of the picture instead of the whole, so that what it measured
+    on its way is not what is measured of the picture."""
+    return any(found.spec.parameters.get(name) not in _UNMOVED for name in _MOVING)
+
+
 def in_short(found: Visualization, beside: Visualization | None = None, *, named: bool = True) -> str:
     """A recipe in a few words, with the technique where it is to be `named`; with `beside` what of it is
     another there."""
@@ -71,25 +98,34 @@ def in_short(found: Visualization, beside: Visualization | None = None, *, named
     return " · ".join(words)
 
 
-def differences(one: Visualization, other: Visualization) -> Sequence[tuple[str, str, str]]:
-    """What differs between two pictures and how they came to be: a name, and what it is of each."""
+Rows = Sequence[tuple[str, str, str]]
+Labels = Sequence[tuple[str, float]]
+
+
+def differences(
+    one: Visualization, other: Visualization, seen_one: Labels, seen_other: Labels
+) -> tuple[Rows, Rows]:
+    """What differs between two pictures and how they came to be: a name, and what it is of each. Apart, the
+    parameters that only one of the techniques has. `seen_…`: what the network sees in each."""
     rows = [
         ("Technique", one.spec.technique, other.spec.technique),
         ("Version", one.spec.version, other.spec.version),
         ("Generator", one.generator or "none", other.generator or "none"),
         ("Seed", str(one.spec.seed), str(other.spec.seed)),
     ]
-    names = dict.fromkeys([*one.spec.parameters, *other.spec.parameters])
-    for name in names:
+    of_one: list[tuple[str, str, str]] = []
+    for name in dict.fromkeys([*one.spec.parameters, *other.spec.parameters]):
         here, there = (
             value(found.spec.parameters[name]) if name in found.spec.parameters else "—"
             for found in (one, other)
         )
-        rows.append((named(name), here, there))
-    return [
+        is_shared = name in one.spec.parameters and name in other.spec.parameters
+        (rows if is_shared else of_one).append((named(name), here, there))
+    always = [
         ("Activation", _figure(one.activation), _figure(other.activation)),
-        *(row for row in rows if row[1] != row[2]),
+        ("Seen as", _surest(one, seen_one), _surest(other, seen_other)),
     ]
+    return [*always, *(row for row in rows if row[1] != row[2])], of_one
 
 
 def computed(found: Visualization) -> Facts:
@@ -124,6 +160,13 @@ def _took(seconds: object, batch: object) -> str | None:
         return None
     together = f" for {batch} pictures together" if isinstance(batch, int) and batch > 1 else ""
     return f"{duration(seconds) if seconds >= 10 else f'{seconds:.2g} s'}{together}"
+
+
+def _surest(found: Visualization, seen: Labels) -> str:
+    """The class that the network sees in a picture, and how surely."""
+    if not found.predictions:
+        return "—"
+    return f"{seen[0][0].partition(',')[0]}, {percent(seen[0][1])}" if seen else "no class"
 
 
 def _figure(activation: float | None) -> str:

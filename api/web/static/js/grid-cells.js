@@ -121,7 +121,7 @@ export class Cells {
     return {
       href: this.#addressOf(cell.unit),
       title: String(cell.unit),
-      figure: figureOf(cell),
+      figure: figureOf(cell, this.#given.by),
       quiet: (cell.label ?? cell.seen?.label ?? "—").split(",")[0], // the first of its names
       picture: hasPicture ? this.#picture.replace("DIGEST", cell.digest) : null,
       alt: `Picture of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
@@ -158,9 +158,9 @@ function read(item) {
   };
 }
 
-// As the server says them: where it stands among photographs, else the activation in three digits.
-function figureOf(cell) {
-  if (cell.percentile !== null) return percent(cell.percentile);
+// As the server says them: where it stands among photographs if that is the order, else the activation in three digits.
+function figureOf(cell, by) {
+  if (by === "percentile") return cell.percentile === null ? "" : percent(cell.percentile);
   if (cell.activation === null) return "";
   const size = Math.abs(cell.activation);
   return size !== 0 && (size < 1e-4 || size >= 1000)

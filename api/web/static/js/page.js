@@ -12,6 +12,24 @@ for (const box of document.querySelectorAll(".copy")) {
   });
 }
 
+// A link with data-copies leads to what is to be copied, and where scripts may, copies it at once.
+for (const link of document.querySelectorAll("a[data-copies]")) {
+  if (!navigator.clipboard) continue;
+  const words = link.textContent;
+  const said = Object.assign(document.createElement("span"), { className: "hidden", role: "status" });
+  link.after(said);
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    await navigator.clipboard.writeText(link.dataset.copies);
+    link.textContent = "Copied";
+    said.textContent = "The link is copied.";
+    setTimeout(() => {
+      link.textContent = words;
+      said.textContent = "";
+    }, 2000);
+  });
+}
+
 // A form that writes is sent once, however often its button is pressed; it may be sent again when its page is back, or
 // after a while without an answer.
 const PATIENCE_MS = 5000;

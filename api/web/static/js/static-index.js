@@ -23,8 +23,8 @@ globalThis.imagoIndex = (() => {
     }
     return coming.get(path);
   };
-  const rowOf = ([unit, name, digest, seen, activation, percentile, figure, state, dead]) =>
-    ({ unit, name, digest, seen, activation, percentile, figure, state, dead });
+  const rowOf = ([unit, name, digest, seen, activation, percentile, strength, share, state, dead]) =>
+    ({ unit, name, digest, seen, activation, percentile, strength, share, state, dead });
 
   // How many letters differ.
   const apart = (one, other) => {

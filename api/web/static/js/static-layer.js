@@ -54,7 +54,7 @@
     tiny,
     why: words[row.state ?? "none"] ?? row.state,
     title: String(row.unit),
-    figure: row.figure,
+    figure: asked.get("order") === "percentile" ? row.share : row.strength,
     quiet: (row.name ?? imagoIndex.classes[row.seen[0]?.[0]] ?? "—").split(",")[0],
     isEager: place < EAGER,
   }));
@@ -107,7 +107,8 @@
 
   const show = async () => {
     const grid = document.querySelector("[data-units-of]");
-    const { layer, words } = JSON.parse(grid.dataset.unitsOf);
+    const { layer, words, legends } = JSON.parse(grid.dataset.unitsOf);
+    grid.querySelector(".legend").textContent = legends[asked.get("order")] ?? legends.activation;
     markChoices();
     await Promise.all([imagoIndex.load("index/layers.js"), imagoIndex.load("index/classes.js")]);
     const known = imagoIndex.layers[layer], [, , first, starts] = known;
