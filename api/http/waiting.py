@@ -13,6 +13,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 MAXIMUM_SECONDS = 60
+AT_ONCE_SECONDS = 2.0
+"""For how long a request itself does what workers go on with."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 

@@ -4,7 +4,7 @@ from sqlalchemy.orm import Session
 
 from api.auth import principal, reader
 from api.context import context
-from api.http import retry_after
+from api.http import retry_after, waiting
 from api.http.caching import PERSONAL, SECRET
 from api.http.negotiation import prefers
 from api.http.rendering import LINES
@@ -47,7 +47,6 @@ from services.base.paging import Page
 from services.base.states import Lane
 
 TAG = Tag(name="Atlases", description="Whole networks: the pictures of many units, built overnight.")
-AT_ONCE_SECONDS = 2.0
 """How long a request lets go of what waits of an atlas, or publishes it; workers do the rest."""
 
 blueprint = ApiBlueprint("atlases", __name__, url_prefix="/v1", tag=TAG)
@@ -248,7 +247,7 @@ def publish_atlas(path: AtlasPath) -> Answer:
     with database.session() as session:
         row, asked = publishing.publish(session, path.atlas, by=principal())
         id, number = row.id, asked.number
-    publishing.publish_at_once(database, id, seconds=AT_ONCE_SECONDS)
+    publishing.publish_at_once(database, id, seconds=waiting.AT_ONCE_SECONDS)
     with database.session() as session:
         version = atlases.version(session, id, str(number), by=principal())
     later = retry_after.SOONEST if version.publishing else None
@@ -310,7 +309,7 @@ def remove_atlas(path: AtlasPath, query: NoQuery) -> None:
     """
     with context().database.session() as session:
         changes.delete(session, path.atlas, by=principal())
-    expansion.let_go_at_once(context().database, path.atlas, seconds=AT_ONCE_SECONDS)
+    expansion.let_go_at_once(context().database, path.atlas, seconds=waiting.AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)
 
 
@@ -325,7 +324,7 @@ def _answer(session: Session, row: AtlasRow, *, new: bool = False, replayed: boo
 
 def _let_go(id: str) -> Answer:
     database = context().database
-    expansion.let_go_at_once(database, id, seconds=AT_ONCE_SECONDS)
+    expansion.let_go_at_once(database, id, seconds=waiting.AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)
     with database.session() as session:
         return Answer(Atlas.of(atlases.get(session, id, by=principal())))

@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 from sqlalchemy import text
 
+from api.http.waiting import AT_ONCE_SECONDS
 from benchmarks.atlas.planning import LAYER_UNITS, NETWORK
 from benchmarks.atlas.reading import Reader, always, endpoints, p95_ms
 from benchmarks.atlas.recalling import recall
@@ -16,16 +17,13 @@ from infra.local.endpoints import Endpoints
 from services.atlases import atlases, publishing
 from services.base.database import Database
 
-_AT_ONCE_SECONDS = 2.0
-"""As a request has."""
-
 
 def published(database: Database, atlas: str) -> Mapping[str, float]:
     """Publish an atlas: seconds of the request, as the API carries it out, and until it is published."""
     began = time.monotonic()
     with database.session() as session:
         number = publishing.publish(session, atlas)[1].number
-    publishing.publish_at_once(database, atlas, seconds=_AT_ONCE_SECONDS)
+    publishing.publish_at_once(database, atlas, seconds=AT_ONCE_SECONDS)
     asked = time.monotonic() - began
     publishing.publish_at_once(database, atlas, seconds=3600)
     with database.session() as session:

@@ -5,7 +5,7 @@ byte by byte.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,9 @@ COLUMNS = (
 )
 _OF_THIS_SERVICE = ("worker", "lease")
 """What a provenance tells of machines that are nobody else's business."""
+PLACE_COLUMNS = ("projection_x", "projection_y")
+PlaceOf = Callable[[str, int], tuple[float, float] | None]
+"""Where a map shows a unit of a layer; None where it does not."""
 
 
 def line_of(entry: Entry, class_labels: Sequence[str]) -> dict[str, Any]:
@@ -70,9 +73,13 @@ def picture_of(entry: Entry) -> StoredArtifact:
     return found
 
 
-def row_of(line: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of the table of a line that has a file."""
-    return {name: line[name] for name in COLUMNS}
+def row_of(line: Mapping[str, Any], place_of: PlaceOf | None = None) -> dict[str, Any]:
+    """The row of the table of a line that has a file; with two more columns if there is a map."""
+    row = {name: line[name] for name in COLUMNS}
+    if place_of is None:
+        return row
+    place = place_of(line["layer"], line["unit"]) or (None, None)
+    return row | dict(zip(PLACE_COLUMNS, place, strict=True))
 
 
 def encoded(line: Mapping[str, Any]) -> bytes:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from imago_engine.weights import EYE
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Key
@@ -22,17 +24,45 @@ from services.exports.parts import Part, Text
 from services.exports.subjects import EXPORT, Exported
 from services.exports.tables import AtlasExportPartRow, AtlasExportRow
 from services.exports.version_entries import FIRST, Entries, entries_of
+from services.maps import making as maps
+from services.maps.subjects import SEEN, Mapped
+from services.maps.tables import AtlasMapRow, MapRow
 from services.pictures.losses import Subject
-from services.queue import chores
+from services.queue import chores, workers
 from services.upkeep import collected
+
+MAP_SECONDS = 300.0
+"""How long after a version was published its export waits for a map that nobody draws yet."""
+_DRAWN_SOON = text("""
+    SELECT FROM work WHERE kind = 'map' AND subject = :subject AND NOT given_up AND error IS NULL
+    AND (lease_id IS NOT NULL OR payload ? :seen OR EXISTS (
+        SELECT FROM atlas_versions WHERE atlas_no = :no AND number = :number
+        AND published_at > now() - make_interval(secs => :seconds)))
+""")
+
+
+@dataclass(frozen=True)
+class DrawnMap:
+    """A map whose points are in the store; `layers` are the names that their numbers stand for."""
+
+    name: str
+    layers: Sequence[str]
+    points_object: str
 
 
 @dataclass(frozen=True)
 class Place:
-    """How far an export is: what follows is part `part`, of the entries after `after`."""
+    """How far an export is: what follows is part `part`, of the entries after `after`. `map` is the name of
+    that whose places its table has."""
 
     part: int
     after: Key
+    map: str | None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether something is written, so that it is settled which map it has."""
+        return self.part > 0
 
 
 def wanted(session: Session, exported: Exported) -> Entries | None:
@@ -51,11 +81,36 @@ def place(session: Session, asked: Entries) -> Place | None:
     """Where to go on; None where all is written."""
     row = session.get(AtlasExportRow, (asked.atlas_no, asked.number), populate_existing=True)
     if row is None:
-        return Place(0, FIRST)
+        return Place(0, FIRST, _map_of(session, asked))
     if row.made_at is not None:
         return None
     last = session.scalars(_parts(asked).order_by(AtlasExportPartRow.part.desc()).limit(1)).first()
-    return Place(0, FIRST) if last is None else Place(last.part + 1, (last.layer_no, last.unit, last.facet))
+    if last is None:
+        return Place(0, FIRST, row.map)
+    return Place(last.part + 1, (last.layer_no, last.unit, last.facet), row.map)
+
+
+def awaits_map(session: Session, exported: Exported, asked: Entries, at: Place) -> bool:
+    """Whether to begin later, since a worker is to draw the version's map a moment from now: what is written
+    without its places never has them."""
+    if at.is_begun or at.map is not None or not workers.draw_maps(session):
+        return False
+    subject = str(Mapped(exported.atlas, exported.number))
+    version = {"no": asked.atlas_no, "number": asked.number}
+    given = {"subject": subject, "seen": SEEN, "seconds": MAP_SECONDS, **version}
+    return session.execute(_DRAWN_SOON, given).first() is not None
+
+
+def drawn(session: Session, name: str) -> DrawnMap | None:
+    """The map of this name; None where there is none any more."""
+    row = session.get(MapRow, name)
+    return None if row is None else DrawnMap(row.name, row.layers, row.points_object)
+
+
+def lose_map(session: Session, exported: Exported, name: str) -> None:
+    """Have a map drawn again whose points the store has lost, and the export begun again."""
+    maps.make_again(session, Subject("map", name))
+    drop(session, exported)
 
 
 def add(session: Session, asked: Entries, at: Place, part: Part) -> None:
@@ -65,7 +120,7 @@ def add(session: Session, asked: Entries, at: Place, part: Part) -> None:
     if place(session, asked) != at:
         return
     key = {"atlas_no": asked.atlas_no, "number": asked.number}
-    session.execute(insert(AtlasExportRow).values(key).on_conflict_do_nothing())
+    session.execute(insert(AtlasExportRow).values(**key, map=at.map).on_conflict_do_nothing())
     layer_no, unit, facet = part.last.key
     listed = AtlasExportPartRow(
         **key,
@@ -138,6 +193,11 @@ def make_again(session: Session, lost: Subject) -> None:
     exported = Exported.parse(lost.id)
     if drop(session, exported):
         chores.hasten(session, EXPORT, str(exported))
+
+
+def _map_of(session: Session, asked: Entries) -> str | None:
+    row = session.get(AtlasMapRow, (asked.atlas_no, asked.number, EYE), populate_existing=True)
+    return row.map if row is not None and row.final else None
 
 
 def _parts(asked: Entries) -> sa.Select[AtlasExportPartRow]:

@@ -55,8 +55,10 @@ class Part:
         return (text for text in (self.units, self.table, self.sums) if text is not None)
 
 
-def write(entries: Sequence[Entry], class_labels: Sequence[str]) -> Part:
-    """The part of these entries, of which there is one at least."""
+def write(
+    entries: Sequence[Entry], class_labels: Sequence[str], place_of: lines.PlaceOf | None = None
+) -> Part:
+    """The part of these entries, of which there is one at least. place_of: where the version has a map."""
     units, table, sums = bytearray(), bytearray(), bytearray()
     layers: dict[str, LayerLines] = {}
     recipes: dict[str, None] = {}
@@ -71,7 +73,7 @@ def write(entries: Sequence[Entry], class_labels: Sequence[str]) -> Part:
             generators[line["generator"]] = None
         units += lines.encoded(line)
         if line["file_name"]:
-            table += lines.encoded(lines.row_of(line))
+            table += lines.encoded(lines.row_of(line, place_of))
             sums += sum_of(line["file_name"], line)
             pictures += bytes_of(line["file_name"], line["bytes"])
     return Part(

@@ -26,7 +26,7 @@ class AtlasImportRow(Base):
 class AtlasExportRow(Base):
     """The export of a published version, but for its pictures, which lie in the store anyway. It is whole
     once `made_at` is set: `manifest_object` is its manifest, `sums_object` the last lines of its SHA256SUMS,
-    `bytes` the size of all of it as a tar."""
+    `bytes` the size of all of it as a tar. `map` is the name of that whose places its table has."""
 
     __tablename__ = "atlas_exports"
     __table_args__ = (
@@ -37,6 +37,7 @@ class AtlasExportRow(Base):
 
     atlas_no: Mapped[int] = mapped_column(sa.ForeignKey(AtlasRow.no, ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True, autoincrement=False)
+    map: Mapped[str | None]
     manifest_object: Mapped[str | None]
     manifest_bytes: Mapped[int | None]
     sums_object: Mapped[str | None]

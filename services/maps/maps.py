@@ -20,13 +20,14 @@ from services.base.errors import NotFound
 from services.base.states import Visibility
 from services.maps.subjects import MAP, Mapped, plan
 from services.maps.tables import AtlasMapRow, MapRow
-from services.queue import chores
+from services.queue import chores, workers
 from services.queue.tables import WorkRow
 from services.sheets.sheets import pictures_of
 from services.sheets.subjects import POSTER
 
 UNSEEN_SECONDS = 600.0
 """When to look again at pictures that had no embedding when the map was made."""
+NOBODY_DRAWS = "No worker that runs draws maps: they need umap-learn (pip install umap-learn)."
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Map:
 class ShownMap:
     """The map of a version of an atlas. `map` is None until there is one; it is `current` if it was made of
     all pictures of the version. `coming`: a worker will make it, or make it again. `problem`: why the last
-    try failed.
+    try failed, or why nobody tries.
     """
 
     atlas: str
@@ -103,6 +104,10 @@ def find(
     work = session.execute(
         sa.select(WorkRow.error, WorkRow.given_up).where(WorkRow.kind == MAP, WorkRow.subject == str(wanted))
     ).first()
+    coming = work is not None and not work.given_up
+    problem = None if work is None or work.error is None else str(work.error["message"])
+    if problem is None and coming and shown is None and workers.draw_maps(session) is False:
+        problem = NOBODY_DRAWS
     return ShownMap(
         row.id,
         row.network_id,
@@ -112,8 +117,8 @@ def find(
         pictures,
         _read(session, shown),
         current,
-        work is not None and not work.given_up,
-        None if work is None or work.error is None else str(work.error["message"]),
+        coming,
+        problem,
     )
 
 

@@ -8,6 +8,8 @@ from services.queue import chores
 from services.queue.chores import ChoreName
 
 MAP: ChoreName = "map"
+SEEN = "seen"
+"""In the payload of a map that waits for embeddings: how many units had one the last time."""
 
 
 @dataclass(frozen=True)

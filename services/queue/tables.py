@@ -37,9 +37,10 @@ class LeaseRow(Base):
 
 
 class WorkerRow(Base):
-    """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `reason`, for people: why
-    it takes no work now, or not all; `heartbeat_seconds`: how often it means to be seen; `lacks`: networks
-    and generators that it could not load a moment ago, and batches that only a later release computes."""
+    """`has_data_root`: whether it sees pictures, and so whether it takes trainings; `draws_maps`: whether
+    what draws maps is installed there; `reason`, for people: why it takes no work now, or not all;
+    `heartbeat_seconds`: how often it means to be seen; `lacks`: networks and generators that it could not
+    load a moment ago, and batches that only a later release computes."""
 
     __tablename__ = "workers"
     __table_args__ = (one_of("state", ("running", "stopped")),)
@@ -51,6 +52,7 @@ class WorkerRow(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     seen_at: Mapped[datetime] = mapped_column(server_default=CREATED)
     has_data_root: Mapped[bool] = mapped_column(server_default=sa.false())
+    draws_maps: Mapped[bool] = mapped_column(server_default=sa.false())
     reason: Mapped[str | None]
     heartbeat_seconds: Mapped[float] = mapped_column(server_default="20")
     lacks: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")

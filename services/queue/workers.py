@@ -103,6 +103,7 @@ _WORKERS = text(f"""
 _ALIVE = text(f"""
     SELECT count(*) AS workers, count(*) FILTER (WHERE has_data_root) AS trainers FROM workers WHERE {ALIVE}
 """)
+_DRAW = text(f"SELECT bool_or(draws_maps) FROM workers WHERE {ALIVE}")
 _LACK = text("""
     UPDATE workers SET lacks = array_remove(lacks, CAST(:lack AS text)) || CAST(:lack AS text)
     WHERE id = :worker
@@ -124,6 +125,7 @@ def register(
     host: str,
     device: str,
     has_data_root: bool = False,
+    draws_maps: bool = False,
     heartbeat_seconds: float = 10,
 ) -> None:
     """Note that a worker has started, and how often it will be `seen`. The same id again is the same worker,
@@ -133,6 +135,7 @@ def register(
         "device": device,
         "state": "running",
         "has_data_root": has_data_root,
+        "draws_maps": draws_maps,
         "heartbeat_seconds": heartbeat_seconds,
     }
     now = {"started_at": sa.func.now(), "seen_at": sa.func.now()}
@@ -193,6 +196,12 @@ def queue(session: Session) -> QueueSummary:
         forecast.read(session).until_empty(),
         tuple(worker for worker in list(session, hours=1) if worker.state != "stopped"),
     )
+
+
+def draw_maps(session: Session) -> bool | None:
+    """Whether a worker that is there draws maps; None where none is there."""
+    found: bool | None = session.execute(_DRAW).scalar_one()
+    return found
 
 
 def trainers(session: Session) -> int:

@@ -9,8 +9,7 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.context import context
-from api.resources import atlases
-from api.web.pages import atlas as atlas_page
+from api.http import waiting
 from infra.local.servers import Servers
 from services.base.database import Database
 from services.base.settings import Settings
@@ -43,8 +42,7 @@ def shared_app(shared_settings: Settings) -> Iterator[Flask]:
 @pytest.fixture(autouse=True)
 def requests_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a request carries out at once it ends, however busy the machine: the rest would be a worker's."""
-    monkeypatch.setattr(atlases, "AT_ONCE_SECONDS", 60.0)
-    monkeypatch.setattr(atlas_page, "_AT_ONCE_SECONDS", 60.0)
+    monkeypatch.setattr(waiting, "AT_ONCE_SECONDS", 60.0)
 
 
 @pytest.fixture

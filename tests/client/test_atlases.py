@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import imago
-from api.resources import atlases as resource
+from api.http import waiting
 from services.atlases import expansion
 from services.atlases.expansion import Place
 from tests.api.resources.test_sheets import make_sheets
@@ -70,7 +70,7 @@ def test_who_publishes_a_large_atlas_waits_until_workers_have(
     service: Service, client: imago.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here one is large whose publication takes more than no time."""
-    monkeypatch.setattr(resource, "AT_ONCE_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "AT_ONCE_SECONDS", 0.0)
     atlas = built(service, client)
     found: list[Mapping[str, Any]] = []
     publisher = threading.Thread(target=lambda: found.append(atlas.publish()))

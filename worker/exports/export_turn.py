@@ -9,12 +9,14 @@ from services.base.errors import NotFound, Unavailable
 from services.base.storage import Corrupt, ObjectStore
 from services.exports import making, parts
 from services.exports.ending import ending_of
+from services.exports.lines import PlaceOf
 from services.exports.making import Place
 from services.exports.parts import Text
 from services.exports.subjects import EXPORT, Exported
 from services.exports.version_entries import Entries
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
+from worker.exports.map_places import MapPlaces
 from worker.leasing.chore_turns import ChoreTurns, hold_to_write
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -23,6 +25,8 @@ from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 
 _TYPES = {"json": "application/json", "jsonl": "application/x-ndjson", "sums": "text/plain"}
+MAP_AGAIN_SECONDS = 5.0
+"""When to look again whether the map is there that an export waits for."""
 log = structlog.get_logger()
 
 
@@ -34,12 +38,14 @@ class Exports(ChoreTurns):
     def __init__(self, held: HeldLeases, store: ObjectStore, stop: StopFlag, *, alternating: bool) -> None:
         super().__init__(held, stop, alternating=alternating)
         self._store = store
+        self._map: MapPlaces | None = None
 
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         exported, until = Exported.parse(claim.tasks[0].subject), self.slice_end(keeper)
         try:
             while not self._stop.asked and not keeper.fenced:
                 if self._step(claim, exported, keeper):
+                    self._map = None
                     return
                 if time.monotonic() >= until or self.somebody_waits():
                     break
@@ -53,24 +59,50 @@ class Exports(ChoreTurns):
             chores.release(session, claim.lease_id)
 
     def _step(self, claim: WorkClaim, exported: Exported, keeper: LeaseKeeper) -> bool:
-        """Write the next part, or the end; whether nothing is left to do."""
+        """Write the next part, or the end; whether nothing is left to do now."""
         with self._database.session() as session:
             asked = making.wanted(session, exported)
             place = None if asked is None else making.place(session, asked)
             entries = asked.read(session, place.after, parts.AT_ONCE) if asked and place else []
+            waits = (
+                asked is not None and place is not None and making.awaits_map(session, exported, asked, place)
+            )
         if asked is None or place is None:
             with self._database.session() as session:
                 chores.done(session, claim.lease_id, [str(exported)])
             return True
+        if waits:
+            with self._database.session() as session:
+                chores.release(session, claim.lease_id, after_seconds=MAP_AGAIN_SECONDS)
+            return True
         if not entries:
             return self._finish(claim, exported, asked, place, keeper)
-        part = parts.write(entries, asked.class_labels)
+        part = parts.write(entries, asked.class_labels, self._places(claim, exported, place))
         self._put([*part.texts])
         crash_point("export_stored")
         with self._database.session() as session:
             hold_to_write(session, claim)
             making.add(session, asked, place, part)
         return False
+
+    def _places(self, claim: WorkClaim, exported: Exported, at: Place) -> PlaceOf | None:
+        """Those of the map that the table has, which are kept until it is written. Raises `NotFound`
+        or `Corrupt` where they are lost; then the export begins again, once the map is there again."""
+        if at.map is None:
+            return None
+        if self._map is None or self._map.name != at.map:
+            try:
+                with self._database.session() as session:
+                    found = making.drawn(session, at.map)
+                if found is None:
+                    raise NotFound("map", at.map, "The export began with its places.")
+                self._map = MapPlaces.read(self._store, found)
+            except (NotFound, Corrupt):
+                with self._database.session() as session:
+                    hold_to_write(session, claim)
+                    making.lose_map(session, exported, at.map)
+                raise
+        return self._map.of
 
     def _finish(
         self, claim: WorkClaim, exported: Exported, asked: Entries, at: Place, keeper: LeaseKeeper

@@ -51,3 +51,17 @@ def points(
     )
     header = _MAGIC + struct.pack("<II", _VERSION, len(places))
     return header + b"".join(column.tobytes() for column in columns)
+
+
+def read_points(
+    file: bytes,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """The columns of such a file: x, y, units, layers."""
+    begins = len(_MAGIC) + struct.calcsize("<II")
+    count = struct.unpack_from("<II", file, len(_MAGIC))[1]
+    columns = []
+    for kind in ("<f4", "<f4", "<u4", "<u2"):
+        column = np.frombuffer(file, kind, count, begins)
+        begins += column.nbytes
+        columns.append(column)
+    return tuple(columns)  # type: ignore[return-value]

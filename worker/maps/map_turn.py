@@ -5,7 +5,6 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +17,7 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.maps import making
 from services.maps.making import Drawn
-from services.maps.subjects import MAP, Mapped
+from services.maps.subjects import MAP, SEEN, Mapped
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
 from services.sheets.making import Wanted
@@ -28,7 +27,7 @@ from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
 from worker.maps.files import FACTS, POINTS, Facts
 from worker.maps.gathering import Gathered, gather
-from worker.maps.process import MapFailed, MapProcess
+from worker.maps.process import MapFailed, MapProcess, can_draw
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 
@@ -37,7 +36,7 @@ LOOK_SECONDS = 0.2
 LONGEST_SECONDS = 7200.0
 """Of the process of one map: if it takes longer, the map has failed."""
 UNSEEN_SECONDS = 60.0
-"""When to look again at an atlas none of whose pictures has an embedding yet."""
+"""When to look again at an atlas whose pictures have no embeddings yet."""
 _LEFT_BEHIND_SECONDS = 86_400.0
 log = structlog.get_logger()
 
@@ -60,7 +59,7 @@ class Maps(LeasedWork[WorkClaim]):
         super().__init__(held)
         self._store, self._stop, self._beside = store, stop, tuple(serve)
         self._folder = settings.cache_folder / "maps"
-        self._can_draw = find_spec("umap") is not None
+        self._can_draw = can_draw()
 
     def may_claim(self) -> bool:
         """Whether the extra `map` is installed here."""
@@ -89,12 +88,13 @@ class Maps(LeasedWork[WorkClaim]):
             self._end(claim, mapped)
             return
         found = gather(self._database, asked, folder, keeper.check)
-        if found.units == 0:
+        if found.unseen and (found.units == 0 or self._grows(claim, asked, found)):
             with self._database.session() as session:
-                if found.unseen:
-                    chores.release(session, claim.lease_id, after_seconds=UNSEEN_SECONDS)
-                else:
-                    chores.done(session, claim.lease_id, [str(mapped)])
+                seen = {SEEN: found.units} if found.units else None
+                chores.release(session, claim.lease_id, after_seconds=UNSEEN_SECONDS, payload=seen)
+            return
+        if found.units == 0:
+            self._end(claim, mapped)
             return
         with self._database.session() as session:
             hold_to_write(session, claim)
@@ -105,6 +105,12 @@ class Maps(LeasedWork[WorkClaim]):
         self._draw(folder, keeper, tend)
         self._finish(claim, mapped, asked, found, folder)
         log.info("map_made", map=str(mapped), units=found.units, seconds=round(time.monotonic() - began))
+
+    @staticmethod
+    def _grows(claim: WorkClaim, asked: Wanted, found: Gathered) -> bool:
+        """Whether to wait for more embeddings: a map is drawn once of a version that was published, and its
+        pictures may be embedded at this moment, as those of an import are."""
+        return asked.final and found.units > claim.tasks[0].payload.get(SEEN, 0)
 
     def _draw(self, folder: Path, keeper: LeaseKeeper, tend: Tend) -> None:
         """Raises `Interrupted` or `MapFailed`; the process has ended in any case."""

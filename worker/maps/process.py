@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from services.base.errors import ImagoError
@@ -13,6 +14,11 @@ _ONE_THREAD = ("OMP", "OPENBLAS", "MKL", "NUMBA", "VECLIB", "BLIS")
 """Sums depend on how many threads share them, and the same units are to get the same map."""
 _OURS = ("IMAGO_CRASH_AT", "IMAGO_CRASH_ONCE", "IMAGO_CRASH_HOW")
 _STDERR = "stderr"
+
+
+def can_draw() -> bool:
+    """Whether the extra `map` is installed here."""
+    return find_spec("umap") is not None
 
 
 class MapFailed(ImagoError):

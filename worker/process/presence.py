@@ -13,6 +13,7 @@ from services.base.settings import Settings
 from services.queue import workers
 from worker.leasing.lacking import Lacking
 from worker.leasing.work_kinds import nothing
+from worker.maps.process import can_draw
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 
@@ -55,6 +56,7 @@ class Presence:
                 host=socket.gethostname(),
                 device=self._device,
                 has_data_root=has_data_root(self._settings.data_root),
+                draws_maps=can_draw(),
                 heartbeat_seconds=self._settings.heartbeat_seconds,
             )
         self._heard()

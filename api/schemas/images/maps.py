@@ -86,7 +86,7 @@ class AtlasMap(Representation):
     current: bool = Field(description="It shows all that there is.")
     coming: bool = Field(description="Workers are to make it, or to look whether something changed.")
     map: MapShape | None = Field(description="Null until there is one.")
-    problem: str | None = Field(description="Why a worker could not make it, the last time.")
+    problem: str | None = Field(description="Why the last worker could not make it, or why none tries.")
     links: MapLinks
 
     @classmethod

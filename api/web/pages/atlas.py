@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.auth import may_submit, principal, reader, requires
 from api.context import context
+from api.http import waiting
 from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
 from api.web import forms
 from api.web.addresses import ServerAddresses
@@ -24,7 +25,6 @@ from services.base.states import AtlasState, Lane, Visibility
 from services.exports import exports
 
 VERSIONS_SHOWN, STRIP = 20, 12
-_AT_ONCE_SECONDS = 2.0
 _LET_GO = ("pause", "cancel", "delete")
 _FORMS = {"extend": ("layers", "units", "facets"), "rename": ("name",)}
 """Buttons that stand in a form, with its fields."""
@@ -53,9 +53,9 @@ def change_atlas(atlas: str, action: str) -> Response:
             raise
         return _page(atlas, refused=action, errors=error.errors)
     if action in _LET_GO:
-        expansion.let_go_at_once(context().database, atlas, seconds=_AT_ONCE_SECONDS)
+        expansion.let_go_at_once(context().database, atlas, seconds=waiting.AT_ONCE_SECONDS)
     if action == "publish":
-        publishing.publish_at_once(context().database, atlas, seconds=_AT_ONCE_SECONDS)
+        publishing.publish_at_once(context().database, atlas, seconds=waiting.AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)
     address = ServerAddresses()
     return see(address.page("atlases") if action == "delete" else address.atlas(atlas))

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.queue import workers
 from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import LABELS, NETWORK, finish_all, with_key
 from tests.integration.maps.mapped import Points, worker
@@ -57,6 +58,21 @@ def test_the_map_of_a_published_version_comes_by_itself(
     assert shown["map"]["units"] == shown["pictures"] == 12
     assert shown["map"]["layers"] == ["conv_stem", LAYER]
     assert {label["label"] for level in shown["map"]["labels"] for label in level} <= {*LABELS}
+
+
+def test_where_no_worker_that_runs_draws_maps_it_says_what_is_missing(
+    client: FlaskClient, anonymous: FlaskClient, atlas: str, database: Database
+) -> None:
+    assert client.post(f"{atlas}/publish").status_code == 200
+    assert anonymous.get(f"{atlas}/versions/1/map").get_json()["problem"] is None, "no worker runs at all"
+    with database.session() as session:
+        workers.register(session, "w", host="here", device="cpu", draws_maps=False)
+    waiting = anonymous.get(f"{atlas}/versions/1/map").get_json()
+    assert (waiting["map"], waiting["coming"]) == (None, True)
+    assert "pip install" in waiting["problem"]
+    with database.session() as session:
+        workers.register(session, "w2", host="here", device="cpu", draws_maps=True)
+    assert anonymous.get(f"{atlas}/versions/1/map").get_json()["problem"] is None
 
 
 def test_that_of_the_open_version_is_made_on_request_and_says_of_which_state_it_is(

@@ -1,6 +1,8 @@
 """The map of an atlas in Python, on the command line, and in exports."""
 
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,10 @@ from sqlalchemy import text
 import imago
 from imago.atlases.atlas_map import read_points
 from services.search import indexing
+from tests.api.of_atlases.test_export_tar import make_exports
 from tests.api.of_atlases.test_maps import make_maps
 from tests.client.conftest import NETWORK, Run, Service
+from tests.client.exports.test_downloaded import download
 from tests.client.test_atlases import carry_out
 from tests.integration.search.indexed import direction
 
@@ -77,6 +81,9 @@ def test_an_export_tells_where_units_lie_where_there_is_a_map(
     without = atlas.export(tmp_path / "without", table=table)  # type: ignore[arg-type]
     assert "projection_x" not in rows(without)[0]
     make_maps(service.database, service.store, service.settings)
+    with service.database.session() as session:  # it waits a minute for the picture that is not embedded
+        session.execute(text("UPDATE work SET not_before = now() WHERE kind = 'map'"))
+    make_maps(service.database, service.store, service.settings)
     folder = atlas.export(tmp_path / "with", table=table)  # type: ignore[arg-type]
     places = {point.unit: (point.x, point.y) for point in atlas.map().points()}
     found = rows(folder)
@@ -86,3 +93,8 @@ def test_an_export_tells_where_units_lie_where_there_is_a_map(
         assert (row["projection_x"], row["projection_y"]) == at
     assert len([*imago.open(folder).units("classifier")]) == 10
     assert (folder / "units.jsonl").read_bytes() == (without / "units.jsonl").read_bytes()
+    if table == "jsonl":
+        make_exports(service.database, service.store, service.settings)
+        with tarfile.open(fileobj=io.BytesIO(download(service, atlas))) as opened:
+            opened.extractall(tmp_path / "theirs", filter="data")
+        assert (tmp_path / "theirs" / "metadata.jsonl").read_text() == (folder / "metadata.jsonl").read_text()

@@ -135,6 +135,10 @@ def test_units_without_an_embedding_are_counted_left_out_and_looked_for_again(
 ) -> None:
     id = built(staged, units="0-9", without=(3, 7))
     publish(staged, id)
+    assert draw(drawer) == 1
+    assert shown(staged, id, "1").map is None, "more may be embedded a moment from now"
+    with staged.session() as session:
+        session.execute(text("UPDATE work SET not_before = now() WHERE kind = 'map'"))
     draw(drawer)
     found = shown(staged, id, "1")
     assert found.map is not None

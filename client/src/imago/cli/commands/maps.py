@@ -42,8 +42,8 @@ def show_map(
         session.emit(map.raw)
         return
     if not map.made:
-        coming = "it is being made" if map.coming else "imago map --make has it made"
-        session.say(f"There is no map of version {map.raw['version']} yet: {map.raw['problem'] or coming}.")
+        coming = "it is being made." if map.coming else "imago map --make has it made."
+        session.say(f"There is no map of version {map.raw['version']} yet: {map.raw['problem'] or coming}")
         return
     facts = map.facts
     about = "" if map.current else f" (of {facts['pictures']} pictures; there are {map.raw['pictures']} now)"
