@@ -5,6 +5,7 @@ and ends the connection. What a browser is says its headers: where it can be, th
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Callable
 from typing import Any, Literal
@@ -22,6 +23,10 @@ Refused = Callable[[str, str, int], None]
 """Told of each refusal: the request's id, its method and the status."""
 
 
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) (\S+) HTTP/1\.[01]\r\n")
+"""Of any method (RFC 9110 §9.1, RFC 9112 §3)."""
+
+
 class RefusedError(Exception):
     """Ends the parsing of a request that has been refused."""
 
@@ -36,6 +41,8 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._phase: Phase = "idle"
+        self._chunk = b""
+        """What is being parsed."""
         self._fed = 0
         """Bytes of chunks that hold nothing but this head."""
         self._parsed = 0
@@ -67,8 +74,10 @@ class LimitedProtocol(HttpToolsProtocol):
             self._came += len(data)
             return
         # A chunk in which a head only begins is not counted: it may hold the end of a body before it.
+        self._chunk = data
         goes_on, target = self._messages if self._phase == "head" else None, self._target
         super().data_received(data)
+        self._chunk = b""
         if self._phase == "head" and goes_on == self._messages:
             self._fed += len(data) - (self._target - target)
             if self._fed > limits.HEAD_BYTES:
@@ -122,7 +131,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP with a problem document."""
-        if not self._is_refused:
+        if self._is_refused:
+            return
+        method = self._unknown_method()
+        if method is not None:
+            detail = f"{method} is no method of HTTP; GET is one, and POST."
+            self._refuse(problem_types.UNKNOWN_METHOD, detail)
+        else:
             self._refuse(problem_types.MALFORMED_REQUEST, "This is not an HTTP/1.1 request.")
 
     # What the parser calls. An exception here ends the parsing.
@@ -182,6 +197,19 @@ class LimitedProtocol(HttpToolsProtocol):
         """The request has arrived whole."""
         self._phase = "idle"
         super().on_message_complete()
+
+    def _unknown_method(self) -> str | None:
+        """The method of a request that the parser has refused for nothing else: it knows those of HTTP. What
+        else its head says is then read, as far as it is there, to tell a browser. Asks nothing of a request
+        that follows another one in the same chunk."""
+        found = None if self._target else _REQUEST_LINE.match(self._chunk)
+        if found is None:
+            return None
+        self.url = found[2][: limits.TARGET_BYTES]
+        lines = self._chunk[found.end() :].partition(b"\r\n\r\n")[0].split(b"\r\n")
+        named = (line.partition(b":") for line in lines[: limits.HEADERS])
+        self.headers = [(name.strip().lower(), value.strip()) for name, _, value in named]
+        return found[1].decode()
 
     # The limits.
 

@@ -102,6 +102,13 @@ METHOD_NOT_ALLOWED = ProblemType(
     "The `Allow` header lists the methods that are.",
     "Open the page itself and use its own buttons.",
 )
+UNKNOWN_METHOD = ProblemType(
+    "unknown-method",
+    HTTPStatus.NOT_IMPLEMENTED,
+    "There is no such method",
+    "The method is none of HTTP's, at no address.",
+    "Open the page itself and use its own buttons.",
+)
 NOT_ACCEPTABLE = ProblemType(
     "not-acceptable",
     HTTPStatus.NOT_ACCEPTABLE,
@@ -199,6 +206,7 @@ PROBLEM_TYPES = (
     NOT_WRITTEN,
     LOST,
     METHOD_NOT_ALLOWED,
+    UNKNOWN_METHOD,
     NOT_ACCEPTABLE,
     REQUEST_TIMEOUT,
     CONFLICT,

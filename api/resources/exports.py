@@ -5,6 +5,7 @@ from sqlalchemy.orm import Session
 
 from api.auth import principal, reader
 from api.context import context
+from api.http import waiting
 from api.http.caching import PERSONAL
 from api.http.negotiation import prefers
 from api.http.rendering import LINES
@@ -19,7 +20,7 @@ from api.schemas.exports.entries import AtlasEntry, AtlasEntryPage
 from api.schemas.exports.imports import AtlasImport
 from api.schemas.exports.sites import SiteFile, SiteQuery
 from api.web.static_site.files import StaticSite, Workshop
-from services.exports import beginning, receiving, version_entries
+from services.exports import beginning, completion, receiving, version_entries
 from services.exports.manifest import AtlasManifest, EntrySlice
 
 blueprint = ApiBlueprint("exports", __name__, url_prefix="/v1", tag=TAG)
@@ -116,4 +117,7 @@ def import_entries(path: AtlasPath, body: EntrySlice) -> AtlasImport:
     pictures.
     """
     database, store = context().database, context().store
-    return AtlasImport.of(receiving.receive(database, store, path.atlas, body, by=principal()))
+    standing = receiving.receive(database, store, path.atlas, body, by=principal())
+    if standing.complete:
+        completion.order_at_once(database, standing.atlas, seconds=waiting.AT_ONCE_SECONDS)
+    return AtlasImport.of(standing)

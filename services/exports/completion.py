@@ -1,12 +1,16 @@
 """Let everybody see an atlas whose entries have all been imported: as a version that is published."""
 
+import time
+
+import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from imago_engine.canonical import sha256_of
 from services.atlases.creation import open_version
 from services.atlases.publishing import counted, counts_of, freeze
-from services.atlases.tables import AtlasLayerRow, AtlasRow
+from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.base.database import Database
 from services.base.errors import Invalid
 from services.base.ids import new_id
 from services.base.states import AtlasWish, JobState, Lane
@@ -67,5 +71,20 @@ def complete(session: Session, row: AtlasRow, manifest: AtlasManifest) -> None:
     freeze(session, row, version, counted(session, row.no, counts))
     row.wish = AtlasWish.BUILD if whole else AtlasWish.CANCEL
     session.flush()
-    for shown in version.layers or ():
-        kept_orders.make(session, row.network_id, shown["layer"], row.id, version.number)
+
+
+def order_at_once(database: Database, atlas: str, *, seconds: float) -> None:
+    """Sort the large layers of an atlas that was just imported, layer by layer, for so many seconds at
+    most: the others are sorted for whoever looks at them first. Not in the transaction that ends the import,
+    which holds locks that everybody waits for."""
+    until = time.monotonic() + seconds
+    with database.session() as session:
+        row = session.scalars(sa.select(AtlasRow).where(AtlasRow.id == atlas)).one()
+        network = row.network_id
+        version = session.get_one(AtlasVersionRow, (row.no, 1))
+        layers = [shown["layer"] for shown in version.layers or ()]
+    for layer in layers:
+        if time.monotonic() >= until:
+            return
+        with database.session() as session:
+            kept_orders.make(session, network, layer, atlas, 1)

@@ -116,6 +116,9 @@ JSON = b"Content-Type: application/json\r\n"
         (b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 10\r\n\r\n{", 408),
         (b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", 408),
         (b"hello\r\n\r\n", 400),
+        (b"FOO / HTTP/1.1\r\n" + HOST + b"\r\n", 501),
+        (b"GETS /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 1\r\n\r\n{", 501),
+        (b"FOO BAR BAZ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
         (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: many\r\n\r\n", 400),
     ],
 )
@@ -172,6 +175,7 @@ BROWSER = (
             b"cookies",
         ),
         (b"GET / HTTP/1.1\r\n" + HOST + BROWSER[:-2] + b"A: b\r\nno header\r\n\r\n", 400, b"Open the page"),
+        (b"FOO /compare?a=b HTTP/1.1\r\n" + HOST + BROWSER, 501, b"Open the page"),
     ],
 )
 def test_a_browser_is_refused_by_a_page_that_says_what_happened_and_what_to_do(

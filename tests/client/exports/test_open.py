@@ -158,7 +158,9 @@ def tamper(folder: Path, change: dict[str, Any]) -> None:
         ({"file_name": "pipe"}, "has no file pipe"),
         ({"file_name": "images"}, "has no file images"),
         ({"file_name": "atlas.json/0.png"}, "has no file atlas.json/0.png"),
-        ({"file_name": "images/\0"}, "has no file images/"),
+        ({"file_name": "images/\0"}, r"has a character that no name has: 'images/\x00'"),
+        ({"file_name": "images/\ud800"}, r"has a character that no name has: 'images/\ud800'"),
+        ({"layer": "\x1b[31mred"}, r"layer of the line has a character that no name has: '\x1b[31mred'"),
         ({"file_name": "n" * 5000}, f"has no file {'n' * 200}…"),
         ({"file_name": 7}, "file_name of the line is no text, nor null"),
         ({"unit": "0"}, "unit of the line is no whole number"),
@@ -177,6 +179,25 @@ def test_what_was_tampered_with_together_with_its_hash_is_named(
     tamper(folder, change)
     with imago.open(folder) as offline, pytest.raises(imago.DamagedExport, match=re.escape(said)):
         offline.check()
+
+
+def test_names_of_a_manifest_that_a_terminal_would_obey_or_that_cannot_be_written_are_refused(
+    folder: Path,
+) -> None:
+    whole = json.loads((folder / "atlas.json").read_text())
+    for change in ({"network": "\x1b[2J"}, {"name": "\ud800"}, {"files": {**whole["files"], "a\0": {}}}):
+        (folder / "atlas.json").write_text(json.dumps({**whole, **change}))
+        with pytest.raises(imago.DamagedExport, match="has a character that no name has") as refused:
+            imago.open(folder)
+        assert str(refused.value).isprintable()
+
+
+def test_a_tar_whose_member_is_said_to_be_larger_than_any_file_is_no_tar(tmp_path: Path) -> None:
+    member = tarfile.TarInfo("atlas.json")
+    member.size = 2**62
+    (tmp_path / "huge.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + b"{}")
+    with pytest.raises(imago.ImagoError, match="no uncompressed tar, or was cut off"):
+        imago.open(tmp_path / "huge.tar")
 
 
 def test_of_a_tar_only_files_are_read_and_nothing_is_written(folder: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import tarfile
 from collections.abc import Iterator
+from errno import EINVAL
 from pathlib import Path
 from stat import S_ISREG
 from typing import Protocol
@@ -125,6 +126,8 @@ class _Tar:
         except (tarfile.TarError, ValueError) as error:
             raise ImagoError(f"{path} is no uncompressed tar, or was cut off: {error}.") from error
         except OSError as error:
+            if error.errno == EINVAL:  # a member is said to end where no file can
+                raise ImagoError(f"{path} is no uncompressed tar, or was cut off.") from error
             raise ImagoError(f"Cannot read {path}: {error.strerror or error}.") from error
         self._below = self._common_folder()
 

@@ -12,6 +12,12 @@ Kinds: TypeAlias = Mapping[str, type | tuple[type, ...]]
 _NOTHING = type(None)
 _TEXT_OR_NOTHING = (str, _NOTHING)
 _HASH = re.compile("[0-9a-f]{64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""What a terminal obeys, and halves of characters, which cannot be written."""
+_FREE = ("label",)
+"""Texts that networks bring along: whatever shows one puts it on one line."""
+_SHOWN = 200
+"""Letters of a text in a message, at most."""
 _MANIFEST: Kinds = {
     **dict.fromkeys(("atlas", "name", "network", "network_sha256", "published_at"), str),
     **dict.fromkeys(("version", "entries"), int),
@@ -41,6 +47,8 @@ def flaw_of_manifest(found: Any) -> str | None:
     if UNITS not in found["files"]:
         return f"it does not tell the hash of {UNITS}"
     for name, stated in found["files"].items():
+        if _CONTROL.search(name):
+            return f"the name of a file has a character that no name has: {name!r}"
         if (flaw := _flaw(stated, _FILE, f"what it says of {name}")) is not None:
             return flaw
     for layer in found["layers"]:
@@ -71,6 +79,8 @@ def _flaw(found: Any, kinds: Kinds, what: str) -> str | None:
             return f"{what} has no {name}"
         if not isinstance(found[name], kind):
             return f"{name} of {what} is no {_called(kind)}"
+        if name not in _FREE and isinstance(found[name], str) and _CONTROL.search(found[name]):
+            return f"{name} of {what} has a character that no name has: {found[name][:_SHOWN]!r}"
     return None
 
 
