@@ -36,8 +36,8 @@ ORDER_TITLES = {
 }
 
 LEGENDS = {
-    By.ACTIVATION: "with the activation that its picture reaches",
-    By.PERCENTILE: "with the share of photographs that excite it less",
+    By.ACTIVATION: "with the activation that each picture reaches",
+    By.PERCENTILE: "with the share of photographs that excite each less",
 }
 
 
