@@ -2,14 +2,22 @@
 name.
 """
 
-from urllib.parse import quote, urlencode
+from functools import lru_cache
+from urllib.parse import quote
+
+
+@lru_cache(maxsize=4096)
+def _escaped(text: str) -> str:
+    """Remembered: of all links of a long list, most have the same names in them."""
+    return quote(text, safe="")
 
 
 def path_to(*segments: str | int) -> str:
     """A path under /v1 whose segments are escaped one by one; a slash in a name does not make a new
     segment.
     """
-    return "/v1/" + "/".join(quote(str(segment), safe="") for segment in segments)
+    escaped = (_escaped(each) if isinstance(each, str) else str(each) for each in segments)
+    return "/v1/" + "/".join(escaped)
 
 
 def job_path(id: str) -> str:
@@ -19,7 +27,7 @@ def job_path(id: str) -> str:
 
 def job_page(id: str) -> str:
     """Where a person looks at the job."""
-    return f"/jobs/{quote(id, safe='')}"
+    return f"/jobs/{_escaped(id)}"
 
 
 def atlas_path(id: str) -> str:
@@ -76,4 +84,5 @@ def visualization_path(digest: str) -> str:
 
 def comparison_path(a: str, b: str, part: str = "", **query: str) -> str:
     """The path of a comparison of two versions of atlases, each as `ATLAS@VERSION`, or of a part of it."""
-    return f"{path_to('compare', *filter(None, [part]))}?{urlencode({'a': a, 'b': b, **query})}"
+    asked = "&".join(f"{name}={_escaped(value)}" for name, value in {"a": a, "b": b, **query}.items())
+    return f"{path_to('compare', *filter(None, [part]))}?{asked}"
