@@ -33,6 +33,18 @@ def test_a_scan_is_submitted_watched_and_read(client: imago.Client, service: Ser
     assert client.unit(UNIT).statistics is None
 
 
+def test_that_no_unit_is_dead_is_said_only_where_something_was_scanned(
+    client: imago.Client, service: Service, run: Run
+) -> None:
+    assert (
+        f"No real pictures were scanned: imago exemplars {NETWORK}"
+        in run("search", "dead", "--network", NETWORK).stderr
+    )
+    client.scan_pictures(NETWORK, ["photographs"], layers="classifier", exemplars=2)
+    find(service)
+    assert "scanned" not in run("search", "dead", "--network", NETWORK).stderr
+
+
 def test_a_scan_is_canceled(client: imago.Client) -> None:
     scan = client.scan_pictures(NETWORK, ["photographs"], layers="classifier")
     assert scan.cancel().state == "canceled"

@@ -75,6 +75,8 @@ def dead(
     session = session_of(context, as_json)
     found = list(session.client.search(state="dead", network=network, layer=layer, limit=limit))
     session.listing(found, ["UNIT", "PICTURE"], lambda unit: (_name(unit), (unit.digest or "")[:12]))
+    if not found and not as_json and not session.client.scans(network=network, state="succeeded", limit=1):
+        session.remark(f"No real pictures were scanned: imago exemplars {network or 'NETWORK'} SOURCES")
 
 
 @search.command("changes")
