@@ -92,7 +92,7 @@ def test_a_search_loads_the_units_of_a_label_and_a_grid_those_of_its_layer(
     assert number == layers[1][2]
     assert [row[0] for row in rows] == list(range(20))
     _, missing = told(tmp_path / f"index/{layers[0][2]}.js")
-    assert [(row[0], row[2]) for row in missing if row[7] == "unreachable"] == [(UNREACHABLE, None)]
+    assert [(row[0], row[2]) for row in missing if row[8] == "unreachable"] == [(UNREACHABLE, None)]
     label, hits = told(tmp_path / "index/labels/1.js")
     assert label == 1
     assert hits[0][:2] == [1, 1], "the unit that is called so comes first"
