@@ -121,8 +121,14 @@ def _reads_pages() -> bool:
 
 
 def _invalid(error: Invalid) -> Problem:
-    """What the services refuse is in the body where there is one, else in the query."""
-    return fields_problem("query" if request.method in ("GET", "HEAD") else "body", error.errors)
+    """What the services refuse is in the body where there is one, else in the path, where that has a part of
+    the name, or in the query.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return fields_problem("body", error.errors)
+    in_path = {f"/{name}" for name in request.view_args or {}}
+    is_of_path = all(each.pointer in in_path for each in error.errors)
+    return fields_problem("path" if is_of_path else "query", error.errors)
 
 
 def _problem_for(error: ImagoError) -> Problem:

@@ -156,7 +156,7 @@ def test_an_atlas_is_built_and_watched_on_the_command_line(
 
 def test_every_change_of_an_atlas_has_a_command(service: Service, run: Run, client: imago.Client) -> None:
     atlas = built(service, client)
-    assert "version 1: 10 pictures of 1 layers" in run("publish", atlas.id).stdout
+    assert "version 1: 10 pictures of 1 layer." in run("publish", atlas.id).stdout
     assert "planning" in run("extend", atlas.id, "--facets", "2").stdout
     assert "paused" in run("pause", atlas.id).stdout
     assert "planning" in run("resume", atlas.id).stdout

@@ -161,7 +161,10 @@ def test_latest_says_which_version_it_is(client: FlaskClient, built: dict[str, A
     assert client.post(f"{path}/publish").status_code == 409
     for none in ("7", "32768", "99999"):
         assert client.get(f"{path}/versions/{none}").status_code == 404
-    assert client.get(f"{path}/versions/first").status_code == 422
+    refused = client.get(f"{path}/versions/first")
+    assert refused.status_code == 422
+    (error,) = refused.get_json()["errors"]
+    assert (error["in"], error["pointer"]) == ("path", "/version")
 
 
 def test_units_are_listed_in_pages_and_all_at_once_as_lines(

@@ -18,6 +18,11 @@ def grouped(value: float) -> str:
     return f"{int(text):,}" if text.lstrip("-").isdecimal() else text
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 picture`, `20 pictures`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def as_value(value: Any) -> str:
     """Any JSON value, as it can be typed again; its numbers as people write them."""
     if isinstance(value, float):

@@ -12,6 +12,7 @@ from imago.cli.commands.jobs import Watch
 from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment, time_left
 from imago.cli.named_values import named_value
+from imago.cli.numbers import counted
 from imago.cli.pending import wait_until_inspected
 from imago.cli.session import JsonFlag, Limit, Session, session_of
 from imago.errors import Conflict
@@ -89,7 +90,8 @@ def build(
         wait_until_inspected(session, network)
         atlas = session.client.atlases.create(network, **named)
     if watching and not session.as_json:
-        session.remark(f"{atlas.id}: {atlas.pictures.total} pictures of {atlas.raw['layer_count']} layers.")
+        shown = f"{counted(atlas.pictures.total, 'picture')} of {counted(atlas.raw['layer_count'], 'layer')}"
+        session.remark(f"{atlas.id}: {shown}.")
     show_or_watch(session, atlas, watching)
 
 
@@ -176,7 +178,8 @@ def publish(context: typer.Context, id: AtlasId, as_json: JsonFlag = False) -> N
         return
     layers = version["layers"]
     pictures = sum(layer["pictures"] for layer in layers)
-    session.say(f"{id} version {version['number']}: {pictures} pictures of {len(layers)} layers.", "green")
+    shown = f"{counted(pictures, 'picture')} of {counted(len(layers), 'layer')}"
+    session.say(f"{id} version {version['number']}: {shown}.", "green")
 
 
 def show_estimate(session: Session, found: AtlasEstimate) -> None:
@@ -199,7 +202,7 @@ def show_estimate(session: Session, found: AtlasEstimate) -> None:
         ],
     )
     about = "" if found.cached_is_exact else "about "
-    session.say(f"{found.pictures} pictures, {about}{found.cached} of them made already")
+    session.say(f"{counted(found.pictures, 'picture')}, {about}{found.cached} of them made already")
     if found.eta_seconds is None:
         session.say("Time: unknown; no worker is alive, or none has made anything yet")
     else:

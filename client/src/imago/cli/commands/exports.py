@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import imago.exports.opening as exports
 from imago.cli.commands.atlases import AtlasId
+from imago.cli.numbers import counted
 from imago.cli.session import JsonFlag, Session, session_of
 
 
@@ -122,7 +123,10 @@ def import_(context: typer.Context, path: ExportPath, as_json: JsonFlag = False)
     if session.as_json:
         session.emit(atlas.raw)
     else:
-        session.say(f"{atlas.id} {atlas.state}: {atlas.pictures.done} pictures of {atlas.network}.", "green")
+        session.say(
+            f"{atlas.id} {atlas.state}: {counted(atlas.pictures.done, 'picture')} of {atlas.network}.",
+            "green",
+        )
 
 
 def check(context: typer.Context, path: ExportPath, as_json: JsonFlag = False) -> None:
@@ -141,9 +145,9 @@ def show(session: Session, path: Path) -> None:
         kept = ("atlas", "version", "name", "network", "entries", "pictures")
         session.emit({"path": str(path), **{name: manifest[name] for name in kept}})
         return
+    written = f"{counted(manifest['pictures'], 'picture')} of {counted(len(manifest['layers']), 'layer')}"
     session.say(
-        f"{path}: {manifest['pictures']} pictures of {len(manifest['layers'])} layers of "
-        f"{manifest['network']}, {manifest['atlas']} version {manifest['version']}.",
+        f"{path}: {written} of {manifest['network']}, {manifest['atlas']} version {manifest['version']}.",
         "green",
     )
 

@@ -12,6 +12,7 @@ from imago.cli.atlas_watching import show_or_watch
 from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment
 from imago.cli.named_values import named_value
+from imago.cli.numbers import counted
 from imago.cli.pending import wait_until_inspected
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
 from imago.cli.watching import show_failures, status_line, watch
@@ -200,7 +201,7 @@ def _show_or_watch(
 
 def _counted(job: Job) -> str:
     total, cached = job.units.total, job.units.cached
-    pictures = f"{total} picture{'' if total == 1 else 's'}"
+    pictures = counted(total, "picture")
     return f"{pictures}, {cached} of them made already" if cached else pictures
 
 

@@ -8,6 +8,7 @@ from rich.text import Text
 from imago.cli.descriptions import described
 from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
+from imago.cli.numbers import counted
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
 from imago.cli.watching import follow
 from imago.exemplars.scans import Scan
@@ -120,7 +121,7 @@ def _line(scan: Scan) -> Text:
 
 def _status(scan: Scan) -> str:
     """What it does now, in one line."""
-    parts = [scan.phase or scan.state, f"{scan.pictures:,} pictures"]
+    parts = [scan.phase or scan.state, counted(scan.pictures, "picture")]
     if scan.left_out:
         parts.append(f"{scan.left_out:,} left out")
     if scan.crops:

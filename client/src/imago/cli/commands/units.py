@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from imago.cli.numbers import counted
 from imago.cli.session import JsonFlag, session_of
 from imago.errors import NotFound
 from imago.exemplars.exemplar import Exemplar, UnitStatistics
@@ -47,7 +48,7 @@ def unit(
         session.emit({**unit.raw, "exemplars": [each.raw for each in found]})
         return
     label = f" ({unit.label})" if unit.label else ""
-    session.say(f"{unit.network}/{unit.layer}/{unit.number}{label}: {unit.pictures} pictures")
+    session.say(f"{unit.network}/{unit.layer}/{unit.number}{label}: {counted(unit.pictures, 'picture')}")
     for picture in unit.raw["visualizations"]:
         if picture["activation"] is not None:
             more = picture.get("percentile")
