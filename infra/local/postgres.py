@@ -133,7 +133,8 @@ class PostgreSQL(Server):
     def administer(self, statement: str) -> list[tuple[object, ...]]:
         """Run one statement, outside a transaction, on the maintenance database; its rows."""
         url = self.url_of("postgres").replace("+psycopg", "", 1)
-        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        # A busy machine lets a connection wait for some seconds.
+        with psycopg.connect(url, autocommit=True, connect_timeout=30) as connection:
             # The texts are ours (CREATE DATABASE takes no parameters); psycopg asks for a literal.
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []

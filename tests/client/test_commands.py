@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from PIL import Image
 from rich.progress_bar import ProgressBar
@@ -107,18 +108,19 @@ def test_a_bar_is_as_full_as_what_is_done(client: imago.Client, service: Service
 
 
 def test_a_network_that_is_not_inspected_yet_is_waited_for(
-    run: Run, client: imago.Client, service: Service
+    run: Run, client: imago.Client, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.add_network("resnet18.IMAGENET1K_V1")
+    waiting, worker = imago.Client.wait_for_network, list[threading.Thread]()
 
-    def inspect() -> None:
-        time.sleep(1)
-        service.inspect("resnet18.IMAGENET1K_V1")
+    def inspected_meanwhile(waits: imago.Client, network: str) -> imago.Network:
+        worker.append(threading.Thread(target=service.inspect, args=[network]))
+        worker[0].start()
+        return waiting(waits, network)
 
-    worker = threading.Thread(target=inspect)
-    worker.start()
+    monkeypatch.setattr(imago.Client, "wait_for_network", inspected_meanwhile)
     done = run("submit", "resnet18.IMAGENET1K_V1/output/0")
-    worker.join()
+    worker[0].join()
     assert "still to be inspected by a worker" in done.stderr
     assert " queued, 0 of 1" in done.stdout
 
