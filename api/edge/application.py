@@ -218,8 +218,8 @@ class Edge:
         state["refused"] = self._refused
         state["problem_page"] = self._problem_page
         state["stop"] = self._stop
-        # What is loaded by now stays: no full collection need look at it again, which takes some requests
-        # 50 ms longer than others.
+        # What is loaded by now stays. A full collection would look at all of it again, which holds up
+        # whatever request it falls upon for some 150 ms of one busy core.
         gc.collect()
         gc.freeze()
         await send({"type": "lifespan.startup.complete"})

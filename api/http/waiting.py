@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 MAXIMUM_SECONDS = 60
 AT_ONCE_SECONDS = 2.0
-"""For how long a request itself does what workers go on with."""
+"""For how long a request itself publishes, lets go of what waits or sorts; workers do the rest."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 

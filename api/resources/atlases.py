@@ -47,7 +47,6 @@ from services.base.paging import Page
 from services.base.states import Lane
 
 TAG = Tag(name="Atlases", description="Whole networks: the pictures of many units, built overnight.")
-"""How long a request lets go of what waits of an atlas, or publishes it; workers do the rest."""
 
 blueprint = ApiBlueprint("atlases", __name__, url_prefix="/v1", tag=TAG)
 

@@ -110,6 +110,11 @@ def count(number: int) -> str:
     return f"{number:,}".replace(",", "\u202f")
 
 
+def first_name(label: str) -> str:
+    """Of a label that lists several names, such as `maraca, shaker`, the first."""
+    return label.partition(",")[0]
+
+
 def figure(value: float) -> str:
     """Three digits that matter, never as a power of ten where it can be helped: 41.2, 0.0031."""
     return f"{value:.3g}" if 1e-4 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
@@ -147,6 +152,7 @@ _FILTERS = (
     time_left,
     moment,
     count,
+    first_name,
     figure,
     percent,
 )

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from api.web.addresses import Addresses, Parameter
-from api.web.filters import count, figure, percent
+from api.web.filters import count, figure, first_name, percent
 from api.web.shown import ANY, Shown, reference
 from api.web.small_pictures import is_small
 from services.base.states import State
@@ -176,7 +176,7 @@ class GridView:
 
 def short(label: str | None) -> str:
     """The first name of a class, of those that it may have: enough below a picture."""
-    return "—" if label is None else label.partition(",")[0]
+    return "—" if label is None else first_name(label)
 
 
 def said_of(cell: Cell, by: By) -> str | None:

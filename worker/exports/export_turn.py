@@ -63,18 +63,13 @@ class Exports(ChoreTurns):
         with self._database.session() as session:
             asked = making.wanted(session, exported)
             place = None if asked is None else making.place(session, asked)
-            entries = asked.read(session, place.after, parts.AT_ONCE) if asked and place else []
-            waits = (
-                asked is not None and place is not None and making.awaits_map(session, exported, asked, place)
-            )
-        if asked is None or place is None:
-            with self._database.session() as session:
+            if asked is None or place is None:
                 chores.done(session, claim.lease_id, [str(exported)])
-            return True
-        if waits:
-            with self._database.session() as session:
+                return True
+            if making.awaits_map(session, exported, asked, place):
                 chores.release(session, claim.lease_id, after_seconds=MAP_AGAIN_SECONDS)
-            return True
+                return True
+            entries = asked.read(session, place.after, parts.AT_ONCE)
         if not entries:
             return self._finish(claim, exported, asked, place, keeper)
         part = parts.write(entries, asked.class_labels, self._places(claim, exported, place))

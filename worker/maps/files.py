@@ -23,6 +23,8 @@ its label or -1; and `Names`."""
 POINTS, FACTS = "points", "facts.json"
 """Output: the points, and `Facts`."""
 _MAGIC, _VERSION = b"imagomap", 1
+_COLUMNS = ("<f4", "<f4", "<u4", "<u2")
+"""Of points: x, y, unit, layer."""
 
 
 class Names(TypedDict):
@@ -43,14 +45,10 @@ def points(
     places: npt.NDArray[np.float32], units: npt.NDArray[np.uint32], layers: npt.NDArray[np.uint16]
 ) -> bytes:
     """The file of so many points; `places` are n x 2."""
-    columns = (
-        places[:, 0].astype("<f4"),
-        places[:, 1].astype("<f4"),
-        units.astype("<u4"),
-        layers.astype("<u2"),
-    )
+    columns: tuple[npt.NDArray[Any], ...] = (places[:, 0], places[:, 1], units, layers)
+    written = (column.astype(kind).tobytes() for column, kind in zip(columns, _COLUMNS, strict=True))
     header = _MAGIC + struct.pack("<II", _VERSION, len(places))
-    return header + b"".join(column.tobytes() for column in columns)
+    return header + b"".join(written)
 
 
 def read_points(
@@ -60,7 +58,7 @@ def read_points(
     begins = len(_MAGIC) + struct.calcsize("<II")
     count = struct.unpack_from("<II", file, len(_MAGIC))[1]
     columns = []
-    for kind in ("<f4", "<f4", "<u4", "<u2"):
+    for kind in _COLUMNS:
         column = np.frombuffer(file, kind, count, begins)
         begins += column.nbytes
         columns.append(column)

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from api.web.filters import figure, percent
+from api.web.grid_view import said_of
 from api.web.static_site.labels import Hit
 from api.web.static_site.units import UnitPictures
 from services.grids import cells
 from services.grids.cells import Cell
+from services.grids.orders import By
 from services.maps.maps import Map
 
 LAYERS, CLASSES, POINTS = "index/layers.js", "index/classes.js", "index/map.js"
@@ -56,8 +57,8 @@ def _row(unit: UnitPictures, cell: Cell) -> list[Any]:
         told,
         _short(cell.activation),
         _short(cell.percentile),
-        None if cell.activation is None else figure(cell.activation),
-        None if cell.percentile is None else percent(cell.percentile / 100),
+        said_of(cell, By.ACTIVATION),
+        said_of(cell, By.PERCENTILE),
         None if cell.state is None else str(cell.state),
         int(bool(cell.dead)),
     ]

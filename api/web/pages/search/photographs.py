@@ -13,6 +13,7 @@ from api.context import context
 from api.http.waiting import wait_for
 from api.web import shown as shown_of
 from api.web.addresses import ServerAddresses
+from api.web.filters import first_name
 from services.base.errors import Conflict, Invalid
 from services.base.states import Lane
 from services.catalog.layer_selection import BLOCKS, list_layers
@@ -47,7 +48,7 @@ class Answered:
 
     def label(self, unit: int) -> str | None:
         """The class of a unit of an output, by its first name."""
-        return self.labels[unit].split(",")[0] if unit < len(self.labels) else None
+        return first_name(self.labels[unit]) if unit < len(self.labels) else None
 
 
 def ask() -> list[str]:

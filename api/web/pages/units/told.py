@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from api.web.filters import duration, figure, moment, percent
+from api.web.filters import duration, figure, first_name, moment, percent
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.techniques import all_techniques
 from services.base.storage import sha256_of_key
@@ -166,7 +166,7 @@ def _surest(found: Visualization, seen: Labels) -> str:
     """The class that the network sees in a picture, and how surely."""
     if not found.predictions:
         return "—"
-    return f"{seen[0][0].partition(',')[0]}, {percent(seen[0][1])}" if seen else "no class"
+    return f"{first_name(seen[0][0])}, {percent(seen[0][1])}" if seen else "no class"
 
 
 def _figure(activation: float | None) -> str:
