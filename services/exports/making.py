@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from imago_engine.weights import EYE
 from services.atlases.tables import AtlasRow, AtlasVersionRow
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Key
@@ -24,30 +22,15 @@ from services.exports.parts import Part, Text
 from services.exports.subjects import EXPORT, Exported
 from services.exports.tables import AtlasExportPartRow, AtlasExportRow
 from services.exports.version_entries import FIRST, Entries, entries_of
+from services.maps import final as final_maps
 from services.maps import making as maps
-from services.maps.subjects import SEEN, Mapped
-from services.maps.tables import AtlasMapRow, MapRow
+from services.maps.subjects import Mapped
 from services.pictures.losses import Subject
-from services.queue import chores, workers
+from services.queue import chores
 from services.upkeep import collected
 
 MAP_SECONDS = 300.0
 """How long after a version was published its export waits for a map that nobody draws yet."""
-_DRAWN_SOON = text("""
-    SELECT FROM work WHERE kind = 'map' AND subject = :subject AND NOT given_up AND error IS NULL
-    AND (lease_id IS NOT NULL OR payload ? :seen OR EXISTS (
-        SELECT FROM atlas_versions WHERE atlas_no = :no AND number = :number
-        AND published_at > now() - make_interval(secs => :seconds)))
-""")
-
-
-@dataclass(frozen=True)
-class DrawnMap:
-    """A map whose points are in the store; `layers` are the names that their numbers stand for."""
-
-    name: str
-    layers: Sequence[str]
-    points_object: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +64,7 @@ def place(session: Session, asked: Entries) -> Place | None:
     """Where to go on; None where all is written."""
     row = session.get(AtlasExportRow, (asked.atlas_no, asked.number), populate_existing=True)
     if row is None:
-        return Place(0, FIRST, _map_of(session, asked))
+        return Place(0, FIRST, final_maps.name_of(session, asked.atlas_no, asked.number))
     if row.made_at is not None:
         return None
     last = session.scalars(_parts(asked).order_by(AtlasExportPartRow.part.desc()).limit(1)).first()
@@ -90,21 +73,12 @@ def place(session: Session, asked: Entries) -> Place | None:
     return Place(last.part + 1, (last.layer_no, last.unit, last.facet), row.map)
 
 
-def awaits_map(session: Session, exported: Exported, asked: Entries, at: Place) -> bool:
+def awaits_map(session: Session, exported: Exported, at: Place) -> bool:
     """Whether to begin later, since a worker is to draw the version's map a moment from now: what is written
     without its places never has them."""
-    if at.is_begun or at.map is not None or not workers.draw_maps(session):
+    if at.is_begun or at.map is not None:
         return False
-    subject = str(Mapped(exported.atlas, exported.number))
-    version = {"no": asked.atlas_no, "number": asked.number}
-    given = {"subject": subject, "seen": SEEN, "seconds": MAP_SECONDS, **version}
-    return session.execute(_DRAWN_SOON, given).first() is not None
-
-
-def drawn(session: Session, name: str) -> DrawnMap | None:
-    """The map of this name; None where there is none any more."""
-    row = session.get(MapRow, name)
-    return None if row is None else DrawnMap(row.name, row.layers, row.points_object)
+    return final_maps.is_drawn_soon(session, Mapped(exported.atlas, exported.number), seconds=MAP_SECONDS)
 
 
 def lose_map(session: Session, exported: Exported, name: str) -> None:
@@ -193,11 +167,6 @@ def make_again(session: Session, lost: Subject) -> None:
     exported = Exported.parse(lost.id)
     if drop(session, exported):
         chores.hasten(session, EXPORT, str(exported))
-
-
-def _map_of(session: Session, asked: Entries) -> str | None:
-    row = session.get(AtlasMapRow, (asked.atlas_no, asked.number, EYE), populate_existing=True)
-    return row.map if row is not None and row.final else None
 
 
 def _parts(asked: Entries) -> sa.Select[AtlasExportPartRow]:

@@ -14,6 +14,7 @@ from services.exports.making import Place
 from services.exports.parts import Text
 from services.exports.subjects import EXPORT, Exported
 from services.exports.version_entries import Entries
+from services.maps import final as final_maps
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
 from worker.exports.map_places import MapPlaces
@@ -66,7 +67,7 @@ class Exports(ChoreTurns):
             if asked is None or place is None:
                 chores.done(session, claim.lease_id, [str(exported)])
                 return True
-            if making.awaits_map(session, exported, asked, place):
+            if making.awaits_map(session, exported, place):
                 chores.release(session, claim.lease_id, after_seconds=MAP_AGAIN_SECONDS)
                 return True
             entries = asked.read(session, place.after, parts.AT_ONCE)
@@ -88,7 +89,7 @@ class Exports(ChoreTurns):
         if self._map is None or self._map.name != at.map:
             try:
                 with self._database.session() as session:
-                    found = making.drawn(session, at.map)
+                    found = final_maps.read(session, at.map)
                 if found is None:
                     raise NotFound("map", at.map, "The export began with its places.")
                 self._map = MapPlaces.read(self._store, found)

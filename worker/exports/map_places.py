@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.base.storage import ObjectStore
-from services.exports.making import DrawnMap
+from services.maps.final import FinalMap
 from worker.maps.files import read_points
 
 
@@ -23,7 +23,7 @@ class MapPlaces:
     y: npt.NDArray[np.float32]
 
     @classmethod
-    def read(cls, store: ObjectStore, map: DrawnMap) -> Self:
+    def read(cls, store: ObjectStore, map: FinalMap) -> Self:
         """Raises `NotFound` or `Corrupt` where the store has lost its points."""
         with store.verified(map.points_object) as file:
             x, y, units, layers = read_points(file.read())

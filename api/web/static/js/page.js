@@ -1,33 +1,30 @@
 // What every page can do: copy boxes, and keys that go to a field or to a neighbouring page.
 
-for (const box of document.querySelectorAll(".copy")) {
-  const button = box.querySelector("[data-copy]");
-  if (!button || !navigator.clipboard) continue;
-  button.hidden = false;
-  const said = button.lastChild.textContent;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(box.querySelector("pre").textContent);
-    button.lastChild.textContent = "copied";
-    setTimeout(() => (button.lastChild.textContent = said), 2000);
-  });
-}
-
-// A link with data-copies leads to what is to be copied, and where scripts may, copies it at once.
-for (const link of document.querySelectorAll("a[data-copies]")) {
-  if (!navigator.clipboard) continue;
-  const words = link.textContent;
+// Copies a text when it is pressed, and says so for a while: in place of its words, and to those who listen.
+const copies = (pressed, words, text) => {
+  const before = words.textContent;
   const said = Object.assign(document.createElement("span"), { className: "hidden", role: "status" });
-  link.after(said);
-  link.addEventListener("click", async (event) => {
+  pressed.after(said);
+  pressed.addEventListener("click", async (event) => {
     event.preventDefault();
-    await navigator.clipboard.writeText(link.dataset.copies);
-    link.textContent = "Copied";
-    said.textContent = "The link is copied.";
+    await navigator.clipboard.writeText(text);
+    words.textContent = said.textContent = "Copied";
     setTimeout(() => {
-      link.textContent = words;
+      words.textContent = before;
       said.textContent = "";
     }, 2000);
   });
+};
+
+if (navigator.clipboard) {
+  for (const box of document.querySelectorAll(".copy")) {
+    const button = box.querySelector("[data-copy]");
+    if (!button) continue;
+    button.hidden = false;
+    copies(button, button.lastChild, box.querySelector("pre").textContent);
+  }
+  // A link with data-copies leads to what is to be copied, and where scripts may, copies it at once.
+  for (const link of document.querySelectorAll("a[data-copies]")) copies(link, link, link.dataset.copies);
 }
 
 // A form that writes is sent once, however often its button is pressed; it may be sent again when its page is back, or

@@ -18,6 +18,7 @@ Names are imported when they are first used: importing this package alone does n
 from typing import TYPE_CHECKING
 
 from imago_engine.lazy_names import lazy_names
+from imago_engine.synthesis.computing.reproducible_products import ask_for_reproducible_products
 
 if TYPE_CHECKING:
     from imago_engine.generators import GeneratorFileError, GeneratorInfo
@@ -90,3 +91,5 @@ __all__ = [
 ]
 
 __getattr__ = lazy_names(__name__, _HOMES)
+
+ask_for_reproducible_products()  # here, since it counts only before the first product

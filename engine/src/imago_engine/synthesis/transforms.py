@@ -46,7 +46,7 @@ def magnified(x: Tensor, zooms: Tensor, shifts: Tensor | None = None) -> Tensor:
     centre's x and y in [−1, 1]) to the whole; then move it as `shifted` does, in the same pass.
     """
     size = x.shape[-1]
-    index = torch.arange(size, device=x.device)
+    index = torch.arange(size, dtype=torch.float32, device=x.device)  # whatever the caller's default is
     places = index.expand(len(x), 2, size)  # [N, 2, S], of columns and rows
     if shifts is not None:
         places = (places - shifts.flip(1)[:, :, None]).clamp(0, size - 1)

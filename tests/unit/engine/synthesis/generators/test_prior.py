@@ -234,6 +234,18 @@ def test_a_magnified_part_is_what_is_there() -> None:
     torch.testing.assert_close(seen[1].mean((1, 2)), x[1, :, 4:, :4].mean((1, 2)), atol=0.03, rtol=0)
 
 
+def test_a_magnified_part_is_the_same_whatever_type_numbers_have_by_default() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x, zooms = torch.rand(4, 3, 17, 17, generator=draw), torch.rand(4, 3, generator=draw) / 2 + 0.5
+    shifts = torch.randint(-3, 4, (4, 2), generator=draw)
+    expected = magnified(x, zooms, shifts)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(magnified(x, zooms, shifts), expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize(
     ("change", "field"), [({"space": "whitened", "start": "normal"}, "space"), ({"space": "plain"}, "start")]
 )
