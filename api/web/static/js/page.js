@@ -1,18 +1,14 @@
 // What every page can do: copy boxes, and keys that go to a field or to a neighbouring page.
 
-// Copies a text when it is pressed, and says so for a while: in place of its words, and to those who listen.
+// Copies a text when it is pressed, and says so in place of its words for a while, also to those who listen.
 const copies = (pressed, words, text) => {
   const before = words.textContent;
-  const said = Object.assign(document.createElement("span"), { className: "hidden", role: "status" });
-  pressed.after(said);
+  pressed.setAttribute("aria-live", "polite");
   pressed.addEventListener("click", async (event) => {
     event.preventDefault();
     await navigator.clipboard.writeText(text);
-    words.textContent = said.textContent = "Copied";
-    setTimeout(() => {
-      words.textContent = before;
-      said.textContent = "";
-    }, 2000);
+    words.textContent = "Copied";
+    setTimeout(() => (words.textContent = before), 2000);
   });
 };
 
