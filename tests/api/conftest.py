@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-import sqlalchemy as sa
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -14,15 +13,11 @@ from infra.local.servers import Servers
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from services.schema import Base
 from tests.api.small_catalog import NETWORK, register, with_key
+from tests.emptying import empty
 from tests.own_settings import own_settings
 
 Start = Callable[..., Flask]
-
-_EMPTY = sa.text(
-    "TRUNCATE " + ", ".join(table.name for table in Base.metadata.sorted_tables) + " RESTART IDENTITY CASCADE"
-)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +45,7 @@ def database(shared_app: Flask) -> Database:
     """Empty. Objects stay: they are named by their bytes."""
     database = context(shared_app).database
     with database.session() as session:
-        session.execute(_EMPTY)
+        empty(session)
     return database
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from flask import Flask
 from PIL import Image
 from structlog.testing import capture_logs
@@ -36,7 +35,7 @@ from services.catalog.networks import register_network
 from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Claim, Failure, Finished
-from services.schema import Base
+from tests.emptying import empty
 from tests.own_settings import own_settings
 
 NETWORK = "efficientnet_lite0.imagenet"
@@ -144,9 +143,7 @@ def url(served: Flask) -> Iterator[str]:
 def service(served: Flask, url: str) -> Iterator[Service]:
     database, store = context(served).database, context(served).store
     with database.session() as session:
-        # TRUNCATE and the looks of requests that an earlier test left waiting would lock each other out.
-        for table in reversed(Base.metadata.sorted_tables):
-            session.execute(sa.delete(table))
+        empty(session)
         register_network(session, RegisterNetwork(id=NETWORK))
         generators.register_generator(
             session,

@@ -5,7 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ import pytest
 from infra.local.stack import Stack
 from tests.docs.blocks import COMMANDS, ROOT, Block, blocks_of, pages
 
+_NOTEBOOK = """
+import sys
+for file in sys.argv[1:]:
+    print("#", file, flush=True)
+    with open(file) as script:
+        exec(compile(script.read(), file, "exec"), {"__name__": "__main__"})
+"""
 BLOCKS = [block for page in pages() for block in blocks_of(page)]
 RUN = [block for block in BLOCKS if block.runs]
 SECONDS = 300
@@ -38,17 +47,25 @@ def test_readmes_are_run() -> None:
 
 @dataclass
 class Reader:
-    """Someone who types what a page says, block after block, in one folder."""
+    """Someone who types what a page says, in its order, in one folder."""
 
     url: str
     key: str
     folder: Path
     environment: dict[str, str]
 
-    def types(self, block: Block) -> None:
-        """Run a block; fails with all that it printed unless it ends with 0."""
-        script = self._filled_in(block.script)
-        command = [sys.executable, "-c", script] if block.language == "python" else ["bash", "-euc", script]
+    def types(self, blocks: Sequence[Block]) -> None:
+        """Run one block, or those of Python that follow each other; fails with all that they printed unless
+        they end with 0.
+
+        Those of Python are typed into one notebook, each without what the others have named: most of what
+        each would take alone is the start of torch.
+        """
+        scripts = [self._filled_in(block.script) for block in blocks]
+        if blocks[0].language == "python":
+            command: list[str | Path] = [sys.executable, "-c", _NOTEBOOK, *self._files(blocks, scripts)]
+        else:
+            command = ["bash", "-euc", "\n".join(scripts)]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -57,13 +74,21 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
+            timeout=SECONDS * len(blocks),
         )
-        assert done.returncode == 0, f"{block} ended with {done.returncode}:\n{script}\n{done.stdout}"
+        typed = "\n".join(scripts)
+        assert done.returncode == 0, f"{blocks[0]} ended with {done.returncode}:\n{typed}\n{done.stdout}"
         if job := re.findall(r"\bjob_[0-9a-z]{8,}", done.stdout):
             self._last_job = job[-1]
 
     _last_job = "job_…"
+
+    def _files(self, blocks: Sequence[Block], scripts: Sequence[str]) -> list[Path]:
+        """A file for each script, named as its block is found."""
+        files = [self.folder / str(block).replace("/", "_") for block in blocks]
+        for file, script in zip(files, scripts, strict=True):
+            file.write_text(script)
+        return files
 
     def _filled_in(self, script: str) -> str:
         """With this server's address and key, and the last job, where the page has those of an example."""
@@ -99,6 +124,6 @@ def _write_command(path: Path, *arguments: str) -> None:
 
 @pytest.mark.parametrize("page", sorted({block.page for block in RUN}))
 def test_what_a_page_says_to_type_works_as_it_is_printed(page: str, reader: Reader) -> None:
-    for block in RUN:
-        if block.page == page:
-            reader.types(block)
+    of_page = (block for block in RUN if block.page == page)
+    for _, blocks in groupby(of_page, key=lambda block: block.language == "python" or block.line):
+        reader.types(list(blocks))
