@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from imago_engine.synthesis.computing.precision import has_bfloat16_units
 from imago_engine.training_jobs import DeviceChoice
 from imago_engine.trainings import Precision
 
@@ -16,10 +17,15 @@ class PlacementError(ValueError):
 
 @dataclass(frozen=True)
 class Placement:
-    """With bfloat16, networks run under autocast; weights, losses and optimizers stay float32."""
+    """With bfloat16, networks run under autocast, where the device has units for it; weights, losses and
+    optimizers stay float32.
+    """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
+    """What was asked for; a training that goes on elsewhere asks for it there."""
+    has_units: bool = True
+    """Whether the device has units for bfloat16; without any it would be some fifteen times slower in it."""
     graphs: bool = True
     """Whether a step may be recorded as a CUDA graph, where its recipe can."""
 
@@ -29,7 +35,12 @@ class Placement:
         return self.graphs and self.device.type == "cuda"
 
     def autocast(self) -> AbstractContextManager[object]:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.computes_in == "bfloat16")
+
+    @property
+    def computes_in(self) -> Precision:
+        """The precision that was asked for, or float32 where the device has no units for that."""
+        return self.precision if self.has_units else "float32"
 
     def description(self, processes: int) -> str:
         """E.g. `2 × NVIDIA H100, bfloat16`."""
@@ -38,7 +49,8 @@ class Placement:
             if self.device.type == "cuda"
             else f"CPU ({os.cpu_count()} cores)"
         )
-        return f"{f'{processes} × ' if processes > 1 else ''}{name}, {self.precision}"
+        why = "" if self.computes_in == self.precision else f", for it has no units for {self.precision}"
+        return f"{f'{processes} × ' if processes > 1 else ''}{name}, {self.computes_in}{why}"
 
 
 def place(choice: DeviceChoice = "auto", precision: Precision = "float32") -> Placement:
@@ -48,7 +60,7 @@ def place(choice: DeviceChoice = "auto", precision: Precision = "float32") -> Pl
     """
     count = torch.cuda.device_count()
     if choice == "cpu" or (choice == "auto" and count == 0):
-        return Placement(torch.device("cpu"), precision)
+        return _placed(torch.device("cpu"), precision)
     if count == 0:
         raise PlacementError(
             f"--device cuda: torch {torch.__version__} finds no CUDA device; expected auto or cpu"
@@ -61,4 +73,8 @@ def place(choice: DeviceChoice = "auto", precision: Precision = "float32") -> Pl
         )
     device = torch.device("cuda", local_rank)
     torch.cuda.set_device(device)
-    return Placement(device, precision)
+    return _placed(device, precision)
+
+
+def _placed(device: torch.device, precision: Precision) -> Placement:
+    return Placement(device, precision, has_units=has_bfloat16_units(device))

@@ -9,6 +9,7 @@ import torch
 from imago_engine.training.command_line.printer import Printer
 from imago_engine.training.recipes import OptionsError, read_options
 from imago_engine.training.results.journal import Journal
+from imago_engine.training.run import placement
 from imago_engine.training.run.checkpoint import (
     CheckpointError,
     read_checkpoint,
@@ -137,6 +138,21 @@ def test_bfloat16_changes_the_arithmetic_and_not_the_weights(small_training: Sma
     for name, loss in rough.items():
         assert float(loss) == pytest.approx(exact[name], rel=0.1, abs=0.05)
     assert any(float(loss) != exact[name] for name, loss in rough.items())
+
+
+@pytest.mark.parametrize("has_units", [True, False])
+def test_a_device_without_units_for_bfloat16_computes_in_float32_and_says_so(
+    small_training: SmallTraining, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, has_units: bool
+) -> None:
+    monkeypatch.setattr(placement, "has_bfloat16_units", lambda device: has_units)
+    placed = place("cpu", "bfloat16")
+    with placed.autocast():
+        assert torch.is_autocast_enabled("cpu") == has_units
+    said = placed.description(1)
+    assert said.endswith(", bfloat16" if has_units else ", float32, for it has no units for bfloat16")
+    small_training(placement=placed).save(tmp_path / "checkpoint")
+    facts = read_facts(tmp_path / "checkpoint")
+    assert facts["precision"] == "bfloat16", "elsewhere it goes on in bfloat16"
 
 
 def test_options_that_make_no_training_are_refused(small_training: SmallTraining) -> None:
