@@ -82,11 +82,25 @@ def _coarse(sample: Tensor, shape: torch.Size) -> Tensor:
 def _principal(sample: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Variances [count], falling, and unit vectors [D, count] of centred samples [N, D]."""
     if sample.shape[1] <= EXACT:
-        variances, vectors = torch.linalg.eigh((sample.T @ sample / len(sample)).double())
-        return variances.flip(0)[:count].float(), vectors.flip(1)[:, :count].float()
+        variances, vectors = _eigen((sample.T @ sample / len(sample)).double())
+        return variances[:count].float(), vectors[:, :count].float()
     torch.manual_seed(0)
     _, singular, vectors = torch.pca_lowrank(sample, q=count, center=False)
     return singular**2 / len(sample), vectors
+
+
+def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [D], falling, and eigenvectors [D, D] of a covariance.
+
+    Of few codes most of them are 0, and MKL's usual solver then fails now and then; the singular values of a
+    covariance are the same, and take several times as long.
+    """
+    try:
+        values, vectors = torch.linalg.eigh(covariance)
+    except RuntimeError:  # as torch's error of linear algebra is
+        vectors, values, _ = torch.linalg.svd(covariance)
+        return values, vectors
+    return values.flip(0), vectors.flip(1)
 
 
 def _cluster_centres(points: Tensor, count: int, random: torch.Generator) -> Tensor:

@@ -35,6 +35,19 @@ def test_the_coordinates_of_real_codes_are_uncorrelated_and_of_variance_one(
     torch.testing.assert_close(torch.cov(points.T), torch.eye(6), atol=0.05, rtol=0)
 
 
+def test_where_the_usual_solver_fails_the_directions_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = correlated(500, 40, 4)
+    usual = measured_prior(codes, statistics_of(codes), directions=4, prototypes=5).axes
+
+    def failing(covariance: torch.Tensor) -> None:
+        raise RuntimeError("linalg.eigh: The algorithm failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigh", failing)
+    axes = measured_prior(codes, statistics_of(codes), directions=4, prototypes=5).axes
+    signs = (axes * usual).sum(1, keepdim=True).sign()
+    torch.testing.assert_close(axes * signs, usual, atol=1e-4, rtol=1e-4)
+
+
 def test_directions_in_which_nothing_varies_are_left_out() -> None:
     codes = correlated(500, 40, 4)
     prior = measured_prior(codes, statistics_of(codes), directions=20, prototypes=5)
