@@ -92,12 +92,13 @@ def _principal(sample: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvalues [D], falling, and eigenvectors [D, D] of a covariance.
 
-    Of few codes most of them are 0, and MKL's usual solver then fails now and then; the singular values of a
-    covariance are the same, and take several times as long.
+    Of few codes most of them are 0, and MKL's usual solver may fail then: one covariance was met where it
+    does with reproducible products (`ask_for_reproducible_products`) and not without. The singular values of
+    a covariance are the same, and take several times as long.
     """
     try:
         values, vectors = torch.linalg.eigh(covariance)
-    except RuntimeError:  # as torch's error of linear algebra is
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # documented, and missing in its stubs
         vectors, values, _ = torch.linalg.svd(covariance)
         return values, vectors
     return values.flip(0), vectors.flip(1)

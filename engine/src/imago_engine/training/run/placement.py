@@ -24,10 +24,10 @@ class Placement:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
     """What was asked for; a training that goes on elsewhere asks for it there."""
-    has_units: bool = True
-    """Whether the device has units for bfloat16; without any it would be some fifteen times slower in it."""
     graphs: bool = True
     """Whether a step may be recorded as a CUDA graph, where its recipe can."""
+    has_units: bool = True
+    """Whether the device has units for bfloat16; without any it would be some fifteen times slower in it."""
 
     @property
     def captures(self) -> bool:

@@ -40,7 +40,7 @@ def test_where_the_usual_solver_fails_the_directions_are_the_same(monkeypatch: p
     usual = measured_prior(codes, statistics_of(codes), directions=4, prototypes=5).axes
 
     def failing(covariance: torch.Tensor) -> None:
-        raise RuntimeError("linalg.eigh: The algorithm failed to converge")
+        raise torch.linalg.LinAlgError("linalg.eigh: The algorithm failed to converge")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(torch.linalg, "eigh", failing)
     axes = measured_prior(codes, statistics_of(codes), directions=4, prototypes=5).axes
