@@ -95,6 +95,8 @@ def learned(known: Cost | None, spent: Spent) -> Cost:
     new = spent.seconds / spent.rounds
     if known is None:
         return Cost(spent.kind, spent.device, spent.round_items, new, _FIRST_SPREAD, 1)
+    if known.batches == 1 and new < known.seconds:  # the first one loaded and warmed up
+        return replace(known, round_items=spent.round_items, seconds=new, batches=2)
     share = max(NEWEST_SHARE, 1 / (known.batches + 1))
     new = min(new, known.seconds * _SLOWEST)
     return replace(

@@ -9,7 +9,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,11 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def server(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "api", "--port", str(port), "--workers", "2", "--threads", "4"],
-        cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path), **environment},
-    )
+    process = start(port, environment, tmp_path)
     url = f"http://127.0.0.1:{port}"
     try:
         _until_it_answers(url, process)
@@ -31,6 +29,15 @@ def server(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple[str, s
     finally:
         process.kill()
         process.wait()
+
+
+def start(port: int, environment: dict[str, str], folder: Path) -> subprocess.Popen[bytes]:
+    """A server of two processes, beside the one that keeps them; temporary files are in the folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "api", "--port", str(port), "--workers", "2", "--threads", "4"],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(folder), **environment},
+    )
 
 
 def _until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -63,3 +70,24 @@ def test_two_processes_count_together_and_end_in_good_order(
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_processes_whose_parent_is_killed_end_and_leave_the_port_to_the_next(
+    server: tuple[str, subprocess.Popen[bytes]], environment: dict[str, str], tmp_path: Path
+) -> None:
+    url, process = server
+    children = psutil.Process(process.pid).children()
+    assert len(children) >= 2
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+
+    port = urlsplit(url).port
+    assert port is not None
+    successor = start(port, environment, tmp_path)
+    try:
+        _until_it_answers(url, successor)
+    finally:
+        successor.terminate()
+        assert successor.wait(timeout=60) == 0
