@@ -10,6 +10,9 @@ DESCRIPTIONS := client/src/imago/cli/descriptions.json
 
 .DEFAULT_GOAL := help
 
+# Where it is set every process of ours, and there are many, compiles all of our code again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks screenshots openapi sweep-networks train-default train-burst soak lock pin-images clean
 
 help: ## this list

@@ -75,15 +75,17 @@ class Service:
 
     def finish(self, claim: Claim) -> None:
         """Bring every item of a batch home with a real picture."""
+        pictures = {
+            unit: put(self.store, Artifact(ArtifactKind.IMAGE, "image/png", picture_of(unit), 24, 24))
+            for unit in {work.unit for work in claim.items}
+        }
         finished = [
             Finished(
                 digest=work.digest,
                 activation=1.0 + work.seed,
                 score=1.0 - abs(work.seed - 10_001),
                 predictions=[(work.unit, 0.75), (1, 0.125)],
-                artifacts=[
-                    put(self.store, Artifact(ArtifactKind.IMAGE, "image/png", picture_of(work.unit), 24, 24))
-                ],
+                artifacts=[pictures[work.unit]],
                 crop_box=None,
                 provenance={"worker": "test-worker"},
             )

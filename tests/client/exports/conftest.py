@@ -1,18 +1,22 @@
 """A published atlas with pictures and units that have none."""
 
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy import text
 
 import imago
 from services.access import keys
+from services.schema import Base
 from tests.client.conftest import NETWORK, Service
 from tests.client.test_atlases import carry_out
 
+OF_PICTURES = ("atlas_imports", "atlas_entries", "jobs", "atlases", "artifacts", "visualizations")
 UNREACHABLE = 7
 _UNREACHABLE = text("""
     UPDATE visualizations SET state = 'unreachable', activation = NULL, score = NULL, predictions = NULL
@@ -37,6 +41,32 @@ def atlas(service: Service, client: imago.Client) -> imago.Atlas:
         session.execute(_COUNTED)
     atlas.publish()
     return atlas.refresh()
+
+
+@pytest.fixture(scope="session")
+def kept_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that asks for an export leaves it for all that follow."""
+    return tmp_path_factory.mktemp("exports") / "kept"
+
+
+@pytest.fixture
+def export(request: pytest.FixtureRequest, service: Service, kept_export: Path, tmp_path: Path) -> Path:
+    """A folder of one's own with an export of the atlas as JSONL. The service has the network and the
+    generator, and none of the pictures.
+    """
+    if not kept_export.exists():
+        atlas: imago.Atlas = request.getfixturevalue("atlas")
+        atlas.export(tmp_path / "first", table="jsonl").rename(kept_export)
+        forget(service)
+    return Path(shutil.copytree(kept_export, tmp_path / "theirs"))
+
+
+def forget(service: Service, *more: str) -> None:
+    """Make it another service, which has the network and none of the pictures."""
+    with service.database.session() as session:
+        for table in reversed(Base.metadata.sorted_tables):
+            if table.name in (*OF_PICTURES, "atlas_versions", "atlas_layers", "job_visualizations", *more):
+                session.execute(sa.delete(table))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy import text
 
 import imago
@@ -19,20 +18,9 @@ from services.atlases import expansion
 from services.atlases.expansion import Place
 from services.base.errors import Unavailable
 from services.pictures import artifacts
-from services.schema import Base
 from tests.client.conftest import NETWORK, Run, Service, picture_of
-from tests.client.exports.conftest import UNREACHABLE, files_of, huge_png
+from tests.client.exports.conftest import OF_PICTURES, UNREACHABLE, files_of, forget, huge_png
 from tests.client.test_atlases import carry_out
-
-OF_PICTURES = ("atlas_imports", "atlas_entries", "jobs", "atlases", "artifacts", "visualizations")
-
-
-def forget(service: Service, *more: str) -> None:
-    """Make it another service, which has the network and none of the pictures."""
-    with service.database.session() as session:
-        for table in reversed(Base.metadata.sorted_tables):
-            if table.name in (*OF_PICTURES, "atlas_versions", "atlas_layers", "job_visualizations", *more):
-                session.execute(sa.delete(table))
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
@@ -45,11 +33,9 @@ def count(service: Service, table: str) -> int:
 
 
 @pytest.fixture
-def folder(service: Service, atlas: imago.Atlas, tmp_path: Path) -> Path:
+def folder(export: Path) -> Path:
     """An export of a service that is gone."""
-    folder = atlas.export(tmp_path / "theirs", table="jsonl")
-    forget(service)
-    return folder
+    return export
 
 
 def test_what_was_imported_is_what_was_exported(folder: Path, admin: imago.Client, tmp_path: Path) -> None:
