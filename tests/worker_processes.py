@@ -43,12 +43,18 @@ LEASE_SECONDS = 3.0
 MAX_BATCH = 8
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+OFTEN = 0.05
+"""Seconds between two looks at what passes quickly."""
+
+
+def until(
+    condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS, every: float = 0.25
+) -> None:
     """Wait for a condition. Fails the test when it never comes true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 class WorkerProcess:

@@ -15,7 +15,7 @@ from services.atlases.expansion import Place
 from services.atlases.progress import AtlasView
 from services.base.states import AtlasState
 from tests import oracle
-from tests.worker_processes import MAX_BATCH, NETWORK, Scene, until
+from tests.worker_processes import MAX_BATCH, NETWORK, OFTEN, Scene, until
 
 pytestmark = pytest.mark.chaos
 
@@ -98,9 +98,13 @@ def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
     kills = 3
     for _ in range(kills):
         worker = scene.start_child()
-        until(lambda: hurry(scene) or scene.computing(), "a batch is being computed")
+        until(lambda: hurry(scene) or scene.computing(), "a batch is being computed", every=OFTEN)
         servers.postgres.restart_immediately()
-        until(lambda: hurry(scene) or scene.computing(), "a batch is being computed after the restart")
+        until(
+            lambda: hurry(scene) or scene.computing(),
+            "a batch is being computed after the restart",
+            every=OFTEN,
+        )
         time.sleep(chance.uniform(0, 0.5))
         worker.kill()
     scene.start_child()
@@ -110,9 +114,9 @@ def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
 
 
 def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -> None:
-    id = make(scene, units="0-99", facets=1, steps=60)
+    id = make(scene, units="0-59", facets=1, steps=60)
     scene.start_child()
-    until(scene.computing, "a batch is being computed")
+    until(scene.computing, "a batch is being computed", every=OFTEN)
     with scene.database.session() as session:
         changes.pause(session, id)
     expansion.let_go_at_once(scene.database, id, seconds=30)
@@ -126,7 +130,7 @@ def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -
     with scene.database.session() as session:
         changes.resume(session, id)
     wait_until_complete(scene, id)
-    check(scene, 100)
+    check(scene, 60)
 
 
 def test_workers_may_die_while_the_best_of_candidates_are_chosen_and_a_version_is_published(

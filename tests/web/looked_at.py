@@ -14,6 +14,7 @@ MOST_BYTES = 150_000
 _WEIGHED = {"document", "stylesheet", "script"}
 _OWN_SCHEMES = ("data:", "blob:")
 _ALL = {"resultTypes": ["violations"]}
+_COLOURS = {**_ALL, "runOnly": ["color-contrast"]}
 
 _FACTS = """() => {
   const said = (list) => list.slice(0, 3).map((each) => each.outerHTML.slice(0, 120));
@@ -44,8 +45,9 @@ _SHIFT = """() => new Promise((resolve) => {
 def faults_of(
     browser: Browser, origin: str, path: str, look: Look, prepare: Callable[[Page], object] | None = None
 ) -> Iterator[str]:
-    """Load a page afresh and name what is wrong with it; nothing where all is well. `prepare`: what is done
-    in the same browser before, such as signing in."""
+    """Load a page afresh and name what is wrong with it; nothing where all is well. In the other theme, which
+    changes colours and nothing else, only these are looked at. `prepare`: what is done in the same browser
+    before, such as signing in."""
     with looking(browser, look) as context:
         if prepare is not None:
             prepare(context.new_page())
@@ -64,7 +66,9 @@ def faults_of(
         yield from _of_what_it_loads(origin, asked, answers)
         yield from _of_its_layout(page, look)
         yield from (f"says in the console: {text}" for text in said)
-        yield from _of_its_use(page)
+        yield from _of_its_use(page, _ALL)
+        page.emulate_media(color_scheme="dark" if look.theme == "light" else "light")
+        yield from _of_its_use(page, _COLOURS)
 
 
 def _of_what_it_loads(origin: str, asked: list[str], answers: list[Response]) -> Iterator[str]:
@@ -100,8 +104,8 @@ def _of_its_layout(page: Page, look: Look) -> Iterator[str]:
         yield f"shifts while it loads, by {shift:.3f}"
 
 
-def _of_its_use(page: Page) -> Iterator[str]:
-    found: list[dict[str, Any]] = Axe().run(page, options=_ALL).response["violations"]
+def _of_its_use(page: Page, options: dict[str, Any]) -> Iterator[str]:
+    found: list[dict[str, Any]] = Axe().run(page, options=options).response["violations"]
     for violation in found:
         first = violation["nodes"][0]
         yield (

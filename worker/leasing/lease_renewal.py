@@ -25,6 +25,7 @@ from worker.process.stopping import StopFlag
 FENCE_SHARE = 0.8
 """Share of the lease without a heartbeat after which computing stops: another worker may soon hold the
 items."""
+_FINISHED_SECONDS = 1.0
 HUNG_EXIT_CODE = 70
 
 log = structlog.get_logger()
@@ -176,9 +177,10 @@ class LeaseKeeper:
                 continue
             pause = self._heartbeat_seconds
             if not pulse.alive:
-                if not self._ended.is_set():  # else it was finished while this pulse was on its way
-                    log.warning("lease_lost")
                 self._gone = True
+                # Else it was finished while this pulse was on its way, of which this thread hears a bit later.
+                if not self._ended.wait(_FINISHED_SECONDS):
+                    log.warning("lease_lost")
                 return
             self._confirmed_at = sent_at
             self._canceled |= pulse.canceled

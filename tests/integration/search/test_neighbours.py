@@ -103,13 +103,15 @@ def test_embeddings_of_another_eye_are_never_compared(alike: Database) -> None:
     assert not {1, 2, 3} & {one.unit for one in around(alike, 0, limit=19).data}
 
 
-ROWS, CLUSTERS, RARE = 30_000, 300, 200
+ROWS, CLUSTERS, RARE = 8_000, 80, 200
+FEW = 1_000
+"""Rows that are searched exactly here, so that all of them are too many."""
 _LAYERS = ("blocks.4", "classifier", "features.0")
 
 
 @pytest.fixture(scope="module")
 def crowded(servers: Servers, migrated_template: str) -> Iterator[Database]:
-    """Many pictures, more than are searched exactly, in clusters; a few of them of another network."""
+    """Many pictures in clusters; a few of them of another network."""
     with own_settings(servers, migrated_template) as settings:
         database = Database(settings.database_url)
         staging.stage(database)
@@ -122,9 +124,9 @@ def crowded(servers: Servers, migrated_template: str) -> Iterator[Database]:
             session.execute(
                 text("INSERT INTO networks (id, source, architecture) VALUES ('rare.x', 'timm', 'rare')")
             )
-            for first in range(0, ROWS, 3000):
+            for first in range(0, ROWS, 2000):
                 rows = []
-                for n in range(first, first + 3000):
+                for n in range(first, first + 2000):
                     centre = centres[draw.randrange(CLUSTERS)]
                     vector = [round(a + draw.gauss(0, 0.05), 4) for a in centre]
                     network = "rare.x" if n % (ROWS // RARE) == 0 else NETWORK
@@ -168,6 +170,7 @@ def test_the_approximate_index_finds_what_an_exact_search_does(
 ) -> None:
     everything, found, wanted = Scope(None, None), [], []
     queries = [direction(f"query {n}", 0.05, direction(f"cluster {n}")) for n in range(20)]
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", FEW)
     for query in queries:
         found.append(set(near(crowded, query, everything, 20)))
     monkeypatch.setattr(neighbours, "EXACT_ROWS", ROWS + 1)
@@ -190,6 +193,8 @@ def test_of_a_rare_network_as_many_are_found_as_were_asked_for(
 def test_searching_everything_uses_the_index_of_the_eye_and_a_layer_its_own(
     crowded: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", FEW)
+
     def indexes(scope: Scope) -> set[str]:
         plans = plans_of(
             crowded, lambda session: neighbours.nearest(session, direction("query"), scope, limit=20)
