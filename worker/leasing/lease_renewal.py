@@ -178,7 +178,7 @@ class LeaseKeeper:
             pause = self._heartbeat_seconds
             if not pulse.alive:
                 self._gone = True
-                # Else it was finished while this pulse was on its way, of which this thread hears a bit later.
+                # Else it was finished while this pulse was on its way, which this thread hears a bit later.
                 if not self._ended.wait(_FINISHED_SECONDS):
                     log.warning("lease_lost")
                 return

@@ -103,7 +103,7 @@ def test_embeddings_of_another_eye_are_never_compared(alike: Database) -> None:
     assert not {1, 2, 3} & {one.unit for one in around(alike, 0, limit=19).data}
 
 
-ROWS, CLUSTERS, RARE = 8_000, 80, 200
+ROWS, CLUSTERS, RARE = 16_000, 160, 200
 FEW = 1_000
 """Rows that are searched exactly here, so that all of them are too many."""
 _LAYERS = ("blocks.4", "classifier", "features.0")
