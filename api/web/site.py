@@ -7,6 +7,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 
 from api.web import filters
 from api.web.addresses import Addresses, ServerAddresses
+from api.web.modules import imports_of
 from api.web.small_pictures import SMALL_BELOW
 
 blueprint = Blueprint(
@@ -66,5 +67,6 @@ def _known_to_every_template() -> dict[str, object]:
         "footer": FOOTER,
         "default_description": DESCRIPTION,
         "small_below": SMALL_BELOW,
+        "imports_of": imports_of,
         "origin": request.host_url.rstrip("/"),
     }

@@ -87,6 +87,8 @@ def _order(url: str, query: str) -> dict[str, float]:
 
 def _scrolled(url: str, seconds: float) -> dict[str, Any]:
     with running() as browser, looking(browser, LOOK) as context:
+        with looking(browser, LOOK) as other:  # people's browsers run already, and have nothing of this page
+            other.new_page().goto(f"{url}/design", wait_until="load")
         page = context.new_page()
         began = time.perf_counter()
         page.goto(f"{url}/networks/{NETWORK}/layers/{LAYER}?order=activation", wait_until="load")

@@ -60,6 +60,12 @@ def units_on(page: str) -> list[int]:
     return [int(path.rsplit("/", 1)[1]) for path in paths if "/units/" in path]
 
 
+def test_a_page_asks_at_once_for_all_that_its_script_imports(client: FlaskClient, atlas: str) -> None:
+    shown = client.get(PAGE, query_string={"atlas": atlas}).text
+    asked = re.findall(r'<link rel="modulepreload" href="/static/js/([^"]*)">', shown)
+    assert asked == ["grid.js", "grid-cells.js", "grid-rows.js"]
+
+
 def test_the_order_is_that_of_what_is_wanted(client: FlaskClient, atlas: str) -> None:
     assert order(client, atlas=atlas) == list(range(20))
     # What stands for a worker gives unit n the activation n + 1, and has class n % 10 seen in its picture.
