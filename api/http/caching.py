@@ -76,8 +76,8 @@ def conditional(response: Response, freshness: Freshness, *, etag: str | None = 
     if freshness.from_memory:
         keep(freshness.seconds)
     response.set_etag(etag or hashlib.sha256(response.get_data()).hexdigest()[:32])
-    # Reads that are to fail where something has changed are not offered: `If-Match` says nothing here, as it
-    # says nothing where the server answers from memory.
+    # Reads that are to fail where something has changed are offered of downloads alone, which go on from
+    # parts: `If-Match` says nothing here, as it says nothing where the server answers from memory.
     response.make_conditional({name: held for name, held in request.environ.items() if name != _IF_MATCH})
     return response
 

@@ -39,8 +39,15 @@ class Download:
 
 
 def download_response(wanted: Download) -> Response:
-    """All of it, the part that is asked for, or a 304. Raises `Problem` where there is no such part, or too
-    many downloads are under way, and what reading its beginning raises."""
+    """All of it, the part that is asked for, or a 304. Raises `Problem` where there is no such part, other
+    bytes are meant (`If-Match`) or too many downloads are under way, and what reading its beginning raises.
+    """
+    if request.if_match and not request.if_match.contains(wanted.etag):
+        raise Problem(
+            problem_types.CHANGED,
+            f'These bytes have the ETag "{wanted.etag}".',
+            headers={"ETag": f'"{wanted.etag}"'},
+        )
     if is_held_by_client(wanted.etag):
         return conditional(Response(), wanted.freshness, etag=wanted.etag)
     part = _asked_part(wanted)

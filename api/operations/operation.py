@@ -152,6 +152,7 @@ class Operation:
         yield problem_types.INVALID
         if self.is_download:
             yield problem_types.CONFLICT
+            yield problem_types.CHANGED
             yield problem_types.RANGE_NOT_SATISFIABLE
         if EVENTS in self.media_types or self.is_download:
             yield problem_types.TOO_MANY_REQUESTS

@@ -152,6 +152,13 @@ TOO_LARGE = ProblemType(
     "A photograph is taken up to 700 kB: make it smaller, 512 pixels a side are enough, or choose it "
     "with scripts turned on, which make it smaller by themselves.",
 )
+CHANGED = ProblemType(
+    "changed",
+    HTTPStatus.PRECONDITION_FAILED,
+    "It is not what was asked for any more",
+    "`If-Match` names none but other bytes; the `ETag` of this answer names those that are there now. What "
+    "was downloaded before does not go with them: begin anew.",
+)
 RANGE_NOT_SATISFIABLE = ProblemType(
     "no-such-range",
     HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -210,6 +217,7 @@ PROBLEM_TYPES = (
     NOT_ACCEPTABLE,
     REQUEST_TIMEOUT,
     CONFLICT,
+    CHANGED,
     TOO_LARGE,
     TARGET_TOO_LONG,
     HEADERS_TOO_LARGE,

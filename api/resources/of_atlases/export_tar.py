@@ -39,9 +39,10 @@ def get_atlas_export(path: AtlasVersionPath, query: NoQuery) -> Download:
     """Download a published version of an atlas as one file: an export, ready to be opened or imported.
 
     An uncompressed tar of the manifest, of files that list the pictures, with their hashes, and of the
-    pictures. Its bytes never change: `Range` and `If-Range` go on with a download that was cut off. 409 for
-    the open version; 404 with `Retry-After` until workers have written down what lists the pictures, which
-    they do once it is published.
+    pictures. Its bytes never change: `Range` and `If-Range` go on with a download that was cut off, and
+    `If-Match` answers 412 where a lost picture was made again with other bytes. 409 for the open version; 404
+    with `Retry-After` until workers have written down what lists the pictures, which they do once it is
+    published.
     """
     with context().database.session() as session:
         found = exports.find(session, path.atlas, path.version, by=reader())

@@ -153,6 +153,20 @@ def test_any_part_of_it_has_the_bytes_that_the_whole_has_there(anonymous: FlaskC
         assert anonymous.get(exported, headers={"If-None-Match": held}).status_code == 304
 
 
+def test_parts_of_other_bytes_than_those_that_are_meant_are_refused(
+    anonymous: FlaskClient, exported: str
+) -> None:
+    etag = anonymous.head(exported).headers["ETag"]
+    for meant in (etag, "*", f'"older", {etag}'):
+        part = anonymous.get(exported, headers={"Range": "bytes=0-4", "If-Match": meant})
+        assert (part.status_code, len(part.data)) == (206, 5)
+    for meant in ('"older"', f"W/{etag}"):
+        for method in (anonymous.get, anonymous.head):
+            refused = method(exported, headers={"Range": "bytes=0-4", "If-Match": meant})
+            assert (refused.status_code, refused.headers["ETag"]) == (412, etag)
+    assert anonymous.get(exported, headers={"If-Match": '"older"'}).get_json()["type"].endswith("changed")
+
+
 def test_what_it_holds_stays_whatever_happens_to_the_atlas_later(
     client: FlaskClient, database: Database, store: ObjectStore, settings: Settings, exported: str
 ) -> None:

@@ -10,8 +10,7 @@ import pytest
 import imago
 from tests.api.of_atlases.test_export_tar import make_exports
 from tests.client.conftest import Service, picture_of
-from tests.client.exports.conftest import files_of
-from tests.client.exports.test_import import forget
+from tests.client.exports.conftest import files_of, forget
 
 
 def address_of(service: Service, atlas: imago.Atlas) -> str:
