@@ -45,9 +45,8 @@ _SHIFT = """() => new Promise((resolve) => {
 def faults_of(
     browser: Browser, origin: str, path: str, look: Look, prepare: Callable[[Page], object] | None = None
 ) -> Iterator[str]:
-    """Load a page afresh and name what is wrong with it; nothing where all is well. In the other theme, which
-    changes colours and nothing else, only these are looked at. `prepare`: what is done in the same browser
-    before, such as signing in."""
+    """Load a page afresh and name what is wrong with it; nothing where all is well. `prepare`: what is done
+    in the same browser before, such as signing in."""
     with looking(browser, look) as context:
         if prepare is not None:
             prepare(context.new_page())
@@ -67,7 +66,13 @@ def faults_of(
         yield from _of_its_layout(page, look)
         yield from (f"says in the console: {text}" for text in said)
         yield from _of_its_use(page, _ALL)
-        page.emulate_media(color_scheme="dark" if look.theme == "light" else "light")
+
+
+def faults_of_colours(browser: Browser, origin: str, path: str, look: Look) -> Iterator[str]:
+    """Load a page afresh and name what is hard to read in the theme of this look."""
+    with looking(browser, look) as context:
+        page = context.new_page()
+        page.goto(origin + path, wait_until="load")
         yield from _of_its_use(page, _COLOURS)
 
 

@@ -11,6 +11,8 @@ from tests.web import keyboard, looked_at
 from tests.web.conftest import Site
 
 LOOKS = [Look("light", 1280), Look("dark", 390)]
+MIXED = [Look("dark", 1280), Look("light", 390)]
+"""What is shown depends on the width alone, and its colours on the theme alone."""
 Check = Callable[[Browser, str, str, Look], Iterator[str]]
 
 
@@ -20,6 +22,11 @@ def faults(
     """By page, what is wrong with it; only of pages with which something is."""
     found = {page.path: list(check(browser, site.url, page.path, look)) for page in pages}
     return {path: said for path, said in found.items() if said}
+
+
+def one_of_each(walked: Walk) -> list[Page]:
+    """A page of each kind, the one that is nearest to the entrance."""
+    return list({page.kind: page for page in reversed(walked.pages)}.values())
 
 
 def test_every_link_leads_somewhere_and_the_walk_finds_the_pages(walked: Walk) -> None:
@@ -38,8 +45,14 @@ def test_every_page_can_be_used_by_everybody_and_asks_nobody_else(
     assert faults(looked_at.faults_of, browser, site, walked.pages, look) == {}
 
 
+@pytest.mark.parametrize("look", MIXED, ids=str)
+def test_every_kind_of_page_has_colours_that_can_be_told_apart(
+    browser: Browser, site: Site, walked: Walk, look: Look
+) -> None:
+    assert faults(looked_at.faults_of_colours, browser, site, one_of_each(walked), look) == {}
+
+
 def test_the_keyboard_alone_reaches_everything_and_shows_where_it_is(
     browser: Browser, site: Site, walked: Walk
 ) -> None:
-    one_of_each = list({page.kind: page for page in reversed(walked.pages)}.values())
-    assert faults(keyboard.faults_of, browser, site, one_of_each, LOOKS[0]) == {}
+    assert faults(keyboard.faults_of, browser, site, one_of_each(walked), LOOKS[0]) == {}
