@@ -42,7 +42,6 @@ NETWORK = "small.random"
 LEASE_SECONDS = 3.0
 MAX_BATCH = 8
 
-
 OFTEN = 0.05
 """Seconds between two looks at what passes quickly."""
 
@@ -246,6 +245,10 @@ class Scene:
         """Whether the newest worker is in mid-ascent, as its heartbeat says."""
         open_leases = "SELECT count(*) FROM leases WHERE kind = 'batch' AND ended_at IS NULL AND steps > 0"
         return self.count(f"{open_leases} AND id > {self._newest_lease_before}") > 0
+
+    def wait_until_computing(self, when: str = "") -> None:
+        """Wait for the newest worker to be in mid-ascent, which may soon be over."""
+        until(self.computing, f"a batch is being computed {when}".rstrip(), every=OFTEN)
 
     def hurry(self) -> bool:
         """Let the time pass that items wait after a failure or a crash. False, for use in a condition."""

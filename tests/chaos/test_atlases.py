@@ -116,7 +116,7 @@ def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
 def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -> None:
     id = make(scene, units="0-59", facets=1, steps=60)
     scene.start_child()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     with scene.database.session() as session:
         changes.pause(session, id)
     expansion.let_go_at_once(scene.database, id, seconds=30)

@@ -10,7 +10,7 @@ import redis
 from infra.local.servers import Servers
 from services.base.broker import QUEUE, TASK, Doorbell
 from services.queue.deaths import CRASHES_ALONE
-from tests.worker_processes import LEASE_SECONDS, MAX_BATCH, OFTEN, Scene, until
+from tests.worker_processes import LEASE_SECONDS, MAX_BATCH, Scene, until
 from worker.process.app import create_app
 
 pytestmark = pytest.mark.chaos
@@ -30,11 +30,11 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
     for kill in range(kills):
         # Once with its parent, which starts another child: whole workers load torch anew, which takes long.
         worker = scene.start_child() if kill else scene.start_worker()
-        until(scene.computing, "a batch is being computed", every=OFTEN)
+        scene.wait_until_computing()
         with redis.Redis.from_url(scene.settings.broker_url) as broker:
             broker.flushall()
         servers.postgres.restart_immediately()
-        until(scene.computing, "a batch is being computed after the restart", every=OFTEN)
+        scene.wait_until_computing("after the restart")
         time.sleep(chance.uniform(0, 0.5))
         worker.kill()
     scene.start_child()
@@ -74,7 +74,7 @@ def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
 def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> None:
     job_id = scene.submit("0-15", steps=LONG)
     sleeper = scene.start_child()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     sleeper.send(signal.SIGSTOP)
     fence = scene.count("SELECT max(id) FROM leases")
     scene.start_child()
@@ -95,7 +95,7 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> 
 def test_a_dead_child_is_replaced_and_a_dead_parent_takes_its_child_along(scene: Scene) -> None:
     job_id = scene.submit("0-15", steps=LONG)
     worker = scene.start_worker()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     first = worker.child()
     first.kill()
     scene.wait_until_ended(job_id)
@@ -113,7 +113,7 @@ def test_without_any_broker_the_work_is_done_and_a_dead_child_is_replaced(
     servers.valkey.kill()
     job_id = scene.submit("0-15", steps=LONG)
     worker = scene.start_worker()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     worker.child().kill()
     scene.wait_until_ended(job_id)
 
@@ -157,7 +157,7 @@ def test_doorbells_that_nobody_heard_in_time_are_passed_over_in_silence(scene: S
 def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
     job_id = scene.submit("0-11", steps=LONG)
     scene.start_child()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     servers.seaweedfs.kill()
     time.sleep(LEASE_SECONDS * 1.1)
     servers.seaweedfs.restart()
@@ -169,7 +169,7 @@ def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Se
 def test_the_database_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
     job_id = scene.submit("0-15", steps=LONG)
     scene.start_child()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     servers.postgres.kill()
     time.sleep(LEASE_SECONDS * 1.1)
     servers.postgres.restart()

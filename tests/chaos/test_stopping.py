@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.jobs import jobs
-from tests.worker_processes import OFTEN, Scene, loaded, until
+from tests.worker_processes import Scene, loaded, until
 from worker.process.child import STOP_SIGNAL
 
 pytestmark = pytest.mark.chaos
@@ -19,7 +19,7 @@ ENDLESS = 2000
 def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Scene) -> None:
     job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_worker()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     assert worker.end() == 0
 
     units = scene.job(job_id).units
@@ -33,7 +33,7 @@ def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Sc
 def test_sigterm_to_all_processes_at_once_and_again_and_again_is_no_worse(scene: Scene) -> None:
     job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_worker()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     worker.send_all(signal.SIGTERM)
     for _ in range(50):  # some of them interrupt what handles an earlier one
         worker.send(signal.SIGTERM)
@@ -87,7 +87,7 @@ def test_a_worker_that_has_just_been_started_ends_as_well(scene: Scene) -> None:
 def test_canceling_a_job_stops_its_batch_in_mid_ascent(scene: Scene) -> None:
     job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_child()
-    until(scene.computing, "a batch is being computed", every=OFTEN)
+    scene.wait_until_computing()
     with scene.database.session() as session:
         jobs.cancel(session, job_id)
     job = scene.wait_until_ended(job_id)

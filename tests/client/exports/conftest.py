@@ -50,7 +50,7 @@ def kept_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def export(request: pytest.FixtureRequest, service: Service, kept_export: Path, tmp_path: Path) -> Path:
+def folder(request: pytest.FixtureRequest, service: Service, kept_export: Path, tmp_path: Path) -> Path:
     """A folder of one's own with an export of the atlas as JSONL. The service has the network and the
     generator, and none of the pictures.
     """

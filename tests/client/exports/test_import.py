@@ -32,12 +32,6 @@ def count(service: Service, table: str) -> int:
         return int(session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
-@pytest.fixture
-def folder(export: Path) -> Path:
-    """An export of a service that is gone."""
-    return export
-
-
 def test_what_was_imported_is_what_was_exported(folder: Path, admin: imago.Client, tmp_path: Path) -> None:
     atlas = admin.atlases.load(folder)
     assert (atlas.state, atlas.visibility, atlas.latest_version) == ("complete", "private", 1)

@@ -16,11 +16,6 @@ from tests.client.conftest import Service
 from tests.client.exports.conftest import UNREACHABLE
 
 
-@pytest.fixture
-def folder(export: Path) -> Path:
-    return export
-
-
 @pytest.fixture(params=["folder", "tar", "tar of the folder"])
 def path(request: pytest.FixtureRequest, atlas: imago.Atlas, tmp_path: Path) -> Path:
     file = tmp_path / "mine.tar"

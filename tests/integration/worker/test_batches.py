@@ -42,7 +42,7 @@ from services.queue.leases import Pulse
 from services.queue.reconciliation import reconcile
 from tests import small_world
 from tests.integration.worker.batch_runner import delivery, leases_of, patient, run_everything, runner
-from tests.worker_processes import MAX_BATCH, OFTEN, Scene, until
+from tests.worker_processes import MAX_BATCH, Scene, until
 from worker.batches.computation import Computed, Made
 from worker.batches.deliver import Delivery
 from worker.batches.provenance import Provenance
@@ -225,7 +225,7 @@ def test_a_batch_ends_at_once_when_its_job_is_canceled_though_it_is_not_the_whol
     job_id = scene.submit("0-7", steps=endless)
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(runner(scene, sizer).run_batch)
-        until(scene.computing, "a batch is being computed", every=OFTEN)
+        scene.wait_until_computing()
         with scene.database.session() as session:
             assert jobs.cancel(session, job_id).state == "canceling"
         assert running.result()

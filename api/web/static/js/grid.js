@@ -9,10 +9,6 @@ const TALLEST = 8_000_000; // pixels; browsers end somewhat above: beyond it, sc
 const SETTLED = 90; // ms without scrolling before pictures are asked for
 const KEPT = "imagoGrid"; // in the state of the history entry
 
-// With thin spaces between thousands, as the server writes them. `toLocaleString` would load its tables for it, which
-// takes some 50 ms of a slow core before the first cell is seen.
-const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, "\u202f");
-
 export function enhance(element, status) {
   const grid = new Grid(element, status);
   grid.begin();
@@ -79,7 +75,7 @@ class Grid {
     list.addEventListener("click", (event) => this.#opened(event));
     this.#list = list;
     const range = this.#element.querySelector(".range");
-    if (this.#total > this.#probe.children.length) range.textContent = `${grouped(this.#total)} units`;
+    if (this.#total > this.#probe.children.length) range.textContent = this.#element.dataset.all;
     // One cell stays, unseen, to be measured: how many fit and how tall they are is the stylesheet's to say.
     this.#probe.replaceChildren(this.#probe.firstElementChild);
     this.#probe.classList.add("grid-probe");
