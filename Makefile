@@ -13,7 +13,7 @@ DESCRIPTIONS := client/src/imago/cli/descriptions.json
 # Where it is set every process of ours, and there are many, compiles all of our code again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint format check hooks screenshots openapi sweep-networks train-default train-burst soak lock pin-images clean
+.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint types style format check drift hooks screenshots openapi sweep-networks train-default train-burst soak lock pin-images clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} sub(/^# bench/, "bench") || /^[a-z-]+:.*## / \
@@ -54,17 +54,23 @@ coverage: $(INSTALLED) ## all tests as in `make test`, and which lines they run 
 mutants: $(INSTALLED) ## break each promise of the queue on purpose and see that a test notices (MUTANTS="-k fence")
 	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
-lint: $(INSTALLED) ## ruff, mypy --strict, import rules
+lint: types style ## ruff, mypy --strict, import rules
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+style: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 format: $(INSTALLED) ## let ruff format and fix what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: lint ## lint, and whether openapi.json and the migrations say what the code says
+check: lint drift ## lint, and whether openapi.json and the migrations say what the code says
+
+drift: $(INSTALLED)
 	@$(BIN)/python -m api openapi | diff -u openapi.json - || \
 		{ echo "openapi.json is not what the code says: run make openapi"; exit 1; }
 	@$(BIN)/python -m api client-help | diff -u $(DESCRIPTIONS) - || \

@@ -123,6 +123,12 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError(_readable(error)) from None
 
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_small_letters(cls, word: Any) -> Any:
+        # `IMAGO_LOG_LEVEL=INFO` is how most programs spell it.
+        return word.lower() if isinstance(word, str) else word
+
     @field_validator("cache_folder", "data_root", "store_folder")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import boto3
@@ -47,6 +48,10 @@ _MAX_PRESIGN_SECONDS = 900
 PROBES = "probes/"
 """Below this lies what only shows that writing works."""
 _PROBE = f"{PROBES}store"
+_SESSION = boto3.session.Session()
+"""Of the whole process: each session reads descriptions of all of Amazon's services, some 0.1 s of processor
+time. Clients may be used by several threads, but only one at a time may make one (boto3#1592)."""
+_CONNECTING = Lock()
 
 
 class Corrupt(ImagoError):
@@ -119,25 +124,26 @@ class ObjectStore:
     def _connect(
         self, endpoint: str, *, connect_timeout: float = 3, read_timeout: float = 20, attempts: int = 3
     ) -> "S3Client":
-        # A session of its own: boto3's default one is not safe to use from several threads (boto3#1592).
-        client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=self._settings.s3_region,
-            aws_access_key_id=self._settings.s3_access_key,
-            aws_secret_access_key=self._settings.s3_secret_key.get_secret_value(),
-            config=Config(
-                signature_version="s3v4",
-                s3={"addressing_style": "path"},
-                # Stores other than Amazon's refuse the checksums that boto3 adds by default (s3transfer#327).
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                connect_timeout=connect_timeout,
-                read_timeout=read_timeout,
-                retries={"mode": "standard", "total_max_attempts": attempts},
-                max_pool_connections=32,
-            ),
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            # Stores other than Amazon's refuse the checksums that boto3 adds by default (s3transfer#327).
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=32,
         )
+        with _CONNECTING:
+            client = _SESSION.client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=self._settings.s3_region,
+                aws_access_key_id=self._settings.s3_access_key,
+                aws_secret_access_key=self._settings.s3_secret_key.get_secret_value(),
+                config=config,
+            )
         # With it botocore waits for "100 Continue" before it sends a body, and reads on for ever, at full
         # speed, where a connection ends in the midst of that answer (AWSConnection._consume_headers).
         client.meta.events.unregister("before-call.s3", add_expect_header)

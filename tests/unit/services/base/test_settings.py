@@ -73,3 +73,10 @@ def test_what_is_no_device_is_refused(environment: pytest.MonkeyPatch, devices: 
     environment.setenv("IMAGO_DEVICE", devices)
     with pytest.raises(SettingsError, match="IMAGO_DEVICE"):
         Settings()
+
+
+def test_levels_and_formats_of_logs_may_be_spelled_in_capitals(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("IMAGO_LOG_LEVEL", "WARNING")
+    environment.setenv("IMAGO_LOG_FORMAT", "Console")
+    settings = Settings()
+    assert (settings.log_level, settings.log_format) == ("warning", "console")
