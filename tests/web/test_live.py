@@ -124,7 +124,7 @@ def test_a_build_goes_live_on_the_page_of_its_atlas_and_survives_a_restart_of_th
         api.end(signal.SIGTERM, GRACE_SECONDS)
         site.group.spawn(api)
         site.group.wait_until(lambda: answers(site.url), "the restart of the API", PATIENCE_SECONDS)
-    layer = page.locator('tr[data-live-layer="classifier"]')
+    layer = page.locator("#progress tr", has_text="classifier")
     expect(layer).to_contain_text("3 of 3", timeout=SLOW)
     expect(page.locator("#state .state-complete")).to_be_visible(timeout=SLOW)
     expect(page.get_by_role("button", name="Publish", exact=True)).to_be_visible(timeout=SLOW)

@@ -10,7 +10,7 @@ from api.auth import may_submit, principal, reader, requires
 from api.context import context
 from api.http import waiting
 from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
-from api.web import forms
+from api.web import choices, forms
 from api.web.addresses import ServerAddresses
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
@@ -22,9 +22,12 @@ from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtens
 from services.atlases.progress import AtlasView
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
+from services.catalog.layer_selection import ALL
 from services.exports import exports
 
 VERSIONS_SHOWN, STRIP = 20, 12
+LAYERS_SHOWN = 150
+"""Unless all are asked for: the page stays light."""
 _LET_GO = ("pause", "cancel", "delete")
 _FORMS = {"extend": ("layers", "units", "facets"), "rename": ("name",)}
 """Buttons that stand in a form, with its fields."""
@@ -72,6 +75,7 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         small = small_among(session, [glimpse.digest for glimpse in strip])
         published = next((version for version in versions.data if version.published_at), None)
         has_news = publishing.may_have_news(session, found, published)
+    listed = layers if choices.word("layers", (ALL,)) else layers[:LAYERS_SHOWN]
     shown = [AtlasVersion.of(id, version) for version in versions.data]
     latest = found.latest or found.open.number
     facets = max((layer.facets for layer in layers), default=1)
@@ -82,12 +86,14 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         section="atlases",
         status=HTTPStatus.UNPROCESSABLE_ENTITY if refused else HTTPStatus.OK,
         atlas=Atlas.of(found),
-        layers=layers,
+        layers=listed,
+        more=len(listed) < len(layers),
+        last=layers[-1].layer,
         versions=shown,
         exports=sizes,
         sheets={
             layer.layer: ServerAddresses().atlas_sheet(id, latest, layer.layer)
-            for layer in layers
+            for layer in listed
             if layer.pictures.done
         },
         strip=strip,

@@ -6,6 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.web.pages import atlas as pages_of_an_atlas
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.resources.test_atlases import LAYER, body, carry_out
@@ -76,6 +77,23 @@ def test_an_atlas_grows_by_its_form_and_is_watched_while_it_does(
     assert 'data-live-layer="classifier"' in growing
     finish_all(database, store)
     assert f'action="{atlas}/publish"' in client.get(atlas).text
+
+
+def test_of_many_layers_the_first_are_shown_and_a_link_leads_to_all(
+    client: FlaskClient, database: Database, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = client.post("/v1/atlases", json=body(layers=[LAYER, "classifier"], units="0-1")).get_json()
+    carry_out(database, made["id"])
+    address = f"/atlases/{made['id']}"
+    assert client.get(address).text.count("<tr data-live-layer=") == 2
+    monkeypatch.setattr(pages_of_an_atlas, "LAYERS_SHOWN", 1)
+    some = client.get(address).text
+    assert some.count("<tr data-live-layer=") == 1
+    assert f'<a href="{address}?layers=all">All 2 layers</a>' in some
+    every = client.get(f"{address}?layers=all").text
+    assert every.count("<tr data-live-layer=") == 2
+    assert "All 2 layers" not in every
+    assert client.get(f"{address}?layers=most").status_code == 422
 
 
 @pytest.mark.parametrize(

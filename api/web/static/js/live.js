@@ -3,6 +3,8 @@
 // (data-title, a pattern); it names no stream once there is nothing more to come. Events fill
 //   data-live="PATTERN"               the text of an element; data-live-layer="NAME" around it: of that layer
 //   data-live-value="PATHS" and -max  a <progress>
+// Rows of a table that are filled alike leave all three empty: data-rows, data-rows-value and -max say them once, around. With
+// data-rows-more there are layers that the table leaves out.
 //   id="item-ORDINAL"                 a cell of a job's grid, whose data-coming is the picture's address
 // Whatever else changes (buttons, reasons, versions) is read anew from the server: the elements with data-live-part.
 // Where no stream gets through, all of it is read so, again and again.
@@ -82,6 +84,9 @@ const told = (event) => {
   }
 };
 
+const pattern = (element, name) =>
+  element.dataset[`live${name}`] || element.closest("[data-rows]")?.dataset[`rows${name}`] || "";
+
 const show = (data) => {
   const layers = new Map((data.layers ?? []).map((layer) => [layer.layer, layer]));
   const of = (element) => {
@@ -90,14 +95,14 @@ const show = (data) => {
   };
   for (const element of document.querySelectorAll("[data-live]")) {
     const from = of(element);
-    const text = from && filled(element.dataset.live, from);
+    const text = from && filled(pattern(element, ""), from);
     if (from && element.textContent !== text) element.textContent = text;
   }
   for (const bar of document.querySelectorAll("progress[data-live-value]")) {
     const from = of(bar);
     if (!from) continue;
-    bar.max = sum(from, bar.dataset.liveMax) || 1;
-    bar.value = sum(from, bar.dataset.liveValue);
+    bar.max = sum(from, pattern(bar, "Max")) || 1;
+    bar.value = sum(from, pattern(bar, "Value"));
   }
   for (const item of data.items ?? []) fill(item);
   const title = live()?.dataset.title;
@@ -105,9 +110,9 @@ const show = (data) => {
   const { progress: _, items: __, layers: ___, queue: ____, ...rest } = data;
   const now = JSON.stringify(rest);
   const isOther = before === null ? data.state !== live()?.dataset.state : before !== now;
-  const hasNewLayer = [...layers.keys()].some(
-    (name) => !document.querySelector(`[data-live-layer="${CSS.escape(name)}"]`),
-  );
+  const hasNewLayer =
+    !document.querySelector("[data-rows-more]") &&
+    [...layers.keys()].some((name) => !document.querySelector(`[data-live-layer="${CSS.escape(name)}"]`));
   before = now;
   say(data.state);
   if (isOther || hasNewLayer || Date.now() - freshAt > FRESH_AFTER_MS) freshen();
