@@ -21,6 +21,8 @@ from services.base.settings import Settings
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes keep their counts, so that each can answer for all."""
+COUNTS_MADE = "IMAGO_API_COUNTS_MADE"
+"""The same folder where it was made here, and is to be removed at the end."""
 
 
 def serve(settings: Settings, *, host: str, port: int, workers: int, threads: int) -> None:
@@ -37,11 +39,11 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, threads: in
         return
     made: str | None = None
     if _COUNTS not in os.environ:
-        made = os.environ[_COUNTS] = tempfile.mkdtemp(prefix="imago-metrics-")
+        made = os.environ[_COUNTS] = os.environ[COUNTS_MADE] = tempfile.mkdtemp(prefix="imago-metrics-")
     os.environ["IMAGO_API_THREADS"] = str(threads)
     try:
         configuration = _configuration(
-            "api.edge.application:from_environment", host, port, workers=workers, factory=True
+            "api.child:from_environment", host, port, workers=workers, factory=True
         )
         Multiprocess(configuration, sockets=[configuration.bind_socket()]).run()
     finally:

@@ -2,16 +2,10 @@
 
 import asyncio
 import gc
-import multiprocessing
-import os
 import re
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from flask import Flask
@@ -244,21 +238,3 @@ def _headers_once(scope: Scope) -> dict[bytes, bytes] | None:
         if any(names.count(name) > 1 for name in _ONCE):
             return None
     return named
-
-
-def from_environment() -> Edge:
-    """The application of a process that another has started, with the settings of the environment."""
-    from services.base.log import configure
-
-    settings = Settings()
-    configure(settings.log_format, settings.log_level)
-    if (parent := multiprocessing.parent_process()) is not None:
-        threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
-    return Edge(settings, threads=int(os.environ["IMAGO_API_THREADS"]))
-
-
-def _end_with(parent: BaseProcess) -> None:
-    """End in good order once the process that started this one is gone, killed perhaps: else this one would
-    keep the port from whatever is started in its place."""
-    wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)

@@ -72,7 +72,7 @@ def test_two_processes_count_together_and_end_in_good_order(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_processes_whose_parent_is_killed_end_and_leave_the_port_to_the_next(
+def test_processes_whose_parent_is_killed_end_leave_nothing_and_the_port_to_the_next(
     server: tuple[str, subprocess.Popen[bytes]], environment: dict[str, str], tmp_path: Path
 ) -> None:
     url, process = server
@@ -82,6 +82,7 @@ def test_processes_whose_parent_is_killed_end_and_leave_the_port_to_the_next(
     process.wait()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert alive == []
+    assert list(tmp_path.iterdir()) == []
 
     port = urlsplit(url).port
     assert port is not None
