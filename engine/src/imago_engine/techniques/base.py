@@ -62,7 +62,7 @@ InputSize = Annotated[
     Field(
         ge=SMALLEST_INPUT,
         le=LARGEST_INPUT,
-        description="Side of the network's input in pixels; null for its own",
+        description="Side of the network's input in pixels; by default the network's own",
     ),
 ]
 
