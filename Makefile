@@ -13,7 +13,7 @@ DESCRIPTIONS := client/src/imago/cli/descriptions.json
 # Where it is set every process of ours, and there are many, compiles all of our code again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo up down status test test-unit test-gpu coverage mutants fuzz lint types style format check drift hooks screenshots openapi sweep-networks train-default train-burst soak lock pin-images clean
+.PHONY: help venv demo up down status test test-thorough test-unit test-gpu coverage mutants fuzz lint types style format check drift hooks screenshots openapi sweep-networks train-default train-burst soak lock pin-images clean
 
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} sub(/^# bench/, "bench") || /^[a-z-]+:.*## / \
@@ -34,7 +34,10 @@ status: $(INSTALLED) ## what runs here
 # Each process starts servers of its own, and takes tests from the others when it has run out of them.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
 
-test: $(INSTALLED) ## all tests, on real servers of their own (PYTEST=options, such as "-n 0 -k lease")
+test: $(INSTALLED) ## the tests, on real servers of their own (PYTEST=options, such as "-n 0 -k lease")
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not thorough" $(PYTEST)
+
+test-thorough: $(INSTALLED) ## all of them, also those that keep a promise in yet another way or for longer
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
 
 test-unit: $(INSTALLED) ## the quick tests, without servers

@@ -3,6 +3,7 @@ with one very large layer, the rest is spread over as many networks as a list of
 a few layers at a time, each time in one transaction, so that a run that was stopped goes on."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -147,15 +148,15 @@ def shared(session: Session, shown: Showcase, name: str, first: int, layers: int
 
 def index_definitions(session: Session) -> dict[str, str]:
     """How those indexes are made that are built after loading. The approximate one as it is, but of fewer
-    neighbours: it is built in a third of the time, and how well it finds is measured elsewhere."""
+    neighbours: it is built in a fraction of the time, and how well it finds is measured elsewhere."""
     rows = session.execute(
         text("SELECT indexname, indexdef FROM pg_indexes WHERE indexname = ANY(CAST(:names AS text[]))"),
         {"names": list(DEFERRED)},
     )
     found = {row.indexname: row.indexdef for row in rows}
     return {
-        name: made.replace(" WHERE ", " WITH (m = 8, ef_construction = 32) WHERE ")
-        if "hnsw" in made and " WITH " not in made
+        name: re.sub(r" WITH \(.*?\) WHERE ", " WITH (m = 8, ef_construction = 32) WHERE ", made)
+        if "hnsw" in made
         else made
         for name, made in found.items()
     }

@@ -38,13 +38,22 @@ def test_every_link_leads_somewhere_and_the_walk_finds_the_pages(walked: Walk) -
 
 
 @pytest.mark.parametrize("look", LOOKS, ids=str)
-def test_every_page_can_be_used_by_everybody_and_asks_nobody_else(
+def test_a_page_of_each_kind_can_be_used_by_everybody_and_asks_nobody_else(
     browser: Browser, site: Site, walked: Walk, look: Look
 ) -> None:
     """No console error, no request that leaves the origin, nothing that `looked_at` names."""
+    assert faults(looked_at.faults_of, browser, site, one_of_each(walked), look) == {}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_every_page_can_be_used_by_everybody_and_asks_nobody_else(
+    browser: Browser, site: Site, walked: Walk, look: Look
+) -> None:
     assert faults(looked_at.faults_of, browser, site, walked.pages, look) == {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("look", MIXED, ids=str)
 def test_every_kind_of_page_has_colours_that_can_be_told_apart(
     browser: Browser, site: Site, walked: Walk, look: Look
