@@ -1,4 +1,4 @@
-"""A generator for small machines: residual blocks whose norms follow the code, half a GFLOP a picture."""
+"""A generator for small machines: residual blocks whose norms follow the code, about one GFLOP a picture."""
 
 from collections import OrderedDict
 from itertools import pairwise
