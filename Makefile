@@ -59,10 +59,10 @@ mutants: $(INSTALLED) ## break each promise of the queue on purpose and see that
 
 lint: types style ## ruff, mypy --strict, import rules
 
-types: $(INSTALLED)
+types: $(INSTALLED) ## mypy --strict alone
 	$(BIN)/mypy
 
-style: $(INSTALLED)
+style: $(INSTALLED) ## ruff and import rules alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
@@ -73,7 +73,7 @@ format: $(INSTALLED) ## let ruff format and fix what it can
 
 check: lint drift ## lint, and whether openapi.json and the migrations say what the code says
 
-drift: $(INSTALLED)
+drift: $(INSTALLED) ## whether openapi.json, the client's help and the migrations say what the code says
 	@$(BIN)/python -m api openapi | diff -u openapi.json - || \
 		{ echo "openapi.json is not what the code says: run make openapi"; exit 1; }
 	@$(BIN)/python -m api client-help | diff -u $(DESCRIPTIONS) - || \
