@@ -114,7 +114,7 @@ def run(arguments: Sequence[str]) -> None:
 
     out = options.out or (options.cache / "quality-quick.json" if options.quick else RESULT)
     conditions = _conditions(plan, [judge.id for judge in everybody], options.threads)
-    earlier = KeptRows(out, conditions) if options.keep else None
+    earlier = KeptRows(out, conditions, without=MINUS) if options.keep else None
     rows: list[Row] = []
     first: Judged | None = None
     for technique in everyone:

@@ -13,9 +13,11 @@ CONDITIONS = ("network", "judges", "classes", "hidden_units", "facets", "frechet
 
 
 class KeptRows:
-    """The rows of a result file; none where it is missing or was measured under other conditions."""
+    """The rows of a result file; none where it is missing or was measured under other conditions. What a row
+    has under `without` is left out: it was said of what was first in that file."""
 
-    def __init__(self, file: Path, conditions: dict[str, Any]) -> None:
+    def __init__(self, file: Path, conditions: dict[str, Any], without: str | None = None) -> None:
+        self._without = without
         content = json.loads(file.read_text("utf-8")) if file.exists() else {}
         before = content.get("conditions", {})
         same = all(before.get(name) == conditions[name] for name in CONDITIONS)
@@ -25,7 +27,8 @@ class KeptRows:
         """The row of a technique, under its present name and marked as `kept`."""
         for row in self._rows:
             if _is_of(row, technique):
-                return {**row, "technique": technique.name, "kept": True}
+                kept = {name: value for name, value in row.items() if name != self._without}
+                return {**kept, "technique": technique.name, "kept": True}
         return None
 
 

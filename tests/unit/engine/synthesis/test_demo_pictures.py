@@ -1,8 +1,8 @@
 """What is known of the demo's pictures stays: their names for ever, and what they look like.
 
-`tests/data/demo_pictures.json` is written anew with each new default generator, and else only with a new version
-of the technique. A digest that differs means that every picture anyone has computed is lost to the cache. A
-picture that differs means that the technique's version must be raised.
+`tests/data/demo_pictures.json` is written anew with each new default generator, and else only with a new
+version of the technique. A digest that differs means that every picture anyone has computed is lost to the
+cache. A picture that differs means that the technique's version must be raised.
 """
 
 import hashlib
