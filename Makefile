@@ -33,9 +33,10 @@ status: $(INSTALLED) ## what runs here
 
 # Each process starts servers of its own, and takes tests from the others when it has run out of them.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
+USUAL := $(PARALLEL) -m "not thorough"
 
 test: $(INSTALLED) ## the tests, on real servers of their own (PYTEST=options, such as "-n 0 -k lease")
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not thorough" $(PYTEST)
+	@$(BIN)/python -m pytest $(USUAL) $(PYTEST)
 
 test-thorough: $(INSTALLED) ## all of them, also those that keep a promise in yet another way or for longer
 	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST)
@@ -49,9 +50,9 @@ test-gpu: $(INSTALLED) ## the tests that need a CUDA device (skipped, with the r
 
 # Not part of `make test`, which would take half as long again (measured over tests/unit: 49 s of processor time for 30;
 # Python 3.12 has a cheaper way, sys.monitoring, and 3.11 has not).
-coverage: $(INSTALLED) ## all tests as in `make test`, and which lines they run (COVERAGE=tests/unit for some); a report, no threshold
+coverage: $(INSTALLED) ## the tests as in `make test`, and which lines they run (COVERAGE=tests/unit for some); a report, no threshold
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest $(PARALLEL) $(COVERAGE) $(PYTEST); status=$$?; \
+	@$(BIN)/coverage run -m pytest $(USUAL) $(COVERAGE) $(PYTEST); status=$$?; \
 		$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$status
 
 mutants: $(INSTALLED) ## break each promise of the queue on purpose and see that a test notices (MUTANTS="-k fence")

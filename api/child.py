@@ -2,14 +2,13 @@
 
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from api.edge.application import Edge
-from api.serving import COUNTS_MADE
+from api.serving import remove_counts
 from services.base.log import configure
 from services.base.settings import Settings
 
@@ -27,6 +26,5 @@ def _end_with(parent: BaseProcess) -> None:
     """End in good order once the parent is gone, killed perhaps: else this process would keep the port from
     whatever is started in its place. What the parent would have removed is removed."""
     wait([parent.sentinel])
-    if made := os.environ.get(COUNTS_MADE):
-        shutil.rmtree(made, ignore_errors=True)
+    remove_counts()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -21,7 +21,7 @@ from services.base.settings import Settings
 
 _COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 """Where processes keep their counts, so that each can answer for all."""
-COUNTS_MADE = "IMAGO_API_COUNTS_MADE"
+_COUNTS_MADE = "IMAGO_API_COUNTS_MADE"
 """The same folder where it was made here, and is to be removed at the end."""
 
 
@@ -37,9 +37,8 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, threads: in
 
         _run(uvicorn.Server(_configuration(Edge(settings, threads=threads), host, port)))
         return
-    made: str | None = None
     if _COUNTS not in os.environ:
-        made = os.environ[_COUNTS] = os.environ[COUNTS_MADE] = tempfile.mkdtemp(prefix="imago-metrics-")
+        os.environ[_COUNTS] = os.environ[_COUNTS_MADE] = tempfile.mkdtemp(prefix="imago-metrics-")
     os.environ["IMAGO_API_THREADS"] = str(threads)
     try:
         configuration = _configuration(
@@ -47,8 +46,13 @@ def serve(settings: Settings, *, host: str, port: int, workers: int, threads: in
         )
         Multiprocess(configuration, sockets=[configuration.bind_socket()]).run()
     finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+        remove_counts()
+
+
+def remove_counts() -> None:
+    """Remove the folder of counts, where it was made here. Children do so when their parent was killed."""
+    if made := os.environ.get(_COUNTS_MADE):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def _run(server: uvicorn.Server) -> None:

@@ -154,12 +154,8 @@ def index_definitions(session: Session) -> dict[str, str]:
         {"names": list(DEFERRED)},
     )
     found = {row.indexname: row.indexdef for row in rows}
-    return {
-        name: re.sub(r" WITH \(.*?\) WHERE ", " WITH (m = 8, ef_construction = 32) WHERE ", made)
-        if "hnsw" in made
-        else made
-        for name, made in found.items()
-    }
+    fewer = " WITH (m = 8, ef_construction = 32) WHERE "
+    return {name: re.sub(r" WITH \(m=.*?\) WHERE ", fewer, made) for name, made in found.items()}
 
 
 def _small_units(units: int) -> int:

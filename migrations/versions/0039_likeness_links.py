@@ -1,5 +1,5 @@
-"""More links between pictures in the index of likeness: with pgvector's 16 a twelfth of the nearest of a
-million pictures was missed, with 24 a twenty-fifth."""
+"""More links between pictures in the index of likeness: with pgvector's 16 a fourteenth of the nearest
+of a million pictures was missed, with 24 a twenty-sixth."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -62,7 +62,7 @@ class EmbeddingRow(Base):
             "vector",
             postgresql_using="hnsw",
             postgresql_ops={"vector": "halfvec_cosine_ops"},
-            # With pgvector's 16 links a picture a twelfth of the nearest of a million is missed.
+            # With pgvector's 16 links a picture a fourteenth of the nearest of a million is missed.
             postgresql_with={"m": 24, "ef_construction": 100},
             postgresql_where=sa.text(f"eye = '{EYE}'"),
         ),

@@ -3,9 +3,9 @@
 // (data-title, a pattern); it names no stream once there is nothing more to come. Events fill
 //   data-live="PATTERN"               the text of an element; data-live-layer="NAME" around it: of that layer
 //   data-live-value="PATHS" and -max  a <progress>
+//   id="item-ORDINAL"                 a cell of a job's grid, whose data-coming is the picture's address
 // Rows of a table that are filled alike leave all three empty: data-rows, data-rows-value and -max say them once, around. With
 // data-rows-more there are layers that the table leaves out.
-//   id="item-ORDINAL"                 a cell of a job's grid, whose data-coming is the picture's address
 // Whatever else changes (buttons, reasons, versions) is read anew from the server: the elements with data-live-part.
 // Where no stream gets through, all of it is read so, again and again.
 
