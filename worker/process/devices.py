@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from imago_engine.synthesis.ascent import GROUP_SIZES
+from imago_engine.synthesis.computing.group_sizes import group_size_for
 from imago_engine.synthesis.computing.thread_groups import groups_at_once
 
 
@@ -21,7 +21,7 @@ class Device:
     @property
     def group_size(self) -> int:
         """Items that the engine computes at once on it; pictures made with another group size differ."""
-        return GROUP_SIZES.get(self.name, GROUP_SIZES["cpu"])
+        return group_size_for(torch.device(self.name))
 
     @property
     def round_size(self) -> int:

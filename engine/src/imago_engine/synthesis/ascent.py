@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from imago_engine.synthesis.climb import PATIENCE, Context
+from imago_engine.synthesis.computing.group_sizes import group_size_for
 from imago_engine.synthesis.computing.precision import dtype_for
 from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
@@ -28,12 +29,7 @@ from imago_engine.synthesis.seeding import cured
 from imago_engine.synthesis.techniques import prepare_of
 from imago_engine.techniques import BaseParameters, Need, RecipeError, technique_of
 
-__all__ = ["GROUP_SIZES", "PATIENCE", "Item", "Picture", "Stop", "synthesize"]
-
-GROUP_SIZES = {"cpu": 8, "cuda": 32}
-"""Items computed together, by device type. A larger group costs less per item, a single item costs a whole
-group; batches are best sized in multiples of it, on a CPU times its threads.
-"""
+__all__ = ["PATIENCE", "Item", "Picture", "Stop", "synthesize"]
 
 
 class Stop(Exception):
@@ -60,7 +56,7 @@ def synthesize(
     called about once a second within long steps and in what comes before and after them. While either is
     called, nothing is computed here: it may take its time and use the same networks. `device` moves the
     generator and the network where they are not yet. `group_size` bounds the memory taken, whatever the
-    number of items; None is the device's of `GROUP_SIZES`, and pictures made with another differ. Raises
+    number of items; None is `group_size_for` the device, and pictures made with another differ. Raises
     `LayerError`, `ObjectiveError`, `FitError`, `RecipeError` or `NetworkError` before any work.
     """
     technique = technique_of(parameters)
@@ -72,7 +68,7 @@ def synthesize(
             generator.to(device)
     if not items:
         return []
-    size = group_size or GROUP_SIZES.get(network.device.type, GROUP_SIZES["cpu"])
+    size = group_size or group_size_for(network.device)
     with own_modes(), thread_groups(network.device, on_pause) as run:
         context = _context(network, generator, layer, parameters, size, run)
         climb = prepare_of(technique)(context, items)
