@@ -34,7 +34,7 @@ _POINTERS = """
         UNION ALL SELECT checkpoint_object FROM scans
         UNION ALL SELECT 'generators/' || weights_sha256 || '.safetensors' FROM generators WHERE is_here
         UNION ALL SELECT image_object FROM training_samples
-        UNION ALL SELECT object FROM looks
+        UNION ALL SELECT object FROM looks WHERE object IS NOT NULL
         UNION ALL SELECT object FROM crop_packs
         UNION ALL SELECT unnest(ARRAY[plan_object, picture_object]) FROM sheets
         UNION ALL SELECT object FROM sheet_tiles

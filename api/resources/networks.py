@@ -29,7 +29,7 @@ from imago_engine.units import UnitsError, parse_units
 from services.base.errors import Invalid
 from services.base.paging import Page
 from services.base.states import Lane
-from services.catalog import layer_selection, layers, networks, removal
+from services.catalog import layer_selection, layers, looks, networks, removal
 from services.catalog.network_request import RegisterNetwork
 from services.grids import cells
 
@@ -76,7 +76,8 @@ def register_network(session: Session, body: RegisterNetwork) -> Answer:
 @blueprint.operation("GET", "/<network>", scope="read", responses={200: Network})
 def get_network(session: Session, path: NetworkPath, query: NoQuery) -> Network:
     """Get a network with the names of its classes."""
-    return Network.of(networks.get_network(session, path.network))
+    found = networks.get_network(session, path.network)
+    return Network.of(found, look=looks.under_way(session, [found.id]).get(found.id))
 
 
 @blueprint.operation("GET", "/<network>/layers", scope="read", responses={200: LayerPage})

@@ -19,6 +19,7 @@ from api.schemas.base import (
     idempotency_key,
 )
 from api.schemas.estimates import EtaRange
+from api.schemas.networks import Look
 from services.base.states import JobState, Lane
 from services.jobs.progress import JobView
 
@@ -80,6 +81,9 @@ class Progress(Representation):
     eta_range: EtaRange | None = Field(
         description="Bounds of it: narrow for kinds of work that were done before, wide for new ones."
     )
+    look: Look | None = Field(
+        description="While pictures of the job wait for a first look at the network: how far that is."
+    )
 
 
 class QueuePlace(Representation):
@@ -130,6 +134,7 @@ class Job(Representation):
                 rate=job.rate,
                 eta_seconds=job.eta.likely if job.eta else None,
                 eta_range=EtaRange.of(job.eta),
+                look=Look.of(job.look),
             ),
             queue=QueuePlace(position=job.queue.position + 1, ahead_units=job.queue.ahead_units)
             if job.queue

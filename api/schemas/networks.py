@@ -9,6 +9,7 @@ from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel
 from imago_engine.networks import Role
 from services.catalog import layers, networks
 from services.catalog.layer_selection import ALL, LONGEST
+from services.catalog.looks import UnderWay
 
 
 class NetworkPath(RequestModel):
@@ -66,6 +67,19 @@ class InputSizes(Representation):
     most: int | None = Field(description="Null where no limit is known.")
 
 
+class Look(Representation):
+    """How far a worker is that looks at a network for the first time: at the pictures of some typical codes,
+    which tell what excites each of its units."""
+
+    seen: int
+    codes: int
+
+    @classmethod
+    def of(cls, look: UnderWay | None) -> Self | None:
+        """As it is shown."""
+        return None if look is None else cls(seen=look.seen, codes=look.codes)
+
+
 class Network(Representation):
     """A network that can be explained, once a worker has inspected it (`ready`)."""
 
@@ -86,6 +100,10 @@ class Network(Representation):
     inspection_due: bool = Field(
         description="Whether it is to be inspected again after an upgrade before more pictures can be made."
     )
+    look: Look | None = Field(
+        description="While a worker looks at it for the first time, so that pictures of it need not wait for"
+        " that: how far it is. Null in lists."
+    )
     classes: int | None = Field(description="Number of classes of its output; null where it has no output.")
     labels: list[str] = Field(description="Names of the classes; empty in lists.")
     created_at: Time
@@ -93,7 +111,7 @@ class Network(Representation):
     links: NetworkLinks
 
     @classmethod
-    def of(cls, network: networks.Network, *, with_labels: bool = True) -> Self:
+    def of(cls, network: networks.Network, *, with_labels: bool = True, look: UnderWay | None = None) -> Self:
         """The network as it is shown."""
         return cls.model_validate(
             {
@@ -108,6 +126,7 @@ class Network(Representation):
                 "preprocessing": network.preprocessing,
                 "input_sizes": network.input_sizes and {"own": network.own_size, **network.input_sizes},
                 "inspection_due": network.inspection_due,
+                "look": Look.of(look),
                 "classes": network.outputs or len(network.labels) or network.classes,
                 "labels": list(network.labels) if with_labels else [],
                 "created_at": network.created_at,

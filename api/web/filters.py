@@ -10,8 +10,10 @@ from flask import Blueprint
 from markupsafe import Markup
 
 from api.schemas.estimates import EtaRange
+from api.schemas.networks import Look
 from api.schemas.visualizations import JobItem
 from services.base.states import State
+from services.catalog.looks import UnderWay
 
 _ABOUT = 1.7
 """Bounds that are no further apart are one figure to people."""
@@ -98,6 +100,13 @@ def time_left(forecast: Forecast) -> str:
     return f"{least} to {most} {unit}" if least else f"up to {most} {unit}"
 
 
+def looked(look: Look | UnderWay | None) -> str:
+    """What goes before the first pictures of a network: how far the look at it is; nothing without one."""
+    if look is None:
+        return ""
+    return f"A worker first looks at the network: {count(look.seen)} of {count(look.codes)} pictures seen."
+
+
 def moment(when: datetime) -> Markup:
     """A time, to the minute, in UTC."""
     return Markup('<time datetime="{}">{} UTC</time>').format(
@@ -150,6 +159,7 @@ _FILTERS = (
     named_units,
     duration,
     time_left,
+    looked,
     moment,
     count,
     first_name,

@@ -14,6 +14,7 @@ from imago_engine.techniques.automatic import WITH_GENERATOR
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
+from services.catalog import looks
 from services.catalog.insertion import inserted_or_there
 from services.catalog.tables import GeneratorRow
 from services.pictures import recipes
@@ -89,8 +90,11 @@ def register_generator(
                 "Pictures are named by their generator's weights: choose another name."
             )
         row.info, row.is_here = dict(info), True
+        becomes_default = default and not row.is_default
         row.is_default = row.is_default or default
         session.flush()
+        if becomes_default:
+            looks.plan_all(session)
     return get_generator(session, name)
 
 

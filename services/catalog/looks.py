@@ -1,4 +1,10 @@
-"""What was measured of a network with a generator: where it lies in the store, by all that determines it."""
+"""Looks at networks: what is measured of a network with a generator, once, before its first picture by a
+recipe that begins in a unit's direction.
+
+It lies in the store, by all that determines it. A network is looked at by the default generator's recipe as
+soon as it is ready, so that nobody has to wait for that; whoever needs another look, or comes before it is
+done, has it made.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +15,40 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from imago_engine.canonical import sha256_of
+from imago_engine.techniques import technique_named
+from imago_engine.techniques.automatic import WITH_GENERATOR
+from imago_engine.techniques.dgn_am import needs_directions
 from services.base.database import Database
 from services.base.object_keys import look_key
 from services.base.storage import ObjectStore
-from services.catalog.tables import LookRow
+from services.catalog.tables import GeneratorRow, LookRow, NetworkRow
+from services.pictures import recipes
+from services.queue import chores
+from services.queue.chores import ChoreName
 from services.upkeep import collected
 
+LOOK: ChoreName = "look"
+START = "direction"
+"""The start of recipes that need a look."""
+_STALE = "interval '1 minute'"
+"""Whoever looks tells every few seconds how far it is; one that has not for so long was killed."""
 _NOTE = text("""
     INSERT INTO looks (name, network_id, generator_id, object)
     SELECT :name, n.id, g.id, :key FROM networks n CROSS JOIN generators g
     WHERE n.id = :network AND g.id = :generator FOR KEY SHARE
-    ON CONFLICT (name) DO NOTHING
+    ON CONFLICT (name) DO UPDATE SET object = excluded.object WHERE looks.object IS NULL
+""")
+_TELL = text("""
+    INSERT INTO looks (name, network_id, generator_id, seen, codes, seen_at)
+    SELECT :name, n.id, g.id, :seen, :codes, clock_timestamp() FROM networks n CROSS JOIN generators g
+    WHERE n.id = :network AND g.id = :generator FOR KEY SHARE
+    ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, codes = excluded.codes, seen_at = excluded.seen_at
+    WHERE looks.object IS NULL
+""")
+_UNDER_WAY = text(f"""
+    SELECT network_id, seen, codes FROM looks
+    WHERE network_id = ANY(CAST(:networks AS text[])) AND object IS NULL
+    AND seen_at > clock_timestamp() - {_STALE} ORDER BY seen_at
 """)
 
 
@@ -35,6 +64,80 @@ class Pair:
     def name(self, facts: Mapping[str, Any]) -> str:
         """The SHA-256 of all that determines a measurement; `facts` are the rest of it, as JSON."""
         return sha256_of({"network": self.network_sha256, "generator": self.generator_sha256, **facts})
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A look that a worker is at: it has seen the pictures of `seen` of `codes` codes."""
+
+    seen: int
+    codes: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which network is to be looked at with which generator."""
+
+    network_id: str
+    generator_id: str
+
+    @classmethod
+    def of(cls, subject: str) -> "Asked":
+        """From the subject of a chore."""
+        return cls(*subject.split(" "))
+
+    def __str__(self) -> str:
+        return f"{self.network_id} {self.generator_id}"  # neither has a space
+
+
+def plan(session: Session, network_id: str) -> None:
+    """Have a network that is ready looked at with the default generator, if its recipe wants that."""
+    generator = _default_that_looks(session)
+    if generator is not None:
+        chores.plan(session, LOOK, str(Asked(network_id, generator)))
+
+
+def plan_all(session: Session) -> None:
+    """The same of all networks: another generator is the default from now on."""
+    generator = _default_that_looks(session)
+    if generator is None:
+        return
+    ready = sa.select(NetworkRow.id).where(NetworkRow.state == "ready").order_by(NetworkRow.id)
+    for network_id in session.scalars(ready):
+        chores.plan(session, LOOK, str(Asked(network_id, generator)))
+
+
+def _default_that_looks(session: Session) -> str | None:
+    """The name of the default generator if its own recipe begins in the unit's direction."""
+    default = session.execute(
+        sa.select(GeneratorRow.id, GeneratorRow.info).where(GeneratorRow.is_default)
+    ).first()
+    if default is None:
+        return None
+    recipe = recipes.resolve(WITH_GENERATOR, default.info.get("recommended") or {}, {})
+    looks = needs_directions(technique_named(recipe.technique).parameters(recipe.parameters))
+    return str(default.id) if looks else None
+
+
+def under_way(session: Session, network_ids: list[str]) -> dict[str, UnderWay]:
+    """How far those of the networks are that somebody looks at right now; of several looks the latest."""
+    rows = session.execute(_UNDER_WAY, {"networks": network_ids})
+    return {row.network_id: UnderWay(row.seen, row.codes) for row in rows}
+
+
+def tell(database: Database, pair: Pair, name: str, under_way: UnderWay) -> None:
+    """Let people see how far a look is. Raises `Unavailable`."""
+    with database.session() as session:
+        session.execute(
+            _TELL,
+            {
+                "network": pair.network_id,
+                "generator": pair.generator_id,
+                "name": name,
+                "seen": under_way.seen,
+                "codes": under_way.codes,
+            },
+        )
 
 
 def object_of(session: Session, name: str) -> str | None:

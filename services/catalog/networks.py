@@ -66,6 +66,12 @@ class Network:
         sizes = self._sizes
         return sizes is None or size in sizes
 
+    def suited(self, recommended: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a generator recommends, at the network's own size where it cannot run at the recommended
+        one."""
+        size = recommended.get("input_size")
+        return recommended if size is None or self.runs_at(size) else {**recommended, "input_size": None}
+
     def size_from(self, size: int) -> int | None:
         """The smallest input of `size` pixels or more that it takes, its own where it takes no other; None
         where nobody has tried.

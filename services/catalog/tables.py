@@ -112,7 +112,11 @@ class GeneratorRow(Base):
 class LookRow(Base):
     """What was measured of a network with a generator, for all of its units at once, and costs more than to
     fetch it. `name` is the SHA-256 of all that determines it, `object` its key in the store. It may go at any
-    time: whoever misses it measures again."""
+    time: whoever misses it measures again.
+
+    While it is measured there is no object: `seen` of the pictures of so many `codes` were looked at by
+    `seen_at`.
+    """
 
     __tablename__ = "looks"
     __table_args__ = (
@@ -120,10 +124,17 @@ class LookRow(Base):
         sa.Index("ix_looks_object", "object", postgresql_using="hash"),
         sa.Index("ix_looks_network", "network_id"),
         sa.Index("ix_looks_generator", "generator_id"),
+        sa.CheckConstraint(
+            "object IS NOT NULL OR (seen IS NOT NULL AND codes IS NOT NULL AND seen_at IS NOT NULL)",
+            name="under_way",
+        ),
     )
 
     name: Mapped[str] = mapped_column(Id, primary_key=True)
     network_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(NetworkRow.id, ondelete="CASCADE"))
     generator_id: Mapped[str] = mapped_column(Id, sa.ForeignKey(GeneratorRow.id, ondelete="CASCADE"))
-    object: Mapped[str]
+    object: Mapped[str | None]
+    seen: Mapped[int | None]
+    codes: Mapped[int | None]
+    seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=CREATED)

@@ -122,7 +122,7 @@ class Makings:
         generator = None
         if needs_generator(technique):
             generator = _generator(self._session, self._generator)
-            suiting = _suiting(network, recommended_for(technique, generator.recommended))
+            suiting = network.suited(recommended_for(technique, generator.recommended))
         _check_input_size(network, asked)
         recipe = resolve(technique, asked, suiting)
         if generator is not None:
@@ -151,12 +151,6 @@ def _check_fit(network: Network, generator: Generator, recipe: Recipe) -> None:
             f"'crop' needs a picture at least as large as the network's input: {generator.id} gives "
             f"{generator.image_size} pixels, the input has {size}; expected 'resize' or 'auto'",
         )
-
-
-def _suiting(network: Network, recommended: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the generator recommends, at the network's own size where it cannot run at the recommended one."""
-    size = recommended.get("input_size")
-    return recommended if size is None or network.runs_at(size) else {**recommended, "input_size": None}
 
 
 def _generator(session: Session, name: str | None) -> Generator:

@@ -10,6 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.base.states import LIVE_JOBS, JobState, Lane, listed
+from services.catalog import looks
+from services.catalog.looks import UnderWay
 from services.estimates import forecast, rates
 from services.estimates.cost_model import Seconds
 from services.estimates.estimates import Queue
@@ -57,7 +59,8 @@ class ErrorSummary:
 
 @dataclass(frozen=True)
 class JobView:
-    """`rate` is items a second over about the last minute; `eta` is None where nothing tells it.
+    """`rate` is items a second over about the last minute; `eta` is None where nothing tells it. `look` is
+    how far a worker is that looks at the network first, where pictures of the job need that.
     `atlas_no` is that of the atlas which it is a part of, None where it is a part of none.
     """
 
@@ -69,6 +72,7 @@ class JobView:
     units: Units
     rate: float | None
     eta: Seconds | None
+    look: UnderWay | None
     queue: QueuePlace | None
     created_at: datetime
     started_at: datetime | None
@@ -112,10 +116,28 @@ def views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
     queue = forecast.read(session) if any(row.state in LIVE_JOBS for row in rows) else None
     now = session.execute(sa.select(sa.func.now())).scalar_one()
     places = _places(session, [row for row in rows if row.state == JobState.QUEUED])
-    return [_view(row, queue if row.state in LIVE_JOBS else None, places.get(row.id), now) for row in rows]
+    looking = _looks(session, [row for row in rows if row.state in LIVE_JOBS])
+    return [
+        _view(row, queue if row.state in LIVE_JOBS else None, looking.get(row.id), places.get(row.id), now)
+        for row in rows
+    ]
 
 
-def _view(row: JobRow, queue: Queue | None, place: QueuePlace | None, now: datetime) -> JobView:
+def _looks(session: Session, rows: Sequence[JobRow]) -> Mapping[str, UnderWay]:
+    """How far workers are that look at the networks of these jobs, by the jobs' ids."""
+    waiting = {row.id: str(row.request["network"]) for row in rows if _begins_with_a_look(row.request)}
+    found = looks.under_way(session, sorted(set(waiting.values()))) if waiting else {}
+    return {id: found[network] for id, network in waiting.items() if network in found}
+
+
+def _begins_with_a_look(request: Mapping[str, Any]) -> bool:
+    recipes = [target.get("recipe") or {} for target in request.get("targets", ())]
+    return any((recipe.get("parameters") or {}).get("start") == looks.START for recipe in recipes)
+
+
+def _view(
+    row: JobRow, queue: Queue | None, look: UnderWay | None, place: QueuePlace | None, now: datetime
+) -> JobView:
     """`queue` is there for a job that goes on, `place` for one that waits."""
     leased = queue.held.get(row.id, 0) if queue else 0
     left = row.total - row.done - row.failed - row.unreachable - row.canceled
@@ -142,6 +164,7 @@ def _view(row: JobRow, queue: Queue | None, place: QueuePlace | None, now: datet
         units,
         rate,
         eta,
+        look,
         place,
         row.created_at,
         row.started_at,

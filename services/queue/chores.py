@@ -17,11 +17,22 @@ from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
 
 ChoreName = Literal[
-    "repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import", "compare"
+    "repair",
+    "scrub",
+    "collect",
+    "expand",
+    "index",
+    "sheet",
+    "map",
+    "scan",
+    "export",
+    "import",
+    "compare",
+    "look",
 ]
 _ROUNDS: frozenset[ChoreName] = frozenset({"scrub", "collect"})
 """Rounds go on for ever: one that a worker died in is nobody's fault."""
-_DOING: dict[ChoreName, str] = {"repair": "made this again"}
+_DOING: dict[ChoreName, str] = {"repair": "made this again", "look": "looked at this network"}
 
 MAX_ATTEMPTS = 3
 """Times that something may fail by its own fault."""

@@ -60,7 +60,7 @@ class WorkerRow(Base):
 
 CHORES = (
     *("repair", "scrub", "collect", "expand", "index", "sheet", "map", "scan", "export", "import"),
-    "compare",
+    *("compare", "look"),
 )
 """Kinds of rows of `work`."""
 

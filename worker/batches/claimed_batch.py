@@ -10,9 +10,10 @@ import structlog
 from imago_engine.specs import Recipe
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
 from imago_engine.synthesis.directions.kept_looks import looks_kept_by
-from imago_engine.synthesis.directions.unit_directions import look_ahead, needs_directions
+from imago_engine.synthesis.directions.unit_directions import look_ahead
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.techniques import BaseParameters, technique_named
+from imago_engine.techniques.dgn_am import needs_directions
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.pictures.recipes import other_version

@@ -11,6 +11,7 @@ from imago_engine.synthesis.inspection.input_sizes import input_sizes
 from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
 from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 from services.base.errors import ImagoError, Unavailable
+from services.catalog import looks
 from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
 from services.catalog.inspections import record_inspection, record_inspection_failure
 from worker.inspecting.inspection_thread import Inspection
@@ -111,6 +112,8 @@ class Inspector(LeasedWork[InspectionClaim]):
                 version=INSPECTION_VERSION,
                 lease_id=claim.lease_id,
             )
+            if recorded:
+                looks.plan(session, network.id)
         event = "network_inspected" if recorded else "inspection_late"
         log.info(event, network=network.id, layers=len(layers))
 

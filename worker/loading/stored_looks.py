@@ -12,7 +12,7 @@ from services.base.database import Database
 from services.base.errors import NotFound, Unavailable
 from services.base.storage import Corrupt, ObjectStore
 from services.catalog import looks
-from services.catalog.looks import Pair
+from services.catalog.looks import Pair, UnderWay
 
 log = structlog.get_logger()
 
@@ -38,6 +38,13 @@ class StoredLooks:
             with self._database.session() as session:
                 looks.forget(session, name)
             return None
+
+    def note(self, facts: Mapping[str, Any], seen: int, of: int) -> None:
+        """Where the database is away, people hear the next time."""
+        try:
+            looks.tell(self._database, self._pair, self._pair.name(facts), UnderWay(seen, of))
+        except Unavailable as error:
+            log.warning("server_away", what="look", reason=str(error))
 
     def put(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Where a server is away it is not kept: it is remembered here, and others measure again."""

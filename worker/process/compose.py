@@ -30,6 +30,7 @@ from worker.indexing.backlog import Indexing
 from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
 from worker.inspecting.inspector import Inspector
+from worker.inspecting.look_turn import LookTurn
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lacking import Lacking
 from worker.leasing.retries import keep_trying
@@ -164,8 +165,9 @@ def _kinds(
         return Expansion(held, stop, alternating=alternating, ring=ring)
 
     inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
+    looks = LookTurn(held, runtime, serve=batches.run_interactive)
     repairs = repairer(make_way=True)
-    beside_maps = (photographs, inspections, expansion(alternating=False), batches, repairs)
+    beside_maps = (photographs, inspections, looks, expansion(alternating=False), batches, repairs)
     maps = Maps(held, store, settings, stop, serve=beside_maps)
     scans = Scanner(
         held,
@@ -175,6 +177,7 @@ def _kinds(
         stop=stop,
         serve=(
             inspections,
+            looks,
             expansion(alternating=True),
             batches,
             expansion(alternating=False),
@@ -192,13 +195,14 @@ def _kinds(
         settings=settings,
         stop=stop,
         let_go=runtime.let_go,
-        serve=(photographs, inspections, scans, expansion(alternating=True), batches, repairs),
+        serve=(photographs, inspections, looks, scans, expansion(alternating=True), batches, repairs),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )
     return (
         photographs,
         inspections,
+        looks,  # before what may take hours: pictures of the network wait for it
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
         expansion(alternating=True),

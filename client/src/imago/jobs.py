@@ -16,6 +16,14 @@ OnProgress: TypeAlias = Callable[["Job"], object]
 
 
 @dataclass(frozen=True)
+class Look:
+    """A first look at a network: the pictures of seen of codes typical codes were shown to it."""
+
+    seen: int
+    codes: int
+
+
+@dataclass(frozen=True)
 class Units:
     """How many items of a job are in each state. cached: those that were done before it was submitted."""
 
@@ -71,6 +79,13 @@ class Job(Watched):
     def eta_range(self) -> tuple[float, float] | None:
         """Bounds of `eta_seconds`: close together for kinds of work that the server has done before."""
         return bounds(self._raw["progress"].get("eta_range"))
+
+    @property
+    def look(self) -> Look | None:
+        """How far a worker is that looks at the network for the first time, while its pictures wait for
+        that."""
+        look = self._raw["progress"].get("look")
+        return Look(look["seen"], look["codes"]) if look else None
 
     @property
     def place(self) -> Place | None:

@@ -237,5 +237,5 @@ def test_the_reference_names_every_operation_and_every_kind_of_problem(client: F
 )
 def test_the_time_left_is_one_figure_only_where_it_is_known(eta: Seconds, words: str) -> None:
     units = Units(total=1, done=0, failed=0, unreachable=0, canceled=0, queued=1, leased=0, cached=0)
-    progress = Progress(units=units, rate=None, eta_seconds=eta.likely, eta_range=EtaRange.of(eta))
+    progress = Progress(units=units, rate=None, eta_seconds=eta.likely, eta_range=EtaRange.of(eta), look=None)
     assert time_left(progress) == words

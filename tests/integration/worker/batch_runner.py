@@ -33,11 +33,15 @@ def delivery(scene: Scene) -> Delivery:
     return Delivery(leases_of(scene), scene.store, provenance, StopFlag())
 
 
-def runner(scene: Scene, sizer: BatchSizer | None = None) -> BatchRunner:
-    device = choose_device("cpu", threads=1)
+def runtime_of(scene: Scene) -> Runtime:
+    """With nothing loaded yet."""
+    return Runtime(scene.database, scene.store, scene.settings, choose_device("cpu", threads=1))
+
+
+def runner(scene: Scene, sizer: BatchSizer | None = None, runtime: Runtime | None = None) -> BatchRunner:
     return BatchRunner(
         leases_of(scene),
-        runtime=Runtime(scene.database, scene.store, scene.settings, device),
+        runtime=runtime or runtime_of(scene),
         sizer=sizer or BatchSizer(batch_seconds=20, max_batch=MAX_BATCH, round_size=MAX_BATCH),
         delivery=delivery(scene),
         settings=scene.settings,

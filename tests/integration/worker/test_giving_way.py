@@ -17,6 +17,7 @@ import worker.leasing.giving_way
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.computing.group_sizes import group_size_for
 from imago_engine.synthesis.generators.files import load_generator
 from imago_engine.synthesis.networks.load import load_network
 from imago_engine.techniques import technique_named
@@ -267,7 +268,9 @@ def test_two_batches_that_do_not_fit_into_memory_together_are_computed_one_by_on
     assert scene.check(bulk) == {"done": 8}
     assert uncharged(scene)
     # In groups of the usual size: what is made in smaller ones differs in its last bits.
-    assert {row["provenance"]["group_size"] for row in rows(scene, bulk).values()} == {group_size_for(torch.device("cpu"))}
+    assert {row["provenance"]["group_size"] for row in rows(scene, bulk).values()} == {
+        group_size_for(torch.device("cpu"))
+    }
     scene.submit("30-31", steps=STEPS)  # beside the same kind of bulk batch, nothing is suspended any more
     before = len(world.depths)
     more = scene.submit("8-15", steps=STEPS, lane="bulk")

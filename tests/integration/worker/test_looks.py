@@ -1,5 +1,7 @@
 """What workers measure of a network with a generator is kept in the store, for all of them."""
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,17 +9,23 @@ import pytest
 import torch
 from sqlalchemy import text
 
-from imago_engine.synthesis.directions import unit_directions
+from imago_engine.synthesis.computing import thread_groups
+from imago_engine.synthesis.directions import regressed_slopes, unit_directions
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.files import load_generator, save_generator
+from services.catalog import looks as looks_of
+from services.catalog.looks import UnderWay
 from services.catalog.shipped_generator import register_shipped_generator
-from services.jobs import submission
+from services.jobs import jobs, submission
 from services.jobs.job_request import JobRequest
 from services.jobs.planning import Limits
 from tests import small_world
 from tests.integration.upkeep.test_collection import collect_all
-from tests.integration.worker.batch_runner import patient, run_everything, runner
+from tests.integration.worker.batch_runner import leases_of, patient, run_everything, runner, runtime_of
 from tests.worker_processes import NETWORK, Scene
+from worker.inspecting.look_turn import LookTurn
+from worker.leasing.work_kinds import nothing
+from worker.process.stopping import StopFlag
 
 RECIPE = {"space": "whitened", "start": "direction", "direction_codes": 64, "steps": 3}
 
@@ -31,7 +39,8 @@ def scene(scene: Scene) -> Scene:
     axes = torch.randn(6, small_world.CODE_SIZE, generator=random)
     prototypes = torch.randn(20, 6, generator=random)
     tensors = (plain.code_mean, plain.code_std, plain.code_lower, axes, prototypes)
-    save_generator(path, Generator(plain.info, plain.network, *tensors))
+    info = dataclasses.replace(plain.info, recommended=RECIPE)
+    save_generator(path, Generator(info, plain.network, *tensors))
     register_shipped_generator(scene.database, scene.store, path)
     return patient(scene)
 
@@ -65,6 +74,145 @@ def submit(scene: Scene, layer: str = "output", units: str = "0-3", **parameters
 def objects(scene: Scene) -> list[str]:
     with scene.database.session() as session:
         return list(session.scalars(text("SELECT object FROM looks ORDER BY name")))
+
+
+def look_turn(
+    scene: Scene, *, serve: Callable[[], object] = nothing, stop: StopFlag | None = None
+) -> LookTurn:
+    """Another worker each time: nothing is loaded, and nothing remembered."""
+    return LookTurn(leases_of(scene, stop=stop), runtime_of(scene), serve=serve)
+
+
+def chores_left(scene: Scene) -> list[tuple[str, bool]]:
+    with scene.database.session() as session:
+        rows = session.execute(
+            text("SELECT subject, given_up FROM work WHERE kind = 'look' ORDER BY subject")
+        )
+        return [(subject, given_up) for subject, given_up in rows]
+
+
+def under_way(scene: Scene) -> UnderWay | None:
+    with scene.database.session() as session:
+        return looks_of.under_way(session, [NETWORK]).get(NETWORK)
+
+
+def test_networks_are_looked_at_once_another_generator_is_the_default(scene: Scene, looks: list[str]) -> None:
+    (left,) = chores_left(scene)
+    assert left[0].startswith(f"{NETWORK} ")
+    assert look_turn(scene).look()
+    assert chores_left(scene) == []
+    assert not look_turn(scene).look()
+    assert len(looks) == len(objects(scene)) == 1
+    job = submit(scene)
+    run_everything(runner(scene))
+    assert scene.check(job) == {"done": 4}
+    assert len(looks) == 1, "the batch has found what was kept"
+    register_shipped_generator(scene.database, scene.store, scene.settings.generator_path)
+    assert chores_left(scene) == [], "the default is the same as before"
+
+
+def test_a_network_is_looked_at_once_it_was_inspected(scene: Scene, looks: list[str]) -> None:
+    assert look_turn(scene).look()
+    scene.register("small.other")
+    assert scene.inspector().look()
+    assert [subject.split()[0] for subject, _ in chores_left(scene)] == ["small.other"]
+    assert look_turn(scene).look()
+    assert chores_left(scene) == []
+    assert len(looks) == len(objects(scene)) == 1, "it has the weights of the other one"
+
+
+def test_people_see_how_far_a_look_is(
+    scene: Scene, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regressed_slopes, "BLOCK", 32)
+    monkeypatch.setattr(thread_groups, "PAUSE_SECONDS", 0)
+    job, seen = submit(scene), list[tuple[UnderWay | None, UnderWay | None]]()
+
+    def read() -> None:
+        with scene.database.session() as session:
+            seen.append((jobs.get(session, job).look, under_way(scene)))
+
+    assert look_turn(scene, serve=read).look()
+    assert (UnderWay(32, 64),) * 2 in seen
+    assert under_way(scene) is None
+    run_everything(runner(scene))
+    assert scene.check(job) == {"done": 4}
+
+
+def test_a_job_of_another_start_says_nothing_of_looks(scene: Scene) -> None:
+    job = submit(scene, start="prototypes")
+    with scene.database.session() as session:
+        session.execute(
+            text(
+                "INSERT INTO looks (name, network_id, generator_id, seen, codes, seen_at)"
+                " SELECT 'a', :network, id, 1, 64, now() FROM generators WHERE is_default"
+            ),
+            {"network": NETWORK},
+        )
+    assert under_way(scene) == UnderWay(1, 64)
+    with scene.database.session() as session:
+        assert jobs.get(session, job).look is None
+
+
+def test_pictures_that_are_wanted_during_a_look_go_on_with_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regressed_slopes, "BLOCK", 32)
+    monkeypatch.setattr(thread_groups, "PAUSE_SECONDS", 0)
+    runtime = runtime_of(scene)
+    batches, job = runner(scene, runtime=runtime), submit(scene)
+    drawn: list[int] = []
+    slopes = regressed_slopes.regressed_slopes
+
+    def counted(*asked: Any) -> Any:
+        drawn.append(asked[5].blocks)
+        return slopes(*asked)
+
+    monkeypatch.setattr(unit_directions, "regressed_slopes", counted)
+
+    def serve() -> None:
+        if under_way(scene) == UnderWay(32, 64):
+            batches.ring()
+            batches.run_interactive()
+
+    assert LookTurn(leases_of(scene), runtime, serve=serve).look()
+    batches.settle()
+    assert scene.check(job) == {"done": 4}
+    assert drawn == [0, 1], "the batch has begun with the first half"
+
+
+def test_a_look_is_given_back_when_the_worker_stops_and_made_by_the_next_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_groups, "PAUSE_SECONDS", 0)
+    stop = StopFlag()
+    assert look_turn(scene, serve=lambda: stop.ask(60), stop=stop).look()
+    assert len(chores_left(scene)) == 1
+    assert look_turn(scene).look()
+    assert chores_left(scene) == []
+    assert len(objects(scene)) == 1
+
+
+def test_a_network_that_cannot_be_loaded_is_given_up_and_its_jobs_say_why(scene: Scene) -> None:
+    with scene.database.session() as session:
+        session.execute(text("UPDATE networks SET weights_sha256 = repeat('0', 64)"))
+    for _ in range(3):
+        with scene.database.session() as session:
+            session.execute(text("UPDATE work SET not_before = now()"))
+        assert look_turn(scene).look()
+    ((_, given_up),) = chores_left(scene)
+    assert given_up
+    job = submit(scene)
+    run_everything(runner(scene))
+    assert scene.check(job) == {"failed": 4}
+
+
+def test_a_network_that_was_removed_meanwhile_is_not_looked_at(scene: Scene, looks: list[str]) -> None:
+    with scene.database.session() as session:
+        session.execute(text("DELETE FROM networks"))
+    assert look_turn(scene).look()
+    assert not looks
+    assert not chores_left(scene)
 
 
 def test_a_network_is_looked_at_once_for_all_layers_jobs_and_workers(scene: Scene, looks: list[str]) -> None:

@@ -15,6 +15,7 @@ from api.web.glimpses import ShownGlimpse, shown_glimpses
 from api.web.shown import Shown, shown
 from api.web.site import blueprint, page
 from services.access.ownership import may_change
+from services.catalog import looks
 from services.catalog.layer_selection import list_layers
 from services.catalog.layers import Layer
 from services.catalog.networks import Network, get_network
@@ -67,6 +68,7 @@ def network(network: str) -> Response:
         layers = list_layers(session, network, words, cursor=choices.text("cursor"), limit=LAYERS_A_PAGE)
         stack = stack_of(session, address, found, what, layers.data)
         versions = versions_of(session, network, by=reader())
+        look = looks.under_way(session, [network]).get(network)
         watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
     deepest = next((each.pictures[0] for each in stack[::-1] if each.pictures), None)
     output = next((each.layer for each in stack[::-1] if each.layer.kind == "output"), None)
@@ -74,6 +76,7 @@ def network(network: str) -> Response:
         "networks/network.html",
         section="networks",
         network=found,
+        look=look,
         what=what,
         stack=stack,
         words=words,

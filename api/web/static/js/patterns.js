@@ -20,6 +20,8 @@ const filters = {
   figure: (value) => (value == null ? "–" : String(Number(value.toPrecision(3)))),
   phase: (progress) => progress?.phase ?? "waits for its turn",
   before: (queue) => (queue ? filters.count(queue.ahead_units) : "none"),
+  looked: (look) =>
+    look ? `A worker first looks at the network: ${filters.count(look.seen)} of ${filters.count(look.codes)} pictures seen.` : "",
   time_left: ({ eta_seconds: likely, eta_range: between }) => {
     if (likely == null) return "not known yet";
     const { low, high } = between ?? { low: likely, high: likely };

@@ -100,6 +100,8 @@ def status_line(job: Job) -> str:
         parts.append(f"number {job.place.position} in the queue")
         if job.place.ahead_units:
             parts.append(f"{job.place.ahead_units} units ahead")
+    if job.look:
+        parts.append(f"looks at the network first: {job.look.seen} of {job.look.codes} pictures")
     if not job.finished and job.rate:
         parts.append(rate(job.rate))
     if not job.finished and job.eta_seconds is not None:
@@ -109,7 +111,7 @@ def status_line(job: Job) -> str:
 
 def _seen_of(job: Job) -> object:
     """What makes a line of its own when it changes. Not the speed and the time left: they always change."""
-    return job.state, job.units, job.place
+    return job.state, job.units, job.place, job.look
 
 
 def _stream(session: Session, job: Job, folder: Path | None) -> list[Lost]:

@@ -36,3 +36,11 @@ class Remembered(Generic[Value]):
             while len(memory) > self._kept:
                 memory.popitem(last=False)
         return value
+
+    def forget(self, module: nn.Module, generator: Generator, key: Key) -> None:
+        """It is made anew when it is asked for again."""
+        with self._lock:
+            of_module = self._of.get(module)
+            memory = None if of_module is None else of_module.get(generator)
+            if memory is not None:
+                memory.pop(key, None)

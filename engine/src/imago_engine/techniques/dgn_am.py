@@ -7,7 +7,7 @@ directions) of the mean instead of `bounds`; the starts `prototype`, `prototypes
 real codes.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 
 from pydantic import Field
 
@@ -135,6 +135,12 @@ class DgnAm(BaseParameters):
         ),
         added_later,
     ] = "bfloat16"
+
+
+def needs_directions(parameters: BaseParameters) -> TypeGuard[DgnAm]:
+    """Whether climbs by this recipe ask for the directions of units, for which the network is looked at
+    once."""
+    return isinstance(parameters, DgnAm) and parameters.start == "direction"
 
 
 TECHNIQUE = Technique(

@@ -17,6 +17,9 @@ class KeptLooks(Protocol):
     def get(self, facts: Facts) -> dict[str, Tensor] | None:
         """The tensors that were put under the same facts, None where there are none."""
 
+    def note(self, facts: Facts, seen: int, of: int) -> None:
+        """Tell people that `seen` of so many codes' pictures were looked at."""
+
     def put(self, facts: Facts, tensors: Mapping[str, Tensor]) -> None:
         """Keep tensors; where that cannot be, they are measured again."""
 

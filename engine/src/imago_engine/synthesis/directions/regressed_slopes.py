@@ -1,6 +1,7 @@
 """Slopes of any layer of any network, by ridge regression on the pictures of typical codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -18,15 +19,48 @@ BLOCK = 4 * GROUP
 """Codes whose activations are held at a time."""
 
 
+@dataclass
+class Sums:
+    """What of a regression was added up so far: whoever begins with these goes on from there."""
+
+    blocks: int = 0
+    """Of `BLOCK` codes each."""
+    first: dict[str, Tensor] = field(default_factory=dict)
+    """[C] by layer: what the first code caused. It is taken off all others: what is the same for all codes
+    has no slope, not even by rounding."""
+    products: dict[str, Tensor] = field(default_factory=dict)
+    """[R, C] by layer: XᵀA."""
+
+    def add(self, first: dict[str, Tensor], products: dict[str, Tensor]) -> None:
+        """Add those of the next block."""
+        if self.blocks == 0:
+            self.first, self.products = first, products
+        else:
+            for name, product in products.items():
+                self.products[name] += product
+        self.blocks += 1
+
+
 def regressed_slopes(
-    watched: WatchedLayers, generator: Generator, fit: Fit, parameters: DgnAm, run: Run
+    watched: WatchedLayers,
+    generator: Generator,
+    fit: Fit,
+    parameters: DgnAm,
+    run: Run,
+    sums: Sums,
+    told: Callable[[int, int], None],
 ) -> dict[str, Tensor]:
     """Slopes [R, C] by ridge regression: (XᵀX / N + ridge · V⁻¹)⁻¹ XᵀA / N, where X are the coordinates of N
     codes, A the activations that their pictures cause, both without their means, and V how much codes vary
-    along each axis, 1 in the mean."""
+    along each axis, 1 in the mean.
+
+    `sums` are those that an earlier call got to. Where `run` pauses, another call may take them further: this
+    one goes on from there. `told(seen, of)` is called after each block of codes.
+    """
     assert generator.prior is not None
     prior, points = generator.prior, generator.prior.typical(parameters.direction_codes)
     centred = points - points.mean(0)  # [N, R]
+    blocks, xs = torch.split(points, BLOCK), torch.split(centred, BLOCK)
     device = generator.code_mean.device
 
     @torch.no_grad()
@@ -35,14 +69,13 @@ def regressed_slopes(
         pictures = from_bytes(to_bytes(generator(codes)))
         return {name: found[: len(group)] for name, found in watched(fit(pictures)).items()}
 
-    sums: dict[str, Tensor] = {}
-    for block, x in zip(torch.split(points, BLOCK), torch.split(centred, BLOCK), strict=True):
-        parts = run(seen, torch.split(block, GROUP))
-        if not sums:
-            first = {name: found[0].clone() for name, found in parts[0].items()}
-            sums = {name: torch.zeros(x.shape[1], len(row)) for name, row in first.items()}
-        # What is the same for all codes is taken off: it has no slope, not even by rounding.
-        run(partial(_add, sums, x, parts, first), list(sums))
+    while (number := sums.blocks) < len(blocks):
+        parts = run(seen, torch.split(blocks[number], GROUP))
+        first = sums.first or {name: found[0].clone() for name, found in parts[0].items()}
+        products = run(partial(_product, xs[number], parts, first), list(first))
+        if sums.blocks == number:  # else another call has added it during a pause
+            sums.add(first, dict(zip(first, products, strict=True)))
+            told(min(sums.blocks * BLOCK, len(points)), len(points))
     variances = prior.axes.float().flatten(1).square().sum(1).cpu()  # [R]
     ridge = parameters.direction_ridge * variances.mean() / variances
 
@@ -50,17 +83,14 @@ def regressed_slopes(
         inverted: Tensor = torch.linalg.inv(x.T @ x / len(x) + ridge.diag())
         return inverted
 
-    # In one thread each, as the sums: with more of them the last bits would be others.
+    # In one thread each, as the products: with more of them the last bits would be others.
     (inverted,) = run(inverse, [centred])
-    return dict(zip(sums, run(lambda name: inverted @ sums[name], list(sums)), strict=True))
+    names = list(sums.products)
+    return dict(zip(names, run(lambda name: inverted @ sums.products[name], names), strict=True))
 
 
-def _add(
-    sums: Mapping[str, Tensor],
-    x: Tensor,
-    parts: Sequence[dict[str, Tensor]],
-    first: Mapping[str, Tensor],
-    name: str,
-) -> None:
-    """Add XᵀA of some codes to a layer's sum [R, C]. Their activations are let go of."""
-    sums[name].addmm_(x.T, torch.cat([part.pop(name) for part in parts]) - first[name])
+def _product(
+    x: Tensor, parts: Sequence[Mapping[str, Tensor]], first: Mapping[str, Tensor], name: str
+) -> Tensor:
+    """XᵀA of some codes, of one layer [R, C]."""
+    return x.T @ (torch.cat([part[name] for part in parts]) - first[name])

@@ -16,6 +16,7 @@ what raises all of them makes none more probable.
 """
 
 from collections.abc import Callable, Sequence
+from threading import get_ident
 
 import torch
 from torch import Tensor
@@ -24,7 +25,7 @@ from imago_engine.objectives import Place
 from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.directions.encoded_slopes import behind_encoder, encoded_slopes
 from imago_engine.synthesis.directions.kept_looks import kept_looks
-from imago_engine.synthesis.directions.regressed_slopes import regressed_slopes
+from imago_engine.synthesis.directions.regressed_slopes import Sums, regressed_slopes
 from imago_engine.synthesis.directions.watched_layers import Read, WatchedLayers
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
@@ -37,14 +38,17 @@ from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.remembered import Remembered
 from imago_engine.synthesis.seeding import cured
 from imago_engine.techniques import BaseParameters
-from imago_engine.techniques.dgn_am import DgnAm
+from imago_engine.techniques.dgn_am import DgnAm, needs_directions
 
 TOGETHER = 100_000
 """Units of layers that are looked at in one pass, at most: 128 MB of sums."""
-VERSION = 1
+VERSION = 2
 """Raised when directions are measured otherwise: those that were kept then count no more."""
 
 _LOOKS: Remembered[dict[str, Tensor]] = Remembered(kept=4)
+_BEGUN: Remembered[Sums] = Remembered(kept=1)
+"""Of looks that were interrupted, or rest while their thread does something else: whoever needs the same one
+meanwhile, in the same thread, goes on from there."""
 
 
 class Directions:
@@ -70,10 +74,15 @@ class Directions:
         if place == self._layer.place:
             layers = looked_at_with(self._layer, network, generator, self._fit.input_size)
 
-        def make() -> dict[str, Tensor]:
-            return _kept_or_measured(network, generator, layers, self._fit, parameters, run)
-
         key = (layers[0], self._fit, network.dtype, parameters.direction_codes, parameters.direction_ridge)
+
+        def make() -> dict[str, Tensor]:
+            begun = (*key, get_ident())
+            sums = _BEGUN.get(network.module, generator, begun, Sums)
+            found = _kept_or_measured(network, generator, layers, self._fit, parameters, run, sums)
+            _BEGUN.forget(network.module, generator, begun)
+            return found
+
         return _LOOKS.get(network.module, generator, key, make)[self._layer.name]
 
 
@@ -99,12 +108,13 @@ def _kept_or_measured(
     fit: Fit,
     parameters: DgnAm,
     run: Run,
+    sums: Sums,
 ) -> dict[str, Tensor]:
     """As `look`, from where looks are kept if it is there: another process may have looked before."""
     kept = kept_looks()
     behind = behind_encoder(network, generator, anatomy(network.module, fit.input_size))
     if kept is None or layers[0].layer.name in behind:  # the latter costs hardly more than fetching it
-        return look(network, generator, layers, fit, parameters, run)
+        return look(network, generator, layers, fit, parameters, run, sums)
     facts = {
         "what": "directions",
         "version": VERSION,
@@ -120,14 +130,13 @@ def _kept_or_measured(
     shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
     if found is not None and {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes:
         return found
-    measured = look(network, generator, layers, fit, parameters, run)
+
+    def told(seen: int, of: int) -> None:
+        kept.note(facts, seen, of)
+
+    measured = look(network, generator, layers, fit, parameters, run, sums, told)
     kept.put(facts, measured)
     return measured
-
-
-def needs_directions(parameters: BaseParameters) -> bool:
-    """Whether climbs by this recipe ask for the directions of units."""
-    return isinstance(parameters, DgnAm) and parameters.start == "direction"
 
 
 def look_ahead(
@@ -142,14 +151,51 @@ def look_ahead(
     For callers that time climbs. Nothing is done where the recipe needs none. `on_pause` is as `synthesize`
     has it. Raises as that does.
     """
-    if not isinstance(parameters, DgnAm) or not needs_directions(parameters) or generator.prior is None:
+    if not needs_directions(parameters) or generator.prior is None:
         return
     size = parameters.input_size or network.preprocessing.size
-    found, fit = find_layer(network, layer, size), Fit.plan(parameters.fit, generator.info.image_size, size)
+    _look_at(network, generator, [find_layer(network, layer, size)], parameters, size, on_pause)
+
+
+def look_at_all(
+    network: Network,
+    generator: Generator,
+    parameters: BaseParameters,
+    on_pause: Callable[[], None] | None = None,
+) -> None:
+    """As `look_ahead`, of every layer whose directions are regressed: those of the others are not kept, and
+    cost hardly anything."""
+    if not needs_directions(parameters) or generator.prior is None:
+        return
+    size = parameters.input_size or network.preprocessing.size
     traced = anatomy(network.module, size)
+    left = {
+        name: found
+        for name, found in traced.layers.items()
+        if name not in behind_encoder(network, generator, traced)
+    }
+    firsts = []
+    while left:
+        firsts.append(next(iter(left.values())))
+        for read in looked_at_with(firsts[-1], network, generator, size):
+            left.pop(read.layer.name)
+    _look_at(network, generator, firsts, parameters, size, on_pause)
+
+
+def _look_at(
+    network: Network,
+    generator: Generator,
+    layers: Sequence[TracedLayer],
+    parameters: DgnAm,
+    size: int,
+    on_pause: Callable[[], None] | None,
+) -> None:
+    """Measure the directions of these layers, and of all that are looked at with them."""
+    fit, traced = Fit.plan(parameters.fit, generator.info.image_size, size), anatomy(network.module, size)
     with own_modes(), thread_groups(network.device, on_pause) as run:
         alike = cured(run, traced.flaw, network.device)
-        Directions(network, generator, found, fit, parameters).of([Item(0, 0)], alike)
+        for layer in layers:
+            Directions(network, generator, layer, fit, parameters).of([Item(0, 0)], alike)
 
 
 def look(
@@ -159,17 +205,20 @@ def look(
     fit: Fit,
     parameters: DgnAm,
     run: Run,
+    sums: Sums | None = None,
+    told: Callable[[int, int], None] = lambda seen, of: None,
 ) -> dict[str, Tensor]:
     """The directions of all units of some layers that are looked at together, float16 [R, C] by their names.
 
-    16 bits are what is kept of them: they are the same wherever they come from.
+    16 bits are what is kept of them: they are the same wherever they come from. `sums` and `told` are as
+    `regressed_slopes` has them.
     """
     traced = anatomy(network.module, fit.input_size)
     watched = WatchedLayers(network, layers)
     if layers[0].layer.name in behind_encoder(network, generator, traced):
         slopes = encoded_slopes(watched, generator, fit.input_size, run)
     else:
-        slopes = regressed_slopes(watched, generator, fit, parameters, run)
+        slopes = regressed_slopes(watched, generator, fit, parameters, run, sums or Sums(), told)
     if traced.output in slopes:
         slopes[traced.output] = slopes[traced.output] - slopes[traced.output].mean(1, keepdim=True)
     return {name: _unit_length(slope).half() for name, slope in slopes.items()}

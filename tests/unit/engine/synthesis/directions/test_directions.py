@@ -1,10 +1,8 @@
 """The start `direction`: along which direction of real codes a unit's activation grows."""
 
 import dataclasses
-import json
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,8 +12,11 @@ from torch import Tensor, nn
 from imago_engine.synthesis.ascent import Item, synthesize
 from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.directions import unit_directions
-from imago_engine.synthesis.directions.kept_looks import looks_kept_by
-from imago_engine.synthesis.directions.unit_directions import Directions, look, look_ahead, looked_at_with
+from imago_engine.synthesis.directions.unit_directions import (
+    Directions,
+    look,
+    looked_at_with,
+)
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.files import load_generator
@@ -25,56 +26,11 @@ from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.techniques.dgn_am import DgnAm
-from imago_engine.techniques.fourier import Fourier
 from imago_engine.weights import shipped_generator
 from tests.unit.engine.synthesis.codes import code_of
+from tests.unit.engine.synthesis.directions.directed import ALONG, Small, Wrap, directions_of, prior_of
 
-Wrap = Callable[..., Network]
-ALONG = DgnAm(
-    steps=1,
-    learning_rate=1e-9,
-    learning_rate_end=1e-9,
-    decay=1.0,
-    space="whitened",
-    radius=10,
-    start="direction",
-    input_size=32,
-    direction_codes=512,
-)
-"""One step so small that the first code is the last one."""
 FIT = Fit.plan("auto", 32, 32)
-
-
-class Small(nn.Module):
-    """Colours of the picture, a map, `code` of 24 numbers, and 5 logits."""
-
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        torch.manual_seed(3)
-        self.map = nn.Conv2d(3, 8, 3, 2)
-        self.clip = nn.ReLU(inplace=inplace)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flat = nn.Flatten()
-        self.code = nn.Linear(8, 24)
-        self.head = nn.Linear(24, 5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.code(self.flat(self.pool(self.clip(self.map(x))))))
-        return logits
-
-
-def prior_of(generator: Generator) -> CodePrior:
-    assert generator.prior is not None
-    return generator.prior
-
-
-def directions_of(network: Network, generator: Generator, layer: str, recipe: DgnAm = ALONG) -> Tensor:
-    """Of all units of a layer, [R, C]."""
-    fit = Fit.plan("auto", generator.info.image_size, recipe.input_size or 32)
-    found = find_layer(network, layer, fit.input_size)
-    items = [Item(unit, 0) for unit in range(found.shape[0])]
-    with thread_groups(torch.device("cpu")) as run:
-        return torch.stack(Directions(network, generator, found, fit, recipe).of(items, run), dim=1)
 
 
 def points_of(network: Network, generator: Generator, layer: str, items: list[Item], recipe: DgnAm) -> Tensor:
@@ -207,67 +163,6 @@ def test_functions_in_place_do_not_change_what_was_seen(wrap: Wrap, knowing: Gen
     for layer in ("map", "head"):
         one, other = (directions_of(wrap(Small(inplace)), knowing, layer) for inplace in (False, True))
         assert torch.equal(one, other)
-
-
-def test_a_network_is_looked_at_once(wrap: Wrap, knowing: Generator) -> None:
-    network, calls = wrap(Small()), []
-    directions_of(network, knowing, "map")
-    handle = network.module.register_forward_pre_hook(lambda module, inputs: calls.append(1))
-    try:
-        directions_of(network, knowing, "head")
-        assert not calls
-        directions_of(network, knowing, "head", ALONG.changed(direction_codes=128))
-        assert calls, "with other codes directions are others"
-    finally:
-        handle.remove()
-
-
-class Kept:
-    """Looks kept in a dictionary."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, dict[str, Tensor]] = {}
-
-    def get(self, facts: Mapping[str, Any]) -> dict[str, Tensor] | None:
-        return self.held.get(json.dumps(facts, sort_keys=True))
-
-    def put(self, facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        self.held[json.dumps(facts, sort_keys=True)] = dict(tensors)
-
-
-def test_what_one_process_has_measured_another_need_not_measure_again(wrap: Wrap, knowing: Generator) -> None:
-    kept, calls = Kept(), []
-    measured = directions_of(wrap(Small()), knowing, "map")
-    with looks_kept_by(kept):
-        look_ahead(wrap(Small()), knowing, "map", ALONG)
-    assert len(kept.held) == 1
-    other = wrap(Small())  # that nothing is remembered of, as in another process
-    anatomy(other.module, 32)
-    other.module.register_forward_pre_hook(lambda module, inputs: calls.append(1))
-    with looks_kept_by(kept):
-        assert torch.equal(directions_of(other, knowing, "map"), measured)
-        assert not calls
-        directions_of(other, knowing, "map", ALONG.changed(direction_ridge=2.0))
-        assert len(kept.held) == 2
-    assert calls, "other directions were asked for"
-
-
-def test_what_does_not_fit_the_network_is_measured_again(wrap: Wrap, knowing: Generator) -> None:
-    kept = Kept()
-    with looks_kept_by(kept):
-        look_ahead(wrap(Small()), knowing, "map", ALONG)
-        (name,) = kept.held
-        kept.held[name] = {"map": torch.zeros(6, 3)}
-        found = directions_of(wrap(Small()), knowing, "map")
-    assert torch.equal(found, directions_of(wrap(Small()), knowing, "map"))
-
-
-def test_nothing_is_looked_at_for_a_recipe_that_needs_no_directions(wrap: Wrap, knowing: Generator) -> None:
-    kept = Kept()
-    with looks_kept_by(kept):
-        look_ahead(wrap(Small()), knowing, "map", ALONG.changed(start="prototypes"))
-        look_ahead(wrap(Small()), knowing, "map", Fourier())
-    assert not kept.held
 
 
 def test_directions_do_not_depend_on_the_number_of_threads(
