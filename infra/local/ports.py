@@ -1,8 +1,13 @@
 """Free ports of 127.0.0.1."""
 
+import fcntl
+import os
 import random
 import socket
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 # Below the range from which Linux takes ports for outgoing connections (32768 and up), also after the
 # offset is added: a port that is remembered for the next start is then not lost to a passing connection.
@@ -19,6 +24,17 @@ def is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+@contextmanager
+def choosing() -> Iterator[None]:
+    """While it is entered, no other process of this user is within it: of two that look at the same moment
+    whether a port is free, both would find it so. Enter it before looking, and leave it once a server listens
+    there."""
+    path = Path(tempfile.gettempdir()) / f"imago-ports-{os.getuid()}.lock"
+    with path.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def pick(count: int) -> list[int]:

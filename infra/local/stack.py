@@ -139,16 +139,17 @@ class Stack:
         migrate(settings.database_url)
         self._prepare(settings)
 
-        self._api_port = self._choose_port()
         environment = {**environment_of(self._servers), "PYTHONUNBUFFERED": "1"}
         group = Group(self.home, folder=_CHECKOUT, environment=environment)
         self._group = group
         # Registered last, so stopped first: before the servers that these processes use.
         self._exit.callback(group.stop)
-        address = ["--host", "127.0.0.1", "--port", str(self._api_port)]
         group.start("worker", [sys.executable, "-m", *WORKER])
-        group.start("api", [sys.executable, "-m", *API, *address])
-        group.wait_until(lambda: answers(self.api_url), "the start of the API", timeout=60)
+        with ports.choosing():
+            self._api_port = self._choose_port()
+            address = ["--host", "127.0.0.1", "--port", str(self._api_port)]
+            group.start("api", [sys.executable, "-m", *API, *address])
+            group.wait_until(lambda: answers(self.api_url), "the start of the API", timeout=60)
 
     def _stop(self) -> None:
         with uninterrupted():
