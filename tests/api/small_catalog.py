@@ -16,8 +16,10 @@ from imago_engine.weights import EYE
 from services.access import keys
 from services.base.database import Database
 from services.base.storage import ObjectStore
+from services.catalog import looks
 from services.catalog.generators import register_generator
 from services.catalog.inspections import record_inspection
+from services.catalog.looks import Pair, UnderWay
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.pictures.artifacts import put
@@ -118,6 +120,21 @@ def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) ->
             )
         with database.session() as session:
             made += len(batches.finish(session, claim.lease_id, results))
+
+
+def look_at_network(database: Database, job: str, seen: int) -> None:
+    """What a worker tells that has looked at `seen` of 512 pictures for a job whose recipe needs that."""
+    with database.session() as session:
+        start = "jsonb_set(request, '{targets,0,recipe,parameters,start}', '\"direction\"')"
+        session.execute(sa.text(f"UPDATE jobs SET request = {start} WHERE id = :job"), {"job": job})
+        row = session.execute(
+            sa.text(
+                "SELECT n.id AS network, n.spec_sha256, g.id, g.weights_sha256 FROM networks n, generators g"
+                " WHERE n.id = :network AND g.is_default"
+            ),
+            {"network": NETWORK},
+        ).one()
+    looks.tell(database, Pair(*row), "a look", UnderWay(seen, 512))
 
 
 def row_counts(database: Database) -> dict[str, int]:

@@ -17,7 +17,7 @@ from services.base.states import Visibility
 from services.base.storage import ObjectStore
 from services.jobs import jobs
 from tests.api.edge.asker import new_key
-from tests.api.small_catalog import NETWORK, finish_all
+from tests.api.small_catalog import NETWORK, finish_all, look_at_network
 from tests.api.streams.conftest import Event, Server, finish_some
 
 
@@ -46,6 +46,16 @@ def test_a_stream_tells_the_state_then_each_item_once_and_then_the_end(
     assert (events[-1].data["state"], events[-1].data["progress"]["units"]["done"]) == ("succeeded", 4)
     assert sorted(told(events)) == sorted(done)
     assert {"ordinal", "digest", "layer", "unit", "seed", "state"} <= events[-1].data["items"][0].keys()
+
+
+def test_a_stream_tells_how_far_a_first_look_at_the_network_is(
+    server: Server, submitted: Callable[..., str], database: Database
+) -> None:
+    job = submitted()
+    reader = server.open(f"/v1/jobs/{job}/events")
+    for seen in (128, 256):
+        look_at_network(database, job, seen)
+        reader.until(lambda event, seen=seen: event.data["progress"]["look"] == {"seen": seen, "codes": 512})
 
 
 def test_a_stream_goes_on_after_the_last_event_when_the_server_has_been_away(

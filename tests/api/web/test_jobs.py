@@ -3,12 +3,13 @@
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.browser.visiting import Browser, signed_in
 from tests.api.resources.test_atlases import body, carry_out
-from tests.api.small_catalog import finish_all, job_body, with_key
+from tests.api.small_catalog import finish_all, job_body, look_at_network, with_key
 from tests.api.web.browsing import BROWSER, PageRead
 
 
@@ -40,6 +41,31 @@ def test_the_queue_says_what_waits_and_what_to_do_where_nobody_works(client: Fla
     page = client.get("/queue").text
     assert "interactive" in page
     assert "No worker was seen" in page
+
+
+@pytest.mark.usefixtures("network")
+def test_a_job_and_its_network_say_how_far_a_first_look_at_the_network_is(
+    client: FlaskClient, database: Database
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1")).get_json()
+    job_page, network_page = job["links"]["page"], f"/networks/{job['network']}"
+    assert job["progress"]["look"] is None
+    assert "looks at the network" not in client.get(job_page).text
+    look_at_network(database, job["id"], 128)
+    for path in (job_page, network_page):
+        assert "A worker first looks at the network: 128 of 512 pictures seen." in client.get(path).text
+    shown = client.get(f"/v1/jobs/{job['id']}").get_json()
+    assert shown["progress"]["look"] == {"seen": 128, "codes": 512}
+    assert client.get(f"/v1/networks/{job['network']}").get_json()["look"] == {"seen": 128, "codes": 512}
+
+
+@pytest.mark.usefixtures("network")
+def test_a_look_whose_worker_was_killed_is_not_said_to_go_on(client: FlaskClient, database: Database) -> None:
+    job = client.post("/v1/jobs", json=job_body("0-1")).get_json()
+    look_at_network(database, job["id"], 128)
+    with database.session() as session:
+        session.execute(text("UPDATE looks SET seen_at = now() - interval '5 minutes'"))
+    assert client.get(f"/v1/jobs/{job['id']}").get_json()["progress"]["look"] is None
 
 
 def job_of(browser: Browser) -> str:
