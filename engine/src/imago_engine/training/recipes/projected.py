@@ -74,7 +74,10 @@ class ProjectedRecipe(Recipe):
     shipped = "average"
     recommended: ClassVar[dict[str, Any]] = {
         "space": "whitened",
-        "start": "prototypes",
+        "start": "direction",
+        "direction_weight": 0.35,
+        "direction_codes": 512,
+        "start_spread": 0.6,
         "learning_rate": 0.08,
         "steps": 60,
         "decay": 1.0,
