@@ -177,6 +177,8 @@ $(INSTALLED): requirements/dev.txt client/pyproject.toml engine/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV): about 6 GB the first time, most of it PyTorch …"
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/dev.txt
+	@echo "Compiling what was installed, on all cores …"
+	@$(BIN)/python -m compileall -qq -j 0 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || true
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e client -e engine
 	@touch $@

@@ -9,6 +9,7 @@ from tests.worker_processes import Scene
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.thorough
 def test_a_short_soak_loses_nothing_and_leaves_nothing(scene: Scene, servers: Servers) -> None:
     plan = Plan(
         items=250,

@@ -30,6 +30,7 @@ def test_a_worker_told_to_end_gives_its_batch_back_and_charges_nothing(scene: Sc
     assert not worker.family()
 
 
+@pytest.mark.thorough
 def test_sigterm_to_all_processes_at_once_and_again_and_again_is_no_worse(scene: Scene) -> None:
     job_id = scene.submit("0-7", steps=ENDLESS)
     worker = scene.start_worker()

@@ -72,6 +72,7 @@ def test_a_training_becomes_one_generator_also_if_its_worker_dies_before_it_can_
     assert not list((scene.folder / "cache" / "trainings").iterdir())
 
 
+@pytest.mark.thorough
 def test_a_training_with_a_second_network_of_the_catalog_becomes_a_generator(training: TrainingScene) -> None:
     id = training.submit(pictures=2 * BATCH, options={"width": 0.125, "second_network": ENCODER})
     training.scene.start_child()
