@@ -77,7 +77,7 @@ def register_network(session: Session, body: RegisterNetwork) -> Answer:
 def get_network(session: Session, path: NetworkPath, query: NoQuery) -> Network:
     """Get a network with the names of its classes."""
     found = networks.get_network(session, path.network)
-    return Network.of(found, look=looks.under_way(session, [found.id]).get(found.id))
+    return Network.of(found, look=looks.under_way_of(session, found.id))
 
 
 @blueprint.operation("GET", "/<network>/layers", scope="read", responses={200: LayerPage})

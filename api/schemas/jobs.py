@@ -82,7 +82,8 @@ class Progress(Representation):
         description="Bounds of it: narrow for kinds of work that were done before, wide for new ones."
     )
     look: Look | None = Field(
-        description="While pictures of the job wait for a first look at the network: how far that is."
+        description="While a worker looks at the network with the job's generator for the first time: how far"
+        " that is. Pictures wait for it, but for those of layers that the generator's codes lead to."
     )
 
 

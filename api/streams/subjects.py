@@ -76,12 +76,12 @@ class _Jobs:
 
     def marks(self, session: Session, ids: Collection[str]) -> Mapping[str, Mark]:
         version: sa.ColumnElement[str] = sa.literal_column("CAST(jobs.xmin AS text)")
-        network = JobRow.request["network"].astext
-        query = sa.select(JobRow.id, version, network, JobRow.atlas_no, AtlasRow)
+        query = sa.select(JobRow.id, version, JobRow.atlas_no, AtlasRow)
         query = query.outerjoin(AtlasRow, AtlasRow.no == JobRow.atlas_no).where(JobRow.id.in_(ids))
-        found = session.execute(query).all()
-        looking = looks.under_way(session, sorted({of for _, _, of, _, _ in found}))
-        return {id: Mark((xmin, looking.get(of)), atlas, no is not None) for id, xmin, of, no, atlas in found}
+        # Looks are rare and short: which of them is a job's is not worth reading its request each time.
+        looking = tuple(looks.under_way(session).items())
+        found = session.execute(query)
+        return {id: Mark((xmin, looking), atlas, no is not None) for id, xmin, no, atlas in found}
 
     def read(self, session: Session, ids: Collection[str]) -> Mapping[str, Snapshot]:
         rows = session.scalars(sa.select(JobRow).where(JobRow.id.in_(ids))).all()

@@ -19,6 +19,7 @@ from imago_engine.techniques import technique_named
 from imago_engine.techniques.automatic import WITH_GENERATOR
 from imago_engine.techniques.dgn_am import needs_directions
 from services.base.database import Database
+from services.base.errors import Invalid
 from services.base.object_keys import look_key
 from services.base.storage import ObjectStore
 from services.catalog.tables import GeneratorRow, LookRow, NetworkRow
@@ -30,8 +31,8 @@ from services.upkeep import collected
 LOOK: ChoreName = "look"
 START = "direction"
 """The start of recipes that need a look."""
-_STALE = "interval '1 minute'"
-"""Whoever looks tells every few seconds how far it is; one that has not for so long was killed."""
+_STALE = "interval '5 minutes'"
+"""Whoever looks tells how far it is after some dozen pictures; one that has not for so long was killed."""
 _NOTE = text("""
     INSERT INTO looks (name, network_id, generator_id, object)
     SELECT :name, n.id, g.id, :key FROM networks n CROSS JOIN generators g
@@ -45,10 +46,13 @@ _TELL = text("""
     ON CONFLICT (name) DO UPDATE SET seen = excluded.seen, codes = excluded.codes, seen_at = excluded.seen_at
     WHERE looks.object IS NULL
 """)
+_FORGET_KILLED = text("""
+    DELETE FROM looks WHERE network_id = :network AND object IS NULL
+    AND seen_at < clock_timestamp() - interval '1 day'
+""")
 _UNDER_WAY = text(f"""
-    SELECT network_id, seen, codes FROM looks
-    WHERE network_id = ANY(CAST(:networks AS text[])) AND object IS NULL
-    AND seen_at > clock_timestamp() - {_STALE} ORDER BY seen_at
+    SELECT network_id, generator_id, seen, codes FROM looks
+    WHERE object IS NULL AND seen_at > clock_timestamp() - {_STALE} ORDER BY seen_at
 """)
 
 
@@ -91,10 +95,11 @@ class Asked:
 
 
 def plan(session: Session, network_id: str) -> None:
-    """Have a network that is ready looked at with the default generator, if its recipe wants that."""
+    """Have a network that is ready looked at with the default generator, if its recipe wants that; now, and
+    with all attempts, whatever became of an earlier plan."""
     generator = _default_that_looks(session)
     if generator is not None:
-        chores.plan(session, LOOK, str(Asked(network_id, generator)))
+        chores.hasten(session, LOOK, str(Asked(network_id, generator)))
 
 
 def plan_all(session: Session) -> None:
@@ -104,25 +109,42 @@ def plan_all(session: Session) -> None:
         return
     ready = sa.select(NetworkRow.id).where(NetworkRow.state == "ready").order_by(NetworkRow.id)
     for network_id in session.scalars(ready):
-        chores.plan(session, LOOK, str(Asked(network_id, generator)))
+        chores.hasten(session, LOOK, str(Asked(network_id, generator)))
+
+
+def current(session: Session, asked: Asked) -> str | None:
+    """What specs name the network by that is to be looked at. None where it need not be looked at any more,
+    or not yet: once it was inspected it is planned again."""
+    if _default_that_looks(session) != asked.generator_id:
+        return None
+    row = session.get(NetworkRow, asked.network_id, populate_existing=True)
+    return None if row is None or row.state != "ready" or row.inspection_due else row.spec_sha256
 
 
 def _default_that_looks(session: Session) -> str | None:
     """The name of the default generator if its own recipe begins in the unit's direction."""
-    default = session.execute(
-        sa.select(GeneratorRow.id, GeneratorRow.info).where(GeneratorRow.is_default)
-    ).first()
+    query = sa.select(GeneratorRow.id, GeneratorRow.info).where(GeneratorRow.is_default)
+    default = session.execute(query).first()
     if default is None:
         return None
-    recipe = recipes.resolve(WITH_GENERATOR, default.info.get("recommended") or {}, {})
+    try:
+        recipe = recipes.resolve(WITH_GENERATOR, default.info.get("recommended") or {}, {})
+    except Invalid:  # what only a later release knows, which has registered it
+        return None
     looks = needs_directions(technique_named(recipe.technique).parameters(recipe.parameters))
     return str(default.id) if looks else None
 
 
-def under_way(session: Session, network_ids: list[str]) -> dict[str, UnderWay]:
-    """How far those of the networks are that somebody looks at right now; of several looks the latest."""
-    rows = session.execute(_UNDER_WAY, {"networks": network_ids})
-    return {row.network_id: UnderWay(row.seen, row.codes) for row in rows}
+def under_way(session: Session) -> dict[Asked, UnderWay]:
+    """How far looks are that somebody is at right now; of several at one network the latest."""
+    rows = session.execute(_UNDER_WAY)
+    return {Asked(row.network_id, row.generator_id): UnderWay(row.seen, row.codes) for row in rows}
+
+
+def under_way_of(session: Session, network_id: str) -> UnderWay | None:
+    """How far a look at this network is, with whichever generator; None where nobody looks."""
+    found = [look for asked, look in under_way(session).items() if asked.network_id == network_id]
+    return found[-1] if found else None
 
 
 def tell(database: Database, pair: Pair, name: str, under_way: UnderWay) -> None:
@@ -159,6 +181,7 @@ def keep(database: Database, store: ObjectStore, pair: Pair, name: str, data: by
         collected.guard(session, [key], since=began)
         values = {"network": pair.network_id, "generator": pair.generator_id, "name": name, "key": key}
         session.execute(_NOTE, values)
+        session.execute(_FORGET_KILLED, {"network": pair.network_id})
 
 
 def forget(session: Session, name: str) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from services.base.states import LIVE_JOBS, JobState, Lane, listed
 from services.catalog import looks
-from services.catalog.looks import UnderWay
+from services.catalog.looks import Asked, UnderWay
 from services.estimates import forecast, rates
 from services.estimates.cost_model import Seconds
 from services.estimates.estimates import Queue
@@ -125,9 +125,13 @@ def views(session: Session, rows: Sequence[JobRow]) -> list[JobView]:
 
 def _looks(session: Session, rows: Sequence[JobRow]) -> Mapping[str, UnderWay]:
     """How far workers are that look at the networks of these jobs, by the jobs' ids."""
-    waiting = {row.id: str(row.request["network"]) for row in rows if _begins_with_a_look(row.request)}
-    found = looks.under_way(session, sorted(set(waiting.values()))) if waiting else {}
-    return {id: found[network] for id, network in waiting.items() if network in found}
+    waiting = {
+        row.id: Asked(str(row.request["network"]), str(row.request["generator"]))
+        for row in rows
+        if _begins_with_a_look(row.request)
+    }
+    found = looks.under_way(session) if waiting else {}
+    return {id: found[asked] for id, asked in waiting.items() if asked in found}
 
 
 def _begins_with_a_look(request: Mapping[str, Any]) -> bool:

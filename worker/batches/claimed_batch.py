@@ -1,9 +1,7 @@
 """The items of one claim, from loading what they need to their results."""
 
-import os
-import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -29,10 +27,9 @@ from worker.leasing.retries import Patience, keep_trying
 from worker.loading.runtime import NotHere, Runtime, Unloadable
 from worker.loading.stored_looks import StoredLooks
 from worker.process.crash_points import crash_point
-from worker.process.devices import is_device_lost, is_out_of_memory
+from worker.process.devices import end_without_device, is_device_lost, is_out_of_memory
 from worker.process.stopping import StopFlag
 
-DEVICE_LOST_EXIT_CODE = 71
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -101,14 +98,14 @@ class Computer:
                 failures=[Failure(work.digest, error.code, str(error), again) for work in claim.items]
             )
         except DeviceLost as error:
-            _end_without_device(error)
+            end_without_device(error)
         except BaseException as error:
             # Networks and what loads them are third-party code, which may raise anything, SystemExit too.
             # What would leave here would leave a lease to lapse, and its items without an end.
             log.exception("batch_failed")
             failed = error.with_traceback(None)
         if is_device_lost(failed):
-            _end_without_device(failed)
+            end_without_device(failed)
         if is_out_of_memory(failed):
             self._runtime.let_go()
             if shares_memory():
@@ -237,10 +234,3 @@ def _check_version(claim: Claim) -> None:
         raise NotHere("batch", claim.batch_key, message, passing=True)
     message = f"It was to be made by {other.named}. Submit the unit again to have a picture of it."
     raise Unloadable("technique_changed", message)
-
-
-def _end_without_device(error: BaseException) -> NoReturn:
-    """The lease is not given back: if one of the items did this, the crash count finds it out."""
-    log.critical("device_lost", error=str(error))
-    sys.stderr.flush()
-    os._exit(DEVICE_LOST_EXIT_CODE)

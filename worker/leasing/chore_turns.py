@@ -50,12 +50,12 @@ class ChoreTurns(LeasedWork[WorkClaim]):
         with self._database.session() as session:
             return batches.interactive_waits(session)
 
-    def charge(self, claim: WorkClaim, code: str, error: Exception) -> None:
+    def charge(self, claim: WorkClaim, code: str, error: BaseException) -> None:
         """Charge the chore an attempt."""
         charge(self._database, claim, code, error)
 
 
-def charge(database: Database, claim: WorkClaim, code: str, error: Exception) -> None:
+def charge(database: Database, claim: WorkClaim, code: str, error: BaseException) -> None:
     """Charge a chore an attempt: people are told what was meant for them, the log has the rest."""
     message = str(error) if isinstance(error, ImagoError) else "The reason is in the worker's log."
     with database.session() as session:

@@ -22,6 +22,8 @@ class StoredLooks:
 
     def __init__(self, database: Database, store: ObjectStore, pair: Pair) -> None:
         self._database, self._store, self._pair = database, store, pair
+        self.lost = False
+        """Whether something could not be kept."""
 
     def get(self, facts: Mapping[str, Any]) -> dict[str, Tensor] | None:
         """None too where the object is missing or damaged. Raises `Unavailable`."""
@@ -52,6 +54,7 @@ class StoredLooks:
         try:
             looks.keep(self._database, self._store, self._pair, self._pair.name(facts), data)
         except Unavailable as error:
+            self.lost = True
             log.warning("look_not_kept", network=self._pair.network_id, reason=str(error))
         else:
             log.info("look_kept", network=self._pair.network_id, bytes=len(data))

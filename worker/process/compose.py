@@ -165,7 +165,11 @@ def _kinds(
         return Expansion(held, stop, alternating=alternating, ring=ring)
 
     inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
-    looks = LookTurn(held, runtime, serve=batches.run_interactive)
+
+    def look_turn(alternating: bool) -> LookTurn:
+        return LookTurn(held, runtime, stop, watch, alternating=alternating, serve=batches.run_interactive)
+
+    looks = look_turn(alternating=True)
     repairs = repairer(make_way=True)
     beside_maps = (photographs, inspections, looks, expansion(alternating=False), batches, repairs)
     maps = Maps(held, store, settings, stop, serve=beside_maps)
@@ -202,7 +206,7 @@ def _kinds(
     return (
         photographs,
         inspections,
-        looks,  # before what may take hours: pictures of the network wait for it
+        looks,  # pictures of the network would wait for it
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
         expansion(alternating=True),
@@ -211,6 +215,7 @@ def _kinds(
         Exports(held, store, stop, alternating=True),
         maps,  # pictures go on beside it
         batches,
+        look_turn(alternating=False),
         expansion(alternating=False),
         Comparing(held, store, stop, alternating=False),
         Sheets(held, store, stop, alternating=False),

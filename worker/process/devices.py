@@ -2,12 +2,18 @@
 
 import gc
 import os
+import sys
 from dataclasses import dataclass
+from typing import NoReturn
 
+import structlog
 import torch
 
 from imago_engine.synthesis.computing.group_sizes import group_size_for
 from imago_engine.synthesis.computing.thread_groups import groups_at_once
+
+DEVICE_LOST_EXIT_CODE = 71
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -68,3 +74,11 @@ def is_device_lost(error: BaseException) -> bool:
     """True for errors after which this process can no longer use its device (a CUDA context does not
     recover)."""
     return isinstance(error, torch.AcceleratorError)
+
+
+def end_without_device(error: BaseException) -> NoReturn:
+    """End this process, whose device is lost; another one gets a new one. What is in hand is not given back:
+    if it did this, the crash count finds it out."""
+    log.critical("device_lost", error=str(error))
+    sys.stderr.flush()
+    os._exit(DEVICE_LOST_EXIT_CODE)

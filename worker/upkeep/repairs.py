@@ -1,7 +1,5 @@
 """Making again what the store has lost: a look whether it really has, then the objects, then the row."""
 
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +25,6 @@ from services.queue.batches import Failure, Finished, Work
 from services.queue.chores import CHORES, WorkClaim
 from services.sheets import making as sheet_making
 from services.upkeep import scrubbing, tallies
-from worker.batches.claimed_batch import DEVICE_LOST_EXIT_CODE
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
 from worker.batches.provenance import Provenance
 from worker.batches.store import store_picture
@@ -37,6 +34,7 @@ from worker.leasing.work_kinds import LeasedWork, Tend
 from worker.loading.generator_cache import local_file
 from worker.loading.runtime import Runtime, Unloadable
 from worker.process.crash_points import crash_point
+from worker.process.devices import end_without_device
 
 REPAIRS_AT_ONCE = 8
 """Things of one claim: few, since a worker that is killed is suspected of being killed by one of them."""
@@ -108,9 +106,7 @@ class Repairer(LeasedWork[WorkClaim]):
             with self._database.session() as session:
                 chores.release(session, claim.lease_id, after_seconds=AWAY_SECONDS)
         except DeviceLost as error:
-            log.critical("device_lost", error=str(error))
-            sys.stderr.flush()
-            os._exit(DEVICE_LOST_EXIT_CODE)
+            end_without_device(error)
         except BaseException as error:  # of third-party code too, which may raise SystemExit
             log.exception("repair_failed")
             message = f"{type(error).__name__}: {error}"[:500]

@@ -4,6 +4,7 @@ have them."""
 import select
 import time
 from collections.abc import Callable
+from functools import partial
 
 from api import create_app
 from api.context import context
@@ -55,7 +56,12 @@ def test_a_stream_tells_how_far_a_first_look_at_the_network_is(
     reader = server.open(f"/v1/jobs/{job}/events")
     for seen in (128, 256):
         look_at_network(database, job, seen)
-        reader.until(lambda event, seen=seen: event.data["progress"]["look"] == {"seen": seen, "codes": 512})
+        told = {"seen": seen, "codes": 512}
+        reader.until(partial(_looks, told))
+
+
+def _looks(told: dict[str, int], event: Event) -> bool:
+    return bool(event.data["progress"]["look"] == told)
 
 
 def test_a_stream_goes_on_after_the_last_event_when_the_server_has_been_away(

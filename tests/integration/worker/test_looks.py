@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from imago_engine.synthesis.computing import thread_groups
 from imago_engine.synthesis.directions import regressed_slopes, unit_directions
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.files import load_generator, save_generator
+from services.base.errors import Unavailable
 from services.catalog import looks as looks_of
 from services.catalog.looks import UnderWay
 from services.catalog.shipped_generator import register_shipped_generator
@@ -20,12 +20,14 @@ from services.jobs import jobs, submission
 from services.jobs.job_request import JobRequest
 from services.jobs.planning import Limits
 from tests import small_world
-from tests.integration.upkeep.test_collection import collect_all
 from tests.integration.worker.batch_runner import leases_of, patient, run_everything, runner, runtime_of
 from tests.worker_processes import NETWORK, Scene
+from worker.inspecting import look_turn as look_turn_module
 from worker.inspecting.look_turn import LookTurn
 from worker.leasing.work_kinds import nothing
+from worker.loading.runtime import Runtime
 from worker.process.stopping import StopFlag
+from worker.process.store_watch import StoreWatch
 
 RECIPE = {"space": "whitened", "start": "direction", "direction_codes": 64, "steps": 3}
 
@@ -77,10 +79,23 @@ def objects(scene: Scene) -> list[str]:
 
 
 def look_turn(
-    scene: Scene, *, serve: Callable[[], object] = nothing, stop: StopFlag | None = None
+    scene: Scene,
+    *,
+    serve: Callable[[], object] = nothing,
+    stop: StopFlag | None = None,
+    runtime: Runtime | None = None,
+    alternating: bool = False,
 ) -> LookTurn:
-    """Another worker each time: nothing is loaded, and nothing remembered."""
-    return LookTurn(leases_of(scene, stop=stop), runtime_of(scene), serve=serve)
+    """Another worker each time, unless `runtime` is one's: nothing is loaded, and nothing remembered."""
+    stop = stop or StopFlag()
+    return LookTurn(
+        leases_of(scene, stop=stop),
+        runtime or runtime_of(scene),
+        stop,
+        StoreWatch(scene.store),
+        alternating=alternating,
+        serve=serve,
+    )
 
 
 def chores_left(scene: Scene) -> list[tuple[str, bool]]:
@@ -93,7 +108,7 @@ def chores_left(scene: Scene) -> list[tuple[str, bool]]:
 
 def under_way(scene: Scene) -> UnderWay | None:
     with scene.database.session() as session:
-        return looks_of.under_way(session, [NETWORK]).get(NETWORK)
+        return looks_of.under_way_of(session, NETWORK)
 
 
 def test_networks_are_looked_at_once_another_generator_is_the_default(scene: Scene, looks: list[str]) -> None:
@@ -175,7 +190,7 @@ def test_pictures_that_are_wanted_during_a_look_go_on_with_it(
             batches.ring()
             batches.run_interactive()
 
-    assert LookTurn(leases_of(scene), runtime, serve=serve).look()
+    assert look_turn(scene, serve=serve, runtime=runtime).look()
     batches.settle()
     assert scene.check(job) == {"done": 4}
     assert drawn == [0, 1], "the batch has begun with the first half"
@@ -193,18 +208,106 @@ def test_a_look_is_given_back_when_the_worker_stops_and_made_by_the_next_one(
     assert len(objects(scene)) == 1
 
 
-def test_a_network_that_cannot_be_loaded_is_given_up_and_its_jobs_say_why(scene: Scene) -> None:
+def hurry(scene: Scene) -> None:
+    with scene.database.session() as session:
+        session.execute(text("UPDATE work SET not_before = now()"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("odd"), SystemExit(1), MemoryError()])
+def test_a_look_that_fails_is_given_up_after_three_times_and_left_alone(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    tries: list[int] = []
+
+    def odd(*asked: Any) -> None:
+        tries.append(1)
+        raise error
+
+    monkeypatch.setattr(look_turn_module, "look_at_all", odd)
+    for _ in range(5):
+        hurry(scene)
+        assert look_turn(scene).look()
+    assert len(tries) == 3
+    assert [given_up for _, given_up in chores_left(scene)] == [True]
+    with scene.database.session() as session:
+        looks_of.plan(session, NETWORK)
+    assert look_turn(scene).look()
+    assert len(tries) == 4, "what is planned anew is tried anew"
+
+
+def test_a_network_whose_weights_have_changed_is_not_looked_at_and_its_jobs_say_why(scene: Scene) -> None:
     with scene.database.session() as session:
         session.execute(text("UPDATE networks SET weights_sha256 = repeat('0', 64)"))
     for _ in range(3):
-        with scene.database.session() as session:
-            session.execute(text("UPDATE work SET not_before = now()"))
+        hurry(scene)
         assert look_turn(scene).look()
-    ((_, given_up),) = chores_left(scene)
-    assert given_up
+    assert [given_up for _, given_up in chores_left(scene)] == [True]
     job = submit(scene)
     run_everything(runner(scene))
     assert scene.check(job) == {"failed": 4}
+
+
+def test_a_network_whose_weights_are_elsewhere_is_left_to_another_worker(scene: Scene) -> None:
+    weights = scene.folder / small_world.NETWORK_FILE
+    away = weights.rename(weights.with_suffix(".away"))
+    for _ in range(4):
+        hurry(scene)
+        assert look_turn(scene).look()
+    assert [given_up for _, given_up in chores_left(scene)] == [False]
+    away.rename(weights)
+    hurry(scene)
+    assert look_turn(scene).look()
+    assert chores_left(scene) == []
+
+
+def test_what_could_not_be_kept_is_looked_at_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*asked: Any) -> None:
+        raise Unavailable("store", "away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(looks_of, "keep", unavailable)
+        assert look_turn(scene).look()
+    assert len(chores_left(scene)) == 1
+    assert not look_turn(scene).look(), "not at once"
+    hurry(scene)
+    assert look_turn(scene).look()
+    assert chores_left(scene) == []
+    assert len(objects(scene)) == 1
+
+
+def test_a_network_that_was_inspected_again_meanwhile_is_looked_at_again(
+    scene: Scene, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thread_groups, "PAUSE_SECONDS", 0)
+
+    def inspected_again() -> None:
+        with scene.database.session() as session:
+            session.execute(text("UPDATE networks SET spec_sha256 = repeat('1', 64)"))
+            looks_of.plan(session, NETWORK)
+
+    assert look_turn(scene, serve=inspected_again).look()
+    assert len(chores_left(scene)) == 1
+    assert look_turn(scene).look()
+    assert chores_left(scene) == []
+    assert len(objects(scene)) == 2
+
+
+def test_nothing_is_looked_at_with_a_generator_that_is_not_the_default_any_more(
+    scene: Scene, looks: list[str]
+) -> None:
+    with scene.database.session() as session:
+        session.execute(text("UPDATE generators SET is_default = false"))
+    assert look_turn(scene).look()
+    assert not looks
+    assert not chores_left(scene)
+
+
+def test_looks_take_turns_with_other_work(scene: Scene) -> None:
+    scene.register("small.other")
+    assert scene.inspector().look()
+    turn = look_turn(scene, alternating=True)
+    assert [turn.look() for _ in range(4)] == [True, False, True, False]
+    assert chores_left(scene) == []
 
 
 def test_a_network_that_was_removed_meanwhile_is_not_looked_at(scene: Scene, looks: list[str]) -> None:
@@ -213,52 +316,3 @@ def test_a_network_that_was_removed_meanwhile_is_not_looked_at(scene: Scene, loo
     assert look_turn(scene).look()
     assert not looks
     assert not chores_left(scene)
-
-
-def test_a_network_is_looked_at_once_for_all_layers_jobs_and_workers(scene: Scene, looks: list[str]) -> None:
-    first = submit(scene)
-    run_everything(runner(scene))
-    second, third = submit(scene, layer="conv_stem"), submit(scene, units="4-7")
-    run_everything(runner(scene))  # loads the network anew, as another worker does
-    assert len(looks) == 1
-    assert [scene.check(job) for job in (first, second, third)] == [{"done": 4}] * 3
-    submit(scene, units="0", direction_ridge=3.0)
-    run_everything(runner(scene))
-    assert len(looks) == len(objects(scene)) == 2
-
-
-@pytest.mark.parametrize("damage", [b"other bytes", None])
-def test_a_look_that_the_store_has_lost_is_made_again(
-    scene: Scene, looks: list[str], damage: bytes | None
-) -> None:
-    submit(scene)
-    run_everything(runner(scene))
-    (key,) = objects(scene)
-    if damage is None:
-        scene.store.delete(key)
-    else:
-        scene.store.put_under(key, damage, "application/octet-stream")
-    job = submit(scene, units="4-7")
-    run_everything(runner(scene))
-    assert scene.check(job) == {"done": 4}
-    assert len(looks) == 2
-    assert objects(scene) == [key], "the same is measured again"
-    assert scene.store.has(key)
-
-
-def test_a_look_stays_while_its_row_does_and_goes_with_its_generator(
-    scene: Scene, looks: list[str], tmp_path: Path
-) -> None:
-    submit(scene)
-    run_everything(runner(scene))
-    (key,) = objects(scene)
-    collect_all(scene.database, scene.store)
-    assert scene.store.has(key)
-    with scene.database.session() as session:
-        session.execute(text("DELETE FROM job_visualizations"))
-        session.execute(text("DELETE FROM jobs"))
-        session.execute(text("DELETE FROM visualizations"))
-        session.execute(text("DELETE FROM generators"))
-    assert objects(scene) == []
-    collect_all(scene.database, scene.store)
-    assert not scene.store.has(key)

@@ -68,7 +68,7 @@ def network(network: str) -> Response:
         layers = list_layers(session, network, words, cursor=choices.text("cursor"), limit=LAYERS_A_PAGE)
         stack = stack_of(session, address, found, what, layers.data)
         versions = versions_of(session, network, by=reader())
-        look = looks.under_way(session, [network]).get(network)
+        look = looks.under_way_of(session, network)
         watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
     deepest = next((each.pictures[0] for each in stack[::-1] if each.pictures), None)
     output = next((each.layer for each in stack[::-1] if each.layer.kind == "output"), None)

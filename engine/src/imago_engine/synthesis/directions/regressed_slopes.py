@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.computing.thread_groups import Run, filled
-from imago_engine.synthesis.directions.encoded_slopes import GROUP
 from imago_engine.synthesis.directions.watched_layers import WatchedLayers
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
 from imago_engine.techniques.dgn_am import DgnAm
 
+GROUP = 16
 BLOCK = 4 * GROUP
-"""Codes whose activations are held at a time."""
+"""Codes whose activations are held at a time, between two of which others may go first."""
 
 
 @dataclass
@@ -69,6 +69,7 @@ def regressed_slopes(
         pictures = from_bytes(to_bytes(generator(codes)))
         return {name: found[: len(group)] for name, found in watched(fit(pictures)).items()}
 
+    told(min(sums.blocks * BLOCK, len(points)), len(points))
     while (number := sums.blocks) < len(blocks):
         parts = run(seen, torch.split(blocks[number], GROUP))
         first = sums.first or {name: found[0].clone() for name, found in parts[0].items()}

@@ -41,7 +41,8 @@ from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm, needs_directions
 
 TOGETHER = 100_000
-"""Units of layers that are looked at in one pass, at most: 128 MB of sums."""
+"""Units of layers that are looked at in one pass, at most: 128 MB of sums, and as
+much of what is added to them."""
 VERSION = 2
 """Raised when directions are measured otherwise: those that were kept then count no more."""
 

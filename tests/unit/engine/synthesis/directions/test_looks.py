@@ -93,7 +93,7 @@ def test_a_network_is_looked_at_ahead_with_all_its_layers_at_once(wrap: Wrap, kn
     assert counted.seen == 512
     (held,) = kept.held.values()
     assert {"map", "code", "head"} <= set(held)
-    assert kept.told == [(seen, 512) for seen in (128, 256, 384, 512)]
+    assert kept.told == [(seen, 512) for seen in range(0, 513, 64)]
 
 
 def test_a_look_that_was_interrupted_goes_on_where_it_was(
@@ -112,7 +112,7 @@ def test_a_look_that_was_interrupted_goes_on_where_it_was(
     before = counted.seen
     assert 256 < before < 512
     look_at_all(counted.network, knowing, ALONG)
-    assert counted.seen - before == 512 - 256, "two blocks of 128 codes were done"
+    assert counted.seen - before == 512 - 256, "four blocks of 64 codes were done"
     measured = directions_of(counted.network, knowing, "map")
     assert torch.equal(measured, directions_of(wrap(Small()), knowing, "map"))
 
@@ -131,7 +131,7 @@ def test_whoever_needs_a_look_that_rests_goes_on_with_it(
     counted, found, kept = Counted(wrap(Small())), list[Tensor](), Kept()
     with looks_kept_by(kept):
         look_at_all(counted.network, knowing, ALONG, serve)
-    assert counted.seen <= 512 + 2 * 128, "no more than what was in hand is seen twice"
+    assert counted.seen <= 512 + 2 * 64, "no more than what was in hand is seen twice"
     expected = wrap(Small())
     assert torch.equal(found[0], directions_of(expected, knowing, "head"))
     assert torch.equal(
