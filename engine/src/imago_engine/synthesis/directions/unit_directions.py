@@ -47,9 +47,9 @@ VERSION = 2
 """Raised when directions are measured otherwise: those that were kept then count no more."""
 
 _LOOKS: Remembered[dict[str, Tensor]] = Remembered(kept=4)
-_BEGUN: Remembered[Sums] = Remembered(kept=1)
+_BEGUN: Remembered[Sums] = Remembered(kept=2)
 """Of looks that were interrupted, or rest while their thread does something else: whoever needs the same one
-meanwhile, in the same thread, goes on from there."""
+meanwhile, in the same thread, goes on from there. Two, since other layers may be looked at meanwhile too."""
 
 
 class Directions:
