@@ -159,6 +159,7 @@ def test_two_processes_have_the_losses_of_one_and_go_on_from_each_others_checkpo
     assert read_facts(shared / "checkpoint.safetensors")["step"] == 6
 
 
+@pytest.mark.thorough
 def test_two_processes_have_the_losses_of_one_with_preset_deepsim_too(
     tmp_path: Path, start: Callable[[list[str]], "subprocess.Popen[str]"]
 ) -> None:
