@@ -58,7 +58,8 @@ def test_the_wheel_alone_makes_a_picture_with_the_generator_that_is_inside(
 import importlib.util
 assert not [name for name in ("services", "worker", "api", "imago") if importlib.util.find_spec(name)]
 from imago_engine import synthesize
-pictures = synthesize("efficientnet_lite0.imagenet", "conv_stem", 0, steps=1, input_size=64, direction_codes=64)
+quick = {"steps": 1, "input_size": 64, "direction_codes": 64}
+pictures = synthesize("efficientnet_lite0.imagenet", "conv_stem", 0, **quick)
 print(pictures.save("grid.png"), pictures[0].image.shape)
 """
     assert run_alone(installed, tmp_path, code).split() == ["grid.png", "(128,", "128,", "3)"]
