@@ -29,8 +29,6 @@ from services.queue.chores import ChoreName
 from services.upkeep import collected
 
 LOOK: ChoreName = "look"
-START = "direction"
-"""The start of recipes that need a look."""
 _STALE = "interval '5 minutes'"
 """Whoever looks tells how far it is after some dozen pictures; one that has not for so long was killed."""
 _NOTE = text("""
@@ -94,22 +92,19 @@ class Asked:
         return f"{self.network_id} {self.generator_id}"  # neither has a space
 
 
-def plan(session: Session, network_id: str) -> None:
-    """Have a network that is ready looked at with the default generator, if its recipe wants that; now, and
+def plan(session: Session, *network_ids: str) -> None:
+    """Have networks that are ready looked at with the default generator, if its recipe wants that; now, and
     with all attempts, whatever became of an earlier plan."""
     generator = _default_that_looks(session)
     if generator is not None:
-        chores.hasten(session, LOOK, str(Asked(network_id, generator)))
+        for network_id in network_ids:
+            chores.hasten(session, LOOK, str(Asked(network_id, generator)))
 
 
 def plan_all(session: Session) -> None:
     """The same of all networks: another generator is the default from now on."""
-    generator = _default_that_looks(session)
-    if generator is None:
-        return
     ready = sa.select(NetworkRow.id).where(NetworkRow.state == "ready").order_by(NetworkRow.id)
-    for network_id in session.scalars(ready):
-        chores.hasten(session, LOOK, str(Asked(network_id, generator)))
+    plan(session, *session.scalars(ready))
 
 
 def current(session: Session, asked: Asked) -> str | None:
@@ -150,16 +145,7 @@ def under_way_of(session: Session, network_id: str) -> UnderWay | None:
 def tell(database: Database, pair: Pair, name: str, under_way: UnderWay) -> None:
     """Let people see how far a look is. Raises `Unavailable`."""
     with database.session() as session:
-        session.execute(
-            _TELL,
-            {
-                "network": pair.network_id,
-                "generator": pair.generator_id,
-                "name": name,
-                "seen": under_way.seen,
-                "codes": under_way.codes,
-            },
-        )
+        session.execute(_TELL, {**_row(pair, name), "seen": under_way.seen, "codes": under_way.codes})
 
 
 def object_of(session: Session, name: str) -> str | None:
@@ -179,9 +165,13 @@ def keep(database: Database, store: ObjectStore, pair: Pair, name: str, data: by
     store.put_under(key, data, "application/octet-stream")  # first the object, then the row
     with database.session() as session:
         collected.guard(session, [key], since=began)
-        values = {"network": pair.network_id, "generator": pair.generator_id, "name": name, "key": key}
-        session.execute(_NOTE, values)
+        session.execute(_NOTE, {**_row(pair, name), "key": key})
         session.execute(_FORGET_KILLED, {"network": pair.network_id})
+
+
+def _row(pair: Pair, name: str) -> dict[str, str]:
+    """What each statement that writes a look is given."""
+    return {"network": pair.network_id, "generator": pair.generator_id, "name": name}
 
 
 def forget(session: Session, name: str) -> None:

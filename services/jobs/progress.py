@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from imago_engine.techniques.dgn_am import DIRECTION
 from services.base.states import LIVE_JOBS, JobState, Lane, listed
 from services.catalog import looks
 from services.catalog.looks import Asked, UnderWay
@@ -136,7 +137,7 @@ def _looks(session: Session, rows: Sequence[JobRow]) -> Mapping[str, UnderWay]:
 
 def _begins_with_a_look(request: Mapping[str, Any]) -> bool:
     recipes = [target.get("recipe") or {} for target in request.get("targets", ())]
-    return any((recipe.get("parameters") or {}).get("start") == looks.START for recipe in recipes)
+    return any((recipe.get("parameters") or {}).get("start") == DIRECTION for recipe in recipes)
 
 
 def _view(

@@ -37,7 +37,7 @@ _DOING: dict[ChoreName, str] = {"repair": "made this again", "look": "looked at 
 MAX_ATTEMPTS = 3
 """Times that something may fail by its own fault."""
 _BACKOFF_SECONDS = 30
-_LOOK_AGAIN_SECONDS = 86_400
+LOOK_AGAIN_SECONDS = 86_400
 """What was given up is looked at this often: the store may have found it again."""
 
 
@@ -236,7 +236,7 @@ def fail(
         "final": final,
         "attempts": MAX_ATTEMPTS,
         "backoff": _BACKOFF_SECONDS,
-        "again": _LOOK_AGAIN_SECONDS,
+        "again": LOOK_AGAIN_SECONDS,
     }
     row = session.execute(_FAIL, charged).first()
     _close_if_empty(session, lease_id)

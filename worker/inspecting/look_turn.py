@@ -28,7 +28,6 @@ from worker.process.store_watch import StoreWatch
 
 AGAIN_SECONDS = 60.0
 """Until a look that came to nothing through no fault of its own is tried again, by whoever is first."""
-GIVEN_UP_SECONDS = 86_400.0
 log = structlog.get_logger()
 
 
@@ -70,7 +69,7 @@ class LookTurn(ChoreTurns):
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
         if task.given_up:  # it is planned anew with whatever may make it go better
-            self._release(claim, GIVEN_UP_SECONDS)
+            self._release(claim, chores.LOOK_AGAIN_SECONDS)
             return
         asked = Asked.of(task.subject)
         with structlog.contextvars.bound_contextvars(network=asked.network_id):

@@ -42,8 +42,6 @@ LOOK_SECONDS = 1.0
 """How often the database is asked whether someone waits."""
 AWAY_SECONDS = 30.0
 """How long repairs rest when the store or the database does not answer."""
-AGAIN_SECONDS = 86_400.0
-"""What was given up is looked at this often, should the store have found it again."""
 _IRREPARABLE = {
     False: "What a training has left behind (its log, card and grids) cannot be made again.",
     True: "Crops of real pictures are not made again by themselves: scan the pictures again.",
@@ -128,7 +126,8 @@ class Repairer(LeasedWork[WorkClaim]):
                 self._strike(claim, task.subject, "repaired")
             elif task.given_up:
                 with self._database.session() as session:
-                    chores.release(session, claim.lease_id, [task.subject], after_seconds=AGAIN_SECONDS)
+                    again = chores.LOOK_AGAIN_SECONDS
+                    chores.release(session, claim.lease_id, [task.subject], after_seconds=again)
             elif subject.kind == "visualization":
                 try:
                     with self._database.session() as session:

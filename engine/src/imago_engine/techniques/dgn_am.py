@@ -17,6 +17,7 @@ from imago_engine.techniques.base import BaseParameters, Need, Requires, Steps, 
 BoundsMode = Literal["sigma", "unit", "flat30", "none"]
 SpaceMode = Literal["plain", "whitened"]
 StartMode = Literal["normal", "half-normal", "prototype", "prototypes", "direction"]
+DIRECTION: StartMode = "direction"
 FitMode = Literal["auto", "crop", "resize"]
 Precision = Literal["bfloat16", "float32"]
 
@@ -140,7 +141,7 @@ class DgnAm(BaseParameters):
 def needs_directions(parameters: BaseParameters) -> TypeGuard[DgnAm]:
     """Whether climbs by this recipe ask for the directions of units, for which the network is looked at
     once."""
-    return isinstance(parameters, DgnAm) and parameters.start == "direction"
+    return isinstance(parameters, DgnAm) and parameters.start == DIRECTION
 
 
 TECHNIQUE = Technique(

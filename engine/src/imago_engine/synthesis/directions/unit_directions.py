@@ -16,6 +16,7 @@ what raises all of them makes none more probable.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import get_ident
 
 import torch
@@ -35,7 +36,7 @@ from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
-from imago_engine.synthesis.remembered import Remembered
+from imago_engine.synthesis.remembered import Key, Remembered
 from imago_engine.synthesis.seeding import cured
 from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm, needs_directions
@@ -49,7 +50,7 @@ VERSION = 2
 _LOOKS: Remembered[dict[str, Tensor]] = Remembered(kept=4)
 _BEGUN: Remembered[Sums] = Remembered(kept=2)
 """Of looks that were interrupted, or rest while their thread does something else: whoever needs the same one
-meanwhile, in the same thread, goes on from there. Two, since other layers may be looked at meanwhile too."""
+meanwhile, in the same thread, goes on from there. Two, since another look may be made meanwhile too."""
 
 
 class Directions:
@@ -75,16 +76,16 @@ class Directions:
         if place == self._layer.place:
             layers = looked_at_with(self._layer, network, generator, self._fit.input_size)
 
-        key = (layers[0], self._fit, network.dtype, parameters.direction_codes, parameters.direction_ridge)
-
         def make() -> dict[str, Tensor]:
-            begun = (*key, get_ident())
-            sums = _BEGUN.get(network.module, generator, begun, Sums)
-            found = _kept_or_measured(network, generator, layers, self._fit, parameters, run, sums)
-            _BEGUN.forget(network.module, generator, begun)
-            return found
+            return _kept_or_measured(network, generator, layers, self._fit, parameters, run)
 
+        key = _key(network, layers, self._fit, parameters)
         return _LOOKS.get(network.module, generator, key, make)[self._layer.name]
+
+
+def _key(network: Network, layers: Sequence[Read], fit: Fit, parameters: DgnAm) -> Key:
+    """What determines a look at these layers, beside the network and the generator."""
+    return layers[0], fit, network.dtype, parameters.direction_codes, parameters.direction_ridge
 
 
 def looked_at_with(layer: TracedLayer, network: Network, generator: Generator, input_size: int) -> list[Read]:
@@ -109,13 +110,12 @@ def _kept_or_measured(
     fit: Fit,
     parameters: DgnAm,
     run: Run,
-    sums: Sums,
 ) -> dict[str, Tensor]:
     """As `look`, from where looks are kept if it is there: another process may have looked before."""
     kept = kept_looks()
     behind = behind_encoder(network, generator, anatomy(network.module, fit.input_size))
     if kept is None or layers[0].layer.name in behind:  # the latter costs hardly more than fetching it
-        return look(network, generator, layers, fit, parameters, run, sums)
+        return look(network, generator, layers, fit, parameters, run)
     facts = {
         "what": "directions",
         "version": VERSION,
@@ -131,11 +131,7 @@ def _kept_or_measured(
     shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
     if found is not None and {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes:
         return found
-
-    def told(seen: int, of: int) -> None:
-        kept.note(facts, seen, of)
-
-    measured = look(network, generator, layers, fit, parameters, run, sums, told)
+    measured = look(network, generator, layers, fit, parameters, run, partial(kept.note, facts))
     kept.put(facts, measured)
     return measured
 
@@ -170,11 +166,8 @@ def look_at_all(
         return
     size = parameters.input_size or network.preprocessing.size
     traced = anatomy(network.module, size)
-    left = {
-        name: found
-        for name, found in traced.layers.items()
-        if name not in behind_encoder(network, generator, traced)
-    }
+    behind = behind_encoder(network, generator, traced)
+    left = {name: found for name, found in traced.layers.items() if name not in behind}
     firsts = []
     while left:
         firsts.append(next(iter(left.values())))
@@ -206,20 +199,22 @@ def look(
     fit: Fit,
     parameters: DgnAm,
     run: Run,
-    sums: Sums | None = None,
     told: Callable[[int, int], None] = lambda seen, of: None,
 ) -> dict[str, Tensor]:
     """The directions of all units of some layers that are looked at together, float16 [R, C] by their names.
 
-    16 bits are what is kept of them: they are the same wherever they come from. `sums` and `told` are as
-    `regressed_slopes` has them.
+    16 bits are what is kept of them: they are the same wherever they come from. `told` is as
+    `regressed_slopes` has it.
     """
     traced = anatomy(network.module, fit.input_size)
     watched = WatchedLayers(network, layers)
     if layers[0].layer.name in behind_encoder(network, generator, traced):
         slopes = encoded_slopes(watched, generator, fit.input_size, run)
     else:
-        slopes = regressed_slopes(watched, generator, fit, parameters, run, sums or Sums(), told)
+        begun = (*_key(network, layers, fit, parameters), get_ident())
+        sums = _BEGUN.get(network.module, generator, begun, Sums)
+        slopes = regressed_slopes(watched, generator, fit, parameters, run, sums, told)
+        _BEGUN.forget(network.module, generator, begun)
     if traced.output in slopes:
         slopes[traced.output] = slopes[traced.output] - slopes[traced.output].mean(1, keepdim=True)
     return {name: _unit_length(slope).half() for name, slope in slopes.items()}
