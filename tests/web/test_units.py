@@ -7,6 +7,7 @@ from playwright.sync_api import Browser
 from infra.browser.chromium import Look, looking
 from infra.browser.furnishing import NETWORK
 from tests.web.conftest import Site
+from tests.worker_processes import until
 
 LAYERS = f"/networks/{NETWORK}/layers"
 LOOK = Look("light", 1280)
@@ -32,5 +33,6 @@ def test_the_keys_up_and_down_alone_scroll(browser: Browser, site: Site) -> None
         page = context.new_page()
         page.goto(f"{site.url}{LAYERS}/blocks.4.2/units/4")
         page.keyboard.press("ArrowDown")
-        page.wait_for_function("scrollY > 0")
+        # The policy of the pages forbids what `page.wait_for_function` evaluates when it looks again.
+        until(lambda: page.evaluate("scrollY") > 0, "the page has scrolled")
         assert page.url.endswith("blocks.4.2/units/4")

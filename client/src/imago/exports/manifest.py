@@ -11,6 +11,9 @@ from imago.records import Raw
 from imago.transport import Json, Transport, path_to
 from imago.version import __version__
 
+_OF_ONE_SERVER = ("links", "object", "is_default", "is_here", "look")
+"""What a record says of the server that shows it, or of the moment."""
+
 
 @dataclass(frozen=True)
 class Export:
@@ -101,7 +104,5 @@ def _known(transport: Transport, path: str) -> Json | None:
 
 
 def _plain(raw: Raw) -> Json:
-    """Without what holds on one server only."""
-    return {
-        name: value for name, value in raw.items() if name not in ("links", "object", "is_default", "is_here")
-    }
+    """Without what holds on one server, or for a moment, only."""
+    return {name: value for name, value in raw.items() if name not in _OF_ONE_SERVER}
