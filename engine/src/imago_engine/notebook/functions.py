@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 from imago_engine.candidates import MOST_CANDIDATES, best_first, candidate_seeds
 from imago_engine.notebook.arguments import objective_of, seeds_of, units_of
 from imago_engine.notebook.layer_table import LayerTable
-from imago_engine.notebook.progress import Progress, progress_of
+from imago_engine.notebook.progress import Progress, look_shown, progress_of
 from imago_engine.notebook.visualizations import Visualization, Visualizations
 from imago_engine.objectives import place_of
 from imago_engine.techniques import BaseParameters, Need, technique_named
@@ -94,7 +94,8 @@ def synthesize(
     (`imago_engine.techniques.automatic`). `parameters` are those of the technique: `steps=100`,
     `learning_rate=0.1`, … (`help(DgnAm)` lists those of `dgn-am`); what is not given is as the generator's
     file recommends. `generator` is ignored by techniques that need none, such as `fourier`. `progress` is
-    called with (steps done, steps in all); True shows a bar where tqdm is installed.
+    called with (steps done, steps in all); True shows a bar where tqdm is installed, and another one while a
+    network is looked at for the first time, where the recipe needs that.
 
     Raises `LayerError`, `UnitsError`, `ObjectiveError`, `RecipeError`, `FitError`, `NetworkError`, or
     `ValueError` for seeds that are none, before any work.
@@ -126,7 +127,10 @@ def synthesize(
         for seed in candidate_seeds(asked, candidates)
     ]
     items = [Item(objective.unit, seed, place_of(objective)) for objective, seed in wanted]
-    with progress_of(progress, settled.steps, f"{shown.id}/{layer}") as on_step:
+    with (
+        look_shown(progress, f"{shown.id}: first look"),
+        progress_of(progress, settled.steps, f"{shown.id}/{layer}") as on_step,
+    ):
         pictures = climb(shown, source, layer, items, settled, on_step=on_step, device=device)
     made = [
         Visualization.of(picture, shown, objective, seed, technique, settled, is_output)

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from imago_engine.notebook.progress import progress_of
+from imago_engine.notebook.progress import Progress, look_shown, progress_of
+from imago_engine.synthesis.directions.kept_looks import kept_looks
 
 
 def test_a_callback_is_told_the_steps_done_and_in_all() -> None:
@@ -39,3 +40,24 @@ def test_without_tqdm_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     with progress_of(True, 2, "conv") as on_step:
         assert on_step is None
+
+
+def test_a_first_look_at_a_network_has_a_bar_of_its_own_once_it_begins(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    with look_shown(True, "resnet18: first look"):
+        kept = kept_looks()
+        assert kept is not None
+        assert kept.get({}) is None
+        assert capsys.readouterr().err == ""
+        kept.note({}, 0, 512)
+        assert "resnet18: first look:   0%" in capsys.readouterr().err
+        kept.put({}, {})
+    assert kept_looks() is None
+
+
+@pytest.mark.parametrize("asked", [False, lambda done, total: None])
+def test_who_wants_no_bar_is_shown_no_look(asked: Progress | bool) -> None:
+    with look_shown(asked, "resnet18"):
+        assert kept_looks() is None

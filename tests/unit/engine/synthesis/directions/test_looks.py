@@ -1,6 +1,7 @@
 """Looks at networks, from which directions come: made once, kept, gone on with."""
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from imago_engine import synthesize
 from imago_engine.synthesis.computing import thread_groups
 from imago_engine.synthesis.directions.kept_looks import looks_kept_by
 from imago_engine.synthesis.directions.unit_directions import look_ahead, look_at_all
@@ -63,6 +65,17 @@ def test_what_one_process_has_measured_another_need_not_measure_again(wrap: Wrap
         directions_of(other, knowing, "map", ALONG.changed(direction_ridge=2.0))
         assert len(kept.held) == 2
     assert calls, "other directions were asked for"
+
+
+def test_a_notebook_shows_how_far_a_look_is(
+    wrap: Wrap, knowing: Generator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    network, recipe = wrap(Small()), ALONG.model_dump(exclude={"technique"})
+    synthesize(network, "map", 1, generator=knowing, **recipe)
+    assert "first look:   0%| " in capsys.readouterr().err
+    synthesize(network, "map", 2, generator=knowing, **recipe)
+    assert "first look" not in capsys.readouterr().err
 
 
 @pytest.fixture
