@@ -1,6 +1,6 @@
 """`make demo`: the main job, end to end, as a user would do it, on servers that are gone afterwards.
 
-Twelve output neurons and twelve hidden units of EfficientNet-lite0 go through the API, the queue, a worker,
+Sixteen output neurons and eight hidden units of EfficientNet-lite0 go through the API, the queue, a worker,
 the store and back through the client into one grid and one report. The servers' data stay, so a second run is
 answered from the cache.
 """
