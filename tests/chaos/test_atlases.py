@@ -77,7 +77,7 @@ def check(scene: Scene, pictures: int, candidates: int = 1) -> None:
     assert scene.accepted() == pictures
 
 
-@pytest.mark.parametrize("point", ["expanding", "expanded"])
+@pytest.mark.parametrize("point", ["expanding", pytest.param("expanded", marks=pytest.mark.thorough)])
 def test_workers_may_die_at_each_step_of_an_expansion(scene: Scene, point: str) -> None:
     id = make(scene, units="0-39", facets=2, steps=10)
     for _ in range(3):
@@ -113,6 +113,7 @@ def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
     assert scene.computed_for_nothing() <= kills * 3 * MAX_BATCH
 
 
+@pytest.mark.thorough
 def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -> None:
     id = make(scene, units="0-59", facets=1, steps=60)
     scene.start_child()
@@ -133,6 +134,7 @@ def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -
     check(scene, 60)
 
 
+@pytest.mark.thorough
 def test_workers_may_die_while_the_best_of_candidates_are_chosen_and_a_version_is_published(
     scene: Scene,
 ) -> None:

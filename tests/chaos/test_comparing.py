@@ -14,6 +14,7 @@ from tests.worker_processes import NETWORK, Scene, until
 pytestmark = pytest.mark.chaos
 
 
+@pytest.mark.thorough
 def test_a_comparison_whose_worker_is_killed_is_ended_by_the_next(scene: Scene, tmp_path: Path) -> None:
     ids = []
     for steps in (2, 5):

@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from sqlalchemy import text
 
 from tests.worker_processes import Scene, WorkerProcess, loaded, until
@@ -16,6 +17,7 @@ def _seen(scene: Scene, state: str = "running") -> int:
     return scene.count(f"SELECT count(*) FROM workers WHERE state = '{state}'")
 
 
+@pytest.mark.thorough
 def test_one_command_keeps_a_worker_for_each_device_and_ends_them(scene: Scene) -> None:
     command = scene.start_worker(IMAGO_DEVICE="cpu:0,cpu:1", IMAGO_THREADS="1")
     until(lambda: _seen(scene) == 2, "a worker for each device is seen")
@@ -38,6 +40,7 @@ def test_one_command_keeps_a_worker_for_each_device_and_ends_them(scene: Scene) 
     assert _seen(scene, "stopped") == 2
 
 
+@pytest.mark.thorough
 def test_a_command_that_is_killed_leaves_no_worker(scene: Scene) -> None:
     command = scene.start_worker(IMAGO_DEVICE="cpu:0,cpu:1", IMAGO_THREADS="1")
     until(lambda: _seen(scene) == 2, "a worker for each device is seen")

@@ -110,6 +110,7 @@ def count(database: Database, table: str) -> int:
         return int(session.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
+@pytest.mark.thorough
 def test_an_import_an_export_and_a_site_are_whole_although_the_api_is_killed_in_their_midst(
     api: Api, database: Database, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ LONG = 150
 """Enough that one of two or three batches is seen in its ascent, also on a fast machine."""
 
 
+@pytest.mark.thorough
 def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_restarted_at_once(
     scene: Scene, servers: Servers
 ) -> None:
@@ -48,7 +49,17 @@ def test_200_items_survive_killed_workers_an_emptied_broker_and_a_database_resta
     assert again <= kills * 3 * MAX_BATCH
 
 
-@pytest.mark.parametrize("point", ["after_claim", "mid_batch", "after_put", "before_commit", "after_commit"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "mid_batch",
+        "before_commit",
+        *(
+            pytest.param(each, marks=pytest.mark.thorough)
+            for each in ("after_claim", "after_put", "after_commit")
+        ),
+    ],
+)
 def test_a_worker_may_die_at_any_point_of_a_batch(scene: Scene, point: str) -> None:
     job_id = scene.submit("0-5")
     assert scene.start_child(IMAGO_CRASH_AT=point).wait() == -signal.SIGKILL
@@ -92,6 +103,7 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> 
     assert scene.check(job_id) == {"done": 16}
 
 
+@pytest.mark.thorough
 def test_a_dead_child_is_replaced_and_a_dead_parent_takes_its_child_along(scene: Scene) -> None:
     job_id = scene.submit("0-15", steps=LONG)
     worker = scene.start_worker()
@@ -107,6 +119,7 @@ def test_a_dead_child_is_replaced_and_a_dead_parent_takes_its_child_along(scene:
     until(lambda: not second.is_running() or second.status() == "zombie", "the child has ended")
 
 
+@pytest.mark.thorough
 def test_without_any_broker_the_work_is_done_and_a_dead_child_is_replaced(
     scene: Scene, servers: Servers
 ) -> None:
@@ -141,6 +154,7 @@ def test_doorbells_wake_a_worker_and_repeated_ones_are_harmless(scene: Scene, se
     assert scene.accepted() == 24
 
 
+@pytest.mark.thorough
 def test_doorbells_that_nobody_heard_in_time_are_passed_over_in_silence(scene: Scene) -> None:
     worker = scene.start_worker()
     worker.child()
@@ -154,6 +168,7 @@ def test_doorbells_that_nobody_heard_in_time_are_passed_over_in_silence(scene: S
     assert "revoked" not in worker.log.read_text()
 
 
+@pytest.mark.thorough
 def test_the_store_may_be_away_for_longer_than_a_lease(scene: Scene, servers: Servers) -> None:
     job_id = scene.submit("0-11", steps=LONG)
     scene.start_child()

@@ -11,7 +11,7 @@ from tests.worker_processes import Scene, until
 pytestmark = pytest.mark.chaos
 
 
-@pytest.mark.parametrize("point", ["mid_scan", "crops_stored"])
+@pytest.mark.parametrize("point", ["mid_scan", pytest.param("crops_stored", marks=pytest.mark.thorough)])
 def test_a_scan_whose_worker_is_killed_ends_with_nothing_missing_and_nothing_twice(
     scene: Scene, point: str
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_generator_that_the_store_has_lost_cannot_be_started_from(training: Tr
     assert "cannot start from the generator 'lost'" in view.error["message"]
 
 
+@pytest.mark.thorough
 def test_a_training_whose_worker_is_killed_goes_on_elsewhere_as_it_was_asked_for(
     training: TrainingScene,
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_training_whose_worker_is_killed_goes_on_elsewhere_as_it_was_asked_for
     assert b"texture_weight 2.0, average_decay 0.9" in scene.store.get(view.card_object)
 
 
+@pytest.mark.thorough
 def test_pictures_are_made_before_a_training_ends_which_then_goes_on(training: TrainingScene) -> None:
     scene = training.scene
     id = training.submit()
@@ -150,6 +152,7 @@ def test_pictures_are_made_before_a_training_ends_which_then_goes_on(training: T
     assert training.column(id, "crashes + deaths") == 0
 
 
+@pytest.mark.thorough
 def test_a_worker_told_to_end_saves_its_training(training: TrainingScene) -> None:
     scene = training.scene
     id = training.submit(checkpoint_seconds=3600)
@@ -181,10 +184,11 @@ def test_canceling_ends_the_process_and_leaves_nothing_behind(training: Training
     ("changes", "code", "message"),
     [
         ({"sources": ["discs", "lost"]}, "source_refused", "'lost' does not exist below the data root"),
-        (
+        pytest.param(
             {"minimum": 1000},
             "training_failed",
             "32 pictures to train on are too few: at least 1000 are needed",
+            marks=pytest.mark.thorough,
         ),
     ],
 )

@@ -24,6 +24,8 @@ for file in sys.argv[1:]:
 """
 BLOCKS = [block for page in pages() for block in blocks_of(page)]
 RUN = [block for block in BLOCKS if block.runs]
+DEAR = {"engine/README.md"}
+"""Pages whose pictures are of the shipped generator, and take minutes."""
 SECONDS = 300
 """For one block, on a busy machine."""
 
@@ -122,7 +124,13 @@ def _write_command(path: Path, *arguments: str) -> None:
     path.chmod(0o755)
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in RUN}))
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.thorough if page in DEAR else ())
+        for page in sorted({block.page for block in RUN})
+    ],
+)
 def test_what_a_page_says_to_type_works_as_it_is_printed(page: str, reader: Reader) -> None:
     of_page = (block for block in RUN if block.page == page)
     for _, blocks in groupby(of_page, key=lambda block: "one" if block.language == "python" else str(block)):

@@ -154,6 +154,7 @@ def test_a_page_that_gets_no_stream_asks_again_and_again_and_stays_live(site: Si
         expect(page.get_by_role("status")).to_have_text("canceled: 0 of 1")
 
 
+@pytest.mark.thorough
 def test_a_training_that_a_form_asks_for_is_followed_to_its_generator(site: Site, page: Page) -> None:
     sign_in(site, page)
     page.goto(f"{site.url}/trainings/new")

@@ -157,7 +157,7 @@ def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser,
         expect(found).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
 
 
-@pytest.mark.parametrize("look", [DESK, PHONE], ids=str)
+@pytest.mark.parametrize("look", [DESK, pytest.param(PHONE, marks=pytest.mark.thorough)], ids=str)
 def test_its_pages_can_be_used_by_everybody(browser: Browser, origin: str, look: Look) -> None:
     grid = "/layers/001-conv_stem/index.html"
     ordered = f"{grid}?order=label&state=done"

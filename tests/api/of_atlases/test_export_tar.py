@@ -117,6 +117,7 @@ def test_an_export_is_there_once_a_worker_wrote_it_and_lists_all_that_it_holds(
     assert pictures == [name for name in files if name.startswith("images/")]
 
 
+@pytest.mark.thorough
 def test_any_part_of_it_has_the_bytes_that_the_whole_has_there(anonymous: FlaskClient, exported: str) -> None:
     whole = anonymous.get(exported)
     size, etag = len(whole.data), whole.headers["ETag"]

@@ -1,21 +1,34 @@
 """What is read of an atlas is found by index, and costs the same whatever else there is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from infra.local.servers import Servers
 from services.atlases import atlases, entries, expansion, publishing
 from services.base.database import Database
 from services.jobs import jobs
+from tests.integration import staging
 from tests.integration.atlases.building import carry_out, make, step
 from tests.integration.query_plans import nodes, plans
+from tests.own_settings import own_settings
 
 LARGE = {"atlas_entries", "visualizations", "job_visualizations", "artifacts"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def staged(servers: Servers, migrated_template: str) -> Iterator[Database]:
+    """One for all tests, which change nothing: to fill it takes longer than any of them."""
+    with own_settings(servers, migrated_template) as settings:
+        database = Database(settings.database_url)
+        staging.stage(database)
+        yield database
+        database.dispose()
+
+
+@pytest.fixture(scope="module")
 def id(staged: Database) -> str:
     """One of four atlases, of 6,400 entries each; its expansion has a last step to go."""
     ids = [make(staged, layers="classifier", facets=16) for _ in range(3)]

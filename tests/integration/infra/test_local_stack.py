@@ -179,6 +179,7 @@ def _submit_and_wait(client: Client, unit: int, run: Run) -> None:
     assert jobs[0].units.done == 1, run.output
 
 
+@pytest.mark.thorough
 def test_what_a_killed_command_left_is_ended_by_the_next_and_by_down(run: Run) -> None:
     run.wait_until_up()
     first = run.processes()
@@ -205,6 +206,7 @@ def test_what_a_killed_command_left_is_ended_by_the_next_and_by_down(run: Run) -
         again.end()
 
 
+@pytest.mark.thorough
 def test_the_generator_that_is_shipped_now_is_there_at_once_and_down_ends_it_all_from_another_terminal(
     run: Run,
 ) -> None:
@@ -223,6 +225,7 @@ def test_the_generator_that_is_shipped_now_is_there_at_once_and_down_ends_it_all
     assert [process for process in processes if _running(process)] == []
 
 
+@pytest.mark.thorough
 def test_a_benchmark_that_is_told_to_end_leaves_nothing_running() -> None:
     with _running_command("benchmarks.service") as bench:
         deadline = time.monotonic() + 300

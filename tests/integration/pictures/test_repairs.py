@@ -114,6 +114,7 @@ def test_a_worker_makes_again_what_was_lost_and_no_job_hears_of_it(scene: Scene)
     assert counted(scene)["repaired"] == 2
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_while_it_repairs_leaves_the_repair_to_the_next(scene: Scene) -> None:
     job, digests = finished_elsewhere(scene, "0")
     lose_image(scene, digests[0])

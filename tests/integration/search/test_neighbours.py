@@ -173,6 +173,7 @@ def near(database: Database, vector: list[float], scope: Scope, limit: int) -> l
         return [one.unit for one in neighbours.nearest(session, vector, scope, limit=limit)]
 
 
+@pytest.mark.thorough
 def test_the_approximate_index_finds_what_an_exact_search_does(
     crowded: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def run_alone(installed: Path, folder: Path, code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_the_wheel_alone_makes_a_picture_with_the_generator_that_is_inside(
     installed: Path, tmp_path: Path
 ) -> None:

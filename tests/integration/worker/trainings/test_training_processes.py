@@ -140,6 +140,7 @@ def test_a_stopped_training_says_so_and_has_saved_its_last_step(
     assert read_facts(run / "checkpoint.safetensors")["step"] * 8 == max(losses(run))
 
 
+@pytest.mark.thorough
 def test_two_processes_have_the_losses_of_one_and_go_on_from_each_others_checkpoints(
     copied: Callable[[str], Path], start: Callable[[list[str]], "subprocess.Popen[str]"]
 ) -> None:
