@@ -1,13 +1,8 @@
 """Atlases as files while the API is killed in the midst of its answers: the same call goes on, with nothing
 missing and nothing twice."""
 
-import os
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -16,11 +11,11 @@ import pytest
 from sqlalchemy import text
 
 import imago
-from infra.local import ports
 from services.access import keys
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from tests.worker_processes import ROOT, until
+from tests.api_process import ApiProcess
+from tests.worker_processes import ROOT
 
 pytestmark = pytest.mark.chaos
 SMALL_ATLAS = ROOT / "docs" / "small-atlas"
@@ -28,40 +23,12 @@ OnProgress = Callable[[int, int], object]
 T = TypeVar("T")
 
 
-class Api:
-    """`python -m api` in one process, which is killed and started again."""
-
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self._environment, self._log = environment, log
-        self._port = ports.pick(1)[0]
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._start()
+class Api(ApiProcess):
+    """One that is killed and started again while it is asked."""
 
     def restart(self) -> None:
         self.kill()
-        self._start()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def _start(self) -> None:
-        with self._log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "api", "--port", str(self._port), "--workers", "1"],
-                cwd=ROOT,
-                env={**os.environ, **self._environment},
-                stderr=output,
-            )
-        until(self._answers, "the API answers")
-
-    def _answers(self) -> bool:
-        assert self._process.poll() is None, self._log.read_text()[-4000:]
-        try:
-            urllib.request.urlopen(f"{self.url}/healthz", timeout=30).close()
-        except (urllib.error.URLError, OSError):
-            return False
-        return True
+        self.start()
 
     def under_fire(self, call: Callable[[OnProgress], T], *shares: float) -> T:
         """Make a call, again where it breaks off, while the API is killed: each time when so large a share of
@@ -94,7 +61,8 @@ class Api:
 
 @pytest.fixture
 def api(environment: dict[str, str], store: ObjectStore, tmp_path: Path) -> Iterator[Api]:
-    api = Api(environment, tmp_path / "api.log")
+    api = Api(environment, "--workers", "1", log=tmp_path / "api.log")
+    api.start()
     yield api
     api.kill()
 

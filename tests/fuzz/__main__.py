@@ -7,12 +7,9 @@ again. Ends with 1 on any finding and if fewer requests were made than asked for
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from infra.local.servers import running
 from services.base.database import migrate
 from services.base.settings import Settings
 from tests.api.openapi import example_state
+from tests.api_process import ApiProcess
 from tests.own_settings import own_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,24 +74,13 @@ def fuzz(
 
 @contextmanager
 def _served(settings: Settings, folder: Path) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     given = {f"IMAGO_{name.upper()}": str(value) for name, value in _plain(settings).items()}
-    with (folder / "api.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "api", "--port", str(port)],
-            cwd=ROOT,
-            env={"PATH": os.environ["PATH"], **given},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait_until_it_answers(url, server)
-            yield url
-        finally:
-            server.terminate()
-            server.wait()
+    api = ApiProcess(given, log=folder / "api.log")
+    try:
+        api.start()
+        yield api.url
+    finally:
+        api.kill()
 
 
 def _plain(settings: Settings) -> dict[str, object]:
@@ -103,18 +90,6 @@ def _plain(settings: Settings) -> dict[str, object]:
         name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
         for name, value in found.items()
     }
-
-
-def _wait_until_it_answers(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while server.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(f"{url}/healthz", timeout=10).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise RuntimeError("the service does not answer")
 
 
 def _run(url: str, key: str, folder: Path, *, cases: int, seed: int, phases: str) -> int:

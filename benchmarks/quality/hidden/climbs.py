@@ -18,7 +18,7 @@ from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.truncate import Prefix
-from imago_engine.synthesis.starts import Ranking
+from imago_engine.synthesis.starts.ranking import Ranking
 from imago_engine.techniques.dgn_am import TECHNIQUE, DgnAm
 
 VERSION = 2

@@ -2,16 +2,12 @@
 
 import http.client
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -19,41 +15,24 @@ from infra.local.servers import Servers
 from services.base.database import Database
 from services.base.settings import Settings
 from tests.api.small_catalog import job_body, with_key
+from tests.api_process import ApiProcess
 from tests.own_settings import own_variables
 
-ROOT = Path(__file__).resolve().parents[3]
 LIMITS = {"HEAD_SECONDS": 3.0, "BODY_SECONDS": 3.0, "READER_SECONDS": 3.0, "CONNECTIONS": 240}
 """Shorter and fewer than the server's own, so that the tests need not wait for those."""
 SLOW = 200
 
 
-class Server:
-    """`python -m api` with the limits above, in one process with four threads."""
+class Server(ApiProcess):
+    """One with the limits above, in one process with four threads."""
 
     def __init__(self, settings: Settings, servers: Servers) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
         shorter = "; ".join(f"limits.{name} = {seconds}" for name, seconds in LIMITS.items())
-        arguments = ["serve", "--port", str(self.port), "--threads", "4"]
-        code = f"from api.edge import limits; {shorter}; from api.__main__ import main; main({arguments})"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            env={
-                "PATH": os.environ["PATH"],
-                **own_variables(servers.endpoints, settings),
-                "IMAGO_LOG_LEVEL": "warning",
-            },
+        main = "import sys; from api.__main__ import main; main(sys.argv[1:])"
+        environment = {**own_variables(servers.endpoints, settings), "IMAGO_LOG_LEVEL": "warning"}
+        super().__init__(
+            environment, "--threads", "4", command=("-c", f"from api.edge import limits; {shorter}; {main}")
         )
-        deadline = time.monotonic() + 120
-        while True:
-            assert self.process.poll() is None, "the server has ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-            try:
-                assert self.get("/healthz")[0] == 200
-                return
-            except OSError:
-                time.sleep(0.1)
 
     def connect(self, buffer: int | None = None) -> socket.socket:
         """A connection, of a client that takes no more than `buffer` bytes unless it reads."""
@@ -73,16 +52,15 @@ class Server:
         finally:
             connection.close()
 
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
 
 @pytest.fixture(scope="module")
 def server(shared_settings: Settings, servers: Servers) -> Iterator[Server]:
     made = Server(shared_settings, servers)
-    yield made
-    made.close()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.kill()
 
 
 def answered(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
@@ -294,6 +272,7 @@ def test_a_stop_answers_who_waits_and_does_not_wait_for_who_is_slow(
     job = with_key(app, database, "jobs:write").post("/v1/jobs", json=job_body("0-3")).get_json()
     server = Server(shared_settings, servers)
     try:
+        server.start()
         with server.connect() as waiting, server.connect() as slow_head, server.connect() as slow_body:
             slow_head.sendall(b"GET / HTTP/1.1\r\n" + HOST)
             slow_body.sendall(b"POST /v1/jobs HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 9\r\n\r\n{")
@@ -308,7 +287,7 @@ def test_a_stop_answers_who_waits_and_does_not_wait_for_who_is_slow(
             assert server.process.wait(timeout=60) == 0
             assert time.monotonic() - began < 50  # of the 60 s that the client would have waited
     finally:
-        server.close()
+        server.kill()
 
 
 def test_a_trailer_does_not_pass_for_a_header(server: Server) -> None:

@@ -38,6 +38,7 @@ def test_a_download_breaks_off_where_a_picture_is_lost_and_goes_on_from_there(
     kept = store.get(keys[-1])
     server = Server(settings, servers)
     try:
+        server.start()
         status, whole = get(server, f"{version}/export.tar")
         assert (status, len(whole) > len(keys) * _PICTURE) == (200, True)
         store.delete(keys[-1])
@@ -51,7 +52,7 @@ def test_a_download_breaks_off_where_a_picture_is_lost_and_goes_on_from_there(
         status, rest = get(server, f"{version}/export.tar", first=len(received))
         assert (status, received + rest == whole) == (206, True)
     finally:
-        server.close()
+        server.kill()
 
 
 def get(server: Server, path: str, first: int = 0) -> tuple[int, bytes]:

@@ -4,19 +4,14 @@ import http.client
 import itertools
 import json
 import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from imago_engine.artifacts import Artifact, ArtifactKind
-from infra.local import ports
 from infra.local.endpoints import Endpoints
 from infra.local.servers import Servers
 from services.base.database import Database
@@ -30,9 +25,8 @@ from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished
 from tests.api.small_catalog import job_body, png, register
+from tests.api_process import ApiProcess
 from tests.own_settings import own_settings, own_variables
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass
@@ -91,36 +85,12 @@ class Reader:
         self.connection.close()
 
 
-class Server:
-    """`python -m api`, which can be ended and started again at the same address."""
+class Server(ApiProcess):
+    """One whose answers are read by hand, and its streams event by event."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self.port = ports.pick(1)[0]
-        self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(environment, "--threads", "4")
         self._readers: list[Reader] = []
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "api", "--port", str(self.port), "--threads", "4"],
-            cwd=ROOT,
-            env={"PATH": "/usr/bin:/bin", **self._environment},
-        )
-        deadline = time.monotonic() + 120
-        while True:
-            assert self._process.poll() is None, "the server has ended"
-            assert time.monotonic() < deadline, "the server does not answer"
-            try:
-                assert self.get("/healthz")[0] == 200
-                return
-            except OSError:
-                time.sleep(0.1)
-
-    def stop(self) -> None:
-        """End it in good order."""
-        assert self._process is not None
-        self._process.terminate()
-        assert self._process.wait(timeout=60) == 0
 
     def close_streams(self) -> None:
         while self._readers:
@@ -128,9 +98,7 @@ class Server:
 
     def kill(self) -> None:
         self.close_streams()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        super().kill()
 
     def _ask(
         self, path: str, method: str, host: str, headers: dict[str, str]

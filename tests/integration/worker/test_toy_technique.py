@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from PIL import Image
 
 import imago_engine
 from services.access import keys
+from tests.api_process import ApiProcess
 from tests.worker_processes import NETWORK, ROOT, Scene, until
 
 WORDS = '''
@@ -83,24 +83,12 @@ def with_toy(scene: Scene, tmp_path: Path) -> Mapping[str, str]:
 
 @pytest.fixture
 def url(with_toy: Mapping[str, str]) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "api", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, env=with_toy)
-
-    def answers() -> bool:
-        assert server.poll() is None, "the server has ended"
-        try:
-            return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
-        except httpx.TransportError:
-            return False
-
+    api = ApiProcess(with_toy)
     try:
-        until(answers, "the server answers")
-        yield f"http://127.0.0.1:{port}"
+        api.start()
+        yield api.url
     finally:
-        server.kill()
-        server.wait()
+        api.kill()
 
 
 def test_two_files_are_a_technique_for_api_worker_and_client(

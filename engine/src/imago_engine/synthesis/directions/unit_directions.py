@@ -38,6 +38,7 @@ from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.remembered import Key, Remembered
 from imago_engine.synthesis.seeding import cured
+from imago_engine.synthesis.starts.prototype_pictures import prototype_pictures
 from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm, needs_directions
 
@@ -161,7 +162,8 @@ def look_at_all(
     on_pause: Callable[[], None] | None = None,
 ) -> None:
     """As `look_ahead`, of every layer whose directions are regressed: those of the others are not kept, and
-    cost hardly anything."""
+    cost hardly anything. The pictures of the generator's prototypes are drawn as well, for which the first
+    climb with it would wait."""
     if not needs_directions(parameters) or generator.prior is None:
         return
     size = parameters.input_size or network.preprocessing.size
@@ -174,6 +176,8 @@ def look_at_all(
         for read in looked_at_with(firsts[-1], network, generator, size):
             left.pop(read.layer.name)
     _look_at(network, generator, firsts, parameters, size, on_pause)
+    with own_modes(), thread_groups(network.device, on_pause) as run:
+        prototype_pictures(generator, run)
 
 
 def _look_at(

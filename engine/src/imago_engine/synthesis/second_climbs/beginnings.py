@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imago_engine.synthesis.climb import PATIENCE, ROUNDING
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.starts import FACETS
+from imago_engine.synthesis.starts.ranking import FACETS
 
 PointsOf = Callable[[list[int]], Tensor]
 """Numbers [P] of prototypes → their points [P, *shape]."""

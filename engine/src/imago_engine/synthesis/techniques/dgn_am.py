@@ -31,7 +31,8 @@ from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.beginnings import Beginnings, Choice
 from imago_engine.synthesis.second_climbs.better import RECENT, held
 from imago_engine.synthesis.second_climbs.past_clips import is_slope, slopes
-from imago_engine.synthesis.starts import Ranking, starting_points
+from imago_engine.synthesis.starts.ranking import Ranking
+from imago_engine.synthesis.starts.starting_points import starting_points
 from imago_engine.synthesis.transforms import Transforms
 from imago_engine.techniques.dgn_am import DgnAm
 

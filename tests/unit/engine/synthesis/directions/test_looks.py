@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from imago_engine.synthesis.directions.unit_directions import look_ahead, look_a
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.starts.prototype_pictures import prototype_pictures
 from imago_engine.techniques.fourier import Fourier
-from tests.unit.engine.synthesis.directions.directed import ALONG, Small, Wrap, directions_of
+from tests.unit.engine.synthesis.directions.directed import ALONG, Small, Wrap, directions_of, prior_of
 
 
 def test_a_network_is_looked_at_once(wrap: Wrap, knowing: Generator) -> None:
@@ -76,6 +78,15 @@ def test_a_notebook_shows_how_far_a_look_is(
     assert "first look:   0%| " in capsys.readouterr().err
     synthesize(network, "map", 2, generator=knowing, **recipe)
     assert "first look" not in capsys.readouterr().err
+
+
+def test_a_look_at_all_layers_draws_the_prototypes_as_well(wrap: Wrap, knowing: Generator) -> None:
+    def run(work: object, groups: object) -> list[Any]:
+        raise AssertionError("they would be drawn now")
+
+    fresh = copy(knowing)  # of which nothing has been drawn yet
+    look_at_all(wrap(Small()), fresh, ALONG)
+    assert len(prototype_pictures(fresh, run)) == len(prior_of(fresh).prototypes)
 
 
 @pytest.fixture

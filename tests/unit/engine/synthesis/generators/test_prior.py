@@ -15,7 +15,7 @@ from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.networks.load import Network
-from imago_engine.synthesis.starts import FACETS, SHARPNESS
+from imago_engine.synthesis.starts.ranking import FACETS, SHARPNESS
 from imago_engine.synthesis.transforms import magnified
 from imago_engine.techniques import RecipeError
 from imago_engine.techniques.dgn_am import DgnAm
@@ -281,7 +281,8 @@ def test_ranking_the_prototypes_pauses_between_groups_and_can_be_stopped(
     wrap: Wrap, knowing: Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imago_engine.synthesis.computing.thread_groups.PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr("imago_engine.synthesis.starts.GROUP", 1)
+    for module in ("ranking", "prototype_pictures"):
+        monkeypatch.setattr(f"imago_engine.synthesis.starts.{module}.GROUP", 1)
     happened: list[str] = []
 
     def pause() -> None:

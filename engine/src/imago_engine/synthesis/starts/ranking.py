@@ -1,28 +1,22 @@
-"""Where an ascent begins."""
+"""Which of a generator's prototypes excite units most."""
 
-import math
 from collections.abc import Sequence
-from threading import Lock
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from imago_engine.objectives import Place
 from imago_engine.synthesis.computing.thread_groups import Run, filled
-from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
-from imago_engine.synthesis.generators.code_spaces import CodeSpace
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.remembered import Remembered
-from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
-from imago_engine.techniques import RecipeError
-from imago_engine.techniques.dgn_am import DgnAm
+from imago_engine.synthesis.starts.prototype_pictures import GROUP, prototype_pictures
+from imago_engine.synthesis.stored_pixels import from_bytes
 
 FACETS = 16
 """Seeds n, n + 16, … of the start `prototype` begin at the one that excites the unit n-th most: other seeds,
@@ -31,54 +25,8 @@ halfway from there to one of them in turn.
 """
 SHARPNESS = 2.0
 """Weights in the mean are as exp(SHARPNESS · activation / σ), σ being the unit's over all prototypes."""
-GROUP = 32
 KEPT = 64
-
-
-def starting_points(
-    space: CodeSpace,
-    generator: Generator,
-    items: Sequence[Item],
-    parameters: DgnAm,
-    draws: Sequence[torch.Generator],
-    ranking: "Ranking",
-    directions: Directions,
-    run: Run,
-) -> Tensor:
-    """Each item's first point [N, *space.shape], from its own draw.
-
-    `normal` is N(0, 1) in the space's coordinates, `half-normal` a code of |N(0, 1)|·σ (a ReLU's codes are
-    not negative), `prototype` the centre of those real codes whose picture excites the unit most,
-    `prototypes` the weighted mean of the best of them, `direction` the same, moved by
-    `direction_weight` · √R in the direction in which the unit's activation grows. Raises `RecipeError` for a
-    generator without prototypes.
-    """
-    device = generator.code_mean.device
-    if parameters.start == "normal":
-        return torch.stack([_normal(space.shape, draw) for draw in draws]).to(device)
-    if parameters.start == "half-normal":
-        shape = generator.info.code_shape
-        normal = torch.stack([_normal(shape, draw) for draw in draws]).to(device)
-        return space.point(normal.abs() * generator.code_std.float())
-    if generator.prior is None:
-        raise RecipeError(
-            f"start: {parameters.start!r} needs a generator whose file has prototypes of its codes "
-            "(code_prototypes); expected 'normal' or 'half-normal' for this one"
-        )
-    prior, prototypes = generator.prior, generator.prior.prototypes.float()
-    spread = torch.stack([_normal(prototypes.shape[1:], draw) for draw in draws]).to(device)
-    ranked = ranking.best(items, parameters.start != "prototype", run)
-    # Item by item: a product over all would round each one's differently in other company.
-    means = [(weights.to(device)[:, None] * prototypes[best.to(device)]).sum(0) for best, weights in ranked]
-    if parameters.start == "direction":
-        far = parameters.direction_weight * math.sqrt(prototypes.shape[1])
-        ways = directions.of(items, run)
-        means = [mean + far * way.to(device) for mean, way in zip(means, ways, strict=True)]
-    return space.of_coordinates(torch.stack(means) + parameters.start_spread * spread, prior)
-
-
-def _normal(shape: Sequence[int], draw: torch.Generator) -> Tensor:
-    return torch.randn(tuple(shape), generator=draw, dtype=torch.float32, device="cpu")
+_ACTIVATIONS: Remembered[Tensor] = Remembered(KEPT)
 
 
 class Ranking:
@@ -156,27 +104,3 @@ def _weights(activations: Tensor, best: Tensor, facet: int) -> Tensor:
         weights = weights / 2
         weights[min(facet, len(best)) - 1] += 0.5
     return weights
-
-
-def prototype_pictures(generator: Generator, run: Run) -> Tensor:
-    """The pictures of all prototypes, uint8 RGB [K, 3, S, S] on the CPU; drawn once for each generator."""
-    with _LOCK:
-        known = _PICTURES.get(generator)
-    if known is not None:
-        return known
-    assert generator.prior is not None
-    codes = generator.prior.code(generator.prior.prototypes.float())
-    dtype = generator.dtype
-
-    @torch.no_grad()
-    def draw(group: Tensor) -> Tensor:
-        return to_bytes(generator(filled(group, GROUP).to(dtype)))[: len(group)].cpu()
-
-    pictures = torch.cat(run(draw, torch.split(codes, GROUP)))
-    with _LOCK:
-        return _PICTURES.setdefault(generator, pictures)
-
-
-_LOCK = Lock()
-_PICTURES: "WeakKeyDictionary[Generator, Tensor]" = WeakKeyDictionary()
-_ACTIVATIONS: Remembered[Tensor] = Remembered(KEPT)
