@@ -56,7 +56,7 @@ class UnitPictures:
         large = self.large
         facets = [_facet(entry) for entry in self.entries]
         number = next(facet.number for facet in facets if facet.digest == large.digest)
-        return Chosen(large, number, facets, None, (), True, before, after)
+        return Chosen(large, number, facets, len(facets), None, (), True, before, after)
 
 
 def units_of(entries: Iterable[Entry]) -> Iterator[UnitPictures]:

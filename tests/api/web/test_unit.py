@@ -317,3 +317,19 @@ def test_a_long_trace_keeps_its_ends() -> None:
     kept = thinned(values, 100)
     assert (len(kept), kept[0], kept[-1]) == (100, 0.0, 1999.0)
     assert thinned(values[:50], 100) == values[:50]
+
+
+@pytest.mark.usefixtures("network")
+def test_of_more_pictures_than_are_looked_at_the_best_is_shown_and_all_are_counted(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    # What stands for a worker gives the picture of seed n the score −1 − n.
+    (best,) = made(client, database, store, units="3")
+    for first in (1, 17, 33, 49):
+        made(client, database, store, units="3", seeds=list(range(first, first + 16)))
+    page = read(client, f"{OUTPUT}/3")
+    assert f"/v1/visualizations/{best}/image.png" in page.pictures
+    assert "50 of 65 facets" in page.text
+    last = read(client, f"{OUTPUT}/3?facet=64")
+    assert "seed 64" in last.text
+    read(client, f"{OUTPUT}/3?facet=65", 404)

@@ -13,11 +13,11 @@ from services.atlases import entries
 from services.base.errors import Invalid, NotFound
 from services.base.states import State
 from services.catalog.layers import Unit
-from services.pictures import visualizations
+from services.pictures import of_unit, visualizations
 from services.pictures.visualizations import Visualization
 
 LOOKED_AT = 50
-"""Pictures of one unit, of any recipe, that a page knows of."""
+"""Pictures of one unit, of any recipe, that a page knows of, and facets that it shows: the best."""
 LIKELIEST = (State.DONE, State.LEASED, State.QUEUED, State.FAILED, State.UNREACHABLE, State.CANCELED)
 """In which order something is shown where there are several."""
 
@@ -60,7 +60,8 @@ class Chosen:
     """What the page shows.
 
     `large` is None for a unit that nobody has asked a picture of; `facet` is the number of the large one,
-    None for a picture that is no facet. `others` are neither the large one nor seen among several facets.
+    None for a picture that is no facet. `facet_count` is how many facets there are, of which `facets` may be
+    the best alone. `others` are neither the large one nor seen among several facets.
     `in_atlas`: whether the shown atlas has the unit, None where none is shown. `before` and `after` are the
     units next to it there, or in the layer.
     """
@@ -68,6 +69,7 @@ class Chosen:
     large: Visualization | None
     facet: int | None
     facets: Sequence[Facet]
+    facet_count: int
     beside: Visualization | None
     others: Sequence[Visualization]
     in_atlas: bool | None
@@ -79,21 +81,19 @@ def choose(session: Session, what: Shown, unit: Unit, units: int, wanted: Wanted
     """What to show of a unit of a layer of so many units. Raises `NotFound` for a facet or a picture that is
     not there, `Invalid` for a picture of another unit.
     """
-    known = {
-        found.digest: found
-        for found in visualizations.search(
-            session, network=unit.network, layer=unit.layer, unit=unit.unit, limit=LOOKED_AT
-        ).data
-    }
+    known = of_unit.best_of_unit(session, unit.network, unit.layer, unit.unit, limit=LOOKED_AT)
     before = unit.unit - 1 if unit.unit else None
     after = unit.unit + 1 if unit.unit + 1 < units else None
-    facets, in_atlas = _of_seeds(known, unit), None
+    in_atlas: bool | None = None
+    facets, facet_count = _of_seeds(session, known, unit, wanted)
     if (of_atlas := _of_atlas(session, what, unit)) is not None:
         found, *neighbours = of_atlas
-        facets, in_atlas = (found, True) if found else (facets, False)
-        before, after = neighbours if found else (before, after)
-        missing = {facet.digest for facet in found} - known.keys()
-        known |= visualizations.of_digests(session, missing)
+        in_atlas = bool(found)
+        if found:
+            facets, facet_count = found, len(found)
+            before, after = neighbours
+    missing = {facet.digest for facet in facets} - known.keys()
+    known |= visualizations.of_digests(session, missing)
     large = _large(session, known, facets, unit, wanted, in_atlas)
     numbers = {facet.digest: facet.number for facet in facets}
     beside = None
@@ -105,6 +105,7 @@ def choose(session: Session, what: Shown, unit: Unit, units: int, wanted: Wanted
         large,
         None if large is None else numbers.get(large.digest),
         facets,
+        facet_count,
         beside,
         sorted(rest, key=lambda found: (LIKELIEST.index(found.state), -(found.score or 0))),
         in_atlas,
@@ -147,25 +148,15 @@ def _of_unit(
     return found
 
 
-def _of_seeds(known: Mapping[str, Visualization], unit: Unit) -> Sequence[Facet]:
-    """The best picture and those by the same recipe with other seeds, in the order of their seeds."""
+def _of_seeds(
+    session: Session, known: Mapping[str, Visualization], unit: Unit, wanted: Wanted
+) -> tuple[Sequence[Facet], int]:
+    """The best picture and those by the same recipe with other seeds, and how many there are in all."""
     best = known.get(unit.best or "")
     if best is None:
-        return ()
-    return sorted(
-        (
-            Facet(found.spec.seed, found.digest, found.state, found.activation, found.error)
-            for found in known.values()
-            if _made_of(found) == _made_of(best)
-        ),
-        key=lambda facet: facet.number,
-    )
-
-
-def _made_of(found: Visualization) -> tuple[object, ...]:
-    """All that determines a picture but its seed."""
-    spec = found.spec
-    return spec.network_sha256, spec.objective, spec.recipe.digest, spec.version, spec.source, spec.start
+        return (), 0
+    some, count = of_unit.of_seeds(session, best, limit=LOOKED_AT, wanted=wanted.facet)
+    return [Facet(each.seed, each.digest, each.state, each.activation, each.error) for each in some], count
 
 
 def _of_atlas(
