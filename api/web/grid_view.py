@@ -9,6 +9,7 @@ from api.web.addresses import Addresses, Parameter
 from api.web.filters import count, figure, first_name, percent
 from api.web.shown import ANY, Shown, reference
 from api.web.small_pictures import is_small
+from services.atlases.progress import Version
 from services.base.states import State
 from services.catalog.layers import Layer
 from services.catalog.networks import Network
@@ -221,19 +222,19 @@ class VersionChoice:
 
 
 def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[VersionChoice]:
-    """The versions that can be shown, and last the best picture of each unit."""
+    """The versions that can be shown, and last the best picture of each unit; before them what is shown where
+    it is none of them, which are the newest."""
     found = [
-        VersionChoice(
-            reference(version.atlas, version.number, version.published_at),
-            f"{version.name} · "
-            + (
-                f"version {version.number}, {version.published_at:%Y-%m-%d}"
-                if version.published_at
-                else "as it stands"
-            ),
-            False,
-        )
+        (reference(version.atlas, version.number, version.published_at), _title(version.name, version))
         for version in versions
     ]
-    found.append(VersionChoice(ANY, "best picture of each unit", False))
-    return [VersionChoice(each.value, each.title, each.value == what.named) for each in found]
+    if what.atlas is not None and what.version is not None and what.named not in dict(found):
+        found.insert(0, (what.named, _title(what.atlas.name, what.version)))
+    found.append((ANY, "best picture of each unit"))
+    return [VersionChoice(value, title, value == what.named) for value, title in found]
+
+
+def _title(name: str, version: AtlasVersion | Version) -> str:
+    if version.published_at is None:
+        return f"{name} · as it stands"
+    return f"{name} · version {version.number}, {version.published_at:%Y-%m-%d}"

@@ -16,6 +16,7 @@ from services.catalog.networks import register_network
 from tests.api.conftest import Start
 from tests.api.resources.test_atlases import body, carry_out
 from tests.api.small_catalog import LAYERS, NETWORK, finish_all, job_body, with_key
+from tests.api.web.browsing import PageRead
 from tests.api.web.test_pages import BROWSER, Page, scripts_within
 
 PAGE = f"/networks/{NETWORK}"
@@ -189,3 +190,15 @@ def test_where_reading_needs_a_key_nothing_is_shown_without(start: Start, atlas:
     assert (NETWORK in page, "<img" in page) == (False, False)
     for path in ("/networks", PAGE, f"{PAGE}/layers/classifier"):
         assert NETWORK not in closed.get(path, headers=BROWSER).text
+
+
+def test_the_version_that_is_shown_is_among_the_choices_however_many_there_are(
+    client: FlaskClient, atlas: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.grids.versions.MOST", 1)
+    newest = client.post("/v1/atlases", json=body(name="newer")).get_json()["id"]
+    for path in (PAGE, f"{PAGE}/layers/blocks.0.1"):
+        page = client.get(path, query_string={"atlas": f"{atlas}@1"}).text
+        chosen = [each["value"] for each in PageRead(page).all("option") if "selected" in each]
+        assert chosen[0] == f"{atlas}@1", path
+        assert f'value="{newest}@open"' in page
