@@ -35,7 +35,7 @@ class Shown:
     version: Version | None = None
 
     @property
-    def named(self) -> str | None:
+    def named(self) -> str:
         """The parameter `atlas` of an address that shows the same: a `reference`, `any` without an atlas."""
         if self.atlas is None or self.version is None:
             return ANY
@@ -80,13 +80,15 @@ def rail(
     around the current one."""
     found = [
         RailLayer(name, address.layer(network, name, atlas=what.named), share, name == current)
-        for name, share in _shares(session, network, what)
+        for name, share in shares(session, network, what)
     ]
     place = next((at for at, layer in enumerate(found) if layer.is_current), None)
     return found if place is None else found[max(0, place - _BESIDE) : place + _BESIDE + 1]
 
 
-def _shares(session: Session, network: str, what: Shown) -> Sequence[tuple[str, float | None]]:
+def shares(session: Session, network: str, what: Shown) -> Sequence[tuple[str, float | None]]:
+    """The layers of the atlas in their order, each with how much of it is there; without an atlas those that
+    `blocks` means, of which nothing is counted."""
     if what.atlas is None or what.version is None:
         layers = list_layers(session, network, _BLOCKS, limit=_MOST_LAYERS).data
         return [(layer.name, None) for layer in layers]

@@ -132,7 +132,7 @@ def units_of(session: Session, id: str, version: str, layer: str, *, by: Princip
     found = version_row(session, row, version)
     at = _layer(session, row, layer)
     if at is None and layer in OUTPUT_ALIASES:
-        at = _layer(session, row, get_layer(session, row.network_id, layer).name)
+        at = _layer(session, row, get_layer(session, row.network_id, layer, or_former=True).name)
     if at is None or (found.layers is not None and at.layer_no not in _numbers(found.layers)):
         raise NotFound("layer", layer, f"Version {found.number} of the atlas {id} does not show it.")
     return Units(

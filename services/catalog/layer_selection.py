@@ -16,7 +16,7 @@ calls the sequence of its blocks `blocks`). With a dot before it, `.blocks`, it 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -153,6 +153,24 @@ def list_layers(
         return [layer for layer in found if layer.ordinal > first][:most]
 
     return Keyset("layers", (int,)).page(cursor, limit, read, lambda layer: [layer.ordinal])
+
+
+def list_known(
+    session: Session, network: str, names: Collection[str], *, cursor: str | None = None, limit: int = 200
+) -> Page[Layer]:
+    """The layers of these names in execution order, also those that the network has no more or that no
+    inspection has found: whoever shows an atlas names them. Raises `Invalid` for a wrong cursor or limit.
+    """
+    row, place = LayerRow, (LayerRow.ordinal, LayerRow.name)
+    query = sa.select(row).where(row.network_id == network, row.name.in_(names)).order_by(*place)
+
+    def read(after: Key | None, most: int) -> Sequence[Layer]:
+        following = query if after is None else query.where(sa.tuple_(*place) > sa.tuple_(*after))
+        return [view_of(each) for each in session.scalars(following.limit(most))]
+
+    return Keyset("known-layers", (int, str)).page(
+        cursor, limit, read, lambda layer: [layer.ordinal, layer.name]
+    )
 
 
 def _in_order(layers: Mapping[str, Layer]) -> Sequence[Layer]:

@@ -74,13 +74,17 @@ class Unit:
 
 def get_layer(session: Session, network: str, name: str, *, or_former: bool = False) -> Layer:
     """The layer of that name; `output` and `logits` are any network's output layer. `or_former`: also one
-    that the network had before it changed. Raises `NotFound`."""
-    current = sa.select(LayerRow).where(LayerRow.network_id == network, LayerRow.is_current)
+    that the network had before it changed, or that is known by an imported atlas alone. Raises `NotFound`."""
+    known = sa.select(LayerRow).where(LayerRow.network_id == network)
+    current = known.where(LayerRow.is_current)
     row = session.get(LayerRow, (network, name)) if name not in OUTPUT_ALIASES else None
     if row is not None and (row.is_current or or_former):
         return view_of(row)
     output = session.scalars(
-        current.where(LayerRow.kind == "output").order_by(LayerRow.ordinal.desc()).limit(1)
+        (known if or_former else current)
+        .where(LayerRow.kind == "output")
+        .order_by(LayerRow.is_current.desc(), LayerRow.ordinal.desc())
+        .limit(1)
     ).first()
     if output is not None and name in OUTPUT_ALIASES:
         return view_of(output)
@@ -150,9 +154,9 @@ def most_tokens(layer: Layer, own_size: int, input_size: int) -> int | None:
     return layer.tokens * max(1, -(-input_size // own_size)) ** 2
 
 
-def get_unit(session: Session, network: str, layer: str, unit: int) -> Unit:
-    """Raises `NotFound` when the layer has no such unit."""
-    found = get_layer(session, network, layer)
+def get_unit(session: Session, network: str, layer: str, unit: int, *, or_former: bool = False) -> Unit:
+    """Raises `NotFound` when the layer, found as `get_layer` does, has no such unit."""
+    found = get_layer(session, network, layer, or_former=or_former)
     if not 0 <= unit < found.units:
         raise NotFound("unit", str(unit), f"Layer {layer!r} has {found.units} units (0–{found.units - 1}).")
     return _units(session, found, unit, unit + 1)[0]

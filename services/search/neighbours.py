@@ -94,7 +94,8 @@ def neighbours(
     Raises `NotFound` where there is no such unit or no picture of it, `NotIndexed` where the picture has no
     embedding yet, `Invalid` for a digest of another unit.
     """
-    found = get_unit(session, network, layer, unit)
+    # A picture may be of a layer that the network has no more; its best ones are of those that it has.
+    found = get_unit(session, network, layer, unit, or_former=digest is not None)
     digest = digest or best_of(session, network, found.layer, unit)
     vector = vector_of(session, digest, network, found.layer, unit)
     scope = Scope(

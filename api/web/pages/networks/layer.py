@@ -50,14 +50,15 @@ def layer(network: str, layer: str) -> Response:
     asked = _asked()
     with context().database.session() as session:
         described = get_network(session, network)
-        found = get_layer(session, network, layer)
         what = shown(session, network)
+        found = get_layer(session, network, layer, or_former=what.atlas is not None)
         beside = rail(session, address, network, what, current=found.name)
         versions = grid_view.choices_of(versions_of(session, network, by=reader()), what)
         common: dict[str, Any] = {"network": described, "layer": found, "what": what, "rail_layers": beside}
         try:
             subject = _subject(session, network, found, what)
         except NotFound as error:
+            get_layer(session, network, layer)  # one that is known by another atlas alone is not there at all
             return page(
                 "networks/layer_not_shown.html",
                 section="networks",

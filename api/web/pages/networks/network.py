@@ -12,11 +12,11 @@ from api.operations.pagination import next_path
 from api.web import choices, grid_view
 from api.web.addresses import Addresses, ServerAddresses
 from api.web.glimpses import ShownGlimpse, shown_glimpses
-from api.web.shown import Shown, shown
+from api.web.shown import Shown, shares, shown
 from api.web.site import blueprint, page
 from services.access.ownership import may_change
 from services.catalog import looks
-from services.catalog.layer_selection import list_layers
+from services.catalog.layer_selection import list_known, list_layers
 from services.catalog.layers import Layer
 from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
@@ -55,19 +55,31 @@ class NetworkAtlas:
 @blueprint.get("/networks/<network>")
 @requires("read")
 def network(network: str) -> Response:
-    """Its layers: `layers=blocks`, the default, or `all`."""
+    """Its layers: `layers=blocks`, the default, or `all`; while it is not ready those of an atlas, if one is
+    shown."""
     address = ServerAddresses()
     words = choices.word("layers", (BLOCKS, ALL)) or BLOCKS
     with context().database.session() as session:
         found = get_network(session, network)
         row = session.get(NetworkRow, network)
         removable = row is not None and may_change(row.owner_key_id, reader())
-        if found.state != "ready":
-            return page("networks/not_ready.html", section="networks", network=found, removable=removable)
-        what = shown(session, network)
-        layers = list_layers(session, network, words, cursor=choices.text("cursor"), limit=LAYERS_A_PAGE)
+        what, versions = shown(session, network), versions_of(session, network, by=reader())
+        is_ready = found.state == "ready"
+        if not is_ready and what.atlas is None:
+            return page(
+                "networks/not_ready.html",
+                section="networks",
+                network=found,
+                removable=removable,
+                atlases=_atlases(versions),
+            )
+        cursor = choices.text("cursor")
+        if is_ready:
+            layers = list_layers(session, network, words, cursor=cursor, limit=LAYERS_A_PAGE)
+        else:
+            names = [name for name, _ in shares(session, network, what)]
+            layers = list_known(session, network, names, cursor=cursor, limit=LAYERS_A_PAGE)
         stack = stack_of(session, address, found, what, layers.data)
-        versions = versions_of(session, network, by=reader())
         look = looks.under_way_of(session, network)
         watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
     deepest = next((each.pictures[0] for each in stack[::-1] if each.pictures), None)
@@ -83,7 +95,9 @@ def network(network: str) -> Response:
         chips=[
             ("blocks", address.network(network, atlas=what.named), words == BLOCKS),
             ("all layers", address.network(network, atlas=what.named, layers=ALL), words == ALL),
-        ],
+        ]
+        if is_ready
+        else (),
         next=next_path(layers.next_cursor) if layers.next_cursor else None,
         versions=grid_view.choices_of(versions, what),
         atlases=_atlases(versions),

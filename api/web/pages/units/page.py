@@ -52,7 +52,8 @@ def compute_unit(network: str, layer: str, unit: int) -> Response:
     address = ServerAddresses()
     try:
         with context().database.session() as session:
-            found = get_unit(session, network, layer, unit)
+            is_of_atlas = shown_of.shown(session, network).atlas is not None
+            found = get_unit(session, network, layer, unit, or_former=is_of_atlas)
             submission = computing.compute(session, found)
             digest = jobs.items(session, submission.job.id, limit=1, by=reader()).data[0].digest
     except Invalid as error:
@@ -72,9 +73,11 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
     address: Addresses = ServerAddresses()
     wanted = Wanted.asked()
     with context().database.session() as session:
-        found = get_unit(session, network, layer, unit)
-        of_layer, described = get_layer(session, network, layer), get_network(session, network)
-        what = shown_of.shown(session, network)
+        described, what = get_network(session, network), shown_of.shown(session, network)
+        # An atlas shows layers that the network has no more, or that no inspection has found here yet.
+        is_of_atlas = what.atlas is not None
+        found = get_unit(session, network, layer, unit, or_former=is_of_atlas)
+        of_layer = get_layer(session, network, layer, or_former=is_of_atlas)
         chosen = choosing.choose(session, what, found, of_layer.units, wanted)
         if request.args.get("embed"):
             return _embedded(address, what, found, chosen)
@@ -131,8 +134,8 @@ def _embedded(address: Addresses, what: Shown, unit: Unit, chosen: Chosen) -> Re
 def _to_the_nearest(network: str, layer: str, unit: int) -> Response:
     """Lead to this unit where the layer, and what is shown of it, has it, else to the nearest one."""
     with context().database.session() as session:
-        of_layer = get_layer(session, network, layer)
         what = shown_of.shown(session, network)
+        of_layer = get_layer(session, network, layer, or_former=what.atlas is not None)
         nearest = min(unit, of_layer.units - 1)
         if what.atlas is not None and what.version is not None:
             try:
