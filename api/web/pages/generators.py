@@ -8,14 +8,13 @@ from markupsafe import Markup
 
 from api.auth import principal, reader, requires, visitor
 from api.context import context
-from api.http.objects import verified
 from api.operations.pagination import next_path
-from api.problems.problems import Problem
 from api.schemas.atlases import Atlas
 from api.schemas.generators import Generator
 from api.web.addresses import ServerAddresses
 from api.web.markdown import LONGEST, rendered
 from api.web.site import blueprint, page, see
+from api.web.stored import opened
 from services.access.ownership import may_change
 from services.atlases import atlases
 from services.base.storage import sha256_of_file
@@ -76,11 +75,11 @@ def remove_generator(generator: str) -> Response:
 def _card(generator: generators.Generator, training: TrainingView | None) -> Markup | None:
     """Its model card: the one that its training wrote, or the one that comes with the shipped generator."""
     if training is not None and training.card_object is not None:
-        try:
-            with verified(training.card_object, Subject("card", training.id)) as file:
-                return rendered(file.read(4 * LONGEST).decode(errors="replace"))
-        except Problem:
-            return None  # lost by the store: all else on the page is there
+        file = opened(training.card_object, Subject("card", training.id))
+        if file is None:
+            return None
+        with file:
+            return rendered(file.read(4 * LONGEST).decode(errors="replace"))
     shipped = context().settings.generator_path
     text = shipped.with_suffix(".md")
     if text.is_file() and generator.weights_sha256 == _sha256_of(shipped):

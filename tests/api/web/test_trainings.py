@@ -17,6 +17,7 @@ from services.base.database import Database
 from services.base.object_keys import training_key
 from services.base.storage import ObjectStore
 from services.trainings.tables import TrainingRow, TrainingSampleRow
+from tests.api.conftest import Start
 from tests.api.small_catalog import with_key
 from tests.small_training import SMALL, register_encoder
 
@@ -96,6 +97,38 @@ def test_a_training_whose_files_are_lost_is_shown_without_them(
     page = client.get(f"/trainings/{training}")
     assert page.status_code == 200
     assert 'svg class="comparison"' not in page.text
+
+
+def test_while_the_store_is_away_a_training_and_its_generator_are_shown_without_what_lies_there(
+    start: Start, database: Database, network: str, training: str
+) -> None:
+    with database.session() as session:
+        row = session.get_one(TrainingRow, training)
+        row.generator_id, row.card_object = "small", training_key(training, 1, "e" * 64, "md")
+    with_no_store = start(s3_bucket="another-bucket").test_client()
+    for path, said in ((f"/trainings/{training}", "discs-32"), ("/generators/small", "32 × 32")):
+        shown = with_no_store.get(path, headers=BROWSER)
+        assert shown.status_code == 200, path
+        assert said in shown.text
+        assert 'aria-label="layout: from' not in shown.text
+
+
+def test_of_a_log_of_any_length_the_charts_show_all_and_the_last_lines_are_the_last(
+    client: FlaskClient, database: Database, store: ObjectStore, training: str
+) -> None:
+    rest = "x" * 1000
+    lines = [{"pictures": 8 * step, "layout": float(step), "said": rest} for step in range(1, 5001)]
+    log = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    assert len(log) > 4 * 1024 * 1024
+    key = training_key(training, 2, hashlib.sha256(log).hexdigest(), "jsonl")
+    store.put_under(key, log, "application/x-ndjson")
+    with database.session() as session:
+        session.get_one(TrainingRow, training).log_object = key
+    page = client.get(f"/trainings/{training}").text
+    (last,) = re.findall(r'aria-label="layout: from [^"]* to ([\d.]+)"', page)
+    assert float(last) > 4900
+    assert "&#34;pictures&#34;: 40000" in page
+    assert "&#34;pictures&#34;: 39840" not in page, "no more than the last twenty"
 
 
 def test_only_its_owner_is_offered_to_cancel_and_remove_a_training(

@@ -8,8 +8,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.http.objects import verified
-from api.problems.problems import Problem
+from api.web.stored import opened
 from services.pictures.losses import Subject
 
 COLUMNS = 8
@@ -45,13 +44,12 @@ class Comparison:
 
 
 def of_grid(object: str, training: str, pictures: int, percent: int) -> Comparison | None:
-    """The comparison in a stored grid; None where it is lost or none of ours."""
-    try:
-        with verified(object, Subject("sample", f"{training}/{pictures}")) as file:
-            head = file.read(_HEADER.size)
-    except Problem:
+    """The comparison in a stored grid; None where it cannot be had or is none of ours."""
+    file = opened(object, Subject("sample", f"{training}/{pictures}"))
+    if file is None:
         return None
-    return of_size(*size_of(head), percent)
+    with file:
+        return of_size(*size_of(file.read(_HEADER.size)), percent)
 
 
 def size_of(head: bytes) -> tuple[int, int]:

@@ -2,14 +2,14 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 POINTS = 160
 """Of a chart: more than it has pixels would be no clearer and much heavier."""
 _MOST_READ = 2_000
-"""Lines of a log that are read: some for each point."""
+"""Lines of a log that are read, of a long one at least half as many: some for each point."""
 _HELD_OUT = b'"held_out"'
 _NOT_A_LOSS = ("pictures", "time", "rate", "held_out")
 
@@ -32,18 +32,15 @@ class Curves:
     held_out: Sequence[Curve] = ()
 
 
-def read(lines: Sequence[bytes]) -> Curves:
+def read(lines: Iterable[bytes]) -> Curves:
     """The curves of a log, one JSON object a line; lines that are none are passed over.
 
-    Of a long log one of every so many lines, and all that say what nothing was trained on, of
-    which there are few: a chart shows no more.
+    Of a long log one of every so many lines, from its first to its last, and all that say what nothing was
+    trained on, of which there are few: a chart shows no more.
     """
     losses: dict[str, list[tuple[int, float]]] = defaultdict(list)
     held_out: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    each = -(-len(lines) // _MOST_READ) if lines else 1
-    for number, line in enumerate(lines):
-        if number % each and number + 1 < len(lines) and _HELD_OUT not in line:
-            continue
+    for line in _some(lines):
         entry = _entry(line)
         pictures = entry.get("pictures")
         if not isinstance(pictures, int):
@@ -52,6 +49,27 @@ def read(lines: Sequence[bytes]) -> Curves:
         _note(held_out, pictures, measured if isinstance(measured, Mapping) else {})
         _note(losses, pictures, {name: one for name, one in entry.items() if name not in _NOT_A_LOSS})
     return Curves(_drawn(losses), _drawn(held_out))
+
+
+def _some(lines: Iterable[bytes]) -> Sequence[bytes]:
+    """Those that are read, found in one pass: how many there are is known at its end alone."""
+    kept: dict[int, bytes] = {}
+    regular: list[int] = []
+    each, number, line = 1, -1, b""
+    for number, line in enumerate(lines):
+        if _HELD_OUT in line:
+            kept[number] = line
+        elif number % each == 0:
+            kept[number] = line
+            regular.append(number)
+        if len(regular) > _MOST_READ:
+            each *= 2
+            for left_out in [one for one in regular if one % each]:
+                del kept[left_out]
+            regular = [one for one in regular if not one % each]
+    if number >= 0:
+        kept[number] = line
+    return list(kept.values())
 
 
 def _entry(line: bytes) -> Mapping[str, Any]:

@@ -1,17 +1,16 @@
 """A training: how far it is, its losses as charts, and what it makes of held-out pictures as time goes by."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import IO
 from urllib.parse import urlencode
 
 from flask import Response, request
 
 from api.auth import principal, requires, visitor
 from api.context import context
-from api.http.objects import verified
 from api.operations.pagination import next_path
-from api.problems.problems import Problem
 from api.schemas.trainings import Training, TrainingSample
 from api.web import choices
 from api.web.addresses import ServerAddresses
@@ -19,6 +18,7 @@ from api.web.pages.trainings import comparison, curves
 from api.web.pages.trainings.comparison import Comparison
 from api.web.pages.trainings.curves import Curves
 from api.web.site import blueprint, page, see
+from api.web.stored import opened
 from services.access.ownership import may_change
 from services.base.errors import Invalid
 from services.base.states import TrainingState
@@ -28,7 +28,8 @@ from services.trainings import trainings
 from services.trainings.trainings import TrainingView
 
 TRAININGS_A_PAGE, GRIDS_SHOWN = 50, 100
-_LOG_BYTES = 4 * 1024 * 1024
+_LONGEST_LINE = 64 * 1024
+"""Bytes of a log's line; what is longer is none of ours."""
 _LINES_SHOWN = 20
 _EDGE = 50
 """Per cent of a tile that show the picture until somebody moves the edge."""
@@ -109,16 +110,21 @@ def remove_training(training: str) -> Response:
 
 
 def _log(found: TrainingView) -> tuple[Curves, Sequence[str]]:
-    """Its charts and its last lines; nothing before the first checkpoint, or while the log is lost."""
-    if found.log_object is None:
+    """Its charts and its last lines; nothing before the first checkpoint, or while the log cannot be had."""
+    file = None if found.log_object is None else opened(found.log_object, Subject("log", found.id))
+    if file is None:
         return Curves(), ()
-    try:
-        with verified(found.log_object, Subject("log", found.id)) as file:
-            lines = file.read(_LOG_BYTES).splitlines()
-    except Problem:
-        return Curves(), ()
-    last = deque(lines, _LINES_SHOWN)
-    return curves.read(lines), [line.decode(errors="replace") for line in last]
+    last: deque[bytes] = deque(maxlen=_LINES_SHOWN)
+    with file:
+        drawn = curves.read(_passing(file, last))
+    return drawn, [line.decode(errors="replace").rstrip() for line in last]
+
+
+def _passing(file: IO[bytes], last: deque[bytes]) -> Iterator[bytes]:
+    """All lines one by one, however many there are; the last of them stay in `last`."""
+    while line := file.readline(_LONGEST_LINE):
+        last.append(line)
+        yield line
 
 
 def _shown(training: str, samples: Sequence[TrainingSample], objects: Sequence[str]) -> Shown | None:

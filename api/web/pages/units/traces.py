@@ -5,16 +5,11 @@ import struct
 from array import array
 from collections.abc import Sequence
 
-import structlog
-
-from api.http.objects import verified
-from api.problems.problems import Problem
+from api.web.stored import opened
 from imago_engine.artifacts import ArtifactKind
-from services.base.errors import Unavailable
 from services.pictures.losses import Subject
 from services.pictures.visualizations import Visualization
 
-log = structlog.get_logger(__name__)
 MOST_POINTS = 160
 _MAGIC = b"\x93NUMPY\x01\x00"
 
@@ -25,12 +20,11 @@ def trace_of(found: Visualization) -> Sequence[float]:
     stored = found.artifacts.get(ArtifactKind.TRACE)
     if stored is None:
         return ()
-    try:
-        with verified(stored.object, Subject("visualization", found.digest)) as file:
-            return thinned(numbers(file.read()))
-    except (Problem, Unavailable) as error:
-        log.warning("trace_not_shown", digest=found.digest, reason=str(error))
+    file = opened(stored.object, Subject("visualization", found.digest))
+    if file is None:
         return ()
+    with file:
+        return thinned(numbers(file.read()))
 
 
 def numbers(npy: bytes) -> Sequence[float]:
