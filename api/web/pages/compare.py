@@ -13,6 +13,7 @@ from api.schemas.search.compare import ComparedLayer, ComparedUnit, Comparison
 from api.web.site import blueprint, page
 from api.web.small_pictures import small_among
 from services.atlases import atlases
+from services.atlases.atlases import LATEST
 from services.base.states import Lane
 from services.comparison import compared_units, comparisons
 
@@ -38,7 +39,7 @@ def compare() -> Response:
     with context().database.session() as session:
         choices = _choices(session)
         if not a or not b:
-            return page("compare/choose.html", section="compare", choices=choices, a=a, b=b)
+            return _choose(session, choices, a, b)
         found = comparisons.find(session, a, b, by=reader())
         shown = Comparison.of(found)
         chosen = _chosen(shown.layers, request.args.get("layer"))
@@ -64,6 +65,28 @@ def compare() -> Response:
         small=small,
         next=next_path(following) if following else None,
     )
+
+
+def _choose(session: Session, choices: Sequence[Choice], a: str, b: str) -> Response:
+    """Choose what is compared: what one side is already with the newest other one."""
+    given = [_choice(session, named) if named else None for named in (a, b)]
+    known = {choice.named: choice for choice in (*filter(None, given), *choices)}
+    present = [None if choice is None else choice.named for choice in given]
+    for at in (0, 1):
+        if present[at] is None:
+            present[at] = next((named for named in known if named != present[1 - at]), None)
+    return page(
+        "compare/choose.html", section="compare", choices=[*known.values()], a=present[0], b=present[1]
+    )
+
+
+def _choice(session: Session, named: str) -> Choice:
+    """What `ATLAS` or `ATLAS@VERSION` names, by the version's number. Raises `NotFound` or `Invalid`."""
+    id, _, number = named.partition("@")
+    atlas = atlases.get(session, id, by=reader())
+    version = atlases.version(session, id, number or LATEST, by=reader())
+    said = f"version {version.number}" if version.published_at else "not published"
+    return Choice(f"{id}@{version.number}", f"{atlas.name}, {said}", atlas.network)
 
 
 def _chosen(layers: Sequence[ComparedLayer], named: str | None) -> ComparedLayer | None:

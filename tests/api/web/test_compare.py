@@ -7,6 +7,7 @@ from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from tests.api.resources.test_compare import LAYER, build, compare
+from tests.api.web.browsing import PageRead
 
 BROWSER = {"Accept": "text/html"}
 
@@ -55,3 +56,24 @@ def test_private_atlases_are_not_compared_for_others(
     query = {"a": first, "b": second}
     assert anonymous.get("/compare", query_string=query, headers=BROWSER).status_code == 404
     assert second not in anonymous.get("/compare").text
+
+
+@pytest.mark.usefixtures("network")
+def test_whatever_one_side_is_the_other_is_another_one(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    older = build(client, database, store)
+    newer = build(client, database, store, name="newer", recipe={"parameters": {"steps": 7}})
+    # Of an atlas that was published, the open version is no choice by itself.
+    of_sides = {
+        "": (f"{newer}@1", f"{older}@1"),
+        f"a={older}@1": (f"{older}@1", f"{newer}@1"),
+        f"a={newer}": (f"{newer}@1", f"{older}@1"),
+        f"b={newer}@1": (f"{older}@1", f"{newer}@1"),
+        f"a={older}@open": (f"{older}@2", f"{newer}@1"),
+    }
+    for query, sides in of_sides.items():
+        page = PageRead(client.get(f"/compare?{query}", headers=BROWSER).text)
+        assert tuple(each["value"] for each in page.all("option") if "selected" in each) == sides, query
+        assert "@open" not in page.text
+    assert client.get("/compare?a=atl_none", headers=BROWSER).status_code == 404
