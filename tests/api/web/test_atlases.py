@@ -202,3 +202,20 @@ def test_someone_without_a_key_is_asked_to_sign_in_before_building(anonymous: Fl
     page = anonymous.get("/atlases/new").text
     assert "/signin?next=%2Fatlases%2Fnew" in page
     assert anonymous.post("/atlases", data=FIELDS).status_code == 401
+
+
+def test_a_page_that_refuses_a_form_names_the_address_where_it_is_read_anew(
+    client: FlaskClient, network: str
+) -> None:
+    made = client.post("/v1/atlases", json=body(units="0-3")).get_json()
+    address = f"/atlases/{made['id']}"
+    for action, sent in (("extend", {"facets": "99"}), ("rename", {"name": " "})):
+        refused = PageRead(client.post(f"{address}/{action}", data=sent).text)
+        (live,) = (each for each in refused.all("div") if each.get("id") == "live")
+        assert live["data-page"] == address
+        assert live["data-events"]
+        assert client.get(live["data-page"], headers=BROWSER).status_code == 200
+        (kept,) = re.findall(r'<div id="state".*?</div>\n', refused.html, re.DOTALL)
+        assert "Nothing was added" not in kept, "what is read anew does not say that it was refused"
+    (live,) = (each for each in PageRead(client.get(address).text).all("div") if each.get("id") == "live")
+    assert "data-page" not in live
