@@ -14,6 +14,7 @@ from api.context import context
 from api.schemas.atlas_estimates import AtlasEstimate
 from api.web import forms
 from api.web.addresses import ServerAddresses
+from api.web.network_choice import network_choice
 from api.web.site import blueprint, page, see
 from imago_engine.candidates import MOST_CANDIDATES
 from imago_engine.techniques import all_techniques
@@ -25,7 +26,6 @@ from services.base.states import Lane
 from services.catalog.generators import list_generators
 from services.catalog.layer_selection import BLOCKS, list_layers
 from services.catalog.layers import Layer
-from services.catalog.networks import list_networks
 
 _SETTLED = ("layers", "units", "facets", "candidates", "technique", "generator")
 _USUAL: Mapping[str, str] = {
@@ -154,17 +154,17 @@ def _note(form: Form, error: Invalid | Conflict) -> None:
 
 
 def _shown(session: Session, form: Form, status: int = 200) -> Response:
-    found = list_networks(session, limit=_LISTED).data
-    networks = [network.id for network in found if network.state == "ready"]
-    if networks and form.values.get("network") not in networks:
-        form.values = {**form.values, "network": networks[0]}
+    choice = network_choice(session, form.values.get("network"))
+    form.values = {**form.values, "network": choice.chosen}
+    if choice.error:
+        form.errors.setdefault("network", choice.error)
     return page(
         "atlases/new.html",
         section="atlases",
         status=status,
         form=form,
-        networks=networks,
-        layers=_layers(session, form.values["network"]) if networks else (),
+        networks=choice.networks,
+        layers=() if choice.error or not choice.networks else _layers(session, choice.chosen),
         generators=[generator.id for generator in list_generators(session, limit=_LISTED).data],
         techniques=["auto", *all_techniques()],
         most_facets=MOST_FACETS,

@@ -20,6 +20,7 @@ from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, job_body
+from tests.api.web.browsing import PageRead
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 
@@ -239,3 +240,32 @@ def test_the_time_left_is_one_figure_only_where_it_is_known(eta: Seconds, words:
     units = Units(total=1, done=0, failed=0, unreachable=0, canceled=0, queued=1, leased=0, cached=0)
     progress = Progress(units=units, rate=None, eta_seconds=eta.likely, eta_range=EtaRange.of(eta), look=None)
     assert time_left(progress) == words
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/atlases/new", "network"), ("/trainings/new", "encoder.network"), ("/search", "network")],
+)
+def test_a_form_never_replaces_the_network_that_it_was_asked_for(
+    client: FlaskClient, network: str, monkeypatch: pytest.MonkeyPatch, path: str, field: str
+) -> None:
+    client.post("/v1/networks", json={"id": "a.pending"})
+    monkeypatch.setattr("api.web.network_choice.MOST", 0)  # it is beyond those that are listed
+
+    def shown(asked: str) -> PageRead:
+        answer = client.get(path, query_string={field: asked}, headers={"Accept": "text/html"})
+        assert answer.status_code == 200
+        return PageRead(answer.text)
+
+    def chosen(page: PageRead) -> bool:
+        return f"<option selected>{network}</option>" in page.html
+
+    assert chosen(shown(network))
+    assert "field-wrong" not in shown(network).html
+    monkeypatch.undo()
+    for asked, said in (("a.pending", "a.pending is not ready"), ("none.here", "There is no network")):
+        page = shown(asked)
+        assert not chosen(page)
+        assert f"<option selected>{asked}</option>" in page.html
+        (_, wrong) = page.html.split('class="field field-wrong"')
+        assert said in wrong.split("</div>")[0]

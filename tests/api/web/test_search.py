@@ -11,6 +11,7 @@ from services.base.storage import ObjectStore
 from services.catalog.inspections import record_inspection
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
+from services.catalog.tables import LayerRow
 from services.search import excitations
 from tests.api.small_catalog import NETWORK, finish_all, job_body
 from tests.api.web.browsing import BROWSER, PageRead
@@ -184,6 +185,25 @@ def test_what_is_no_photograph_is_refused_beside_its_field(
     monkeypatch.setattr(excitations, "MOST_BYTES", 1000)
     large = client.post("/search", data=photograph(data=PNG + bytes(2000)), headers=BROWSER)
     assert "make it smaller" in large.text
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_layer_of_another_network_is_refused_beside_its_field(
+    client: FlaskClient, database: Database
+) -> None:
+    another_network(database)
+    with database.session() as session:
+        session.get_one(LayerRow, ("resnet18.random", "conv_stem")).role = "stem"
+    for network, layer, field in (
+        ("resnet18.random", "blocks.0.1", "layer"),
+        ("none.here", "", "of-network"),
+        (NETWORK, "none", "layer"),
+    ):
+        sent = {**photograph(layer=layer), "network": network}
+        answer = client.post("/search", data=sent, headers=BROWSER)
+        assert answer.status_code == 422, network
+        (_, wrong) = answer.text.split('class="field field-wrong"')
+        assert f'<label for="{field}"' in wrong.split("</div>")[0]
 
 
 @pytest.mark.usefixtures("network")

@@ -11,13 +11,13 @@ from api.auth import requires
 from api.context import context
 from api.operations.pagination import next_path
 from api.web.addresses import Parameter, ServerAddresses
+from api.web.network_choice import network_choice
 from api.web.pages.search import photographs
 from api.web.pages.search.named import Place, named
 from api.web.pages.search.photographs import Answered
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
 from services.base.errors import FieldError, Invalid, NotFound
-from services.catalog import networks
 from services.search import indexing, labels, neighbours
 from services.search.labels import Said
 from services.search.neighbours import Neighbours, NotIndexed, Within
@@ -97,19 +97,25 @@ def search_by_photograph() -> Response:
 def _page(errors: Sequence[FieldError] = ()) -> Response:
     query = Query.asked()
     with context().database.session() as session:
-        known = networks.ready_ids(session)
-        results = _results(session, query)
+        choice = network_choice(session, query.network)
+        results = _results(session, query, choice.error)
         if len(results.places) == 1 and not results.problem:
             return see(_address(results.places[0]))
         small = small_among(session, results.digests)
-        layers = photographs.layers_of(session, query.network or (known[0] if len(known) == 1 else None))
+        is_settled = query.network is not None or len(choice.networks) == 1
+        layers = photographs.layers_of(session, choice.chosen) if is_settled and not choice.error else []
+    wrong = {error.pointer.lstrip("/"): error.detail for error in errors}
+    if "layer" in wrong and not layers:
+        wrong["network"] = wrong.pop("layer")  # there is no such field to say it beside
+    if choice.error:
+        wrong["network"] = choice.error
     is_coming = any(not answer.asked.ended for answer in results.answers)
     return page(
         "search/search.html",
         section="search",
         status=HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
         query=query,
-        networks=known,
+        networks=choice.networks,
         layers=layers,
         results=results,
         small=small,
@@ -117,18 +123,21 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
         shows=_TITLES,
         scopes=((Within.LAYER, "its layer"), (Within.NETWORK, "its network"), (Within.ALL, "all networks")),
         is_coming=is_coming,
-        errors={error.pointer.lstrip("/"): error.detail for error in errors},
+        errors=wrong,
         is_allowed=photographs.is_allowed(),
     )
 
 
-def _results(session: Session, query: Query) -> Results:
+def _results(session: Session, query: Query, problem: str | None) -> Results:
+    """`problem`: why nothing can be found in the network that is named."""
     if ids := request.args.get("photograph"):
         return Results(answers=photographs.answers(session, ids.split(",")))
     if like := request.args.get("like"):
         return _alike(session, query, like)
     if not query.text:
         return Results(some=labels.some_labels(session))
+    if problem:
+        return Results(problem=problem)
     found = named(session, query.text, query.network)
     if found.places or found.problem:
         return Results(places=found.places, problem=found.problem)

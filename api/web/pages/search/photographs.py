@@ -14,7 +14,7 @@ from api.http.waiting import wait_for
 from api.web import shown as shown_of
 from api.web.addresses import ServerAddresses
 from api.web.filters import first_name
-from services.base.errors import Conflict, Invalid
+from services.base.errors import Conflict, Invalid, NotFound
 from services.base.states import Lane
 from services.catalog.layer_selection import BLOCKS, list_layers
 from services.catalog.layers import labels_of_layer
@@ -53,7 +53,7 @@ class Answered:
 
 def ask() -> list[str]:
     """Have workers look at the photograph of the form, and wait for them a while. Returns the ids of what was
-    asked. Raises `Invalid` by field, `NotFound`, `Conflict`, or `Full` where too many wait."""
+    asked. Raises `Invalid` by field, or `Full` where too many wait."""
     sent = request.files.get("photograph")
     photograph = b""
     if sent is not None:
@@ -64,11 +64,14 @@ def ask() -> list[str]:
     network = request.form.get("network", "")
     with context().database.session() as session:
         chosen = request.form.get("layer") or ""
-        layers = [chosen] if chosen else few_layers(session, network)
         try:
+            layers = [chosen] if chosen else few_layers(session, network)
             asked = [excitations.ask(session, network, layer, photograph).id for layer in layers]
         except Conflict as error:
             raise Invalid.field("/network", str(error)) from None
+        except NotFound as error:
+            # The layers that the form lists are those of the network that it was shown with.
+            raise Invalid.field("/layer" if error.kind == "layer" else "/network", str(error)) from None
     context().doorbell.ring(Lane.INTERACTIVE)
     wait_for(
         lambda: _read(asked),
@@ -91,11 +94,12 @@ def few_layers(session: Session, network: str) -> list[str]:
     return [names[round(len(names) * (step + 1) / FEW) - 1] for step in range(FEW)]
 
 
-def layers_of(session: Session, network: str | None) -> list[str]:
-    """Layers to choose from, none where no network is chosen."""
-    if network is None:
-        return []
-    return [layer.name for layer in list_layers(session, network, BLOCKS, limit=200).data]
+def layers_of(session: Session, network: str) -> list[str]:
+    """Layers to choose from."""
+    try:
+        return [layer.name for layer in list_layers(session, network, BLOCKS, limit=200).data]
+    except Invalid:
+        return []  # none of them is known as a block
 
 
 def answers(session: Session, ids: Sequence[str]) -> list[Answered]:

@@ -13,6 +13,7 @@ from api.context import context
 from api.schemas.trainings import TrainGenerator
 from api.web import forms
 from api.web.addresses import ServerAddresses
+from api.web.network_choice import network_choice
 from api.web.pages.trainings import layer_choice
 from api.web.site import blueprint, page, see
 from imago_engine.trainings import (
@@ -28,7 +29,6 @@ from imago_engine.trainings import (
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import Lane
 from services.catalog.generators import list_generators
-from services.catalog.networks import ready_ids
 from services.queue import workers
 from services.trainings import submission
 from services.trainings.request import TrainingRequest
@@ -187,10 +187,10 @@ def _complete(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _shown(session: Session, form: Form, status: int = 200) -> Response:
-    address, fields, networks = ServerAddresses(), form.fields, ready_ids(session)
-    network = form.sent.get(f"{ENCODER}network") or DEFAULT_ENCODER
-    if networks and network not in networks:
-        network = networks[0]
+    address, fields = ServerAddresses(), form.fields
+    choice = network_choice(session, form.sent.get(f"{ENCODER}network"), usual=DEFAULT_ENCODER)
+    if choice.error:
+        form.errors.setdefault(f"{ENCODER}network", choice.error)
     own = {*_FIRST, *(name for name in fields if name.startswith(OPTIONS))}
     return page(
         "trainings/new.html",
@@ -208,10 +208,10 @@ def _shown(session: Session, form: Form, status: int = 200) -> Response:
         first=[fields[name] for name in _FIRST],
         options=[each for name, each in fields.items() if name.startswith(OPTIONS)],
         more=[each for name, each in fields.items() if name not in own],
-        networks=networks,
-        network=network,
-        layers=layer_choice.of(session, network, form.sent.get(f"{ENCODER}layer", ""), form.is_sent)
-        if networks
+        networks=choice.networks,
+        network=choice.chosen,
+        layers=layer_choice.of(session, choice.chosen, form.sent.get(f"{ENCODER}layer", ""), form.is_sent)
+        if choice.networks
         else None,
         generators=[found.id for found in list_generators(session, limit=_LISTED).data if found.is_here],
         trainers=workers.trainers(session),

@@ -1,0 +1,46 @@
+"""The network that a form is about, among those that can be chosen instead."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from services.base.errors import NotFound
+from services.catalog.networks import get_network, ready_ids
+
+MOST = 200
+"""Networks that are listed; one that was asked for is among them all the same."""
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """`networks` are ids to choose from, none where no network is ready. `chosen` is the one that was asked
+    for, which is never replaced by another; `error` says why nothing can be made of it."""
+
+    networks: Sequence[str]
+    chosen: str
+    error: str | None
+
+
+def network_choice(session: Session, wanted: str | None, *, usual: str = "") -> NetworkChoice:
+    """The choice where `wanted` was asked for. Where nothing was, the `usual` network is chosen, the first
+    where that is not ready."""
+    ready = list(ready_ids(session, limit=MOST))
+    chosen = wanted or next(iter(ready_ids(session, of=usual)), "") or next(iter(ready), "")
+    error = None
+    if chosen and chosen not in ready:
+        error = _why_not(session, chosen)
+        ready = [chosen, *ready] if ready or error is None else []
+    return NetworkChoice(ready, chosen, error)
+
+
+def _why_not(session: Session, network: str) -> str | None:
+    try:
+        found = get_network(session, network)
+    except NotFound as error:
+        return str(error)
+    if found.state == "ready":
+        return None
+    if found.state == "failed":
+        return f"{network} could not be inspected: {found.error}"
+    return f"{network} is not ready: a worker is to look at it first; choose another one or try again then"
