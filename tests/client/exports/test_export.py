@@ -3,11 +3,13 @@
 import hashlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from PIL import Image
@@ -178,7 +180,8 @@ def test_killed_in_the_middle_it_goes_on_and_is_whole(
 
 
 FULL = f"""
-import resource, signal
+import resource, signal, sys
+sys.dont_write_bytecode = True  # it would be cut, too
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 {EXPORTING}
@@ -230,6 +233,101 @@ def test_a_tar_is_made_whole_and_read_as_it_lies(atlas: imago.Atlas, tmp_path: P
         assert packed.unit("classifier", 1).visualization().image_bytes() == picture_of(1)
     with pytest.raises(imago.Conflict, match="is there already"):
         atlas.export(path)
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.tar"])
+def test_while_one_export_writes_another_into_the_same_place_is_refused(
+    atlas: imago.Atlas, tmp_path: Path, name: str
+) -> None:
+    refused: list[str] = []
+
+    def meanwhile(done: int, total: int) -> None:
+        with pytest.raises(imago.Conflict, match="Another export writes into") as told:
+            atlas.export(tmp_path / name, table="jsonl")
+        refused.append(str(told.value))
+
+    path = atlas.export(tmp_path / name, table="jsonl", on_progress=meanwhile)
+    assert len(refused) == ENTRIES
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    with imago.open(path) as whole:
+        whole.check()
+    if path.is_dir():
+        assert not list(path.glob(".*"))
+
+
+def test_what_was_damaged_after_it_was_written_is_mended_by_the_same_export(
+    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    fetch = Transport.get_bytes
+
+    def counted(self: Transport, path: str, *more: Any) -> bytes:
+        fetched.append(path)
+        return fetch(self, path, *more)
+
+    monkeypatch.setattr(Transport, "get_bytes", counted)
+    folder = atlas.export(tmp_path / "mine", table="jsonl", format="webp")
+    before = files_of(folder)
+    units = before["units.jsonl"]
+    for name, damaged, again in (
+        ("units.jsonl", units[: len(units) // 2], PICTURES),
+        ("metadata.jsonl", b"", 0),
+        ("images/classifier/00001-0.webp", bytes(len(before["images/classifier/00001-0.webp"])), 1),
+        ("images/classifier/00002-0.webp", b"", 1),
+    ):
+        (folder / name).write_bytes(damaged)
+        fetched.clear()
+        atlas.export(folder, table="jsonl", format="webp")
+        assert files_of(folder) == before
+        assert len([path for path in fetched if path.endswith("/image")]) <= again
+
+
+def test_another_table_takes_the_place_of_the_one_that_is_there(
+    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*given: Any) -> None:
+        raise imago.Unreachable("The line is cut.")
+
+    with monkeypatch.context() as cut:
+        cut.setattr(exporting, "manifest_of", stop)
+        for name in ("mine", "mine.tar"):
+            with pytest.raises(imago.Unreachable):
+                atlas.export(tmp_path / name, table="jsonl")
+    packed = atlas.export(tmp_path / "mine.tar", table="parquet")
+    with tarfile.open(packed) as tar:
+        names = tar.getnames()
+    wanted: tuple[tuple[Literal["parquet", "jsonl"] | None, str], ...] = (
+        ("parquet", "parquet"), ("jsonl", "jsonl"), (None, "jsonl"), ("parquet", "parquet")
+    )  # fmt: skip
+    for asked, found in wanted:
+        folder = atlas.export(tmp_path / "mine", table=asked)
+        top = sorted(path.name for path in folder.iterdir())
+        assert top == ["SHA256SUMS", "atlas.json", "images", f"metadata.{found}", "units.jsonl"]
+        with imago.open(folder) as whole:
+            whole.check()
+            assert f"metadata.{found}" in whole.manifest["files"]
+    assert sorted(names) == sorted(files_of(folder))
+
+
+def test_everything_is_on_the_disk_before_what_vouches_for_it(
+    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: dict[int, str] = {}
+    fsync = os.fsync
+
+    def noted(file: int) -> None:
+        flushed[os.fstat(file).st_ino] = os.readlink(f"/proc/self/fd/{file}")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder = atlas.export(tmp_path / "mine", table="jsonl")
+    assert {path.stat().st_ino for path in folder.rglob("*")} <= flushed.keys()
+    written = [*flushed]
+    manifest = written.index((folder / "atlas.json").stat().st_ino)
+    assert manifest > max(written.index(path.stat().st_ino) for path in folder.rglob("images/*/*.png"))
+    flushed.clear()
+    packed = atlas.export(tmp_path / "mine.tar", table="jsonl")
+    assert packed.stat().st_ino in flushed
 
 
 def test_the_commands_export_and_check(run: Run, atlas: imago.Atlas, tmp_path: Path) -> None:

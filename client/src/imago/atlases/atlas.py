@@ -178,7 +178,7 @@ class Atlas(Watched):
 
         format, size: of the pictures, by default as the server has them; others need the `pictures` extra.
         table: `parquet` (needs the `parquet` extra) or `jsonl`; by default Parquet if it can be written.
-        Stopped anywhere, the same call goes on.
+        Stopped anywhere, the same call goes on; it mends a folder that was damaged after it was written.
         """
         images = Conversion(format, size)
         where = self._transport, self.id, to

@@ -1,8 +1,9 @@
 """Write a published version of an atlas into a folder or a tar.
 
 Pictures are fetched a few at a time, and no more than some are held. Stopped anywhere, the same call goes on:
-what lies there with the right hash is not fetched again. The manifest comes last, so that a folder that has
-one is whole.
+what lies there with the right hash is not fetched again. The manifest comes last, when all else is on the
+disk, so that a folder that has one is whole, also after a power cut. What was damaged since is mended by the
+same call.
 """
 
 import json
@@ -10,21 +11,35 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from imago.errors import Conflict, ImagoError, NotFound
+from imago.exports.checking import DamagedExport, check, read_manifest
 from imago.exports.conversion import Conversion
+from imago.exports.files import files_at
+from imago.exports.flaws import flaw_of_line
 from imago.exports.hashes import sha256_of
-from imago.exports.layout import MANIFEST, SUFFIXES, SUMS, UNITS, encoded, file_of, line_of
+from imago.exports.layout import (
+    IMAGES,
+    JSONL,
+    MANIFEST,
+    PARQUET,
+    SUFFIXES,
+    SUMS,
+    UNITS,
+    encoded,
+    file_of,
+    line_of,
+)
 from imago.exports.manifest import Contents, Export, manifest_of, to_export
 from imago.exports.places import places_of
 from imago.exports.tables import kind_of_table, write_table
 from imago.exports.tars import is_tar, pack
-from imago.files import write_whole
+from imago.files import LOCK, flush_below, held, write_whole
 from imago.records import Raw
 from imago.transport import Json, Transport, path_to
 
@@ -47,34 +62,59 @@ def export(
 ) -> Path:
     """Export a published version of an atlas into a folder, or into a file that ends in .tar; returns where.
 
-    table: `parquet` or `jsonl`. on_progress: called with how many pictures are there, and of how many.
-    Raises `Conflict` for a version that is not published, and where something else lies there.
+    table: `parquet` or `jsonl`; a whole folder that has the other one gets it instead.
+    on_progress: called with how many pictures are there, and of how many. Raises `Conflict` for a version
+    that is not published, and where something else lies there, or another export writes.
     """
     path = Path(to)
     export = to_export(transport, id, version, images or Conversion())
     kind = kind_of_table(table)
+    kinds = (PARQUET, JSONL) if table is None else (kind,)
     try:
         if not is_tar(path):
-            _into_folder(transport, export, path, kind, on_progress)
-        elif not path.exists():
-            folder = path.with_name(f"{path.name}.part")
-            _into_folder(transport, export, folder, kind, on_progress)
-            pack(folder, path)
-        else:
-            raise Conflict(f"{path} is there already.")
+            with _alone(path):
+                _into_folder(transport, export, path, kind, kinds, on_progress)
+            return path
+        _must_be_absent(path)
+        folder = path.with_name(f"{path.name}.part")
+        with _alone(folder):
+            _must_be_absent(path)
+            _into_folder(transport, export, folder, kind, kinds, on_progress)
+            pack(folder, path, read_manifest(files_at(folder))["files"])
     except OSError as error:
         raise ImagoError(f"Cannot write the export {path}: {error.strerror or error}.") from error
     return path
 
 
+def _must_be_absent(path: Path) -> None:
+    if path.exists():
+        raise Conflict(f"{path} is there already.")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """While it is written. Raises `Conflict` where another export does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder) as is_ours:
+        if not is_ours:
+            raise Conflict(f"Another export writes into {folder}; wait until it has ended.")
+        yield
+
+
 def _into_folder(
-    transport: Transport, export: Export, folder: Path, table: str, on_progress: OnExport | None
+    transport: Transport,
+    export: Export,
+    folder: Path,
+    table: str,
+    tables: Sequence[str],
+    on_progress: OnExport | None,
 ) -> None:
-    if not _begin(folder, export):
+    """tables: one of these is enough where there is one."""
+    if not _begin(folder, export, tables, on_progress):
         return
     contents = Contents()
     lines = folder / _LINES
-    _keep_longer(lines, folder / _LINES_BEFORE)
+    _keep_longest(folder)
     sums = folder / f".{SUMS}.part"
     with (
         lines.open("wb") as units,
@@ -89,8 +129,6 @@ def _into_folder(
     written = folder / f".{table}.part"
     places = places_of(transport, export.atlas["id"], export.version["number"])
     write_table(lines, written, table, places)
-    for draft in folder.glob("images/*/.*.part"):
-        draft.unlink()
     files = {name: _described(file) for name, file in ((UNITS, lines), (table, written))}
     with sums.open("ab") as hashes:
         hashes.writelines(f"{file['sha256']}  {name}\n".encode() for name, file in files.items())
@@ -98,30 +136,78 @@ def _into_folder(
     manifest = manifest_of(transport, export, contents, files)
     for draft, name in ((lines, UNITS), (written, table), (sums, SUMS)):
         os.replace(draft, folder / name)
-    write_whole(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
-    (folder / _LINES_BEFORE).unlink(missing_ok=True)
-    (folder / _BEGUN).unlink(missing_ok=True)
+    _tidy(folder, manifest)
+    flush_below(folder)
+    content = json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n"
+    write_whole(folder / MANIFEST, content, lasting=True)
+    _forget_try(folder)
 
 
-def _begin(folder: Path, export: Export) -> bool:
+def _begin(folder: Path, export: Export, tables: Sequence[str], on_progress: OnExport | None) -> bool:
     """Claim the folder for this export; False where it is whole already. Raises `Conflict`."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name in (MANIFEST, _BEGUN):
-        with suppress(FileNotFoundError, ValueError):
-            there = json.loads((folder / name).read_bytes())
-            if {key: there.get(key) for key in export.identity} != export.identity:
-                raise Conflict(f"{folder} holds an export of something else; name another folder.")
-            return name != MANIFEST
-    if any(folder.iterdir()):
+        if (there := _json_of(folder / name)) is None:
+            continue
+        if {key: there.get(key) for key in export.identity} != export.identity:
+            raise Conflict(f"{folder} holds an export of something else; name another folder.")
+        if name == MANIFEST:
+            if _is_whole(folder, tables, on_progress):
+                _forget_try(folder)
+                return False
+            _claim(folder, export)
+            (folder / MANIFEST).unlink()
+        return True
+    if any(each.name != LOCK for each in folder.iterdir()):
         raise Conflict(f"{folder} is not empty, and holds no export that could go on; name another folder.")
-    write_whole(folder / _BEGUN, json.dumps(export.identity).encode())
+    _claim(folder, export)
     return True
 
 
-def _keep_longer(lines: Path, before: Path) -> None:
-    """Keep of two earlier tries the lines of the one that came further."""
-    if lines.exists() and (not before.exists() or lines.stat().st_size >= before.stat().st_size):
-        os.replace(lines, before)
+def _claim(folder: Path, export: Export) -> None:
+    write_whole(folder / _BEGUN, json.dumps(export.identity).encode(), lasting=True)
+
+
+def _is_whole(folder: Path, tables: Sequence[str], on_progress: OnExport | None) -> bool:
+    """Whether each file has its hash, and one of these tables is there."""
+    files = files_at(folder)
+    try:
+        manifest = read_manifest(files)
+        if not any(table in manifest["files"] for table in tables):
+            return False
+        check(files, manifest, on_progress)
+    except DamagedExport:
+        return False
+    return True
+
+
+def _json_of(path: Path) -> Raw | None:
+    """The object in a file, None where there is none."""
+    with suppress(FileNotFoundError, ValueError, RecursionError):
+        if isinstance(found := json.loads(path.read_bytes()), dict):
+            return found
+    return None
+
+
+def _keep_longest(folder: Path) -> None:
+    """Keep of all earlier tries the lines of the one that came furthest."""
+    before = folder / _LINES_BEFORE
+    for lines in (folder / _LINES, folder / UNITS):
+        if lines.exists() and (not before.exists() or lines.stat().st_size >= before.stat().st_size):
+            os.replace(lines, before)
+
+
+def _tidy(folder: Path, manifest: Json) -> None:
+    """Leave no draft of an earlier try, and no table beside the one that the manifest tells of."""
+    for draft in (*folder.glob(".*.part"), *folder.glob(f"{IMAGES}/*/.*.part")):
+        draft.unlink(missing_ok=True)
+    for table in {PARQUET, JSONL} - manifest["files"].keys():
+        (folder / table).unlink(missing_ok=True)
+
+
+def _forget_try(folder: Path) -> None:
+    """What only a folder without a manifest needs."""
+    for name in (_LINES_BEFORE, _BEGUN):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write_lines(
@@ -220,11 +306,16 @@ def _picture(transport: Transport, shown: Raw) -> bytes:
 
 
 def _known_lines(path: Path) -> Iterator[Raw]:
-    """The lines of an earlier try, without one that it did not end."""
+    """The lines of an earlier try, up to one that it did not end, or that was damaged."""
     with suppress(FileNotFoundError), path.open("rb") as file:
         for text in file:
-            if text.endswith(b"\n"):
-                yield json.loads(text)
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                return
+            if not text.endswith(b"\n") or flaw_of_line(line) is not None:
+                return
+            yield line
 
 
 def _described(path: Path) -> Json:

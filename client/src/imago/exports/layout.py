@@ -22,6 +22,7 @@ from imago.transport import Json, path_to
 FORMAT, FORMAT_VERSION = "imago-atlas", 1
 MANIFEST, UNITS, SUMS = "atlas.json", "units.jsonl", "SHA256SUMS"
 PARQUET, JSONL = "metadata.parquet", "metadata.jsonl"
+IMAGES = "images"
 SUFFIXES = {"image/png": "png", "image/webp": "webp"}
 
 _SAME = (
@@ -37,7 +38,7 @@ FACTS = ("file_name", "facet", "recipe", *_SAME)
 def file_of(layer: str, unit: int, facet: int, suffix: str) -> str:
     """Where a picture lies. Its name has one dot, and its folder is one for any name of a layer."""
     folder = quote(layer, safe="")
-    return f"images/{'%2E' + folder[1:] if folder.startswith('.') else folder}/{unit:05d}-{facet}.{suffix}"
+    return f"{IMAGES}/{'%2E' + folder[1:] if folder.startswith('.') else folder}/{unit:05d}-{facet}.{suffix}"
 
 
 def line_of(entry: Raw) -> Json:

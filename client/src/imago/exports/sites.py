@@ -17,7 +17,7 @@ from imago.errors import Conflict, ImagoError
 from imago.exports.conversion import Conversion
 from imago.exports.exporting import OnExport
 from imago.exports.manifest import to_export
-from imago.files import write_whole
+from imago.files import flush_below, write_whole
 from imago.transport import Json, Transport, path_to
 
 ENTRANCE = "index.html"
@@ -51,11 +51,12 @@ def export_site(
         with _fetching(transport) as fetch:
             lines = transport.lines(path, {"exemplars": None if exemplars else "false"})
             entrance = _write(lines, folder, fetch, export.pictures, on_progress)
+        flush_below(folder)
     except OSError as error:
         raise ImagoError(f"Cannot write the site {folder}: {error.strerror or error}.") from error
     if entrance is None:
         raise ImagoError("The server gave no entrance of the site; export it again.")
-    write_whole(folder / ENTRANCE, entrance.encode())
+    write_whole(folder / ENTRANCE, entrance.encode(), lasting=True)
     return folder / ENTRANCE
 
 
@@ -68,7 +69,7 @@ def _begin(folder: Path, identity: Json) -> None:
         return
     if any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty, and holds no site that could go on; name another folder.")
-    write_whole(folder / _BEGUN, json.dumps(identity).encode())
+    write_whole(folder / _BEGUN, json.dumps(identity).encode(), lasting=True)
 
 
 class _Fetches:
@@ -80,9 +81,10 @@ class _Fetches:
         self._running: deque[Future[None]] = deque()
 
     def fetch(self, source: str, file: Path) -> None:
-        """Have a picture written, unless it is there."""
-        if file.exists():
-            return
+        """Have a picture written, unless it is there: an empty one is what a power cut has left."""
+        with suppress(FileNotFoundError):
+            if file.stat().st_size > 0:
+                return
         self.wait(_AHEAD)
         self._running.append(self._pool.submit(self._write, source, file))
 
