@@ -108,11 +108,14 @@ def test_what_is_cut_or_tampered_with_is_noticed(folder: Path) -> None:
     assert "is not JSON" in damage("atlas.json", b"{")
     assert "is not that of" in damage("atlas.json", b'{"format": "other"}')
     manifest = json.loads((folder / "atlas.json").read_text())
-    for name in ("atlas", "version", "layers", "recipes", "files", "entries", "published_at"):
+    for name in ("atlas", "version", "layers", "recipes", "files", "entries", "pictures", "published_at"):
         less = {key: value for key, value in manifest.items() if key != name}
         assert f"it has no {name}" in damage("atlas.json", json.dumps(less).encode())
     wrong: tuple[dict[str, Any], ...] = (
-        {"entries": "100"}, {"files": {}}, {"layers": [{}]}, {"files": {"units.jsonl": 1}}
+        {"entries": "100"}, {"files": {}}, {"layers": [{}]}, {"files": {"units.jsonl": 1}}, {"pictures": -1},
+        {"layers": [{**manifest["layers"][0], "offset": -1}]},
+        {"layers": [{**manifest["layers"][0], "lines": -1}]},
+        {"layers": [{**manifest["layers"][0], "lines": 2**63}]},
     )  # fmt: skip
     for changed in wrong:
         assert "atlas.json" in damage("atlas.json", json.dumps({**manifest, **changed}).encode())
@@ -164,6 +167,8 @@ def tamper(folder: Path, change: dict[str, Any]) -> None:
         ({"digest": "0"}, "digest of the line is not that of a picture"),
         ({"predictions": [{"label": "tench"}]}, "a prediction of the line has no probability"),
         ({"width": None}, "width of the line is no whole number"),
+        ({"bytes": -1}, "bytes of the line is negative, or too large"),
+        ({"crop_box": [0, 0, "9", 9]}, "crop_box of the line is not left, top, right, bottom"),
     ],
 )
 def test_what_was_tampered_with_together_with_its_hash_is_named(

@@ -58,6 +58,11 @@ def check(files: Files, manifest: Raw, on_progress: OnCheck | None = None) -> No
 
 def all_lines(files: Files, offset: int = 0) -> Iterator[Raw]:
     """What units.jsonl says, from the line on that begins at `offset`. Raises `DamagedExport`."""
+    return (line for _, line in placed_lines(files, offset))
+
+
+def placed_lines(files: Files, offset: int = 0) -> Iterator[tuple[int, Raw]]:
+    """The same, each with where it begins. Raises `DamagedExport`."""
     for begins, text in lines(files, UNITS, offset):
         try:
             line = json.loads(text)
@@ -65,7 +70,7 @@ def all_lines(files: Files, offset: int = 0) -> Iterator[Raw]:
             raise DamagedExport(f"{UNITS} of {files.where} is damaged at byte {begins}: {error}.") from error
         if (flaw := flaw_of_line(line)) is not None:
             raise DamagedExport(f"{UNITS} of {files.where} is damaged at byte {begins}: {flaw}.")
-        yield line
+        yield begins, line
 
 
 def _compare(files: Files, name: str, stated: Raw) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from errno import EINVAL
 from pathlib import Path
 from stat import S_ISREG
+from threading import Lock
 from typing import Protocol
 
 from imago.errors import ImagoError, NotFound
+from imago.exports.hashes import Index, key_of
 from imago.exports.layout import MANIFEST
 
 _PIECE = 1 << 20
@@ -112,24 +114,22 @@ class _Folder:
 
 
 class _Tar:
-    """Members are found once, and read where they lie."""
+    """Members are found once, and read where they lie. 24 bytes are kept of each."""
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)
-        self._places: dict[str, tuple[int, int]] = {}
+        self._below: str | None = None
+        self._turn = Lock()
         try:
             with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    if member.isreg():
-                        self._places[member.name.removeprefix("./")] = (member.offset_data, member.size)
-            self._file = os.open(path, os.O_RDONLY)
-        except (tarfile.TarError, ValueError) as error:
+                self._places = Index(2, self._members(tar))
+            self._file = path.open("rb")
+        except (tarfile.TarError, ValueError, OverflowError) as error:
             raise ImagoError(f"{path} is no uncompressed tar, or was cut off: {error}.") from error
         except OSError as error:
             if error.errno == EINVAL:  # a member is said to end where no file can
                 raise ImagoError(f"{path} is no uncompressed tar, or was cut off.") from error
             raise ImagoError(f"Cannot read {path}: {error.strerror or error}.") from error
-        self._below = self._common_folder()
 
     def size(self, name: str) -> int:
         return self._place(name)[1]
@@ -137,23 +137,37 @@ class _Tar:
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         begins, size = self._place(name)
         left = max(size - offset, 0)
-        return os.pread(self._file, left if length is None else min(length, left), begins + offset)
+        try:
+            with self._turn:  # rather than os.pread, which Windows lacks
+                self._file.seek(begins + offset)
+                return self._file.read(left if length is None else min(length, left))
+        except OSError as error:
+            raise _unreadable(self.where, name, error) from error
 
     def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
 
-    def _common_folder(self) -> str:
-        """A tar that someone has made of the folder has its name before all others."""
-        found = [name for name in self._places if name.rpartition("/")[2] == MANIFEST]
-        return min(found, key=len, default=MANIFEST).removesuffix(MANIFEST)
+    def _members(self, tar: tarfile.TarFile) -> Iterator[tuple[int, int, int]]:
+        """Each file by its name, where it begins, and its bytes. What has holes does not lie there as it is.
 
-    def _place(self, name: str) -> tuple[int, int]:
-        try:
-            return self._places[self._below + name]
-        except KeyError:
-            raise _missing(self.where, name) from None
+        A tar that someone has made of the folder has its name before all others: that of the manifest tells.
+        """
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # it would grow with the atlas
+            if member.size < 0:
+                raise ValueError("a member has less than no bytes")
+            if not member.isreg() or member.issparse():
+                continue
+            name = member.name.removeprefix("./")
+            if name.rpartition("/")[2] == MANIFEST:
+                below = name.removesuffix(MANIFEST)
+                self._below = below if self._below is None else min(below, self._below, key=len)
+            yield key_of(name), member.offset_data, member.size
+
+    def _place(self, name: str) -> tuple[int, ...]:
+        for place in self._places.of(key_of((self._below or "") + name)):
+            return place
+        raise _missing(self.where, name)
 
 
 def _missing(where: str, name: str) -> NotFound:

@@ -18,9 +18,11 @@ _FREE = ("label",)
 """Texts that networks bring along: whatever shows one puts it on one line."""
 _SHOWN = 200
 """Letters of a text in a message, at most."""
+_MOST = 2**63
+"""No whole number that is read counts so much, and none is negative."""
 _MANIFEST: Kinds = {
     **dict.fromkeys(("atlas", "name", "network", "network_sha256", "published_at"), str),
-    **dict.fromkeys(("version", "entries"), int),
+    **dict.fromkeys(("version", "entries", "pictures"), int),
     **dict.fromkeys(("request", "recipes", "files"), dict),
     "layers": list,
 }
@@ -65,10 +67,19 @@ def flaw_of_line(found: Any) -> str | None:
         return "digest of the line is not that of a picture"
     if found["file_name"] is not None and (flaw := _flaw(found, _PICTURE, "the line")) is not None:
         return flaw
+    if found["crop_box"] is not None and not _is_box(found["crop_box"]):
+        return "crop_box of the line is not left, top, right, bottom"
     for said in found["predictions"] or ():
         if (flaw := _flaw(said, _PREDICTION, "a prediction of the line")) is not None:
             return flaw
     return None
+
+
+def _is_box(edges: list[Any]) -> bool:
+    if len(edges) != 4 or not all(isinstance(edge, int) and 0 <= edge < _MOST for edge in edges):
+        return False
+    left, top, right, bottom = edges
+    return bool(left <= right and top <= bottom)
 
 
 def _flaw(found: Any, kinds: Kinds, what: str) -> str | None:
@@ -79,6 +90,8 @@ def _flaw(found: Any, kinds: Kinds, what: str) -> str | None:
             return f"{what} has no {name}"
         if not isinstance(found[name], kind):
             return f"{name} of {what} is no {_called(kind)}"
+        if kind is int and not 0 <= found[name] < _MOST:
+            return f"{name} of {what} is negative, or too large"
         if name not in _FREE and isinstance(found[name], str) and _CONTROL.search(found[name]):
             return f"{name} of {what} has a character that no name has: {found[name][:_SHOWN]!r}"
     return None

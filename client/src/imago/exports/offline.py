@@ -5,7 +5,6 @@ the same way.
 """
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from itertools import groupby, islice
@@ -13,9 +12,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from imago.errors import ImagoError, NotFound
-from imago.exports.checking import DamagedExport, all_lines
-from imago.exports.files import Files, lines
-from imago.exports.layout import UNITS, detail_of, facet_of
+from imago.exports.checking import DamagedExport, all_lines, placed_lines
+from imago.exports.files import Files
+from imago.exports.hashes import Index
+from imago.exports.layout import detail_of, facet_of
 from imago.files import open_image
 from imago.records import Raw
 from imago.transport import Answer, Json, Parameters, Patience, Transport, path_to
@@ -29,7 +29,7 @@ class OfflineTransport(Transport):
         self.patience = Patience()
         self._files, self._manifest = files, manifest
         self._layers: dict[str, Raw] = {layer["layer"]: layer for layer in manifest["layers"]}
-        self._offsets: dict[bytes, int] | None = None
+        self._offsets: Index | None = None
         atlas = re.escape(path_to("atlases", manifest["atlas"]))
         picture = re.escape(path_to("visualizations")) + "/([0-9a-f]{64})"
         self._answers: list[tuple[str, Callable[..., Any]]] = [
@@ -108,16 +108,20 @@ class OfflineTransport(Transport):
         return detail_of(line, recipes)
 
     def _line(self, digest: str) -> Raw:
-        """By an index of where each line begins, made when it is needed for the first time."""
+        """By an index of where each line begins, 16 bytes each, made when it is needed for the first time."""
         if self._offsets is None:
-            self._offsets = {
-                bytes.fromhex(json.loads(text)["digest"]): offset
-                for offset, text in lines(self._files, UNITS)
-            }
-        offset = self._offsets.get(bytes.fromhex(digest))
-        if offset is None:
-            raise NotFound(f"{self._files.where} has no picture {digest}.")
-        return next(all_lines(self._files, offset))
+            found = placed_lines(self._files)
+            self._offsets = Index(1, ((_key_of(line["digest"]), begins) for begins, line in found))
+        for (begins,) in self._offsets.of(_key_of(digest)):
+            line = next(all_lines(self._files, begins))
+            if line["digest"] == digest:
+                return line
+        raise NotFound(f"{self._files.where} has no picture {digest}.")
+
+
+def _key_of(digest: str) -> int:
+    """64 bits that stand for a digest."""
+    return int(digest[:16], 16)
 
 
 def unit_of(found: list[Raw]) -> Json:

@@ -83,7 +83,12 @@ def open(path: str | os.PathLike[str]) -> ExportedAtlas:
 
     Raises `DamagedExport` for one that is not whole. Reads the manifest alone; `check` compares all hashes.
     """
-    return ExportedAtlas(files_at(path))
+    files = files_at(path)
+    try:
+        return ExportedAtlas(files)
+    except BaseException:
+        files.close()
+        raise
 
 
 def _said(line: Raw, wanted: str) -> tuple[str, float | None] | None:
