@@ -73,7 +73,7 @@ def saying(
         while True:
             # One ordered scan a name, merged: a list of names would have to be sorted.
             scans = [_scan(name, network, found, hidden, among, after, asked).subquery() for name in names]
-            rows = session.execute(_judged(scans, asked, among)).all()
+            rows = session.execute(_judged(scans, asked, names, among)).all()
             said = [_said(row) for row in rows if row.counts]
             if len(said) >= most or len(rows) < asked:
                 return said[:most]
@@ -125,7 +125,9 @@ def _scan(
     return query
 
 
-def _judged(scans: Sequence[sa.Subquery], most: int, among: Among) -> sa.Select[*tuple[Any, ...]]:
+def _judged(
+    scans: Sequence[sa.Subquery], most: int, names: Sequence[str], among: Among
+) -> sa.Select[*tuple[Any, ...]]:
     """The first of them in one order, each with whether it counts.
 
     That is asked of so many as were read and of no more: left to itself the planner, which takes few to
@@ -134,7 +136,7 @@ def _judged(scans: Sequence[sa.Subquery], most: int, among: Among) -> sa.Select[
     merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
     first = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most).subquery()
     row, picture = aliased(PictureLabelRow, first), VisualizationRow
-    counts = sa.and_(_is_current(picture), ~_said_better(row, among))
+    counts = sa.and_(_is_current(picture), ~_said_better(row, names, among))
     return (
         sa.select(first, picture.activation, counts.label("counts"))
         .join(picture, picture.digest == first.c.digest)
@@ -143,8 +145,9 @@ def _judged(scans: Sequence[sa.Subquery], most: int, among: Among) -> sa.Select[
     )
 
 
-def _said_better(row: type[PictureLabelRow], among: Among) -> sa.Exists:
-    """Whether another picture of the same unit says the same with a higher probability."""
+def _said_better(row: type[PictureLabelRow], names: Sequence[str], among: Among) -> sa.Exists:
+    """Whether the same unit is said to be any of these with a higher probability: by another of its pictures,
+    or by the same one, which may have several labels that one word stands for."""
     other, picture = aliased(PictureLabelRow), aliased(VisualizationRow)
     better = (
         sa.select(sa.literal(1))
@@ -152,11 +155,14 @@ def _said_better(row: type[PictureLabelRow], among: Among) -> sa.Exists:
         .join(other, other.digest == picture.digest)
         .where(picture.network_id == row.network_id, picture.layer == row.layer, picture.unit == row.unit)
         .where(picture.state == State.DONE, picture.network_sha256 == NetworkRow.spec_sha256)
-        .where(other.label == row.label)
+        .where(other.label.in_(names))
         .where(
             sa.or_(
                 other.probability > row.probability,
-                sa.and_(other.probability == row.probability, other.digest < row.digest),
+                sa.and_(
+                    other.probability == row.probability,
+                    sa.tuple_(other.digest, other.rank) < sa.tuple_(row.digest, row.rank),
+                ),
             )
         )
         .correlate(row, NetworkRow)

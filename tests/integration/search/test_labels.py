@@ -47,6 +47,30 @@ def test_a_unit_is_found_once_by_the_picture_that_says_it_most(spoken: Database)
     assert 4 not in {one.unit for one in others}
 
 
+def test_a_unit_is_found_once_by_a_word_that_several_of_its_labels_have(staged: Database) -> None:
+    """A picture is seen as both labels with the same probability, another as either, one more strongly."""
+    named = text("UPDATE networks SET labels = jsonb_set(jsonb_set(labels, '{3}', :three), '{9}', :nine)")
+    try:
+        with staged.session() as session:
+            session.execute(named, {"three": '"missile"', "nine": '"projectile, missile"'})
+        submit(staged, request("0-5", layer="blocks.4"))
+        work_off(staged, SOME, {u: [[3, 0.4], [9, 0.4]] if u % 2 else [[9, 0.3], [3, 0.2]] for u in range(6)})
+        submit(staged, request("0", layer="blocks.4", seeds=[1]))
+        work_off(staged, SOME, {0: [[3, 0.9], [9, 0.1]]})
+        found, cursor = list[Said](), None
+        while True:
+            page = said(staged, "missile", network=NETWORK, cursor=cursor, limit=2)
+            found += page.data
+            if (cursor := page.next_cursor) is None:
+                break
+        assert sorted(one.unit for one in found) == list(range(6))
+        assert [one.probability for one in found] == [0.9, 0.4, 0.4, 0.4, 0.3, 0.3]
+        assert {(one.label, one.rank) for one in found if one.unit % 2} == {("missile", 1)}
+    finally:
+        with staged.session() as session:
+            session.execute(named, {"three": '"class 3"', "nine": '"class 9"'})
+
+
 def test_a_filter_leaves_no_page_short(spoken: Database) -> None:
     """Of the classifier's units many say the same more strongly."""
     submit(spoken, request("0-399"))
