@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from imago_engine.objectives import place_of
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
+from imago_engine.synthesis.directions.kept_looks import looks_kept_by
 from imago_engine.synthesis.encoding import encode
 from imago_engine.techniques import technique_named
 from services.base.errors import Unavailable
@@ -163,7 +164,10 @@ class Repairer(LeasedWork[WorkClaim]):
             with keeper.loading():
                 network = self._runtime.network(spec.network, spec.network_sha256)
                 named = batch[0].generator
-                generator = None if named is None else self._runtime.generator(named)
+                generator = looks = None
+                if named is not None:
+                    generator = self._runtime.generator(named)
+                    looks = self._runtime.looks(spec.network, spec.network_sha256, named)
         except Unloadable as error:
             again = error.code != "network_changed"
             return Computed(failures=[Failure(item.digest, error.code, str(error), again) for item in items])
@@ -190,7 +194,7 @@ class Repairer(LeasedWork[WorkClaim]):
             look()
 
         def ascend(items: Sequence[Work], group_size: int) -> list[Picture]:
-            with keeper.computing(item.digest for item in items):
+            with keeper.computing(item.digest for item in items), looks_kept_by(looks):
                 return synthesize(
                     network,
                     generator,

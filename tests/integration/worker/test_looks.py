@@ -275,6 +275,25 @@ def test_what_could_not_be_kept_is_looked_at_again(scene: Scene, monkeypatch: py
     assert len(objects(scene)) == 1
 
 
+def test_what_could_not_be_kept_is_kept_by_the_same_worker_without_measuring_it_again(
+    scene: Scene, looks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*asked: Any) -> None:
+        raise Unavailable("store", "away")
+
+    runtime = runtime_of(scene)
+    with monkeypatch.context() as patch:
+        patch.setattr(looks_of, "keep", unavailable)
+        for _ in range(2):
+            hurry(scene)
+            assert look_turn(scene, runtime=runtime).look()
+            assert len(chores_left(scene)) == 1
+    hurry(scene)
+    assert look_turn(scene, runtime=runtime).look()
+    assert chores_left(scene) == []
+    assert len(objects(scene)) == len(looks) == 1
+
+
 def test_a_network_that_was_inspected_again_meanwhile_is_looked_at_again(
     scene: Scene, looks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,13 @@ class Remembered(Generic[Value]):
                 memory.popitem(last=False)
         return value
 
+    def known(self, module: nn.Module, generator: Generator, key: Key) -> Value | None:
+        """The value of `key` if it is remembered."""
+        with self._lock:
+            of_module = self._of.get(module)
+            memory = None if of_module is None else of_module.get(generator)
+            return None if memory is None else memory.get(key)
+
     def forget(self, module: nn.Module, generator: Generator, key: Key) -> None:
         """It is made anew when it is asked for again."""
         with self._lock:

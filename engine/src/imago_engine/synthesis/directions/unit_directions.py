@@ -25,7 +25,7 @@ from torch import Tensor
 from imago_engine.objectives import Place
 from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.directions.encoded_slopes import behind_encoder, encoded_slopes
-from imago_engine.synthesis.directions.kept_looks import kept_looks
+from imago_engine.synthesis.directions.kept_looks import Facts, KeptLooks, kept_looks
 from imago_engine.synthesis.directions.regressed_slopes import Sums, regressed_slopes
 from imago_engine.synthesis.directions.watched_layers import Read, WatchedLayers
 from imago_engine.synthesis.fitting import Fit
@@ -70,6 +70,19 @@ class Directions:
         known = {place: self._known(place, run) for place in set(places)}
         return [known[place][:, item.unit].float() for item, place in zip(items, places, strict=True)]
 
+    def keep(self) -> None:
+        """Have what is remembered of the layer, and of all that are looked at with it, kept with other looks,
+        unless it is there: it was measured where nothing was kept, or while that could not be done."""
+        network, generator = self._network, self._generator
+        layers = looked_at_with(self._layer, network, generator, self._fit.input_size)
+        key = _key(network, layers, self._fit, self._parameters)
+        remembered = _LOOKS.known(network.module, generator, key)
+        keeping = _keeping(network, generator, layers, self._fit, self._parameters)
+        if remembered is not None and keeping is not None:
+            kept, facts = keeping
+            if kept.get(facts) is None:
+                kept.put(facts, remembered)
+
     def _known(self, place: Place, run: Run) -> Tensor:
         """Of all units of the layer at one place, [R, C]."""
         network, generator, parameters = self._network, self._generator, self._parameters
@@ -113,10 +126,28 @@ def _kept_or_measured(
     run: Run,
 ) -> dict[str, Tensor]:
     """As `look`, from where looks are kept if it is there: another process may have looked before."""
+    keeping = _keeping(network, generator, layers, fit, parameters)
+    if keeping is None:
+        return look(network, generator, layers, fit, parameters, run)
+    kept, facts = keeping
+    found = kept.get(facts)
+    size = generator.prior.axes.shape[0] if generator.prior is not None else 0
+    shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
+    if found is not None and {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes:
+        return found
+    measured = look(network, generator, layers, fit, parameters, run, partial(kept.note, facts))
+    kept.put(facts, measured)
+    return measured
+
+
+def _keeping(
+    network: Network, generator: Generator, layers: Sequence[Read], fit: Fit, parameters: DgnAm
+) -> tuple[KeptLooks, Facts] | None:
+    """Where a look at these layers is kept, and under which facts. None where it is kept nowhere."""
     kept = kept_looks()
     behind = behind_encoder(network, generator, anatomy(network.module, fit.input_size))
     if kept is None or layers[0].layer.name in behind:  # the latter costs hardly more than fetching it
-        return look(network, generator, layers, fit, parameters, run)
+        return None
     facts = {
         "what": "directions",
         "version": VERSION,
@@ -127,14 +158,7 @@ def _kept_or_measured(
         "ridge": parameters.direction_ridge,
         "layers": [[read.layer.name, *read.place] for read in layers],
     }
-    found = kept.get(facts)
-    size = generator.prior.axes.shape[0] if generator.prior is not None else 0
-    shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
-    if found is not None and {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes:
-        return found
-    measured = look(network, generator, layers, fit, parameters, run, partial(kept.note, facts))
-    kept.put(facts, measured)
-    return measured
+    return kept, facts
 
 
 def look_ahead(
@@ -162,8 +186,8 @@ def look_at_all(
     on_pause: Callable[[], None] | None = None,
 ) -> None:
     """As `look_ahead`, of every layer whose directions are regressed: those of the others are not kept, and
-    cost hardly anything. The pictures of the generator's prototypes are drawn as well, for which the first
-    climb with it would wait."""
+    cost hardly anything. What is remembered but not kept is kept now. The pictures of the generator's
+    prototypes are drawn as well, for which the first climb with it would wait."""
     if not needs_directions(parameters) or generator.prior is None:
         return
     size = parameters.input_size or network.preprocessing.size
@@ -175,6 +199,9 @@ def look_at_all(
         firsts.append(next(iter(left.values())))
         for read in looked_at_with(firsts[-1], network, generator, size):
             left.pop(read.layer.name)
+    fit = Fit.plan(parameters.fit, generator.info.image_size, size)
+    for layer in firsts:
+        Directions(network, generator, layer, fit, parameters).keep()
     _look_at(network, generator, firsts, parameters, size, on_pause)
     with own_modes(), thread_groups(network.device, on_pause) as run:
         prototype_pictures(generator, run)

@@ -120,6 +120,19 @@ def test_a_network_is_looked_at_ahead_with_all_its_layers_at_once(wrap: Wrap, kn
     assert kept.told == [(seen, 512) for seen in range(0, 513, 64)]
 
 
+def test_what_was_measured_where_nothing_was_kept_is_kept_by_a_look_and_not_measured_again(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    counted, kept = Counted(wrap(Small())), Kept()
+    look_ahead(counted.network, knowing, "map", ALONG)
+    assert counted.seen == 512
+    with looks_kept_by(kept):
+        look_at_all(counted.network, knowing, ALONG)
+    assert counted.seen == 512
+    (held,) = kept.held.values()
+    assert {"map", "code", "head"} <= set(held)
+
+
 def test_a_look_that_was_interrupted_goes_on_where_it_was(
     wrap: Wrap, knowing: Generator, pauses: None
 ) -> None:
