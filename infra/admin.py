@@ -14,8 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra import backup, restore, scrub
 from infra.archive import ArchiveError
+from services.base.database import Database
 from services.base.errors import ImagoError
 from services.base.settings import Settings, SettingsError
+from services.catalog import generators
 
 
 def main() -> int:
@@ -30,11 +32,14 @@ def main() -> int:
     bringing.add_argument("folder", type=Path, help="what `backup` has written")
     scrubbing = commands.add_parser("scrub", help="compare all objects with their hashes now")
     scrubbing.add_argument("--collect", action="store_true", help="also remove what nothing points to")
+    choosing = commands.add_parser("default", help="have jobs that name no generator use this one")
+    choosing.add_argument("generator", help="its id, as `imago generators` lists it")
     given = parser.parse_args()
     run: dict[str, Callable[[Settings], int]] = {
         "backup": lambda settings: backup.back_up(settings, given.folder),
         "restore": lambda settings: restore.restore(settings, given.folder),
         "scrub": lambda settings: scrub.scrub_everything(settings, collect=given.collect),
+        "default": lambda settings: _choose_default(settings, given.generator),
     }
     try:
         return run[given.command](Settings())
@@ -49,6 +54,13 @@ def main() -> int:
     except Exception:
         # Python's own exit status would be 1, which says that all was done.
         return _not_done(traceback.format_exc())
+
+
+def _choose_default(settings: Settings, name: str) -> int:
+    with Database.opened(settings.database_url, pool_size=1) as database, database.session() as session:
+        chosen = generators.make_default(session, name)
+    print(f"{chosen.id} is the default generator.")
+    return 0
 
 
 def _not_done(why: str) -> int:

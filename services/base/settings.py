@@ -111,7 +111,9 @@ class Settings(BaseSettings):
     largest_archive_gib: int = Field(
         64, ge=1, description="A compressed archive of pictures that unpacks to more is refused"
     )
-    generator_path: Path = Field(shipped_generator(), description="The generator that is the default")
+    generator_path: Path = Field(
+        shipped_generator(), description="A generator that becomes the default when it is brought first"
+    )
     log_format: Literal["json", "console"] = Field(
         "json", description="For machines, or for people, who see reads that succeed at level debug only"
     )

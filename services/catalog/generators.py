@@ -57,17 +57,18 @@ def register_generator(
     default: bool = False,
     owner: str | None = None,
 ) -> Generator:
-    """Add a generator whose file is in the store. Jobs that name none use the `default` one. `owner` is the
-    id of the key that had it made, None for the operator of the service.
+    """Add a generator whose file is in the store. `owner` is the id of the key that had it made, None for the
+    operator of the service. With `default` it becomes the one that jobs use that name none, if its file was
+    not here before, or if there is no such one: so that workers of two releases, or with files of their own,
+    do not take that from each other whenever one of them starts.
 
     Raises `Invalid` when `info` lacks a field or recommends parameters that no recipe could have, `Conflict`
     when the name stands for other weights or the weights have another name. One registration runs at a time.
     """
     _check(name, info, sha256)
     session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    if default:
-        others = sa.update(GeneratorRow).where(GeneratorRow.is_default, GeneratorRow.id != name)
-        session.execute(others.values(is_default=False))
+    here = sa.select(GeneratorRow.id).where(GeneratorRow.is_here)
+    was_here = session.scalar(here.where(GeneratorRow.id == name)) is not None
     added = (
         insert(GeneratorRow)
         .values(
@@ -90,12 +91,37 @@ def register_generator(
                 "Pictures are named by their generator's weights: choose another name."
             )
         row.info, row.is_here = dict(info), True
-        becomes_default = default and not row.is_default
-        row.is_default = row.is_default or default
         session.flush()
-        if becomes_default:
-            looks.plan_all(session)
+        if default and not (was_here and session.scalar(here.where(GeneratorRow.is_default))):
+            _make_default(session, row)
     return get_generator(session, name)
+
+
+def make_default(session: Session, name: str) -> Generator:
+    """Have jobs that name no generator use this one from now on.
+
+    Raises `NotFound`, and `Conflict` where its file is not here.
+    """
+    session.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    locking = sa.select(GeneratorRow).where(GeneratorRow.id == name).with_for_update(key_share=True)
+    row = session.scalars(locking.execution_options(populate_existing=True)).first()
+    if row is None:
+        return get_generator(session, name)  # which says what there is
+    if not row.is_here:
+        raise Conflict(f"The file of the generator {name!r} is not here: nothing can be made with it.")
+    _make_default(session, row)
+    return get_generator(session, name)
+
+
+def _make_default(session: Session, row: GeneratorRow) -> None:
+    """The caller holds the lock and has locked the row."""
+    if row.is_default:
+        return
+    others = sa.update(GeneratorRow).where(GeneratorRow.is_default, GeneratorRow.id != row.id)
+    session.execute(others.values(is_default=False))
+    row.is_default = True
+    session.flush()
+    looks.plan_all(session)
 
 
 def register_absent(session: Session, name: str, info: Mapping[str, Any], sha256: str) -> str:

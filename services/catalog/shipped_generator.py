@@ -16,7 +16,8 @@ log = structlog.get_logger()
 
 
 def register_shipped_generator(database: Database, store: ObjectStore, path: Path) -> None:
-    """Bring the file at `path` into the store and register it as the default generator.
+    """Bring the file at `path` into the store and register it; it becomes the default generator if it was not
+    known before.
 
     A file that cannot be used is reported, not fatal: jobs may name other generators. Raises `Unavailable`
     when the database or the store is away.

@@ -7,9 +7,17 @@ from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from infra import admin
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
-from services.catalog.generators import get_generator, list_generators, register_generator
+from services.base.settings import Settings
+from services.catalog.generators import (
+    get_generator,
+    list_generators,
+    make_default,
+    register_absent,
+    register_generator,
+)
 from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
 from services.catalog.inspections import record_inspection, record_inspection_failure
 from services.catalog.layer_selection import list_layers
@@ -238,14 +246,62 @@ def test_a_generator_stands_for_one_file(staged: Database) -> None:
         register_generator(session, "other", INFO, "b" * 64)
 
 
-def test_one_generator_is_the_default(staged: Database) -> None:
+def test_one_generator_is_the_default_and_stays_it_when_an_older_one_is_registered_again(
+    staged: Database,
+) -> None:
+    """As by workers of two releases, each time that one of them starts."""
+
+    def hastened() -> list[str]:
+        with staged.session() as session:
+            return list(session.scalars(text("DELETE FROM work WHERE kind = 'look' RETURNING subject")))
+
+    directed = {**INFO, "recommended": {"space": "whitened", "start": "direction"}}
+    try:
+        with staged.session() as session:
+            register_generator(session, "newer", directed, "c" * 64, default=True)
+            assert get_generator(session).id == "newer"
+            assert not get_generator(session, GENERATOR).is_default
+        assert hastened()
+        for name, info, sha256 in ((GENERATOR, INFO, "b" * 64), ("newer", directed, "c" * 64)):
+            with staged.session() as session:
+                register_generator(session, name, info, sha256, default=True)
+                assert get_generator(session).id == "newer"
+        assert not hastened()
+    finally:
+        with staged.session() as session:
+            make_default(session, GENERATOR)
+            assert get_generator(session).id == GENERATOR
+            assert [generator.id for generator in list_generators(session).data] == ["newer", GENERATOR]
+
+
+def test_a_generator_becomes_the_default_where_there_is_none_or_its_file_was_not_here(
+    staged: Database,
+) -> None:
     with staged.session() as session:
-        register_generator(session, "newer", INFO, "c" * 64, default=True)
-        assert get_generator(session).id == "newer"
-        assert not get_generator(session, GENERATOR).is_default
+        session.execute(text("UPDATE generators SET is_default = false"))
         register_generator(session, GENERATOR, INFO, "b" * 64, default=True)
         assert get_generator(session).id == GENERATOR
-        assert [generator.id for generator in list_generators(session).data] == ["newer", GENERATOR]
+        register_absent(session, "imported", INFO, "c" * 64)
+        with pytest.raises(Conflict, match="is not here"):
+            make_default(session, "imported")
+        with pytest.raises(NotFound, match=GENERATOR):
+            make_default(session, "nothing")
+        register_generator(session, "imported", INFO, "c" * 64, default=True)
+        assert get_generator(session).id == "imported"
+        make_default(session, GENERATOR)
+
+
+def test_an_operator_chooses_the_default_generator(
+    staged: Database, shared_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with staged.session() as session:
+        register_generator(session, "newer", INFO, "c" * 64)
+    monkeypatch.setattr(admin, "Settings", lambda: shared_settings)
+    for name, status in (("newer", 0), ("nothing", 2), (GENERATOR, 0)):
+        monkeypatch.setattr("sys.argv", ["infra.admin", "default", name])
+        assert admin.main() == status
+        with staged.session() as session:
+            assert get_generator(session).id == ("newer" if status else name)
 
 
 def test_a_generator_must_describe_itself_and_recommend_what_a_recipe_can_have(staged: Database) -> None:
