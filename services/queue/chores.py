@@ -32,6 +32,8 @@ ChoreName = Literal[
 ]
 _ROUNDS: frozenset[ChoreName] = frozenset({"scrub", "collect"})
 """Rounds go on for ever: one that a worker died in is nobody's fault."""
+_ENDED_BY_CLAIM: frozenset[ChoreName] = frozenset({"scan"})
+"""Whoever claims one that was given up says so to people, and strikes it off."""
 _DOING: dict[ChoreName, str] = {"repair": "made this again", "look": "looked at this network"}
 
 MAX_ATTEMPTS = 3
@@ -99,6 +101,11 @@ _RELEASE = text("""
     AND (CAST(:subjects AS text[]) IS NULL OR subject = ANY(CAST(:subjects AS text[])))
     RETURNING subject
 """)
+_WENT_ON = text("""
+    UPDATE work SET attempt = 0, crash_count = 0, given_up = false, error = NULL
+    WHERE lease_id = :lease AND subject = :subject
+    AND (attempt > 0 OR crash_count > 0 OR given_up OR error IS NOT NULL)
+""")
 _FAIL = text("""
     UPDATE work SET lease_id = NULL, attempt = attempt + 1,
         given_up = :final OR attempt + 1 >= :attempts,
@@ -116,7 +123,8 @@ _TAKE_BACK = text(f"""
         given_up = old.given_up OR :judged AND verdict.convicted,
         error = CASE WHEN :judged AND verdict.convicted THEN jsonb_build_object(
             'code', 'poisoned', 'message', CAST(:message AS text)) ELSE old.error END,
-        not_before = clock_timestamp() + CASE WHEN :judged THEN verdict.wait ELSE interval '0' END
+        not_before = clock_timestamp() + CASE WHEN NOT :judged THEN interval '0'
+            WHEN verdict.convicted THEN make_interval(secs => :again) ELSE verdict.wait END
     FROM work old {VERDICT}
     WHERE (w.kind, w.subject) = (old.kind, old.subject) AND old.lease_id = ANY(CAST(:leases AS bigint[]))
     RETURNING w.given_up
@@ -219,6 +227,12 @@ def release(
     return freed
 
 
+def went_on(session: Session, lease_id: int, subject: str) -> None:
+    """Forget the attempts and the deaths that it was charged: it has come further since, for good. Call it
+    with what is held, in the transaction that takes it further."""
+    session.execute(_WENT_ON, {"lease": lease_id, "subject": subject})
+
+
 def fail(
     session: Session, lease_id: int, subject: str, code: str, message: str, *, final: bool = False
 ) -> bool | None:
@@ -261,12 +275,13 @@ class Chore:
         release(session, lease_id, outcome="released")
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
-        """What kills its worker each time it is tried alone is given up as `poisoned`; rounds go on for
-        ever."""
+        """What kills its worker each time it is tried alone is given up as `poisoned`, and left alone as
+        long as all that was given up; rounds go on for ever."""
         given = {
             "leases": list(lease_ids),
             "judged": self.name not in _ROUNDS,
             "message": conviction(_DOING.get(self.name, "was at this")),
+            "again": 0 if self.name in _ENDED_BY_CLAIM else LOOK_AGAIN_SECONDS,
         }
         session.execute(_LOCK_HELD, given)
         given_up = list(session.scalars(_TAKE_BACK, given))

@@ -10,14 +10,26 @@ do so again whenever it is tried, but one who kills workers from outside hits an
 CRASHES_ALONE = 3
 """Deaths of workers, each while they had this and nothing else in hand, after which it is given up."""
 
+# Of batches, inspections and trainings other threads or processes are at work beside it, or only deliver.
+_AROUND = """
+    SELECT FROM leases around WHERE around.id < leases.id AND around.worker_id = leases.worker_id
+    AND around.kind NOT IN (leases.kind, 'batch', 'inspection', 'training')
+"""
 # crash_count is 1 after a crash in company, and 1 more for each crash alone: what was alone from the start
 # goes to 2 at once. A worker claims again as soon as a batch is computed, so a later lease of the same worker
-# tells that this one was only being delivered. Few leases are younger than one that is still open.
+# that was open when it died tells that this one was only being delivered, or rested for that. Later ones that
+# had ended by then say nothing: a look or a map serves others in its midst. What is served in the midst of a
+# chore is not alone either. Few leases are younger than one that is still open.
 VERDICT = f"""
     JOIN leases ON leases.id = old.lease_id
     CROSS JOIN LATERAL (
         SELECT leases.items = 1 AND NOT EXISTS (
             SELECT FROM leases later WHERE later.id > leases.id AND later.worker_id = leases.worker_id
+            AND (later.ended_at IS NULL OR later.outcome = 'expired')
+        ) AND NOT EXISTS (
+            {_AROUND} AND around.ended_at IS NULL
+        ) AND NOT EXISTS (
+            {_AROUND} AND around.ended_at > leases.created_at AND around.outcome = 'expired'
         ) AS alone
     ) AS death
     CROSS JOIN LATERAL (

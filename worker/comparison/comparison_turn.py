@@ -66,6 +66,8 @@ class Comparing(ChoreTurns):
                 chores.done(session, claim.lease_id, [subject])
                 log.info("atlases_compared", comparison=subject)
                 return True
+            if done.draw is None:
+                chores.went_on(session, claim.lease_id, subject)
             crash_point("comparing")
         crash_point("compared")
         return done.draw is not None and self._draw(claim, subject, done.draw)
@@ -82,4 +84,5 @@ class Comparing(ChoreTurns):
             if not chores.hold(session, claim.lease_id, [subject]):
                 return True
             making.add_sheet(session, asked, key)
+            chores.went_on(session, claim.lease_id, subject)
         return False

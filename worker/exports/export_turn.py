@@ -95,7 +95,7 @@ class Exports(ChoreTurns):
                 self._map = MapPlaces.read(self._store, found)
             except (NotFound, Corrupt):
                 with self._database.session() as session:
-                    hold_to_write(session, claim)
+                    hold_to_write(session, claim, goes_on=False)
                     making.lose_map(session, exported, at.map)
                 raise
         return self._map.of
@@ -109,7 +109,7 @@ class Exports(ChoreTurns):
             ending = ending_of(listed, self._store, keeper.check)
         except (NotFound, Corrupt):
             with self._database.session() as session:
-                hold_to_write(session, claim)
+                hold_to_write(session, claim, goes_on=False)
                 making.drop(session, exported)
             raise
         with self._database.session() as session:

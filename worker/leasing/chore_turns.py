@@ -62,10 +62,12 @@ def charge(database: Database, claim: WorkClaim, code: str, error: BaseException
         chores.fail(session, claim.lease_id, claim.tasks[0].subject, code, message)
 
 
-def hold_to_write(session: Session, claim: WorkClaim) -> None:
-    """Make sure that the chore is still this worker's before rows point to objects that it has stored. Raises
-    `LeaseLost`."""
+def hold_to_write(session: Session, claim: WorkClaim, *, goes_on: bool = True) -> None:
+    """Make sure that the chore is still this worker's before rows point to objects that it has stored. Unless
+    it begins anew, what it was charged before is forgotten with that. Raises `LeaseLost`."""
     subject = claim.tasks[0].subject
     collected.enter(session)
     if not chores.hold(session, claim.lease_id, [subject]):
         raise LeaseLost(f"The {claim.kind} {subject} is another's by now.")
+    if goes_on:
+        chores.went_on(session, claim.lease_id, subject)

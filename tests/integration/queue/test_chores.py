@@ -11,10 +11,10 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import chores
-from services.queue.batches import Finished, finish
+from services.queue.batches import BATCHES, Finished, finish
 from services.queue.chores import WorkClaim
 from services.queue.deaths import CRASHES_ALONE
-from services.queue.kinds import pulse
+from services.queue.kinds import Kind, pulse
 from services.queue.reconciliation import reconcile
 from services.upkeep import scrubbing, tallies
 from services.upkeep.scrubbing import Cursor
@@ -103,6 +103,59 @@ def test_what_kills_its_workers_is_given_up_and_said_why(staged: Database, compa
     assert loss is not None
     assert loss.error is not None
     assert loss.error["code"] == "poisoned"
+
+
+def looked(database: Database, worker: str) -> WorkClaim:
+    with database.session() as session:
+        found = chores.claim(session, "look", worker, lease_seconds=60)
+    assert found is not None
+    return found
+
+
+def test_a_look_that_kills_its_workers_is_given_up_though_pictures_were_made_in_its_midst(
+    staged: Database,
+) -> None:
+    with staged.session() as session:
+        chores.plan(session, "look", "a b")
+    for death in range(CRASHES_ALONE):
+        look = looked(staged, f"worker-{death}")
+        assert not look.tasks[0].given_up
+        submit(staged, request([death]))
+        staging.finish(staged, claim(staged, worker=f"worker-{death}"))
+        staging.expire(staged, look.lease_id)
+        with staged.session() as session:
+            found = reconcile(session, chores.CHORES["look"])
+            assert (found.requeued, found.poisoned) == ((0, 1) if death == CRASHES_ALONE - 1 else (1, 0))
+        with staged.session() as session:
+            rest = session.execute(text("SELECT extract(epoch FROM not_before - now()) FROM work"))
+            seconds = float(rest.scalar_one())
+        hurry(staged)
+    assert seconds > chores.LOOK_AGAIN_SECONDS - 60, "it is not run again every few minutes"
+
+
+@pytest.mark.parametrize("first", ["look", "batch"])
+def test_neither_a_look_nor_a_picture_in_its_midst_is_to_blame_for_a_death(
+    staged: Database, first: str
+) -> None:
+    with staged.session() as session:
+        chores.plan(session, "look", "a b")
+    job = submit(staged, request("0")).job
+    for death in range(2 * CRASHES_ALONE):
+        look = looked(staged, f"worker-{death}")
+        assert not look.tasks[0].given_up
+        batch = claim(staged, worker=f"worker-{death}")
+        lapsing: list[tuple[int, Kind]] = [
+            (look.lease_id, chores.CHORES["look"]),
+            (batch.lease_id, BATCHES),
+        ]
+        for lease, kind in lapsing if first == "look" else reversed(lapsing):
+            staging.expire(staged, lease)
+            with staged.session() as session:
+                assert reconcile(session, kind).expired_leases == 1
+        hurry(staged)
+        staging.hurry(staged)
+    staging.work_off(staged)
+    assert staging.job(staged, job.id).units.failed == 0
 
 
 def test_a_round_over_the_store_goes_on_whatever_its_workers_die_of(staged: Database) -> None:
