@@ -6,7 +6,9 @@ any number of workers may do steps of one atlas: they wait for each other at its
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import text
@@ -20,6 +22,7 @@ from services.atlases.replanning import replan
 from services.atlases.tables import AtlasRow
 from services.base.database import Database
 from services.base.states import LIVE_JOBS, AtlasWish, State, listed
+from services.catalog.networks import get_network
 from services.jobs.requeuing import requeue
 from services.jobs.withdrawal import withdraw
 from services.queue import chores
@@ -49,6 +52,16 @@ class Place:
 
     wish: str = ""
     after: str = ""
+
+    @classmethod
+    def kept(cls, payload: Mapping[str, Any]) -> "Place":
+        """Where the slice before this one ended, by the payload of the chore."""
+        return cls(**payload.get("place", {}))
+
+    def to_keep(self) -> Mapping[str, Any]:
+        """Members of the payload from which the next slice goes on. Jobs are taken up again from the first
+        one on each time: the atlas may have been paused meanwhile, and those that were seen let go again."""
+        return {"place": vars(Place() if self.wish == AtlasWish.BUILD else self)}
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,8 @@ def step(session: Session, atlas_id: str, place: Place) -> Step:
         requeue(session, job, [State.CANCELED])
         return Step(Place(row.wish, job), queued=True)
     if row.retry_after is not None:
+        if not _is_inspected(session, row):
+            return Step(place, INSPECTED_SECONDS)  # only then it is known what is to be planned anew
         job = _job(session, _FAILED, row, row.retry_after)
         if job and replan(session, row, job):
             # What else has failed of the same job is the next step's.
@@ -115,6 +130,11 @@ def _let_go(session: Session, row: AtlasRow, place: Place) -> Step:
         return Step(Place(row.wish, job))
     goes_on = _job(session, _LIVE, row, "") or _to_be_chosen(session, row)
     return Step(Place(), STILL_COMPUTED_SECONDS if goes_on else None)
+
+
+def _is_inspected(session: Session, row: AtlasRow) -> bool:
+    network = get_network(session, row.network_id)
+    return network.state == "ready" and not network.inspection_due
 
 
 def _to_be_chosen(session: Session, row: AtlasRow) -> bool:

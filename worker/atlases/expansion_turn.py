@@ -37,13 +37,15 @@ class Expansion(ChoreTurns):
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
         until = self.slice_end(keeper)
-        place, rung = Place(), False
+        place, rung = Place.kept(task.payload), False
         try:
             while not self._stop.asked and not keeper.fenced:
                 with self._database.session() as session:
                     if not chores.hold(session, claim.lease_id, [task.subject]):
                         return
                     done = expansion.step(session, task.subject, place)
+                    if done.place.after == place.after or done.wait:  # not only a look at one more job
+                        chores.went_on(session, claim.lease_id, task.subject)
                     ends = time.monotonic() >= until or batches.interactive_waits(session)
                     slice_is_over = self._report(session, claim, task.subject, done, ends=ends)
                     crash_point("expanding")
@@ -61,7 +63,7 @@ class Expansion(ChoreTurns):
             self.charge(claim, "expansion_failed", error)
             return
         with self._database.session() as session:
-            chores.release(session, claim.lease_id)
+            chores.release(session, claim.lease_id, payload=place.to_keep())
 
     def _report(self, session: Session, claim: WorkClaim, subject: str, done: Step, *, ends: bool) -> bool:
         """Say what came of a step, in its transaction; whether the slice is over."""
@@ -71,6 +73,7 @@ class Expansion(ChoreTurns):
             log.info("atlas_expanded", atlas=subject)
             return True
         if done.wait or ends:
-            chores.release(session, claim.lease_id, [subject], after_seconds=done.wait)
+            payload = done.place.to_keep()
+            chores.release(session, claim.lease_id, [subject], after_seconds=done.wait, payload=payload)
             return True
         return False

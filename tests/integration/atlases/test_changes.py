@@ -32,6 +32,7 @@ from tests.integration.staging import (
     claim_if_any,
     fail,
     finish,
+    inspect_again,
     request,
     submit,
     work_off,
@@ -212,6 +213,30 @@ def test_what_an_earlier_version_of_a_technique_was_to_make_is_planned_anew_on_r
     done = view(staged, id)
     assert (done.state, done.pictures.done, done.errors) == (AtlasState.COMPLETE, 20, ())
     assert units(staged, id, "1", "classifier") == before
+    assert_consistent(staged)
+
+
+def test_what_failed_under_an_earlier_version_waits_until_the_network_was_inspected_by_this_release(
+    staged: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = planned_by_an_earlier_release(staged, monkeypatch, layers="classifier", units="0-9")
+    before = claim(staged, limit=16)
+    fail(staged, before, code=TECHNIQUE_CHANGED)
+    with staged.session() as session:
+        session.execute(text("UPDATE networks SET inspection_due = true"))
+        changes.retry(session, id)
+    try:
+        carry_out(staged, id)
+        assert step(staged, id).wait == expansion.INSPECTED_SECONDS
+        assert claim_if_any(staged) is None
+    finally:
+        inspect_again(staged)
+    carry_out(staged, id)
+    now = claim(staged, limit=16)
+    assert len(now.items) == 10
+    assert not {work.digest for work in now.items} & {work.digest for work in before.items}
+    finish(staged, now)
+    assert view(staged, id).state == AtlasState.COMPLETE
     assert_consistent(staged)
 
 
