@@ -113,8 +113,8 @@ def import_entries(path: AtlasPath, body: EntrySlice) -> AtlasImport:
 
     Lines of the export's `units.jsonl`, each with the bytes of its file as base64 in `content`. Every hash
     and digest is checked. The last entries make the atlas whole: a private one of the key that imports it,
-    with one published version. 409 where entries before these are missing, or a job waits for one of the
-    pictures.
+    with one published version. 409 where entries before these are missing, a job waits for one of the
+    pictures, or one is done here and unreachable in the export, or the other way round.
     """
     database, store = context().database, context().store
     standing = receiving.receive(database, store, path.atlas, body, by=principal())

@@ -18,6 +18,7 @@ from services.atlases.tables import AtlasRow
 from services.atlases.visibility import sees
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound, pointer
+from services.base.states import State
 from services.base.storage import ObjectStore
 from services.catalog.tables import GeneratorRow
 from services.exports.beginning import Import
@@ -25,6 +26,8 @@ from services.exports.completion import complete
 from services.exports.manifest import AtlasManifest, EntrySlice, ExportedEntry
 from services.exports.pictures import ImportedPicture, picture_of
 from services.exports.tables import AtlasImportRow
+from services.jobs.job_counters import Change, update_counters
+from services.jobs.requeuing import WITHOUT_PICTURE
 from services.pictures import artifacts
 from services.pictures.artifacts import StoredArtifact
 from services.upkeep import collected
@@ -48,6 +51,23 @@ _INSERT = text("""
     )
     SELECT digest FROM added
 """)
+# Final rows never change again and need no lock.
+_LOCK = text("""
+    SELECT digest, state, lease_id, error FROM visualizations
+    WHERE digest = ANY(CAST(:digests AS text[])) AND state NOT IN ('done', 'unreachable')
+    ORDER BY digest FOR NO KEY UPDATE
+""")
+# It ends now, not when it was made elsewhere: whoever watches a job that wants it is told what ended lately.
+_TAKE_OVER = text("""
+    UPDATE visualizations v SET
+        state = item.state, not_before = NULL, error = item.error, activation = item.activation,
+        score = item.score, predictions = item.predictions, crop_box = item.crop_box,
+        provenance = item.provenance, finished_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:items AS jsonb)) AS item (
+        digest text, state text, error jsonb, activation real, score real, predictions jsonb, crop_box jsonb,
+        provenance jsonb)
+    WHERE v.digest = item.digest
+""")
 _STATES = text("SELECT digest, state FROM visualizations WHERE digest = ANY(CAST(:digests AS text[]))")
 _ENTER = text("""
     INSERT INTO atlas_entries (atlas_no, layer_no, unit, facet, since, digest)
@@ -64,7 +84,8 @@ def receive(
     there already are passed over, so that a slice may be sent again.
 
     Raises `NotFound` where no such import goes on, `Conflict` where entries before these are missing, or a
-    picture is waited for here, `Invalid` for what is not what it says. Nothing is written then.
+    picture is waited for here or came to another end, `Invalid` for what is not what it says. Nothing is
+    written then.
     """
     with database.session() as session:
         row, going_on = _going_on(session, atlas, by)
@@ -227,8 +248,12 @@ def _insert(
     stored: Mapping[str, StoredArtifact],
     manifest: AtlasManifest,
 ) -> None:
-    """Insert the visualizations that are not here. One that is here stays as it is, with its picture."""
-    wanted = {item["digest"]: item["state"] for item in items}
+    """Insert the visualizations that are not here. One that is here stays as it is, with its picture; one
+    that ended here without a picture, and waits for nobody, becomes the imported one.
+
+    Locks jobs, so call it once in a transaction. Raises `Conflict`.
+    """
+    wanted = {item["digest"]: item for item in items}
     added = set(
         session.scalars(
             _INSERT,
@@ -239,15 +264,27 @@ def _insert(
             },
         )
     )
+    there = session.execute(_LOCK, {"digests": list(wanted.keys() - added)}).all()
+    taken_over = {
+        row.digest: Change(State(row.state), State(wanted[row.digest]["state"]), row.error)
+        for row in there
+        if row.state in WITHOUT_PICTURE and row.lease_id is None
+    }
+    session.execute(_TAKE_OVER, {"items": json.dumps([wanted[digest] for digest in taken_over])})
     for digest, state in session.execute(_STATES, {"digests": list(wanted)}):
-        if state != wanted[digest]:
-            raise Conflict(
-                f"The picture {digest} is {state} here, and {wanted[digest]} in the export; import it again "
-                "when nothing waits for it here."
-            )
+        if state != wanted[digest]["state"]:
+            raise Conflict(_differs(digest, State(state), wanted[digest]["state"]))
     results = [
         {"digest": digest, "artifacts": [asdict(artifact)]}
         for digest, artifact in stored.items()
-        if digest in added
+        if digest in added or digest in taken_over
     ]
     session.execute(text(artifacts.INSERT), {"results": json.dumps(results)})
+    update_counters(session, taken_over)
+
+
+def _differs(digest: str, here: State, sent: str) -> str:
+    said = f"The picture {digest} is {here} here, and {sent} in the export"
+    if here in (State.DONE, State.UNREACHABLE):
+        return f"{said}: one of the two is wrong. What is here stays, so this export cannot be imported."
+    return f"{said}; import it again when nothing waits for it here."

@@ -18,6 +18,7 @@ from services.atlases import expansion
 from services.atlases.expansion import Place
 from services.base.errors import Unavailable
 from services.pictures import artifacts
+from services.queue import batches
 from tests.client.conftest import NETWORK, Run, Service, picture_of
 from tests.client.exports.conftest import OF_PICTURES, UNREACHABLE, files_of, forget, huge_png
 from tests.client.test_atlases import carry_out
@@ -300,6 +301,43 @@ def test_a_picture_that_is_here_stays_and_one_that_is_waited_for_stops_the_impor
     service.work()
     atlas = admin.atlases.load(folder)
     assert next(atlas.units("classifier")).visualization().detail["provenance"] == {"worker": "test-worker"}
+
+
+def test_what_ended_here_without_a_picture_becomes_the_imported_one_and_its_jobs_count_it(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    going_on = admin.submit(NETWORK, ["output/0", "output/30"])
+    service.fail(service.claim(limit=1), "It broke.")
+    admin.submit(NETWORK, ["output/2"]).cancel()
+    assert (going_on.refresh().units.failed, going_on.units.done) == (1, 0)
+    atlas = admin.atlases.load(folder)
+    assert atlas.pictures.settled == 100
+    for unit in (0, 2):
+        shown = atlas_unit(atlas, unit).visualization()
+        assert (shown.image_bytes(), shown.detail["error"]) == (picture_of(unit), None)
+    going_on.refresh()
+    assert (going_on.units.failed, going_on.units.done, going_on.raw["errors"]) == (0, 1, [])
+    service.work()
+    assert going_on.refresh().state == "succeeded"
+
+
+def test_what_is_canceled_and_still_held_by_a_worker_stops_the_import_until_it_lets_go(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    job = admin.submit(NETWORK, ["output/0"])
+    claim = service.claim()
+    job.cancel()
+    with pytest.raises(imago.Conflict, match="is canceled here"):
+        admin.atlases.load(folder)
+    with service.database.session() as session:
+        batches.release(session, claim.lease_id)
+    assert admin.atlases.load(folder).pictures.settled == 100
+
+
+def atlas_unit(atlas: imago.Atlas, unit: int) -> imago.AtlasUnit:
+    """A unit of its output."""
+    (found,) = (each for each in atlas.units("classifier") if each.unit == unit)
+    return found
 
 
 def test_no_room_in_the_store_writes_no_rows(
