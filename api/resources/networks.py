@@ -17,6 +17,7 @@ from api.schemas.networks import (
     LayerListQuery,
     LayerPage,
     LayerPath,
+    LayerQuery,
     Network,
     NetworkPage,
     NetworkPath,
@@ -91,9 +92,9 @@ def list_layers(session: Session, path: NetworkPath, query: LayerListQuery) -> P
 @blueprint.operation(
     "GET", "/<network>/layers/<layer>", scope="read", responses={200: Layer}, freshness=BRIEF
 )
-def get_layer(session: Session, path: LayerPath, query: NoQuery) -> Layer:
+def get_layer(session: Session, path: LayerPath, query: LayerQuery) -> Layer:
     """Get a layer."""
-    return Layer.of(layers.get_layer(session, path.network, path.layer))
+    return Layer.of(layers.get_layer(session, path.network, path.layer, or_former=query.former))
 
 
 @blueprint.operation("GET", "/<network>/layers/<layer>/units", scope="read", responses={200: UnitPage})

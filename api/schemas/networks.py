@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from api.http.paths import layer_path, network_path, path_to, unit_path, visualization_path
-from api.schemas.base import Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time, Whole
+from api.schemas.base import Flag, Name, Page, PageQuery, Representation, RequestModel, SelfLink, Time, Whole
 from imago_engine.networks import Role
 from services.catalog import layers, networks
 from services.catalog.layer_selection import ALL, LONGEST
@@ -22,6 +22,16 @@ class LayerPath(NetworkPath):
     """The address of a layer."""
 
     layer: Name = Field(description="Dotted name of a layer; `output` is that of its logits.")
+
+
+class LayerQuery(RequestModel):
+    """Which layers count."""
+
+    former: Flag = Field(
+        False,
+        description="Whether a layer counts that the network had before it changed, or that is known by"
+        " imported pictures alone. Nothing is made of it, and its units are not listed.",
+    )
 
 
 class UnitListQuery(PageQuery):
@@ -67,6 +77,26 @@ class InputSizes(Representation):
     most: int | None = Field(description="Null where no limit is known.")
 
 
+class StatedFacts(Representation):
+    """What was stated of a network when it was registered, in the words of that request; null where its
+    source tells."""
+
+    classes: int | None = Field(description="Number of outputs, of a network from a file.")
+    labels: list[str] | None = Field(description="Names of the classes; empty in lists.")
+    mean: list[float] | None
+    std: list[float] | None
+    input_size: int | None
+    channels: Literal["rgb", "bgr"] | None
+
+    @classmethod
+    def of(cls, network: networks.Network, *, with_labels: bool) -> Self:
+        """As they are shown."""
+        stated = network.as_stated
+        if stated["labels"] is not None and not with_labels:
+            stated["labels"] = []
+        return cls.model_validate(stated)
+
+
 class Look(Representation):
     """How far a worker is that looks at a network for the first time: at the pictures of some typical codes,
     which tell what excites each of its units."""
@@ -106,6 +136,7 @@ class Network(Representation):
     )
     classes: int | None = Field(description="Number of classes of its output; null where it has no output.")
     labels: list[str] = Field(description="Names of the classes; empty in lists.")
+    stated: StatedFacts
     created_at: Time
     inspected_at: Time | None
     links: NetworkLinks
@@ -129,6 +160,7 @@ class Network(Representation):
                 "look": Look.of(look),
                 "classes": network.outputs or len(network.labels) or network.classes,
                 "labels": list(network.labels) if with_labels else [],
+                "stated": StatedFacts.of(network, with_labels=with_labels),
                 "created_at": network.created_at,
                 "inspected_at": network.inspected_at,
                 "links": {

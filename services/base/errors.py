@@ -1,6 +1,6 @@
 """Errors of the domain. None of these knows HTTP; `api.problems` maps them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -31,6 +31,18 @@ class Invalid(ImagoError):
     def field(cls, pointer: str, detail: str) -> "Invalid":
         """One field that is wrong."""
         return cls([FieldError(pointer, detail)])
+
+    def told_at(self, places: Mapping[str, str]) -> "Invalid":
+        """The same of a request that has these fields elsewhere: `places` maps where a pointer begins to what
+        it begins with there."""
+        return Invalid(_moved(error, places) for error in self.errors)
+
+
+def _moved(error: FieldError, places: Mapping[str, str]) -> FieldError:
+    for before, after in places.items():
+        if error.pointer == before or error.pointer.startswith(f"{before}/"):
+            return FieldError(after + error.pointer.removeprefix(before), error.detail)
+    return error
 
 
 class NotFound(ImagoError):

@@ -164,11 +164,7 @@ def _check(name: str, info: Mapping[str, Any], sha256: str) -> None:
     try:
         recipes.resolve(WITH_GENERATOR, info.get("recommended") or {}, {})
     except Invalid as error:
-        prefix = "/recipe/parameters"
-        raise Invalid(
-            FieldError("/info/recommended" + wrong.pointer.removeprefix(prefix), wrong.detail)
-            for wrong in error.errors
-        ) from None
+        raise error.told_at({"/recipe/parameters": "/info/recommended"}) from None
 
 
 def list_generators(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Generator]:

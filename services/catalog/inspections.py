@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from imago_engine.canonical import canonical_json, sha256_of
 from imago_engine.networks import LayerInfo
 from services.base.errors import Invalid
-from services.base.plain_text import storable
+from services.base.plain_text import label, storable
 from services.catalog.tables import LayerRow, NetworkRow
 from services.queue import leases
 
@@ -50,7 +50,7 @@ def record_inspection(
     row.spec_sha256 = _spec_sha256(session, row, weights_sha256, preprocessing, output)
     _replace_layers(session, id, layers)
     row.state, row.weights_sha256, row.error = "ready", weights_sha256, None
-    row.preprocessing, row.labels = dict(preprocessing), list(labels)
+    row.preprocessing, row.labels = dict(preprocessing), [label(name) for name in labels]
     row.input_sizes = None if input_sizes is None else dict(input_sizes)
     row.outputs = None if output is None else output.units
     row.inspection_due, row.lease_id, row.inspection_version = False, None, version

@@ -230,9 +230,10 @@ def unit_labels(session: Session, layer: Layer) -> Sequence[str]:
 
 
 def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]:
-    """The same for a layer by its own name, which may be one that the network has no more."""
+    """The same for a layer by its own name, which may be one that the network has no more, or that no
+    inspection has found yet."""
     row = session.get(LayerRow, (network, layer))
-    return () if row is None or not row.is_current else unit_labels(session, view_of(row))
+    return () if row is None else unit_labels(session, view_of(row))
 
 
 def view_of(row: LayerRow) -> Layer:

@@ -1,16 +1,18 @@
 """The request that registers a network. What its id tells is in the row that workers load from."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from imago_engine.networks import LARGEST_STD, LEAST_STD, NetworkReference, SourceName
 from services.base.errors import FieldError, Invalid
+from services.base.plain_text import LONGEST_LABEL
 
 _ARCHITECTURE_OF_FILE = re.compile(r"(torchvision|timm):[A-Za-z0-9_]+")
 
-ClassName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Deviation = Annotated[float, Field(strict=True, ge=LEAST_STD, le=LARGEST_STD, allow_inf_nan=False)]
 
@@ -86,6 +88,18 @@ class RegisterNetwork(BaseModel):
             "bgr": None if self.channels is None else self.channels == "bgr",
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def in_words(classes: int | None, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says was stated of a network, in the words of the request: the same request again would
+    register the same. None where its source tells."""
+    bgr = stated.get("bgr")
+    return {
+        "classes": classes,
+        **{name: stated.get(name) for name in ("labels", "mean", "std")},
+        "input_size": stated.get("size"),
+        "channels": None if bgr is None else "bgr" if bgr else "rgb",
+    }
 
 
 def columns_of(request: RegisterNetwork) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from services.base.errors import Conflict, NotFound
 from services.base.paging import Page, page_of
 from services.base.suggestions import did_you_mean
 from services.catalog.insertion import inserted_or_there
-from services.catalog.network_request import RegisterNetwork, columns_of
+from services.catalog.network_request import RegisterNetwork, columns_of, in_words
 from services.catalog.tables import NetworkRow
 
 
@@ -53,6 +53,12 @@ class Network:
     def own_size(self) -> int | None:
         """Side of its own input in pixels."""
         return None if self.preprocessing is None else self.preprocessing["size"]
+
+    @property
+    def as_stated(self) -> dict[str, Any]:
+        """What was stated when it was registered, with the number of classes of a file, in the words of the
+        request."""
+        return in_words(self.classes, self.stated)
 
     @property
     def _sizes(self) -> InputSizes | None:

@@ -3,8 +3,10 @@ are of and made by is looked up, and an atlas is made that nobody sees until it 
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from pydantic import ValidationError
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -20,11 +22,11 @@ from services.access.submissions import replayed
 from services.atlases.creation import EXPAND
 from services.atlases.layer_plans import MOST_PICTURES
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
-from services.base.errors import Conflict, FieldError, Invalid, pointer
+from services.base.errors import Conflict, FieldError, Invalid, field_errors, pointer
 from services.base.ids import new_id
 from services.base.states import AtlasWish, Visibility
 from services.catalog.generators import register_absent
-from services.catalog.network_request import RegisterNetwork
+from services.catalog.network_request import RegisterNetwork, in_words
 from services.catalog.networks import register_network
 from services.catalog.tables import LayerRow, NetworkRow
 from services.exports.manifest import AtlasManifest, ExportedLayer
@@ -32,6 +34,8 @@ from services.exports.tables import AtlasImportRow
 from services.pictures.tables import RecipeRow
 from services.queue import chores
 
+_OF_NETWORK = ("source", "architecture", "weights", "classes")
+_STATED = tuple(in_words(None, {}))
 _ABANDONED = text("""
     UPDATE atlases SET wish = 'delete' WHERE wish = 'import' AND no IN (
         SELECT atlas_no FROM atlas_imports WHERE touched_at < now() - interval '1 day') RETURNING id
@@ -134,15 +138,16 @@ def _check(manifest: AtlasManifest) -> None:
 def _generators(session: Session, manifest: AtlasManifest) -> dict[str, str]:
     """By the hash of its file, the name that each generator has here; of one whose file is not here, what is
     known of it is written down."""
-    return {
-        generator.weights_sha256: register_absent(
-            session,
-            generator.id,
-            generator.model_dump(exclude={"id", "weights_sha256"}),
-            generator.weights_sha256,
-        )
-        for generator in sorted(manifest.generators, key=lambda each: each.id)
-    }
+    names = {}
+    for number, generator in sorted(enumerate(manifest.generators), key=lambda each: each[1].id):
+        known = generator.model_dump(exclude={"id", "weights_sha256"})
+        try:
+            name = register_absent(session, generator.id, known, generator.weights_sha256)
+        except Invalid as error:
+            at = pointer("generators", number)
+            raise error.told_at({"/name": f"{at}/id", "/info": at}) from None
+        names[generator.weights_sha256] = name
+    return names
 
 
 def _know_network(session: Session, manifest: AtlasManifest, by: Principal | None) -> None:
@@ -153,28 +158,47 @@ def _know_network(session: Session, manifest: AtlasManifest, by: Principal | Non
     """
     now = manifest.network_now
     if session.get(NetworkRow, manifest.network) is None:
-        of_file = now is not None and now.source == "file"
-        request = {
-            "id": manifest.network,
-            "source": now.source if now else None,
-            "architecture": now.architecture if now and of_file else None,
-            "weights": now.weights if now and of_file else None,
-            "classes": now.classes if now and of_file else None,
-        }
-        try:
-            register_network(session, RegisterNetwork.model_validate(request), by=by)
-        except ValueError:
-            raise Invalid.field("/network", "cannot be registered under this name") from None
-        if now is not None:
-            # Until a worker has inspected it, which may never be where its weights are not here.
-            session.get_one(NetworkRow, manifest.network).labels = list(now.labels)
-            session.flush()
+        _register(session, manifest, by)
+    row = session.get_one(NetworkRow, manifest.network)
+    if now is not None and row.weights_sha256 is None and not row.labels:
+        # Until a worker has inspected it, which may never be where its weights are not here.
+        row.labels = list(now.labels)
+        session.flush()
     query = sa.select(LayerRow.name, LayerRow.units).where(LayerRow.network_id == manifest.network)
     there = {row.name: row.units for row in session.execute(query)}
     for number, layer in enumerate(manifest.layers):
         if layer.layer not in there:
             there[layer.layer] = _add_layer(session, manifest.network, layer, number)
         _check_units(layer, there[layer.layer], number)
+
+
+def _register(session: Session, manifest: AtlasManifest, by: Principal | None) -> None:
+    """Register the network as it is registered where the export comes from: what is stated of it is part of
+    what its pictures are named by, and whoever states something else later is refused."""
+    now = manifest.network_now
+    request: dict[str, Any] = {"id": manifest.network}
+    places = {"/id": "/network"} | {f"/{name}": f"/network_now/{name}" for name in _OF_NETWORK}
+    if now is not None:
+        request["source"] = now.source
+        if now.source == "file":
+            request |= {"architecture": now.architecture, "weights": now.weights, "classes": now.classes}
+        if now.stated is not None:
+            request |= {name: now.stated.get(name) for name in _STATED}
+            places |= {f"/{name}": f"/network_now/stated/{name}" for name in _STATED}
+        elif (
+            None not in (now.weights_sha256, now.network_sha256) and now.weights_sha256 != now.network_sha256
+        ):
+            raise Invalid.field(
+                "/network_now/stated",
+                "is missing, though by its hash the network is more than its weights: register "
+                f"{manifest.network} here as it is registered there, then import the atlas again",
+            )
+    try:
+        register_network(session, RegisterNetwork.model_validate(request), by=by)
+    except ValidationError as error:
+        raise Invalid(field_errors(error)).told_at(places) from None
+    except Invalid as error:
+        raise error.told_at(places) from None
 
 
 def _check_units(layer: ExportedLayer, count: int, number: int) -> None:
@@ -202,6 +226,7 @@ def _add_layer(session: Session, network: str, layer: ExportedLayer, number: int
         or (found.height is None) != (found.width is None)
         or None not in (found.tokens, found.height)
         or None not in (found.role, found.twin_of)
+        or found.class_token not in (None, found.usual_token)
     ):
         raise Invalid.field(pointer("layers", number, "in_network"), "contradicts itself")
     session.execute(insert(LayerRow).values(**values).on_conflict_do_nothing())

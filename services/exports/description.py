@@ -83,9 +83,10 @@ def _layer(session: Session, network: str, shown: Mapping[str, Any], found: Laye
 
 
 def _in_network(session: Session, network: str, name: str) -> dict[str, Any] | None:
-    """What is known of a layer; None where the network has it no more."""
+    """What is known of a layer, also of one that the network has no more, or that no inspection has found
+    here; None where nothing is."""
     try:
-        layer = get_layer(session, network, name)
+        layer = get_layer(session, network, name, or_former=True)
     except NotFound:
         return None
     height, width = layer.spatial or (None, None)
@@ -126,6 +127,7 @@ def _network(session: Session, id: str) -> dict[str, Any]:
         "inspection_due": network.inspection_due,
         "classes": network.outputs or len(network.labels) or network.classes,
         "labels": [*network.labels],
+        "stated": network.as_stated,
         "created_at": moment(network.created_at),
         "inspected_at": moment(network.inspected_at),
     }

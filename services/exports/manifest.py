@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AwareDatetime, Base64Bytes, BaseModel, Conf
 
 from imago_engine.networks import Role
 from services.atlases.atlas_request import MOST_FACETS, Name
+from services.base.plain_text import label
 
 _PASSING_OVER = ConfigDict(extra="ignore", frozen=True)
 FORMAT, FORMAT_VERSION = "imago-atlas", 1
@@ -59,7 +60,7 @@ def _box(edges: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 
 Anything = Annotated[dict[str, Any], AfterValidator(_storable)]
-Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Label = Annotated[str, AfterValidator(label)]
 
 
 class ExportedRecipe(BaseModel):
@@ -100,6 +101,7 @@ class InspectedLayer(BaseModel):
     stride: Some | None = None
     tokens: Some | None = None
     usual_token: Count | None = None
+    class_token: Count | None = None
     role: Role | None = None
     twin_of: Short | None = None
 
@@ -125,15 +127,22 @@ class ExportedLayer(BaseModel):
 
 
 class ExportedNetwork(BaseModel):
-    """The network as the exporting service knew it."""
+    """The network as the exporting service knew it.
+
+    `stated` is what was stated of it when it was registered. Earlier releases did not tell: whether anything
+    was is then seen by the two hashes.
+    """
 
     model_config = _PASSING_OVER
 
     source: Short
     architecture: Short
     weights: Short | None = None
+    weights_sha256: Sha256 | None = None
+    network_sha256: Sha256 | None = None
     classes: Some | None = None
     labels: Annotated[list[Label], Field(max_length=100_000)] = []
+    stated: Anything | None = None
 
 
 class AtlasManifest(BaseModel):

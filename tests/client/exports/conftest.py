@@ -17,6 +17,7 @@ from tests.client.conftest import NETWORK, Service
 from tests.client.test_atlases import carry_out
 
 OF_PICTURES = ("atlas_imports", "atlas_entries", "jobs", "atlases", "artifacts", "visualizations")
+OF_NETWORKS = ("generators", "layers", "networks", "learned_costs", "looks")
 UNREACHABLE = 7
 _UNREACHABLE = text("""
     UPDATE visualizations SET state = 'unreachable', activation = NULL, score = NULL, predictions = NULL

@@ -19,8 +19,8 @@ from services.atlases.expansion import Place
 from services.base.errors import Unavailable
 from services.pictures import artifacts
 from services.queue import batches
-from tests.client.conftest import NETWORK, Run, Service, picture_of
-from tests.client.exports.conftest import OF_PICTURES, UNREACHABLE, files_of, forget, huge_png
+from tests.client.conftest import LABELS, NETWORK, Run, Service, picture_of
+from tests.client.exports.conftest import OF_NETWORKS, OF_PICTURES, UNREACHABLE, files_of, forget, huge_png
 from tests.client.test_atlases import carry_out
 
 
@@ -277,7 +277,7 @@ def test_entries_that_are_not_those_of_the_manifest_make_no_atlas(folder: Path, 
 def test_a_network_and_a_generator_that_are_not_here_are_written_down_as_known(
     service: Service, folder: Path, admin: imago.Client
 ) -> None:
-    forget(service, "generators", "layers", "networks", "learned_costs", "looks")
+    forget(service, *OF_NETWORKS)
     atlas = admin.atlases.load(folder)
     assert atlas.raw["outdated"] is True
     assert next(atlas.units("classifier")).visualization().image_bytes() == picture_of(0)
@@ -411,3 +411,64 @@ def test_a_layer_that_could_not_be_gone_on_with_is_refused(
         admin._transport.post("/v1/atlases:import", {**manifest, "layers": [{**first, **layer}, *others]})
     assert pointer in [error.pointer for error in refused.value.errors]
     assert count(service, "atlases") == 0
+
+
+def test_what_an_earlier_release_does_not_tell_of_a_network_is_not_guessed(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    forget(service, *OF_NETWORKS)
+    manifest, _ = sent(folder)
+    del manifest["network_now"]["stated"]
+    stated = manifest | {"network_now": manifest["network_now"] | {"network_sha256": "c" * 64}}
+    with pytest.raises(imago.InvalidRequest, match="as it is registered there") as refused:
+        admin._transport.post("/v1/atlases:import", stated)
+    assert [error.pointer for error in refused.value.errors] == ["/network_now/stated"]
+    assert count(service, "networks") == 0
+    admin.add_network(NETWORK, labels=LABELS)
+    assert admin._transport.post("/v1/atlases:import", stated).body["state"] == "receiving"
+    forget(service, *OF_NETWORKS)
+    # By its hash the network is its weights, and nothing else.
+    assert admin._transport.post("/v1/atlases:import", manifest).body["state"] == "receiving"
+    assert admin.add_network(NETWORK).raw["stated"]["labels"] is None
+
+
+def test_names_of_classes_are_taken_as_the_exporting_server_holds_them(
+    service: Service, folder: Path, admin: imago.Client
+) -> None:
+    forget(service, *OF_NETWORKS)
+    manifest, _ = sent(folder)
+    manifest["network_now"]["labels"][:3] = ["white\tshark\r\n", "x" * 300, ""]
+    admin._transport.post("/v1/atlases:import", manifest)
+    assert admin.network(NETWORK).labels[:4] == ("white shark ", "x" * 200, "", "class 3")
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"network": "no name"}, "/network"),
+        ({"network_now": {"source": "elsewhere"}}, "/network_now/source"),
+        ({"network_now": {"source": "file", "weights": "own.safetensors"}}, "/network_now/architecture"),
+        ({"network_now": {"source": "file", "weights": "own.pth"}}, "/network_now/weights"),
+        ({"network_now": {"stated": {"mean": [0, 2, 0]}}}, "/network_now/stated/mean/1"),
+        ({"network_now": {"stated": {"classes": 3}}}, "/network_now/stated/classes"),
+        ({"generators": {"id": "no name"}}, "/generators/0/id"),
+        ({"generators": {"recommended": {"steps": -1}}}, "/generators/0/recommended/steps"),
+    ],
+)
+def test_what_cannot_be_registered_is_named_where_the_manifest_has_it(
+    service: Service, folder: Path, admin: imago.Client, change: dict[str, Any], pointer: str
+) -> None:
+    forget(service, *OF_NETWORKS)
+    manifest, _ = sent(folder)
+    for name, value in change.items():
+        there = manifest[name]
+        if isinstance(there, list):
+            there[0] |= value
+        elif isinstance(there, dict):
+            there |= value
+        else:
+            manifest[name] = value
+    with pytest.raises(imago.InvalidRequest) as refused:
+        admin._transport.post("/v1/atlases:import", manifest)
+    assert pointer in [error.pointer for error in refused.value.errors]
+    assert [count(service, table) for table in ("atlases", "networks", "generators")] == [0, 0, 0]

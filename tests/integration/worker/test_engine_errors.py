@@ -99,13 +99,13 @@ def test_an_inspection_whose_findings_cannot_be_stored_fails_and_says_so(
     def labelled(*arguments: Any) -> Any:
         return dataclasses.replace(load_network(*arguments), labels=labels)
 
-    labels = ("NUL \0",)
+    labels = ("half a pair \ud83d",)
     monkeypatch.setattr("worker.inspecting.inspector.load_network", labelled)
     scene.register("small.odd")
     assert scene.inspector().look()
     network = scene.network("small.odd")
     assert network.state == "failed"
-    assert "NUL" in (network.error or "")
+    assert "surrogate" in (network.error or "")
     assert scene.network(NETWORK).state == "ready"
     with scene.database.session() as session:
         assert claim_inspection(session, "tester", lease_seconds=60) is None

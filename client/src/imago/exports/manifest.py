@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imago.errors import Conflict, NotFound
+from imago.errors import Conflict, InvalidRequest, NotFound
 from imago.exports.conversion import Conversion
 from imago.exports.layout import FORMAT, FORMAT_VERSION
 from imago.records import Raw
@@ -74,7 +74,7 @@ def manifest_of(transport: Transport, export: Export, contents: Contents, files:
     layers = []
     for shown in export.version["layers"]:
         if (found := contents.layers.get(shown["layer"])) is not None:
-            inspected = _known(transport, path_to("networks", network, "layers", shown["layer"]))
+            inspected = _layer(transport, path_to("networks", network, "layers", shown["layer"]))
             layers.append({**_plain(shown), **found, "in_network": inspected})
     return {
         "format": FORMAT,
@@ -94,6 +94,17 @@ def manifest_of(transport: Transport, export: Export, contents: Contents, files:
         "pictures": sum(layer["files"] for layer in layers),
         "files": dict(files),
     }
+
+
+def _layer(transport: Transport, path: str) -> Json | None:
+    """Also one that the network has no more, or that no inspection has found there."""
+    try:
+        return _plain(transport.get(path, {"former": "true"}))
+    except NotFound:
+        return None
+    except InvalidRequest:
+        # The server is of a release that tells of no former layers.
+        return _known(transport, path)
 
 
 def _known(transport: Transport, path: str) -> Json | None:
