@@ -10,7 +10,7 @@
 // Where no stream gets through, all of it is read so, again and again.
 
 import { filled, sum } from "./patterns.js";
-import { reached, refresh } from "./refresh.js";
+import { isGone, reached, refresh } from "./refresh.js";
 
 const FIRST_MS = 10_000; // the first event comes at once; later than this a proxy holds it back
 const SILENT_MS = 60_000; // what goes on says so every few seconds: a connection may be lost without a word
@@ -19,7 +19,6 @@ const SAID_EVERY_MS = 60_000;
 const SOON_MS = 1_000;
 const FRESH_EVERY_MS = 4_000;
 const FRESH_AFTER_MS = 30_000; // what no event tells: an atlas's pictures, activations
-const GONE = [401, 403, 404, 410];
 const WORDS = { leased: "being computed", queued: "waiting" };
 
 let stream = null;
@@ -64,7 +63,7 @@ const again = async () => {
   const mine = turn;
   const status = await refresh(parts());
   if (status === 200) say(live()?.dataset.state);
-  if (mine !== turn || document.hidden || GONE.includes(status) || !live()?.dataset.events) return;
+  if (mine !== turn || document.hidden || isGone(status) || !live()?.dataset.events) return;
   timer = setTimeout(failures < 3 || failures % 12 === 0 ? open : again, AGAIN_MS);
 };
 

@@ -3,11 +3,43 @@
 
 const waiting = new WeakSet();
 
+// The address at which this page can be read: a page that answers a form stands at another one, and names it. Read once,
+// since what is read anew from there does not name it any more.
+const named = document.querySelector("[data-page]")?.dataset.page;
+const address = () => named ?? location.href;
+
+// Whether what is asked for will not be there later either, so that nobody need ask again.
+export const isGone = (status) => [401, 403, 404, 405, 410].includes(status);
+
+const within = (part, what) => [part, ...part.querySelectorAll(what)].filter((element) => element.matches(what));
+const summary = (details) => details.querySelector("summary")?.textContent;
+
+// What somebody has opened or closed stays so.
+const carryOpen = (old, now) => {
+  const before = within(old, "details");
+  const after = within(now, "details");
+  before.forEach((details, place) => {
+    const same = before.length === after.length ? after[place] : after.find((each) => summary(each) === summary(details));
+    if (same) same.open = details.open;
+  });
+};
+
+// Nor does anything that is wider or longer than its place go back to its beginning.
+const scrolling = (part) => [part, ...part.querySelectorAll(".table, pre")];
+const replace = (old, now) => {
+  const scrolled = scrolling(old).map(({ scrollLeft, scrollTop }) => [scrollLeft, scrollTop]);
+  old.replaceWith(document.adoptNode(now));
+  scrolling(now).forEach((element, place) => {
+    [element.scrollLeft, element.scrollTop] = scrolled[place] ?? [0, 0];
+  });
+};
+
 // What somebody is at with the keyboard stays where it is until they have left it.
 const swap = (old, now) => {
+  carryOpen(old, now);
   if (old.isEqualNode(now)) return;
   if (!old.contains(document.activeElement)) {
-    old.replaceWith(document.adoptNode(now));
+    replace(old, now);
   } else if (!waiting.has(old)) {
     waiting.add(old);
     old.addEventListener("focusout", () => {
@@ -15,6 +47,40 @@ const swap = (old, now) => {
       setTimeout(() => refresh([old]));
     }, { once: true });
   }
+};
+
+const isChanged = (field) => {
+  if (["hidden", "submit", "button", "output"].includes(field.type)) return false;
+  if (field.options) {
+    const first = [...field.options].findIndex((option) => option.defaultSelected);
+    return field.selectedIndex !== Math.max(0, first);
+  }
+  return field.value !== (field.defaultValue ?? field.value) || field.checked !== field.defaultChecked;
+};
+
+// Whether somebody is writing, or has written, what another page would not have. What a form was sent with, and is shown
+// again, is such too.
+const isWriting = () =>
+  Boolean(named) ||
+  document.activeElement?.matches("input, select, textarea, summary") ||
+  [...document.forms].some((form) => [...form.elements].some(isChanged));
+
+// What was waited for is there, and the page is another one. It comes at once, else when nobody writes any more; until
+// then there is a link to it.
+const leave = (part) => {
+  if (!isWriting()) {
+    location.reload();
+    return;
+  }
+  const there = new URL(address(), location.href);
+  there.hash = ""; // with it a browser would only scroll
+  const link = Object.assign(document.createElement("a"), { href: there, textContent: "Show it" });
+  const said = document.createElement("p");
+  said.append("What this page waits for is there. ", link, ". What is in the fields is not kept then.");
+  part.setAttribute("role", "status");
+  part.replaceChildren(said);
+  delete part.dataset.refresh;
+  document.addEventListener("focusout", () => setTimeout(() => isWriting() || location.reload()));
 };
 
 const names = (list) => [...list.children].map((child) => child.id).join();
@@ -31,7 +97,7 @@ export const refresh = async (parts) => {
   let answer;
   let text;
   try {
-    answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    answer = await fetch(address(), { headers: { Accept: "text/html" } });
     text = await answer.text();
   } catch {
     reached(false);
@@ -45,7 +111,7 @@ export const refresh = async (parts) => {
     const old = document.getElementById(id);
     const now = page.getElementById(id);
     if (old?.dataset.refresh && !now) {
-      location.reload(); // what was waited for is there, and the page is another one
+      leave(old);
       return answer.status;
     }
     if (!old || !now) continue;
@@ -59,6 +125,14 @@ export const refresh = async (parts) => {
   return answer.status;
 };
 
-const parts = [...document.querySelectorAll("[data-refresh][id]")];
-const seconds = Math.min(...parts.map((part) => Number(part.dataset.refresh)));
-if (parts.length) setInterval(() => document.hidden || refresh(parts), 1000 * seconds);
+// Parts that wait are asked for until none does, or there is nothing to ask for.
+const parts = () => [...document.querySelectorAll("[data-refresh][id]")];
+const wait = () => {
+  const found = parts();
+  const seconds = Math.min(...found.map((part) => Number(part.dataset.refresh)));
+  if (found.length) setTimeout(look, 1000 * seconds);
+};
+const look = async () => {
+  if (document.hidden || !isGone(await refresh(parts()))) wait();
+};
+wait();
