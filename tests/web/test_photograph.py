@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from infra.browser.chromium import PATIENCE_MS, Look, looking
@@ -53,3 +54,35 @@ def test_a_photograph_that_is_dropped_is_looked_at_and_shown_beside_what_it_exci
         expect(strongest).to_contain_text("980", timeout=PATIENCE_MS)
         own = page.get_by_alt_text("The photograph")
         assert own.evaluate("image => image.decode().then(() => image.naturalWidth)") == 128
+
+
+def test_the_photograph_above_an_answer_is_its_own_also_after_another_was_refused(
+    browser: Browser, site: Site, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    Image.new("RGB", (64, 64), "red").save(other)
+    with looking(browser, Look("light", 1280)) as context:
+        page = context.new_page()
+        sign_in(page, site.url, site.key)
+        page.goto(f"{site.url}/search")
+        drop(page, PICTURE)
+        page.wait_for_url("**/search?photograph=*", timeout=PATIENCE_MS)
+        answer = page.url.partition("#")[0]
+        for forgotten in (False, True):
+            page.goto(f"{site.url}/search")
+            page.evaluate("document.querySelector('#of-network option').value = 'nowhere'")
+            drop(page, other)
+            expect(page.get_by_text("nowhere").first).to_be_visible(timeout=PATIENCE_MS)
+            if forgotten:
+                page.evaluate(
+                    "for (const name of Object.keys(sessionStorage))"
+                    " if (name !== 'imago.photograph') sessionStorage.removeItem(name)"
+                )
+            page.goto(answer)
+            own = page.get_by_alt_text("The photograph", exact=True)
+            if forgotten:
+                expect(page.get_by_text("the photograph itself is not kept")).to_be_visible()
+                assert own.count() == 0
+            else:
+                width = own.evaluate("image => image.decode().then(() => image.naturalWidth)")
+                assert width == 128

@@ -87,10 +87,13 @@ if (form) {
 
 if (shown) {
   const name = `${PENDING}.${shown.dataset.photographOf}`;
-  const pending = recall(PENDING);
-  if (pending) remember(name, pending);
-  const text = recall(name);
+  // The photograph that was sent last is this page's if the form has led here: it may also have led to a refusal, and
+  // somebody has gone to an earlier answer since.
+  const [arrival] = performance.getEntriesByType("navigation");
+  const isLedHere = arrival?.type === "navigate" && arrival.redirectCount > 0;
+  const text = recall(name) ?? (isLedHere ? recall(PENDING) : null);
   if (text) {
+    remember(name, text);
     const bytes = Uint8Array.from(atob(text.slice(text.indexOf(",") + 1)), (sign) => sign.charCodeAt(0));
     const image = Object.assign(new Image(192, 192), {
       alt: "The photograph",
