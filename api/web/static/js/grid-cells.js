@@ -7,19 +7,23 @@ const AGAIN = 5000; // ms after a request that failed
 export const UNKNOWN = "#"; // the address of a cell as long as the unit that stands there is not known
 
 export class Cells {
+  total; // as the page says, and then as the order does
   #given;
   #picture;
   #unit;
   #changed;
   #order = null; // the numbers of the units, null while they are not there or need not be
+  #asking = null; // the promise of the order: whoever needs it waits for the same one
   #unknown = new Map(); // what is shown of a place of which nothing is known yet
   #first = new Map(); // what the server's own cells show, by place
   #blocks = new Map(); // by number: views by place, in the order in which they were last wanted
   #asked = new Map(); // by number: what ends the request
   #failed = new Map(); // by number: when
+  #again = 0; // the timer of the next try after a failure
 
   constructor(given, addresses, changed) {
     this.#given = given;
+    this.total = given.total;
     this.#picture = addresses.picture;
     this.#unit = addresses.unit;
     this.#changed = changed;
@@ -54,7 +58,7 @@ export class Cells {
   }
 
   #isThere(number, end) {
-    const last = Math.min((number + 1) * BLOCK, this.#given.total, end);
+    const last = Math.min((number + 1) * BLOCK, this.total, end);
     for (let place = number * BLOCK; place < last; place++) if (!this.#first.has(place)) return false;
     return true;
   }
@@ -64,14 +68,16 @@ export class Cells {
     const controller = new AbortController();
     this.#asked.set(number, controller);
     try {
-      const units = await this.#unitsOf(number, controller.signal);
+      const units = await this.#unitsOf(number);
+      controller.signal.throwIfAborted();
+      if (!units.length) return; // there are fewer than the page has said
       const address = `${this.#given.cells}${this.#given.cells.includes("?") ? "&" : "?"}units=${units.join(",")}`;
       const { data } = await get(address, controller.signal).then((answer) => answer.json());
       const byUnit = new Map(data.map((cell) => [cell.unit, cell]));
       this.#keep(number, new Map(units.map((unit, at) => [number * BLOCK + at, this.#view(byUnit.get(unit))])));
       this.#failed.delete(number);
     } catch (error) {
-      if (error.name !== "AbortError") this.#failed.set(number, Date.now());
+      if (error.name !== "AbortError") this.#fails(number);
     } finally {
       this.#asked.delete(number);
       this.#changed();
@@ -86,12 +92,39 @@ export class Cells {
     }
   }
 
-  async #unitsOf(number, signal) {
+  // What could not be read is asked for again by itself, if it is still to be seen then.
+  #fails(number) {
+    this.#failed.set(number, Date.now());
+    clearTimeout(this.#again);
+    this.#again = setTimeout(this.#changed, AGAIN + 1);
+  }
+
+  async #unitsOf(number) {
     const from = number * BLOCK;
-    const count = Math.min(BLOCK, this.#given.total - from);
+    if (this.#given.order) await this.#ordered();
+    const count = Math.max(0, Math.min(BLOCK, this.total - from));
     if (!this.#given.order) return Array.from({ length: count }, (_, at) => from + at);
-    this.#order ??= new Uint32Array(await get(this.#given.order, signal).then((answer) => answer.arrayBuffer()));
     return [...this.#order.subarray(from, from + count)];
+  }
+
+  // The order of all units. It may be another one than that of the page, which is older, and of fewer or more: the
+  // page's cells go to the places that they have in it.
+  #ordered() {
+    this.#asking ??= get(this.#given.order)
+      .then((answer) => answer.arrayBuffer())
+      .then((bytes) => {
+        this.#order = new Uint32Array(bytes);
+        this.total = this.#order.length;
+        const known = new Map([...this.#first.values()].map((view) => [Number(view.title), view]));
+        this.#first.clear();
+        this.#order.forEach((unit, place) => known.has(unit) && this.#first.set(place, known.get(unit)));
+        this.#changed();
+      })
+      .catch((error) => {
+        this.#asking = null;
+        throw error;
+      });
+    return this.#asking;
   }
 
   #nothingOf(place) {

@@ -105,7 +105,7 @@ class Grid {
   }
 
   get #height() {
-    return Math.min(this.#wanted, TALLEST);
+    return Math.max(0, Math.min(this.#wanted, TALLEST));
   }
 
   get #origin() {
@@ -180,8 +180,23 @@ class Grid {
 
   // What was asked for has come.
   #refresh() {
+    if (this.#total !== this.#cells.total) this.#recount();
     this.#openWhatWaits();
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  // There are fewer units, or more, than the page has said: pictures have ended since.
+  #recount() {
+    const isAt = this.#list.contains(document.activeElement);
+    this.#total = this.#cells.total;
+    this.#active = Math.max(0, Math.min(this.#active, this.#total - 1));
+    if (this.#toOpen >= this.#total) this.#toOpen = null;
+    const range = this.#element.querySelector(".range");
+    range.textContent = `${this.#total.toLocaleString("fr")} unit${this.#total === 1 ? "" : "s"}`;
+    this.#measure();
+    if (!isAt) return;
+    this.#draw();
+    this.#focus();
   }
 
   // A click, or Enter, on a cell of which nothing is known yet: it opens as soon as its unit is.
