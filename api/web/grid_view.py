@@ -94,9 +94,21 @@ class GridView:
 
     @property
     def kept(self) -> Mapping[str, str]:
-        """What a form sends on beside its own fields."""
+        """What the form that chooses among the units sends on beside its own fields."""
         looks = {} if self.looks == Looks.USUAL else {"density": str(self.looks)}
         return {"order": str(self.wanted.by), **looks}
+
+    @property
+    def asked(self) -> Mapping[str, str]:
+        """What the choice of another version sends on: all that is asked for but the version."""
+        wanted = self.wanted
+        chosen = {
+            "state": wanted.kind,
+            "label": wanted.label,
+            "like": wanted.like,
+            "facet": wanted.facet or None,
+        }
+        return {**self.kept, **{name: str(value) for name, value in chosen.items() if value is not None}}
 
     def unit(self, unit: int) -> str:
         """The address of a unit's page."""

@@ -119,6 +119,85 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_place(page: Page, site: Si
     expect(page.locator(f"{CELLS} .no-picture", has_text="cannot be read").first).to_be_visible()
 
 
+def test_the_order_that_comes_later_settles_how_many_units_there_are_and_where(page: Page) -> None:
+    """As where pictures have ended since the page was made: its order is another one, and shorter."""
+    asked: list[Route] = []
+
+    def shorter(route: Route) -> None:
+        asked.append(route)
+        answer = route.fetch()
+        route.fulfill(response=answer, body=answer.body()[4 * 20 :])
+
+    page.route(re.compile(r"/grid/order\b"), shorter)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    left = UNITS - 20
+    expect(page.locator("[role=grid]")).to_have_attribute("aria-rowcount", str(-(-left // columns(page))))
+    expect(page.locator(f"{CELLS}[data-place='{left - 1}'] img")).to_be_visible()
+    expect(page.locator(".range")).to_have_text(f"{left} units")
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator(f"{CELLS}[data-place='0'] b")).to_have_text(str(20 * 7))
+    titles = page.locator(f"{CELLS} b").all_text_contents()
+    assert len(set(titles)) == len(titles)
+    assert len(asked) == 1
+
+
+def test_what_could_not_be_read_is_asked_for_again_without_anybody_scrolling(page: Page) -> None:
+    failed: list[Route] = []
+
+    def once(route: Route) -> None:
+        failed.append(route)
+        if len(failed) == 1:
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route(re.compile(r"/grid/order\b"), once)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator(f"{CELLS}[data-place='{UNITS - 1}'] img")).to_be_visible(timeout=30_000)
+    assert len(failed) == 2
+
+
+def test_another_version_is_chosen_by_keys_with_a_button_and_keeps_what_was_asked_for(
+    page: Page, site: Site
+) -> None:
+    asked = {"order": "index", "state": "done", "like": "7", "density": "large", "label": "volcano"}
+    query = "&".join(f"{name}={value}" for name, value in asked.items())
+    before = f"{site.url}/networks/{NETWORK}/layers/classifier?atlas={site.atlas}@1&{query}"
+    page.goto(before)
+    choice = page.get_by_label("Version of an atlas that is shown")
+    shown = choice.input_value()
+    choice.focus()
+    page.keyboard.press("ArrowDown")
+    button = page.locator("form[data-follow]").get_by_role("button", name="Show")
+    expect(button).to_be_visible()
+    assert choice.input_value() != shown
+    assert page.url == before
+    page.keyboard.press("Tab")
+    expect(button).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("atlas=any"))
+    for name, value in asked.items():
+        assert f"{name}={value}" in page.url
+    # With a pointer it is followed at once: the list was open.
+    choice.dispatch_event("pointerdown")
+    choice.select_option(shown)
+    page.wait_for_url(re.compile(f"atlas={site.atlas}"))
+
+
+def test_a_form_that_is_shown_anew_keeps_what_is_long_and_has_a_short_address(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/trainings/new")
+    sources = "\n".join(f"folder-{number:04}" for number in range(900))
+    page.get_by_label("Learns from").fill(sources)
+    page.get_by_label("Name", exact=True).fill("long")
+    network = page.get_by_label("Network", exact=True)
+    network.dispatch_event("pointerdown")
+    network.dispatch_event("change")
+    page.wait_for_url(re.compile(r"/trainings/new\?"))
+    assert len(page.url) < 4000
+    expect(page.get_by_label("Name", exact=True)).to_have_value("long")
+    expect(page.get_by_label("Learns from")).to_have_value(sources)
+
+
 def test_without_scripts_the_cells_are_there(browser: Browser, site: Site) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

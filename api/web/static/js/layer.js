@@ -1,9 +1,6 @@
-// The page of a layer: its grid scrolls through all units, and what is chosen is followed at once.
+// The page of a layer: its grid scrolls through all units.
 import { enhance } from "./grid.js";
 
-for (const form of document.querySelectorAll("form[data-follow]")) {
-  form.addEventListener("change", () => form.requestSubmit());
-}
 for (const grid of document.querySelectorAll("[data-grid]")) {
   enhance(grid, document.querySelector("[data-grid-status]"));
 }

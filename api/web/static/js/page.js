@@ -40,10 +40,58 @@ document.addEventListener("submit", (event) => {
 addEventListener("pageshow", () => sent.clear());
 
 // A field on which others of its form depend names, as data-reloads, the page of the form: it is shown anew, with what
-// stands in the fields.
+// stands in the fields. What is long does not go into the address, which servers bound, but is kept here meanwhile.
+const LONG = 500;
+const longOf = (path) => `imago.fields ${path}`;
+const reload = ({ form, dataset }) => {
+  const said = new URLSearchParams();
+  const kept = [];
+  for (const [name, value] of new FormData(form)) {
+    if (value.length > LONG) kept.push([name, value]);
+    else said.append(name, value);
+  }
+  try {
+    sessionStorage.setItem(longOf(dataset.reloads), JSON.stringify(kept));
+  } catch {
+    // Without storage what is long is typed anew.
+  }
+  location.assign(`${dataset.reloads}?${said}`);
+};
+const reloading = document.querySelector("[data-reloads]");
+if (reloading) {
+  try {
+    for (const [name, value] of JSON.parse(sessionStorage.getItem(longOf(location.pathname)) ?? "[]")) {
+      const field = reloading.form.elements.namedItem(name);
+      if (!field || field.value !== field.defaultValue) continue;
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    sessionStorage.removeItem(longOf(location.pathname));
+  } catch {
+    // There is none then.
+  }
+}
+
+// What such a field, and a form with data-follow, leads to is followed at once where it was chosen from the open list
+// with a pointer. Keys change a closed one at each press: a button beside it follows them.
+const leads = (field) => {
+  if (field.dataset.reloads) return () => reload(field);
+  return field.form?.matches("[data-follow]") ? () => field.form.requestSubmit() : null;
+};
+let isPointed = false;
+document.addEventListener("pointerdown", () => (isPointed = true), true);
+document.addEventListener("keydown", () => (isPointed = false), true);
 document.addEventListener("change", ({ target }) => {
-  if (!target.dataset.reloads) return;
-  location.assign(`${target.dataset.reloads}?${new URLSearchParams(new FormData(target.form))}`);
+  const follow = leads(target);
+  if (!follow) return;
+  if (isPointed) {
+    follow();
+  } else if (!target.parentElement.querySelector("[data-follows]")) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Show" });
+    button.dataset.follows = "";
+    button.addEventListener("click", follow);
+    target.after(button);
+  }
 });
 
 const isTyping = (target) => target.closest("input, textarea, select, [contenteditable]");
