@@ -1,6 +1,7 @@
 // Keeps the page of something that goes on alive: a job, an atlas, a training, a scan. The element with the id `live`
 // names its stream of events (data-events), the state that the page shows (data-state) and how the page is called
-// (data-title, a pattern); it names no stream once there is nothing more to come. Events fill
+// (data-title, a pattern); it names no stream once there is nothing more to come. A page that answers a form says as
+// data-page where it can be read. Events fill
 //   data-live="PATTERN"               the text of an element; data-live-layer="NAME" around it: of that layer
 //   data-live-value="PATHS" and -max  a <progress>
 //   id="item-ORDINAL"                 a cell of a job's grid, whose data-coming is the picture's address
