@@ -29,14 +29,16 @@ _OF_MANIFEST = (
     "format", "format_version", "atlas", "version", "name", "network", "network_sha256", "entries",
     "pictures",
 )  # fmt: skip
-_OF_NETWORK = ("source", "architecture", "weights", "classes", "labels")
+_OF_NETWORK = (
+    "source", "architecture", "weights", "weights_sha256", "network_sha256", "classes", "labels", "stated",
+)  # fmt: skip
 _OF_LAYER = (
     "layer", "ordinal", "units", "unit_count", "shown_units", "facets", "technique", "parameters",
     "generator", "pictures", "unreachable", "lines",
 )  # fmt: skip
 _OF_INSPECTED = (
     "ordinal", "kind", "units", "height", "width", "receptive_field", "stride", "tokens", "usual_token",
-    "role", "twin_of",
+    "class_token", "role", "twin_of",
 )  # fmt: skip
 _OF_RECIPE = ("technique", "parameters")
 _OF_GENERATOR = (
