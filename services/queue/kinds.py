@@ -14,6 +14,10 @@ from sqlalchemy.orm import Session
 from services.queue import leases
 from services.queue.leases import Pulse
 
+PUT_OFF = "put_off"
+"""In the payload of a chore that no worker can go on with until something else has changed: true. A training
+is not interrupted each time that somebody may look whether it has."""
+
 
 @dataclass(frozen=True)
 class TakenBack:

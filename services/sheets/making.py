@@ -19,6 +19,7 @@ from services.base.errors import NotFound
 from services.base.states import AtlasWish
 from services.pictures.losses import Subject
 from services.queue import chores
+from services.queue.kinds import PUT_OFF
 from services.sheets.layout import Layout, Place
 from services.sheets.plans import SheetPlan
 from services.sheets.sheets import layout_of, pictures_of
@@ -26,6 +27,9 @@ from services.sheets.subjects import POSTER, SHEET, Sheeted
 from services.sheets.tables import AtlasSheetRow, SheetRow, SheetTileRow
 from services.upkeep import collected
 
+_PUBLISHED = text("""
+    SELECT published_at IS NOT NULL FROM atlas_versions WHERE atlas_no = :no AND number = :number FOR SHARE
+""")
 _UNUSED = text("""
     DELETE FROM sheets WHERE name = ANY(CAST(:names AS text[])) AND NOT EXISTS (
         SELECT FROM atlas_sheets WHERE sheet = sheets.name OR making = sheets.name)
@@ -95,6 +99,18 @@ def wanted(session: Session, sheeted: Sheeted) -> Wanted | None:
         is_final,
         there.making if there is not None and there.final == is_final else None,
     )
+
+
+def end(session: Session, lease_id: int, subject: str, asked: Wanted | None) -> None:
+    """Strike off the chore that made what was asked for, None where that is nothing any more; but where the
+    version was published since, have it done once more: what it shows for good is still to be made."""
+    held = chores.hold(session, lease_id, [subject])
+    # The lock keeps it from being published before the chore is gone: then it is planned anew.
+    version = {} if asked is None or asked.final else {"no": asked.atlas_no, "number": asked.number}
+    if version and session.execute(_PUBLISHED, version).scalar():
+        chores.release(session, lease_id, held, payload={PUT_OFF: False})
+    else:
+        chores.done(session, lease_id, held)
 
 
 def begin(session: Session, asked: Wanted, plan: SheetPlan, plan_object: str) -> bool:

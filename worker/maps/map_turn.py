@@ -20,6 +20,8 @@ from services.maps.making import Drawn
 from services.maps.subjects import MAP, SEEN, Mapped
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
+from services.queue.kinds import PUT_OFF
+from services.sheets import making as sheets
 from services.sheets.making import Wanted
 from worker.leasing.chore_turns import charge, hold_to_write
 from worker.leasing.held_leases import HeldLeases
@@ -85,21 +87,22 @@ class Maps(LeasedWork[WorkClaim]):
         with self._database.session() as session:
             asked = making.wanted(session, mapped)
         if asked is None:
-            self._end(claim, mapped)
+            self._end(claim, mapped, None)
             return
         found = gather(self._database, asked, folder, keeper.check)
         if found.unseen and (found.units == 0 or self._grows(claim, asked, found)):
             with self._database.session() as session:
-                seen = {SEEN: found.units} if found.units else None
-                chores.release(session, claim.lease_id, after_seconds=UNSEEN_SECONDS, payload=seen)
+                seen = {SEEN: found.units} if found.units else {}
+                payload = {PUT_OFF: True, **seen}
+                chores.release(session, claim.lease_id, after_seconds=UNSEEN_SECONDS, payload=payload)
             return
         if found.units == 0:
-            self._end(claim, mapped)
+            self._end(claim, mapped, asked)
             return
         with self._database.session() as session:
             hold_to_write(session, claim)
             if making.show_known(session, asked, found.name, found.unseen):
-                chores.done(session, claim.lease_id, [str(mapped)])
+                sheets.end(session, claim.lease_id, str(mapped), asked)
                 return
         began = time.monotonic()
         self._draw(folder, keeper, tend)
@@ -141,11 +144,11 @@ class Maps(LeasedWork[WorkClaim]):
         with self._database.session() as session:
             hold_to_write(session, claim)
             making.finish(session, asked, drawn, found.unseen)
-            chores.done(session, claim.lease_id, [str(mapped)])
+            sheets.end(session, claim.lease_id, str(mapped), asked)
 
-    def _end(self, claim: WorkClaim, mapped: Mapped) -> None:
+    def _end(self, claim: WorkClaim, mapped: Mapped, asked: Wanted | None) -> None:
         with self._database.session() as session:
-            chores.done(session, claim.lease_id, [str(mapped)])
+            sheets.end(session, claim.lease_id, str(mapped), asked)
 
     def _sweep(self) -> None:
         """Remove what killed workers left behind."""

@@ -63,7 +63,7 @@ class Sheets(ChoreTurns):
             asked = making.wanted(session, sheeted)
             begun = making.begun(session, asked.making) if asked and asked.making else None
         if asked is None:
-            self._end(claim, sheeted)
+            self._end(claim, sheeted, None)
             return
         plan = None
         if begun is not None:
@@ -94,7 +94,7 @@ class Sheets(ChoreTurns):
         with self._database.session() as session:
             hold_to_write(session, claim)
             making.finish(session, asked, plan.name, picture)
-            chores.done(session, claim.lease_id, [str(sheeted)])
+            making.end(session, claim.lease_id, str(sheeted), asked)
         log.info("sheet_made", sheet=str(sheeted), cells=plan.layout.cells)
 
     def _begin(self, claim: WorkClaim, sheeted: Sheeted, asked: Wanted) -> SheetPlan | None:
@@ -102,14 +102,14 @@ class Sheets(ChoreTurns):
         poster = sheeted.layer_no == POSTER
         plan = plans.read(self._database, asked.atlas_no, asked.shows, asked.layers, poster=poster)
         if plan is None:
-            self._end(claim, sheeted)
+            self._end(claim, sheeted, asked)
             return None
         key = sheet_key(plan.digests, "digests")
         self._store.put_under(key, plan.digests, "application/octet-stream")
         with self._database.session() as session:
             hold_to_write(session, claim)
             if making.begin(session, asked, plan, key):
-                chores.done(session, claim.lease_id, [str(sheeted)])
+                making.end(session, claim.lease_id, str(sheeted), asked)
                 return None
         return plan
 
@@ -119,9 +119,9 @@ class Sheets(ChoreTurns):
             hold_to_write(session, claim)
             making.add_tiles(session, name, tiles)
 
-    def _end(self, claim: WorkClaim, sheeted: Sheeted) -> None:
+    def _end(self, claim: WorkClaim, sheeted: Sheeted, asked: Wanted | None) -> None:
         with self._database.session() as session:
-            chores.done(session, claim.lease_id, [str(sheeted)])
+            making.end(session, claim.lease_id, str(sheeted), asked)
 
     def _may_go_on(self, keeper: LeaseKeeper, until: float) -> bool:
         now = time.monotonic()

@@ -246,3 +246,17 @@ def test_pages_of_any_size_give_the_same(
     assert (whole.units, whole.layers) == (21, ["features.0", "blocks.4", "classifier"])
     monkeypatch.setattr("worker.maps.gathering._AT_ONCE", 3)
     assert gather(staged, asked, tmp_path, lambda: None) == whole
+
+
+def test_a_version_that_is_published_while_its_map_is_drawn_gets_one_that_stays(
+    staged: Database, drawer: Maps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = built(staged)
+    shown(staged, id, asked=True)
+    monkeypatch.setattr(map_turn, "crash_point", lambda name: publish(staged, id))
+    assert drawer.look()
+    found = shown(staged, id, "1")
+    assert (found.published, found.map, found.coming) == (True, None, True)
+    monkeypatch.undo()
+    assert draw(drawer) == 1
+    assert made(staged, id, "1").units == 112

@@ -21,13 +21,14 @@ from services.queue import batches, chores
 from services.sheets import making, sheets
 from services.sheets.layout import TILE, Place
 from services.sheets.sheets import ShownSheet
-from services.sheets.subjects import POSTER, Sheeted
+from services.sheets.subjects import POSTER, Sheeted, plan
 from services.upkeep import collection
 from tests.integration.atlases.building import carry_out, make, publish
 from tests.integration.staging import picture
 from worker.leasing import chore_turns
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
+from worker.sheets import sheet_turn
 from worker.sheets.sheet_turn import Sheets
 
 LAYER = "blocks.4"
@@ -307,3 +308,22 @@ def test_the_bytes_of_a_tile_are_those_that_its_name_says(
     work(worker)
     for key in tiles(staged).values():
         assert hashlib.sha256(store.get(key)).hexdigest() in key
+
+
+def test_a_version_that_is_published_while_its_sheet_is_made_gets_one_that_stays(
+    staged: Database, store: ObjectStore, worker: Sheets, atlas: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish_once(name: str) -> None:
+        monkeypatch.undo()
+        publish(staged, atlas)
+
+    with staged.session() as session:
+        plan(session, Sheeted(atlas, 1, 0))
+    monkeypatch.setattr(chore_turns, "SLICE_SECONDS", 600.0)
+    monkeypatch.setattr(sheet_turn, "crash_point", publish_once)
+    assert worker.look()
+    work(worker)
+    with staged.session() as session:
+        rows = session.execute(text("SELECT layer_no, final FROM atlas_sheets WHERE number = 1")).all()
+    assert {row.layer_no: row.final for row in rows} == {POSTER: True, 0: True}
+    assert_whole(staged, store, shown(staged, atlas, "1"))
