@@ -1,6 +1,6 @@
 """Inspections of networks as a kind of work: claim one, give it back, take it back from a dead worker."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -42,11 +42,12 @@ _TAKE_BACK = text("""
 
 
 def claim_inspection(
-    session: Session, worker_id: str, *, lease_seconds: float, version: int = 0
+    session: Session, worker_id: str, *, lease_seconds: float, version: int = 0, lacks: Collection[str] = ()
 ) -> InspectionClaim | None:
     """Take a network that nobody inspects, or None; commit before inspecting it. Nobody is waited for.
 
-    `version` is that of the worker's inspection: networks that an earlier one has inspected are due again.
+    `version` is that of the worker's inspection: networks that an earlier one has inspected are due again,
+    but for those of `lacks` (`inspection:ID`), which it could not load a moment ago.
     """
     ready, due = NetworkRow.state == "ready", NetworkRow.inspection_due
     session.execute(
@@ -55,9 +56,10 @@ def claim_inspection(
         .values(inspection_due=True, inspection_tries=0)
     )
     pending = NetworkRow.state == "pending"
+    has = ("inspection:" + NetworkRow.id).not_in([*lacks])
     row = session.scalars(
         sa.select(NetworkRow)
-        .where(pending | (ready & due & (NetworkRow.inspection_version < version)))
+        .where(pending | (ready & due & (NetworkRow.inspection_version < version) & has))
         .where(NetworkRow.lease_id.is_(None))
         .order_by(~pending, NetworkRow.created_at, NetworkRow.id)
         .limit(1)

@@ -47,12 +47,6 @@ _REPLACE = text("""
         provenance = CAST(:provenance AS jsonb)
     WHERE digest = :digest AND state = 'done' RETURNING digest
 """)
-_INTERACTIVE = text("""
-    SELECT EXISTS (
-        SELECT 1 FROM visualizations WHERE state = 'queued' AND lane = 'interactive'
-        AND (not_before IS NULL OR not_before <= now())
-    )
-""")
 _COUNTS = text("""
     SELECT count(*) FILTER (WHERE NOT given_up) AS waiting, count(*) FILTER (WHERE given_up) AS given_up
     FROM (SELECT given_up FROM work WHERE kind = 'repair' LIMIT :cap) AS noted
@@ -112,11 +106,6 @@ def replace(session: Session, claim: WorkClaim, results: Sequence[Finished]) -> 
 def generator_sha256(session: Session, id: str) -> str:
     """Of a generator's weights. Raises `NotFound`."""
     return get_generator(session, id).weights_sha256
-
-
-def interactive_waits(session: Session) -> bool:
-    """Whether someone waits for a picture that a worker could take now."""
-    return bool(session.execute(_INTERACTIVE).scalar_one())
 
 
 def depth(session: Session) -> RepairsDepth:

@@ -5,7 +5,7 @@ of a photograph; it is decoded by the worker, and forgotten as soon as it was lo
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -77,11 +77,15 @@ _INSERT = text("""
 _WAITING = text(
     "SELECT count(*) FROM (SELECT FROM excitations WHERE state = 'queued' LIMIT :most) AS waiting"
 )
-_WAITS = text("SELECT FROM excitations WHERE state = 'queued' AND lease_id IS NULL LIMIT 1")
+_WAITS = text("""
+    SELECT FROM excitations WHERE state = 'queued' AND lease_id IS NULL
+    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[])) LIMIT 1
+""")
 _HEAD = text("""
     SELECT e.id, e.network_id, e.layer, e.photograph, n.spec_sha256 FROM excitations e
     JOIN networks n ON n.id = e.network_id
     WHERE e.state = 'queued' AND e.lease_id IS NULL
+    AND 'network:' || e.network_id <> ALL(CAST(:lacks AS text[]))
     ORDER BY e.crash_count > 0, e.id LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED
 """)
 _TAKE = text("UPDATE excitations SET lease_id = :lease WHERE id = :id")
@@ -147,14 +151,17 @@ def get(session: Session, id: str) -> Excitation:
     return Excitation(*row)
 
 
-def waits(session: Session) -> bool:
-    """Whether somebody waits whom nobody serves."""
-    return session.execute(_WAITS).first() is not None
+def waits(session: Session, *, lacks: Collection[str] = ()) -> bool:
+    """Whether a claim would find something now."""
+    return session.execute(_WAITS, {"lacks": [*lacks]}).first() is not None
 
 
-def claim(session: Session, worker_id: str, *, lease_seconds: float) -> ExcitationClaim | None:
-    """Take the photograph that waits longest; None if none does. Nobody is waited for."""
-    row = session.execute(_HEAD).first()
+def claim(
+    session: Session, worker_id: str, *, lease_seconds: float, lacks: Collection[str] = ()
+) -> ExcitationClaim | None:
+    """Take the photograph that waits longest; None if none does. Nobody is waited for. What needs something
+    of `lacks` (`network:ID`) is left to others."""
+    row = session.execute(_HEAD, {"lacks": [*lacks]}).first()
     if row is None:
         return None
     lease_id = leases.open_lease(session, EXCITATIONS.name, worker_id, lease_seconds=lease_seconds)

@@ -46,7 +46,8 @@ class Expansion(ChoreTurns):
                     done = expansion.step(session, task.subject, place)
                     if done.place.after == place.after or done.wait:  # not only a look at one more job
                         chores.went_on(session, claim.lease_id, task.subject)
-                    ends = time.monotonic() >= until or batches.interactive_waits(session)
+                    lacks = self._held.lacking.left
+                    ends = time.monotonic() >= until or batches.interactive_waits(session, lacks=lacks)
                     slice_is_over = self._report(session, claim, task.subject, done, ends=ends)
                     crash_point("expanding")
                 crash_point("expanded")

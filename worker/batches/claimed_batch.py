@@ -15,13 +15,12 @@ from imago_engine.techniques.dgn_am import needs_directions
 from services.base.database import Database
 from services.base.errors import Unavailable
 from services.pictures.recipes import other_version
-from services.queue import workers
 from services.queue.batches import Claim, Failure, Work
 from worker.batches.computation import Computed, DeviceLost, compute, failure_of
 from worker.batches.size import BatchSizer
 from worker.indexing.sight import Sight
 from worker.leasing.giving_way import Stopwatch
-from worker.leasing.lacking import Lacking
+from worker.leasing.lacking import Lacking, LeftToOthers
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, LeaseKeeper, NoRoom
 from worker.leasing.retries import Patience, keep_trying
 from worker.loading.runtime import NotHere, Runtime, Unloadable
@@ -32,10 +31,6 @@ from worker.process.stopping import StopFlag
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-
-class LeftToOthers(Interrupted):
-    """What the batch needs is not to be had here, but perhaps by another worker."""
 
 
 class Computer:
@@ -196,11 +191,7 @@ class Computer:
     def _is_passing(self, error: NotHere) -> bool:
         """Raise `LeftToOthers` where another worker that lives may load what this one cannot; else whether a
         later try may go better."""
-        key = f"{error.kind}:{error.id}"
-        with self._database.session() as session:
-            others = workers.others_may_have(session, self._worker_id, key)
-        self._lacking.note(key, str(error), leave=others)
-        if others:
+        if self._lacking.leave(self._database, self._worker_id, error.key, str(error)):
             raise LeftToOthers(str(error))
         return error.passing
 

@@ -21,7 +21,6 @@ from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
 from worker.leasing.giving_way import Bell, BulkShare, Stopwatch
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.lacking import Lacking
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper, NoRoom
 from worker.leasing.work_kinds import Tend, WorkKind, nothing
 from worker.loading.runtime import Runtime
@@ -49,11 +48,10 @@ class BatchRunner(WorkKind):
         delivery: Delivery,
         settings: Settings,
         stop: StopFlag,
-        lacking: Lacking | None = None,
         sight: Sight | None = None,
         photographs: Photographs | None = None,
     ) -> None:
-        self._lacking = lacking or Lacking()
+        self._lacking = leases.lacking
         self._leases = leases
         self._database = leases.database
         self._computer = Computer(

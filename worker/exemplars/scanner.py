@@ -15,6 +15,7 @@ from services.exemplars import working
 from services.exemplars.working import ScanTask
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
+from services.queue.kinds import PUT_OFF
 from worker.exemplars.cropping import SourcesChanged
 from worker.exemplars.reading import without_folder
 from worker.exemplars.scan_run import NothingToSee, ScanRun
@@ -22,12 +23,15 @@ from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
 from worker.loading.runtime import NotHere, Runtime, Unloadable
+from worker.process.devices import end_without_device, is_device_lost
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 from worker.trainings.sources import SourceRefused
 
 OTHERS_SHARE = 4
 """While other work waits, it has so many times as long as the scan."""
+AGAIN_SECONDS = 60.0
+"""Until a scan whose network is not to be had is tried again, by whoever is first."""
 log = structlog.get_logger()
 
 
@@ -51,6 +55,7 @@ class Scanner(LeasedWork[WorkClaim]):
         super().__init__(held)
         self._store, self._runtime, self._settings, self._stop = store, runtime, settings, stop
         self._before = tuple(serve)
+        self._lacking = held.lacking
         self._store_watch = store_watch or StoreWatch(store)
 
     def may_claim(self) -> bool:
@@ -79,10 +84,12 @@ class Scanner(LeasedWork[WorkClaim]):
                 code = "sources_changed" if isinstance(error, SourcesChanged) else "source_unusable"
                 self._fail(claim, code, without_folder(str(error), self._settings.data_root))
             except NotHere as error:
-                self._crashed(claim, error.code, str(error))
+                self._put_off(claim, error)
             except Unloadable as error:
                 self._fail(claim, error.code, str(error))
             except Exception as error:
+                if is_device_lost(error):
+                    end_without_device(error)
                 # A defect must not end the loop, nor keep one scan for ever.
                 log.exception("scan_slice_failed")
                 self._runtime.let_go()
@@ -91,6 +98,7 @@ class Scanner(LeasedWork[WorkClaim]):
     def _scan(self, task: ScanTask, keeper: LeaseKeeper, tend: Tend) -> None:
         with keeper.loading():
             network = self._runtime.network(task.network_id, task.network_sha256)
+            self._lacking.found(f"network:{task.network_id}")
             run = ScanRun(task, network, self._database, self._store, self._settings, keeper)
         try:
             with keeper.computing([task.id]):
@@ -121,6 +129,17 @@ class Scanner(LeasedWork[WorkClaim]):
         self._end(
             lambda session: working.fail(session, claim.tasks[0].subject, claim.lease_id, code, message)
         )
+
+    def _put_off(self, claim: WorkClaim, error: NotHere) -> None:
+        """Not to be had here at present is no fault of the scan: it is tried again by whoever is first,
+        unless nobody has it, nor will have it by waiting."""
+        others = self._lacking.leave(self._database, self._held.worker_id, error.key, str(error))
+        if not (others or error.passing):
+            self._crashed(claim, error.code, str(error))
+            return
+        log.warning("scan_put_off", reason=str(error))
+        with self._database.session() as session:
+            chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload={PUT_OFF: True})
 
     def _crashed(self, claim: WorkClaim, code: str, message: str) -> None:
         log.warning("scan_tried_again", code=code, message=message)

@@ -21,9 +21,11 @@ from services.search.excitations import EXCITATIONS, ExcitationClaim
 from services.search.neighbours import Neighbour, Scope, nearest
 from worker.indexing.sight import Pixels, Sight
 from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lacking import LeftToOthers
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend
-from worker.loading.runtime import Runtime, Unloadable
+from worker.loading.runtime import NotHere, Runtime, Unloadable
+from worker.process.devices import end_without_device, is_device_lost
 
 SHOWN = 50
 """Units that an answer names of each kind."""
@@ -42,15 +44,18 @@ class Photographs(LeasedWork[ExcitationClaim]):
 
     def __init__(self, held: HeldLeases, *, runtime: Runtime, sight: Sight) -> None:
         super().__init__(held)
+        self._lacking = held.lacking
         self._runtime, self._sight = runtime, sight
 
     def claim(self, session: Session) -> ExcitationClaim | None:
-        return excitations.claim(session, self._held.worker_id, lease_seconds=self._held.seconds)
+        return excitations.claim(
+            session, self._held.worker_id, lease_seconds=self._held.seconds, lacks=self._lacking.left
+        )
 
     def waits(self) -> bool:
         """Whether there is something to claim. Raises `Unavailable`."""
         with self._database.session() as session:
-            return excitations.waits(session)
+            return excitations.waits(session, lacks=self._lacking.left)
 
     def tidy(self) -> None:
         """Forget answers that are too old."""
@@ -65,8 +70,12 @@ class Photographs(LeasedWork[ExcitationClaim]):
         except UndecodableError as error:
             self._fail(claim, "not_a_picture", f"{_UNREADABLE} The reader says: {error}.")
         except Unloadable as error:
+            if isinstance(error, NotHere) and self._leave(error):
+                raise LeftToOthers(str(error)) from error
             self._fail(claim, error.code, str(error))
         except BaseException as error:  # of third-party code too, which may raise SystemExit
+            if is_device_lost(error):
+                end_without_device(error)
             log.exception("photograph_failed")
             self._fail(claim, "internal", f"{type(error).__name__}: {error}"[:500])
         else:
@@ -78,6 +87,7 @@ class Photographs(LeasedWork[ExcitationClaim]):
         photograph = decoded(claim.photograph)
         with keeper.loading():
             network = self._runtime.network(claim.network_id, claim.network_sha256)
+            self._lacking.found(f"network:{claim.network_id}")
         size = network.preprocessing.size
         with keeper.computing([claim.id]):
             responses = _responses(network, claim.layer, centre_square(photograph, size))
@@ -102,6 +112,10 @@ class Photographs(LeasedWork[ExcitationClaim]):
                 for found in alike
             ],
         }
+
+    def _leave(self, error: NotHere) -> bool:
+        """Whether another worker may look, which has what this one cannot load."""
+        return self._lacking.leave(self._database, self._held.worker_id, error.key, str(error))
 
     def _fail(self, claim: ExcitationClaim, code: str, message: str) -> None:
         with self._database.session() as session:

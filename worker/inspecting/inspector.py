@@ -10,6 +10,7 @@ from imago_engine.networks import InputSizes, LayerInfo, NetworkReference
 from imago_engine.synthesis.inspection.input_sizes import input_sizes
 from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
 from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
+from imago_engine.synthesis.sources.network_source import OutOfReach
 from services.base.errors import ImagoError, Unavailable
 from services.catalog import looks
 from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
@@ -19,7 +20,7 @@ from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.leasing.retries import keep_trying
 from worker.leasing.work_kinds import LeasedWork, Tend, nothing
-from worker.loading.runtime import Runtime, WeightFileError, reference_of
+from worker.loading.runtime import Runtime, WeightFileAbsent, WeightFileError, reference_of
 from worker.process.crash_points import crash_point
 from worker.process.stopping import StopFlag
 
@@ -32,7 +33,8 @@ class Inspector(LeasedWork[InspectionClaim]):
     """Takes one waiting network at a time and records what it found, or why it could not.
 
     Whatever goes wrong, also in writing down what was found, is the network's failure: none waits for ever.
-    Asked to stop, it gives the network back.
+    But one that is ready, and only due for another inspection, stays so where this worker cannot have it at
+    present. Asked to stop, it gives the network back.
     """
 
     kind = INSPECTIONS
@@ -42,13 +44,18 @@ class Inspector(LeasedWork[InspectionClaim]):
     ) -> None:
         """`serve` is called again and again, and may do work that goes before: the inspection rests then."""
         super().__init__(held)
+        self._lacking = held.lacking
         self._runtime = runtime
         self._stop = stop
         self._serve = serve
 
     def claim(self, session: Session) -> InspectionClaim | None:
         return claim_inspection(
-            session, self._held.worker_id, lease_seconds=self._held.seconds, version=INSPECTION_VERSION
+            session,
+            self._held.worker_id,
+            lease_seconds=self._held.seconds,
+            version=INSPECTION_VERSION,
+            lacks=self._lacking.left,
         )
 
     def run(self, claim: InspectionClaim, keeper: LeaseKeeper, tend: Tend) -> None:
@@ -88,14 +95,15 @@ class Inspector(LeasedWork[InspectionClaim]):
         except Unavailable:
             raise
         except NetworkError as error:
-            self._fail(claim, error.reason)
+            self._fail(claim, error.reason, absent=isinstance(error, OutOfReach))
         except (WeightFileError, ImagoError) as error:
-            self._fail(claim, str(error))
+            self._fail(claim, str(error), absent=isinstance(error, WeightFileAbsent))
         except BaseException as error:
             # Architectures and downloads are third-party code; whatever they raise, and whatever they hold
             # that cannot be stored, the registrant wants to know.
             log.exception("inspection_failed", network=claim.network.id)
-            self._fail(claim, f"The inspection failed: {type(error).__name__}: {error}"[:500])
+            reason = f"The inspection failed: {type(error).__name__}: {error}"[:500]
+            self._fail(claim, reason, absent=isinstance(error, OSError))
 
     def _record(
         self, claim: InspectionClaim, network: Network, layers: Sequence[LayerInfo], sizes: InputSizes
@@ -114,10 +122,19 @@ class Inspector(LeasedWork[InspectionClaim]):
             )
             if recorded:
                 looks.plan(session, network.id)
+        self._lacking.found(f"inspection:{network.id}")
         event = "network_inspected" if recorded else "inspection_late"
         log.info(event, network=network.id, layers=len(layers))
 
-    def _fail(self, claim: InspectionClaim, message: str) -> None:
+    def _fail(self, claim: InspectionClaim, message: str, *, absent: bool = False) -> None:
+        """`absent`: it is not to be had on this worker at present, which is no fault of a network that is in
+        use: that one stays as it is, and is left alone for a while."""
+        id = claim.network.id
+        if absent and claim.network.state == "ready":
+            self._lacking.note(f"inspection:{id}", f"{id} cannot be inspected again: {message}", leave=True)
+            self._held.give_back(INSPECTIONS, claim.lease_id)
+            log.warning("inspection_put_off", network=id, reason=message)
+            return
         with self._database.session() as session:
-            record_inspection_failure(session, claim.network.id, message, lease_id=claim.lease_id)
-        log.warning("network_refused", network=claim.network.id, error=message)
+            record_inspection_failure(session, id, message, lease_id=claim.lease_id)
+        log.warning("network_refused", network=id, error=message)

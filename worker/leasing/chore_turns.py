@@ -46,9 +46,9 @@ class ChoreTurns(LeasedWork[WorkClaim]):
         return keeper.claimed_at + min(SLICE_SECONDS, self._held.seconds / 4)
 
     def somebody_waits(self) -> bool:
-        """Whether pictures are wanted that somebody waits for: then the slice is over."""
+        """Whether this worker could make pictures that somebody waits for: then the slice is over."""
         with self._database.session() as session:
-            return batches.interactive_waits(session)
+            return batches.interactive_waits(session, lacks=self._held.lacking.left)
 
     def charge(self, claim: WorkClaim, code: str, error: BaseException) -> None:
         """Charge the chore an attempt."""

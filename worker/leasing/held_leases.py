@@ -9,6 +9,7 @@ from services.queue import kinds
 from services.queue.kinds import Kind
 from services.queue.leases import Pulse
 from worker.leasing.database_contact import DatabaseContact
+from worker.leasing.lacking import Lacking
 from worker.leasing.lease_renewal import LeaseKeeper
 from worker.process.stopping import StopFlag
 
@@ -16,9 +17,11 @@ log = structlog.get_logger()
 
 
 class HeldLeases:
-    """What is the same for all kinds of work of one worker. Threads may share it."""
+    """What is the same for all kinds of work of one worker, also what it is `lacking`. Threads may share
+    it."""
 
     def __init__(self, database: Database, settings: Settings, worker_id: str, stop: StopFlag) -> None:
+        self.lacking = Lacking()
         self.database = database
         self.worker_id = worker_id
         self.seconds = settings.lease_seconds

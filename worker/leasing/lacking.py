@@ -5,11 +5,19 @@ import time
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from services.base.database import Database
+from services.queue import workers
+from worker.leasing.lease_renewal import Interrupted
+
 LEFT_SECONDS = 60.0
 """How long nothing is claimed that needs it."""
 TOLD_SECONDS = 2 * LEFT_SECONDS
 """How long others are told of it: until after the next try."""
 _LONGEST_REASON = 2000
+
+
+class LeftToOthers(Interrupted):
+    """What the work needs is not to be had here, but perhaps by another worker."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +30,8 @@ class _Note:
 
 
 class Lacking:
-    """By `kind:id`, the kinds being network, generator, and batch for pictures that only a later release
-    makes. Threads may share it."""
+    """By `kind:id`, the kinds being network, generator, batch for pictures that only a later release makes,
+    and inspection for a network that is to be looked into again. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,6 +42,14 @@ class Lacking:
         others."""
         with self._lock:
             self._notes[key] = _Note(reason, time.monotonic(), leave)
+
+    def leave(self, database: Database, worker_id: str, key: str, reason: str) -> bool:
+        """As `note`; it is left to others if another worker that lives may have it. Returns whether it is.
+        Raises `Unavailable`."""
+        with database.session() as session:
+            others = workers.others_may_have(session, worker_id, key)
+        self.note(key, reason, leave=others)
+        return others
 
     def found(self, key: str) -> None:
         """It could be loaded."""

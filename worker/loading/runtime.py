@@ -49,14 +49,14 @@ class Unloadable(Exception):
 
 
 class NotHere(Unloadable):
-    """Not to be had on this worker at present; another one may have it. `passing`: a later try may go better
-    here too."""
+    """Not to be had on this worker at present; another one may have it. `key` is what `Lacking` knows it by;
+    `passing`: a later try may go better here too."""
 
     def __init__(
         self, kind: Literal["network", "generator", "batch"], id: str, message: str, *, passing: bool
     ) -> None:
         super().__init__(f"{kind}_unloadable", message)
-        self.kind, self.id, self.passing = kind, id, passing
+        self.key, self.passing = f"{kind}:{id}", passing
 
 
 def reference_of(row: networks.Network) -> NetworkReference:

@@ -32,7 +32,6 @@ from worker.indexing.sight import Sight
 from worker.inspecting.inspector import Inspector
 from worker.inspecting.look_turn import LookTurn
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.lacking import Lacking
 from worker.leasing.retries import keep_trying
 from worker.leasing.work_kinds import WorkKind
 from worker.leasing.work_loop import WorkLoop
@@ -71,10 +70,9 @@ def compose(
     worker_id = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     structlog.contextvars.bind_contextvars(worker=worker_id)
     database, store = Database(settings.database_url), ObjectStore(settings)
-    watch, lacking = StoreWatch(store), Lacking()
-    held = HeldLeases(database, settings, worker_id, stop)
+    watch, held = StoreWatch(store), HeldLeases(database, settings, worker_id, stop)
     presence = Presence(
-        database, settings, worker_id, device.description, watch, stop, lacking, heard=held.heard
+        database, settings, worker_id, device.description, watch, stop, held.lacking, heard=held.heard
     )
 
     def prepare_store() -> None:
@@ -101,7 +99,7 @@ def compose(
     except Unavailable:
         return None
     doorbell = Doorbell(settings.broker_url)
-    kinds = _kinds(held, store, settings, device, watch, lacking, stop, ring=lambda: doorbell.ring(Lane.BULK))
+    kinds = _kinds(held, store, settings, device, watch, stop, ring=lambda: doorbell.ring(Lane.BULK))
     loop = WorkLoop(
         kinds,
         database=database,
@@ -120,7 +118,6 @@ def _kinds(
     settings: Settings,
     device: Device,
     watch: StoreWatch,
-    lacking: Lacking,
     stop: StopFlag,
     ring: Callable[[], object],
 ) -> tuple[WorkKind, ...]:
@@ -146,7 +143,6 @@ def _kinds(
         ),
         settings=settings,
         stop=stop,
-        lacking=lacking,
         sight=sight,
         photographs=photographs,
     )
@@ -170,6 +166,18 @@ def _kinds(
         return LookTurn(held, runtime, stop, watch, alternating=alternating, serve=batches.run_interactive)
 
     looks = look_turn(alternating=True)
+    chores = (  # need no device
+        expansion(alternating=False),
+        Comparing(held, store, stop, alternating=False),
+        Sheets(held, store, stop, alternating=False),
+        Exports(held, store, stop, alternating=False),
+    )
+    chores_in_turns = (
+        expansion(alternating=True),
+        Comparing(held, store, stop, alternating=True),
+        Sheets(held, store, stop, alternating=True),
+        Exports(held, store, stop, alternating=True),
+    )
     repairs = repairer(make_way=True)
     beside_maps = (photographs, inspections, looks, expansion(alternating=False), batches, repairs)
     maps = Maps(held, store, settings, stop, serve=beside_maps)
@@ -179,18 +187,7 @@ def _kinds(
         runtime=runtime,
         settings=settings,
         stop=stop,
-        serve=(
-            inspections,
-            looks,
-            expansion(alternating=True),
-            batches,
-            expansion(alternating=False),
-            Comparing(held, store, stop, alternating=False),
-            Sheets(held, store, stop, alternating=False),
-            Exports(held, store, stop, alternating=False),
-            maps,
-            repairs,
-        ),
+        serve=(photographs, inspections, looks, expansion(alternating=True), batches, *chores, maps, repairs),
         store_watch=watch,
     )
     trainings = Trainer(
@@ -199,7 +196,7 @@ def _kinds(
         settings=settings,
         stop=stop,
         let_go=runtime.let_go,
-        serve=(photographs, inspections, looks, scans, expansion(alternating=True), batches, repairs),
+        serve=(photographs, inspections, looks, scans, expansion(alternating=True), maps, batches, repairs),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )
@@ -209,17 +206,11 @@ def _kinds(
         looks,  # pictures of the network would wait for it
         RepairTurn(repairer(make_way=False)),
         scans,  # before what may never end: it shares its time
-        expansion(alternating=True),
-        Comparing(held, store, stop, alternating=True),
-        Sheets(held, store, stop, alternating=True),
-        Exports(held, store, stop, alternating=True),
+        *chores_in_turns,
         maps,  # pictures go on beside it
         batches,
         look_turn(alternating=False),
-        expansion(alternating=False),
-        Comparing(held, store, stop, alternating=False),
-        Sheets(held, store, stop, alternating=False),
-        Exports(held, store, stop, alternating=False),
+        *chores,
         repairs,
         Indexing(held, store=store, sight=sight, stop=stop),
         Scrubbing(held, store=store, settings=settings, stop=stop),

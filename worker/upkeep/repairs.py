@@ -21,7 +21,7 @@ from services.maps import making as map_making
 from services.pictures import losses, renditions, repairs
 from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
-from services.queue import chores
+from services.queue import batches, chores
 from services.queue.batches import Failure, Finished, Work
 from services.queue.chores import CHORES, WorkClaim
 from services.sheets import making as sheet_making
@@ -60,7 +60,7 @@ log = structlog.get_logger()
 
 
 class MadeWay(Interrupted):
-    """Someone waits for a picture, and nobody for this one in particular."""
+    """Someone waits for a picture that this worker could make, and nobody for this one in particular."""
 
 
 class Repairer(LeasedWork[WorkClaim]):
@@ -138,10 +138,10 @@ class Repairer(LeasedWork[WorkClaim]):
             else:
                 message = _IRREPARABLE[subject.kind == "crops"]
                 self._fail(claim, task.subject, "irreparable", message, final=True)
-        batches: dict[str, list[LostPicture]] = {}
+        alike: dict[str, list[LostPicture]] = {}
         for picture in pictures:
-            batches.setdefault(picture.spec.batch_key, []).append(picture)
-        for batch in batches.values():
+            alike.setdefault(picture.spec.batch_key, []).append(picture)
+        for batch in alike.values():
             self._deliver(claim, batch[0].spec.technique, self._make(batch, keeper))
 
     def _is_whole(self, subject: Subject) -> bool:
@@ -220,7 +220,7 @@ class Repairer(LeasedWork[WorkClaim]):
 
     def _make_way(self) -> None:
         with suppress(Unavailable), self._database.session() as session:
-            if repairs.interactive_waits(session):
+            if batches.interactive_waits(session, lacks=self._held.lacking.left):
                 raise MadeWay
 
     def _deliver(self, claim: WorkClaim, technique: str, computed: Computed) -> None:

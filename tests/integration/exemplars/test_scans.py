@@ -21,12 +21,12 @@ from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit
 from services.pictures import losses
 from services.pictures.losses import Subject
-from services.queue import chores
+from services.queue import chores, workers
 from services.upkeep import collection, scrubbing
 from services.upkeep.scrubbing import Cursor
 from tests.integration.pictures.test_repairs import repairer
 from tests.small_scan import COUNT, KIND, LAYERS, ScanScene, picture
-from tests.small_world import IMAGE_SIZE
+from tests.small_world import IMAGE_SIZE, NETWORK_FILE
 from tests.store_faults import lose
 from tests.worker_processes import NETWORK, Scene
 from worker.exemplars import scan_run
@@ -343,3 +343,21 @@ def test_lost_crops_are_noticed_and_given_up_with_advice(scanning: ScanScene) ->
     assert loss is not None
     assert loss.given_up
     assert "scan the pictures again" in (loss.error or {})["message"]
+
+
+def test_a_scan_whose_network_is_not_here_waits_for_a_worker_that_has_it(scanning: ScanScene) -> None:
+    weights, elsewhere = scanning.scene.folder / NETWORK_FILE, scanning.scene.folder / "elsewhere"
+    id = scanning.submit(sources=["packed.npz"], layers="conv_head")
+    scanner = scanning.scanner()
+    with scanning.scene.database.session() as session:
+        workers.register(session, "another", host="there", device="cpu")
+    weights.rename(elsewhere)
+    assert scanner.look()
+    assert scanning.waiting() == 1
+    assert scanning.scene.count("SELECT attempt FROM work WHERE kind = 'scan'") == 0
+    assert not scanner.look()  # nobody tries again for a while
+    elsewhere.rename(weights)
+    with scanning.scene.database.session() as session:
+        session.execute(text("UPDATE work SET not_before = now()"))
+    assert scanning.scanner("another").look()
+    assert scanning.get(id).state == "succeeded"

@@ -1,20 +1,28 @@
 """A worker indexes what it makes, and looks at photographs before all else; with real networks."""
 
 import io
+from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sqlalchemy import text
 
 from imago_engine.weights import DIMENSIONS, EYE
+from services.queue import workers
 from services.search import excitations, indexing
 from services.search.excitations import Excitation
 from services.search.neighbours import neighbours
+from tests import small_world
 from tests.integration.worker.batch_runner import leases_of, patient, run_everything, runner
+from tests.small_scan import ScanScene
 from tests.worker_processes import NETWORK, Scene
+from worker.exemplars import scanner as scanner_module
+from worker.indexing import photographs as photographs_module
 from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
+from worker.leasing.work_kinds import WorkKind
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 
@@ -94,3 +102,60 @@ def test_what_is_no_picture_is_refused_with_a_reason_and_forgotten(
         assert failed.error["code"] == "not_a_picture"
     with scene.database.session() as session:
         assert session.execute(text("SELECT count(photograph) FROM excitations")).scalar_one() == 0
+
+
+def test_a_photograph_whose_network_is_not_here_is_left_to_a_worker_that_may_have_it(
+    scene: Scene, photographs: Photographs
+) -> None:
+    with scene.database.session() as session:
+        for name in ("test-worker", "another"):
+            workers.register(session, name, host=name, device="cpu")
+    weights, elsewhere = scene.folder / small_world.NETWORK_FILE, scene.folder / "elsewhere"
+    weights.rename(elsewhere)
+    id = asked(scene, encoded())
+    assert photographs.look()
+    assert answer(scene, id).state == "queued"
+    assert not photographs.waits()
+    assert not photographs.look()
+    elsewhere.rename(weights)
+    device = choose_device("cpu", threads=1)
+    runtime = Runtime(scene.database, scene.store, scene.settings, device)
+    assert Photographs(leases_of(scene, "another"), runtime=runtime, sight=Sight(device)).look()
+    assert answer(scene, id).state == "done"
+
+
+def test_a_photograph_whose_network_nobody_has_is_refused_with_the_reason(
+    scene: Scene, photographs: Photographs
+) -> None:
+    (scene.folder / small_world.NETWORK_FILE).unlink()
+    id = asked(scene, encoded())
+    assert photographs.look()
+    error = answer(scene, id).error
+    assert error is not None
+    assert small_world.NETWORK_FILE in error["message"]
+
+
+@pytest.mark.parametrize("module", [photographs_module, scanner_module])
+def test_a_lost_device_ends_the_process(
+    scene: Scene, photographs: Photographs, monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    class Ended(BaseException):
+        pass
+
+    def end(error: BaseException) -> None:
+        raise Ended
+
+    def lose(*arguments: object) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(module, "end_without_device", end)
+    monkeypatch.setattr(Runtime, "network", lose)
+    if module is photographs_module:
+        asked(scene, encoded())
+        kind: WorkKind = photographs
+    else:
+        scanning = ScanScene.build(scene)
+        scanning.submit()
+        kind = scanning.scanner()
+    with pytest.raises(Ended):
+        kind.look()

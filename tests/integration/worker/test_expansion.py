@@ -94,3 +94,11 @@ def test_letting_go_of_a_paused_atlas_goes_on_where_the_slice_before_ended(
     for _ in range(jobs):
         assert turn.look()
     assert scene.count(waiting) == 0
+
+
+def test_pictures_that_another_worker_is_to_make_do_not_end_a_slice(scene: Scene) -> None:
+    scene.submit("0")
+    turn = Expansion(leases_of(scene), StopFlag(), alternating=False, ring=lambda: None)
+    assert turn.somebody_waits()
+    turn._held.lacking.note(f"network:{NETWORK}", "It is not here.", leave=True)
+    assert not turn.somebody_waits()

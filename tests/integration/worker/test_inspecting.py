@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from sqlalchemy import text
 
 from imago_engine.synthesis.generators.files import file_sha256
 from services.catalog.layer_selection import list_layers
@@ -46,6 +47,24 @@ def test_nothing_pending_is_no_work(scene: Scene) -> None:
 def test_a_file_that_is_not_there_is_named(scene: Scene) -> None:
     scene.register("small.absent", "absent.safetensors")
     assert "absent.safetensors" in refusal(scene, "small.absent")
+
+
+def test_a_network_in_use_whose_weights_are_away_when_it_is_inspected_again_stays_ready(scene: Scene) -> None:
+    before = scene.network()
+    with scene.database.session() as session:
+        session.execute(text("UPDATE networks SET inspection_version = 0"))
+    weights, elsewhere = scene.folder / small_world.NETWORK_FILE, scene.folder / "elsewhere"
+    weights.rename(elsewhere)
+    inspector = scene.inspector()
+    assert inspector.look()
+    assert not inspector.look()  # it is left alone for a while
+    assert scene.network().state == "ready"
+    assert small_world.NETWORK_FILE in (inspector._held.lacking.reason or "")
+    assert scene.count("SELECT count(*) FROM networks WHERE lease_id IS NOT NULL") == 0
+    elsewhere.rename(weights)
+    assert scene.inspector().look()
+    assert scene.network().spec_sha256 == before.spec_sha256
+    assert scene.count("SELECT count(*) FROM networks WHERE inspection_due") == 0
 
 
 def test_weights_of_another_shape_say_what_was_expected(scene: Scene) -> None:
