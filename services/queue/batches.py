@@ -106,12 +106,16 @@ class Failure:
         object.__setattr__(self, "message", storable(self.message))
 
 
-_HEAD = text("""
-    SELECT digest, batch_key, crash_count FROM visualizations
-    WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())
+TAKEN_HERE = """
+    state = 'queued' AND (not_before IS NULL OR not_before <= now())
     AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
     AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
     AND 'batch:' || batch_key <> ALL(CAST(:lacks AS text[]))
+"""
+"""What a worker may take of `visualizations` now that lacks what `lacks` names."""
+_HEAD = text(f"""
+    SELECT digest, batch_key, crash_count FROM visualizations
+    WHERE {TAKEN_HERE} AND lane = :lane
     ORDER BY queue_order LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 """)
@@ -119,12 +123,9 @@ _RECIPE = text("""
     SELECT technique, parameters FROM recipes
     WHERE digest = (SELECT recipe_digest FROM visualizations WHERE digest = :digest)
 """)
-_INTERACTIVE = text("""
+_INTERACTIVE = text(f"""
     SELECT FROM visualizations
-    WHERE state = 'queued' AND lane = 'interactive' AND (not_before IS NULL OR not_before <= now())
-    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
-    AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
-    AND 'batch:' || batch_key <> ALL(CAST(:lacks AS text[]))
+    WHERE {TAKEN_HERE} AND lane = 'interactive'
     LIMIT 1
 """)
 _BATCH = text("""

@@ -5,7 +5,7 @@ changes nothing, and hears so; what is reported twice takes effect once.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,14 +17,17 @@ from services.base.errors import Conflict
 from services.base.plain_text import storable
 from services.catalog.generators import register_generator
 from services.queue import leases
+from services.queue.batches import TAKEN_HERE
 from services.queue.deaths import CRASHES_ALONE
-from services.queue.kinds import TakenBack
+from services.queue.kinds import PUT_OFF, TakenBack
 from services.queue.liveness import ALIVE
 from services.trainings.request import TrainingRequest
 from services.upkeep import collected
 
 MAX_CRASHES = 3
 """Times that a training's process may crash."""
+PUT_OFF_SECONDS = 600.0
+"""How long a chore that was put off is due before a training makes way for another look at it."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,22 @@ _TAKE = text("""
         started_at = coalesce(started_at, clock_timestamp())
     WHERE id = :id RETURNING name, request, checkpoint_object, log_object, progress
 """)
-_WAITING = text("""
+# Nothing that this worker would leave: it would take the training again at once, and make way for ever. What
+# needs no device is done beside a training (`worker.trainings.supervise`).
+_WAITING = text(f"""
     SELECT EXISTS (
-        SELECT 1 FROM visualizations WHERE state = 'queued' AND (not_before IS NULL OR not_before <= now())
+        SELECT FROM visualizations WHERE {TAKEN_HERE}
     ) OR EXISTS (
-        SELECT 1 FROM networks WHERE state = 'pending' AND lease_id IS NULL
+        SELECT FROM excitations WHERE state = 'queued' AND lease_id IS NULL
+        AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
     ) OR EXISTS (
-        SELECT 1 FROM work WHERE kind IN ('repair', 'scan') AND lease_id IS NULL AND not_before <= now()
+        SELECT FROM networks WHERE state = 'pending' AND lease_id IS NULL
+    ) OR EXISTS (
+        SELECT FROM work WHERE kind IN ('repair', 'scan', 'look', 'map') AND lease_id IS NULL AND NOT given_up
+        AND not_before <= now() - make_interval(secs => CASE
+            WHEN payload @> CAST(:put_off AS jsonb) THEN :seconds ELSE 0 END)
+        AND NOT coalesce(payload -> 'refused_by' ? :worker, false)
+        AND (kind <> 'map' OR EXISTS (SELECT FROM workers WHERE id = :worker AND draws_maps))
     )
 """)
 _CANCELED = text("SELECT id FROM trainings WHERE lease_id = :lease AND state = 'canceling'")
@@ -166,9 +178,12 @@ def claim(session: Session, worker_id: str, *, lease_seconds: float) -> Training
     )
 
 
-def others_wait(session: Session) -> bool:
-    """Whether there is work that goes before any training."""
-    return bool(session.execute(_WAITING).scalar_one())
+def others_wait(session: Session, worker_id: str, *, lacks: Collection[str] = ()) -> bool:
+    """Whether there is work that goes before any training, and that this worker, which `lacks` what that
+    names, would take; but for what is done beside a training."""
+    put_off = {"put_off": json.dumps({PUT_OFF: True}), "seconds": PUT_OFF_SECONDS}
+    waiting = session.execute(_WAITING, {"worker": worker_id, "lacks": [*lacks], **put_off})
+    return bool(waiting.scalar_one())
 
 
 def report(

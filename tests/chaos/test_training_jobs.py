@@ -12,7 +12,7 @@ from imago_engine.synthesis.generators.files import load_generator
 from services.base.settings import Settings
 from services.base.storage import generator_key, sha256_of_file
 from services.catalog.generators import Generator, get_generator, list_generators, register_generator
-from services.queue import workers
+from services.queue import chores, workers
 from services.trainings import leases as training_leases
 from services.trainings import trainings
 from tests.small_training import BATCH, ENCODER, TrainingScene
@@ -150,6 +150,20 @@ def test_pictures_are_made_before_a_training_ends_which_then_goes_on(training: T
     assert scene.count("SELECT count(*) FROM leases WHERE kind = 'training'") == 2
     assert training.wait_until_saved(id, after=saved) > saved
     assert training.column(id, "crashes + deaths") == 0
+
+
+def test_what_needs_no_device_is_done_beside_a_training(training: TrainingScene) -> None:
+    scene = training.scene
+    id = training.submit()
+    scene.start_child()
+    until(lambda: training.get(id).pictures > 0, "the training has begun")
+    with scene.database.session() as session:
+        chores.plan(session, "expand", "atl_gone")
+        chores.plan(session, "sheet", "atl_gone/1/0")
+        chores.plan(session, "export", "atl_gone/1")
+    until(lambda: scene.count("SELECT count(*) FROM work WHERE subject LIKE 'atl_%'") == 0, "all is done")
+    assert training.get(id).state == "running"
+    assert scene.count("SELECT count(*) FROM leases WHERE kind = 'training'") == 1
 
 
 @pytest.mark.thorough

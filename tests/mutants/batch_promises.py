@@ -59,9 +59,8 @@ _CLAIMS = (
     Mutant(
         "what has to wait is not claimed",
         _BATCHES,
-        "WHERE state = 'queued' AND lane = :lane AND (not_before IS NULL OR not_before <= now())\n"
-        "    AND 'network:'",
-        "WHERE state = 'queued' AND lane = :lane\n    AND 'network:'",
+        "state = 'queued' AND (not_before IS NULL OR not_before <= now())\n    AND 'network:'",
+        "state = 'queued'\n    AND 'network:'",
         (
             f"{_TEST_BATCHES}::test_an_error_worth_another_try_is_tried_three_times_each_time_later",
             f"{_TEST_CRASHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",

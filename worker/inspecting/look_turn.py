@@ -17,6 +17,7 @@ from services.catalog.networks import get_network
 from services.pictures.recipes import resolve
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
+from services.queue.kinds import PUT_OFF
 from worker.leasing.chore_turns import ChoreTurns
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -69,7 +70,8 @@ class LookTurn(ChoreTurns):
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
         if task.given_up:  # it is planned anew with whatever may make it go better
-            self._release(claim, chores.LOOK_AGAIN_SECONDS)
+            with self._database.session() as session:
+                chores.release(session, claim.lease_id, after_seconds=chores.LOOK_AGAIN_SECONDS)
             return
         asked = Asked.of(task.subject)
         with structlog.contextvars.bound_contextvars(network=asked.network_id):
@@ -77,7 +79,10 @@ class LookTurn(ChoreTurns):
                 looked = self._look(asked, task.subject, keeper, tend)
             except NotHere as error:
                 log.warning("look_put_off", reason=str(error))
-                self._release(claim, AGAIN_SECONDS)
+                with self._database.session() as session:
+                    chores.release(
+                        session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload={PUT_OFF: True}
+                    )
                 return
             except (Interrupted, Unavailable) as reason:
                 if isinstance(reason, Unavailable):
@@ -132,8 +137,6 @@ class LookTurn(ChoreTurns):
             if held and looks.current(session, asked) == looked.network_sha256 and not looked.lost:
                 chores.done(session, claim.lease_id, held)
             else:
-                chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS if looked.lost else 0)
-
-    def _release(self, claim: WorkClaim, after_seconds: float) -> None:
-        with self._database.session() as session:
-            chores.release(session, claim.lease_id, after_seconds=after_seconds)
+                again = AGAIN_SECONDS if looked.lost else 0
+                payload = {PUT_OFF: looked.lost}
+                chores.release(session, claim.lease_id, after_seconds=again, payload=payload)

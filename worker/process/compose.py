@@ -197,6 +197,7 @@ def _kinds(
         stop=stop,
         let_go=runtime.let_go,
         serve=(photographs, inspections, looks, scans, expansion(alternating=True), maps, batches, repairs),
+        beside=(*chores_in_turns, *chores),
         may_begin=lambda: batches.settled,
         store_watch=watch,
     )

@@ -1,6 +1,6 @@
 """One slice of a training: from its claim until it has ended, or has to make way."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +12,7 @@ from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
 from worker.trainings.job import training_job
+from worker.trainings.others import Others
 from worker.trainings.process import TrainingProcess
 from worker.trainings.register import register
 from worker.trainings.report import Reporter
@@ -28,11 +29,8 @@ class TrainingSlice:
     def __init__(
         self,
         training: ClaimedTraining,
-        *,
-        serve: Callable[[], object],
-        tend: Callable[[], object],
+        others: Others,
     ) -> None:
-        """`serve` does the work that waits; `tend` is called every few seconds, for what cannot wait."""
         claim = training.claim
         self.folder = TrainingFolder(training.settings.cache_folder, claim.id, claim.lease_id)
         self._training = training
@@ -40,7 +38,7 @@ class TrainingSlice:
         self._reporter = Reporter(training, self.folder, self._account)
         self._checkpoints = Checkpoints(training, self.folder, self._account, self._reporter)
         self._supervisor = Supervisor(
-            training, self.folder, self._account, self._reporter, self._checkpoints, serve=serve, tend=tend
+            training, self.folder, self._account, self._reporter, self._checkpoints, others=others
         )
         self._process: TrainingProcess | None = None
 

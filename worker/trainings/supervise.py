@@ -1,18 +1,18 @@
-"""Watching over the process of a training: tell and save what it does, and end it when it has to make way."""
+"""Watching over the process of a training: tell and save what it does, do beside it what needs no device, and
+end it when it has to make way."""
 
 import time
-from collections.abc import Callable
 
 import structlog
 
 from imago_engine.training_events import Exported, Failed, Stopped
 from services.base.errors import Unavailable
-from services.trainings import leases as training_leases
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, Stopping
 from worker.trainings.account import Account
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
+from worker.trainings.others import Others
 from worker.trainings.process import TrainingProcess
 from worker.trainings.report import Reporter
 
@@ -49,13 +49,11 @@ class Supervisor:
         reporter: Reporter,
         checkpoints: Checkpoints,
         *,
-        serve: Callable[[], object],
-        tend: Callable[[], object],
+        others: Others,
     ) -> None:
-        """`serve` does the work that waits; `tend` is called every few seconds, for what cannot wait."""
         self._training, self._folder = training, folder
         self._account, self._reporter, self._checkpoints = account, reporter, checkpoints
-        self._serve, self._tend = serve, tend
+        self._others = others
 
     def see_through(self, process: TrainingProcess) -> Exported:
         """Until it has exported. Raises `TrainingFailed` if it fails or crashes, and what `LeaseKeeper.check`
@@ -97,12 +95,13 @@ class Supervisor:
         """Tell and ask the servers; returns whether other work waits."""
         self._account.look()
         try:
-            self._tend()
+            self._others.tend()
             self._reporter.report()
             if self._checkpoints.unsaved:
                 self._checkpoints.save()
-            with self._training.database.session() as session:
-                waits = training_leases.others_wait(session)
+            waits = self._others.wait()
+            if not waits:
+                self._others.serve_beside()
         except Unavailable as error:
             log.warning("server_away", what="training", reason=str(error))
             return False
@@ -113,7 +112,7 @@ class Supervisor:
         # Preparing has no state to save: stopped each time, it would never end. So it holds its breath.
         process.pause()
         try:
-            self._serve()
+            self._others.serve()
         finally:
             process.go_on()
         return False

@@ -18,6 +18,7 @@ from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import drop_training, kept_trainings
+from worker.trainings.others import Others
 from worker.trainings.slice import TrainingSlice
 from worker.trainings.sources import SourceRefused
 from worker.trainings.supervise import TrainingFailed
@@ -39,18 +40,20 @@ class Trainer(LeasedWork[TrainingClaim]):
         stop: StopFlag,
         let_go: Callable[[], object] = nothing,
         serve: Sequence[WorkKind] = (),
+        beside: Sequence[WorkKind] = (),
         may_begin: Callable[[], bool] = lambda: True,
         store_watch: StoreWatch | None = None,
     ) -> None:
         """`let_go` frees the device of what is kept there for batches; `serve` are kinds of work that
-        go before, also in the midst of a slice; none is begun unless `may_begin`."""
+        go before, also in the midst of a slice; `beside` are those that need no device, and go on meanwhile;
+        none is begun unless `may_begin`."""
         super().__init__(held)
         self._store_watch = store_watch or StoreWatch(store)
         self._store = store
         self._settings = settings
         self._stop = stop
         self._let_go = let_go
-        self._before = tuple(serve)
+        self._before, self._beside = tuple(serve), tuple(beside)
         self._may_begin = may_begin
         self._slice: TrainingSlice | None = None
 
@@ -91,7 +94,8 @@ class Trainer(LeasedWork[TrainingClaim]):
 
     def _train(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         training = ClaimedTraining(claim, keeper, self._database, self._store, self._settings, self._stop)
-        slice_ = TrainingSlice(training, serve=lambda: self._serve(tend), tend=tend)
+        others = Others(self._held, self._stop, before=self._before, beside=self._beside, tend=tend)
+        slice_ = TrainingSlice(training, others)
         self._slice = slice_
         log.info("training_slice", name=claim.name, pictures=claim.pictures)
         try:
@@ -117,11 +121,6 @@ class Trainer(LeasedWork[TrainingClaim]):
             # A defect must not end the loop, nor keep one training for ever.
             log.exception("training_slice_failed")
             _fail(training, f"{type(error).__name__}: {error}"[:500], explained=False)
-
-    def _serve(self, tend: Tend) -> None:
-        """All the work that goes before."""
-        while not self._stop.asked and any(kind.look(tend) for kind in self._before):
-            tend()
 
 
 def _fail(training: ClaimedTraining, message: str, *, explained: bool) -> None:

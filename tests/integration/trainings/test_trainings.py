@@ -4,13 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
 
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound
 from services.catalog.generators import get_generator, list_generators, register_generator
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
-from services.queue import workers
+from services.queue import chores, workers
+from services.queue.chores import ChoreName
 from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
@@ -20,6 +22,7 @@ from services.trainings.leases import MAX_CRASHES, TRAININGS, Sample, TrainingCl
 from services.trainings.request import TrainingRequest
 from services.trainings.tables import TrainingSampleRow
 from services.trainings.trainings import TrainingView
+from tests.integration import staging
 from tests.integration.query_plans import plans
 from tests.small_training import ENCODER, register_encoder
 
@@ -262,6 +265,62 @@ def test_a_name_lost_to_another_registration_does_not_lose_the_result(world: Dat
 
 def test_other_work_goes_first(world: Database) -> None:
     with world.session() as session:
-        assert not training_leases.others_wait(session)
+        assert not training_leases.others_wait(session, "w1")
         register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
-        assert training_leases.others_wait(session)
+        assert training_leases.others_wait(session, "w1")
+
+
+@pytest.mark.parametrize("kind", ["repair", "scan", "look", "map"])
+def test_a_training_makes_way_for_a_chore_that_its_worker_would_do_and_not_each_time_that_it_was_put_off(
+    world: Database, kind: ChoreName
+) -> None:
+    def others_wait() -> bool:
+        with world.session() as session:
+            return training_leases.others_wait(session, "w1")
+
+    def change(what: str) -> None:
+        with world.session() as session:
+            session.execute(text(f"UPDATE work SET {what}"))
+
+    with world.session() as session:
+        workers.register(session, "w1", host="here", device="cpu", draws_maps=True)
+        chores.plan(session, kind, "something", after_seconds=60)
+    assert not others_wait()
+    change("not_before = now()")
+    assert others_wait()
+    change("""payload = '{"put_off": true}'""")
+    assert not others_wait()
+    change(f"not_before = now() - make_interval(secs => {training_leases.PUT_OFF_SECONDS})")
+    assert others_wait()
+    change("""payload = '{"put_off": false, "refused_by": ["w2"]}'""")
+    assert others_wait()
+    change("""payload = '{"refused_by": ["w1", "w2"]}'""")
+    assert not others_wait()
+    change("payload = '{}', given_up = true, error = '{}'")
+    assert not others_wait()
+    change("given_up = false")
+    with world.session() as session:
+        workers.register(session, "w1", host="here", device="cpu", draws_maps=False)
+    assert others_wait() is (kind != "map")
+
+
+def test_a_training_makes_way_for_a_photograph_unless_its_worker_lacks_the_network(world: Database) -> None:
+    ask = text("""
+        INSERT INTO excitations (id, network_id, layer, photograph, expires_at)
+        SELECT 'exc_1', network_id, name, 'bytes', now() FROM layers LIMIT 1 RETURNING network_id
+    """)
+    with world.session() as session:
+        network = session.execute(ask).scalar_one()
+        assert training_leases.others_wait(session, "w1")
+        assert not training_leases.others_wait(session, "w1", lacks=[f"network:{network}"])
+
+
+def test_a_training_does_not_make_way_for_pictures_that_its_worker_leaves_to_others(staged: Database) -> None:
+    staging.submit(staged, staging.request("0-2"))
+    with staged.session() as session:
+        needed = text("SELECT DISTINCT network_id, generator_id, batch_key FROM visualizations")
+        needs = session.execute(needed).one()
+        assert training_leases.others_wait(session, "w1")
+        for lacks in zip(("network", "generator", "batch"), needs, strict=True):
+            assert not training_leases.others_wait(session, "w1", lacks=[":".join(lacks)])
+        assert training_leases.others_wait(session, "w1", lacks=["network:another"])

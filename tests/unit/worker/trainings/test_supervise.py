@@ -30,9 +30,7 @@ def see_through(tmp_path: Path, *told: TrainingEvent) -> Exported:
     path.write_text("".join(event.model_dump_json() + "\n" for event in told))
     unused = cast(Any, None)
     training = cast(Any, type("Training", (), {"keeper": None, "stop": None}))
-    supervisor = Supervisor(
-        training, unused, Account(EventReader(path)), unused, unused, serve=unused, tend=unused
-    )
+    supervisor = Supervisor(training, unused, Account(EventReader(path)), unused, unused, others=unused)
     return supervisor.see_through(cast(Any, EndedProcess()))
 
 

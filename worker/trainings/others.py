@@ -1,0 +1,49 @@
+"""What else there is for a worker while it trains."""
+
+import time
+from collections.abc import Sequence
+
+from services.trainings import leases as training_leases
+from services.trainings.leases import PUT_OFF_SECONDS
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.work_kinds import Tend, WorkKind
+from worker.process.stopping import StopFlag
+
+
+class Others:
+    """For one slice of a training."""
+
+    def __init__(
+        self,
+        held: HeldLeases,
+        stop: StopFlag,
+        *,
+        before: Sequence[WorkKind],
+        beside: Sequence[WorkKind],
+        tend: Tend,
+    ) -> None:
+        """`before` are kinds of work that go before a training, `beside` those that need no device; `tend` is
+        called every few seconds, for what cannot wait."""
+        self._held, self._stop = held, stop
+        self._before, self._beside = before, beside
+        self.tend = tend
+        self._left = frozenset(held.lacking.left)
+        self._left_until = time.monotonic() + PUT_OFF_SECONDS
+
+    def wait(self) -> bool:
+        """Whether something waits that goes before, and that this worker would take. What it had left to
+        others when the slice began it tries again, but later than it would without a training. Raises
+        `Unavailable`."""
+        left = self._left if time.monotonic() < self._left_until else frozenset()
+        with self._held.database.session() as session:
+            lacks = left.union(self._held.lacking.left)
+            return training_leases.others_wait(session, self._held.worker_id, lacks=lacks)
+
+    def serve(self) -> None:
+        """Do all the work that goes before."""
+        while not self._stop.asked and any(kind.look(self.tend) for kind in self._before):
+            self.tend()
+
+    def serve_beside(self) -> None:
+        """Do one piece, a slice, of what needs no device. Raises `Unavailable`."""
+        any(kind.look(self.tend) for kind in self._beside)
