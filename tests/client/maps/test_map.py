@@ -95,6 +95,6 @@ def test_an_export_tells_where_units_lie_where_there_is_a_map(
     assert (folder / "units.jsonl").read_bytes() == (without / "units.jsonl").read_bytes()
     if table == "jsonl":
         make_exports(service.database, service.store, service.settings)
-        with tarfile.open(fileobj=io.BytesIO(download(service, atlas))) as opened:
+        with tarfile.open(fileobj=io.BytesIO(download(service, atlas, service.key))) as opened:
             opened.extractall(tmp_path / "theirs", filter="data")
         assert (tmp_path / "theirs" / "metadata.jsonl").read_text() == (folder / "metadata.jsonl").read_text()
