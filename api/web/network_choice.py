@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from services.base.errors import NotFound
-from services.catalog.networks import get_network, ready_ids
+from services.catalog.networks import Network, get_network, ready_ids
 
 MOST = 200
 """Networks that are listed; one that was asked for is among them all the same."""
@@ -15,11 +15,13 @@ MOST = 200
 @dataclass(frozen=True)
 class NetworkChoice:
     """`networks` are ids to choose from, none where no network is ready. `chosen` is the one that was asked
-    for, which is never replaced by another; `error` says why nothing can be made of it."""
+    for, which is never replaced by another; `error` says why nothing can be made of it, `is_known` whether
+    there is such a network all the same."""
 
     networks: Sequence[str]
     chosen: str
     error: str | None
+    is_known: bool
 
 
 def network_choice(session: Session, wanted: str | None, *, usual: str = "") -> NetworkChoice:
@@ -27,20 +29,19 @@ def network_choice(session: Session, wanted: str | None, *, usual: str = "") -> 
     where that is not ready."""
     ready = list(ready_ids(session, limit=MOST))
     chosen = wanted or next(iter(ready_ids(session, of=usual)), "") or next(iter(ready), "")
-    error = None
-    if chosen and chosen not in ready:
-        error = _why_not(session, chosen)
-        ready = [chosen, *ready] if ready or error is None else []
-    return NetworkChoice(ready, chosen, error)
-
-
-def _why_not(session: Session, network: str) -> str | None:
+    if not chosen or chosen in ready:
+        return NetworkChoice(ready, chosen, None, bool(chosen))
     try:
-        found = get_network(session, network)
+        found = get_network(session, chosen)
     except NotFound as error:
-        return str(error)
+        return NetworkChoice([chosen, *ready] if ready else [], chosen, str(error), False)
+    why = _why_not(found)
+    return NetworkChoice([chosen, *ready] if ready or why is None else [], chosen, why, True)
+
+
+def _why_not(found: Network) -> str | None:
     if found.state == "ready":
         return None
     if found.state == "failed":
-        return f"{network} could not be inspected: {found.error}"
-    return f"{network} is not ready: a worker is to look at it first; choose another one or try again then"
+        return f"{found.id} could not be inspected: {found.error}"
+    return f"{found.id} is not ready: a worker is to look at it first; choose another one or try again then"

@@ -37,6 +37,12 @@ def register_shipped_generator(database: Database, store: ObjectStore, path: Pat
         name = f"imago-{info.get('image_size')}-{sha256[:8]}"
         with database.session() as session:
             collected.guard(session, [generator_key(sha256)], since=began)
-            register_generator(session, name, info, sha256, default=True)
+            known = register_generator(session, name, info, sha256, default=True)
+        if not known.is_default:
+            log.warning(
+                "shipped_generator_is_not_default",
+                generator=name,
+                how=f"python -m infra.admin default {name}",
+            )
     except (GeneratorFileError, OSError, Invalid, Conflict) as error:
         log.error("shipped_generator_refused", path=str(path), error=str(error))

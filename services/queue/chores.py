@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from services.queue import leases
 from services.queue.deaths import VERDICT, conviction
-from services.queue.kinds import TakenBack
+from services.queue.kinds import PUT_OFF, TakenBack
 from services.queue.leases import Outcome
 
 ChoreName = Literal[
@@ -66,10 +66,11 @@ _PLAN = text("""
     VALUES (:kind, :subject, CAST(:payload AS jsonb), now() + make_interval(secs => :seconds))
     ON CONFLICT (kind, subject) DO NOTHING
 """)
-_HASTEN = text("""
-    INSERT INTO work (kind, subject, payload) VALUES (:kind, :subject, '{}')
+_HASTEN = text(f"""
+    INSERT INTO work (kind, subject, payload) VALUES (:kind, :subject, '{{}}')
     ON CONFLICT (kind, subject) DO UPDATE
-    SET not_before = now(), attempt = 0, crash_count = 0, given_up = false, error = NULL
+    SET not_before = now(), attempt = 0, crash_count = 0, given_up = false, error = NULL,
+        payload = work.payload - '{PUT_OFF}'
 """)
 _UNPLAN = text("DELETE FROM work WHERE kind = :kind AND subject = :subject")
 _PROBLEMS = text("""
@@ -81,8 +82,10 @@ _DUE = text("""
     WHERE kind = :kind AND lease_id IS NULL AND not_before <= now()
     ORDER BY not_before LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
 """)
-_TAKE = text("""
-    UPDATE work SET lease_id = :lease WHERE kind = :kind AND subject = ANY(CAST(:subjects AS text[]))
+# Whoever cannot go on with it puts it off anew.
+_TAKE = text(f"""
+    UPDATE work SET lease_id = :lease, payload = payload - '{PUT_OFF}'
+    WHERE kind = :kind AND subject = ANY(CAST(:subjects AS text[]))
     RETURNING subject, payload, given_up
 """)
 _HOLD = text("""

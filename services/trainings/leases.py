@@ -79,7 +79,8 @@ _WAITING = text(f"""
     ) OR EXISTS (
         SELECT FROM networks WHERE state = 'pending' AND lease_id IS NULL
     ) OR EXISTS (
-        SELECT FROM work WHERE kind IN ('repair', 'scan', 'look', 'map') AND lease_id IS NULL AND NOT given_up
+        SELECT FROM work WHERE kind IN ('repair', 'scan', 'look', 'map') AND lease_id IS NULL
+        AND (NOT given_up OR kind = 'scan')
         AND not_before <= now() - make_interval(secs => CASE
             WHEN payload @> CAST(:put_off AS jsonb) THEN :seconds ELSE 0 END)
         AND NOT coalesce(payload -> 'refused_by' ? :worker, false)
@@ -131,17 +132,24 @@ _SUCCEED = text("""
         progress = progress || CAST(:progress AS jsonb)
     WHERE id = :id
 """)
+# A death is not the training's where its worker was at something beside it.
 _TAKE_BACK = text("""
-    UPDATE trainings SET lease_id = NULL, deaths = deaths + 1,
-        state = CASE WHEN state = 'canceling' THEN 'canceled' WHEN deaths + 1 >= :deaths THEN 'failed'
-            ELSE 'queued' END,
-        finished_at = CASE WHEN state = 'canceling' OR deaths + 1 >= :deaths THEN clock_timestamp() END,
-        error = CASE WHEN state <> 'canceling' AND deaths + 1 >= :deaths
-            THEN jsonb_build_object('code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END
-    WHERE id IN (
-        SELECT id FROM trainings WHERE lease_id = ANY(CAST(:leases AS bigint[]))
-        ORDER BY id FOR NO KEY UPDATE
+    WITH taken AS (
+        SELECT trainings.id, trainings.deaths + CASE WHEN EXISTS (
+            SELECT FROM leases later WHERE later.id > leases.id AND later.worker_id = leases.worker_id
+            AND later.kind <> 'training' AND (later.ended_at IS NULL OR later.outcome = 'expired')
+        ) THEN 0 ELSE 1 END AS deaths
+        FROM trainings JOIN leases ON leases.id = trainings.lease_id
+        WHERE trainings.lease_id = ANY(CAST(:leases AS bigint[]))
+        ORDER BY trainings.id FOR NO KEY UPDATE OF trainings
     )
+    UPDATE trainings SET lease_id = NULL, deaths = taken.deaths,
+        state = CASE WHEN state = 'canceling' THEN 'canceled' WHEN taken.deaths >= :deaths THEN 'failed'
+            ELSE 'queued' END,
+        finished_at = CASE WHEN state = 'canceling' OR taken.deaths >= :deaths THEN clock_timestamp() END,
+        error = CASE WHEN state <> 'canceling' AND taken.deaths >= :deaths
+            THEN jsonb_build_object('code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END
+    FROM taken WHERE trainings.id = taken.id
     RETURNING state
 """)
 _UNCLEARED = text("""

@@ -19,6 +19,7 @@ from werkzeug.serving import make_server
 import imago
 from api import create_app
 from api.context import context
+from api.http import waiting
 from imago.cli import app
 from imago_engine.artifacts import Artifact, ArtifactKind
 from imago_engine.networks import LayerInfo
@@ -142,7 +143,9 @@ def url(served: Flask) -> Iterator[str]:
 
 
 @pytest.fixture
-def service(served: Flask, url: str) -> Iterator[Service]:
+def service(served: Flask, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    # No worker runs that would end what a busy machine does not get done within a request.
+    monkeypatch.setattr(waiting, "AT_ONCE_SECONDS", 60.0)
     database, store = context(served).database, context(served).store
     with database.session() as session:
         empty(session)

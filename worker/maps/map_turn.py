@@ -100,7 +100,7 @@ class Maps(LeasedWork[WorkClaim]):
             self._end(claim, mapped, asked)
             return
         with self._database.session() as session:
-            hold_to_write(session, claim)
+            hold_to_write(session, claim, goes_on=False)  # drawing, which may fail each time, is yet to come
             if making.show_known(session, asked, found.name, found.unseen):
                 sheets.end(session, claim.lease_id, str(mapped), asked)
                 return

@@ -271,6 +271,7 @@ def test_what_was_damaged_after_it_was_written_is_mended_by_the_same_export(
     units = before["units.jsonl"]
     for name, damaged, again in (
         ("units.jsonl", units[: len(units) // 2], PICTURES),
+        ("units.jsonl", units.replace(b'"width": ', b'"width": 1'), PICTURES),
         ("metadata.jsonl", b"", 0),
         ("images/classifier/00001-0.webp", bytes(len(before["images/classifier/00001-0.webp"])), 1),
         ("images/classifier/00002-0.webp", b"", 1),

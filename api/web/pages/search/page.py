@@ -98,7 +98,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
     query = Query.asked()
     with context().database.session() as session:
         choice = network_choice(session, query.network)
-        results = _results(session, query, choice.error)
+        results = _results(session, query, None if choice.is_known else choice.error)
         if len(results.places) == 1 and not results.problem:
             return see(_address(results.places[0]))
         small = small_among(session, results.digests)
@@ -129,7 +129,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
 
 
 def _results(session: Session, query: Query, problem: str | None) -> Results:
-    """`problem`: why nothing can be found in the network that is named."""
+    """`problem`: that there is no network of the name."""
     if ids := request.args.get("photograph"):
         return Results(answers=photographs.answers(session, ids.split(",")))
     if like := request.args.get("like"):

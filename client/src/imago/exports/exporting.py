@@ -8,6 +8,7 @@ same call.
 
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -81,6 +82,7 @@ def export(
             _must_be_absent(path)
             _into_folder(transport, export, folder, kind, kinds, on_progress)
             pack(folder, path, read_manifest(files_at(folder))["files"])
+        shutil.rmtree(folder)  # only now: some file systems keep a folder in which a file is open
     except OSError as error:
         raise ImagoError(f"Cannot write the export {path}: {error.strerror or error}.") from error
     return path
@@ -155,12 +157,22 @@ def _begin(folder: Path, export: Export, tables: Sequence[str], on_progress: OnE
                 _forget_try(folder)
                 return False
             _claim(folder, export)
+            _forget_changed_lines(folder, there)
             (folder / MANIFEST).unlink()
         return True
     if any(each.name != LOCK for each in folder.iterdir()):
         raise Conflict(f"{folder} is not empty, and holds no export that could go on; name another folder.")
     _claim(folder, export)
     return True
+
+
+def _forget_changed_lines(folder: Path, manifest: Raw) -> None:
+    """What lines say of pictures that are kept is taken from earlier ones: not from such as differ from what
+    was written."""
+    lines, told = folder / UNITS, manifest.get("files")
+    stated = told.get(UNITS) if isinstance(told, dict) else None
+    if lines.exists() and stated != _described(lines):
+        lines.unlink()
 
 
 def _claim(folder: Path, export: Export) -> None:
@@ -207,7 +219,8 @@ def _tidy(folder: Path, manifest: Json) -> None:
 def _forget_try(folder: Path) -> None:
     """What only a folder without a manifest needs."""
     for name in (_LINES_BEFORE, _BEGUN):
-        (folder / name).unlink(missing_ok=True)
+        if (folder / name).exists():  # else it may lie where nothing can be written
+            (folder / name).unlink()
 
 
 def _write_lines(

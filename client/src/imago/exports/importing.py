@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from imago.errors import Conflict, ImagoError, InvalidRequest
-from imago.exports.checking import DamagedExport, all_lines, check, read_manifest
+from imago.exports.checking import DamagedExport, all_lines, check, check_lists, read_manifest
 from imago.exports.files import Files, files_at
 from imago.exports.layout import encoded
 from imago.records import Raw
@@ -60,6 +60,7 @@ def import_atlas(
         manifest = read_manifest(files)
         told = on_progress or _silent
         begin = manifest_to_send(manifest)
+        check_lists(files, manifest)
         _must_fit(files, begin)
         check(files, manifest, lambda done, total: told(done, 2 * total))
         at = transport.post(f"{path_to('atlases')}:import", begin).body

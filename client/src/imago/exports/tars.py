@@ -1,7 +1,6 @@
 """Exported atlases in one file: an uncompressed tar, whose members are read where they lie."""
 
 import os
-import shutil
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ def is_tar(path: Path) -> bool:
 
 
 def pack(folder: Path, to: Path, names: Iterable[str]) -> None:
-    """Make a tar of a whole export, then remove the folder. The manifest comes first, then the files that it
+    """Make a tar of a whole export. The manifest comes first, then the files that it
     names, then the pictures in order; owners and times are left out. Raises OSError.
     """
     draft = to.with_name(f".{to.name}.part")
@@ -33,7 +32,6 @@ def pack(folder: Path, to: Path, names: Iterable[str]) -> None:
         flush(to.parent)
     finally:
         draft.unlink(missing_ok=True)
-    shutil.rmtree(folder)
 
 
 def _add(tar: tarfile.TarFile, file: Path, name: str) -> None:
