@@ -227,8 +227,8 @@ _OTHER_KINDS = (
     Mutant(
         "three deaths without a checkpoint end a training",
         "services/trainings/leases.py",
-        "WHEN deaths + 1 >= :deaths THEN 'failed'",
-        "WHEN deaths >= :deaths THEN 'failed'",
+        "WHEN taken.deaths >= :deaths THEN 'failed'",
+        "WHEN taken.deaths > :deaths THEN 'failed'",
         ("tests/integration/trainings/test_trainings.py::test_workers_may_die_as_long_as_checkpoints_come",),
     ),
     Mutant(

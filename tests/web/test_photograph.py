@@ -72,7 +72,8 @@ def test_the_photograph_above_an_answer_is_its_own_also_after_another_was_refuse
             page.goto(f"{site.url}/search")
             page.evaluate("document.querySelector('#of-network option').value = 'nowhere'")
             drop(page, other)
-            expect(page.get_by_text("nowhere").first).to_be_visible(timeout=PATIENCE_MS)
+            refused = page.get_by_text("nowhere").locator("visible=true")  # the first is an option of a list
+            expect(refused.first).to_be_visible(timeout=PATIENCE_MS)
             if forgotten:
                 page.evaluate(
                     "for (const name of Object.keys(sessionStorage))"
