@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -139,16 +141,23 @@ def test_a_broken_off_export_claims_nothing_and_goes_on_without_fetching_twice(
     assert files_of(folder) == whole
 
 
-def test_a_picture_that_was_damaged_meanwhile_is_fetched_again(
-    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def cut_before_the_manifest(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Exports break off when all but the manifest is there."""
+
     def stop(*given: Any) -> None:
         raise imago.Unreachable("The line is cut.")
 
     with monkeypatch.context() as cut:
         cut.setattr(exporting, "manifest_of", stop)
-        with pytest.raises(imago.Unreachable):
-            atlas.export(tmp_path / "mine")
+        yield
+
+
+def test_a_picture_that_was_damaged_meanwhile_is_fetched_again(
+    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cut_before_the_manifest(monkeypatch), pytest.raises(imago.Unreachable):
+        atlas.export(tmp_path / "mine")
     (tmp_path / "mine/images/classifier/00001-0.png").write_bytes(b"half")
     folder = atlas.export(tmp_path / "mine")
     assert (folder / "images/classifier/00001-0.png").read_bytes() == picture_of(1)
@@ -286,11 +295,7 @@ def test_what_was_damaged_after_it_was_written_is_mended_by_the_same_export(
 def test_another_table_takes_the_place_of_the_one_that_is_there(
     atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*given: Any) -> None:
-        raise imago.Unreachable("The line is cut.")
-
-    with monkeypatch.context() as cut:
-        cut.setattr(exporting, "manifest_of", stop)
+    with cut_before_the_manifest(monkeypatch):
         for name in ("mine", "mine.tar"):
             with pytest.raises(imago.Unreachable):
                 atlas.export(tmp_path / name, table="jsonl")
