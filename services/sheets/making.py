@@ -19,7 +19,6 @@ from services.base.errors import NotFound
 from services.base.states import AtlasWish
 from services.pictures.losses import Subject
 from services.queue import chores
-from services.queue.kinds import PUT_OFF
 from services.sheets.layout import Layout, Place
 from services.sheets.plans import SheetPlan
 from services.sheets.sheets import layout_of, pictures_of
@@ -108,7 +107,7 @@ def end(session: Session, lease_id: int, subject: str, asked: Wanted | None) -> 
     # The lock keeps it from being published before the chore is gone: then it is planned anew.
     version = {} if asked is None or asked.final else {"no": asked.atlas_no, "number": asked.number}
     if version and session.execute(_PUBLISHED, version).scalar():
-        chores.release(session, lease_id, held, payload={PUT_OFF: False})
+        chores.release(session, lease_id, held)
     else:
         chores.done(session, lease_id, held)
 
