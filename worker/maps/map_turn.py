@@ -20,7 +20,6 @@ from services.maps.making import Drawn
 from services.maps.subjects import MAP, SEEN, Mapped
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
-from services.queue.kinds import PUT_OFF
 from services.sheets import making as sheets
 from services.sheets.making import Wanted
 from worker.leasing.chore_turns import charge, hold_to_write
@@ -93,8 +92,7 @@ class Maps(LeasedWork[WorkClaim]):
         if found.unseen and (found.units == 0 or self._grows(claim, asked, found)):
             with self._database.session() as session:
                 seen = {SEEN: found.units} if found.units else {}
-                payload = {PUT_OFF: True, **seen}
-                chores.release(session, claim.lease_id, after_seconds=UNSEEN_SECONDS, payload=payload)
+                chores.put_off(session, claim.lease_id, seconds=UNSEEN_SECONDS, payload=seen)
             return
         if found.units == 0:
             self._end(claim, mapped, asked)

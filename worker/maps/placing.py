@@ -1,9 +1,13 @@
 """Place vectors in the unit square by UMAP, so that those of similar directions lie together.
 
-UMAP is fitted to at most `FITTED` of them; each of the others is placed at the mean of the places of those
-fitted vectors that it is most similar to. The same vectors get the same places: seed and order are fixed, and
-the process has one thread.
+UMAP is fitted to at most `FITTED` of them, and told their exact nearest neighbours: its own search is
+approximate and has to be compiled by each process, for longer than finding them takes. Each of the others is
+placed at the mean of the places of those fitted vectors that it is most similar to. The same vectors get the
+same places: seed and order are fixed, and the process has one thread.
 """
+
+import warnings
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -42,10 +46,36 @@ def _fit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return _principal(vectors)
     import umap  # slow: numba compiles parts of it that are not in its cache
 
-    mapper = umap.UMAP(
-        n_neighbors=NEIGHBOURS, metric="cosine", init=_principal(vectors), random_state=_SEED, n_jobs=1
-    )
-    return np.asarray(mapper.fit_transform(vectors), dtype=np.float32)
+    with warnings.catch_warnings():
+        # That it could place no other vectors by neighbours that it did not search for itself.
+        warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")
+        mapper = umap.UMAP(
+            n_neighbors=NEIGHBOURS,
+            metric="cosine",
+            init=_principal(vectors),
+            random_state=_SEED,
+            n_jobs=1,
+            precomputed_knn=(*neighbours(vectors), None),
+        )
+        return np.asarray(mapper.fit_transform(vectors), dtype=np.float32)
+
+
+def neighbours(
+    vectors: npt.NDArray[np.float32],
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Indices of the `NEIGHBOURS` nearest vectors of each and their cosine distances, both n x NEIGHBOURS and
+    nearest first. The vector itself is one of them, as for UMAP, unless as many others lie in its direction.
+    """
+    indices = np.empty((len(vectors), NEIGHBOURS), dtype=np.int32)
+    distances = np.empty(indices.shape, dtype=np.float32)
+    for start, near, similarities in _most_similar(vectors, vectors, NEIGHBOURS):
+        rows = np.arange(start, start + len(near))[:, None]
+        # Its distance from itself is to be 0 and no rounding error, which UMAP would take for a neighbour's.
+        similarities = np.where(near == rows, np.inf, similarities)
+        order = np.argsort(-similarities, axis=1, kind="stable")
+        indices[rows[:, 0]] = np.take_along_axis(near, order, axis=1)
+        distances[rows[:, 0]] = np.maximum(1 - np.take_along_axis(similarities, order, axis=1), 0)
+    return indices, distances
 
 
 def _principal(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -65,12 +95,22 @@ def _beside(
 ) -> npt.NDArray[np.float32]:
     found = np.empty((len(others), 2), dtype=np.float32)
     nearest = min(_NEAREST, len(fitted))
-    directions = _directions(fitted)
-    for start in range(0, len(others), _AT_ONCE):
-        some = _directions(np.asarray(others[start : start + _AT_ONCE], dtype=np.float32))
-        near = np.argpartition(-(some @ directions.T), nearest - 1, axis=1)[:, :nearest]
-        found[start : start + len(some)] = placed[near].mean(axis=1)
+    for start, near, _ in _most_similar(others, fitted, nearest):
+        found[start : start + len(near)] = placed[near].mean(axis=1)
     return found
+
+
+def _most_similar(
+    vectors: Floats, among: npt.NDArray[np.float32], count: int
+) -> Iterator[tuple[int, npt.NDArray[np.intp], npt.NDArray[np.float32]]]:
+    """For some vectors at a time: where they begin, and for each the `count` vectors of `among` whose
+    directions are most like its own, in no order, with these cosines."""
+    directions = _directions(among)
+    for start in range(0, len(vectors), _AT_ONCE):
+        some = _directions(np.asarray(vectors[start : start + _AT_ONCE], dtype=np.float32))
+        cosines = some @ directions.T  # at most _AT_ONCE x n
+        near = np.argpartition(-cosines, count - 1, axis=1)[:, :count]
+        yield start, near, np.take_along_axis(cosines, near, axis=1)
 
 
 def _directions(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

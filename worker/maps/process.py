@@ -21,6 +21,15 @@ def can_draw() -> bool:
     return find_spec("umap") is not None
 
 
+def _can_write_beside(package: str) -> bool:
+    found = find_spec(package)
+    if found is None or found.origin is None:
+        return False
+    folder = Path(found.origin).parent
+    kept = folder / "__pycache__"
+    return os.access(kept if kept.exists() else folder, os.W_OK)
+
+
 class MapFailed(ImagoError):
     """It ended without a map; the message is for people."""
 
@@ -30,7 +39,8 @@ class MapProcess:
     as it should: the kernel ends it with that thread."""
 
     def __init__(self, folder: Path, compiled: Path) -> None:
-        """`compiled`: numba's cache of compiled code, which later maps on this machine use again."""
+        """`compiled`: where numba keeps compiled code for later maps if it cannot do so beside the libraries
+        that it compiles, where all that run from one environment share it."""
         self._stderr = folder / _STDERR
         environment = {
             name: value
@@ -38,7 +48,9 @@ class MapProcess:
             if not name.startswith("IMAGO_") or name in _OURS
         }
         environment |= {f"{name}_NUM_THREADS": "1" for name in _ONE_THREAD}
-        environment |= {"IMAGO_PARENT": str(os.getpid()), "NUMBA_CACHE_DIR": str(compiled)}
+        environment["IMAGO_PARENT"] = str(os.getpid())
+        if not _can_write_beside("umap"):
+            environment["NUMBA_CACHE_DIR"] = str(compiled)
         with self._stderr.open("wb") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.process.parent_watch", "worker.maps.projection", str(folder)],

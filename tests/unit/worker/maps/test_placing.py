@@ -38,6 +38,25 @@ def test_those_beyond_the_sample_lie_among_those_that_they_are_like(count: int) 
     assert (nearest == groups).all()
 
 
+def test_umap_is_told_the_nearest_of_each_vector_itself_among_them_at_no_distance() -> None:
+    vectors = np.random.default_rng(2).normal(size=(1200, 16)).astype(np.float32)
+    vectors[5] = 2 * vectors[6]  # of one direction
+    indices, distances = placing.neighbours(vectors)
+    directions = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = directions @ directions.T
+    assert (np.sort(indices) == np.sort(np.argsort(-cosines)[:, :NEIGHBOURS])).all()
+    assert (indices[:, 0] == np.arange(1200)).all()
+    assert (distances[:, 0] == 0).all()
+    assert (np.diff(distances) >= 0).all()
+    assert np.allclose(distances[7], 1 - cosines[7, indices[7]], atol=1e-6)
+
+
+def test_what_has_no_direction_has_neighbours_all_the_same() -> None:
+    indices, distances = placing.neighbours(np.zeros((40, 16), dtype=np.float32))
+    assert indices.shape == distances.shape == (40, NEIGHBOURS)
+    assert np.isin(distances, (0, 1)).all()
+
+
 def test_the_order_is_random_the_same_each_time_and_leaves_nothing_out() -> None:
     order = placing.shuffled(1000)
     assert sorted(order) == list(range(1000))
