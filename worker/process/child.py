@@ -4,6 +4,7 @@ It is spawned, not forked, so it starts empty; everything that has a socket, a t
 here.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -117,8 +118,14 @@ class Child:
         self._sign_off()
 
     def _compose(self) -> None:
-        from worker.process.compose import compose  # torch
-
+        # What is imported (torch, timm) is a million objects that stay: the garbage collector would go
+        # through them again and again, for a fifth of the time that a child takes to start.
+        gc.disable()
+        try:
+            from worker.process.compose import compose
+        finally:
+            gc.freeze()
+            gc.enable()
         self._parts = compose(self._settings, self._stop, self._seen)
 
     def _seen(self, sign_off: Callable[[], None]) -> None:
