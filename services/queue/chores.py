@@ -230,6 +230,14 @@ def release(
     return freed
 
 
+def put_off(
+    session: Session, lease_id: int, *, seconds: float, payload: Mapping[str, Any] | None = None
+) -> None:
+    """Give back, at no charge, what no worker can go on with until something else has changed: somebody looks
+    again in so many seconds, and no training is interrupted for that. `payload` as in `release`."""
+    release(session, lease_id, after_seconds=seconds, payload={PUT_OFF: True, **(payload or {})})
+
+
 def went_on(session: Session, lease_id: int, subject: str) -> None:
     """Forget the attempts and the deaths that it was charged: it has come further since, for good. Call it
     with what is held, in the transaction that takes it further."""

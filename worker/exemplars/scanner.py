@@ -15,7 +15,6 @@ from services.exemplars import working
 from services.exemplars.working import ScanTask
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
-from services.queue.kinds import PUT_OFF
 from worker.exemplars.cropping import SourcesChanged
 from worker.exemplars.reading import without_folder
 from worker.exemplars.scan_run import NothingToSee, ScanRun
@@ -139,7 +138,7 @@ class Scanner(LeasedWork[WorkClaim]):
             return
         log.warning("scan_put_off", reason=str(error))
         with self._database.session() as session:
-            chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload={PUT_OFF: True})
+            chores.put_off(session, claim.lease_id, seconds=AGAIN_SECONDS)
 
     def _crashed(self, claim: WorkClaim, code: str, message: str) -> None:
         log.warning("scan_tried_again", code=code, message=message)

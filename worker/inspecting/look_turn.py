@@ -17,7 +17,6 @@ from services.catalog.networks import get_network
 from services.pictures.recipes import resolve
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
-from services.queue.kinds import PUT_OFF
 from worker.leasing.chore_turns import ChoreTurns
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -80,9 +79,7 @@ class LookTurn(ChoreTurns):
             except NotHere as error:
                 log.warning("look_put_off", reason=str(error))
                 with self._database.session() as session:
-                    chores.release(
-                        session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload={PUT_OFF: True}
-                    )
+                    chores.put_off(session, claim.lease_id, seconds=AGAIN_SECONDS)
                 return
             except (Interrupted, Unavailable) as reason:
                 if isinstance(reason, Unavailable):
@@ -136,7 +133,7 @@ class LookTurn(ChoreTurns):
             held = chores.hold(session, claim.lease_id, [str(asked)])
             if held and looks.current(session, asked) == looked.network_sha256 and not looked.lost:
                 chores.done(session, claim.lease_id, held)
+            elif looked.lost:
+                chores.put_off(session, claim.lease_id, seconds=AGAIN_SECONDS)
             else:
-                again = AGAIN_SECONDS if looked.lost else 0
-                payload = {PUT_OFF: looked.lost}
-                chores.release(session, claim.lease_id, after_seconds=again, payload=payload)
+                chores.release(session, claim.lease_id)
