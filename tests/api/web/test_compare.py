@@ -37,6 +37,7 @@ def test_a_comparison_shows_how_far_it_is_then_layers_and_pairs(
     waiting = anonymous.get("/compare", query_string=query).text
     assert "A worker compares them" in waiting
     assert "data-refresh" in waiting
+    assert '<noscript><meta http-equiv="refresh"' in waiting
     compare(database, store, settings)
     page = anonymous.get("/compare", query_string=query).text
     assert "data-refresh" not in page

@@ -33,6 +33,7 @@ def test_a_map_is_asked_for_on_its_page_and_shown_once_it_is_made(
     waiting = anonymous.get(page, headers=BROWSER).text
     assert "is being made" in waiting
     assert "data-refresh" in waiting
+    assert '<noscript><meta http-equiv="refresh"' in waiting
     make_maps(database, store, settings)
     shown = anonymous.get(page, headers=BROWSER).text
     assert "12 units of 2 layers" in shown

@@ -35,6 +35,7 @@ def test_a_sheet_is_waited_for_and_then_one_moves_about_in_it(
     assert waiting.status_code == 200
     assert "is being made" in waiting.text
     assert "data-refresh" in waiting.text
+    assert '<noscript><meta http-equiv="refresh"' in waiting.text
     make_sheets(database, store, settings)
     there = anonymous.get(address, headers=BROWSER)
     assert there.status_code == 200
