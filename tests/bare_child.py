@@ -55,7 +55,7 @@ class BareChild:
 def _forkserver() -> ForkServerContext:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `python -m worker` has it
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["worker.batches.runner", "worker.leasing.work_loop"])
+    context.set_forkserver_preload(["worker.process.child", "worker.process.compose"])
     return context
 
 

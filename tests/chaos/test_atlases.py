@@ -93,9 +93,9 @@ def test_workers_may_die_at_each_step_of_an_expansion(scene: Scene, point: str) 
 def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
     scene: Scene, servers: Servers
 ) -> None:
-    id = make(scene, units="0-59", facets=1, candidates=2, steps=30)
+    id = make(scene, units="0-29", facets=1, candidates=2, steps=30)
     chance = random.Random(1)
-    kills = 3
+    kills = 2
     for _ in range(kills):
         worker = scene.start_child()
         until(lambda: hurry(scene) or scene.computing(), "a batch is being computed", every=OFTEN)
@@ -109,7 +109,7 @@ def test_an_atlas_survives_killed_workers_and_a_database_restarted_at_once(
         worker.kill()
     scene.start_child()
     wait_until_complete(scene, id)
-    check(scene, 120, candidates=2)
+    check(scene, 60, candidates=2)
     assert scene.computed_for_nothing() <= kills * 3 * MAX_BATCH
 
 

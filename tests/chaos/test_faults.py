@@ -83,7 +83,7 @@ def test_an_item_that_kills_its_workers_fails_and_says_so(scene: Scene) -> None:
 
 
 def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> None:
-    job_id = scene.submit("0-15", steps=LONG)
+    job_id = scene.submit("0-8", steps=LONG)
     sleeper = scene.start_child()
     scene.wait_until_computing()
     sleeper.send(signal.SIGSTOP)
@@ -100,7 +100,7 @@ def test_a_worker_that_slept_through_its_lease_changes_nothing(scene: Scene) -> 
     scene.workers.pop()
     scene.wait_until_ended(following)
     assert scene.fingerprint(job_id) == rows
-    assert scene.check(job_id) == {"done": 16}
+    assert scene.check(job_id) == {"done": 9}
 
 
 @pytest.mark.thorough

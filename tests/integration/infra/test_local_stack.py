@@ -112,6 +112,7 @@ def test_one_command_starts_everything_and_takes_everything_down(run: Run) -> No
     assert [process for process in processes if _running(process)] == []
 
 
+@pytest.mark.thorough
 def test_whatever_is_killed_comes_back_and_jobs_end(run: Run) -> None:
     url, key = run.wait_until_up()
     roots = {process.name: process for process in processes_of(Servers(run.home))}
