@@ -179,6 +179,6 @@ $(INSTALLED): requirements/dev.txt client/pyproject.toml engine/pyproject.toml
 	@echo "Installing into $(VENV): about 6 GB the first time, most of it PyTorch …"
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps --no-compile -r requirements/dev.txt
 	@echo "Compiling what was installed, on all cores …"
-	@$(BIN)/python -m compileall -qq -j 0 $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || true
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || true
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e client -e engine
 	@touch $@

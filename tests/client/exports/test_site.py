@@ -15,6 +15,7 @@ from tests.drawn_map import draw_map
 from tests.found_exemplars import CROPS, find_exemplars
 
 PHOTOGRAPHS = "photographs"
+UNIT_PAGE = "layers/002-classifier/units/{}.html"
 
 
 def pages(folder: Path) -> list[Path]:
@@ -30,16 +31,27 @@ def furnished(service: Service, client: imago.Client, atlas: imago.Atlas) -> ima
     return atlas
 
 
-def test_a_site_has_a_page_of_every_unit_and_every_link_leads_to_a_file_of_it(
-    furnished: imago.Atlas, tmp_path: Path
-) -> None:
-    atlas, folder = furnished, tmp_path / "site"
-    assert atlas.export_site(folder) == folder / "index.html"
-    units = {path.relative_to(folder).as_posix() for path in folder.glob("layers/*/units/*.html")}
-    layers = {path.name for path in folder.glob("layers/*")}
+@pytest.fixture(scope="module")
+def kept_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that reads a site leaves it for all that follow."""
+    return tmp_path_factory.mktemp("sites") / "kept"
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, kept_site: Path) -> Path:
+    """A site of the furnished atlas, to be read."""
+    if not kept_site.exists():
+        atlas: imago.Atlas = request.getfixturevalue("furnished")
+        assert atlas.export_site(kept_site) == kept_site / "index.html"
+    return kept_site
+
+
+def test_a_site_has_a_page_of_every_unit_and_every_link_leads_to_a_file_of_it(site: Path) -> None:
+    units = {path.relative_to(site).as_posix() for path in site.glob("layers/*/units/*.html")}
+    layers = {path.name for path in site.glob("layers/*")}
     assert layers == {"001-blocks.3", "002-classifier"}
     assert len(units) == 20 + 30
-    for page in pages(folder):
+    for page in pages(site):
         text = page.read_text()
         links = re.findall(r'(?:href|src|action)="([^"#?]+)', text)
         assert links
@@ -47,56 +59,51 @@ def test_a_site_has_a_page_of_every_unit_and_every_link_leads_to_a_file_of_it(
             assert not re.match(r"[a-z]+:|/", link), f"{page} leaves the site by {link}"
             assert (page.parent / link).is_file(), f"{page} links to {link}"
         assert not re.search(r"<script(?![^>]* src=)|type=\"module\"|<form[^>]*method", text)
-    assert "goldfish" in (folder / "map.html").read_text()
+    assert "goldfish" in (site / "map.html").read_text()
 
 
-def test_photographs_that_excite_units_are_part_of_it_unless_they_may_not_be(
-    furnished: imago.Atlas, tmp_path: Path
-) -> None:
-    furnished.export_site(tmp_path / "with")
-    there = sorted((tmp_path / "with").glob("photographs/*/*/*.webp"))
+def test_photographs_that_excite_units_are_part_of_it(site: Path) -> None:
+    there = sorted(site.glob("photographs/*/*/*.webp"))
     assert [path.name for path in there] == [f"{unit}-{rank}.webp" for unit in range(5) for rank in (0, 1)]
     assert {path.read_bytes() for path in there} == set(CROPS)
-    unit = "layers/002-classifier/units/{}.html".format
-    assert "50 scanned" in (tmp_path / "with" / unit(1)).read_text()
-    assert "No photographs" in (tmp_path / "with" / unit(9)).read_text()
-    furnished.export_site(tmp_path / "without", exemplars=False)
-    assert not (tmp_path / "without" / PHOTOGRAPHS).exists()
-    assert "scanned with" in (tmp_path / "without" / unit(1)).read_text()
-    with pytest.raises(imago.Conflict, match="something else"):
-        furnished.export_site(tmp_path / "with", exemplars=False)
+    assert "50 scanned" in (site / UNIT_PAGE.format(1)).read_text()
+    assert "No photographs" in (site / UNIT_PAGE.format(9)).read_text()
 
 
-def test_a_unit_shows_its_facets_and_one_without_a_picture_says_why(
-    atlas: imago.Atlas, tmp_path: Path
+def test_photographs_that_may_not_be_are_no_part_of_it_nor_left_in_one(
+    furnished: imago.Atlas, tmp_path: Path
 ) -> None:
-    atlas.export_site(tmp_path)
-    shown = (tmp_path / "layers/002-classifier/units/1.html").read_text()
+    furnished.export_site(tmp_path, exemplars=False)
+    assert not (tmp_path / PHOTOGRAPHS).exists()
+    assert "scanned with" in (tmp_path / UNIT_PAGE.format(1)).read_text()
+    with pytest.raises(imago.Conflict, match="something else"):
+        furnished.export_site(tmp_path)
+
+
+def test_a_unit_shows_its_facets_and_one_without_a_picture_says_why(site: Path) -> None:
+    shown = (site / UNIT_PAGE.format(1)).read_text()
     assert "<h1>goldfish" in shown
     assert "2 facets" in shown
-    missing = (tmp_path / f"layers/001-blocks.3/units/{UNREACHABLE}.html").read_text()
+    missing = (site / f"layers/001-blocks.3/units/{UNREACHABLE}.html").read_text()
     assert "Nothing that is done to a picture moves this unit" in missing
     assert "portrait" not in missing
 
 
-def test_a_search_loads_the_units_of_a_label_and_a_grid_those_of_its_layer(
-    atlas: imago.Atlas, tmp_path: Path
-) -> None:
-    atlas.export_site(tmp_path)
-    layers = told(tmp_path / "index/layers.js")
+def test_a_search_loads_the_units_of_a_label_and_a_grid_those_of_its_layer(site: Path) -> None:
+    layers = told(site / "index/layers.js")
     assert [(name, folder, starts) for name, folder, _, starts, _ in layers] == [
         ("blocks.3", "layers/001-blocks.3", [0]),
         ("classifier", "layers/002-classifier", [0]),
     ]
-    number, rows = told(tmp_path / f"index/{layers[1][2]}.js")
+    number, rows = told(site / f"index/{layers[1][2]}.js")
     assert number == layers[1][2]
     assert [row[0] for row in rows] == list(range(20))
-    _, missing = told(tmp_path / f"index/{layers[0][2]}.js")
+    _, missing = told(site / f"index/{layers[0][2]}.js")
     assert [(row[0], row[2]) for row in missing if row[8] == "unreachable"] == [(UNREACHABLE, None)]
-    label, hits = told(tmp_path / "index/labels/1.js")
+    label, hits = told(site / "index/labels/1.js")
     assert label == 1
     assert hits[0][:2] == [1, 1], "the unit that is called so comes first"
-    text = (tmp_path / "search.html").read_text()
+    text = (site / "search.html").read_text()
     assert "index/labels" not in text
     assert not re.search(r"index/[0-9]+\.js", text)
 
