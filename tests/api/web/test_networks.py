@@ -121,7 +121,7 @@ def test_a_network_is_a_stack_of_layers_from_picture_to_logits(client: FlaskClie
         "20 of 300",
         "10 of 10",
         "sees 19 of 32 pixels",
-        "no picture",
+        "not in this atlas",
         "None were looked at",
         "All of them as pictures",
     ):

@@ -33,13 +33,15 @@ CARD_SIZE = 512
 
 @dataclass(frozen=True)
 class StackLayer:
-    """A layer of the stack. `share`: how much of it the shown version has; None where it does not show it."""
+    """A layer of the stack. `share`: how much of it the shown version has; None where it does not show it, or
+    no version is shown. `left_out`: a version is shown that does not have it."""
 
     layer: Layer
     href: str
     facts: Sequence[str]
     share: float | None
     covered: int | None
+    left_out: bool
     pictures: Sequence[ShownGlimpse]
 
 
@@ -124,6 +126,7 @@ def stack_of(
             grid_view.facts(found, layer, brief=True),
             min(1.0, covered[layer.name] / layer.units) if layer.name in covered else None,
             covered.get(layer.name),
+            version is not None and layer.name not in covered,
             shown_glimpses(address, found.id, strips.get(layer.name, ()), what.named),
         )
         for layer in layers
