@@ -10,6 +10,7 @@ from flask import Blueprint
 from markupsafe import Markup
 
 from api.schemas.estimates import EtaRange
+from api.schemas.images.maps import MapLabel
 from api.schemas.networks import Look
 from api.schemas.visualizations import JobItem
 from services.base.states import State
@@ -124,6 +125,17 @@ def first_name(label: str) -> str:
     return label.partition(",")[0]
 
 
+def by_label(regions: Sequence[MapLabel]) -> list[dict[str, Any]]:
+    """Regions of a map as a list of their labels, those of most units first: {label, units, of} of all
+    regions that are called so."""
+    found: dict[str, dict[str, Any]] = {}
+    for region in regions:
+        same = found.setdefault(region.label, {"label": region.label, "units": 0, "of": 0})
+        same["units"] += region.units
+        same["of"] += region.of
+    return sorted(found.values(), key=lambda same: (-same["units"], same["label"]))
+
+
 def figure(value: float) -> str:
     """Three digits that matter, never as a power of ten where it can be helped: 41.2, 0.0031."""
     return f"{value:.3g}" if 1e-4 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
@@ -163,6 +175,7 @@ _FILTERS = (
     moment,
     count,
     first_name,
+    by_label,
     figure,
     percent,
 )

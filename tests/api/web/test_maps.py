@@ -3,6 +3,8 @@
 import pytest
 from flask.testing import FlaskClient
 
+from api.schemas.images.maps import MapLabel
+from api.web.filters import by_label
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
@@ -40,6 +42,18 @@ def test_a_map_is_asked_for_on_its_page_and_shown_once_it_is_made(
     assert 'src="/static/js/map.js"' in shown
     assert f'data-unit="/networks/{NETWORK}/layers/{LAYER}/units/987654321?' in shown
     assert any(f">{label}</a>" in shown for label in LABELS), "regions are read without scripts, too"
+
+
+def test_regions_that_are_called_alike_are_one_row_and_the_largest_is_first() -> None:
+    regions = [
+        MapLabel(label="kite", x=0.1, y=0.1, units=4, of=9),
+        MapLabel(label="jay", x=0.2, y=0.1, units=3, of=5),
+        MapLabel(label="jay", x=0.9, y=0.9, units=2, of=7),
+    ]
+    assert by_label(regions) == [
+        {"label": "jay", "units": 5, "of": 12},
+        {"label": "kite", "units": 4, "of": 9},
+    ]
 
 
 def test_a_private_map_has_no_page_for_others(
