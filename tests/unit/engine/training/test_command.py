@@ -264,6 +264,16 @@ def test_a_packing_that_cannot_be_is_one_line_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
+def test_sources_of_one_name_are_refused_before_anything_is_packed(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other" / folder.name
+    other.mkdir(parents=True)
+    assert main(["pack", str(folder), str(other), "--out", str(tmp_path / "x.npz")]) == 1
+    assert f"{folder} and {other} have the same name, {folder.name}" in capsys.readouterr().err
+    assert not (tmp_path / "x.npz").exists()
+
+
 def test_help_is_there_without_torch() -> None:
     code = "import sys; from imago_engine.training.command import main; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

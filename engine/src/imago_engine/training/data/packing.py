@@ -106,7 +106,13 @@ def pack(
             if sample.wants(key) and (content := _shrunk(picture, packing, left_out)) is not None:
                 sample.add(_Kept(key, seen, number, content))
             on_progress(seen, len(train.kept) + len(held_out.kept))
+    has_some = bool(train.kept)
     train.shrink(room - held_out.bytes)
+    if has_some and not train.kept:
+        raise DataError(
+            f"{len(held_out.kept):,} held-out pictures fill the {packing.largest:,} bytes, so that none is "
+            "left to train on; lower --held-out or --size, or raise --mib"
+        )
     if not train.kept:
         raise DataError(
             f"nothing is left to pack of {seen:,} pictures in {packing.largest:,} bytes; "

@@ -14,8 +14,16 @@ TOLD_EVERY = 5000
 
 
 def pack_pictures(job: PackJob, tell: Callable[[TrainingEvent], None]) -> None:
-    """Write `job.out`. Raises OptionsError for a weight of no source, DataError where nothing is packed."""
+    """Write `job.out`. Raises OptionsError for a weight of no source and for two sources of one name,
+    DataError where nothing is packed."""
     names = [place.path.name for place in job.sources]
+    for name, place in zip(names, job.sources, strict=True):
+        first = job.sources[names.index(name)]
+        if place is not first:
+            raise OptionsError(
+                f"{first.shown} and {place.shown} have the same name, {name}, by which --weight and the "
+                "packed set tell sources apart; rename one, or name a link to it"
+            )
     unknown = job.weights.keys() - set(names)
     if unknown:
         raise OptionsError(

@@ -97,6 +97,17 @@ def test_what_cannot_be_decoded_is_named_and_nothing_is_written_of_nothing(tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_held_out_pictures_that_leave_no_room_are_named_with_the_option_that_limits_them(
+    tmp_path: Path,
+) -> None:
+    pictures = [RawPicture(str(i), noise(i), held_out=i > 0) for i in range(60)]
+    with pytest.raises(
+        DataError, match=r"held-out pictures fill .* lower --held-out or --size, or raise --mib"
+    ):
+        packed(tmp_path / "x.npz", [("noise", 1, pictures)], packing(20_000, held_out=100))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_leaves_nothing_half_written(
     tmp_path: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
 ) -> None:
