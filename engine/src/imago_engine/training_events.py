@@ -144,13 +144,15 @@ class Stopped(_Event):
 
 
 class Failed(_Event):
-    """It cannot go on, in words for people. `unexpected`: for no reason that is known, so that another try
-    may succeed; all others would end it again.
+    """It cannot go on, in words for people. Another try may succeed where it is `passing`, for a reason that
+    lies at this machine now (a full disk, weights out of reach, memory that others hold), and where it is
+    `unexpected`, for no reason that is known; all others would end it again.
     """
 
     event: Literal["failed"] = "failed"
     code: FailureCode
     message: str
+    passing: bool = False
 
 
 TrainingEvent = (

@@ -27,6 +27,8 @@ from imago_engine.training.data.sources import RawPicture
 from imago_engine.trainings import CORRUPT_SHARE, HELD_OUT, MINIMUM
 
 LEFT_OUT = "left_out.txt"
+_NAMES_ONLY = ("sources", "corrupt")
+"""What an index says of pictures that their bytes do not: a link to the same folder has another name."""
 
 
 __all__ = ["DataError", "Limits", "Prepared", "PreparedIndex", "centre_square", "decode", "encode"]
@@ -53,6 +55,9 @@ class PreparedIndex:
     sources: tuple[str, ...]
     encoder_grid: int | None = None
     """The layer's map was averaged to so many places each way; None: its activations are the code."""
+    pictures_sha256: str | None = None
+    """Hash of the bytes of the pictures as they lie in their sources, in their order, and of which are held
+    out there; None in folders that were prepared before it was noted."""
 
     def facts(self) -> dict[str, Any]:
         """As they are written: without what is at its default, so that older folders keep their hash."""
@@ -76,10 +81,26 @@ class Prepared:
         )
         return images, codes
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Tells data apart: a hash of the index and of the first and the last codes."""
-        digest = hashlib.sha256(json.dumps(self.index.facts(), sort_keys=True).encode())
+        """Tells data apart: a hash of which pictures were prepared, and how. It is the same on every machine,
+        whereas the last bits of codes are not.
+        """
+        if self.index.pictures_sha256 is None:
+            return self._former_fingerprint
+        facts = {name: value for name, value in self.index.facts().items() if name not in _NAMES_ONLY}
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Whether a checkpoint with this fingerprint was trained on these data."""
+        return fingerprint in (self.fingerprint, self._former_fingerprint)
+
+    @cached_property
+    def _former_fingerprint(self) -> str:
+        """What older checkpoints have: a hash of the index and of the first and the last codes, by their
+        bits."""
+        facts = {name: value for name, value in self.index.facts().items() if name != "pictures_sha256"}
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for part in (self.codes[:16], self.codes[-16:]):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()
@@ -165,7 +186,7 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.json").unlink(missing_ok=True)
     selection = _Selection(limits.held_out, seed=0)
-    whole = 0
+    whole, seen_bytes = 0, hashlib.sha256()
 
     def check(least: int = 0) -> None:
         seen = whole + left_out.count
@@ -186,6 +207,7 @@ def prepare(
                 check(least=1000)  # no need to read the rest
                 continue
             whole += 1
+            seen_bytes.update(hashlib.sha256(picture.content).digest() + bytes([picture.held_out]))
             if (chosen := selection.offer(squares, picture.held_out)) is not None:
                 yield chosen
         yield from selection.finish()[0]
@@ -226,6 +248,7 @@ def prepare(
         encoder_input_size=encoder.input_size,
         sources=sources,
         encoder_grid=encoder.grid,
+        pictures_sha256=seen_bytes.hexdigest(),
     )
     unfinished = folder / "index.json.unfinished"
     unfinished.write_text(json.dumps(index.facts(), indent=1))

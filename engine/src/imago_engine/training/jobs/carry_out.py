@@ -8,6 +8,7 @@ import torch
 from imago_engine.generators import GeneratorFileError
 from imago_engine.synthesis.networks.load import NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
+from imago_engine.synthesis.sources.network_source import OutOfReach
 from imago_engine.training.data.preparation import DataError
 from imago_engine.training.data.sources import SourceError
 from imago_engine.training.jobs.bounds import measure_bounds
@@ -16,7 +17,7 @@ from imago_engine.training.jobs.names import Names
 from imago_engine.training.jobs.pack import pack_pictures
 from imago_engine.training.jobs.train import train
 from imago_engine.training.options import OptionsError
-from imago_engine.training.run.checkpoint import CheckpointError
+from imago_engine.training.run.checkpoint import CheckpointError, NotWritten, OtherData
 from imago_engine.training.run.folder import FolderInUse
 from imago_engine.training.run.loop import Diverged
 from imago_engine.training.run.placement import PlacementError
@@ -40,6 +41,10 @@ _CODES: dict[type[Exception], FailureCode] = {
     torch.OutOfMemoryError: "memory",
     OSError: "files",
 }
+_PASSING = (FolderInUse, NotWritten, OSError, OtherData, OutOfReach, torch.OutOfMemoryError)
+"""What lies at this machine now: a full disk, memory that others hold, other pictures under the same name."""
+
+_NO_MEMORY = "the device's memory is too small, or others hold it; try a smaller --batch: "
 
 
 def carry_out(job: Job, tell: Tell) -> Outcome:
@@ -69,7 +74,7 @@ def carry_out(job: Job, tell: Tell) -> Outcome:
         if code is None:
             tell_named(Failed(code="unexpected", message=f"{type(error).__name__}: {error}"[:1000]))
             raise
-        advice = "the device's memory is too small; try a smaller --batch: " if code == "memory" else ""
-        tell_named(Failed(code=code, message=f"{advice}{error}"))
+        advice = _NO_MEMORY if code == "memory" else ""
+        tell_named(Failed(code=code, message=f"{advice}{error}", passing=isinstance(error, _PASSING)))
         return "failed"
     return "done"

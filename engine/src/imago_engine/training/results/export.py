@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from imago_engine.generators import GeneratorInfo
 from imago_engine.synthesis.generators.architectures import ARCHITECTURES, Generator, build_network
@@ -17,7 +18,12 @@ from imago_engine.training.recipes import preset_named, read_options
 from imago_engine.training.results.card import TrainingRecord, read_log, write_card
 from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.results.prior import measured_prior
-from imago_engine.training.run.checkpoint import CheckpointError, read_checkpoint, without_prefix
+from imago_engine.training.run.checkpoint import (
+    CheckpointError,
+    NotWritten,
+    read_checkpoint,
+    without_prefix,
+)
 from imago_engine.training.run.folder import CHECKPOINT, PREPARED
 from imago_engine.training.run.origin import origin_of
 
@@ -44,7 +50,8 @@ def write_generator(
         save_generator(out, exported.generator, dtype)
     except Exception as error:
         # Of a full disk safetensors tells by an error of its own kind.
-        raise CheckpointError(f"cannot write {out}: {error}") from error
+        kind = NotWritten if isinstance(error, (OSError, SafetensorError)) else CheckpointError
+        raise kind(f"cannot write {out}: {error}") from error
     record = TrainingRecord(
         options=exported.options,
         corrupt_pictures=exported.corrupt,

@@ -17,10 +17,18 @@ class CheckpointError(ValueError):
     """A checkpoint cannot be written or read; the message says which file and why."""
 
 
+class NotWritten(CheckpointError):
+    """It cannot be written: the disk is full, or not writable."""
+
+
+class OtherData(CheckpointError):
+    """It was trained on other data than those that are here."""
+
+
 def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file beside `path`, make it durable, then rename it over `path`.
 
-    Raises CheckpointError (the unfinished file is removed, `path` is as it was) when the disk is full or not
+    Raises NotWritten (the unfinished file is removed, `path` is as it was) when the disk is full or not
     writable.
     """
     unfinished = path.with_name(path.name + ".unfinished")
@@ -36,9 +44,7 @@ def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str,
             os.close(folder)
     except (OSError, SafetensorError) as error:
         unfinished.unlink(missing_ok=True)
-        raise CheckpointError(
-            f"cannot write {path}: {error}; the previous file, if any, is untouched"
-        ) from error
+        raise NotWritten(f"cannot write {path}: {error}; the previous file, if any, is untouched") from error
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module, prefix: str) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from imago_engine.training.data.preparation import Prepared
 from imago_engine.training.recipes import OptionsError, Recipe
 from imago_engine.training.run.checkpoint import (
     CheckpointError,
+    OtherData,
     optimizer_tensors,
     read_checkpoint,
     restore_optimizer,
@@ -80,7 +81,7 @@ class Training:
         return self.recipe.reconstruct(self.prepared.rows(rows)[1].to(self.placement.device))
 
     def save(self, path: Path) -> None:
-        """Write everything that `restore` needs. Raises CheckpointError when it cannot be written."""
+        """Write everything that `restore` needs. Raises NotWritten when it cannot be written."""
         recipe = self.recipe
         tensors: dict[str, Tensor] = {}
         for name, module in recipe.modules.items():
@@ -112,12 +113,15 @@ class Training:
             restore_optimizer(optimizer, recipe.modules[module_name], tensors, name)
 
     def restore(self, path: Path) -> None:
-        """Continue from a checkpoint. Raises CheckpointError when it is damaged, or of another training."""
+        """Continue from a checkpoint. Raises CheckpointError when it is damaged, or of another training,
+        OtherData when it is of other pictures.
+        """
         tensors, facts = read_checkpoint(path)
         recipe = self.recipe
         # Checkpoints from before presets, fingerprints and origins lack these facts.
-        if facts.get("data", self.prepared.fingerprint) != self.prepared.fingerprint:
-            raise CheckpointError(f"{path} belongs to other data than those prepared beside it")
+        data = facts.get("data")
+        if data is not None and not self.prepared.has_fingerprint(data):
+            raise OtherData(f"{path} belongs to other data than those prepared beside it")
         if facts.get("preset", "default") != self.preset:
             raise CheckpointError(f"{path} is of preset {facts['preset']}, not {self.preset}")
         try:

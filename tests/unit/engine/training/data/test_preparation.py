@@ -1,5 +1,6 @@
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,23 @@ def test_every_picture_is_written_once_with_its_own_code(
     torch.testing.assert_close(
         torch.from_numpy(np.array(prepared.codes[:4])), encoder(rows), atol=1e-3, rtol=1e-3
     )
+
+
+def test_data_are_told_apart_by_the_bytes_of_their_pictures_and_not_by_what_a_machine_calls_or_makes_of_them(
+    tmp_path: Path, encoder: Encoder, picture_bytes: Bytes
+) -> None:
+    pictures = [RawPicture(f"/here/{i}", picture_bytes(i)) for i in range(20)]
+
+    def fingerprint(pictures: list[RawPicture], sources: tuple[str, ...] = ("birds",)) -> str:
+        limits = Limits(held_out=4, minimum=8)
+        prepare(tmp_path, pictures, encoder, image_size=16, sources=sources, limits=limits)
+        return load_prepared(tmp_path).fingerprint
+
+    first = fingerprint(pictures)
+    there = [replace(picture, name=picture.name.replace("here", "there")) for picture in pictures]
+    assert fingerprint(there, ("where-the-link-leads",)) == first
+    assert fingerprint([*pictures[:10], RawPicture("another", picture_bytes(99)), *pictures[11:]]) != first
+    assert fingerprint([pictures[1], pictures[0], *pictures[2:]]) != first
 
 
 def test_pictures_that_a_source_holds_out_are_never_trained_on(

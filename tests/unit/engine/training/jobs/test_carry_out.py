@@ -1,6 +1,8 @@
 """Jobs and what they tell: names instead of paths, and how they end."""
 
+import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -74,23 +76,43 @@ def test_one_job_prepares_trains_and_exports_and_tells_each(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "message"),
+    ("change", "code", "message", "passing"),
     [
-        ({"minimum": 1000}, "data", "pictures to train on are too few"),
-        ({"warm_start": "old.safetensors"}, "generator", "old.safetensors"),
-        ({"second_weights": "judge.safetensors"}, "network", "judge.safetensors"),
+        ({"minimum": 1000}, "data", "pictures to train on are too few", False),
+        ({"warm_start": "old.safetensors"}, "generator", "old.safetensors", False),
+        ({"second_weights": "judge.safetensors"}, "network", "judge.safetensors", True),  # out of reach
     ],
 )
 def test_a_failure_says_why_in_the_names_of_the_job(
-    root: Path, change: dict[str, object], code: str, message: str
+    root: Path, change: dict[str, object], code: str, message: str, passing: bool
 ) -> None:
     told: list[TrainingEvent] = []
     assert carry_out(job(root, **change), told.append) == "failed"  # type: ignore[arg-type]
     end = told[-1]
     assert isinstance(end, Failed)
-    assert end.code == code
+    assert (end.code, end.passing) == (code, passing)
     assert message in end.message
     assert str(root.parent) not in end.message
+
+
+def test_what_lies_at_this_machine_now_is_told_as_passing(
+    root: Path, file_size_limit: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    def end_of(wanted: TrainJob) -> tuple[str, bool]:
+        told: list[TrainingEvent] = []
+        assert carry_out(wanted, told.append) == "failed"
+        assert isinstance(told[-1], Failed)
+        return told[-1].code, told[-1].passing
+
+    with file_size_limit(1 << 14):
+        assert end_of(job(root)) == ("files", True)
+    assert carry_out(job(root), lambda _: None) == "done"
+    more = job(root, pictures=16).model_copy(update={"begin": None})
+    with file_size_limit(1 << 14):
+        assert end_of(more) == ("checkpoint", True)
+    (root / "discs" / "00.png").write_bytes((root / "discs" / "01.png").read_bytes())
+    shutil.rmtree(root.parent / "run" / "prepared")
+    assert end_of(more) == ("checkpoint", True)
 
 
 def test_a_source_that_cannot_be_read_is_called_by_its_name(root: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from imago_engine.training.results.journal import Journal
 from imago_engine.training.run import placement
 from imago_engine.training.run.checkpoint import (
     CheckpointError,
+    NotWritten,
+    OtherData,
     read_checkpoint,
     read_facts,
     write_atomically,
@@ -44,7 +47,7 @@ def test_a_full_disk_loses_neither_the_last_checkpoint_nor_the_run(
 ) -> None:
     training = small_training()
     run_until(training, tmp_path, 16)
-    with file_size_limit(1 << 12), pytest.raises(CheckpointError, match=r"cannot write .*/checkpoint"):
+    with file_size_limit(1 << 12), pytest.raises(NotWritten, match=r"cannot write .*/checkpoint"):
         run_until(training, tmp_path, 32)
     assert training.pictures == 32  # it went on training: there could have been room again
     assert read_facts(tmp_path / "checkpoint.safetensors")["step"] == 2
@@ -103,6 +106,36 @@ def test_a_checkpoint_of_another_training_is_a_clear_error(
     tensors, own = read_checkpoint(path)
     write_atomically(path, tensors, {"facts": json.dumps(own | facts)})
     with pytest.raises(CheckpointError, match=message):
+        training.restore(path)
+
+
+def test_a_training_goes_on_where_codes_differ_in_their_last_bits_as_those_of_another_device_do(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    training = small_training()
+    training.step()
+    training.save(path)
+    elsewhere = small_training()
+    codes = elsewhere.prepared.codes * (1 + 1e-6)
+    assert (codes != elsewhere.prepared.codes).any()
+    elsewhere.prepared = replace(elsewhere.prepared, codes=codes)
+    elsewhere.restore(path)
+    assert elsewhere.step_number == 1
+
+
+def test_checkpoints_that_know_their_data_by_the_bits_of_codes_are_read(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    training = small_training()
+    prepared = training.prepared
+    training.prepared = replace(prepared, index=replace(prepared.index, pictures_sha256=None))
+    training.save(path)
+    small_training().restore(path)
+    training.restore(path)
+    training.prepared = replace(training.prepared, codes=prepared.codes * (1 + 1e-3))
+    with pytest.raises(OtherData, match="belongs to other data"):
         training.restore(path)
 
 
