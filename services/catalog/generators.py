@@ -145,6 +145,11 @@ def register_absent(session: Session, name: str, info: Mapping[str, Any], sha256
     return name
 
 
+def name_of(session: Session, sha256: str) -> str | None:
+    """The generator that has these weights, None where none has them."""
+    return session.scalar(sa.select(GeneratorRow.id).where(GeneratorRow.weights_sha256 == sha256))
+
+
 def check_name(name: str) -> list[FieldError]:
     """What is wrong with a generator's name, at `/name`."""
     if _NAME.fullmatch(name):

@@ -14,8 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.base.errors import Conflict
+from services.base.object_keys import generator_key
 from services.base.plain_text import storable
-from services.catalog.generators import register_generator
+from services.catalog.generators import name_of, register_generator
 from services.queue import leases
 from services.queue.batches import TAKEN_HERE
 from services.queue.deaths import CRASHES_ALONE
@@ -41,6 +42,10 @@ class TrainingClaim:
     checkpoint_object: str | None
     log_object: str | None
     pictures: int
+
+
+class SameWeights(Conflict):
+    """A training came to a generator that there is already, under another name."""
 
 
 @dataclass(frozen=True)
@@ -281,11 +286,17 @@ def finish(
 ) -> str | None:
     """Register the generator, whose file is in the store, and end the training: both or neither.
 
-    Returns the generator's id; None if the lease is lost. The name is the training's own since it was
-    submitted; should another registration have got it all the same, the weights' hash is added to it.
+    Returns the generator's id; None if the lease is lost, or ends here because the training was canceled. The
+    name is the training's own since it was submitted; should another registration have got it all the same,
+    the weights' hash is added to it. Raises `SameWeights` where there is such a generator already, and
+    `Unavailable` when an object may have been collected meanwhile: put all of them again.
     """
+    collected.guard(session, [generator_key(sha256), *_grids(samples)])
     row = _held(session, training.id, training.lease_id)
     if row is None:
+        return None
+    if row.state == "canceling":
+        release(session, training.id, training.lease_id)
         return None
     generator = None
     for name in (training.name, f"{training.name}-{sha256[:8]}"):
@@ -296,8 +307,9 @@ def finish(
         except Conflict:
             continue
     if generator is None:
-        raise Conflict(
-            f"The generator {training.name!r} cannot be registered: its weights have another name."
+        raise SameWeights(
+            f"It came to the very weights of the generator {name_of(session, sha256)!r}, which it would only "
+            "repeat: the same pictures, options and seed give the same generator. Use that one."
         )
     _add_samples(session, training.id, samples)
     session.execute(

@@ -4,6 +4,7 @@ from imago_engine.generators import read_description
 from imago_engine.training_events import Exported
 from services.base.storage import generator_key, sha256_of_file
 from services.trainings import leases as training_leases
+from services.trainings.leases import SameWeights
 from worker.leasing.lease_renewal import LeaseLost
 from worker.process.crash_points import crash_point
 from worker.trainings.account import Account
@@ -11,6 +12,7 @@ from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
 from worker.trainings.report import Reporter
+from worker.trainings.supervise import TrainingFailed
 
 
 def register(
@@ -22,7 +24,8 @@ def register(
     checkpoints: Checkpoints,
 ) -> str:
     """Store what was exported and end the training; returns the generator's id. Until the last step nothing
-    points to anything, so all can be repeated. Raises `LeaseLost` or `Unavailable`.
+    points to anything, so all can be repeated. Raises `LeaseLost`, `Unavailable`, or `TrainingFailed` where
+    there is such a generator already.
     """
     generator, card = folder.path / exported.file, folder.path / exported.card
     info, sha256 = read_description(generator), sha256_of_file(generator)
@@ -44,7 +47,10 @@ def register(
                 samples=samples,
             )
 
-    registered = training.insist(store, "finish")
+    try:
+        registered = training.insist(store, "finish")
+    except SameWeights as error:
+        raise TrainingFailed(str(error), explained=True) from error
     if registered is None:
         raise LeaseLost
     return registered

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -18,7 +19,7 @@ from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
 from services.trainings import trainings
-from services.trainings.leases import MAX_CRASHES, TRAININGS, Sample, TrainingClaim
+from services.trainings.leases import MAX_CRASHES, TRAININGS, SameWeights, Sample, TrainingClaim
 from services.trainings.request import TrainingRequest
 from services.trainings.tables import TrainingSampleRow
 from services.trainings.trainings import TrainingView
@@ -27,6 +28,7 @@ from tests.integration.query_plans import plans
 from tests.small_training import ENCODER, register_encoder
 
 INFO = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": ENCODER}
+_ENDS: dict[str, Any] = {"log": "l", "card": None, "progress": {}, "samples": ()}
 
 
 @pytest.fixture
@@ -261,6 +263,30 @@ def test_a_name_lost_to_another_registration_does_not_lose_the_result(world: Dat
     args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
     with world.session() as session:
         assert training_leases.finish(session, current, **args) == "birds-dddddddd"  # type: ignore[arg-type]
+
+
+def test_a_training_canceled_before_it_could_be_registered_leaves_no_generator(world: Database) -> None:
+    id = submit(world)
+    current = claimed(world)
+    with world.session() as session:
+        trainings.cancel(session, id)
+    with world.session() as session:
+        assert training_leases.finish(session, current, info=INFO, sha256="d" * 64, **_ENDS) is None
+        assert not list_generators(session).data
+    assert get(world, id).state == "canceled"
+
+
+def test_a_training_that_comes_to_the_weights_of_another_generator_names_that_one(world: Database) -> None:
+    for name in ("birds", "again"):
+        submit(world, name)
+    first, second = claimed(world), claimed(world)
+    with world.session() as session:
+        assert training_leases.finish(session, first, info=INFO, sha256="d" * 64, **_ENDS) == "birds"
+    with (
+        world.session() as session,
+        pytest.raises(SameWeights, match="the very weights of the generator 'birds'"),
+    ):
+        training_leases.finish(session, second, info=INFO, sha256="d" * 64, **_ENDS)
 
 
 def test_other_work_goes_first(world: Database) -> None:

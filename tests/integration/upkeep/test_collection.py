@@ -58,6 +58,9 @@ def stale(database: Database) -> set[str]:
         return set(session.scalars(text("SELECT key FROM collected WHERE removed_at IS NULL")))
 
 
+_REQUEST = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
+
+
 def test_what_no_row_points_to_is_removed_and_nothing_else(staged: Database, emptied: ObjectStore) -> None:
     store = emptied
     kept = {key for result in finished(staged, store) for key in result.objects}
@@ -83,9 +86,8 @@ def test_of_a_training_stays_what_its_claim_may_still_point_to(
     staged: Database, emptied: ObjectStore
 ) -> None:
     register_encoder(staged)
-    wanted = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
     with staged.session() as session:
-        id = trainings.submit(session, "birds", wanted).id
+        id = trainings.submit(session, "birds", _REQUEST).id
     before = _claim_training(staged)
     with staged.session() as session:
         assert training_leases.release(session, id, before.lease_id)
@@ -284,3 +286,14 @@ def test_a_grid_that_is_being_removed_is_put_again_before_it_is_pointed_to(
     assert collect_all(staged, emptied) == 1
     with staged.session() as session, pytest.raises(Unavailable, match="removing an unused object"):
         training_leases.report(session, "trn_x", 1, {}, [Sample(1, {}, grid, datetime.now(UTC))])
+
+
+def test_a_generator_that_is_being_removed_is_put_again_before_its_training_points_to_it(
+    staged: Database, emptied: ObjectStore
+) -> None:
+    _put(emptied, generator_key("c" * 64))
+    assert collect_all(staged, emptied) == 1
+    claim = TrainingClaim("trn_x", 1, "x", _REQUEST, None, None, 0)
+    ends: dict[str, Any] = {"info": {}, "log": "l", "card": None, "progress": {}, "samples": ()}
+    with staged.session() as session, pytest.raises(Unavailable, match="removing an unused object"):
+        training_leases.finish(session, claim, sha256="c" * 64, **ends)
