@@ -52,10 +52,11 @@ class TrainingSlice:
         sources = locate_sources(request.sources, training.settings.data_root)
         begins = not self._checkpoints.restore()
         if begins and request.until is not None and request.until <= datetime.now(UTC):
-            message = f"Its time, until {request.until}, was over before it could begin."
-            raise TrainingFailed(message, explained=True)
+            raise self._too_late()
         self._process = self._started(sources, begins=begins)
         exported = self._supervisor.see_through(self._process)
+        if not self._account.figures.get("pictures"):
+            raise self._too_late()  # of no step: it would be the generator that it began with
         if self._checkpoints.unsaved:  # should registering fail, the rest can be done again from here
             training.insist(self._checkpoints.save, "save")
         return register(training, self.folder, exported, self._account, self._reporter, self._checkpoints)
@@ -64,6 +65,10 @@ class TrainingSlice:
         """End the process at once."""
         if self._process is not None:
             self._process.kill()
+
+    def _too_late(self) -> TrainingFailed:
+        until = self._training.claim.request.until
+        return TrainingFailed(f"Its time, until {until}, was over before it could begin.", explained=True)
 
     def _started(self, sources: Sequence[Path], *, begins: bool) -> TrainingProcess:
         request, settings = self._training.claim.request, self._training.settings

@@ -1,5 +1,7 @@
-"""Which trainings a worker takes, with the real leases: none of these gets as far as a process."""
+"""Which trainings a worker takes, with the real leases: most of these get as far as no process."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -7,13 +9,16 @@ import pytest
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.catalog.generators import list_generators
 from services.queue import workers
 from services.trainings import trainings
 from services.trainings.request import TrainingRequest
 from services.trainings.trainings import TrainingView
-from tests.small_training import register_encoder
+from tests.small_training import SMALL, draw_pictures, register_encoder
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
+from worker.trainings import slice as slice_module
+from worker.trainings.process import TrainingProcess
 from worker.trainings.trainer import Trainer
 
 
@@ -72,3 +77,36 @@ def test_a_worker_without_the_pictures_leaves_a_training_to_the_next_and_the_las
     assert view.error["code"] == "source_refused"
     assert view.error["message"].startswith("'birds' does not exist below the data root of this worker")
     assert view.crashes == 0
+
+
+def test_a_training_whose_time_passes_while_its_pictures_are_prepared_registers_nothing(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(TrainingProcess):
+        def __init__(self, job: Path) -> None:
+            while datetime.now(UTC) < until:
+                time.sleep(0.1)
+            super().__init__(job)
+
+    register_encoder(database)
+    store.ensure_bucket()
+    draw_pictures(tmp_path / "data" / "discs")
+    settings = settings.model_copy(
+        update={"cache_folder": tmp_path / "cache", "device": "cpu", "threads": 1, "lease_seconds": 300.0}
+    )
+    until = datetime.now(UTC) + timedelta(seconds=4)
+    request = TrainingRequest.model_validate({**SMALL, "until": until})
+    with database.session() as session:
+        id = trainings.submit(session, "late", request).id
+    monkeypatch.setattr(slice_module, "TrainingProcess", Slow)
+    assert look(database, store, settings, "slow", tmp_path / "data")
+    view = get(database, id)
+    assert view.state == "failed", view.error
+    assert view.error is not None
+    assert "was over before it could begin" in view.error["message"]
+    with database.session() as session:
+        assert not list_generators(session).data
