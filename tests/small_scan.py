@@ -133,6 +133,19 @@ class ScanScene:
         crops = [(*row[:8], packs[row.object][row.start : row.start + row.length]) for row in exemplars]
         return [*map(tuple, statistics), *crops]
 
+    def hasten(self, refused_seconds: float = 0) -> None:
+        """Have it due now, as if nobody had seen its pictures for so much longer."""
+        with self.scene.database.session() as session:
+            session.execute(text("UPDATE work SET not_before = now() WHERE kind = 'scan'"))
+            session.execute(
+                text("""
+                    UPDATE work SET payload = jsonb_set(payload, '{refused_since}', to_jsonb(
+                        CAST(payload ->> 'refused_since' AS timestamptz) - make_interval(secs => :s)))
+                    WHERE payload ->> 'refused_since' IS NOT NULL
+                """),
+                {"s": refused_seconds},
+            )
+
     def waiting(self) -> int:
         """Scans that wait for a worker, or that one has in hand."""
         return self.scene.count("SELECT count(*) FROM work WHERE kind = 'scan'")

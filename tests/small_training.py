@@ -127,6 +127,11 @@ class TrainingScene:
                 {"n": pictures, "id": id},
             )
 
+    def hasten(self, id: str) -> None:
+        """Have one that was put off due now."""
+        with self.scene.database.session() as session:
+            session.execute(text("UPDATE trainings SET not_before = now() WHERE id = :id"), {"id": id})
+
     def column(self, id: str, name: str) -> Any:
         with self.scene.database.session() as session:
             return session.execute(

@@ -113,7 +113,9 @@ class Training(Representation):
     samples: list[TrainingSample] = Field(description="The latest, the newest first.")
     generator: str | None = Field(description="Id of the generator, once it has succeeded.")
     crashes: int = Field(description="Times that its process crashed; the third is the last.")
-    error: TrainingError | None
+    error: TrainingError | None = Field(
+        description="Why it failed; of one that waits, why the last worker to try could not go on with it."
+    )
     created_at: Time
     started_at: Time | None
     finished_at: Time | None

@@ -8,6 +8,7 @@ effect once.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,9 +18,9 @@ from sqlalchemy.orm import Session
 
 from services.base.plain_text import storable
 from services.exemplars.tables import CropPackRow, ExemplarRow, UnitStatisticsRow
-from services.queue import chores
+from services.queue import chores, refusals
 from services.queue.chores import WorkClaim
-from services.queue.liveness import ALIVE
+from services.queue.refusals import BEGUN_PATIENCE_SECONDS, PATIENCE_SECONDS
 from services.upkeep import collected
 
 AGAIN_SECONDS = 5.0
@@ -52,18 +53,18 @@ _HOLD = text("SELECT checkpoint_object FROM scans WHERE id = :id FOR NO KEY UPDA
 _NOTE = text("UPDATE scans SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
 _SAVE = text("UPDATE scans SET checkpoint_object = :checkpoint WHERE id = :id")
 _ANEW = text("UPDATE scans SET checkpoint_object = NULL, progress = '{}' WHERE id = :id")
-_SURVIVED = text("UPDATE work SET crash_count = 0 WHERE kind = 'scan' AND subject = :id AND crash_count > 0")
+_SURVIVED = text("""
+    UPDATE work SET crash_count = 0, payload = payload - 'refused_by' - 'refused_since'
+    WHERE kind = 'scan' AND subject = :id
+    AND (crash_count > 0 OR payload ?| ARRAY['refused_by', 'refused_since'])
+""")
 _END = text("""
     UPDATE scans SET state = :state, error = CAST(:error AS jsonb), checkpoint_object = NULL,
         finished_at = clock_timestamp()
     WHERE id = :id
 """)
 _WHY = text("SELECT error FROM work WHERE kind = 'scan' AND subject = :id")
-_OTHERS = text(f"""
-    SELECT EXISTS (
-        SELECT FROM workers WHERE has_data_root AND {ALIVE} AND id <> ALL(CAST(:refused AS text[]))
-    )
-""")
+_BEGUN = text("SELECT checkpoint_object IS NOT NULL OR progress <> '{}' FROM scans WHERE id = :id")
 
 
 def begin(session: Session, claim: WorkClaim) -> ScanTask | None:
@@ -172,16 +173,25 @@ def crashed(session: Session, id: str, lease_id: int, code: str, message: str) -
 
 
 def refuse(session: Session, claim: WorkClaim, worker_id: str, message: str) -> None:
-    """Its pictures are not where this worker sees them: it is left to the others, and fails when the last of
-    them has said so too."""
+    """Its pictures are not where this worker sees them: it is left to the others. Where none of them sees
+    them it is put off, and fails after some minutes, or some days where it was begun."""
     task = claim.tasks[0]
-    refused = sorted({*task.payload.get("refused_by", ()), worker_id})
-    if session.execute(_OTHERS, {"refused": refused}).scalar_one():
-        payload = {"refused_by": refused}
+    noted = task.payload.get("refused_since")
+    since = None if noted is None else datetime.fromisoformat(noted)
+    outlook = refusals.outlook(session, worker_id, task.payload.get("refused_by", ()), since)
+    begun = session.execute(_BEGUN, {"id": task.subject}).scalar()
+    if outlook.hopeless(BEGUN_PATIENCE_SECONDS if begun else PATIENCE_SECONDS):
+        others = " The other workers lack it too." if len(outlook.refused) > 1 else ""
+        fail(session, task.subject, claim.lease_id, "source_refused", message + others)
+        return
+    payload = {
+        "refused_by": [*outlook.refused],
+        "refused_since": None if outlook.since is None else outlook.since.isoformat(),
+    }
+    if outlook.others:
         chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload=payload)
     else:
-        others = " The other workers lack it too." if len(refused) > 1 else ""
-        fail(session, task.subject, claim.lease_id, "source_refused", message + others)
+        chores.put_off(session, claim.lease_id, seconds=outlook.again_seconds, payload=payload)
 
 
 def _end(session: Session, id: str, lease_id: int, state: str, error: Mapping[str, Any] | None) -> bool:

@@ -21,12 +21,12 @@ from services.queue import leases
 from services.queue.batches import TAKEN_HERE
 from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import PUT_OFF, TakenBack
-from services.queue.liveness import ALIVE
+from services.queue.refusals import could_try
 from services.trainings.request import TrainingRequest
 from services.upkeep import collected
 
-MAX_CRASHES = 3
-"""Times that a training's process may crash."""
+LEFT_SECONDS = 600.0
+"""For how long a training that one worker could not go on with is left to the others, which may be busy."""
 PUT_OFF_SECONDS = 600.0
 """How long a chore that was put off is due before a training makes way for another look at it."""
 
@@ -58,14 +58,10 @@ class Sample:
     at: datetime
 
 
-# Workers that could still try a training whose pictures others lack.
-_COULD_TRY = f"""
-    SELECT 1 FROM workers WHERE has_data_root AND {ALIVE}
-    AND id <> :worker AND id <> ALL (trainings.refused_by)
-"""
 _HEAD = text(f"""
-    SELECT id FROM trainings WHERE state = 'queued'
-    AND (:worker <> ALL (refused_by) OR NOT EXISTS ({_COULD_TRY}))
+    SELECT id FROM trainings WHERE state = 'queued' AND not_before <= clock_timestamp()
+    AND (:worker <> ALL (refused_by) OR NOT EXISTS ({could_try("trainings.refused_by")})
+        OR not_before <= clock_timestamp() - make_interval(secs => :left))
     ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """)
 _TAKE = text("""
@@ -88,17 +84,21 @@ _WAITING = text(f"""
         AND (NOT given_up OR kind = 'scan')
         AND not_before <= now() - make_interval(secs => CASE
             WHEN payload @> CAST(:put_off AS jsonb) THEN :seconds ELSE 0 END)
-        AND NOT coalesce(payload -> 'refused_by' ? :worker, false)
+        AND (NOT coalesce(payload -> 'refused_by' ? :worker, false) OR payload @> CAST(:put_off AS jsonb))
         AND (kind <> 'map' OR EXISTS (SELECT FROM workers WHERE id = :worker AND draws_maps))
     )
 """)
 _CANCELED = text("SELECT id FROM trainings WHERE lease_id = :lease AND state = 'canceling'")
 _OF_LEASE = text("SELECT id FROM trainings WHERE lease_id = :lease")
 _HOLD = text("""
-    SELECT state, checkpoint_object, log_object, crashes, owner_key_id FROM trainings
-    WHERE id = :id AND lease_id = :lease FOR NO KEY UPDATE
+    SELECT state, checkpoint_object, log_object, owner_key_id, progress, refused_by, stuck_since, setbacks
+    FROM trainings WHERE id = :id AND lease_id = :lease FOR NO KEY UPDATE
 """)
-_REPORT = text("UPDATE trainings SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
+_REPORT = text("""
+    UPDATE trainings SET progress = progress || CAST(:progress AS jsonb), error = NULL,
+        refused_by = array_remove(refused_by, (SELECT worker_id FROM leases WHERE id = :lease))
+    WHERE id = :id
+""")
 _SAMPLES = text("""
     INSERT INTO training_samples (training_id, pictures, held_out, image_object, created_at)
     SELECT :id, s.pictures, s.held_out, s.image_object, s.at
@@ -108,8 +108,14 @@ _SAMPLES = text("""
     SET held_out = excluded.held_out,
         image_object = coalesce(excluded.image_object, training_samples.image_object)
 """)
+# What is saved again as it was, before something fails for the same reason again, has not gone on.
 _SAVE = text("""
     UPDATE trainings SET checkpoint_object = :checkpoint, log_object = :log, deaths = 0,
+        error = NULL,
+        stuck_since = CASE WHEN split_part(checkpoint_object, '/', 4) = split_part(:checkpoint, '/', 4)
+            THEN stuck_since END,
+        setbacks = CASE WHEN split_part(checkpoint_object, '/', 4) = split_part(:checkpoint, '/', 4)
+            THEN setbacks ELSE 0 END,
         progress = progress || CAST(:progress AS jsonb)
     WHERE id = :id
 """)
@@ -117,14 +123,10 @@ _SAVE = text("""
 _LET_GO = text("""
     UPDATE trainings SET lease_id = NULL,
         state = CASE state WHEN 'canceling' THEN 'canceled' ELSE 'queued' END,
-        finished_at = CASE state WHEN 'canceling' THEN clock_timestamp() END
+        finished_at = CASE state WHEN 'canceling' THEN clock_timestamp() END,
+        error = CASE state WHEN 'canceling' THEN NULL ELSE error END
     WHERE id = :id
 """)
-_REFUSED = text(f"""
-    UPDATE trainings SET refused_by = array_append(array_remove(refused_by, :worker), :worker)
-    WHERE id = :id RETURNING EXISTS ({_COULD_TRY}) AS others, cardinality(refused_by) AS refusals
-""")
-_CRASHED = text("UPDATE trainings SET crashes = crashes + 1 WHERE id = :id RETURNING crashes")
 _FAIL = text("""
     UPDATE trainings SET state = 'failed', lease_id = NULL,
         finished_at = clock_timestamp(),
@@ -134,6 +136,7 @@ _FAIL = text("""
 _SUCCEED = text("""
     UPDATE trainings SET state = 'succeeded', lease_id = NULL,
         finished_at = clock_timestamp(), generator_id = :generator, log_object = :log, card_object = :card,
+        error = NULL,
         progress = progress || CAST(:progress AS jsonb)
     WHERE id = :id
 """)
@@ -152,7 +155,7 @@ _TAKE_BACK = text("""
         state = CASE WHEN state = 'canceling' THEN 'canceled' WHEN taken.deaths >= :deaths THEN 'failed'
             ELSE 'queued' END,
         finished_at = CASE WHEN state = 'canceling' OR taken.deaths >= :deaths THEN clock_timestamp() END,
-        error = CASE WHEN state <> 'canceling' AND taken.deaths >= :deaths
+        error = CASE WHEN state = 'canceling' THEN NULL WHEN taken.deaths >= :deaths
             THEN jsonb_build_object('code', 'poisoned', 'message', CAST(:message AS text)) ELSE error END
     FROM taken WHERE trainings.id = taken.id
     RETURNING state
@@ -173,9 +176,9 @@ _ENDED = text("""
 def claim(session: Session, worker_id: str, *, lease_seconds: float) -> TrainingClaim | None:
     """Take the training that has waited longest, or None. Nobody is waited for.
 
-    One that this worker has refused is left to those that could still try.
+    One that this worker could not go on with is left for a while to those that could still try.
     """
-    id: str | None = session.execute(_HEAD, {"worker": worker_id}).scalar()
+    id: str | None = session.execute(_HEAD, {"worker": worker_id, "left": LEFT_SECONDS}).scalar()
     if id is None:
         return None
     lease_id = leases.open_lease(session, TRAININGS.name, worker_id, lease_seconds=lease_seconds)
@@ -207,9 +210,9 @@ def report(
     Raises `Unavailable` when a sample's object may have been collected meanwhile: put it again.
     """
     collected.guard(session, _grids(samples))
-    if _held(session, id, lease_id) is None:
+    if held(session, id, lease_id) is None:
         return False
-    session.execute(_REPORT, {"id": id, "progress": json.dumps(progress)})
+    session.execute(_REPORT, {"id": id, "lease": lease_id, "progress": json.dumps(progress)})
     _add_samples(session, id, samples)
     return True
 
@@ -221,7 +224,7 @@ def save(
 
     Returns the keys that nothing points to any more: delete them after the commit.
     """
-    row = _held(session, id, lease_id)
+    row = held(session, id, lease_id)
     if row is None:
         return None
     session.execute(_SAVE, {"id": id, "checkpoint": checkpoint, "log": log, "progress": json.dumps(progress)})
@@ -232,25 +235,16 @@ def save(
 
 def release(session: Session, id: str, lease_id: int) -> bool:
     """Give it back, to go on from its checkpoint; a canceled one ends. False if the lease is lost."""
-    if _held(session, id, lease_id) is None:
+    if held(session, id, lease_id) is None:
         return False
     session.execute(_LET_GO, {"id": id})
     leases.close(session, lease_id, outcome="released")
     return True
 
 
-def crashed(session: Session, id: str, lease_id: int, message: str) -> bool:
-    """Its process ended for no reason that it explained: it is tried again, and fails at the third time."""
-    if _held(session, id, lease_id) is None:
-        return False
-    if session.execute(_CRASHED, {"id": id}).scalar_one() >= MAX_CRASHES:
-        return fail(session, id, lease_id, "crashed", message)
-    return release(session, id, lease_id)
-
-
 def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> bool:
     """End it for a reason, in words for the person who asked for it. A canceled one ends as canceled."""
-    row = _held(session, id, lease_id)
+    row = held(session, id, lease_id)
     if row is None:
         return False
     if row.state == "canceling":
@@ -258,19 +252,6 @@ def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> b
     session.execute(_FAIL, {"id": id, "code": code, "message": storable(message)})
     leases.close(session, lease_id, outcome="finished")
     return True
-
-
-def refuse(session: Session, id: str, lease_id: int, worker_id: str, message: str) -> bool:
-    """Its pictures are not where this worker sees them: it is left to the others, and fails when the last of
-    them has said so too. False if the lease is lost.
-    """
-    if _held(session, id, lease_id) is None:
-        return False
-    row = session.execute(_REFUSED, {"id": id, "worker": worker_id}).one()
-    if row.others:
-        return release(session, id, lease_id)
-    others = " The other workers lack it too." if row.refusals > 1 else ""
-    return fail(session, id, lease_id, "source_refused", message + others)
 
 
 def finish(
@@ -292,7 +273,7 @@ def finish(
     `Unavailable` when an object may have been collected meanwhile: put all of them again.
     """
     collected.guard(session, [generator_key(sha256), *_grids(samples)])
-    row = _held(session, training.id, training.lease_id)
+    row = held(session, training.id, training.lease_id)
     if row is None:
         return None
     if row.state == "canceling":
@@ -375,7 +356,7 @@ def _grids(samples: Sequence[Sample]) -> list[str]:
     return [sample.image_object for sample in samples if sample.image_object is not None]
 
 
-def _held(session: Session, id: str, lease_id: int) -> Any:
+def held(session: Session, id: str, lease_id: int) -> Any:
     """The row, locked after its lease, if this lease still holds it."""
     if not leases.hold(session, lease_id):
         return None

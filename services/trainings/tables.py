@@ -16,7 +16,9 @@ from services.queue.tables import LeaseRow
 class TrainingRow(Base):
     """A generator that is to be trained. `lease_id` is that of the worker that has it.
 
-    `refused_by` are the workers that lack its pictures.
+    `refused_by` are the workers that could not go on with it when they tried last, `stuck_since` the time
+    since when none could, and `setbacks` how often since then; it is not claimed again before `not_before`.
+    `error` says why, as it does of one that has failed.
     `crashes` counts ends of the training's process, `deaths` those of its workers since the last checkpoint.
     `cleared`: nothing is left in the store but what the row points to.
     """
@@ -64,6 +66,9 @@ class TrainingRow(Base):
     request_hash: Mapped[str]
     lease_id: Mapped[int | None] = mapped_column(sa.BigInteger, sa.ForeignKey(LeaseRow.id))
     refused_by: Mapped[list[str]] = mapped_column(ARRAY(sa.Text), server_default="{}")
+    stuck_since: Mapped[datetime | None]
+    setbacks: Mapped[int] = mapped_column(server_default="0")
+    not_before: Mapped[datetime] = mapped_column(server_default=CREATED)
     crashes: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     deaths: Mapped[int] = mapped_column(sa.SmallInteger, server_default="0")
     progress: Mapped[Json] = mapped_column(server_default="{}")

@@ -103,7 +103,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> Trainin
     check_may_change(row, by)
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     if row.state == TrainingState.QUEUED:
-        row.state, row.finished_at = TrainingState.CANCELED, now
+        row.state, row.finished_at, row.error = TrainingState.CANCELED, now, None
     elif row.state == TrainingState.RUNNING:
         row.state = TrainingState.CANCELING
     elif row.state not in (TrainingState.CANCELING, TrainingState.CANCELED):

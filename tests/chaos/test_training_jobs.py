@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import signal
-from typing import Any
 
 import pytest
 
@@ -13,8 +12,8 @@ from services.base.settings import Settings
 from services.base.storage import generator_key, sha256_of_file
 from services.catalog.generators import Generator, get_generator, list_generators, register_generator
 from services.queue import chores, workers
-from services.trainings import leases as training_leases
 from services.trainings import trainings
+from services.trainings.setbacks import MAX_CRASHES
 from tests.small_training import BATCH, ENCODER, TrainingScene
 from tests.worker_processes import Scene, until
 
@@ -194,28 +193,35 @@ def test_canceling_ends_the_process_and_leaves_nothing_behind(training: Training
         assert len(list_generators(session).data) == 1
 
 
-@pytest.mark.parametrize(
-    ("changes", "code", "message"),
-    [
-        ({"sources": ["discs", "lost"]}, "source_refused", "'lost' does not exist below the data root"),
-        pytest.param(
-            {"minimum": 1000},
-            "training_failed",
-            "32 pictures to train on are too few: at least 1000 are needed",
-            marks=pytest.mark.thorough,
-        ),
-    ],
-)
-def test_what_cannot_be_trained_fails_with_the_reason(
-    training: TrainingScene, changes: dict[str, Any], code: str, message: str
-) -> None:
-    id = training.submit(**changes)
+@pytest.mark.thorough
+def test_what_cannot_be_trained_fails_with_the_reason(training: TrainingScene) -> None:
+    id = training.submit(minimum=1000)
     training.scene.start_child()
     view = training.wait_until(id, "failed")
     assert view.error is not None
-    assert view.error["code"] == code
-    assert message in view.error["message"]
+    assert view.error["code"] == "training_failed"
+    assert "32 pictures to train on are too few: at least 1000 are needed" in view.error["message"]
     assert str(training.scene.folder) not in view.error["message"]
+
+
+def test_a_training_waits_for_pictures_that_are_mounted_late_and_begins_when_they_are_there(
+    training: TrainingScene,
+) -> None:
+    scene = training.scene
+    there = scene.folder / "data" / "discs"
+    away = there.rename(scene.folder / "not-mounted")
+    id = training.submit()
+    scene.start_child()
+    until(lambda: training.get(id).error is not None, "the worker says what it lacks")
+    view = training.get(id)
+    assert view.state == "queued"
+    assert view.error is not None
+    assert "'discs' does not exist below the data root" in view.error["message"]
+    assert str(scene.folder) not in view.error["message"]
+    away.rename(there)
+    training.hasten(id)
+    training.wait_until(id, "running")
+    until(lambda: training.get(id).error is None, "it says nothing any more")
 
 
 def test_a_training_whose_process_crashes_three_times_fails_with_its_last_words(
@@ -224,9 +230,10 @@ def test_a_training_whose_process_crashes_three_times_fails_with_its_last_words(
     scene = training.scene
     id = training.submit()
     scene.start_child()
-    for crash in range(1, training_leases.MAX_CRASHES + 1):
+    for crash in range(1, MAX_CRASHES + 1):
         training.process().send_signal(signal.SIGSEGV)
         training.wait_until_column(id, "crashes", crash)
+        training.hasten(id)
     view = training.wait_until(id, "failed")
     assert view.error == {
         "code": "crashed",

@@ -243,11 +243,11 @@ _OTHER_KINDS = (
     Mutant(
         "a training is registered only under its lease",
         "services/trainings/leases.py",
-        "    row = _held(session, training.id, training.lease_id)\n"
+        "    row = held(session, training.id, training.lease_id)\n"
         "    if row is None:\n"
         "        return None\n"
         '    if row.state == "canceling"',
-        "    row = _held(session, training.id, training.lease_id) or session.execute(\n"
+        "    row = held(session, training.id, training.lease_id) or session.execute(\n"
         '        text("SELECT * FROM trainings WHERE id = :id"), {"id": training.id}\n'
         "    ).one()\n"
         '    if row.state == "canceling"',

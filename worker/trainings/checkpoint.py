@@ -49,11 +49,13 @@ class Checkpoints:
 
     def save(self) -> None:
         """Store the checkpoint and the log, then point to them, then drop what they replace. Raises
-        `LeaseLost` or `Unavailable`.
+        `LeaseLost`, `Unavailable` or OSError.
         """
         claim, saves = self._training.claim, self._account.saves
-        checkpoint = self.put(self._folder.snapshot(), "safetensors", "application/octet-stream")
-        logged = self.put_log()
+        # Both are copied before either is put: on a full disk nothing large is sent for nothing.
+        snapshot, log_snapshot = self._folder.snapshot(), self._folder.log_snapshot()
+        checkpoint = self.put(snapshot, "safetensors", "application/octet-stream")
+        logged = self.put(log_snapshot, "jsonl", "application/x-ndjson")
         progress = self._reporter.progress
         with self._training.database.session() as session:
             superseded = training_leases.save(session, claim.id, claim.lease_id, checkpoint, logged, progress)

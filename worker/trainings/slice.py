@@ -46,7 +46,8 @@ class TrainingSlice:
         """Train on, and register the generator at the end; returns its id.
 
         Raises `MadeWay`, `Stopping`, `LeaseLost` or `EverythingCanceled` when it cannot go on here now,
-        `TrainingFailed` or `SourceRefused` when it cannot at all, and `Unavailable`.
+        `SourceRefused`, `CannotGoOnHere` or OSError when perhaps others can, `TrainingFailed` when it cannot
+        at all, and `Unavailable`.
         """
         training, request = self._training, self._training.claim.request
         sources = locate_sources(request.sources, training.settings.data_root)

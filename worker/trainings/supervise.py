@@ -38,6 +38,10 @@ class TrainingFailed(Exception):
         super().__init__(message)
 
 
+class CannotGoOnHere(Exception):
+    """The process ended for a reason that lies at this machine now; the message is for people."""
+
+
 class Supervisor:
     """Of one process."""
 
@@ -56,8 +60,9 @@ class Supervisor:
         self._others = others
 
     def see_through(self, process: TrainingProcess) -> Exported:
-        """Until it has exported. Raises `TrainingFailed` if it fails or crashes, and what `LeaseKeeper.check`
-        raises, `MadeWay` or `EverythingCanceled` when it was ended before.
+        """Until it has exported. Raises `TrainingFailed` if it fails or crashes, `CannotGoOnHere` if it could
+        not go on here now, and what `LeaseKeeper.check` raises, `MadeWay` or `EverythingCanceled` when it was
+        ended before.
         """
         try:
             self._watch(process)
@@ -73,6 +78,8 @@ class Supervisor:
             case Stopped():  # somebody else asked it to
                 self._save_what_is_left()
                 raise MadeWay
+            case Failed(passing=True, message=message):
+                raise CannotGoOnHere(message)
             case Failed(code=code, message=message):
                 log.warning("training_process_failed", code=code)
                 raise TrainingFailed(message, explained=code != "unexpected")
@@ -98,7 +105,7 @@ class Supervisor:
             self._others.tend()
             self._reporter.report()
             if self._checkpoints.unsaved:
-                self._checkpoints.save()
+                self._try_to_save()
             waits = self._others.wait()
             if not waits:
                 self._others.serve_beside()
@@ -116,6 +123,13 @@ class Supervisor:
         finally:
             process.go_on()
         return False
+
+    def _try_to_save(self) -> None:
+        """As the process itself does: on a full disk it goes on, and it is tried again at the next look."""
+        try:
+            self._checkpoints.save()
+        except OSError as error:
+            log.warning("training_not_saved", reason=str(error))
 
     def _save_and_end(self, process: TrainingProcess) -> None:
         """Have the state saved and store it. What comes after the saving (a last grid) is not waited for."""

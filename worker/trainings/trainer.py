@@ -10,6 +10,7 @@ from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.trainings import leases as training_leases
+from services.trainings import setbacks
 from services.trainings.leases import TRAININGS, TrainingClaim
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -21,7 +22,7 @@ from worker.trainings.folder import drop_training, kept_trainings
 from worker.trainings.others import Others
 from worker.trainings.slice import TrainingSlice
 from worker.trainings.sources import SourceRefused
-from worker.trainings.supervise import TrainingFailed
+from worker.trainings.supervise import CannotGoOnHere, TrainingFailed
 
 log = structlog.get_logger()
 
@@ -95,10 +96,11 @@ class Trainer(LeasedWork[TrainingClaim]):
     def _train(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         training = ClaimedTraining(claim, keeper, self._database, self._store, self._settings, self._stop)
         others = Others(self._held, self._stop, before=self._before, beside=self._beside, tend=tend)
-        slice_ = TrainingSlice(training, others)
-        self._slice = slice_
+        id, lease_id, worker_id = claim.id, claim.lease_id, self._held.worker_id
         log.info("training_slice", name=claim.name, pictures=claim.pictures)
         try:
+            slice_ = TrainingSlice(training, others)
+            self._slice = slice_
             generator = slice_.run()
             keeper.stop()
             log.info("training_succeeded", generator=generator)
@@ -109,27 +111,31 @@ class Trainer(LeasedWork[TrainingClaim]):
             self._store_watch.failed(reason)
             raise
         except SourceRefused as error:
-            message, worker_id = str(error), self._held.worker_id
-            log.warning("training_refused", message=message)
-            training.end(
-                lambda session: training_leases.refuse(session, claim.id, claim.lease_id, worker_id, message)
-            )
+            refused = str(error)
+            log.warning("training_refused", message=refused)
+            training.end(lambda session: setbacks.refuse(session, id, lease_id, worker_id, refused))
+        except (CannotGoOnHere, OSError) as error:
+            why = str(error)
+            if isinstance(error, OSError):  # whose text names folders of this machine
+                what = error.strerror or type(error).__name__
+                why = f"The worker cannot read or write files of its own: {what}."
+            log.warning("training_put_off", message=str(error))
+            training.end(lambda session: setbacks.put_off(session, id, lease_id, worker_id, why))
         except TrainingFailed as error:
             log.warning("training_failed", message=str(error), explained=error.explained)
-            _fail(training, str(error), explained=error.explained)
+            self._fail(training, str(error), explained=error.explained)
         except Exception as error:
             # A defect must not end the loop, nor keep one training for ever.
             log.exception("training_slice_failed")
-            _fail(training, f"{type(error).__name__}: {error}"[:500], explained=False)
+            self._fail(training, f"{type(error).__name__}: {error}"[:500], explained=False)
 
+    def _fail(self, training: ClaimedTraining, message: str, *, explained: bool) -> None:
+        """What is not explained is a crash, which is tried again."""
+        id, lease_id, worker_id = training.claim.id, training.claim.lease_id, self._held.worker_id
 
-def _fail(training: ClaimedTraining, message: str, *, explained: bool) -> None:
-    """What is not explained is a crash, which is tried again."""
-    id, lease_id = training.claim.id, training.claim.lease_id
+        def end(session: Session) -> bool:
+            if explained:
+                return training_leases.fail(session, id, lease_id, "training_failed", message)
+            return setbacks.crashed(session, id, lease_id, worker_id, message)
 
-    def end(session: Session) -> bool:
-        if explained:
-            return training_leases.fail(session, id, lease_id, "training_failed", message)
-        return training_leases.crashed(session, id, lease_id, message)
-
-    training.end(end)
+        training.end(end)

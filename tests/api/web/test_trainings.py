@@ -86,6 +86,20 @@ def test_the_sliders_of_a_training_work_by_loading_the_page_again(client: FlaskC
         assert "whole number" in answer.text
 
 
+def test_a_training_that_waits_says_what_for_and_not_that_it_failed(
+    client: FlaskClient, database: Database, training: str
+) -> None:
+    for state, there in (("queued", True), ("failed", False)):
+        with database.session() as session:
+            row = session.get_one(TrainingRow, training)
+            row.state, row.error = state, {"code": "source_refused", "message": "'discs' is not here."}
+            row.finished_at = None if state == "queued" else row.created_at
+        page = client.get(f"/trainings/{training}").text
+        assert "&#39;discs&#39; is not here." in page
+        assert ("It is tried again." in page) is there
+        assert ('class="bad"' in client.get("/trainings").text) is not there
+
+
 def test_a_training_whose_files_are_lost_is_shown_without_them(
     client: FlaskClient, database: Database, store: ObjectStore, training: str
 ) -> None:

@@ -22,6 +22,7 @@ from services.exemplars.submission import submit
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import chores, workers
+from services.queue.refusals import PATIENCE_SECONDS
 from services.upkeep import collection, scrubbing
 from services.upkeep.scrubbing import Cursor
 from tests.integration.pictures.test_repairs import repairer
@@ -30,6 +31,7 @@ from tests.small_world import IMAGE_SIZE, NETWORK_FILE
 from tests.store_faults import lose
 from tests.worker_processes import NETWORK, Scene
 from worker.exemplars import scan_run
+from worker.leasing.lease_renewal import Interrupted
 from worker.leasing.work_kinds import Tend, WorkKind
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
@@ -246,12 +248,37 @@ def test_a_worker_without_the_pictures_leaves_the_scan_to_the_next_and_the_last_
     second = scanning.scanner("second", data_root=other)
     assert scanning.scanner("first", data_root=other).look()
     assert scanning.get(id).state == "running"
-    with scanning.scene.database.session() as session:
-        session.execute(text("UPDATE work SET not_before = now()"))
+    scanning.hasten()
+    assert second.look()
+    assert scanning.get(id).state == "running", "the pictures may be there in a moment"
+    assert not second.look(), "it rests"
+    scanning.hasten(refused_seconds=PATIENCE_SECONDS)
     assert second.look()
     view = scanning.get(id)
     assert (view.state, (view.error or {})["code"]) == ("failed", "source_refused")
     assert scanning.waiting() == 0
+
+
+def test_a_scan_that_was_begun_waits_for_days_for_its_pictures_and_goes_on_with_them(
+    scanning: ScanScene,
+) -> None:
+    class Leaving(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            raise Interrupted
+
+    id = scanning.submit()
+    scanning.scanner(serve=(Leaving(),), scan_slice_seconds=1e-6).look()
+    away = scanning.root.rename(scanning.root.with_name("away"))
+    scanning.root.mkdir()
+    for _ in range(2):
+        scanning.hasten(refused_seconds=86_400)
+        assert scanning.scanner().look()
+        assert scanning.get(id).state == "running"
+    scanning.root.rmdir()
+    away.rename(scanning.root)
+    scanning.hasten()
+    assert scanning.scanner().look()
+    assert scanning.get(id).state == "succeeded"
 
 
 def test_what_cannot_be_scanned_is_refused_at_once(scanning: ScanScene) -> None:

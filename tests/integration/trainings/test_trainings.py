@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -18,59 +17,20 @@ from services.queue.deaths import CRASHES_ALONE
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
-from services.trainings import trainings
-from services.trainings.leases import MAX_CRASHES, TRAININGS, SameWeights, Sample, TrainingClaim
-from services.trainings.request import TrainingRequest
+from services.trainings import setbacks, trainings
+from services.trainings.leases import TRAININGS, SameWeights, Sample
 from services.trainings.tables import TrainingSampleRow
 from services.trainings.trainings import TrainingView
 from tests.integration import staging
 from tests.integration.query_plans import plans
-from tests.small_training import ENCODER, register_encoder
-
-INFO = {"architecture": "compact", "code_shape": [16], "image_size": 32, "encoder": ENCODER}
-_ENDS: dict[str, Any] = {"log": "l", "card": None, "progress": {}, "samples": ()}
+from tests.integration.trainings.one_training import ENDS, INFO, claim, claimed, get, submit
+from tests.small_training import register_encoder
 
 
 @pytest.fixture
 def world(database: Database) -> Database:
     register_encoder(database)
     return database
-
-
-def submit(world: Database, name: str = "birds") -> str:
-    request = TrainingRequest.model_validate({"sources": ["birds"], "pictures": 100})
-    with world.session() as session:
-        return trainings.submit(session, name, request).id
-
-
-def claim(world: Database, seconds: float = 60, worker: str = "tester") -> TrainingClaim | None:
-    with world.session() as session:
-        return training_leases.claim(session, worker, lease_seconds=seconds)
-
-
-def claimed(world: Database, seconds: float = 60, worker: str = "tester") -> TrainingClaim:
-    found = claim(world, seconds, worker)
-    assert found is not None
-    return found
-
-
-def register_workers(world: Database, **has_data_root: bool) -> None:
-    with world.session() as session:
-        for id, has in has_data_root.items():
-            workers.register(session, id, host="here", device="cpu", has_data_root=has)
-
-
-def refuse(world: Database, worker: str) -> None:
-    """Claim the training, and find that its pictures are not there."""
-    current = claimed(world, worker=worker)
-    message = f"'birds' is not here, says {worker}."
-    with world.session() as session:
-        assert training_leases.refuse(session, current.id, current.lease_id, worker, message)
-
-
-def get(world: Database, id: str) -> TrainingView:
-    with world.session() as session:
-        return trainings.get(session, id)
 
 
 def reclaim(world: Database) -> int:
@@ -124,9 +84,10 @@ def test_a_worker_that_lost_its_lease_changes_nothing(world: Database) -> None:
         assert not training_leases.report(session, id, late.lease_id, {"pictures": 7})
         assert training_leases.save(session, id, late.lease_id, "c", "l", {}) is None
         assert not training_leases.release(session, id, late.lease_id)
-        assert not training_leases.crashed(session, id, late.lease_id, "x")
+        assert not setbacks.crashed(session, id, late.lease_id, "tester", "x")
+        assert not setbacks.put_off(session, id, late.lease_id, "tester", "x")
         assert not training_leases.fail(session, id, late.lease_id, "x", "x")
-        assert not training_leases.refuse(session, id, late.lease_id, "tester", "x")
+        assert not setbacks.refuse(session, id, late.lease_id, "tester", "x")
         args = {"info": INFO, "sha256": "d" * 64, "log": "l", "card": None, "progress": {}, "samples": ()}
         assert training_leases.finish(session, late, **args) is None  # type: ignore[arg-type]
         with pytest.raises(NotFound):
@@ -154,60 +115,6 @@ def test_a_sample_that_is_made_again_replaces_the_first_but_keeps_its_grid(world
             assert training_leases.report(session, id, lease_id, {}, samples)
     [sample] = get(world, id).samples
     assert (sample.held_out, sample.image_object) == ({"pixels": 0.125}, "grid")
-
-
-def test_what_one_worker_cannot_see_is_left_to_the_others_until_none_can(world: Database) -> None:
-    id = submit(world)
-    register_workers(world, a=True, b=True, c=False)
-    refuse(world, "a")
-    assert get(world, id).state == "queued"
-    assert claim(world, worker="a") is None
-    refuse(world, "b")
-    view = get(world, id)
-    assert view.state == "failed"
-    message = "'birds' is not here, says b. The other workers lack it too."
-    assert view.error == {"code": "source_refused", "message": message}
-
-
-def test_a_worker_that_refused_does_not_keep_another_training_waiting(world: Database) -> None:
-    refused, other = submit(world, "birds-1"), submit(world, "birds-2")
-    register_workers(world, a=True, b=True)
-    refuse(world, "a")
-    assert claimed(world, worker="a").id == other
-    assert claimed(world, worker="b").id == refused
-
-
-def test_the_last_worker_that_is_left_says_why_nobody_can_train(world: Database) -> None:
-    id = submit(world)
-    register_workers(world, a=True, b=True)
-    refuse(world, "a")
-    with world.session() as session:
-        workers.stopped(session, "b")
-    refuse(world, "a")
-    view = get(world, id)
-    assert view.state == "failed"
-    assert view.error is not None
-    assert view.error["message"] == "'birds' is not here, says a."
-
-
-def test_a_canceled_training_that_is_refused_ends_as_canceled(world: Database) -> None:
-    id = submit(world)
-    register_workers(world, a=True, b=True)
-    current = claimed(world, worker="a")
-    with world.session() as session:
-        trainings.cancel(session, id)
-        assert training_leases.refuse(session, id, current.lease_id, "a", "It is not here.")
-    assert get(world, id).state == "canceled"
-
-
-def test_three_crashes_are_too_many(world: Database) -> None:
-    id = submit(world)
-    for crash in range(1, MAX_CRASHES + 1):
-        assert get(world, id).state == "queued"
-        with world.session() as session:
-            assert training_leases.crashed(session, id, claimed(world).lease_id, f"crash {crash}")
-    view = get(world, id)
-    assert (view.state, view.error) == ("failed", {"code": "crashed", "message": f"crash {MAX_CRASHES}"})
 
 
 def test_workers_may_die_as_long_as_checkpoints_come(world: Database) -> None:
@@ -271,7 +178,7 @@ def test_a_training_canceled_before_it_could_be_registered_leaves_no_generator(w
     with world.session() as session:
         trainings.cancel(session, id)
     with world.session() as session:
-        assert training_leases.finish(session, current, info=INFO, sha256="d" * 64, **_ENDS) is None
+        assert training_leases.finish(session, current, info=INFO, sha256="d" * 64, **ENDS) is None
         assert not list_generators(session).data
     assert get(world, id).state == "canceled"
 
@@ -281,12 +188,12 @@ def test_a_training_that_comes_to_the_weights_of_another_generator_names_that_on
         submit(world, name)
     first, second = claimed(world), claimed(world)
     with world.session() as session:
-        assert training_leases.finish(session, first, info=INFO, sha256="d" * 64, **_ENDS) == "birds"
+        assert training_leases.finish(session, first, info=INFO, sha256="d" * 64, **ENDS) == "birds"
     with (
         world.session() as session,
         pytest.raises(SameWeights, match="the very weights of the generator 'birds'"),
     ):
-        training_leases.finish(session, second, info=INFO, sha256="d" * 64, **_ENDS)
+        training_leases.finish(session, second, info=INFO, sha256="d" * 64, **ENDS)
 
 
 def test_other_work_goes_first(world: Database) -> None:
@@ -322,6 +229,8 @@ def test_a_training_makes_way_for_a_chore_that_its_worker_would_do_and_not_each_
     assert others_wait()
     change("""payload = '{"refused_by": ["w1", "w2"]}'""")
     assert not others_wait()
+    change("""payload = '{"put_off": true, "refused_by": ["w1", "w2"]}'""")
+    assert others_wait(), "nobody else would"
     change("payload = '{}', given_up = true, error = '{}'")
     assert others_wait() == (kind == "scan"), "whoever claims a scan that was given up says so"
     change("given_up = false")

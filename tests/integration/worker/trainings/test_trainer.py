@@ -1,6 +1,8 @@
-"""Which trainings a worker takes, with the real leases: most of these get as far as no process."""
+"""Which trainings a worker takes, with the real leases, and what it does where it cannot go on with one."""
 
+import errno
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +13,10 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.catalog.generators import list_generators
 from services.queue import workers
+from services.queue.refusals import PATIENCE_SECONDS
 from services.trainings import trainings
 from services.trainings.request import TrainingRequest
-from services.trainings.trainings import TrainingView
+from tests.integration.trainings.one_training import get, pass_time
 from tests.small_training import SMALL, draw_pictures, register_encoder
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
@@ -30,9 +33,13 @@ def training(database: Database) -> str:
         return trainings.submit(session, "birds-64", request).id
 
 
-def get(database: Database, id: str) -> TrainingView:
-    with database.session() as session:
-        return trainings.get(session, id)
+def raising(error: Exception) -> Callable[..., object]:
+    """What only raises it."""
+
+    def raise_(*_: object) -> object:
+        raise error
+
+    return raise_
 
 
 def look(
@@ -71,12 +78,41 @@ def test_a_worker_without_the_pictures_leaves_a_training_to_the_next_and_the_las
     assert get(database, training).state == "queued"
     assert not look(database, store, settings, "first", roots["first"])
     assert look(database, store, settings, "second", roots["second"])
+    assert get(database, training).state == "queued"
+    pass_time(database, PATIENCE_SECONDS)
+    assert look(database, store, settings, "second", roots["second"])
     view = get(database, training)
     assert view.state == "failed"
     assert view.error is not None
     assert view.error["code"] == "source_refused"
     assert view.error["message"].startswith("'birds' does not exist below the data root of this worker")
     assert view.crashes == 0
+
+
+@pytest.mark.parametrize("where", ["its folder", "its job"])
+def test_a_worker_that_cannot_write_its_own_files_puts_a_training_off_and_charges_nothing(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    training: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    (tmp_path / "data" / "birds").mkdir(parents=True)
+    settings = settings.model_copy(update={"cache_folder": tmp_path / "cache"})
+    if where == "its folder":
+        (tmp_path / "cache").write_text("in the way")
+    else:
+        full = OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+        monkeypatch.setattr(slice_module, "write_job", raising(full))
+    assert look(database, store, settings, "full", tmp_path / "data")
+    view = get(database, training)
+    assert (view.state, view.crashes) == ("queued", 0)
+    assert view.error is not None
+    assert "cannot read or write files of its own" in view.error["message"]
+    assert str(tmp_path) not in view.error["message"]
+    assert not look(database, store, settings, "full", tmp_path / "data"), "it rests"
 
 
 def test_a_training_whose_time_passes_while_its_pictures_are_prepared_registers_nothing(

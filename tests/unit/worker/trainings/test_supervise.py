@@ -1,13 +1,15 @@
 """What the end of a training's process means; what happens before it ends is tested with real workers."""
 
+import errno
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import pytest
 
 from imago_engine.training_events import EventReader, Exported, Failed, FailureCode, Note, TrainingEvent
 from worker.trainings.account import Account
-from worker.trainings.supervise import Supervisor, TrainingFailed
+from worker.trainings.supervise import CannotGoOnHere, Supervisor, TrainingFailed
 
 EXPORTED = Exported(file="g.safetensors", card="g.md", bytes=1, sha256="0", description={})
 
@@ -38,13 +40,43 @@ def test_a_process_that_has_exported_is_done_however_it_ended(tmp_path: Path) ->
     assert see_through(tmp_path, EXPORTED) == EXPORTED
 
 
-@pytest.mark.parametrize(("code", "explained"), [("data", True), ("memory", True), ("unexpected", False)])
+@pytest.mark.parametrize(("code", "explained"), [("data", True), ("options", True), ("unexpected", False)])
 def test_a_failure_ends_the_training_unless_it_may_succeed_at_another_try(
     tmp_path: Path, code: FailureCode, explained: bool
 ) -> None:
     with pytest.raises(TrainingFailed, match="in words for people") as raised:
         see_through(tmp_path, Failed(code=code, message="in words for people"))
     assert raised.value.explained is explained
+
+
+def test_a_failure_that_lies_at_this_machine_now_does_not_end_the_training(tmp_path: Path) -> None:
+    with pytest.raises(CannotGoOnHere, match="the disk is full"):
+        see_through(tmp_path, Failed(code="files", message="the disk is full", passing=True))
+
+
+def test_a_full_disk_on_the_side_of_the_worker_does_not_end_a_process_that_goes_on(tmp_path: Path) -> None:
+    class Full:
+        unsaved, tries = True, 0
+
+        def save(self) -> None:
+            self.tries += 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    class Process(EndedProcess):
+        @property
+        def exit_code(self) -> int | None:  # type: ignore[override]
+            return 0 if full.tries else None
+
+    path, full = tmp_path / "events.jsonl", Full()
+    path.write_text(EXPORTED.model_dump_json() + "\n")
+    training = MagicMock()
+    training.keeper.canceled = ()
+    others = MagicMock()
+    others.wait.return_value = False
+    account = Account(EventReader(path))
+    supervisor = Supervisor(training, MagicMock(), account, MagicMock(), cast(Any, full), others=others)
+    assert supervisor.see_through(cast(Any, Process())) == EXPORTED
+    assert full.tries == 1
 
 
 def test_a_process_that_says_nothing_of_its_end_has_crashed(tmp_path: Path) -> None:
