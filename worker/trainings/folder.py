@@ -6,6 +6,7 @@ successor on the same machine. The prepared data, which take long to make, move 
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 from imago_engine.training_events import EVENTS
@@ -44,6 +45,12 @@ class TrainingFolder:
         text = self.log.read_bytes() if self.log.exists() else b""
         kept.write_bytes(text[: text.rfind(b"\n") + 1])
         return kept
+
+    def forget_prepared(self, older_than_seconds: float) -> None:
+        """Have the data prepared anew by the next slice, if they are older than that."""
+        index = self.path / "prepared" / "index.json"
+        if index.exists() and time.time() - index.stat().st_mtime > older_than_seconds:
+            index.unlink()
 
     def clear(self) -> None:
         """Remove all that is left of the training on this machine."""

@@ -18,9 +18,12 @@ from worker.trainings.register import register
 from worker.trainings.report import Reporter
 from worker.trainings.sources import locate_sources
 from worker.trainings.start import StartRefused, fetch_start
-from worker.trainings.supervise import Supervisor, TrainingFailed
+from worker.trainings.supervise import OtherDataHere, Supervisor, TrainingFailed
 
 T = TypeVar("T")
+PREPARE_AGAIN_SECONDS = 3600.0
+"""How old prepared data are at least when they are made again because a checkpoint is of others: the sources
+may be again what they were, and preparing them may take hours."""
 
 
 class TrainingSlice:
@@ -55,7 +58,11 @@ class TrainingSlice:
         if begins and request.until is not None and request.until <= datetime.now(UTC):
             raise self._too_late()
         self._process = self._started(sources, begins=begins)
-        exported = self._supervisor.see_through(self._process)
+        try:
+            exported = self._supervisor.see_through(self._process)
+        except OtherDataHere:
+            self.folder.forget_prepared(PREPARE_AGAIN_SECONDS)
+            raise
         if not self._account.figures.get("pictures"):
             raise self._too_late()  # of no step: it would be the generator that it began with
         if self._checkpoints.unsaved:  # should registering fail, the rest can be done again from here

@@ -42,6 +42,10 @@ class CannotGoOnHere(Exception):
     """The process ended for a reason that lies at this machine now; the message is for people."""
 
 
+class OtherDataHere(CannotGoOnHere):
+    """The checkpoint was trained on other pictures than those that are prepared here."""
+
+
 class Supervisor:
     """Of one process."""
 
@@ -78,8 +82,8 @@ class Supervisor:
             case Stopped():  # somebody else asked it to
                 self._save_what_is_left()
                 raise MadeWay
-            case Failed(passing=True, message=message):
-                raise CannotGoOnHere(message)
+            case Failed(passing=True, code=code, message=message):
+                raise (OtherDataHere if code == "other_data" else CannotGoOnHere)(message)
             case Failed(code=code, message=message):
                 log.warning("training_process_failed", code=code)
                 raise TrainingFailed(message, explained=code != "unexpected")

@@ -15,8 +15,8 @@ EVENTS = "events.jsonl"
 
 PhaseName = Literal["preparing", "training", "exporting"]
 FailureCode = Literal[
-    "source", "data", "options", "network", "generator", "checkpoint", "diverged", "device", "memory",
-    "folder_in_use", "files", "unexpected",
+    "source", "data", "options", "network", "generator", "checkpoint", "other_data", "diverged", "device",
+    "memory", "folder_in_use", "files", "unexpected",
 ]  # fmt: skip
 
 

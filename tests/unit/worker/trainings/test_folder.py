@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def test_unfinished_preparation_is_not_taken_over(tmp_path: Path) -> None:
     first = TrainingFolder(tmp_path, "trn_1", 1)
     (first.path / "prepared").mkdir()
     assert not TrainingFolder(tmp_path, "trn_1", 2).prepared
+
+
+def test_data_that_are_to_be_prepared_anew_are_kept_while_they_are_young(folder: TrainingFolder) -> None:
+    prepare(folder)
+    folder.forget_prepared(older_than_seconds=3600)
+    assert folder.prepared
+    os.utime(folder.path / "prepared" / "index.json", (0, 0))
+    folder.forget_prepared(older_than_seconds=3600)
+    assert not folder.prepared
 
 
 def test_a_snapshot_stays_when_the_checkpoint_is_replaced(folder: TrainingFolder, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from imago_engine.training_events import EventReader, Exported, Failed, FailureCode, Note, TrainingEvent
 from worker.trainings.account import Account
-from worker.trainings.supervise import CannotGoOnHere, Supervisor, TrainingFailed
+from worker.trainings.supervise import CannotGoOnHere, OtherDataHere, Supervisor, TrainingFailed
 
 EXPORTED = Exported(file="g.safetensors", card="g.md", bytes=1, sha256="0", description={})
 
@@ -52,6 +52,8 @@ def test_a_failure_ends_the_training_unless_it_may_succeed_at_another_try(
 def test_a_failure_that_lies_at_this_machine_now_does_not_end_the_training(tmp_path: Path) -> None:
     with pytest.raises(CannotGoOnHere, match="the disk is full"):
         see_through(tmp_path, Failed(code="files", message="the disk is full", passing=True))
+    with pytest.raises(OtherDataHere, match="of other pictures"):
+        see_through(tmp_path, Failed(code="other_data", message="of other pictures", passing=True))
 
 
 def test_a_full_disk_on_the_side_of_the_worker_does_not_end_a_process_that_goes_on(tmp_path: Path) -> None:

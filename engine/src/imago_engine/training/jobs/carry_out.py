@@ -28,6 +28,7 @@ Tell = Callable[[TrainingEvent], None]
 Outcome = Literal["done", "failed", "stopped"]
 
 _CODES: dict[type[Exception], FailureCode] = {
+    OtherData: "other_data",
     CheckpointError: "checkpoint",
     DataError: "data",
     Diverged: "diverged",

@@ -112,7 +112,7 @@ def test_what_lies_at_this_machine_now_is_told_as_passing(
         assert end_of(more) == ("checkpoint", True)
     (root / "discs" / "00.png").write_bytes((root / "discs" / "01.png").read_bytes())
     shutil.rmtree(root.parent / "run" / "prepared")
-    assert end_of(more) == ("checkpoint", True)
+    assert end_of(more) == ("other_data", True)
 
 
 def test_a_source_that_cannot_be_read_is_called_by_its_name(root: Path) -> None:
