@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 HOME_FOLDER ?= .imago
 LOCAL = $(BIN)/python -m infra.local
 INSTALLED := $(VENV)/.installed
+empty :=
+# A path for the shell, with its blanks escaped and not in quotes, which would keep a ~ as it is.
+path = $(subst $(empty) $(empty),\ ,$(1))
 DESCRIPTIONS := client/src/imago/cli/descriptions.json
 
 .DEFAULT_GOAL := help
@@ -20,16 +23,16 @@ help: ## this list
 		{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## compute 24 units of a real network and write .imago/demo/grid.png
-	@$(LOCAL) demo --home $(HOME_FOLDER)
+	@$(LOCAL) demo --home $(call path,$(HOME_FOLDER))
 
 up: $(INSTALLED) ## servers, API and one worker, until Ctrl-C; prints the address and a key
-	@exec $(LOCAL) run --home $(HOME_FOLDER)
+	@exec $(LOCAL) run --home $(call path,$(HOME_FOLDER))
 
 down: $(INSTALLED) ## stop what runs here, whoever started it
-	@$(LOCAL) down --home $(HOME_FOLDER)
+	@$(LOCAL) down --home $(call path,$(HOME_FOLDER))
 
 status: $(INSTALLED) ## what runs here
-	@$(LOCAL) status --home $(HOME_FOLDER)
+	@$(LOCAL) status --home $(call path,$(HOME_FOLDER))
 
 # Each process starts servers of its own, and takes tests from the others when it has run out of them.
 PARALLEL := -n logical --maxprocesses 4 --dist worksteal
@@ -138,10 +141,10 @@ DATA ?=
 
 # TRAIN passes options to both commands, for instance TRAIN="--until 2027-01-31T19:25 --pictures 4000000".
 train-default: $(INSTALLED) ## go on training the shipped generator; at first DATA="pictures/ set.npz …" (also TRAIN=options)
-	@if [ -e $(TRAINING)/checkpoint.safetensors ]; then \
-		$(BIN)/python -m imago_engine.training resume $(TRAINING) $(TRAIN); \
+	@if [ -e $(call path,$(TRAINING))/checkpoint.safetensors ]; then \
+		$(BIN)/python -m imago_engine.training resume $(call path,$(TRAINING)) $(TRAIN); \
 	elif [ -n "$(strip $(DATA))" ]; then \
-		$(BIN)/python -m imago_engine.training train $(DATA) --run $(TRAINING) \
+		$(BIN)/python -m imago_engine.training train $(DATA) --run $(call path,$(TRAINING)) \
 			--warm-start engine/src/imago_engine/weights/default.safetensors --head-start 5000 --learning-rate 2e-4 $(TRAIN); \
 	else \
 		echo "$(TRAINING) holds no training yet: name image folders, WebDataset tars or packed sets," >&2; \
@@ -153,7 +156,7 @@ MINUTES ?=
 
 # The same command goes on where it was cut off. TRAIN passes options, for instance TRAIN="--batch 128 --encoder-grid 4".
 train-burst: $(INSTALLED) ## train for some minutes on a GPU, DATA="packed.npz" into BURST=folder (MINUTES=12, TRAIN=options)
-	@$(BIN)/python -m imago_engine.training burst $(DATA) --run $(BURST) $(if $(MINUTES),--minutes $(MINUTES)) $(TRAIN)
+	@$(BIN)/python -m imago_engine.training burst $(DATA) --run $(call path,$(BURST)) $(if $(MINUTES),--minutes $(MINUTES)) $(TRAIN)
 
 lock: $(INSTALLED) ## compile requirements/*.txt anew from pyproject.toml (UPGRADE=--upgrade for newer releases)
 	$(COMPILE) $(UPGRADE) --all-extras -o requirements/dev.txt pyproject.toml client/pyproject.toml engine/pyproject.toml
@@ -165,7 +168,7 @@ pin-images: $(INSTALLED) ## look up the digests of the containers' images (needs
 	@$(BIN)/python -m infra.images
 
 clean: ## stop what runs and remove the environment and all caches; data in .imago stay
-	@if [ -x $(BIN)/python ]; then $(LOCAL) down --home $(HOME_FOLDER); fi
+	@if [ -x $(BIN)/python ]; then $(LOCAL) down --home $(call path,$(HOME_FOLDER)); fi
 	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -18,6 +18,8 @@ from infra.local.processes.supervision import interruptible
 from infra.local.servers import Servers
 from infra.local.stack import Stack, environment_of, processes_of, stop_all
 from services.base import database
+from services.base.errors import ImagoError
+from services.base.settings import SettingsError
 
 _DEFAULT_HOME = Path(__file__).resolve().parents[2] / ".imago"
 
@@ -89,10 +91,14 @@ def env(home: Path) -> int:
 
 def demo(home: Path) -> int:
     """submit a first job to an imago of its own, wait for it and write its pictures into one grid"""
+    from imago import ImagoError as Unanswered
     from infra.local.demo import main as run_demo
 
     with interruptible():
-        return run_demo(home)
+        try:
+            return run_demo(home)
+        except Unanswered as error:
+            raise ProcessError(str(error)) from error
 
 
 def check_migrations(home: Path) -> int:
@@ -132,7 +138,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         return _COMMANDS[given.command](given.home.resolve())
-    except ProcessError as error:
+    except (ProcessError, ImagoError, SettingsError, OSError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from infra.local import ports
 from infra.local.endpoints import Endpoints
 from infra.local.postgres import PostgreSQL
 from infra.local.seaweedfs import SeaweedFS
-from infra.local.server import Server
+from infra.local.server import Server, ServerError
 from infra.local.valkey import Valkey
 
 _PORTS = ("postgres", "valkey", "s3", "weed_master", "weed_volume", "weed_filer")
@@ -24,7 +24,8 @@ class Servers:
     """The servers whose data lie in `home`. Making the object starts nothing.
 
     Ports and keys are chosen once and kept in `home/servers.json`; every object on the same home, in this
-    process or another, speaks of the same servers.
+    process or another, speaks of the same servers. Raises ServerError where the folder cannot be written, or
+    that file is damaged.
     """
 
     def __init__(self, home: Path, *, durable: bool = True) -> None:
@@ -101,10 +102,15 @@ class Servers:
 
     def _remembered(self) -> dict[str, Any] | None:
         try:
-            chosen: dict[str, Any] = json.loads(self._file.read_text())
+            chosen = json.loads(self._file.read_text())
+            return {"ports": {name: int(chosen["ports"][name]) for name in _PORTS}, "keys": chosen["keys"]}
         except FileNotFoundError:
             return None
-        return chosen
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServerError(
+                f"{self._file} is damaged. The keys of the data in {self.home} are in it: bring it back, or "
+                "choose another folder."
+            ) from error
 
     def _choose(self) -> dict[str, Any]:
         """New ports; the keys stay as they are, for the data know them."""
@@ -129,8 +135,11 @@ class Servers:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One command at a time on a home: two starts at once would make two clusters."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.home / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.home / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError as error:
+            raise ServerError(f"The folder {self.home} cannot be written: {error.strerror}.") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

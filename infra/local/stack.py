@@ -38,6 +38,8 @@ from services.catalog.shipped_generator import register_shipped_generator
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _API_PORT = 8000
+_UNPROXIED = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""A proxy of the environment would look for our addresses on its own machine."""
 _FIRST_NETWORK = "efficientnet_lite0.imagenet"
 """Registered from the start: its weights come with the requirements, so it works without a download."""
 API = ("api", "serve")
@@ -194,19 +196,32 @@ class Stack:
     def _choose_port(self) -> int:
         """The port of a running API; else the last one, 8000 or any, whichever is free first."""
         file = self.home / "api_port"
-        last = int(file.read_text()) if file.exists() else _API_PORT
+        last = _remembered_port(file)
         if member(self.home, "api").running:
+            if last is None:
+                raise ProcessError(f"The API runs, and {file} does not tell where: stop it first, make down.")
             return last
-        free = [port for port in (last, _API_PORT) if ports.is_free(port)]
+        free = [port for port in (last, _API_PORT) if port and ports.is_free(port)]
         port = free[0] if free else ports.pick(1)[0]
-        file.write_text(f"{port}\n")
+        fresh = file.with_suffix(".new")  # a command that is killed here leaves no half of it
+        fresh.write_text(f"{port}\n")
+        fresh.replace(file)
         return port
+
+
+def _remembered_port(file: Path) -> int | None:
+    """The port that a file names; None where there is no such file, or no port in it."""
+    try:
+        port = int(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return port if 0 < port < 65536 else None
 
 
 def answers(api_url: str) -> bool:
     """Whether an API is there and has what it needs."""
     try:
-        urllib.request.urlopen(f"{api_url}/readyz", timeout=5).close()
+        _UNPROXIED.open(f"{api_url}/readyz", timeout=5).close()
     except (urllib.error.URLError, OSError):
         return False
     return True

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from typing import IO, TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -134,6 +136,8 @@ class ObjectStore:
             read_timeout=read_timeout,
             retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=32,
+            # A proxy of the environment would look for them on its own machine.
+            proxies={} if _on_this_machine(endpoint) else None,
         )
         with _CONNECTING:
             client = _SESSION.client(
@@ -314,6 +318,15 @@ class ObjectStore:
         except NotFound:
             return False
         return True
+
+
+def _on_this_machine(address: str) -> bool:
+    """Whether an address is of this machine's own (loopback)."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _time_of(answer: "ResponseMetadataTypeDef") -> datetime:

@@ -72,6 +72,20 @@ def test_the_bucket_is_made_once(settings: Settings) -> None:
     store.ping()
 
 
+def test_a_proxy_is_never_asked_for_a_store_on_this_machine(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    store = ObjectStore(settings)
+    store.ensure_bucket()
+    store.probe(write=True)
+    elsewhere = settings.model_copy(update={"s3_endpoint_url": "http://store.example.org"})
+    with pytest.raises(Unavailable, match="proxy"):
+        ObjectStore(elsewhere, attempts=1).ping()
+
+
 def test_an_absent_store_is_unavailable(settings: Settings, tmp_path: Path) -> None:
     store = ObjectStore(settings.model_copy(update={"s3_endpoint_url": "http://127.0.0.1:1"}))
     for ask in (

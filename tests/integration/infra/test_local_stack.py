@@ -27,6 +27,8 @@ from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from tests import small_world
 
+_UNPROXIED = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 class Run:
     """A command that starts the whole stack, with a folder of its own."""
@@ -71,6 +73,7 @@ class Run:
 def _running_command(*module: str) -> Iterator[Run]:
     with tempfile.TemporaryDirectory(prefix="imago-run-") as folder:
         Path(folder).chmod(0o711)
+        (Path(folder) / "api_port").touch()  # as a full disk may have left it
         run = Run(Path(folder), *module)
         try:
             yield run
@@ -80,8 +83,12 @@ def _running_command(*module: str) -> Iterator[Run]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """`make up`, with a generator whose pictures take milliseconds."""
+    """`make up`, with a generator whose pictures take milliseconds, where the proxy that the environment
+    names does not answer: nobody is to ask it for this machine's own addresses."""
     monkeypatch.setenv("IMAGO_GENERATOR_PATH", str(small_world.write_generator(tmp_path)))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with _running_command("infra.local", "run") as run:
         yield run
 
@@ -102,7 +109,7 @@ def _running(process: psutil.Process) -> bool:
 def test_one_command_starts_everything_and_takes_everything_down(run: Run) -> None:
     url, key = run.wait_until_up()
     request = urllib.request.Request(f"{url}/v1/me", headers={"Authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with _UNPROXIED.open(request, timeout=10) as answer:
         assert set(json.load(answer)["scopes"]) >= {"admin", "jobs:write"}
     processes = run.processes()
     assert len(processes) > 5
@@ -110,6 +117,27 @@ def test_one_command_starts_everything_and_takes_everything_down(run: Run) -> No
     run.command.send_signal(signal.SIGINT)
     assert run.command.wait(120) == 0, run.output
     assert [process for process in processes if _running(process)] == []
+
+
+def _refused(home: Path, *command: str) -> str:
+    """What is said where a command cannot do its work."""
+    done = subprocess.run(
+        [sys.executable, "-m", "infra.local", *command, "--home", str(home)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_folder_that_cannot_be_used_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert f"{tmp_path}/file/home cannot be written" in _refused(tmp_path / "file" / "home", "up")
+    (tmp_path / "servers.json").write_text("{")
+    for command in ("run", "down", "status"):
+        assert f"{tmp_path}/servers.json is damaged" in _refused(tmp_path, command)
 
 
 @pytest.mark.thorough
@@ -212,7 +240,7 @@ def test_the_generator_that_is_shipped_now_is_there_at_once_and_down_ends_it_all
     run: Run,
 ) -> None:
     url, _ = run.wait_until_up()
-    with urllib.request.urlopen(f"{url}/v1/generators", timeout=10) as answer:
+    with _UNPROXIED.open(f"{url}/v1/generators", timeout=10) as answer:
         [default] = [found for found in json.load(answer)["data"] if found["is_default"]]
     with Path(os.environ["IMAGO_GENERATOR_PATH"]).open("rb") as shipped:
         assert default["weights_sha256"] == hashlib.file_digest(shipped, "sha256").hexdigest()

@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import resources
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
@@ -114,6 +117,44 @@ def test_nothing_but_the_api_is_published_and_that_on_this_machine() -> None:
         assert SERVICES[name]["networks"] == ["servers"]
 
 
+def test_the_api_can_be_told_which_proxy_before_it_to_believe() -> None:
+    told = SERVICES["api"]["environment"]["FORWARDED_ALLOW_IPS"]
+    assert told == "${FORWARDED_ALLOW_IPS:-127.0.0.1,::1}"
+
+
+@pytest.mark.parametrize("name", ["api", "migrate", "worker-cpu", "worker-gpu"])
+def test_a_proxy_of_dockers_client_is_not_asked_for_the_store(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    store = urlsplit(environment["IMAGO_S3_ENDPOINT_URL"]).hostname
+    for variable in ("no_proxy", "NO_PROXY"):
+        listed = REFERENCE.sub(lambda reference: reference[3], environment[variable]).split(",")
+        assert {store, "127.0.0.1", "localhost"} <= set(listed)
+
+
+@pytest.mark.parametrize("image", ["api", "seaweedfs"])
+def test_a_health_check_asks_no_proxy(image: str) -> None:
+    (built,) = [one for one in final_stage(dockerfile(DOCKERFILES[image])) if one.name == "HEALTHCHECK"]
+    composed = SERVICES[image]["healthcheck"]["test"]
+    assert json.loads(built.text.partition("CMD ")[2]) == composed[1:]
+
+    class Healthy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        answering = Thread(target=server.serve_forever)
+        answering.start()
+        program = re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{server.server_port}", composed[-1])
+        environment = {**os.environ, "http_proxy": "http://127.0.0.1:1", "no_proxy": "", "NO_PROXY": ""}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        )
+        server.shutdown()
+        answering.join()
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_worker_runs_on_cpus_or_on_a_gpu_by_profile() -> None:
     cpu, gpu = SERVICES["worker-cpu"], SERVICES["worker-gpu"]
     assert (cpu["profiles"], gpu["profiles"]) == (["cpu"], ["gpu"])
@@ -152,7 +193,7 @@ def test_the_settings_of_our_containers_are_settings_that_the_code_reads(
 ) -> None:
     environment = SERVICES[name]["environment"]
     known = {f"IMAGO_{field}".upper() for field in Settings.model_fields}
-    assert set(environment) <= known
+    assert set(environment) - known <= {"NO_PROXY", "no_proxy", "FORWARDED_ALLOW_IPS"}
     for variable, value in environment.items():
         monkeypatch.setenv(variable, REFERENCE.sub(lambda m: m[3] if m[2] == ":-" else "secret", value))
     settings = Settings()

@@ -1,6 +1,7 @@
-"""`make help` tells of everything that `make` can do."""
+"""`make help` tells of everything that `make` can do; folders reach commands as they were given."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -49,3 +50,16 @@ def test_what_the_pages_tell_people_to_make_can_be_made(listed: dict[str, str]) 
     }
     assert told
     assert {(page, name) for page, name in told if name not in listed and name != "bench-NAME"} == set()
+
+
+@pytest.mark.parametrize("target", ["up", "demo", "down", "status", "clean"])
+def test_a_home_may_have_blanks_in_its_name(target: str) -> None:
+    told = subprocess.run(
+        ["make", "-C", str(ROOT), "-n", target, "HOME_FOLDER=/a folder/of mine"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    (line,) = [line for line in told.splitlines() if "--home" in line]
+    words = shlex.split(line, posix=True)
+    assert words[words.index("--home") + 1].rstrip(";") == "/a folder/of mine"
