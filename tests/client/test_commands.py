@@ -202,6 +202,30 @@ def test_get_takes_a_job_a_digest_and_units(
     assert len(run("get", f"{NETWORK}/output/all", "-o", "all", expect=1).stdout.splitlines()) == 3
 
 
+def test_get_takes_the_best_picture_at_the_place_that_is_named(
+    run: Run, client: imago.Client, service: Service
+) -> None:
+    for target in ("blocks.3/7", "blocks.3/7@3,5", "blocks.3/7@3,6", "blocks.7/4@9", "blocks.7/4"):
+        client.submit(NETWORK, [target], seeds=[0, 10_001])
+        service.work()
+
+    def got(target: str) -> list[Any]:
+        data = read(run("get", f"{NETWORK}/{target}", "--json").stdout)["data"]
+        return [(picture["seed"], picture["position"], picture["token"]) for picture in data]
+
+    # The best is that of seed 10001, see `Service.finish`.
+    assert got("blocks.3/7@3,5") == [(10_001, [3, 5], None)]
+    assert got("blocks.3/7@7,7") == got("blocks.3/7") == [(10_001, None, None)]
+    assert got("blocks.7/4@9") == [(10_001, None, 9)]
+    assert got("blocks.7/4@0") == [(10_001, None, None)]
+    assert (
+        f"{NETWORK}/blocks.3/7@4,4 has no picture yet"
+        in run("get", f"{NETWORK}/blocks.3/7@4,4", expect=3).stderr
+    )
+    assert "no tokens" in run("get", f"{NETWORK}/blocks.3/7@9", expect=2).stderr
+    assert "no map" in run("get", f"{NETWORK}/output/7@1,2", expect=2).stderr
+
+
 def test_get_makes_a_contact_sheet(run: Run, client: imago.Client, service: Service, tmp_path: Path) -> None:
     job = client.submit(NETWORK, ["output/0-4"])
     service.work()

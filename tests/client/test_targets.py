@@ -103,6 +103,20 @@ def test_what_depends_on_the_layer_expands_with_its_number_of_units() -> None:
         expand_units("0,sample:4@1", 9)
 
 
+def test_ranges_are_spread_as_far_as_layers_may_go() -> None:
+    assert len(expand_units("0-999999")) == 1_000_000
+    for units in ("0-1000000", "0-9999999999", "0-999999,2000000"):
+        with pytest.raises(InvalidRequest, match="1,000,000"):
+            expand_units(units)
+    for units in ("9" * 11, f"0-{'9' * 5000}"):
+        with pytest.raises(InvalidRequest, match="more than 10 digits"):
+            parse_units(units, where="x")
+    with pytest.raises(InvalidRequest, match="is not a unit"):
+        parse_unit(f"net.a/output/{'9' * 5000}")
+    with pytest.raises(InvalidRequest, match="a place is"):
+        parse_target(f"net.a/blocks/7@{'9' * 5000}")
+
+
 def test_one_unit_is_read_from_its_path() -> None:
     assert parse_unit("net.a/output/207") == ("net.a", "output", 207)
     with pytest.raises(InvalidRequest, match="NETWORK/LAYER/UNIT"):

@@ -24,7 +24,11 @@ _NAME = re.compile(r"[^\W\d_]")
 _WORD = re.compile(r"\s*(all|sample\s*:.*)", re.DOTALL)
 _WITH_PLACE = re.compile(r"((?:sample:\s*\d+\s*@\s*\d+|[^@])*)(?:@(.*))?", re.DOTALL)
 """Units, of which a sample's seed stands behind an @ too, and a place."""
-_PLACE = re.compile(r"(\d+)(?:,(\d+))?")
+_DIGITS = 10
+_PLACE = re.compile(rf"(\d{{1,{_DIGITS}}})(?:,(\d{{1,{_DIGITS}}}))?")
+_TOO_LONG = re.compile(rf"\d{{{_DIGITS + 1}}}")
+MOST_NUMBERS = 1_000_000
+"""That a range is spread to: no layer has as many units, and no job takes as many seeds."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,13 @@ class Target:
     units: str | tuple[int, ...]
     position: tuple[int, int] | None = None
     token: int | None = None
+
+    @property
+    def place(self) -> str:
+        """`@Y,X` or `@TOKEN`, as it is written behind units; empty for the usual place."""
+        if self.position is not None:
+            return "@{},{}".format(*self.position)
+        return "" if self.token is None else f"@{self.token}"
 
     def as_json(self) -> dict[str, object]:
         """The target as the API takes it."""
@@ -61,6 +72,8 @@ def parse_units(text: str, *, where: str) -> str:
     """Check `0-11,207`, `all`, `::4`, `0-99:4`, `sample:64@7` or some of these, and return it without blanks.
     where: what to quote in the error."""
     units = re.sub(r"\s", "", text)
+    if _TOO_LONG.search(units):
+        raise InvalidRequest(f"{where!r}: no number of a unit, seed or token has more than {_DIGITS} digits.")
     for part in units.split(","):
         match = _PART.fullmatch(part)
         if match is None:
@@ -87,7 +100,8 @@ def is_name(units: str) -> bool:
 def expand_units(units: str, count: int | None = None) -> list[int]:
     """Unit numbers of `0-11,207`, ascending, each once; of `all` and `::4` those of a layer of `count` units.
 
-    Raises InvalidRequest for what only the server can tell: samples, and names of classes.
+    Raises InvalidRequest for what only the server can tell: samples, and names of classes; and for more than
+    `MOST_NUMBERS`.
     """
     numbers: set[int] = set()
     for part in units.split(","):
@@ -95,10 +109,15 @@ def expand_units(units: str, count: int | None = None) -> list[int]:
         if match is None or match["sample"] or (match["low"] is None and count is None):
             raise InvalidRequest(f"{part!r} means other units in each layer; write numbers such as 0-11,207.")
         if match["low"] is None:
-            numbers.update(range(0, count or 0, int(match["every"] or 1)))
+            several = range(0, count or 0, int(match["every"] or 1))
         else:
             last = int(match["high"] or match["low"])
-            numbers.update(range(int(match["low"]), last + 1, int(match["step"] or 1)))
+            several = range(int(match["low"]), last + 1, int(match["step"] or 1))
+        if len(numbers) + len(several) > MOST_NUMBERS:
+            raise InvalidRequest(
+                f"{units!r} means more than {MOST_NUMBERS:,} numbers, and so many are taken at most."
+            )
+        numbers.update(several)
     return sorted(numbers)
 
 
@@ -141,7 +160,7 @@ def parse_target(text: str) -> tuple[str, Target]:
 def parse_unit(text: str) -> tuple[str, str, int]:
     """`NETWORK/LAYER/UNIT` as a network id, a layer name and one unit number."""
     parts = text.strip().split("/")
-    if len(parts) != 3 or not all(parts) or not re.fullmatch(r"\d+", parts[2]):
+    if len(parts) != 3 or not all(parts) or not re.fullmatch(rf"\d{{1,{_DIGITS}}}", parts[2]):
         raise InvalidRequest(
             f"{text!r} is not a unit: write NETWORK/LAYER/UNIT with the number of the unit, such as "
             "efficientnet_lite0.imagenet/output/207; `imago search WORD` finds units by a word."

@@ -3,11 +3,12 @@
 import base64
 import functools
 import html
+import math
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from imago.errors import ImagoError
 from imago.exemplars.exemplar import Exemplar, UnitStatistics
@@ -18,6 +19,10 @@ from imago.transport import Parameters, Transport, path_to
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+Place: TypeAlias = tuple[tuple[int, int] | None, int | None]
+"""A position and a token, each None for the usual one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +208,24 @@ class Unit:
         path = self.raw["links"]["best"]
         return Visualization.read(self._transport.get(path), self._transport) if path else None
 
+    def best_at(self, place: Place) -> Visualization | None:
+        """The best of its pictures that were made at one place, None where there is none of the network as it
+        is now."""
+        unit: Parameters = {
+            "network": self.network,
+            "layer": self.layer,
+            "unit": self.number,
+            "state": "done",
+        }
+        found = self._transport.entries(path_to("visualizations"), unit)
+        pictures = (Visualization.read(raw, self._transport) for raw in found)
+        there = [picture for picture in pictures if (picture.position, picture.token) == place]
+        if not there:
+            return None
+        now = self._transport.get(path_to("networks", self.network))["network_sha256"]
+        same = (each for each in sorted(there, key=_best_first) if each.detail["network_sha256"] == now)
+        return next(same, None)
+
     @property
     def statistics(self) -> UnitStatistics | None:
         """How strongly real pictures excite it; None where none were scanned."""
@@ -249,3 +272,9 @@ class Unit:
     @property
     def _path(self) -> str:
         return path_to("networks", self.network, "layers", self.layer, "units", self.number)
+
+
+def _best_first(picture: Visualization) -> tuple[float, float, str]:
+    """The server's order of a unit's pictures: by score, then by activation, what lacks one last."""
+    score, activation = (-math.inf if it is None else it for it in (picture.score, picture.activation))
+    return -score, -activation, picture.digest

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -9,7 +11,7 @@ from typer.core import TyperGroup
 
 from imago.cli.exit_codes import ExitCode, exit_code_of
 from imago.cli.session import Session
-from imago.errors import ImagoError
+from imago.errors import ImagoError, InvalidRequest
 
 
 class WordsByLabel(TyperGroup):
@@ -24,6 +26,22 @@ class WordsByLabel(TyperGroup):
 
 class Commands(TyperGroup):
     """A command group that turns exceptions into messages. IMAGO_DEBUG=1 shows tracebacks instead."""
+
+    def main(self, args: Sequence[str] | None = None, *named: Any, **settings: Any) -> Any:
+        """Run a command line, by default this program's; does not return. Of a wrong one typer tells people;
+        programs are told here."""
+        given = sys.argv[1:] if args is None else list(args)
+        if "--json" not in given:
+            return super().main(args, *named, **settings)
+        try:
+            status = super().main(args, *named, **{**settings, "standalone_mode": False})
+        except typer.Abort:
+            status = ExitCode.FAILED
+            Session(as_json=True).show_error(ImagoError("Aborted."), status)
+        except typer.TyperException as error:
+            status = error.exit_code
+            Session(as_json=True).show_error(InvalidRequest(error.format_message()), status)
+        sys.exit(status)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command named on the command line."""

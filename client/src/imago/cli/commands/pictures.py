@@ -15,9 +15,10 @@ from imago.client import Client
 from imago.errors import ImagoError, InvalidRequest, NotFound
 from imago.files import write_whole
 from imago.jobs import Job
+from imago.records import Layer
 from imago.saving import Lost, Outcome, Saved, concerns_one_picture, save_all, save_one
-from imago.targets import expand_units, is_name, parse_target, ranges
-from imago.visualizations import Visualization
+from imago.targets import Target, expand_units, is_name, parse_target, ranges
+from imago.visualizations import Place, Visualization
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -34,7 +35,8 @@ def get(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="JOB|DIGEST|NETWORK/LAYER/UNITS…", help="Of units, the best picture there is."
+            metavar="JOB|DIGEST|NETWORK/LAYER/UNITS[@PLACE]…",
+            help="Of units, the best picture there is, or that at a place or token.",
         ),
     ],
     out: Annotated[
@@ -111,7 +113,7 @@ class Found:
 
 def pictures_of(client: Client, name: str, every: bool = False) -> Found:
     """What a name on the command line stands for: a job's items, of candidates the best or `every` one; one
-    digest, or the best of units.
+    digest, or the best of units, where a place is named the best at that.
     """
     if name.startswith("job_"):
         job = client.job(name)
@@ -132,12 +134,27 @@ def pictures_of(client: Client, name: str, every: bool = False) -> Found:
         units = [unit for unit in known if unit.number in wanted]
     else:
         units = [client.unit(f"{network}/{target.layer}/{unit}") for unit in expand_units(target.units)]
-    best = [(unit.number, unit.best()) for unit in units]
+    if target.position is None and target.token is None:
+        best = [(unit.number, unit.best()) for unit in units]
+    else:
+        place = _place(client.layer(network, target.layer), target)
+        best = [(unit.number, unit.best_at(place)) for unit in units]
     without = [number for number, picture in best if picture is None]
     return Found(
         [picture for _, picture in best if picture is not None],
-        [f"{network}/{target.layer}/{ranges(without)}"] if without else [],
+        [f"{network}/{target.layer}/{ranges(without)}{target.place}"] if without else [],
     )
+
+
+def _place(layer: Layer, target: Target) -> Place:
+    """The place that a target names, as pictures have it: None where it is the usual one."""
+    if target.position is not None and layer.height is None:
+        raise InvalidRequest(f"{layer.name}{target.place}: {layer.name} has no map to name a place of.")
+    if target.token is not None and layer.tokens is None:
+        raise InvalidRequest(f"{layer.name}{target.place}: {layer.name} has no tokens.")
+    centre = (layer.height // 2, layer.width // 2) if layer.height and layer.width else None
+    position = None if target.position == centre else target.position
+    return position, None if target.token == layer.usual_token else target.token
 
 
 def _items(job: Job) -> list[Visualization]:
