@@ -8,14 +8,15 @@ from urllib.parse import urlsplit
 
 
 class BrokenWire:
-    """Carries one request a connection. The first `lose` answers are read from the server and thrown away."""
+    """Carries one request a connection. The first `lose` answers are read from the server and thrown away, of
+    all requests or of those with the method `to`."""
 
-    def __init__(self, url: str, *, lose: int) -> None:
+    def __init__(self, url: str, *, lose: int, to: str = "") -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
-        self._left = lose
+        self._left, self._to = lose, to.encode()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -51,7 +52,7 @@ class BrokenWire:
             answer = bytearray()
             while chunk := server.recv(65536):
                 answer += chunk
-        if self._left:
+        if self._left and request.startswith(self._to):
             self._left -= 1
             return
         connection.sendall(answer)

@@ -16,6 +16,7 @@ from api.http import waiting
 from services.atlases import expansion
 from services.atlases.expansion import Place
 from tests.api.resources.test_sheets import make_sheets
+from tests.client.broken_wire import BrokenWire
 from tests.client.conftest import NETWORK, Run, Service
 
 
@@ -81,6 +82,19 @@ def test_who_publishes_a_large_atlas_waits_until_workers_have(
     (version,) = found
     assert (version["number"], version["published"], version["publishing"]) == (1, True, False)
     assert atlas.latest_version == 1
+
+
+def test_a_publication_whose_answer_was_lost_makes_one_version(
+    service: Service, client: imago.Client
+) -> None:
+    id = built(service, client).id
+    wire = BrokenWire(service.url, lose=1, to="POST")
+    with wire.carrying(), imago.Client(wire.url, service.key) as shaky:
+        version = shaky.atlases.get(id).publish()
+        with pytest.raises(imago.Conflict, match="nothing to publish"):
+            shaky.atlases.get(id).publish()
+    assert (version["number"], version["published"]) == (1, True)
+    assert [each["number"] for each in client.atlases.get(id).versions()] == [2, 1]
 
 
 @pytest.mark.parametrize("method", ["create", "estimate"])

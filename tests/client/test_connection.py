@@ -76,3 +76,10 @@ def test_a_damaged_file_is_named() -> None:
     with pytest.raises(ImagoError, match="log in again") as caught:
         connection.resolve()
     assert str(path) in str(caught.value)
+
+
+def test_a_key_is_taken_without_the_blanks_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGO_API_KEY", "imago_environment\r")
+    assert connection.resolve().key == "imago_environment"
+    monkeypatch.setenv("IMAGO_API_KEY", " ")
+    assert connection.resolve().key_from == "none"

@@ -4,8 +4,12 @@ import json
 import stat
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
+
+import pytest
 
 from services.access import keys
 from services.queue import workers
@@ -37,6 +41,31 @@ def test_errors_for_programs_are_json_on_stderr(run: Run) -> None:
     assert done.stdout == ""
     assert (error["exit_code"], error["status"]) == (2, 422)
     assert [wrong["pointer"] for wrong in error["errors"]] == ["/targets/0/units"]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("submit --no-such-option", "no-such-option"),
+        ("nonsense", "nonsense"),
+        ("get", "Missing argument"),
+        ("jobs --limit many", "valid integer"),
+        ("networks add resnet18.a1_in1k --mean 1,2", "three numbers"),
+        ("export atl_1 folder --format gif", "gif"),
+        ("submit net.a/output/0 --seeds 0-9999999999", "1,000,000"),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_json_for_programs(run: Run, command: str, said: str) -> None:
+    done = run(*command.split(), "--json", expect=2)
+    error = read(done.stderr)["error"]
+    assert said in error["message"]
+    assert (error["exit_code"], error["status"], done.stdout) == (2, None, "")
+    assert said in " ".join(run(*command.split(), expect=2).stderr.split())
+
+
+def test_help_and_results_are_as_ever_with_json(run: Run) -> None:
+    assert "--json" in run("jobs", "--help", "--json").stdout
+    assert read(run("--json", "jobs").stdout) == {"data": []}
 
 
 def test_a_login_is_kept_for_its_owner_alone(run: Run, service: Service, tmp_path: Path) -> None:
@@ -79,6 +108,37 @@ def test_the_doctor_finds_what_is_wrong(run: Run, service: Service) -> None:
     assert "revoked" in run("doctor", expect=4).stdout
     assert "Cannot reach" in run("doctor", expect=5, IMAGO_URL="http://127.0.0.1:1").stdout
     assert "not as imago does" in run("doctor", expect=5, IMAGO_URL=f"{service.url}/v1").stdout
+
+
+def test_the_doctor_names_where_a_key_comes_from_that_cannot_be_one(run: Run) -> None:
+    said = run("doctor", expect=4, IMAGO_API_KEY="imago_\u2026").stdout
+    assert "key: The key from IMAGO_API_KEY cannot be one" in said
+    assert "\u2026" not in said
+
+
+@pytest.mark.parametrize("header", [("Location", "/"), ("Content-Encoding", "gzip")])
+def test_the_doctor_says_what_is_wrong_with_an_answer(run: Run, header: tuple[str, str]) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302 if header[0] == "Location" else 200)
+            self.send_header(*header)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"none")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            said = run("doctor", expect=5, IMAGO_URL=url).stdout
+        finally:
+            server.shutdown()
+            thread.join()
+    assert f"no  server: No answer from {url}" in said
 
 
 def test_a_reader_that_goes_away_is_no_error(command_environment: dict[str, str], tmp_path: Path) -> None:

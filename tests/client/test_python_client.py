@@ -190,6 +190,42 @@ def test_a_submission_whose_answer_was_lost_makes_one_job(service: Service) -> N
         assert [known.id for known in client.jobs()] == [job.id]
 
 
+def test_a_retry_whose_answer_was_lost_is_no_conflict(service: Service, client: imago.Client) -> None:
+    id = client.submit(NETWORK, ["output/0-1"]).id
+    service.fail(service.claim(), "the lamp went out")
+    wire = BrokenWire(service.url, lose=1, to="POST")
+    with wire.carrying(), imago.Client(wire.url, service.key) as shaky:
+        job = shaky.job(id).retry()
+        assert (job.state, job.units.queued, job.units.failed) == ("queued", 2, 0)
+        with pytest.raises(imago.Conflict, match="no item that failed"):
+            job.retry()
+
+
+def test_who_waits_is_told_in_time_that_the_server_is_away(client: imago.Client, service: Service) -> None:
+    id = client.submit(NETWORK, ["output/0"]).id
+    wire = BrokenWire(service.url, lose=0)
+    with imago.Client(wire.url, service.key) as away:
+        with wire.carrying():
+            job = away.job(id)
+        for wait in (
+            job.wait,
+            lambda timeout: [*job.results(timeout=timeout)],
+            lambda timeout: [*job.polls(timeout)],
+        ):
+            with pytest.raises(imago.WaitTimeout, match=f"{id} is still queued after 0.1 s"):
+                wait(timeout=0.1)
+        with pytest.raises(imago.Unreachable):
+            job.refresh()
+
+
+def test_who_waits_is_told_in_time_that_the_server_does_not_answer(client: imago.Client) -> None:
+    raw = dict(client.submit(NETWORK, ["output/0"]).raw)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Transport(url, None) as transport, pytest.raises(imago.WaitTimeout, match="still queued"):
+            imago.Job(raw, transport).wait(timeout=0.1)
+
+
 def test_a_job_is_watched_across_lost_answers(service: Service, client: imago.Client) -> None:
     id = client.submit(NETWORK, ["output/0-3"]).id
     service.work()
@@ -225,6 +261,17 @@ def test_a_server_that_comes_up_meanwhile_is_found(service: Service) -> None:
         with wire.carrying():
             asking.join()
     assert answers == [1]
+
+
+def test_what_cannot_stand_in_a_header_is_named_and_not_shown(client: imago.Client) -> None:
+    for key in ("imago_\u2026", "imago_a\nb", "imago a"):
+        with pytest.raises(imago.NotAuthorized, match="The key that was given cannot be one") as caught:
+            imago.Client(client.url, key)
+        assert key not in str(caught.value)
+    for key in ("\u00e91", "a\nb", " a"):
+        with pytest.raises(imago.InvalidRequest, match="idempotency key"):
+            client.submit(NETWORK, ["output/0"], idempotency_key=key)
+    assert client.jobs() == []
 
 
 def test_another_service_at_the_address_is_told_apart(client: imago.Client, service: Service) -> None:

@@ -32,7 +32,9 @@ class Client(Searches):
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 30.0) -> None:
         connection = resolve(url, key)
         self.url = connection.url
-        self._transport = Transport(connection.url, connection.key, timeout=timeout)
+        self._transport = Transport(
+            connection.url, connection.key, key_from=connection.key_from, timeout=timeout
+        )
 
     def __repr__(self) -> str:
         return f"<imago.Client {self.url}>"

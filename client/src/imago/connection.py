@@ -47,9 +47,10 @@ def resolve(url: str | None = None, key: str | None = None) -> Connection:
     else:
         url, url_from = DEFAULT_URL, "default"
     url = normalize(url)
-    if key:
+    # A file with ends of lines of Windows leaves one in the variable.
+    if key := (key or "").strip():
         key_from = "argument"
-    elif key := os.environ.get("IMAGO_API_KEY"):
+    elif key := os.environ.get("IMAGO_API_KEY", "").strip():
         key_from = "IMAGO_API_KEY"
     elif key := stored.keys.get(url):
         key_from = str(config_file())
@@ -91,7 +92,9 @@ def _read() -> _Stored:
     path = config_file()
     try:
         body = json.loads(path.read_text())
-        return _Stored(body["default"], {url: server["key"] for url, server in body["servers"].items()})
+        return _Stored(
+            body["default"], {url: server["key"].strip() for url, server in body["servers"].items()}
+        )
     except FileNotFoundError:
         return _Stored(None, {})
     except OSError as error:

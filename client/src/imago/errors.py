@@ -7,6 +7,10 @@ fields, one line a field.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from httpx2 import Response
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,23 @@ _KINDS: dict[int, type[ImagoError]] = {
 def kind_of(status: int) -> type[ImagoError]:
     """The exception class of an HTTP status."""
     return _KINDS.get(status, ImagoError)
+
+
+def problem_of(response: "Response", url: str) -> ImagoError:
+    """The exception of an error status, from an RFC 9457 problem where there is one."""
+    status = response.status_code
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or not ("detail" in body or "title" in body):
+        reason = f"{status} {response.reason_phrase}".strip()
+        return kind_of(status)(f"{url} answered {reason} to {response.request.url.path}.", status=status)
+    errors = [
+        FieldError(str(error.get("pointer", "")), str(error.get("detail", "")))
+        for error in body.get("errors") or []
+        if isinstance(error, dict)
+    ]
+    # The detail of a problem with fields only joins what the fields say.
+    message = str((body.get("title") if errors else None) or body.get("detail") or body["title"])
+    return kind_of(status)(message, status=status, errors=errors, request_id=body.get("request_id"))

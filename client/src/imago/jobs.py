@@ -3,16 +3,20 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from imago.records import bounds
+from imago.transport import Json, Parameters
 from imago.visualizations import Visualization
-from imago.watched import WATCHING, Watched
+from imago.watched import Wait, Watched
 
 _SETTLED = frozenset({"done", "failed", "unreachable", "canceled"})
 _PAGE = 200
 
 OnProgress: TypeAlias = Callable[["Job"], object]
+Get: TypeAlias = Callable[[str, Parameters], Json]
+"""How pages are asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,15 @@ class Job(Watched):
         return self._ask("cancel")
 
     def retry(self) -> "Job":
-        """Queue its failed and canceled items anew."""
-        return self._ask("retry")
+        """Queue its failed and canceled items anew. Conflict where there are none."""
+        return self._retry()
 
     def items(self, state: str | None = None, *, best: bool | None = None) -> Iterator[Visualization]:
         """Its items as they are now, in the order of the request; only those in one state if it is given.
 
         best: only the best candidate of each unit and seed so far, or with False only the others.
         """
-        for _, page in self._pages(None, state, best):
+        for _, page in self._pages(self._transport.get, None, state, best):
             yield from page
 
     def wait(self, on_progress: OnProgress | None = None, *, timeout: float | None = None) -> "Job":
@@ -130,13 +134,15 @@ class Job(Watched):
     def follow(self, timeout: float | None = None) -> Iterator["Job | Visualization"]:
         """After every look: this job, then each item that has come to an end since the last one."""
         seen: dict[str, str] = {}
+        wait = Wait(self, timeout)
+        get = partial(wait.get, self._transport)
         start: str | None = None  # cursor of the first page that may still hold an unfinished item
         for job in self.polls(timeout):
             yield job
             if _all_seen(job.units, seen):
                 continue
             unbroken = True
-            for cursor, page in self._pages(start):
+            for cursor, page in self._pages(get, start):
                 for item in page:
                     if item.state in _SETTLED and seen.get(item.digest) != item.state:
                         seen[item.digest] = item.state
@@ -148,20 +154,23 @@ class Job(Watched):
                     break
         # Somebody may have retried items on pages that were left behind.
         if not _all_seen(self.units, seen):
-            for item in self.items():
-                if item.state in _SETTLED and seen.get(item.digest) != item.state:
-                    yield item
+            for _, page in self._pages(get, None):
+                for item in page:
+                    if item.state in _SETTLED and seen.get(item.digest) != item.state:
+                        yield item
+
+    @property
+    def _to_retry(self) -> int:
+        return self.units.failed + self.units.canceled
 
     def _pages(
-        self, start: str | None, state: str | None = None, best: bool | None = None
+        self, get: Get, start: str | None, state: str | None = None, best: bool | None = None
     ) -> Iterator[tuple[str | None, list[Visualization]]]:
         """Pages of items from a cursor on, each with the cursor of the page after it."""
         path = f"{self._path}/visualizations"
         cursor = start
         while True:
-            page = self._transport.get(
-                path, {"limit": _PAGE, "cursor": cursor, "state": state, "best": best}, patience=WATCHING
-            )
+            page = get(path, {"limit": _PAGE, "cursor": cursor, "state": state, "best": best})
             cursor = page.get("next_cursor")
             yield cursor, [Visualization.read(raw, self._transport) for raw in page["data"]]
             if cursor is None:

@@ -1,14 +1,16 @@
 """HTTP requests with time limits, retries with back-off, and problems turned into exceptions.
 
-Every call here may be sent twice without harm. Reading is, cancelling and registering are idempotent, and a
-submission carries an Idempotency-Key; so a lost answer is simply asked for again.
+What is sent here may be sent twice without harm. Reading is, cancelling and registering are idempotent, and a
+submission carries an Idempotency-Key; so a lost answer is simply asked for again. Of what is not of this kind
+`post_once` looks first whether it was carried out.
 """
 
 import json
 import platform
 import random
+import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -18,7 +20,15 @@ from urllib.parse import quote
 
 import httpx2
 
-from imago.errors import FieldError, ImagoError, InvalidRequest, Unreachable, kind_of
+from imago.errors import (
+    Conflict,
+    ImagoError,
+    InvalidRequest,
+    NotAuthorized,
+    Unavailable,
+    Unreachable,
+    problem_of,
+)
 from imago.events.parsing import Event, read
 from imago.version import __version__
 
@@ -27,7 +37,13 @@ Parameters: TypeAlias = Mapping[str, str | int | bool | None]
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT = 60.0
+_CONNECT_SECONDS = 5.0
 _PAGE = 200
+_KEY = re.compile(r"[!-~]+")
+_IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
+"""What may stand in a header: printable ASCII, without blanks at the ends."""
+_LEAST_ANSWER = 1.0
+"""Seconds that an answer is given, however little time there is."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +51,18 @@ class Patience:
     """How long to keep trying, in waits that grow from first to longest seconds.
 
     seconds: while a server answers badly or not in time. refused: while nobody listens at the address, which
-    mostly means a wrong address or a server that is down.
+    mostly means a wrong address or a server that is down. strict: an answer that has been begun is not waited
+    for any longer either, but for a second at least.
     """
 
     seconds: float = 15.0
     refused: float = 3.0
     first: float = 0.25
     longest: float = 8.0
+    strict: bool = False
+
+
+_ONE_TRY = Patience(seconds=0.0, refused=0.0)
 
 
 @dataclass(frozen=True)
@@ -62,14 +83,23 @@ class Transport:
     """The connection to one server. May be shared by threads."""
 
     def __init__(
-        self, url: str, key: str | None, *, timeout: float = 30.0, patience: Patience | None = None
+        self,
+        url: str,
+        key: str | None,
+        *,
+        key_from: str = "argument",
+        timeout: float = 30.0,
+        patience: Patience | None = None,
     ) -> None:
-        """timeout: seconds without a byte after which an answer is given up (connecting: 5 at most)."""
+        """timeout: seconds without a byte after which an answer is given up (connecting: 5 at most).
+        key_from: where the key comes from. Raises NotAuthorized for what cannot be one, without showing it.
+        """
         headers = {
             "User-Agent": f"imago/{__version__} python/{platform.python_version()}",
             "Accept": "application/json, */*;q=0.5",
         }
         if key:
+            _check_key(key, key_from)
             headers["Authorization"] = f"Bearer {key}"
         # A proxy of the environment is never asked for this machine's own addresses.
         own_machine = {f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")}
@@ -81,12 +111,13 @@ class Transport:
                 base_url=address,
                 headers=headers,
                 mounts=own_machine,
-                timeout=httpx2.Timeout(timeout, connect=min(timeout, 5.0)),
+                timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
             )
-        except (httpx2.InvalidURL, UnicodeError) as error:
+        except (httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that cannot be one
             raise ImagoError(f"{url!r} is not an address of a server; write http://HOST:PORT.") from error
         self.url = url
         self.key = key
+        self.timeout = timeout
         self.patience = patience or Patience()
 
     def __enter__(self) -> Self:
@@ -132,7 +163,7 @@ class Transport:
             with self._http.stream("GET", path, params=query, headers=headers) as response:
                 if not response.is_success:
                     response.read()
-                    raise _problem(response, self.url)
+                    raise problem_of(response, self.url)
                 for line in _lines(response):
                     yield json.loads(line)
         except httpx2.RequestError as error:
@@ -147,20 +178,55 @@ class Transport:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
-        timeout = httpx2.Timeout(quiet_seconds, connect=5.0)
+        timeout = httpx2.Timeout(quiet_seconds, connect=_CONNECT_SECONDS)
         try:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
                 if not response.is_success:
                     response.read()
-                    raise _problem(response, self.url)
+                    raise problem_of(response, self.url)
                 yield from read(_lines(response))
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 
-    def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: Json | None = None,
+        *,
+        idempotency_key: str | None = None,
+        patience: Patience | None = None,
+    ) -> Answer:
         """POST a JSON body (or none), and read a JSON object. Only for requests that may be sent twice."""
+        if idempotency_key and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+            raise InvalidRequest(
+                "The idempotency key cannot be sent: expected printable ASCII, without blanks at its ends."
+            )
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._json(self._send("POST", path, body=body, headers=headers))
+        return self._json(self._send("POST", path, body=body, headers=headers, patience=patience))
+
+    def post_once(self, path: str, carried_out: Callable[[], Json | None]) -> Json:
+        """POST what may not be sent twice, and read a JSON object.
+
+        carried_out: asks the server for what the answer would have said; None where the request was not
+        carried out. Asked where an answer is lost, before the request is sent again.
+        """
+        began, pause, lost = time.monotonic(), self.patience.first, False
+        while True:
+            try:
+                return self.post(path, patience=_ONE_TRY).body
+            except Conflict:
+                # Of what the lost one has done meanwhile?
+                if not lost or (found := carried_out()) is None:
+                    raise
+                return found
+            except (Unreachable, Unavailable):
+                if time.monotonic() + pause - began > self.patience.seconds:
+                    raise
+            lost = True
+            time.sleep(pause)
+            pause = min(2 * pause, self.patience.longest)
+            if (found := carried_out()) is not None:
+                return found
 
     def delete(self, path: str) -> None:
         """DELETE what is there. NotFound, too, where an earlier try was carried out and its answer lost."""
@@ -174,7 +240,7 @@ class Transport:
         """GET without retries or exceptions for error statuses: (status, the JSON object or {})."""
         try:
             response = self._http.get(path, follow_redirects=True)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             raise self._unreachable(error) from error
         try:
             body = response.json()
@@ -200,6 +266,7 @@ class Transport:
         if content is not None:
             headers = {"Content-Type": "application/json", **(headers or {})}
         while True:
+            timeout = self._answer_timeout(patience, began)
             pause = wait * random.uniform(0.5, 1.0)
             try:
                 response = self._http.request(
@@ -208,14 +275,17 @@ class Transport:
                     params=query,
                     content=content,
                     headers=headers,
+                    timeout=timeout,
                     follow_redirects=method == "GET",
                 )
             except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects) as error:
                 raise ImagoError(f"{self.url} cannot be used: {error}") from error
             except httpx2.RequestError as error:
                 limit = patience.refused if isinstance(error, httpx2.ConnectError) else patience.seconds
-                if time.monotonic() + pause - began > limit:
+                left = began + limit - time.monotonic()
+                if left <= 0:
                     raise self._unreachable(error) from error
+                pause = min(pause, left)  # the last try is at the end of the time
             else:
                 if response.is_success:
                     return response
@@ -226,9 +296,16 @@ class Transport:
                 )
                 pause = pause if asked is None else min(asked, _LONGEST_WAIT)
                 if not again or time.monotonic() + pause - began > patience.seconds:
-                    raise _problem(response, self.url)
+                    raise problem_of(response, self.url)
             time.sleep(pause)
             wait = min(wait * 2, patience.longest)
+
+    def _answer_timeout(self, patience: Patience, began: float) -> httpx2.Timeout:
+        seconds = self.timeout
+        if patience.strict:
+            left = began + patience.seconds - time.monotonic()
+            seconds = min(seconds, max(left, _LEAST_ANSWER))
+        return httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
     def _json(self, response: httpx2.Response) -> Answer:
         try:
@@ -248,6 +325,16 @@ class Transport:
                 f"Cannot reach {self.url}: {_reason(error)}. Is the server up, and the address right?"
             )
         return Unreachable(f"No answer from {self.url}: {_reason(error)}.")
+
+
+def _check_key(key: str, key_from: str) -> None:
+    """Raises NotAuthorized for what no server has given as a key, and no header can hold."""
+    if not _KEY.fullmatch(key):
+        where = "that was given" if key_from == "argument" else f"from {key_from}"
+        raise NotAuthorized(
+            f"The key {where} cannot be one: it has other characters than letters, digits, _ and -. "
+            "Was it copied as a whole?"
+        )
 
 
 def _reason(error: httpx2.RequestError) -> str:
@@ -280,26 +367,6 @@ def _lines(response: httpx2.Response) -> Iterator[str]:
             yield line.decode()
     if begun:
         yield begun.decode()
-
-
-def _problem(response: httpx2.Response, url: str) -> ImagoError:
-    """The exception of an error status, from an RFC 9457 problem where there is one."""
-    status = response.status_code
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or not ("detail" in body or "title" in body):
-        reason = f"{status} {response.reason_phrase}".strip()
-        return kind_of(status)(f"{url} answered {reason} to {response.request.url.path}.", status=status)
-    errors = [
-        FieldError(str(error.get("pointer", "")), str(error.get("detail", "")))
-        for error in body.get("errors") or []
-        if isinstance(error, dict)
-    ]
-    # The detail of a problem with fields only joins what the fields say.
-    message = str((body.get("title") if errors else None) or body.get("detail") or body["title"])
-    return kind_of(status)(message, status=status, errors=errors, request_id=body.get("request_id"))
 
 
 def _encoded(body: Json) -> bytes:

@@ -1,22 +1,58 @@
 """What jobs and trainings have in common for the person who waits for them."""
 
+import math
 import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar, Self
 
-from imago.errors import WaitTimeout
+from imago.errors import Unavailable, Unreachable, WaitTimeout
 from imago.events.following import QUIET_SECONDS, Streams
 from imago.events.parsing import END, Event
 from imago.records import Raw, when
-from imago.transport import Json, Patience, Transport, path_to
+from imago.transport import Json, Parameters, Patience, Transport, path_to
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 """States that nothing leaves by itself (only `Job.retry` reopens a job)."""
 _TOLD_APART = frozenset({"items", "layers"})
 """What events tell and the JSON of the object does not hold, or only in another form."""
 # A server that restarts in the middle of something long should not end the watching of it.
-WATCHING = Patience(seconds=120.0, refused=120.0)
+_WATCHING = Patience(seconds=120.0, refused=120.0)
+
+
+class Wait:
+    """The time that someone gives to one wait, from now on: `timeout` seconds, None for all that it takes."""
+
+    def __init__(self, watched: "Watched", timeout: float | None) -> None:
+        self._watched, self._timeout = watched, timeout
+        self._began = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that have gone by."""
+        return time.monotonic() - self._began
+
+    @property
+    def left(self) -> float:
+        """Seconds to the end, below 0 after it."""
+        return math.inf if self._timeout is None else self._timeout - self.elapsed
+
+    @property
+    def over(self) -> WaitTimeout:
+        """What is raised at the end."""
+        return WaitTimeout(f"{self._watched.id} is still {self._watched.state} after {self._timeout:g} s.")
+
+    def get(self, transport: Transport, path: str, parameters: Parameters | None = None) -> Json:
+        """GET a JSON object, with a patience that outlives a restart of the server. Raises WaitTimeout where
+        it does not answer in the time that is left."""
+        left = max(self.left, 0.0)
+        if left > _WATCHING.seconds:
+            return transport.get(path, parameters, patience=_WATCHING)
+        try:
+            patience = Patience(seconds=left, refused=left, strict=True)
+            return transport.get(path, parameters, patience=patience)
+        except (Unreachable, Unavailable) as error:
+            raise self.over from error
 
 
 class Watched:
@@ -75,7 +111,7 @@ class Watched:
 
     def refresh(self) -> Self:
         """Ask the server how it is."""
-        self._raw = self._transport.get(self._path, patience=WATCHING)
+        self._raw = self._transport.get(self._path)
         return self
 
     def polls(self, timeout: float | None = None) -> Iterator[Self]:
@@ -95,15 +131,15 @@ class Watched:
         them). Survives a restart of the server. Raises WaitTimeout after `timeout` seconds.
         """
         first, longest = self._pauses
-        began = time.monotonic()
+        wait = Wait(self, timeout)
 
         def has_time() -> bool:
             """Whether a stream may be listened to: who waits for little more is to be told in time."""
-            return timeout is None or began + timeout - time.monotonic() > QUIET_SECONDS
+            return wait.left > QUIET_SECONDS
 
         streams = Streams(self._transport, f"{self._path}/events")
         while True:
-            self.refresh()
+            self._raw = wait.get(self._transport, self._path)
             yield Event(END if self.finished else "progress", None, self._raw)
             if self.finished:
                 return
@@ -113,11 +149,9 @@ class Watched:
                     yield event
                     if event.name == END:
                         return
-            elapsed = time.monotonic() - began
-            if timeout is not None and elapsed >= timeout:
-                raise WaitTimeout(f"{self.id} is still {self.state} after {timeout:g} s.")
-            pause = min(longest, first + elapsed / 20)
-            time.sleep(pause if timeout is None else min(pause, timeout - elapsed))
+            if (left := wait.left) <= 0:
+                raise wait.over
+            time.sleep(min(longest, first + wait.elapsed / 20, left))
 
     def _take(self, event: Event) -> None:
         """Let the attributes be as an event says."""
@@ -130,6 +164,20 @@ class Watched:
 
     def _ask(self, action: str) -> Self:
         self._raw = self._transport.post(f"{self._path}/{action}").body
+        return self
+
+    @property
+    def _to_retry(self) -> int:
+        """How many of its pictures a retry would queue again."""
+        return 0
+
+    def _retry(self) -> Self:
+        before = self._to_retry
+
+        def queued_again() -> Json | None:
+            return self._raw if self.refresh()._to_retry < before else None
+
+        self._raw = self._transport.post_once(f"{self._path}/retry", queued_again)
         return self
 
 

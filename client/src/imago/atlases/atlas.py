@@ -93,6 +93,10 @@ class Atlas(Watched):
         errors: Sequence[Raw] = self._raw["errors"]
         return errors
 
+    @property
+    def _to_retry(self) -> int:
+        return self.pictures.failed
+
     def layers(self) -> list[AtlasLayer]:
         """Its layers, each with how far it is."""
         found = self._transport.entries(f"{self._path}/layers")
@@ -135,8 +139,8 @@ class Atlas(Watched):
         return self._ask("cancel")
 
     def retry(self) -> "Atlas":
-        """Queue its failed pictures again."""
-        return self._ask("retry")
+        """Queue its failed pictures again. Conflict where there are none."""
+        return self._retry()
 
     def extend(
         self,
@@ -157,7 +161,13 @@ class Atlas(Watched):
     def publish(self) -> Raw:
         """Freeze what is done as a version that never changes; returns it as the server's JSON. Of a large
         atlas that takes a while: this waits for it."""
-        version = self._transport.post(f"{self._path}/publish").body
+        asked = path_to("atlases", self.id, "versions", self.refresh().open_version)
+
+        def published() -> Json | None:
+            version = self._transport.get(asked)
+            return version if version["publishing"] or version["published"] else None
+
+        version = self._transport.post_once(f"{self._path}/publish", published)
         while version.get("publishing"):
             time.sleep(_PUBLISHING_SECONDS)
             version = self._transport.get(version["links"]["self"])

@@ -47,6 +47,7 @@ def login(
             show_default=False,
             err=True,
         )
+    key = key.strip()
     with Transport(address, key or None) as transport:
         name = transport.get(path_to("me")).get("name") if key else None
         if not key:
@@ -115,7 +116,12 @@ def examine(connection: Connection) -> Iterator[Finding]:
         "warning" if open_wire else "ok",
         f"{connection.url} ({connection.url_from})" + ("; the key travels unencrypted" if open_wire else ""),
     )
-    with Transport(connection.url, connection.key, timeout=10.0) as transport:
+    try:
+        transport = Transport(connection.url, connection.key, key_from=connection.key_from, timeout=10.0)
+    except NotAuthorized as error:
+        yield Finding("key", "failed", error.message, ExitCode.NOT_AUTHORIZED)
+        return
+    with transport:
         yield from _examine_server(transport, connection)
 
 
