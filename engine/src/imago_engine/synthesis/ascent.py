@@ -16,6 +16,7 @@ from imago_engine.synthesis.computing.group_sizes import group_size_for
 from imago_engine.synthesis.computing.precision import dtype_for
 from imago_engine.synthesis.computing.thread_groups import Run, thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
+from imago_engine.synthesis.generators.device_copies import on_device
 from imago_engine.synthesis.inspection.anatomy import anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
 from imago_engine.synthesis.networks.fast_copies import FastPrefix, fast_prefix
@@ -55,19 +56,21 @@ def synthesize(
     all items, 1 to `parameters.steps`, and may raise (`Stop`) to end the work; `on_pause` may too, and is
     called about once a second within long steps and in what comes before and after them. While either is
     called, nothing is computed here: it may take its time and use the same networks. `device` moves the
-    generator and the network where they are not yet. `group_size` bounds the memory taken, whatever the
-    number of items; None is `group_size_for` the device, and pictures made with another differ. Raises
-    `LayerError`, `ObjectiveError`, `FitError`, `RecipeError` or `NetworkError` before any work.
+    network where it is not yet. All is computed where the network is, with a copy there of a generator that
+    is elsewhere. `group_size` bounds the memory taken, whatever the number of items; None is `group_size_for`
+    the device, and pictures made with another differ. Raises `LayerError`, `ObjectiveError`, `FitError`,
+    `RecipeError` or `NetworkError` before any work.
     """
     technique = technique_of(parameters)
     if generator is None and Need.GENERATOR in technique.needs:
         raise RecipeError(f"technique: {technique.id} needs a generator; got none")
-    if device is not None:
-        network.module.to(device)
+    with own_modes():  # weights moved in inference mode could take part in no ascent
+        if device is not None:
+            network.module.to(device)
+        if not items:
+            return []
         if generator is not None:
-            generator.to(device)
-    if not items:
-        return []
+            generator = on_device(generator, network.device)
     size = group_size or group_size_for(network.device)
     with own_modes(), thread_groups(network.device, on_pause) as run:
         context = _context(network, generator, layer, parameters, size, run)
