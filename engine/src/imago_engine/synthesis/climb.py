@@ -29,7 +29,13 @@ from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.past_clips import gradient_of, is_slope
-from imago_engine.synthesis.stored_pixels import as_images, from_bytes, to_bytes, top_predictions
+from imago_engine.synthesis.stored_pixels import (
+    as_images,
+    from_bytes,
+    is_picture,
+    to_bytes,
+    top_predictions,
+)
 from imago_engine.techniques import BaseParameters
 
 ROUNDING = 1e-4
@@ -155,13 +161,14 @@ class Climb(ABC, Generic[Parameters]):
 
     def measured(self, items: Tensor, points: Tensor) -> Tensor:
         """The activations [M] of the pictures that items, by their numbers [M], would have at `points`
-        [M, *shape of a point], in memory of the host.
+        [M, *shape of a point], in memory of the host; no number where there would be no picture.
         """
 
         @torch.no_grad()
         def look(index: Tensor, at: Tensor, count: int) -> Tensor:
-            output = self.context.prefix(self._stored_input(to_bytes(self.picture(at))))
-            return self.objective.only(index)(output)[:count].cpu()
+            drawn = self.picture(at)
+            output = self.context.prefix(self._stored_input(to_bytes(drawn)))
+            return _of_pictures(drawn, self.objective.only(index)(output))[:count].cpu()
 
         return torch.cat(self.side_by_side(look, items, points))
 
@@ -334,13 +341,14 @@ class Climb(ABC, Generic[Parameters]):
     def _finish(self, ends: _Ends, group: Group) -> list[Picture]:
         points, predicting = self.points[group.index], self.context.predicting
         codes = self.code(points)
-        pixels = to_bytes(self.picture(points))
+        drawn = self.picture(points)
+        pixels = to_bytes(drawn)
         # Made anew for each run: the network may work on its input in place.
         x = partial(self._stored_input, pixels)
         output = self.context.prefix(x())
-        activations = group.objective(output).tolist()
+        activations = _of_pictures(drawn, group.objective(output)).tolist()
         logits = output if self.context.layer.name == predicting.output else predicting(x)
-        predictions = None if logits is None else top_predictions(logits)
+        predictions = None if logits is None else top_predictions(logits, of=is_picture(drawn))
         images, kept = as_images(pixels), None if codes is None else codes.cpu().numpy()
         pictures = []
         for m, n in enumerate(group.kept.tolist()):
@@ -367,3 +375,10 @@ class Climb(ABC, Generic[Parameters]):
         if box is None or box.left >= box.right or box.top >= box.bottom:
             return None  # sees everything, or nothing but padding
         return self.in_picture(box)
+
+
+def _of_pictures(drawn: Tensor, activations: Tensor) -> Tensor:
+    """The activations [N] that were measured on pictures as stored; no number of what was drawn [N, 3, S, S]
+    without being a picture: its bytes show something that nobody drew.
+    """
+    return torch.where(is_picture(drawn), activations, torch.nan)

@@ -44,8 +44,10 @@ def scored(
     group_size: int = GROUP,
     on_pause: Callable[[], None] | None = None,
 ) -> list[Picture]:
-    """The pictures with their scores; those that show nothing, or whose score is no number, have none."""
-    shown = [n for n, picture in enumerate(pictures) if picture.status == "done"]
+    """The pictures with their scores; those that show nothing, or whose activation or score is no number,
+    have none.
+    """
+    shown = [n for n, one in enumerate(pictures) if one.status == "done" and math.isfinite(one.activation)]
     values = scores(
         network,
         layer,

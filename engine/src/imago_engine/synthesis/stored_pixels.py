@@ -6,12 +6,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Prediction = tuple[int, float]
+Predictions = list[Prediction] | None
 
 
 def to_bytes(rgb01: Tensor) -> Tensor:
     """RGB [N, 3, S, S] in [0, 1] (clamped to it) → uint8 of the same shape, rounded to the nearest of 256
     values."""
     return (rgb01.float().clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def is_picture(rgb01: Tensor) -> Tensor:
+    """[N]: whether all of [N, 3, S, S] is finite. A generator that is driven out of its range gives no
+    number."""
+    return torch.isfinite(rgb01).flatten(1).all(1)
 
 
 def from_bytes(pixels: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -24,12 +31,19 @@ def as_images(pixels: Tensor) -> NDArray[np.uint8]:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def top_predictions(logits: Tensor, count: int = 5) -> list[list[Prediction]]:
-    """Logits [N, C] (or [N, C, 1, 1]) → for each picture its most probable (class, probability), best
-    first."""
+def top_predictions(logits: Tensor, count: int = 5, *, of: Tensor | None = None) -> list[Predictions]:
+    """Logits [N, C] (or [N, C, 1, 1]) → for each picture its most probable (class, probability), best first.
+    None for one whose probabilities are no numbers, and for those that are not `of` [N].
+    """
     probabilities = logits.float().flatten(1).softmax(1)
+    told = probabilities.isfinite().all(1)
     best = probabilities.topk(min(count, probabilities.shape[1]), dim=1)
     return [
-        list(zip(classes, values, strict=True))
-        for classes, values in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        list(zip(classes, values, strict=True)) if known else None
+        for classes, values, known in zip(
+            best.indices.tolist(),
+            best.values.tolist(),
+            (told if of is None else told & of.to(told.device)).tolist(),
+            strict=True,
+        )
     ]
