@@ -30,9 +30,10 @@ class Picture:
     generator gave no picture. `trace` float32 [steps] has the activation before each step (fewer if nothing
     moved it). `crop_box` is the unit's receptive field in pixels of `image`, None where it is the whole
     input. `predictions` are the network's five most probable classes of `image`, None for a network without
-    logits, and where these are no numbers. `skipped_steps` counts steps without a finite gradient. With status `unreachable`
-    nothing that was tried excites the unit: `image` shows no preference of it. `score` says how good the
-    network finds the whole of `image` (`scoring.scores`), None where it is unreachable or no number.
+    logits, and where these are no numbers. `skipped_steps` counts steps without a finite gradient. With
+    status `unreachable` nothing that was tried excites the unit: `image` shows no preference of it. `score`
+    says how good the network finds the whole of `image` (`scoring.scores`), None where it is unreachable or
+    no number.
     """
 
     image: NDArray[np.uint8]

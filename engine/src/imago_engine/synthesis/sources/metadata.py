@@ -5,24 +5,30 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from imago_engine.networks import LARGEST_STD, LEAST_STD
+from imago_engine.networks import LARGEST_STD, LEAST_STD, Stated
 from imago_engine.synthesis.sources.network_source import NetworkError, Preprocessing
 
 LARGEST_SIZE = 4096
 LONGEST_LABEL = 200
+NOTHING_STATED = Stated()
 _FIELDS = ("bgr", "mean", "size", "std")
 
 
-def preprocessing_of(metadata: Mapping[str, str], default: Preprocessing) -> Preprocessing:
+def preprocessing_of(
+    metadata: Mapping[str, str], default: Preprocessing, stated: Stated = NOTHING_STATED
+) -> Preprocessing:
     """The value `preprocessing`, an object with any of size, mean, std and bgr; `default` gives the others.
+    What is `stated` goes before both, whatever the metadata has in its place.
 
     Raises `NetworkError`, which names the field and what it may be.
     """
-    given = _json(metadata, "preprocessing")
+    read = [field for field in _FIELDS if getattr(stated, field) is None]
+    given = _json(metadata, "preprocessing") if read else None
     if given is None:
-        return default
+        return stated.over(default)
     if not isinstance(given, dict) or not set(given) <= set(_FIELDS):
         raise NetworkError(f"metadata preprocessing: expected an object with fields of {', '.join(_FIELDS)}")
+    given = {field: given[field] for field in read if field in given}
     size, bgr = given.get("size", default.size), given.get("bgr", default.bgr)
     if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= LARGEST_SIZE:
         raise NetworkError(
@@ -41,7 +47,7 @@ def preprocessing_of(metadata: Mapping[str, str], default: Preprocessing) -> Pre
             f"metadata preprocessing.std: expected positive numbers from {LEAST_STD:g} to {LARGEST_STD:g}, "
             f"for pixels from 0 to 1 (divide those of 0 to 255 by 255), got {_shown(list(std))}"
         )
-    return Preprocessing(size, mean, std, bgr)
+    return stated.over(Preprocessing(size, mean, std, bgr))
 
 
 def labels_of(metadata: Mapping[str, str], classes: int) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ class WeightsFile:
         return False
 
     def load(self, reference: NetworkReference) -> LoadedNetwork:
-        """The file says what the reference does not."""
+        """The file says what the reference does not; what it says of the rest is not read."""
         library, _, architecture = reference.architecture.partition(":")
         if library not in ("torchvision", "timm") or not architecture:
             raise NetworkError(
@@ -47,12 +47,13 @@ class WeightsFile:
         classes = reference.classes or _classes(
             state, hub.output_tensor_name(architecture, state), architecture
         )
-        preprocessing = reference.stated.over(preprocessing_of(metadata, default))
+        preprocessing = preprocessing_of(metadata, default, reference.stated)
         module = hub.build(architecture, state, classes, preprocessing.size)
         load_strictly(module, state, reference.architecture)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return LoadedNetwork(module, preprocessing, labels_of(metadata, classes), weights_sha256=digest)
+        labels = labels_of(metadata, classes) if reference.stated.labels is None else ()
+        return LoadedNetwork(module, preprocessing, labels, weights_sha256=digest)
 
 
 def _classes(state: Mapping[str, Tensor], output: str, architecture: str) -> int:

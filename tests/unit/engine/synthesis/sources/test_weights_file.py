@@ -223,6 +223,36 @@ def test_what_is_stated_goes_before_the_metadata(tmp_path: Path, state: dict[str
     assert network.labels == tuple("abcdefg")
 
 
+@pytest.mark.parametrize(
+    ("stated", "metadata"),
+    [
+        (Stated(size=64), {"preprocessing": {"size": 0}}),
+        (Stated(mean=(0.5, 0.5, 0.5)), {"preprocessing": {"mean": [128, 128, 128]}}),
+        (Stated(std=(0.2, 0.2, 0.2)), {"preprocessing": {"std": [58, 57, 57]}}),
+        (Stated(bgr=True), {"preprocessing": {"bgr": 1}}),
+        (Stated(labels=tuple("abcdefg")), {"labels": ["a"]}),
+        (Stated(64, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), bgr=False), {"preprocessing": "ImageNet's"}),
+    ],
+)
+def test_what_is_stated_goes_before_metadata_that_is_wrong(
+    tmp_path: Path, state: dict[str, Tensor], stated: Stated, metadata: dict[str, Any]
+) -> None:
+    file = reference(saved(tmp_path, state, **metadata))
+    with pytest.raises(NetworkError, match="metadata"):
+        load_network(file)
+    network = load_network(replace(file, stated=stated))
+    assert network.preprocessing == stated.over(network.preprocessing)
+    assert network.labels == (stated.labels or ())
+
+
+def test_metadata_that_nothing_is_stated_in_place_of_is_still_checked(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    file = saved(tmp_path, state, preprocessing={"size": 0, "mean": [128, 128, 128]})
+    with pytest.raises(NetworkError, match=r"preprocessing\.mean: expected numbers from 0 to 1"):
+        load_network(replace(reference(file), stated=Stated(size=64)))
+
+
 def test_a_transformer_is_made_for_the_size_that_is_stated(tmp_path: Path) -> None:
     made = timm.create_model("test_vit", num_classes=7, img_size=96)
     file = saved(tmp_path, dict(made.state_dict()))
