@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from imago_engine.synthesis.inspection.returned_scores import leaves
 from imago_engine.synthesis.networks.hooks import Inputs, watching
+from imago_engine.synthesis.networks.recurrent import answer
 
 VIEWS = frozenset(
     f"{name}Backward0"
@@ -138,7 +139,7 @@ def follow(module: nn.Module, pictures: Tensor) -> Flow:
     # A leaf of the graph, which a network that writes to its input must not be handed.
     x = pictures.clone(memory_format=torch.preserve_format).requires_grad_()
     with watching([(part, after) for part in names], [(part, before) for part in names]), torch.enable_grad():
-        module(x.clone(memory_format=torch.preserve_format))
+        answer(module, x.clone(memory_format=torch.preserve_format))
     return Flow(whole, *_walked(made.values()))
 
 

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from imago_engine.networks import InputSizes
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.modes import own_modes
+from imago_engine.synthesis.networks.recurrent import answer
+from imago_engine.synthesis.networks.run import is_exhaustion
 from imago_engine.techniques.base import SMALLEST_INPUT
 
 USUAL = (64, 96, 112, 128, 160, 192, 256)
@@ -16,12 +19,13 @@ _STEPS = (1, 2, 4, 8, 16, 32)
 """Networks halve the picture some times; many that join what they halved need a size that halves evenly."""
 
 
+@own_modes()
 def input_sizes(network: Network) -> InputSizes:
     """Try sizes around and below the network's own; each try is a forward pass of one picture.
 
     Sizes between those that were tried are taken to be as their neighbours are. A size counts if the network
     gives as many numbers there as at its own size, all finite. A network that fails at its own size takes no
-    other: whoever inspects it says why.
+    other: whoever inspects it says why. Memory that runs out says nothing of a size: it is raised as it is.
     """
     own = network.preprocessing.size
     expected = _answer(network, own)
@@ -63,11 +67,14 @@ def _least(own: int, step: int, runs: Callable[[int], bool]) -> int:
 def _answer(network: Network, size: int) -> list[list[int]] | None:
     """The shapes of what the network returns for a picture of noise, or None where it cannot run or its
     numbers are not finite."""
-    noise = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    draw = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, 3, size, size, generator=draw, dtype=torch.float32, device="cpu")
     x = network.preprocessing(noise.to(network.device, network.dtype))
     try:
-        tensors = list(_tensors(network.module(x)))
-    except Exception:  # third-party code, at a size that it was perhaps not made for
+        tensors = list(_tensors(answer(network.module, x)))
+    except Exception as error:  # third-party code, at a size that it was perhaps not made for
+        if is_exhaustion(error):
+            raise
         return None
     finite = all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
     return [list(tensor.shape) for tensor in tensors] if finite else None

@@ -13,6 +13,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from imago_engine.synthesis.networks.hooks import After, Inputs, watching
+from imago_engine.synthesis.networks.recurrent import answer
 
 _FOLDABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, BatchNormAct2d)
@@ -51,7 +52,7 @@ def _pairs(module: nn.Module, pictures: Tensor) -> list[tuple[nn.Module, nn.Modu
     counted = [part for part in module.modules() if _is_plain(part)]
     functions: list[tuple[nn.Module, After]] = [(part, note) for part in counted]
     with watching(after=functions), torch.no_grad():
-        module(pictures)
+        answer(module, pictures)
     of_all = [part for pair in found for part in pair]
     return [
         (before, norm)

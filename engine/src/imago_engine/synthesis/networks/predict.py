@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from imago_engine.synthesis.inspection.anatomy import Anatomy
+from imago_engine.synthesis.networks.recurrent import answer
 from imago_engine.synthesis.networks.truncate import Prefix
 
 
@@ -24,4 +25,4 @@ class Predicting:
         are."""
         if self._prefix is not None:
             return self._prefix(x())
-        return self._scores.logits(self._module(x())) if self._scores else None
+        return self._scores.logits(answer(self._module, x())) if self._scores else None

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from imago_engine.synthesis.inspection.returned_scores import leaves
 from imago_engine.synthesis.networks.hooks import After, Inputs, watching
+from imago_engine.synthesis.networks.recurrent import answer
 from imago_engine.synthesis.sources.network_source import NetworkError
 
 RESULT = ""
@@ -72,7 +73,7 @@ class Watched:
         self._ran.clear()
         before = self._states_of_chance(pictures.device)
         try:
-            seen.result = self._module(pictures.clone(memory_format=torch.preserve_format))
+            seen.result = answer(self._module, pictures.clone(memory_format=torch.preserve_format))
         except Exception as error:
             if is_exhaustion(error):
                 raise

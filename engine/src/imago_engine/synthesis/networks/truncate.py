@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from imago_engine.synthesis.networks.hooks import Inputs, watching
 from imago_engine.synthesis.networks.layouts import Layout
+from imago_engine.synthesis.networks.recurrent import answer
 
 
 class LayerError(ValueError):
@@ -52,7 +53,7 @@ class Prefix:
 
         with watching(after=[(self._target, reached)]):
             try:
-                self.module(x)
+                answer(self.module, x)
             except _Reached:
                 return self._checked(found[0])
         raise LayerError(f"layer {self.layer!r} is not run by the network's forward pass")
@@ -86,7 +87,7 @@ class Prefix:
             before=[(m, keep_input) for m in functions],
         ):
             try:
-                self.module(x)
+                answer(self.module, x)
             except _Reached:
                 output = self._checked(found[0])
                 before = last[0][0] if last and last[0][1] is found[0] else None

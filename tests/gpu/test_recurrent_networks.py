@@ -1,0 +1,36 @@
+"""Networks with recurrent layers have pictures on a GPU too, though cuDNN gives no gradient through them."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from imago_engine.networks import Preprocessing
+from imago_engine.synthesis import DgnAm, Generator, Item, Network, synthesize
+from imago_engine.synthesis.inspection.layers import inspect
+
+
+class Rows(nn.Module):
+    """Reads a picture's columns one after the other."""
+
+    def __init__(self, layer: type[nn.RNNBase]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.layer = layer(8, 8, batch_first=True)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = self.conv(x).mean(2).transpose(1, 2)  # [N, W, 8]
+        result: Tensor = self.fc(self.layer(columns)[0][:, -1])
+        return result
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_network_has_pictures(
+    layer: type[nn.RNNBase], shipped: Generator, device: torch.device
+) -> None:
+    plain = Preprocessing(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    network = Network.of(Rows(layer).to(device), preprocessing=plain)
+    assert {"conv", "fc"} <= {info.name for info in inspect(network)}
+    (picture,) = synthesize(network, shipped, "output", [Item(1, 0)], DgnAm(steps=3))
+    assert picture.status == "done"
