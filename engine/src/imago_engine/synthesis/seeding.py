@@ -20,16 +20,17 @@ def cured(run: Run, flaw: Flaw | None, device: torch.device) -> Run:
 def seeded(run: Run, device: torch.device) -> Run:
     """As `run`, but one group after the other, and each begins with the same random numbers of torch.
 
-    Those are the process's: they are put back as they were, and other networks that are seeded wait.
+    Those are the process's: behind each group they are put back as they were, and other networks that are
+    seeded wait for it. Pauses, which come between groups, find nothing seeded and keep nobody waiting.
     """
     devices = [device] if device.type == "cuda" else []
 
     def work_on(work: Callable[[Group], Result], groups: Sequence[Group]) -> list[Result]:
-        results: list[Result] = []
-        with _LOCK, torch.random.fork_rng(devices=devices):
-            for group in groups:
+        def alone(group: Group) -> Result:
+            with _LOCK, torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_SEED)
-                results += run(work, [group])
-        return results
+                return work(group)
+
+        return run(alone, groups)
 
     return work_on
