@@ -95,7 +95,7 @@ class Climb(ABC, Generic[Parameters]):
         self.moved = torch.zeros(self.count, dtype=torch.bool, device=device)  # has had a gradient
         self.skipped = torch.zeros(self.count, dtype=torch.long, device=device)
         self.traces = torch.zeros(context.parameters.steps, self.count, dtype=torch.float32, device=device)
-        self.least = torch.full((self.count,), -torch.inf, device=device)
+        self.least = torch.full((self.count,), -torch.inf, dtype=torch.float32, device=device)
         """[N]: what an item that was off at first has to exceed to be on; −∞ of the others."""
         self._everything = self._climbing = self._groups(torch.arange(self.count, device=device))
 

@@ -94,7 +94,8 @@ class Generator(nn.Module):
         self.register_buffer("code_samples", code_samples)
         self.register_buffer("code_sample_scale", code_sample_scale)
         _ = self.prior  # checks shapes
-        self.register_buffer("caffe_mean", torch.tensor(CAFFE_MEAN_BGR).view(3, 1, 1), persistent=False)
+        caffe_mean = torch.tensor(CAFFE_MEAN_BGR, dtype=torch.float32).view(3, 1, 1)
+        self.register_buffer("caffe_mean", caffe_mean, persistent=False)
         self.info = info
         self.network = network
         self.eval().requires_grad_(False)

@@ -26,10 +26,11 @@ class FourierClimb(CanvasClimb):
 
     def __init__(self, context: Context[CanvasParameters], items: Sequence[Item]) -> None:
         super().__init__(context, items)
-        rows, columns = torch.fft.fftfreq(self.size)[:, None], torch.fft.rfftfreq(self.size)[None]
+        rows = torch.fft.fftfreq(self.size, dtype=torch.float32)[:, None]
+        columns = torch.fft.rfftfreq(self.size, dtype=torch.float32)[None]
         # The lowest frequency is that of one wave a picture.
         scale = 1 / torch.hypot(rows, columns).clamp_min(1 / self.size)  # [S, S // 2 + 1]
-        self.scale = scale.to(self.device, torch.float32)
+        self.scale = scale.to(self.device)
 
     def point_shape(self, size: int) -> tuple[int, ...]:
         return (3, size, size // 2 + 1, 2)

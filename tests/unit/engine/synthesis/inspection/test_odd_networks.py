@@ -16,13 +16,17 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from torchvision.ops import stochastic_depth
 
+from imago_engine.notebook.functions import synthesize as for_notebooks
 from imago_engine.synthesis.ascent import Item, synthesize
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.inspection.input_sizes import input_sizes
 from imago_engine.synthesis.inspection.layers import find_layer, inspect
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
+from imago_engine.techniques import BaseParameters
 from imago_engine.techniques.dgn_am import DgnAm
+from imago_engine.techniques.fourier import Fourier as FourierParameters
+from imago_engine.techniques.pixel import Pixel as PixelParameters
 
 Wrap = Callable[..., Network]
 Step = Callable[["Small", Tensor], Tensor]
@@ -312,6 +316,19 @@ def float64_by_default() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
+WHITENED = DgnAm(steps=3, learning_rate=0.2, space="whitened", start="prototypes", jitter=1, zoom=1.3)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        WHITENED.changed(precision="float32"),
+        WHITENED,
+        FourierParameters(steps=30, input_size=23, learning_rate=1.0),
+        PixelParameters(steps=3, input_size=23),
+    ],
+    ids=["float32", "bfloat16", "fourier", "pixel"],
+)
 @pytest.mark.parametrize(
     "mode",
     [
@@ -321,17 +338,44 @@ def float64_by_default() -> Iterator[None]:
         lambda: torch.device("meta"),
         lambda: torch.autocast("cpu", dtype=torch.bfloat16),
     ],
+    ids=["inference", "no_grad", "float64", "meta", "autocast"],
 )
 def test_the_callers_modes_change_nothing(
-    wrap: Wrap, knowing: Generator, mode: Callable[[], AbstractContextManager[object]]
+    wrap: Wrap,
+    knowing: Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Callable[[], AbstractContextManager[object]],
+    recipe: BaseParameters,
 ) -> None:
-    recipe = DgnAm(steps=3, learning_rate=0.2, space="whitened", start="prototypes", jitter=1, zoom=1.3)
+    # As on a CPU with units for it.
+    monkeypatch.setattr("imago_engine.synthesis.ascent.dtype_for", lambda name, device: getattr(torch, name))
+    monkeypatch.setattr(
+        "imago_engine.synthesis.techniques.dgn_am.dtype_for", lambda name, device: getattr(torch, name)
+    )
     # It makes a tensor wherever the default is, as positions are made.
     network = wrap(Small(before=lambda s, x: x + torch.linspace(0, 1, x.shape[3], dtype=x.dtype)))
     (expected,) = synthesize(network, knowing, "fc", [Item(0, 0)], recipe)
+    sizes = input_sizes(network)
     with mode():
         fresh = wrap(network.module)  # also its inspection
         (picture,) = synthesize(fresh, knowing, "fc", [Item(0, 0)], recipe)
         layers = inspect(fresh, 17)
+        assert input_sizes(fresh) == sizes
     assert np.array_equal(picture.image, expected.image)
+    assert np.array_equal(picture.trace, expected.trace)
+    assert picture.trace.dtype == np.float32
     assert [layer.name for layer in layers] == ["conv", "fc"]
+
+
+@pytest.mark.parametrize("mode", [float64_by_default, lambda: torch.device("meta"), torch.inference_mode])
+def test_the_callers_modes_change_nothing_of_what_auto_chooses(
+    wrap: Wrap, knowing: Generator, mode: Callable[[], AbstractContextManager[object]]
+) -> None:
+    recipe: dict[str, Any] = {"technique": "auto", "generator": knowing, "progress": False, "steps": 3}
+    network = wrap(Small(before=lambda s, x: x + torch.linspace(0, 1, x.shape[3], dtype=x.dtype)))
+    (expected,) = for_notebooks(network, "conv", 0, **recipe)
+    assert expected.technique == "fourier"
+    with mode():
+        (picture,) = for_notebooks(wrap(network.module), "conv", 0, **recipe)
+    assert np.array_equal(picture.image, expected.image)
+    assert picture.parameters == expected.parameters
