@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from imago_engine.synthesis.networks.run import Run, is_exhaustion
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
+from imago_engine.synthesis.networks.run import Run
 from imago_engine.synthesis.sources.network_source import NetworkError
 
 Also = Callable[[str, Tensor], None]

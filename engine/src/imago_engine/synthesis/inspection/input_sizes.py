@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from imago_engine.networks import InputSizes
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.recurrent import answer
-from imago_engine.synthesis.networks.run import is_exhaustion
 from imago_engine.techniques.base import SMALLEST_INPUT
 
 USUAL = (64, 96, 112, 128, 160, 192, 256)

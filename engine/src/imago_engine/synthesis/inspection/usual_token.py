@@ -10,9 +10,10 @@ from math import isqrt
 import torch
 from torch import Tensor
 
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.inspection.gradient_reach import Also
 from imago_engine.synthesis.inspection.returned_scores import Scores
-from imago_engine.synthesis.networks.run import Run, is_exhaustion
+from imago_engine.synthesis.networks.run import Run
 
 CLEAR = 2.0
 """How many times as much as any other patch the one at the centre must change with the picture's centre."""

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.networks.cpu_convolutions import suit_cpu
 from imago_engine.synthesis.networks.folding import fold_batch_norms
 from imago_engine.synthesis.networks.load import Network
-from imago_engine.synthesis.networks.run import is_exhaustion, test_pictures
+from imago_engine.synthesis.networks.run import test_pictures
 from imago_engine.synthesis.networks.truncate import Activations, Prefix, is_activation
 
 Module = TypeVar("Module", bound=nn.Module)

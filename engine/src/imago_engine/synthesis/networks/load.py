@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from imago_engine import networks
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.networks.modes import loading_modes, own_modes
-from imago_engine.synthesis.networks.own_module import checked_preprocessing, frozen
+from imago_engine.synthesis.networks.own_module import checked_labels, checked_preprocessing, frozen
 from imago_engine.synthesis.networks.run import first_tensor
 from imago_engine.synthesis.networks.state_hash import state_sha256
 from imago_engine.synthesis.sources import reference_by_id, source_named, timm_hub, torchvision_hub
@@ -56,8 +56,8 @@ class Network:
         the module itself is frozen, which saves its memory. Without `preprocessing`, timm's own modules have
         what timm says of them, and others what networks trained on ImageNet usually have: 224 pixels, mean
         (0.485, 0.456, 0.406), std (0.229, 0.224, 0.225). `labels` names the classes in index order. Raises
-        `NetworkError` for a module that has no values yet or cannot be copied, and for a preprocessing that
-        no network has.
+        `NetworkError` for a module that has no values yet or cannot be copied, and for a preprocessing or
+        labels that no network has.
         """
         with own_modes():  # a copy made in inference mode could take part in no ascent
             module = frozen(module, copy=copy)
@@ -67,7 +67,7 @@ class Network:
                 preprocessing=checked_preprocessing(
                     _usual_preprocessing(module) if preprocessing is None else preprocessing
                 ),
-                labels=tuple(labels),
+                labels=checked_labels(labels),
                 weights_sha256=state_sha256(module),
             )
 

@@ -2,6 +2,7 @@
 
 import copy as copies
 import math
+from collections.abc import Iterable
 from itertools import chain
 
 import torch
@@ -10,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from imago_engine import networks
 from imago_engine.networks import LARGEST_STD, LEAST_STD
-from imago_engine.synthesis.networks.run import is_exhaustion
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.sources.network_source import NetworkError, Preprocessing
 
 
@@ -56,7 +57,18 @@ def checked_preprocessing(given: networks.Preprocessing) -> Preprocessing:
             f"preprocessing.std: expected numbers from {LEAST_STD:g} to {LARGEST_STD:g}, for pixels from 0 "
             f"to 1 (divide those of 0 to 255 by 255); got {list(std)}"
         )
-    return Preprocessing(size, mean, std, given.bgr)
+    bgr: object = given.bgr
+    if not isinstance(bgr, bool):
+        raise NetworkError(f"preprocessing.bgr: expected true or false; got {bgr!r:.80}")
+    return Preprocessing(size, mean, std, bgr)
+
+
+def checked_labels(labels: object) -> tuple[str, ...]:
+    """The names of classes as a tuple. Raises `NetworkError` for what is no names."""
+    found = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str) else (None,)
+    if not all(isinstance(label, str) for label in found):
+        raise NetworkError(f"labels: expected strings, one a class; got {labels!r:.80}")
+    return found
 
 
 def _triple(name: str, given: object) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.inspection.returned_scores import leaves
 from imago_engine.synthesis.networks.hooks import After, Inputs, watching
 from imago_engine.synthesis.networks.recurrent import answer
@@ -176,10 +177,3 @@ def _state_of(chance: Any) -> bytes:
     if isinstance(chance, random.SystemRandom):
         return os.urandom(16)  # it has no state: perhaps something was drawn
     return repr(chance.getstate()).encode()
-
-
-def is_exhaustion(error: BaseException) -> bool:
-    """Whether memory or the device failed, which says nothing of the network."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError, torch.AcceleratorError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

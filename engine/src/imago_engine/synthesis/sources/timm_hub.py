@@ -13,6 +13,7 @@ from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
 from imago_engine.networks import NetworkReference, SourceName
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.sources.downloads import check_downloadable, check_reachable, download_failed
 from imago_engine.synthesis.sources.network_source import LoadedNetwork, NetworkError, Preprocessing
 
@@ -49,6 +50,8 @@ class Timm:
             OSError,
             RuntimeError,
         ) as error:  # hub errors are OSErrors; some wrap a connection's RuntimeError
+            if is_exhaustion(error):
+                raise
             raise download_failed(where, error) from error
         return LoadedNetwork(module, preprocessing_of(_own_config(module)), _labels_of(module))
 
@@ -83,6 +86,8 @@ def build(architecture: str, state: Mapping[str, Tensor], classes: int, image_si
         try:
             return timm.create_model(architecture, pretrained=False, num_classes=classes, **arguments)
         except Exception as error:  # architectures are third-party code
+            if is_exhaustion(error):
+                raise
             if arguments == sizes[-1]:
                 raise NetworkError(
                     f"architecture {architecture!r} cannot be made: {type(error).__name__}: {error}"

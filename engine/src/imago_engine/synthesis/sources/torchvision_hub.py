@@ -9,6 +9,7 @@ import torchvision.models
 from torch import Tensor, nn
 
 from imago_engine.networks import NetworkReference, SourceName
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.sources.downloads import check_downloadable, download_failed
 from imago_engine.synthesis.sources.network_source import LoadedNetwork, NetworkError, Preprocessing
 
@@ -113,6 +114,8 @@ def build(
     try:
         module: nn.Module = torchvision.models.get_model(architecture, weights=None, **arguments)
     except Exception as error:  # architectures are third-party code
+        if is_exhaustion(error):
+            raise
         raise NetworkError(
             f"architecture {architecture!r} cannot be made: {type(error).__name__}: {error}"
         ) from error

@@ -131,3 +131,20 @@ def test_a_preprocessing_that_no_network_has_is_refused(preprocessing: Any, reas
 def test_a_preprocessing_of_lists_or_arrays_is_as_good_as_of_tuples() -> None:
     given = Preprocessing(16, [0.5] * 3, np.full(3, 0.25))  # type: ignore[arg-type]
     made_and_run(Network.of(small(), preprocessing=given))
+
+
+@pytest.mark.parametrize("labels", [range(10), ["cat", None], [b"cat"], "cat", 3, None])
+def test_labels_that_are_no_strings_are_named(labels: Any) -> None:
+    with pytest.raises(NetworkError, match="labels: expected strings, one a class; got "):
+        Network.of(small(), preprocessing=SMALL, labels=labels)
+
+
+def test_labels_may_come_one_by_one() -> None:
+    assert Network.of(small(), preprocessing=SMALL, labels=iter("abc")).labels == ("a", "b", "c")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bgr", [1, "no", None])
+def test_an_order_of_colours_that_is_neither_is_named(bgr: Any) -> None:
+    odd = Preprocessing(16, (0.5,) * 3, (0.25,) * 3, bgr)
+    with pytest.raises(NetworkError, match=r"preprocessing\.bgr: expected true or false; got "):
+        Network.of(small(), preprocessing=odd)
