@@ -14,11 +14,11 @@ from torch import Tensor
 
 from imago_engine.synthesis.computing.thread_groups import filled, thread_groups
 from imago_engine.synthesis.fitting import Fit
-from imago_engine.synthesis.inspection.anatomy import anatomy
+from imago_engine.synthesis.inspection.anatomy import TracedLayer, anatomy
 from imago_engine.synthesis.inspection.layers import find_layer
-from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.modes import own_modes
-from imago_engine.synthesis.networks.truncate import Prefix
+from imago_engine.synthesis.networks.truncate import LayerError, Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.seeding import cured
@@ -74,19 +74,18 @@ def scores(
     """How good the network finds each picture of its unit.
 
     Of the logits: the unit's log-probability for the whole picture, at the network's own size, whatever it
-    was made at. Of another layer: the unit's mean activation over `VIEWS` views that no climb has seen, at
-    the size `input_size` that it was made at, None for the network's own. Scores of one unit can be compared;
-    those of two units say nothing of each other. `group_size` bounds the memory taken; `on_pause` is as
-    `ascent.synthesize` has it.
+    was made at, unless it does not run there. Of another layer: the unit's mean activation over `VIEWS` views
+    that no climb has seen, at the size `input_size` that it was made at, None for the network's own. Scores
+    of one unit can be compared; those of two units say nothing of each other. `group_size` bounds the memory
+    taken; `on_pause` is as `ascent.synthesize` has it.
     """
     if not items:
         return []
-    traced = anatomy(network.module, input_size or network.preprocessing.size)
-    found = find_layer(network, layer, input_size)
+    size = input_size or network.preprocessing.size
+    traced, found = anatomy(network.module, size), find_layer(network, layer, size)
     is_output = found.name == traced.output
     if is_output:
-        found = find_layer(network, layer)
-    size = network.preprocessing.size if is_output else input_size or network.preprocessing.size
+        found, size = _at_own_size(network, layer) or (found, size)
     prefix = Prefix(network.module, found.name, found.layout)
     positions = [None if is_output else item.position for item in items]
     objective = UnitObjective(found, [i.unit for i in items], positions, network.device)
@@ -112,6 +111,16 @@ def scores(
         alike = cured(run, traced.flaw, network.device)
         parts = alike(looked, torch.split(torch.arange(len(items)), group))
     return [value for part in parts for value in part]
+
+
+def _at_own_size(network: Network, layer: str) -> tuple[TracedLayer, int] | None:
+    """The layer at the network's own size, and that size; None for a network that does not run there: what
+    was made at another one is not lost for that.
+    """
+    try:
+        return find_layer(network, layer), network.preprocessing.size
+    except (NetworkError, LayerError):
+        return None
 
 
 def _views(count: int, device: torch.device) -> Transforms:

@@ -1,6 +1,7 @@
 """How good the network finds pictures of a unit, and the best of several seeds."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from imago_engine.candidates import SEED_STEP, best_first, candidate_seeds
 from imago_engine.notebook.functions import synthesize
+from imago_engine.synthesis.ascent import synthesize as synthesize_items
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.scoring import scored, scores
+from imago_engine.techniques.dgn_am import DgnAm
 
 Wrap = Callable[..., Network]
 
@@ -51,6 +54,24 @@ def test_a_class_is_scored_by_its_log_probability_for_the_whole_picture(
         expected = network.module(images).log_softmax(1)[range(11), [i.unit for i in items]]
     found = scores(network, "output", items, pictures, input_size=8)
     torch.testing.assert_close(torch.tensor(found), expected)
+
+
+class OfOneSize(Classifier):
+    """Runs on pictures of 16 pixels alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.view(-1, 3, 16, 16))
+
+
+def test_a_picture_outlives_a_network_that_does_not_run_at_its_own_size(
+    wrap: Wrap, canvas: Generator
+) -> None:
+    elsewhere = replace(wrap(OfOneSize()).preprocessing, size=224)
+    network, recipe = wrap(OfOneSize(), elsewhere), DgnAm(steps=2, bounds="none", input_size=16)
+    (made,) = synthesize_items(network, canvas, "output", [Item(3, 0)], recipe)
+    assert made.status == "done"
+    (at_its_size,) = scores(wrap(OfOneSize()), "output", [Item(3, 0)], [made], None)
+    assert made.score == pytest.approx(at_its_size)
 
 
 def test_a_hidden_unit_is_scored_by_views_that_are_the_same_for_all(
