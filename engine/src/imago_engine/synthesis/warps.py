@@ -37,7 +37,13 @@ def _drawn(parameters: CanvasParameters, size: int, draw: torch.Generator) -> Te
 
     cuts = (parameters.jitter, parameters.jitter // 2)
     shift = [sum(pick(cut + 1) - cut / 2 for cut in cuts) * 2 / size for _ in range(2)]
-    window = max((size + 2 * parameters.padding - sum(cuts)) / size, LEAST_WINDOW)
+    padded = size + 2 * parameters.padding
+    window = (padded - sum(cuts)) / size
+    if window < LEAST_WINDOW:
+        # More would be cut off than there is: what is seen stays within the padded picture all the same.
+        window = LEAST_WINDOW
+        share = (padded - window * size) / sum(cuts)
+        shift = [moved * share for moved in shift]
     zoom = window / (1 + parameters.scale * _even(pick(SCALES), SCALES))
     turned = pick(ANGLES + UNROTATED)
     angle = math.radians(parameters.rotation * _even(turned, ANGLES) if turned < ANGLES else 0)

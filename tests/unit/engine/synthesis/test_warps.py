@@ -45,6 +45,25 @@ def test_the_largest_jitter_leaves_something_of_the_smallest_picture() -> None:
     assert (warps[:, 0, :2].norm(dim=1) > 0.2).all()
 
 
+@pytest.mark.parametrize(("size", "padding", "jitter"), [(8, 0, 64), (16, 12, 64), (24, 0, 16), (32, 0, 22)])
+def test_what_is_seen_lies_within_the_padded_picture_however_much_is_cut_off(
+    size: int, padding: int, jitter: int
+) -> None:
+    still = CanvasParameters(steps=300, padding=padding, jitter=jitter, scale=0.0, rotation=0.0)
+    (warps,) = drawn_warps(still, size, draws(1))
+    window, shifts = warps[:, 0, 0], warps[:, :, 2].abs().amax(1)
+    reach = (window + shifts).max().item()
+    assert reach <= (size + 2 * padding) / size + 1e-6
+    assert reach == pytest.approx((size + 2 * padding) / size, rel=0.1), "and goes to its edges"
+
+
+def test_a_picture_is_shown_that_is_smaller_than_what_jitter_cuts_off() -> None:
+    recipe = CanvasParameters(steps=50, padding=0, jitter=64, scale=0.0, rotation=0.0)
+    (warps,) = drawn_warps(recipe, 8, draws(1))
+    seen = warped(torch.ones(50, 3, 8, 8), warps)
+    assert (seen[:, :, 4, 4] == 1).all()
+
+
 def test_items_have_warps_of_their_own_whatever_their_company() -> None:
     recipe = CanvasParameters(steps=5)
     alone, among = drawn_warps(recipe, 32, draws(7)), drawn_warps(recipe, 32, draws(3, 7))
