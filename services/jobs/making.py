@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from imago_engine.canonical import canonical_json
 from imago_engine.specs import Recipe
 from imago_engine.techniques import technique_named
-from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open
+from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open, named_size
 from services.base.errors import Conflict, FieldError, Invalid, NotFound, pointer
 from services.catalog.generators import Generator, get_generator
 from services.catalog.layers import Layer
@@ -102,9 +102,8 @@ class Makings:
         size = choice.least_size and self._network.size_from(choice.least_size)
         if size is None:
             return self._settle(WITH_GENERATOR)
-        if names_place:
-            size = self.counted_at()
-        return self._settle(choice.technique, {**choice.parameters, "input_size": size})
+        named = self.counted_at() if names_place else named_size(size)
+        return self._settle(choice.technique, {**choice.parameters, "input_size": named})
 
     def _settle(self, technique: str, suiting: Mapping[str, Any] | None = None) -> Making | None:
         """`suiting` are parameters that go before the technique's defaults, and after what was asked for."""

@@ -2,8 +2,9 @@
 
 import pytest
 
+from imago_engine.networks import InputSizes
 from imago_engine.techniques import technique_named
-from imago_engine.techniques.automatic import LARGEST_EARLY_FIELD, chosen, leaves_open
+from imago_engine.techniques.automatic import LARGEST_EARLY_FIELD, chosen, leaves_open, named_size
 
 
 @pytest.mark.parametrize(("field", "stride"), [(3, 2), (7, 2), (19, 4), (35, 8), (LARGEST_EARLY_FIELD, 16)])
@@ -33,3 +34,21 @@ def test_parameters_of_one_technique_say_which_is_meant() -> None:
     assert leaves_open(())
     assert leaves_open(("steps", "input_size"))
     assert not leaves_open(("steps", "learning_rate"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "least", "named"),
+    [
+        (InputSizes(224, 1, 32, None), 11, 32),
+        (InputSizes(224, None, 224, 224), 11, 224),  # its own, as it was always named
+        (InputSizes(4, None, 4, 4), 11, None),
+        (InputSizes(1536, None, 1536, 1536), 11, None),
+        (InputSizes(2048, 256, 1280, None), 11, None),
+        (InputSizes(2048, 32, 64, None), 70, 96),
+    ],
+)
+def test_a_size_that_no_recipe_may_name_is_the_networks_own(
+    sizes: InputSizes, least: int, named: int | None
+) -> None:
+    assert named_size(sizes.at_least(least)) == named
+    technique_named("fourier").parameters({"input_size": named})

@@ -3,11 +3,11 @@
 NumPy's and torch's whole numbers are as good as Python's; true and 1.5 are none.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import index
 from typing import Any
 
-from imago_engine.candidates import candidate_seeds
+from imago_engine.candidates import MOST_CANDIDATES, candidate_seeds
 from imago_engine.class_names import named_units, or_class
 from imago_engine.objectives import TokenObjective, UnitObjective
 from imago_engine.units import UnitsError
@@ -24,6 +24,19 @@ def whole(value: Any) -> int | None:
         return index(value)
     except TypeError:
         return None
+
+
+def candidates_of(candidates: object) -> int:
+    """How many candidates. Raises `ValueError`."""
+    count = whole(candidates)
+    if count is None or not 1 <= count <= MOST_CANDIDATES:
+        raise ValueError(f"candidates: is a number from 1 to {MOST_CANDIDATES}; got {candidates!r:.80}")
+    return count
+
+
+def place_given(position: Any) -> Any:
+    """A position that can be read for each unit anew: one that is given number by number can be read once."""
+    return tuple(position) if isinstance(position, Iterator) else position
 
 
 def seeds_of(seeds: object, candidates: int = 1) -> list[int]:

@@ -7,14 +7,14 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
-from imago_engine.candidates import MOST_CANDIDATES, best_first, candidate_seeds
-from imago_engine.notebook.arguments import objective_of, seeds_of, units_of
+from imago_engine.candidates import best_first, candidate_seeds
+from imago_engine.notebook.arguments import candidates_of, objective_of, place_given, seeds_of, units_of
 from imago_engine.notebook.layer_table import LayerTable
 from imago_engine.notebook.progress import Progress, look_shown, progress_of
 from imago_engine.notebook.visualizations import Visualization, Visualizations
 from imago_engine.objectives import place_of
 from imago_engine.techniques import BaseParameters, Need, technique_named
-from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open
+from imago_engine.techniques.automatic import AUTO, WITH_GENERATOR, chosen, leaves_open, named_size
 from imago_engine.weights import shipped_generator
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def synthesize(
     units: str | SupportsIndex | Iterable[SupportsIndex],
     *,
     seeds: SupportsIndex | Iterable[SupportsIndex] = 0,
-    candidates: int = 1,
+    candidates: SupportsIndex = 1,
     position: Iterable[SupportsIndex] | None = None,
     token: SupportsIndex | None = None,
     technique: str = "dgn-am",
@@ -98,15 +98,14 @@ def synthesize(
     network is looked at for the first time, where the recipe needs that.
 
     Raises `LayerError`, `UnitsError`, `ObjectiveError`, `RecipeError`, `FitError`, `NetworkError`, or
-    `ValueError` for seeds that are none, before any work.
+    `ValueError` for seeds or candidates that are none, before any work.
     """
     with _torch_needed():
         from imago_engine.synthesis.ascent import synthesize as climb
         from imago_engine.synthesis.inspection.layers import find_layer
         from imago_engine.synthesis.pictures import Item
 
-    if not 1 <= candidates <= MOST_CANDIDATES:
-        raise ValueError(f"candidates: is a number from 1 to {MOST_CANDIDATES}; got {candidates}")
+    count, position = candidates_of(candidates), place_given(position)
     shown = _network(network)
     if technique == AUTO:
         names_place = position is not None or token is not None
@@ -118,13 +117,13 @@ def synthesize(
     settled = _parameters(shown, source, technique, parameters)
     found = find_layer(shown, layer, settled.model_dump().get("input_size"))
     is_output = _names_its_units(shown, found, settled.input_size)
-    chosen_seeds = seeds_of(seeds, candidates)
+    chosen_seeds = seeds_of(seeds, count)
     numbers = units_of(units, found.name, found.shape[0], shown.labels if is_output else ())
     wanted = [
         (objective_of(found.name, unit, position, token, found.tokens), seed)
         for unit in numbers
         for asked in chosen_seeds
-        for seed in candidate_seeds(asked, candidates)
+        for seed in candidate_seeds(asked, count)
     ]
     items = [Item(objective.unit, seed, place_of(objective)) for objective, seed in wanted]
     with (
@@ -136,11 +135,11 @@ def synthesize(
         Visualization.of(picture, shown, objective, seed, technique, settled, is_output)
         for picture, (objective, seed) in zip(pictures, wanted, strict=True)
     ]
-    if candidates == 1:
+    if count == 1:
         return Visualizations(made)
     best = []
-    for first in range(0, len(made), candidates):
-        several = made[first : first + candidates]
+    for first in range(0, len(made), count):
+        several = made[first : first + count]
         ordered = [several[n] for n in best_first([one.score for one in several])]
         best.append(replace(ordered[0], candidates=Visualizations(ordered)))
     return Visualizations(best)
@@ -183,7 +182,7 @@ def _suiting(
         # A place is one of those that the layer has for the generator's pictures.
         size = _parameters(network, _generator(generator), WITH_GENERATOR, {}).input_size
     else:
-        size = input_sizes(network).at_least(choice.least_size)
+        size = named_size(input_sizes(network).at_least(choice.least_size))
     return choice.technique, {**choice.parameters, "input_size": size, **given}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from imago_engine.techniques.base import SMALLEST_INPUT, BaseParameters
+from imago_engine.techniques.base import LARGEST_INPUT, SMALLEST_INPUT, BaseParameters
 
 AUTO = "auto"
 """Stands for a technique in requests, never in a recipe: it is resolved before a spec is made."""
@@ -49,6 +49,13 @@ def chosen(receptive_field: int | None, stride: int | None) -> Chosen:
     still = {"padding": 0, "jitter": receptive_field // 8, "scale": 0.05, "rotation": 3.0}
     parameters = {"steps": 128, **still}
     return Chosen(WITHOUT, parameters, max(receptive_field + MARGIN * stride, SMALLEST_INPUT))
+
+
+def named_size(size: int) -> int | None:
+    """`input_size` for an input of so many pixels, the least that suits a layer and that its network takes;
+    None, the network's own, where that is beyond what a recipe may name.
+    """
+    return size if SMALLEST_INPUT <= size <= LARGEST_INPUT else None
 
 
 def leaves_open(parameters: Collection[str]) -> bool:

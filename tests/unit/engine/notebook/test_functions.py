@@ -159,6 +159,10 @@ def test_another_token_gives_another_picture(generator: Generator) -> None:
         ("conv", 0, {"seeds": ()}, ValueError, r"seeds: expected a whole number"),
         ("conv", 0, {"seeds": 1.5}, ValueError, r"seeds: .*got 1.5"),
         ("conv", 0, {"seeds": 2**64}, ValueError, r"seeds: .*of 64 bits"),
+        ("conv", 0, {"candidates": 2.5}, ValueError, r"candidates: is a number from 1 to 8; got 2\.5"),
+        ("conv", 0, {"candidates": True}, ValueError, "candidates: is a number"),
+        ("conv", 0, {"candidates": "2"}, ValueError, "candidates: is a number"),
+        ("conv", 0, {"candidates": 9}, ValueError, "candidates: is a number"),
         ("conv", 0, {"position": (0,)}, ObjectiveError, r"expected \(y, x\)"),
         ("conv", 0, {"position": (-1, 0)}, ObjectiveError, r"expected \(y, x\)"),
         ("conv", 0, {"position": "00"}, ObjectiveError, r"expected \(y, x\)"),
@@ -202,6 +206,17 @@ def test_whole_numbers_of_numpy_and_torch_are_numbers(network: Network, generato
         network, "output", np.argmax([0, 1, 0]), seeds=np.uint64(2**64 - 1), technique="pixel", steps=1
     )
     assert (one.label, one.seed) == ("dog", 2**64 - 1)
+
+
+def test_a_position_that_can_be_read_once_is_that_of_all_units(
+    network: Network, generator: Generator
+) -> None:
+    given: dict[str, Any] = {"generator": generator, "steps": 1, "progress": False, "candidates": np.int64(2)}
+    once = synthesize(network, "conv", [0, 1], position=(place for place in (1, 2)), **given)
+    again = synthesize(network, "conv", [0, 1], position=(1, 2), **given)
+    assert [one.objective for one in once] == [one.objective for one in again]
+    for one, other in zip(once, again, strict=True):
+        assert np.array_equal(one.image, other.image)
 
 
 def test_a_module_in_place_of_a_network_is_told_how_to_become_one() -> None:
@@ -319,3 +334,17 @@ def test_auto_is_what_suits_the_layer(
     (picture,) = synthesize(sized, layer, 0, technique="auto", generator=generator, progress=False, **given)
     size = picture.parameters["input_size"] or SMALL.size
     assert (picture.technique, picture.parameters["steps"], size) == expected
+
+
+class OfManyPixels(Sized):
+    """Runs on pictures of 1040 pixels alone, more than recipes may name."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.view(-1, 3, 1040, 1040))
+
+
+def test_auto_takes_a_network_s_own_size_that_recipes_cannot_name() -> None:
+    large = Network.of(OfManyPixels(), preprocessing=Preprocessing(1040, (0.5,) * 3, (0.25,) * 3))
+    (picture,) = synthesize(large, "early", 0, technique="auto", steps=1, progress=False)
+    assert (picture.technique, picture.parameters["input_size"]) == ("fourier", None)
+    assert picture.image.shape == (1040, 1040, 3)
