@@ -348,7 +348,9 @@ class Climb(ABC, Generic[Parameters]):
         output = self.context.prefix(x())
         activations = _of_pictures(drawn, group.objective(output)).tolist()
         logits = output if self.context.layer.name == predicting.output else predicting(x)
-        predictions = None if logits is None else top_predictions(logits, of=is_picture(drawn))
+        predictions = (
+            None if logits is None else top_predictions(logits, predicting.squash, of=is_picture(drawn))
+        )
         images, kept = as_images(pixels), None if codes is None else codes.cpu().numpy()
         pictures = []
         for m, n in enumerate(group.kept.tolist()):

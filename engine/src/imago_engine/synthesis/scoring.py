@@ -22,7 +22,7 @@ from imago_engine.synthesis.networks.truncate import LayerError, Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.seeding import cured
-from imago_engine.synthesis.stored_pixels import from_bytes
+from imago_engine.synthesis.stored_pixels import from_bytes, log_probabilities
 from imago_engine.synthesis.transforms import Transforms
 from imago_engine.techniques.dgn_am import DgnAm
 
@@ -100,7 +100,7 @@ def scores(
         x = Fit(x.shape[-1], size, crops=False)(x.to(network.device)).to(network.dtype)
         own = objective.only(index.to(network.device))
         if is_output:
-            values = own(prefix(network.preprocessing(x)).float().log_softmax(1))
+            values = own(log_probabilities(prefix(network.preprocessing(x)), traced.squash))
         else:
             transforms, every = _views(group, x.device), torch.arange(group, device=x.device)
             seen = [prefix(network.preprocessing(transforms(x, every, view))) for view in range(VIEWS)]

@@ -2,8 +2,11 @@
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+
+from imago_engine.synthesis.inspection.output_layer import Squash
 
 Prediction = tuple[int, float]
 Predictions = list[Prediction] | None
@@ -31,11 +34,19 @@ def as_images(pixels: Tensor) -> NDArray[np.uint8]:
     return pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-def top_predictions(logits: Tensor, count: int = 5, *, of: Tensor | None = None) -> list[Predictions]:
+def log_probabilities(logits: Tensor, squash: Squash = "softmax") -> Tensor:
+    """Logits [N, C] → the logarithms of the probabilities that the network makes of them, in float32."""
+    return logits.float().log_softmax(1) if squash == "softmax" else F.logsigmoid(logits.float())
+
+
+def top_predictions(
+    logits: Tensor, squash: Squash = "softmax", count: int = 5, *, of: Tensor | None = None
+) -> list[Predictions]:
     """Logits [N, C] (or [N, C, 1, 1]) → for each picture its most probable (class, probability), best first.
     None for one whose probabilities are no numbers, and for those that are not `of` [N].
     """
-    probabilities = logits.float().flatten(1).softmax(1)
+    values = logits.float().flatten(1)
+    probabilities = values.softmax(1) if squash == "softmax" else values.sigmoid()
     told = probabilities.isfinite().all(1)
     best = probabilities.topk(min(count, probabilities.shape[1]), dim=1)
     return [

@@ -56,6 +56,23 @@ def test_a_class_is_scored_by_its_log_probability_for_the_whole_picture(
     torch.testing.assert_close(torch.tensor(found), expected)
 
 
+class ManyAtOnce(Classifier):
+    """Its classes do not exclude each other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sigmoid()
+
+
+def test_a_class_that_excludes_no_other_is_scored_by_its_own_log_probability(
+    wrap: Wrap, pictures: list[Picture]
+) -> None:
+    network, items = wrap(ManyAtOnce()), [Item(n % 4, n) for n in range(11)]
+    images = torch.stack([torch.from_numpy(p.image) for p in pictures]).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        expected = network.module(images).log()[range(11), [i.unit for i in items]]
+    torch.testing.assert_close(torch.tensor(scores(network, "output", items, pictures, 8)), expected)
+
+
 class OfOneSize(Classifier):
     """Runs on pictures of 16 pixels alone."""
 

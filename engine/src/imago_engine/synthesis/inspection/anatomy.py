@@ -17,7 +17,7 @@ from imago_engine.synthesis.inspection.consistency import Flaw, find_flaw
 from imago_engine.synthesis.inspection.gradient_reach import Also, reached_layers
 from imago_engine.synthesis.inspection.layer_kinds import layer_kind
 from imago_engine.synthesis.inspection.layout_finder import LayoutFinder
-from imago_engine.synthesis.inspection.output_layer import SQUASHES, Lineage, find_output
+from imago_engine.synthesis.inspection.output_layer import SQUASHES, Lineage, Output, Squash, find_output
 from imago_engine.synthesis.inspection.returned_scores import Scores, describe, find_scores
 from imago_engine.synthesis.inspection.usual_token import usual_tokens
 from imago_engine.synthesis.networks.hooks import Inputs
@@ -87,6 +87,8 @@ class Anatomy:
     """Why its pictures might differ from time to time."""
     least_batch: int
     """2 for a network that drops the batch of one picture, else 1."""
+    squash: Squash = "softmax"
+    """What makes its classes' probabilities of the logits of its output layer."""
 
     @property
     def vectors(self) -> list[TracedLayer]:
@@ -140,15 +142,19 @@ class _Look:
             self._choose_tokens(a, scores, least_batch)
         cut_off = frozenset(self._layers) - reached
         output, no_output = self._output(both, alone, scores, cut_off)
-        layers = [_named(layer, output) for name, layer in self._layers.items() if name not in cut_off]
+        name = None if output is None else output.name
+        layers = [
+            _named(layer, name) for layer_name, layer in self._layers.items() if layer_name not in cut_off
+        ]
         return Anatomy(
             layers={layer.name: layer for layer in layers},
-            output=output,
+            output=name,
             no_output=no_output,
             scores=scores,
             cut_off=cut_off,
             flaw=flaw,
             least_batch=least_batch,
+            squash="softmax" if output is None else output.squash,
         )
 
     def _trace(self) -> Run:
@@ -232,7 +238,7 @@ class _Look:
 
     def _output(
         self, both: Run, alone: Run | None, scores: Scores | None, cut_off: frozenset[str]
-    ) -> tuple[str | None, str]:
+    ) -> tuple[Output | None, str]:
         """The layer of the logits, or None and why there is none."""
         if scores is None:
             return None, f"the network returns {describe(both.result)}"
@@ -250,8 +256,8 @@ class _Look:
         )
         if output is None:
             return None, "none of its layers gives what the network returns"
-        if output in cut_off:
-            return None, f"no gradient leads from the layer of its logits, {output!r}, to its input"
+        if output.name in cut_off:
+            return None, f"no gradient leads from the layer of its logits, {output.name!r}, to its input"
         return output, ""
 
 

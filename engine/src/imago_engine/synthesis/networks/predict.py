@@ -15,6 +15,8 @@ class Predicting:
     def __init__(self, module: nn.Module, traced: Anatomy) -> None:
         self.output = traced.output
         """The name of the layer of the logits, None without one."""
+        self.squash = traced.squash
+        """What makes probabilities of them."""
         self._module, self._scores = module, traced.scores
         self._prefix: Prefix | None = None
         if traced.output is not None:

@@ -153,6 +153,12 @@ def test_without_an_output_the_answer_names_layers_that_there_are(wrap: Wrap) ->
 @pytest.mark.parametrize(
     ("join", "told"),
     [
+        (lambda s, h: s.fc(h), lambda result: result.softmax(1)),
+        (lambda s, h: s.fc(h).softmax(1), lambda result: result),
+        (lambda s, h: s.fc(h).log_softmax(1), lambda result: result.exp()),
+        (lambda s, h: s.fc(h).sigmoid(), lambda result: result),
+        (lambda s, h: nn.Sigmoid()(s.fc(h)), lambda result: result),
+        (lambda s, h: {"logits": s.fc(h).sigmoid()}, lambda result: result["logits"]),
         (lambda s, h: s.fc(h) + s.second(h), lambda result: result.softmax(1)),
         (lambda s, h: (s.fc(h) + s.second(h)).softmax(1), lambda result: result),
         (lambda s, h: Answer(3 * s.fc(h), h), lambda result: result.logits.softmax(1)),
