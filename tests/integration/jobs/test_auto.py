@@ -32,14 +32,14 @@ def sized(staged: Database) -> Database:
     return staged
 
 
-def inspected(database: Database, id: str, sizes: dict[str, Any] | None) -> None:
+def inspected(database: Database, id: str, sizes: dict[str, Any] | None, own: int = 224) -> None:
     with database.session() as session:
         register_network(session, RegisterNetwork(id=id))
         assert record_inspection(
             session,
             id,
             weights_sha256="e" * 64,
-            preprocessing={"size": 224},
+            preprocessing={"size": own},
             labels=staging.LABELS,
             layers=LAYERS,
             input_sizes=sizes,
@@ -68,6 +68,15 @@ def test_each_target_is_answered_with_its_recipe(sized: Database) -> None:
     request = submitted.job.request
     assert request["generator"] == staging.GENERATOR
     assert request["recipe"] == {"technique": "auto", "parameters": {}}
+
+
+@pytest.mark.parametrize("own", [4, 1536])
+def test_early_layers_of_a_network_whose_own_size_no_recipe_may_name_are_shown_at_it(
+    staged: Database, own: int
+) -> None:
+    inspected(staged, NETWORK, {"step": None, "least": own, "most": own}, own)
+    (recipe,) = recipes(submit(staged, asked("stem")))
+    assert (recipe["technique"], recipe["parameters"]["input_size"]) == ("fourier", None)
 
 
 def test_items_of_each_recipe_are_claimed_with_it(sized: Database) -> None:
