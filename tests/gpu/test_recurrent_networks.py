@@ -8,11 +8,13 @@ from imago_engine.networks import Preprocessing
 from imago_engine.synthesis import DgnAm, Generator, Item, Network, synthesize
 from imago_engine.synthesis.inspection.layers import inspect
 
+Recurrent = type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]
+
 
 class Rows(nn.Module):
     """Reads a picture's columns one after the other."""
 
-    def __init__(self, layer: type[nn.RNNBase]) -> None:
+    def __init__(self, layer: Recurrent) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.conv = nn.Conv2d(3, 8, 3)
@@ -26,9 +28,7 @@ class Rows(nn.Module):
 
 
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
-def test_a_recurrent_network_has_pictures(
-    layer: type[nn.RNNBase], shipped: Generator, device: torch.device
-) -> None:
+def test_a_recurrent_network_has_pictures(layer: Recurrent, shipped: Generator, device: torch.device) -> None:
     plain = Preprocessing(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     network = Network.of(Rows(layer).to(device), preprocessing=plain)
     assert {"conv", "fc"} <= {info.name for info in inspect(network)}

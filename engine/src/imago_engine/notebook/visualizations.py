@@ -54,8 +54,8 @@ class Visualization:
     activation: float
     """Of the unit, for `image`."""
     predictions: tuple[Prediction, ...]
-    """The five classes that the network finds most probable in `image`; none for a network without logits, and
-    where these are no numbers."""
+    """The five classes that the network finds most probable in `image`; none for a network without logits,
+    and where these are no numbers."""
     trace: "NDArray[np.float32]" = field(compare=False)
     """The activation before each step."""
     code: "NDArray[np.float32] | None" = field(compare=False)

@@ -47,7 +47,8 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = self.pool(self.map(x))
         dazzled = x.mean((1, 2, 3), keepdim=True) > 0.9
-        return self.head(torch.where(dazzled, torch.nan, pooled)).flatten(1)
+        logits: Tensor = self.head(torch.where(dazzled, torch.nan, pooled)).flatten(1)
+        return logits
 
 
 def test_what_a_generator_gave_no_picture_of_has_no_number_for_its_activation(wrap: Wrap) -> None:

@@ -49,16 +49,17 @@ def in_time(work: Callable[[], list[Picture]]) -> list[Picture]:
 
 
 def test_a_pause_may_use_networks_that_draw_random_numbers(wrap: Wrap, compact: Generator) -> None:
-    network, paused = wrap(Drawing()), []
+    network = wrap(Drawing())
+    paused: list[list[Picture]] = []
 
     def pause() -> None:
         if not paused:
-            paused.append(True)
-            paused.extend(synthesize(network, compact, "fc", ITEMS[:1], RECIPE))
+            paused.append([])
+            paused.append(synthesize(network, compact, "fc", ITEMS[:1], RECIPE))
 
     made = in_time(lambda: synthesize(network, compact, "fc", ITEMS, RECIPE, on_pause=pause))
     assert len(made) == len(ITEMS)
-    assert np.array_equal(paused[1].image, made[0].image)
+    assert np.array_equal(paused[1][0].image, made[0].image)
 
 
 def test_a_pause_finds_the_callers_random_numbers_and_changes_no_picture(

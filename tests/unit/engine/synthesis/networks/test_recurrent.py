@@ -15,13 +15,14 @@ from imago_engine.synthesis.networks.recurrent import answer
 from imago_engine.techniques.dgn_am import DgnAm
 
 Wrap = Callable[..., Network]
+Recurrent = type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]
 RECIPE = DgnAm(steps=2, learning_rate=0.2, decay=1.0, bounds="none", start="half-normal")
 
 
 class Rows(nn.Module):
     """Reads a picture's columns one after the other, and notes whether cuDNN may take part."""
 
-    def __init__(self, layer: type[nn.RNNBase] | None) -> None:
+    def __init__(self, layer: Recurrent | None) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.conv = nn.Conv2d(3, 8, 3)
@@ -38,9 +39,7 @@ class Rows(nn.Module):
 
 
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
-def test_a_recurrent_network_runs_without_cudnn(
-    wrap: Wrap, compact: Generator, layer: type[nn.RNNBase]
-) -> None:
+def test_a_recurrent_network_runs_without_cudnn(wrap: Wrap, compact: Generator, layer: Recurrent) -> None:
     before, module = torch.backends.cudnn.enabled, Rows(layer)
     network = wrap(module)
     inspect(network)
