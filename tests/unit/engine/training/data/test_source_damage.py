@@ -3,10 +3,13 @@
 import gzip
 import io
 import os
+import shutil
 import tarfile
+import tempfile
 import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from imago_engine.training.data.sources import SourceError, SourceLimits, open_s
 
 Bytes = Callable[[int], bytes]
 MADE = 12
+NOBODY = 65534
 _BOMB = 16 * 2**20
 """Bytes that deflate to next to nothing."""
 
@@ -199,6 +203,47 @@ def test_links_are_followed_to_files_below_the_root_alone(tmp_path: Path, pictur
     (root / "shards" / "1.tar").symlink_to(_tar(secret / "1.tar", {"1.png": picture_bytes(1)}))
     with pytest.raises(SourceError, match=r"1\.tar is a link that leads out"):
         open_source(root / "shards", root=root)
+
+
+def test_a_folder_that_is_gone_when_its_turn_comes_is_an_error_that_names_it(
+    tmp_path: Path, picture_bytes: Bytes
+) -> None:
+    _folder(tmp_path / "set", {"a/1.png": picture_bytes(1), "b/2.png": picture_bytes(2)})
+    pictures = open_source(tmp_path / "set", on_loss=lambda name, reason: None)
+    assert next(pictures).name == "a/1.png"
+    shutil.rmtree(tmp_path / "set" / "b")
+    with pytest.raises(SourceError, match=r"set/b cannot be read: No such file or directory"):
+        next(pictures)
+
+
+def test_a_folder_that_this_user_may_not_list_is_an_error_that_names_it(picture_bytes: Bytes) -> None:
+    with tempfile.TemporaryDirectory() as name, as_somebody(Path(name)):
+        source = _folder(Path(name) / "set", {"a/1.png": picture_bytes(1), "b/2.png": picture_bytes(2)})
+        for secret in (source / "b", source):
+            secret.chmod(0)
+            with pytest.raises(SourceError, match=f"{secret} cannot be read: Permission denied"):
+                list(open_source(source))
+        source.chmod(0o700)
+        (source / "b").chmod(0o700)
+
+
+@contextmanager
+def as_somebody(folder: Path) -> Iterator[None]:
+    """Give a folder to a user for whom permissions count, and be that one."""
+    if os.geteuid():
+        yield
+        return
+    os.chown(folder, NOBODY, -1)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_a_source_that_cannot_even_be_looked_for_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read: File name too long"):
+        open_source(tmp_path / ("a" * 300))
 
 
 def test_links_within_a_tar_are_passed_over(tmp_path: Path, picture_bytes: Bytes) -> None:

@@ -40,10 +40,18 @@ def open_source(
 
     Symbolic links are followed to files below `root` alone, by default the source itself. `on_loss` is told
     each picture that is there but cannot be had; without it the first that is damaged raises SourceError, and
-    links that lead out are passed over. What is lost and cannot be counted (an archive that is cut off)
-    always raises SourceError.
+    links that lead out are passed over. What is lost and cannot be counted (an archive that is cut off, a
+    folder that cannot be listed) always raises SourceError.
     """
-    limits = limits or SourceLimits()
+    try:
+        return _open(path, root, limits or SourceLimits(), on_loss)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _open(
+    path: Path, root: Path | None, limits: SourceLimits, on_loss: OnLoss | None
+) -> Iterator[RawPicture]:
     if not path.exists():
         raise SourceError(
             f"{path} does not exist; expected an image folder, WebDataset .tar file(s) or a packed .npz"

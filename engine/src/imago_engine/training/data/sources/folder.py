@@ -13,11 +13,12 @@ from imago_engine.training.data.sources.names import (
     sample_of,
     why_unread,
 )
-from imago_engine.training.data.sources.raw_pictures import OnLoss, RawPicture, SourceLimits
+from imago_engine.training.data.sources.raw_pictures import OnLoss, RawPicture, SourceError, SourceLimits
 
 
 def folder_pictures(folder: Path, root: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
-    """Yield the pictures below `folder`, by name; links are followed to files below `root` alone."""
+    """Yield the pictures below `folder`, by name; links are followed to files below `root` alone. Raises
+    SourceError for a folder that cannot be listed: nobody knows how many are lost with it."""
     root = root.resolve()
     for path, relative in _images(folder, PurePosixPath()):
         reason = why_unread(relative) if is_unread_name(relative) else _why_not(path, root, limits)
@@ -36,8 +37,11 @@ def _images(folder: Path, relative: PurePosixPath) -> Iterator[tuple[Path, PureP
     """What has a picture's name, depth first, by name. Links to folders are not entered; a map (`7.mask.png`)
     is left out where its picture (`7.jpg`) lies beside it, and so is one that cannot be read (`7.heic`).
     """
-    with os.scandir(folder) as entries:
-        listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    except OSError as error:
+        raise SourceError(f"{folder} cannot be read: {error.strerror}") from error
     images = [
         relative / name
         for name, is_folder in listed
