@@ -11,7 +11,7 @@ from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.training.data.decoding import UndecodableError, decoded
 from imago_engine.training.data.read_ahead import each_ahead
 from services.base.settings import Settings
-from worker.exemplars.reading import NumberedPicture, Reading
+from worker.exemplars.reading import NumberedPicture, Reading, SourcesChanged
 
 PACK_BYTES = 256 * 1024
 """About how large a pack of crops is, at most: some hundred of them."""
@@ -22,16 +22,14 @@ Exemplar = tuple[dict[str, Any], bytes]
 _DECODERS = 4
 
 
-class SourcesChanged(ValueError):
-    """The pictures are not those that were looked at; the message is for the person who named them."""
-
-
 @dataclass(frozen=True)
 class Place:
-    """How far the cropping is: pictures that were passed, and of the next one the exemplars that were."""
+    """How far the cropping is: pictures that were passed, and of the next one the exemplars that were.
+    `fingerprint` is that of the former, None where it is not known."""
 
     read: int = 0
     within: int = 0
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Cropping:
     ) -> None:
         self._chosen, self._size, self._reading = chosen, input_size, reading
         threads = min(_DECODERS, settings.threads or os.cpu_count() or 1)
-        self._cuts = each_ahead(self._cut, reading.pictures(after=begin.read), threads)
+        pictures = reading.pictures(after=begin.read, fingerprint=begin.fingerprint)
+        self._cuts = each_ahead(self._cut, pictures, threads)
         self._exemplars = self._all(begin)
         self.place = begin
         self.ended = False
@@ -72,7 +71,10 @@ class Cropping:
 
     def _all(self, begin: Place) -> Iterator[tuple[Exemplar | None, Place]]:
         """Every exemplar, and the place behind it."""
+        before = begin.fingerprint
         for picture, cut in self._cuts:
+            if picture.is_passed_over:
+                yield None, begin
             if picture.content is None:
                 continue
             passed = begin.within if picture.number == begin.read else 0
@@ -81,9 +83,10 @@ class Cropping:
                 if within > passed:
                     yield (
                         (_columns(choice, picture.name), cut.crops[choice.box]),
-                        Place(picture.number, within),
+                        Place(picture.number, within, before),
                     )
-            yield None, Place(picture.number + 1)
+            before = picture.fingerprint
+            yield None, Place(picture.number + 1, 0, before)
 
     def close(self) -> None:
         """Let go of the sources and of the threads that decode."""
@@ -95,7 +98,7 @@ class Cropping:
         try:
             image = decoded(picture.content)
         except UndecodableError as error:
-            raise SourcesChanged(f"{picture.name} cannot be read any more: {error}") from error
+            raise SourcesChanged(f"{picture.name} cannot be decoded any more: {error}") from error
         choices = tuple(self._chosen.of(picture.number))
         boxes = dict.fromkeys(choice.box for choice in choices)
         return _Cut(choices, {box: encoded(crop(image, box, self._size)) for box in boxes})

@@ -32,6 +32,9 @@ class LookedAt:
     left_out_first: list[str] = field(default_factory=list)
     fingerprint: str | None = None
     """Of all pictures, once they have been seen."""
+    passed: str | None = None
+    """Fingerprint of the `read` pictures that have been passed; None where it is not known: states of earlier
+    releases do not tell."""
 
     def leave_out(self, lines: list[str]) -> None:
         """Count pictures that cannot be seen, each with its reason."""
@@ -40,46 +43,74 @@ class LookedAt:
         self.left_out_first += [" ".join(line.split())[:300] for line in lines[: max(0, room)]]
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept in a row."""
-        return vars(self)
+        """As it is kept in a row: without `passed`, which workers of earlier releases would not take."""
+        return {name: value for name, value in vars(self).items() if name != "passed"}
+
+    @property
+    def passed_as_json(self) -> dict[str, Any]:
+        """What is kept beside it: the fingerprint, and of how many pictures."""
+        return {"read": self.read, "fingerprint": self.passed}
 
     @classmethod
-    def of(cls, saved: Mapping[str, Any]) -> "LookedAt":
-        """From what `as_json` has given."""
-        return cls(**saved)
+    def of(cls, saved: Mapping[str, Any], passed: Mapping[str, Any] | None) -> "LookedAt":
+        """From what `as_json` and `passed_as_json` have given. An earlier release goes on without the latter:
+        then it is of fewer pictures, and tells nothing."""
+        looked_at = cls(**saved)
+        if passed is not None and passed["read"] == looked_at.read:
+            looked_at.passed = passed["fingerprint"]
+        return looked_at
 
 
 class Looking:
-    """Goes through the pictures in batches that are the same however often it was interrupted."""
+    """Goes through the pictures in batches that are the same however often it was interrupted. `looked_at` is
+    as far as whole batches are: what it tells goes with the state of the scan."""
 
     def __init__(self, scan: Scan, reading: Reading, settings: Settings, looked_at: LookedAt) -> None:
         self.scan, self.looked_at = scan, looked_at
         self._reading = reading
         threads = min(_DECODERS, settings.threads or os.cpu_count() or 1)
-        pictures = reading.pictures(after=looked_at.read)
+        pictures = reading.pictures(after=looked_at.read, fingerprint=looked_at.passed)
         self._squares = each_ahead(self._square, pictures, threads)
+        self._batch: list[tuple[int, np.ndarray]] = []
+        self._passed: NumberedPicture | None = None  # the last one of which is not told yet
+        self._left_out: list[str] = []  # of which is not told yet
+        self.ended_batch = False
+        """Whether the last step has looked at a batch."""
 
     def step(self) -> bool:
-        """Look at the next batch; False if there was none. Raises `SourceError`."""
-        squares, numbers = list[np.ndarray](), list[int]()
-        for picture, square in self._squares:
-            self.looked_at.leave_out(list(picture.lost))
-            if picture.content is None:
-                continue
-            self.looked_at.read = picture.number + 1
-            if isinstance(square, str):
-                self.looked_at.leave_out([f"{picture.name} ({square})"])
-                continue
-            squares.append(square)
-            numbers.append(picture.number)
-            if len(squares) == BATCH:
-                break
-        if not squares:
+        """Take the next picture, and look at the batch that it fills; False if there was none. Raises
+        `SourceError` and `SourcesChanged`."""
+        self.ended_batch = False
+        picture, square = next(self._squares, (None, ""))
+        if picture is None:
+            self._tell()
             self.looked_at.fingerprint = self._reading.fingerprint
             return False
-        self.scan.look(torch.from_numpy(np.stack(squares)), numbers)
-        self.looked_at.pictures += len(squares)
+        if picture.is_passed_over:
+            return True
+        self._left_out += picture.lost
+        if picture.content is None:  # told at the end: whoever goes on meets them again
+            return True
+        self._passed = picture
+        if isinstance(square, str):
+            self._left_out.append(f"{picture.name} ({square})")
+        else:
+            self._batch.append((picture.number, square))
+        if len(self._batch) in (0, BATCH):
+            self._tell()
         return True
+
+    def _tell(self) -> None:
+        """Look at the batch, and tell of it and of all that was left out up to here."""
+        if self._batch:
+            numbers, squares = zip(*self._batch, strict=True)
+            self.scan.look(torch.from_numpy(np.stack(squares)), numbers)
+            self.looked_at.pictures += len(squares)
+            self.ended_batch = True
+        self.looked_at.leave_out(self._left_out)
+        if self._passed is not None:
+            self.looked_at.read, self.looked_at.passed = self._passed.number + 1, self._passed.fingerprint
+        self._batch, self._left_out, self._passed = [], [], None
 
     def close(self) -> None:
         """Let go of the sources and of the threads that decode."""

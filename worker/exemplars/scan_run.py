@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from imago_engine.synthesis.exemplars.chosen import Chosen
-from imago_engine.synthesis.exemplars.scan import Scan
+from imago_engine.synthesis.exemplars.scan import BATCH, Scan
 from imago_engine.synthesis.networks.load import Network
 from services.base.database import Database
 from services.base.errors import NotFound, Unavailable
@@ -16,9 +16,9 @@ from services.base.settings import Settings
 from services.base.storage import Corrupt, ObjectStore
 from services.exemplars import working
 from services.exemplars.working import ScanTask
-from worker.exemplars.cropping import Cropping, PackInMaking, Place, SourcesChanged
+from worker.exemplars.cropping import Cropping, PackInMaking, Place
 from worker.exemplars.looking import LookedAt, Looking, restore, state_bytes
-from worker.exemplars.reading import Reading
+from worker.exemplars.reading import Reading, SourcesChanged
 from worker.leasing.lease_renewal import LeaseKeeper, LeaseLost
 from worker.process.crash_points import crash_point
 
@@ -26,6 +26,9 @@ SAVING_SHARE = 10
 """A state is saved at the end of a slice, but only once so many times as long was computed as saving it took:
 that of very many units is large."""
 ROWS_AT_ONCE = 1000
+GIVING_WAY = 2 * BATCH
+"""A slice of looking ends with a batch, or after so many pictures where none is filled: of those that an
+earlier worker has seen, or that cannot be decoded."""
 log = structlog.get_logger()
 
 
@@ -52,16 +55,16 @@ class ScanRun:
         self._task_object: str | None = task.checkpoint_object
         self._saved_at, self._saving_took = time.monotonic(), 0.0
         self._computed, self._began_with = 0.0, 0
-        looked_at, cropped = self._restore()
+        looked_at, place, cropped = self._restore()
         self._looking: Looking | None = None
         self._cropping: Cropping | None = None
-        self._looked_at = looked_at
+        self._looked_at, self._saved_read = looked_at, looked_at.read
         self._crops, self._packs = int(cropped.get("crops", 0)), int(cropped.get("packs", 0))
         if looked_at.fingerprint is None:
             self._looking = Looking(self._scan, self._reading(), settings, looked_at)
             self._began_with = looked_at.read
         else:
-            self._begin_cropping(Place(int(cropped.get("read", 0)), int(cropped.get("within", 0))))
+            self._begin_cropping(place)
 
     def slice(self) -> bool:
         """Work for a moment, and note how far it is; False at the end of the scan, which is then noted too.
@@ -88,15 +91,14 @@ class ScanRun:
                 part.close()
 
     def _look(self, looking: Looking, until: float) -> None:
-        while (goes_on := looking.step()) and time.monotonic() < until:
+        passed = 0
+        while looking.step():
             self._keeper.step()
-        if goes_on:
-            if time.monotonic() - self._saved_at >= SAVING_SHARE * self._saving_took:
-                self._save()
-            else:
-                self._note(looking.looked_at.as_json())
-            crash_point("mid_scan")
-            return
+            passed += 1
+            if (looking.ended_batch or passed >= GIVING_WAY) and time.monotonic() >= until:
+                self._save_or_note(looking.looked_at)
+                crash_point("mid_scan")
+                return
         if not looking.looked_at.pictures:
             why = "; ".join(looking.looked_at.left_out_first)
             raise NothingToSee(
@@ -130,10 +132,7 @@ class ScanRun:
         if not ended:
             return True
         if cropping.fingerprint != self._looked_at.fingerprint or self._crops != self._expected:
-            raise SourcesChanged(
-                "The pictures were changed while they were scanned: other ones were read the second time. "
-                "Scan them again."
-            )
+            raise SourcesChanged()
         return False
 
     def _add_pack(self, making: PackInMaking, place: Place) -> None:
@@ -189,19 +188,29 @@ class ScanRun:
         key = scan_key(self._task.id, self._task.lease_id, data)
         self._store.put_under(key, data, "application/octet-stream")
         looked_at = self._looked_at.as_json()
-        progress = {**self._shown("looking", self._looked_at.read), **_counts(looked_at), "saved": looked_at}
+        progress = {
+            **self._shown("looking", self._looked_at.read),
+            **_counts(looked_at),
+            "saved": looked_at,
+            "passed": self._looked_at.passed_as_json,
+        }
         with self._database.session() as session:
             ours, superseded = working.save(session, self._task, progress, key)
         if not ours:
             raise LeaseLost
-        self._task_object = key
+        self._task_object, self._saved_read = key, self._looked_at.read
         self._drop(superseded)
         self._saved_at = time.monotonic()
         self._saving_took = self._saved_at - began
         log.info("scan_saved", pictures=self._looked_at.pictures, bytes=len(data))
 
-    def _note(self, looked_at: dict[str, Any]) -> None:
-        progress = {**self._shown("looking", self._looked_at.read), **_counts(looked_at)}
+    def _save_or_note(self, looked_at: LookedAt) -> None:
+        """Note how far it is; with its state, if that is another one by now and worth the time."""
+        rested = time.monotonic() - self._saved_at
+        if looked_at.read > self._saved_read and rested >= SAVING_SHARE * self._saving_took:
+            self._save()
+            return
+        progress = {**self._shown("looking", looked_at.read), **_counts(looked_at.as_json())}
         with self._database.session() as session:
             if not working.save(session, self._task, progress)[0]:
                 raise LeaseLost
@@ -212,11 +221,11 @@ class ScanRun:
         total = self._looked_at.read if phase == "cropping" else None
         return {"phase": phase, "read": read, "rate": rate, "total": total}
 
-    def _restore(self) -> tuple[LookedAt, dict[str, Any]]:
+    def _restore(self) -> tuple[LookedAt, Place, dict[str, Any]]:
         """How far it was when its state was saved; from the beginning where there is none, or none any
         more."""
         if self._task_object is None:
-            return LookedAt(), {}
+            return LookedAt(), Place(), {}
         try:
             with self._store.verified(self._task_object) as file:
                 whole = restore(self._scan, file.read())
@@ -226,8 +235,11 @@ class ScanRun:
         if not whole:
             with self._database.session() as session:
                 working.begin_anew(session, self._task)
-            return LookedAt(), {}
-        return LookedAt.of(self._task.progress["saved"]), dict(self._task.progress.get("cropped") or {})
+            return LookedAt(), Place(), {}
+        progress = self._task.progress
+        cropped = dict(progress.get("cropped") or {})
+        place = Place(cropped.get("read", 0), cropped.get("within", 0), cropped.get("fingerprint"))
+        return LookedAt.of(progress["saved"], progress.get("passed")), place, cropped
 
     def _reading(self) -> Reading:
         return Reading(self._task.sources, self._settings)

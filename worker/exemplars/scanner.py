@@ -15,8 +15,7 @@ from services.exemplars import working
 from services.exemplars.working import ScanTask
 from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
-from worker.exemplars.cropping import SourcesChanged
-from worker.exemplars.reading import without_folder
+from worker.exemplars.reading import SourcesChanged, without_folder
 from worker.exemplars.scan_run import NothingToSee, ScanRun
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -92,7 +91,8 @@ class Scanner(LeasedWork[WorkClaim]):
                 # A defect must not end the loop, nor keep one scan for ever.
                 log.exception("scan_slice_failed")
                 self._runtime.let_go()
-                self._crashed(claim, "internal", f"{type(error).__name__}: {error}"[:500])
+                message = without_folder(f"{type(error).__name__}: {error}", self._settings.data_root)
+                self._crashed(claim, "internal", message[:500])
 
     def _scan(self, task: ScanTask, keeper: LeaseKeeper, tend: Tend) -> None:
         with keeper.loading():

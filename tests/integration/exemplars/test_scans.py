@@ -3,6 +3,7 @@
 import io
 import shutil
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,12 @@ SIZE = IMAGE_SIZE
 @pytest.fixture
 def scanning(scene: Scene) -> ScanScene:
     return ScanScene.build(scene)
+
+
+@pytest.fixture
+def saving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state is saved after every slice, however busy the machine."""
+    monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)
 
 
 def peaks(scanning: ScanScene, layer: str) -> np.ndarray:
@@ -218,6 +225,133 @@ def test_pictures_that_change_meanwhile_fail_the_scan(scanning: ScanScene) -> No
     assert view.error["code"] == "sources_changed"
 
 
+def saved_after(scanning: ScanScene, slices: int, **asked: Any) -> str:
+    """A scan whose worker was lost after so many slices, and that has been saved."""
+    id = scanning.submit(**asked)
+    scanning.scanner(serve=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
+    assert scanning.get(id).state == "running"
+    assert scanning.scene.store.keys(f"scans/{id}/")
+    return id
+
+
+CROPPING = 6
+"""Slices after which all pictures were looked at, and some of the crops are cut out."""
+
+
+@pytest.mark.usefixtures("saving")
+@pytest.mark.parametrize(
+    ("change", "slices"), [("added", 2), ("removed", 1), ("replaced", 2), ("added", CROPPING)]
+)
+def test_a_scan_that_goes_on_with_another_worker_notices_that_pictures_were_changed(
+    scanning: ScanScene, change: str, slices: int
+) -> None:
+    id = saved_after(scanning, slices)
+    first = scanning.root / "folder" / "deeper" / "00.png"
+    if change == "added":
+        (first.parent / "000.png").write_bytes(picture(99))
+    elif change == "removed":
+        first.unlink()
+    else:
+        first.write_bytes(picture(99))
+    assert scanning.scanner("another").look()
+    view = scanning.get(id)
+    assert (view.state, (view.error or {})["code"]) == ("failed", "sources_changed")
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_scan_that_goes_on_notices_that_most_pictures_are_gone(scanning: ScanScene) -> None:
+    id = saved_after(scanning, 3)
+    shutil.rmtree(scanning.root / "folder" / "deeper")
+    assert scanning.scanner("another").look()
+    assert (scanning.get(id).error or {})["code"] == "sources_changed"
+
+
+@pytest.mark.usefixtures("saving")
+@pytest.mark.parametrize("slices", [2, pytest.param(CROPPING, marks=pytest.mark.thorough)])
+def test_a_scan_that_an_earlier_release_has_saved_goes_on(scanning: ScanScene, slices: int) -> None:
+    whole = scanning.submit()
+    assert scanning.scanner().look()
+    id = saved_after(scanning, slices)
+    with scanning.scene.database.session() as session:
+        session.execute(
+            text("UPDATE scans SET progress = progress - 'passed' #- '{cropped,fingerprint}' WHERE id = :id"),
+            {"id": id},
+        )
+    assert scanning.scanner("another").look()
+    assert scanning.get(id).state == "succeeded"
+    assert scanning.everything(id) == scanning.everything(whole)
+
+
+@pytest.mark.usefixtures("saving")
+def test_other_work_has_its_turn_while_a_scan_passes_over_what_it_has_seen(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_run, "GIVING_WAY", 1)
+    id, read = saved_after(scanning, 3), scanning.scene.count("SELECT progress -> 'read' FROM scans")
+    turns = []
+
+    class Watching(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            turns.append(scanning.scene.count("SELECT progress -> 'read' FROM scans"))
+            return False
+
+    assert scanning.scanner("another", serve=(Watching(),), scan_slice_seconds=1e-6).look()
+    assert scanning.get(id).state == "succeeded"
+    assert turns.count(read) >= read
+
+
+def test_other_work_has_its_turn_while_no_picture_can_be_decoded(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_run, "GIVING_WAY", 4)
+    for n in range(40):
+        (scanning.root / "folder" / f"broken-{n}.png").write_bytes(b"no picture")
+    id = scanning.submit(sources=["folder"], layers="classifier")
+    noted = []
+
+    class Watching(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            noted.append(scanning.get(id).left_out)
+            return False
+
+    assert scanning.scanner(serve=(Watching(),), scan_slice_seconds=1e-6).look()
+    assert scanning.get(id).left_out == 41
+    assert set(range(4, 41, 4)) <= set(noted)
+
+
+@pytest.mark.usefixtures("saving")
+def test_a_scan_is_canceled_while_it_passes_over_what_it_has_seen(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_run, "GIVING_WAY", 1)
+    id, looks = saved_after(scanning, 3), Counting()
+
+    class Canceling(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            looks.look()
+            with scanning.scene.database.session() as session:
+                scans.cancel(session, id)
+            return False
+
+    scanning.scanner("another", serve=(Canceling(),), scan_slice_seconds=1e-6).look()
+    assert (scanning.get(id).state, looks.looks) == ("canceled", 1)
+
+
+@pytest.mark.usefixtures("saving")
+def test_pictures_that_cannot_be_had_behind_the_last_one_are_counted_once(scanning: ScanScene) -> None:
+    for n in range(3):
+        (scanning.root / "folder" / f"zz-{n}.heic").write_bytes(b"of a format that is not read")
+    whole = scanning.submit(sources=["folder"], layers="classifier")
+    assert scanning.scanner().look()
+    for slices in (1, 2):
+        id = scanning.submit(sources=["folder"], layers="classifier")
+        scanning.scanner(serve=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
+        assert scanning.get(id).state == "running"
+        assert scanning.scanner("another").look()
+        assert scanning.get(id).state == "succeeded"
+        assert scanning.get(id).left_out == scanning.get(whole).left_out == 4
+
+
 def test_sources_without_pictures_fail_the_scan_with_a_reason(scanning: ScanScene) -> None:
     shutil.rmtree(scanning.root / "folder" / "deeper")
     id = scanning.submit(sources=["folder"])
@@ -237,6 +371,25 @@ def test_a_cut_archive_fails_the_scan_without_a_path_of_the_worker(scanning: Sca
     view = scanning.get(id)
     assert view.error is not None
     assert view.error["message"].startswith("more/pictures.tar cannot be read to its end")
+
+
+def test_a_folder_that_cannot_be_read_fails_the_scan_without_a_path_of_the_worker(
+    scanning: ScanScene,
+) -> None:
+    gone = scanning.root / "folder" / "later"
+    gone.mkdir()
+    for n in range(30):
+        (scanning.root / "folder" / "deeper" / f"more-{n}.png").write_bytes(picture(n))
+
+    class Removing(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            shutil.rmtree(gone, ignore_errors=True)
+            return False
+
+    id = scanning.submit(sources=["folder"], layers="classifier")
+    scanning.scanner(serve=(Removing(),), scan_slice_seconds=1e-6).look()
+    error = {"code": "source_unusable", "message": "folder/later cannot be read: No such file or directory"}
+    assert scanning.get(id).error == error
 
 
 def test_a_worker_without_the_pictures_leaves_the_scan_to_the_next_and_the_last_says_why(
