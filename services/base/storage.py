@@ -37,6 +37,7 @@ __all__ = [
     "ObjectHead",
     "ObjectStore",
     "ObjectStream",
+    "Upload",
     "generator_key",
     "key_of",
     "sha256_of_file",
@@ -76,6 +77,15 @@ class Listed:
     key: str
     size: int
     modified: datetime
+
+
+@dataclass(frozen=True)
+class Upload:
+    """An upload in parts that has not ended; `began` by the store's clock."""
+
+    key: str
+    id: str
+    began: datetime
 
 
 class ObjectStream:
@@ -244,6 +254,22 @@ class ObjectStore:
                 for entry in answer.get("Contents", [])
             ]
             return found, _time_of(answer["ResponseMetadata"])
+
+    def uploads(self, prefix: str) -> tuple[Sequence[Upload], datetime]:
+        """Up to 1000 uploads in parts, to keys that begin with `prefix`, that have not ended; and what time
+        it is by the store's clock. What they have brought takes room, and no listing of objects shows it."""
+        with translated(prefix):
+            answer = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=prefix, MaxUploads=1000)
+            found = [
+                Upload(entry["Key"], entry["UploadId"], entry["Initiated"])
+                for entry in answer.get("Uploads", [])
+            ]
+            return found, _time_of(answer["ResponseMetadata"])
+
+    def abort(self, upload: Upload) -> None:
+        """End an upload, and forget what it has brought. One that has ended is no error."""
+        with suppress(NotFound), translated(upload.key):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=upload.key, UploadId=upload.id)
 
     def age_seconds(self, key: str) -> float:
         """How long ago an object was put last, by the store's clock. Raises `NotFound`."""

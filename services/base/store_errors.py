@@ -13,7 +13,7 @@ from urllib3.exceptions import HTTPError
 from services.base.errors import ClockOff, NotFound, Refused, Unavailable
 
 WHAT = "object store"
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 _OF_THE_TIME = {"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"}
 _TOLERATED_SECONDS = 240
 """Stores refuse from 5 to 15 minutes of difference on. Not all of them name it; answers to HEAD name

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.base.database import Database
-from services.base.errors import NotFound
+from services.base.errors import NotFound, Unavailable
 from services.base.object_keys import is_key
 from services.base.storage import Listed, ObjectStore
 from services.upkeep import tallies
@@ -142,10 +142,13 @@ def collect(
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> Collected:
     """Look at the next thousand objects after the key `after` and remove those that are unused and older than
-    `min_age` seconds. `may_go_on` is asked before each removal: false once the claim may have ended.
+    `min_age` seconds. `may_go_on` is asked before each removal: false once the claim may have ended. A round
+    begins with uploads that were begun longer ago and never ended.
 
     Raises `Unavailable`: what was written down is looked at again by the next slice.
     """
+    if not after:
+        _abort_uploads(store, min_age, may_go_on)
     unfinished = _resume(database)
     listed = _page(store, after)
     old = {*unfinished, *(found.key for found in listed.objects if listed.age(found) > min_age)}
@@ -219,6 +222,22 @@ def _remove(
     if removed:
         log.info("objects_collected", objects=len(removed))
     return removed
+
+
+def _abort_uploads(store: ObjectStore, min_age: float, may_go_on: Callable[[], bool]) -> None:
+    """End uploads in parts whose writer is gone: nobody points to what they have brought, nor ever will."""
+    aborted = 0
+    try:
+        for prefix in PREFIXES:
+            uploads, now = store.uploads(prefix)
+            for upload in uploads:
+                if is_key(upload.key) and (now - upload.began).total_seconds() > min_age and may_go_on():
+                    store.abort(upload)
+                    aborted += 1
+    except Unavailable as error:  # a store that has no such request, or refuses it, is collected all the same
+        log.warning("uploads_not_aborted", reason=str(error))
+    if aborted:
+        log.info("uploads_aborted", uploads=aborted)
 
 
 def _age(store: ObjectStore, key: str) -> float:

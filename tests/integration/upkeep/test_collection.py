@@ -82,6 +82,40 @@ def test_what_was_put_lately_stays_whoever_points_to_it(staged: Database, emptie
     assert collection.min_age_seconds(10_000) == 100_000
 
 
+def test_parts_of_uploads_that_never_ended_are_removed(staged: Database, emptied: ObjectStore) -> None:
+    interrupted, foreign = _begin_upload(emptied, generator_key("d" * 64)), _begin_upload(emptied, "z")
+    collect_all(staged, emptied, min_age=collection.min_age_seconds(60))
+    assert set(_uploads(emptied)) == {interrupted, foreign}
+    collect_all(staged, emptied, may_go_on=lambda: False)
+    assert set(_uploads(emptied)) == {interrupted, foreign}
+    collect_all(staged, emptied)
+    assert _uploads(emptied) == [foreign]
+    key, id = foreign
+    emptied._client.abort_multipart_upload(Bucket=emptied._bucket, Key=key, UploadId=id)
+
+
+def test_an_upload_that_has_ended_meanwhile_is_no_error(staged: Database, emptied: ObjectStore) -> None:
+    key, id = _begin_upload(emptied, generator_key("d" * 64))
+    (upload,), _ = emptied.uploads("generators/")
+    assert (upload.key, upload.id) == (key, id)
+    emptied.abort(upload)
+    emptied.abort(upload)
+    assert _uploads(emptied) == []
+
+
+def _begin_upload(store: ObjectStore, key: str) -> tuple[str, str]:
+    """An upload of which one part was brought: its key and id."""
+    client, bucket = store._client, store._bucket
+    id = client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+    client.upload_part(Bucket=bucket, Key=key, UploadId=id, PartNumber=1, Body=b"?" * 1000)
+    return key, id
+
+
+def _uploads(store: ObjectStore) -> list[tuple[str, str]]:
+    found = store._client.list_multipart_uploads(Bucket=store._bucket).get("Uploads", [])
+    return [(entry["Key"], entry["UploadId"]) for entry in found]
+
+
 def test_of_a_training_stays_what_its_claim_may_still_point_to(
     staged: Database, emptied: ObjectStore
 ) -> None:
