@@ -1,5 +1,6 @@
 """Making again what the store has lost: a look whether it really has, then the objects, then the row."""
 
+import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ from services.pictures.losses import Subject
 from services.pictures.repairs import Irreparable, LostPicture
 from services.queue import batches, chores
 from services.queue.batches import Failure, Finished, Work
-from services.queue.chores import CHORES, WorkClaim
+from services.queue.chores import CHORES, Task, WorkClaim
 from services.sheets import making as sheet_making
 from services.upkeep import scrubbing, tallies
 from worker.batches.computation import Computed, DeviceLost, Made, compute, failure_of
@@ -42,7 +43,9 @@ REPAIRS_AT_ONCE = 8
 LOOK_SECONDS = 1.0
 """How often the database is asked whether someone waits."""
 AWAY_SECONDS = 30.0
-"""How long repairs rest when the store or the database does not answer."""
+"""How long repairs rest when the store or the database does not answer, or this machine lacks something."""
+_OUT_OF = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+"""What a machine may lack for a while: room on a disk, open files, memory; or a disk that fails."""
 _IRREPARABLE = {
     False: "What a training has left behind (its log, card and grids) cannot be made again.",
     True: "Crops of real pictures are not made again by themselves: scan the pictures again.",
@@ -107,42 +110,62 @@ class Repairer(LeasedWork[WorkClaim]):
         except DeviceLost as error:
             end_without_device(error)
         except BaseException as error:  # of third-party code too, which may raise SystemExit
-            log.exception("repair_failed")
-            message = f"{type(error).__name__}: {error}"[:500]
-            for task in claim.tasks:
-                self._fail(claim, task.subject, "internal", message)
+            if _is_of_the_machine(error):
+                log.exception("repairs_rest")
+                with self._database.session() as session:
+                    chores.release(session, claim.lease_id, after_seconds=AWAY_SECONDS)
+            else:
+                self._charge(claim, claim.tasks, error)
+
+    def _charge(self, claim: WorkClaim, tasks: Sequence[Task], error: BaseException) -> None:
+        log.exception("repair_failed")
+        message = f"{type(error).__name__}: {error}"[:500]
+        for task in tasks:
+            self._fail(claim, task.subject, "internal", message)
 
     def _repair(self, claim: WorkClaim, keeper: LeaseKeeper) -> None:
-        pictures: list[LostPicture] = []
+        alike: dict[str, list[LostPicture]] = {}
         for task in claim.tasks:
             keeper.check()
-            subject = Subject.parse(task.subject)
-            if self._is_whole(subject):
-                self._strike(claim, task.subject, "repairs_unneeded")
-            elif subject.kind == "generator":
-                self._restore_generator(claim, subject)
-            elif (make_again := _MADE_AGAIN.get(subject.kind)) is not None:
-                with self._database.session() as session:
-                    make_again(session, subject)
-                self._strike(claim, task.subject, "repaired")
-            elif task.given_up:
-                with self._database.session() as session:
-                    again = chores.LOOK_AGAIN_SECONDS
-                    chores.release(session, claim.lease_id, [task.subject], after_seconds=again)
-            elif subject.kind == "visualization":
-                try:
-                    with self._database.session() as session:
-                        pictures.append(repairs.picture(session, subject.id))
-                except Irreparable as error:
-                    self._fail(claim, task.subject, "irreparable", str(error), final=True)
-            else:
-                message = _IRREPARABLE[subject.kind == "crops"]
-                self._fail(claim, task.subject, "irreparable", message, final=True)
-        alike: dict[str, list[LostPicture]] = {}
-        for picture in pictures:
-            alike.setdefault(picture.spec.batch_key, []).append(picture)
+            try:
+                picture = self._take_up(claim, task)
+            except (Interrupted, Unavailable):
+                raise
+            except Exception as error:
+                if _is_of_the_machine(error):
+                    raise
+                self._charge(claim, [task], error)
+                continue
+            if picture is not None:
+                alike.setdefault(picture.spec.batch_key, []).append(picture)
         for batch in alike.values():
             self._deliver(claim, batch[0].spec.technique, self._make(batch, keeper))
+
+    def _take_up(self, claim: WorkClaim, task: Task) -> LostPicture | None:
+        """Do what can be done at once; what is left is a picture that has to be computed."""
+        subject = Subject.parse(task.subject)
+        if self._is_whole(subject):
+            self._strike(claim, task.subject, "repairs_unneeded")
+        elif subject.kind == "generator":
+            self._restore_generator(claim, subject)
+        elif (make_again := _MADE_AGAIN.get(subject.kind)) is not None:
+            with self._database.session() as session:
+                make_again(session, subject)
+            self._strike(claim, task.subject, "repaired")
+        elif task.given_up:
+            with self._database.session() as session:
+                again = chores.LOOK_AGAIN_SECONDS
+                chores.release(session, claim.lease_id, [task.subject], after_seconds=again)
+        elif subject.kind == "visualization":
+            try:
+                with self._database.session() as session:
+                    return repairs.picture(session, subject.id)
+            except Irreparable as error:
+                self._fail(claim, task.subject, "irreparable", str(error), final=True)
+        else:
+            message = _IRREPARABLE[subject.kind == "crops"]
+            self._fail(claim, task.subject, "irreparable", message, final=True)
+        return None
 
     def _is_whole(self, subject: Subject) -> bool:
         """Whether the store has all that the subject's row points to now. Raises `Unavailable`."""
@@ -174,6 +197,8 @@ class Repairer(LeasedWork[WorkClaim]):
         except Unavailable:
             raise
         except Exception as error:
+            if _is_of_the_machine(error):
+                raise
             return Computed(failures=[failure_of(item, error.with_traceback(None)) for item in items])
         looked_at = time.monotonic()
 
@@ -277,6 +302,11 @@ class Repairer(LeasedWork[WorkClaim]):
             given_up = chores.fail(session, claim.lease_id, subject, code, message, final=final)
             if given_up is not None:
                 tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
+
+
+def _is_of_the_machine(error: BaseException) -> bool:
+    """Whether what failed is no fault of what was to be repaired, and may go well later, or elsewhere."""
+    return isinstance(error, OSError) and error.errno in _OUT_OF
 
 
 def _failure(made: Made, message: str) -> Failure:

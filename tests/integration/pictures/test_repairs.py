@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import worker.upkeep.repairs
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.synthesis.ascent import Picture, synthesize
 from imago_engine.synthesis.networks.load import Network
+from services.base import storage
 from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
@@ -153,6 +155,38 @@ def test_a_store_that_does_not_answer_postpones_a_repair_and_charges_nothing(sce
     hurry(scene)
     assert repairer(scene).look()
     assert noted(scene) == []
+
+
+def test_a_machine_without_room_postpones_a_repair_and_charges_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = scene.default_generator()
+    key, subject = generator_key(generator.weights_sha256), Subject("generator", generator.id)
+    damage(scene.settings, key)
+    _, (digest,) = finished_elsewhere(scene, "0")
+    note(scene, subject, key)
+    lose_image(scene, digest)
+    with monkeypatch.context() as full:
+        full.setattr(storage, "_HELD_IN_MEMORY", 1)  # what is larger lies in a temporary file
+        full.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "wb", 0))  # noqa: SIM115
+        assert repairer(scene).look()
+    assert len(noted(scene)) == 2
+    for waiting in noted(scene):
+        assert (waiting.attempt, waiting.crash_count, waiting.given_up) == (0, 0, False)
+        assert (waiting.lease_id, waiting.error) == (None, None)
+    hurry(scene)
+    assert repairer(scene).look()
+    assert noted(scene) == []
+
+
+def test_what_fails_by_its_own_fault_is_charged_alone(scene: Scene) -> None:
+    _, (digest,) = finished_elsewhere(scene, "0")
+    with scene.database.session() as session:
+        work.plan(session, "repair", "of no kind")
+    lose_image(scene, digest)
+    assert repairer(scene).look()
+    (left,) = noted(scene)
+    assert (left.subject, left.attempt) == ("of no kind", 1)
 
 
 def test_someone_who_waits_goes_before_a_repair(scene: Scene) -> None:
