@@ -99,7 +99,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> ScanVie
 
 
 def remove(session: Session, id: str, *, by: Principal | None = None) -> None:
-    """Forget a scan that has ended, with its exemplars and statistics.
+    """Forget a scan that has ended; what it has found is seen no more, and removed little by little.
 
     As `cancel`; `Conflict` while it goes on.
     """

@@ -67,7 +67,7 @@ class UnitStatisticsRow(Base):
         ),
     )
 
-    scan_no: Mapped[int] = mapped_column(sa.ForeignKey(ScanRow.no, ondelete="CASCADE"), primary_key=True)
+    scan_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     layer: Mapped[str] = mapped_column(Id, primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     counted: Mapped[int]
@@ -82,7 +82,7 @@ class CropPackRow(Base):
     __tablename__ = "crop_packs"
     __table_args__ = (sa.Index("ix_crop_packs_object", "object", postgresql_using="hash"),)
 
-    scan_no: Mapped[int] = mapped_column(sa.ForeignKey(ScanRow.no, ondelete="CASCADE"), primary_key=True)
+    scan_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     object: Mapped[str]
     bytes: Mapped[int]
@@ -96,7 +96,7 @@ class ExemplarRow(Base):
 
     __tablename__ = "exemplars"
 
-    scan_no: Mapped[int] = mapped_column(sa.ForeignKey(ScanRow.no, ondelete="CASCADE"), primary_key=True)
+    scan_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     layer: Mapped[str] = mapped_column(Id, primary_key=True)
     unit: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     rank: Mapped[int] = mapped_column(sa.SmallInteger, primary_key=True, autoincrement=False)
@@ -108,3 +108,7 @@ class ExemplarRow(Base):
     pack: Mapped[int]
     start: Mapped[int]
     length: Mapped[int]
+
+
+FOUND = (ExemplarRow, CropPackRow, UnitStatisticsRow)
+"""What scans have found, by `scan_no`. These are no foreign keys: see `services.exemplars.forgetting`."""

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.base.plain_text import storable
+from services.exemplars import forgetting
 from services.exemplars.tables import CropPackRow, ExemplarRow, UnitStatisticsRow
 from services.queue import chores, refusals
 from services.queue.chores import WorkClaim
@@ -98,11 +99,15 @@ def begin(session: Session, claim: WorkClaim) -> ScanTask | None:
 
 
 def begin_anew(session: Session, task: ScanTask) -> None:
-    """Forget what was found: the state that it goes with is lost."""
+    """Go back to the beginning: the state that goes with what was found is lost. `forget_some` follows."""
     if _held(session, task) is not None:
-        for table in (ExemplarRow, CropPackRow, UnitStatisticsRow):
-            session.execute(sa.delete(table).where(table.scan_no == task.no))
         session.execute(_ANEW, {"id": task.id})
+
+
+def forget_some(session: Session, task: ScanTask) -> bool:
+    """Remove some of what was found, of a scan that begins; False where nothing is left, or the lease is
+    lost."""
+    return _held(session, task) is not None and forgetting.forget_some_of(session, task.no)
 
 
 def save(

@@ -19,6 +19,7 @@ from services.base.database import Database
 from services.base.errors import NotFound, Unavailable
 from services.base.object_keys import is_key
 from services.base.storage import Listed, ObjectStore
+from services.exemplars import forgetting
 from services.upkeep import tallies
 from services.upkeep.collected import WRITERS_LOCK
 
@@ -95,7 +96,7 @@ _FORGET_AFTER_SECONDS = 7 * 86_400.0
 @dataclass(frozen=True)
 class Collected:
     """What one slice came to: objects seen, removed, and their bytes. `after` is the last key that was looked
-    at, None at the end of a round.
+    at, "" before the first, None at the end of a round.
     """
 
     after: str | None
@@ -143,11 +144,14 @@ def collect(
 ) -> Collected:
     """Look at the next thousand objects after the key `after` and remove those that are unused and older than
     `min_age` seconds. `may_go_on` is asked before each removal: false once the claim may have ended. A round
-    begins with uploads that were begun longer ago and never ended.
+    begins with rows of scans that are gone, however many slices that takes, and with uploads that were begun
+    longer ago and never ended.
 
     Raises `Unavailable`: what was written down is looked at again by the next slice.
     """
     if not after:
+        if forgetting.forget_removed(database, may_go_on):
+            return Collected("", 0, 0, 0)
         _abort_uploads(store, min_age, may_go_on)
     unfinished = _resume(database)
     listed = _page(store, after)

@@ -224,22 +224,31 @@ class ScanRun:
     def _restore(self) -> tuple[LookedAt, Place, dict[str, Any]]:
         """How far it was when its state was saved; from the beginning where there is none, or none any
         more."""
-        if self._task_object is None:
-            return LookedAt(), Place(), {}
-        try:
-            with self._store.verified(self._task_object) as file:
-                whole = restore(self._scan, file.read())
-        except (NotFound, Corrupt) as error:
-            log.error("scan_state_lost", error=str(error))
-            whole = False
-        if not whole:
-            with self._database.session() as session:
-                working.begin_anew(session, self._task)
+        if self._task_object is None or not self._is_restored(self._task_object):
+            self._begin_anew()
             return LookedAt(), Place(), {}
         progress = self._task.progress
         cropped = dict(progress.get("cropped") or {})
         place = Place(cropped.get("read", 0), cropped.get("within", 0), cropped.get("fingerprint"))
         return LookedAt.of(progress["saved"], progress.get("passed")), place, cropped
+
+    def _is_restored(self, key: str) -> bool:
+        try:
+            with self._store.verified(key) as file:
+                return restore(self._scan, file.read())
+        except (NotFound, Corrupt) as error:
+            log.error("scan_state_lost", error=str(error))
+            return False
+
+    def _begin_anew(self) -> None:
+        """Forget what was found, if anything was: also what a worker that did so has left."""
+        with self._database.session() as session:
+            working.begin_anew(session, self._task)
+        some = True
+        while some:
+            self._keeper.check()
+            with self._database.session() as session:
+                some = working.forget_some(session, self._task)
 
     def _reading(self) -> Reading:
         return Reading(self._task.sources, self._settings)

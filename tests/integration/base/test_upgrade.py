@@ -210,6 +210,33 @@ def test_pictures_of_an_earlier_release_have_no_score_and_a_score_is_lost_on_the
         assert set(connection.scalars(text("SELECT score FROM visualizations"))) == {None}
 
 
+def test_what_a_scan_has_found_outlives_it_until_the_way_back(old: Settings) -> None:
+    engine = sa.create_engine(old.database_url, poolclass=sa.NullPool)
+    found = text("SELECT count(*) FROM unit_statistics")
+    with engine.begin() as connection:
+        move_to(connection, "0041")
+        connection.execute(
+            text("""
+                WITH scan AS (
+                    INSERT INTO scans (id, network_id, network_sha256, request, request_hash)
+                    SELECT 'scn_' || n, id, '', '{}', '' FROM generate_series(1, 2) n,
+                        (SELECT min(id) AS id FROM networks) networks RETURNING no
+                )
+                INSERT INTO unit_statistics (scan_no, layer, unit, counted, non_zero, quantiles)
+                SELECT no, 'conv1', 1, 1, 1, '{0}' FROM scan
+            """)
+        )
+    migrate(old.database_url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM scans WHERE id = 'scn_1'"))
+        assert connection.scalar(found) == 2
+    with engine.begin() as connection:
+        move_to(connection, "0041")
+        assert connection.scalar(found) == 1
+        connection.execute(text("DELETE FROM scans"))
+        assert connection.scalar(found) == 0
+
+
 def test_artifacts_are_what_an_earlier_release_has_noted_in_columns(old: Settings) -> None:
     expected = {}
     for row in _rows(old.database_url)["visualizations"]:

@@ -17,7 +17,7 @@ from imago_engine.training.data.preparation import centre_square
 from services.base.errors import Conflict, Invalid, NotFound
 from services.base.object_keys import scan_key
 from services.catalog import removal
-from services.exemplars import scans
+from services.exemplars import forgetting, scans
 from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit
 from services.pictures import losses
@@ -153,7 +153,10 @@ def test_an_interrupted_scan_ends_as_one_in_one_go(
     assert scanning.scene.store.keys(f"scans/{whole}/") == []
 
 
-def test_a_scan_whose_state_is_lost_begins_anew(scanning: ScanScene, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("again", [False, True])
+def test_a_scan_whose_state_is_lost_begins_anew(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
     monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)
     whole = scanning.submit()
     assert scanning.scanner().look()
@@ -162,6 +165,12 @@ def test_a_scan_whose_state_is_lost_begins_anew(scanning: ScanScene, monkeypatch
     assert scanning.scene.count("SELECT count(*) FROM crop_packs WHERE scan_no = 2") > 0
     for key in scanning.scene.store.keys(f"scans/{id}/"):
         scanning.scene.store.delete(key)
+    monkeypatch.setattr(forgetting, "AT_ONCE", 100)
+    if again:  # a worker that began anew was lost as well, before it had forgotten all
+        with scanning.scene.database.session() as session:
+            session.execute(
+                text("UPDATE scans SET checkpoint_object = NULL, progress = '{}' WHERE id = :id"), {"id": id}
+            )
     assert scanning.scanner("another").look()
     assert scanning.everything(id) == scanning.everything(whole)
 
@@ -476,6 +485,7 @@ def test_what_a_scan_points_to_stays_and_goes_with_it(scanning: ScanScene) -> No
         assert collection.pointed_to(session, asked) == packs
     with scene.database.session() as session:
         scans.remove(session, id)
+    assert not forgetting.forget_removed(scene.database, lambda: True)
     with scene.database.session() as session:
         assert collection.pointed_to(session, list(packs)) == set()
     assert scene.count("SELECT count(*) FROM exemplars") == 0
