@@ -21,7 +21,7 @@ from services.queue.chores import CHORES
 from tests.worker_processes import NETWORK, Scene
 from worker.exemplars.scanner import Scanner
 from worker.leasing.held_leases import HeldLeases
-from worker.leasing.work_kinds import WorkKind
+from worker.leasing.work_kinds import Tend, WorkKind
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
 from worker.process.stopping import StopFlag
@@ -152,3 +152,29 @@ class ScanScene:
 
 
 KIND = CHORES["scan"]
+
+
+class Interrupting(WorkKind):
+    """Ends the scanner's lease, as the reconciler would, so many slices from now."""
+
+    def __init__(self, scanning: ScanScene, after: int) -> None:
+        self._scanning, self._left = scanning, after
+
+    def look(self, tend: Tend = lambda: None) -> bool:
+        self._left -= 1
+        if self._left == 0:
+            with self._scanning.scene.database.session() as session:
+                lease = session.scalars(text("SELECT lease_id FROM work WHERE kind = 'scan'")).one()
+                KIND.give_back(session, lease)
+        return False
+
+
+class Counting(WorkKind):
+    """Work that waits again and again."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self, tend: Tend = lambda: None) -> bool:
+        self.looks += 1
+        return self.looks % 2 == 1

@@ -1,9 +1,8 @@
-"""What a scan finds, with the real servers and a small network, also if it is interrupted."""
+"""What a scan finds, with the real servers and a small network."""
 
 import io
 import shutil
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +21,12 @@ from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit
 from services.pictures import losses
 from services.pictures.losses import Subject
-from services.queue import chores, workers
+from services.queue import workers
 from services.queue.refusals import PATIENCE_SECONDS
 from services.upkeep import collection, scrubbing
 from services.upkeep.scrubbing import Cursor
 from tests.integration.pictures.test_repairs import repairer
-from tests.small_scan import COUNT, KIND, LAYERS, ScanScene, picture
+from tests.small_scan import COUNT, LAYERS, Counting, Interrupting, ScanScene, picture
 from tests.small_world import IMAGE_SIZE, NETWORK_FILE
 from tests.store_faults import lose
 from tests.worker_processes import NETWORK, Scene
@@ -39,17 +38,6 @@ from worker.process.devices import choose_device
 
 SIZE = IMAGE_SIZE
 """At which the default generator's pictures are looked at."""
-
-
-@pytest.fixture
-def scanning(scene: Scene) -> ScanScene:
-    return ScanScene.build(scene)
-
-
-@pytest.fixture
-def saving(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A state is saved after every slice, however busy the machine."""
-    monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)
 
 
 def peaks(scanning: ScanScene, layer: str) -> np.ndarray:
@@ -112,90 +100,6 @@ def test_every_crop_is_a_picture_and_lies_in_few_objects(scanning: ScanScene) ->
     assert scanning.scene.count("SELECT sum(bytes) FROM crop_packs") < sum(map(len, crops))  # shared
 
 
-class Interrupting(WorkKind):
-    """Ends the scanner's lease, as the reconciler would, so many slices from now."""
-
-    def __init__(self, scanning: ScanScene, after: int) -> None:
-        self._scanning, self._left = scanning, after
-
-    def look(self, tend: Tend = lambda: None) -> bool:
-        self._left -= 1
-        if self._left == 0:
-            with self._scanning.scene.database.session() as session:
-                lease = session.scalars(text("SELECT lease_id FROM work WHERE kind = 'scan'")).one()
-                KIND.give_back(session, lease)
-        return False
-
-
-def interrupted(scanning: ScanScene, slices: Sequence[int]) -> str:
-    """A scan that loses its worker after so many slices, again and again, each time to another one."""
-    id = scanning.submit()
-    for number, after in enumerate(slices):
-        scanning.scanner(
-            f"lost-{number}", serve=(Interrupting(scanning, after),), scan_slice_seconds=1e-6
-        ).look()
-        assert scanning.get(id).state == "running"
-    scanning.scanner("last", scan_slice_seconds=1e-6).look()
-    return id
-
-
-def test_an_interrupted_scan_ends_as_one_in_one_go(
-    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)  # every slice, however busy the machine
-    whole = scanning.submit()
-    assert scanning.scanner().look()
-    parted = interrupted(scanning, [2, 1, 1, 5, 40])
-    assert scanning.get(parted).state == "succeeded"
-    assert scanning.everything(parted) == scanning.everything(whole)
-    assert (scanning.get(parted).pictures, scanning.get(parted).left_out) == (COUNT, 1)
-    assert scanning.waiting() == 0
-    assert scanning.scene.store.keys(f"scans/{whole}/") == []
-
-
-@pytest.mark.parametrize("again", [False, True])
-def test_a_scan_whose_state_is_lost_begins_anew(
-    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch, again: bool
-) -> None:
-    monkeypatch.setattr(scan_run, "SAVING_SHARE", 0)
-    whole = scanning.submit()
-    assert scanning.scanner().look()
-    id = scanning.submit()
-    scanning.scanner(serve=(Interrupting(scanning, 9),), scan_slice_seconds=1e-6).look()
-    assert scanning.scene.count("SELECT count(*) FROM crop_packs WHERE scan_no = 2") > 0
-    for key in scanning.scene.store.keys(f"scans/{id}/"):
-        scanning.scene.store.delete(key)
-    monkeypatch.setattr(forgetting, "AT_ONCE", 100)
-    if again:  # a worker that began anew was lost as well, before it had forgotten all
-        with scanning.scene.database.session() as session:
-            session.execute(
-                text("UPDATE scans SET checkpoint_object = NULL, progress = '{}' WHERE id = :id"), {"id": id}
-            )
-    assert scanning.scanner("another").look()
-    assert scanning.everything(id) == scanning.everything(whole)
-
-
-def test_a_worker_that_lost_its_scan_changes_nothing(scanning: ScanScene) -> None:
-    id = scanning.submit()
-    scanning.scanner(serve=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
-    before = scanning.get(id)
-    assert before.state == "running"
-    with scanning.scene.database.session() as session:
-        assert chores.claim(session, "scan", "another", lease_seconds=60) is not None
-    assert scanning.scene.count("SELECT count(*) FROM exemplars") == 0
-
-
-class Counting(WorkKind):
-    """Work that waits again and again."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def look(self, tend: Tend = lambda: None) -> bool:
-        self.looks += 1
-        return self.looks % 2 == 1
-
-
 def test_other_work_has_its_turn_after_every_slice(scanning: ScanScene) -> None:
     id, others = scanning.submit(), Counting()
     assert scanning.scanner(serve=(others,), scan_slice_seconds=1e-6).look()
@@ -234,81 +138,6 @@ def test_pictures_that_change_meanwhile_fail_the_scan(scanning: ScanScene) -> No
     assert view.error["code"] == "sources_changed"
 
 
-def saved_after(scanning: ScanScene, slices: int, **asked: Any) -> str:
-    """A scan whose worker was lost after so many slices, and that has been saved."""
-    id = scanning.submit(**asked)
-    scanning.scanner(serve=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
-    assert scanning.get(id).state == "running"
-    assert scanning.scene.store.keys(f"scans/{id}/")
-    return id
-
-
-CROPPING = 6
-"""Slices after which all pictures were looked at, and some of the crops are cut out."""
-
-
-@pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize(
-    ("change", "slices"), [("added", 2), ("removed", 1), ("replaced", 2), ("added", CROPPING)]
-)
-def test_a_scan_that_goes_on_with_another_worker_notices_that_pictures_were_changed(
-    scanning: ScanScene, change: str, slices: int
-) -> None:
-    id = saved_after(scanning, slices)
-    first = scanning.root / "folder" / "deeper" / "00.png"
-    if change == "added":
-        (first.parent / "000.png").write_bytes(picture(99))
-    elif change == "removed":
-        first.unlink()
-    else:
-        first.write_bytes(picture(99))
-    assert scanning.scanner("another").look()
-    view = scanning.get(id)
-    assert (view.state, (view.error or {})["code"]) == ("failed", "sources_changed")
-
-
-@pytest.mark.usefixtures("saving")
-def test_a_scan_that_goes_on_notices_that_most_pictures_are_gone(scanning: ScanScene) -> None:
-    id = saved_after(scanning, 3)
-    shutil.rmtree(scanning.root / "folder" / "deeper")
-    assert scanning.scanner("another").look()
-    assert (scanning.get(id).error or {})["code"] == "sources_changed"
-
-
-@pytest.mark.usefixtures("saving")
-@pytest.mark.parametrize("slices", [2, pytest.param(CROPPING, marks=pytest.mark.thorough)])
-def test_a_scan_that_an_earlier_release_has_saved_goes_on(scanning: ScanScene, slices: int) -> None:
-    whole = scanning.submit()
-    assert scanning.scanner().look()
-    id = saved_after(scanning, slices)
-    with scanning.scene.database.session() as session:
-        session.execute(
-            text("UPDATE scans SET progress = progress - 'passed' #- '{cropped,fingerprint}' WHERE id = :id"),
-            {"id": id},
-        )
-    assert scanning.scanner("another").look()
-    assert scanning.get(id).state == "succeeded"
-    assert scanning.everything(id) == scanning.everything(whole)
-
-
-@pytest.mark.usefixtures("saving")
-def test_other_work_has_its_turn_while_a_scan_passes_over_what_it_has_seen(
-    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan_run, "GIVING_WAY", 1)
-    id, read = saved_after(scanning, 3), scanning.scene.count("SELECT progress -> 'read' FROM scans")
-    turns = []
-
-    class Watching(WorkKind):
-        def look(self, tend: Tend = lambda: None) -> bool:
-            turns.append(scanning.scene.count("SELECT progress -> 'read' FROM scans"))
-            return False
-
-    assert scanning.scanner("another", serve=(Watching(),), scan_slice_seconds=1e-6).look()
-    assert scanning.get(id).state == "succeeded"
-    assert turns.count(read) >= read
-
-
 def test_other_work_has_its_turn_while_no_picture_can_be_decoded(
     scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,39 +155,6 @@ def test_other_work_has_its_turn_while_no_picture_can_be_decoded(
     assert scanning.scanner(serve=(Watching(),), scan_slice_seconds=1e-6).look()
     assert scanning.get(id).left_out == 41
     assert set(range(4, 41, 4)) <= set(noted)
-
-
-@pytest.mark.usefixtures("saving")
-def test_a_scan_is_canceled_while_it_passes_over_what_it_has_seen(
-    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scan_run, "GIVING_WAY", 1)
-    id, looks = saved_after(scanning, 3), Counting()
-
-    class Canceling(WorkKind):
-        def look(self, tend: Tend = lambda: None) -> bool:
-            looks.look()
-            with scanning.scene.database.session() as session:
-                scans.cancel(session, id)
-            return False
-
-    scanning.scanner("another", serve=(Canceling(),), scan_slice_seconds=1e-6).look()
-    assert (scanning.get(id).state, looks.looks) == ("canceled", 1)
-
-
-@pytest.mark.usefixtures("saving")
-def test_pictures_that_cannot_be_had_behind_the_last_one_are_counted_once(scanning: ScanScene) -> None:
-    for n in range(3):
-        (scanning.root / "folder" / f"zz-{n}.heic").write_bytes(b"of a format that is not read")
-    whole = scanning.submit(sources=["folder"], layers="classifier")
-    assert scanning.scanner().look()
-    for slices in (1, 2):
-        id = scanning.submit(sources=["folder"], layers="classifier")
-        scanning.scanner(serve=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
-        assert scanning.get(id).state == "running"
-        assert scanning.scanner("another").look()
-        assert scanning.get(id).state == "succeeded"
-        assert scanning.get(id).left_out == scanning.get(whole).left_out == 4
 
 
 def test_sources_without_pictures_fail_the_scan_with_a_reason(scanning: ScanScene) -> None:
