@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from services.base.plain_text import storable
 from services.catalog.networks import Network, view_of
 from services.catalog.tables import NetworkRow
 from services.queue import leases
@@ -47,7 +48,7 @@ def claim_inspection(
     """Take a network that nobody inspects, or None; commit before inspecting it. Nobody is waited for.
 
     `version` is that of the worker's inspection: networks that an earlier one has inspected are due again,
-    but for those of `lacks` (`inspection:ID`), which it could not load a moment ago.
+    but for those of `lacks` (`inspection:ID`), which it could not inspect a moment ago.
     """
     ready, due = NetworkRow.state == "ready", NetworkRow.inspection_due
     session.execute(
@@ -59,7 +60,7 @@ def claim_inspection(
     has = ("inspection:" + NetworkRow.id).not_in([*lacks])
     row = session.scalars(
         sa.select(NetworkRow)
-        .where(pending | (ready & due & (NetworkRow.inspection_version < version) & has))
+        .where(pending | (ready & due & (NetworkRow.inspection_version < version)), has)
         .where(NetworkRow.lease_id.is_(None))
         .order_by(~pending, NetworkRow.created_at, NetworkRow.id)
         .limit(1)
@@ -71,6 +72,15 @@ def claim_inspection(
     row.lease_id = leases.open_lease(session, INSPECTIONS.name, worker_id, lease_seconds=lease_seconds)
     session.flush()
     return InspectionClaim(row.lease_id, view_of(row))
+
+
+def count_try(session: Session, lease_id: int, message: str) -> None:
+    """Give a network back whose inspection did not come to an end; after as many tries as crashes are allowed
+    it fails with the message. Nothing happens where the lease is not held any more."""
+    if leases.hold(session, lease_id):
+        given = {"leases": [lease_id], "deaths": CRASHES_ALONE, "message": storable(message)}
+        session.execute(_TAKE_BACK, given)
+        leases.close(session, lease_id, outcome="released")
 
 
 class _Inspections:

@@ -7,13 +7,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from imago_engine.networks import InputSizes, LayerInfo, NetworkReference
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.inspection.input_sizes import input_sizes
 from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
 from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 from imago_engine.synthesis.sources.network_source import OutOfReach
 from services.base.errors import ImagoError, Unavailable
 from services.catalog import looks
-from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
+from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection, count_try
 from services.catalog.inspections import record_inspection, record_inspection_failure
 from worker.inspecting.inspection_thread import Inspection
 from worker.leasing.held_leases import HeldLeases
@@ -34,7 +35,8 @@ class Inspector(LeasedWork[InspectionClaim]):
 
     Whatever goes wrong, also in writing down what was found, is the network's failure: none waits for ever.
     But one that is ready, and only due for another inspection, stays so where this worker cannot have it at
-    present. Asked to stop, it gives the network back.
+    present; and memory that runs out here leaves any to other workers, or to a later try. Asked to stop, it
+    gives the network back.
     """
 
     kind = INSPECTIONS
@@ -101,6 +103,11 @@ class Inspector(LeasedWork[InspectionClaim]):
         except BaseException as error:
             # Architectures and downloads are third-party code; whatever they raise, and whatever they hold
             # that cannot be stored, the registrant wants to know.
+            if is_exhaustion(error):
+                self._put_off(
+                    claim, f"The inspection ran out of memory: {type(error).__name__}: {error}"[:500]
+                )
+                return
             log.exception("inspection_failed", network=claim.network.id)
             reason = f"The inspection failed: {type(error).__name__}: {error}"[:500]
             self._fail(claim, reason, absent=isinstance(error, OSError))
@@ -131,10 +138,20 @@ class Inspector(LeasedWork[InspectionClaim]):
         use: that one stays as it is, and is left alone for a while."""
         id = claim.network.id
         if absent and claim.network.state == "ready":
-            self._lacking.note(f"inspection:{id}", f"{id} cannot be inspected again: {message}", leave=True)
-            self._held.give_back(INSPECTIONS, claim.lease_id)
-            log.warning("inspection_put_off", network=id, reason=message)
+            self._put_off(claim, message)
             return
         with self._database.session() as session:
             record_inspection_failure(session, id, message, lease_id=claim.lease_id)
         log.warning("network_refused", network=id, error=message)
+
+    def _put_off(self, claim: InspectionClaim, message: str) -> None:
+        """Leave the network alone for a while; others may inspect it. One that is not in use yet fails where
+        that was tried often enough, so that it does not wait for ever."""
+        id = claim.network.id
+        self._lacking.note(f"inspection:{id}", f"{id} cannot be inspected here: {message}", leave=True)
+        if claim.network.state == "ready":
+            self._held.give_back(INSPECTIONS, claim.lease_id)
+        else:
+            with self._database.session() as session:
+                count_try(session, claim.lease_id, message)
+        log.warning("inspection_put_off", network=id, reason=message)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import timm
@@ -14,9 +15,11 @@ from services.catalog.layer_selection import list_layers
 from services.catalog.layers import get_layer
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
+from services.queue.deaths import CRASHES_ALONE
 from tests import small_world
 from tests.hub_cache import hub_cache
 from tests.worker_processes import NETWORK, Scene
+from worker.inspecting import inspector
 
 
 def refusal(scene: Scene, network: str) -> str:
@@ -55,16 +58,66 @@ def test_a_network_in_use_whose_weights_are_away_when_it_is_inspected_again_stay
         session.execute(text("UPDATE networks SET inspection_version = 0"))
     weights, elsewhere = scene.folder / small_world.NETWORK_FILE, scene.folder / "elsewhere"
     weights.rename(elsewhere)
-    inspector = scene.inspector()
-    assert inspector.look()
-    assert not inspector.look()  # it is left alone for a while
+    away = scene.inspector()
+    assert away.look()
+    assert not away.look()  # it is left alone for a while
     assert scene.network().state == "ready"
-    assert small_world.NETWORK_FILE in (inspector._held.lacking.reason or "")
+    assert small_world.NETWORK_FILE in (away._held.lacking.reason or "")
     assert scene.count("SELECT count(*) FROM networks WHERE lease_id IS NOT NULL") == 0
     elsewhere.rename(weights)
     assert scene.inspector().look()
     assert scene.network().spec_sha256 == before.spec_sha256
     assert scene.count("SELECT count(*) FROM networks WHERE inspection_due") == 0
+
+
+def _out_of_memory(*_: object) -> NoReturn:
+    raise MemoryError("no more")
+
+
+def test_memory_that_runs_out_leaves_a_network_in_use_as_it_is(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = scene.network()
+    with scene.database.session() as session:
+        session.execute(text("UPDATE networks SET inspection_version = 0"))
+    with monkeypatch.context() as patched:
+        patched.setattr(inspector, "inspect", _out_of_memory)
+        for _ in range(2 * CRASHES_ALONE):
+            short = scene.inspector()
+            assert short.look()
+            assert not short.look()  # it is left alone for a while
+            assert "ran out of memory" in (short._held.lacking.reason or "")
+    assert (scene.network().state, scene.network().error) == ("ready", None)
+    assert scene.count("SELECT count(*) FROM networks WHERE lease_id IS NOT NULL") == 0
+    assert scene.inspector().look()  # another worker has the memory
+    assert scene.network().spec_sha256 == before.spec_sha256
+    assert scene.count("SELECT count(*) FROM networks WHERE inspection_due") == 0
+
+
+def test_memory_that_runs_out_leaves_a_new_network_to_other_workers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.register("small.new", small_world.NETWORK_FILE)
+    with monkeypatch.context() as patched:
+        patched.setattr(inspector, "inspect", _out_of_memory)
+        short = scene.inspector()
+        assert short.look()
+        assert not short.look()  # it is left alone for a while
+    assert (scene.network("small.new").state, scene.network("small.new").error) == ("pending", None)
+    assert scene.inspector().look()
+    assert scene.network("small.new").state == "ready"
+
+
+def test_a_new_network_for_which_memory_runs_out_again_and_again_fails_for_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.register("small.new", small_world.NETWORK_FILE)
+    monkeypatch.setattr(inspector, "inspect", _out_of_memory)
+    for _ in range(CRASHES_ALONE - 1):
+        assert scene.inspector().look()
+        assert scene.network("small.new").state == "pending"
+    assert "ran out of memory" in refusal(scene, "small.new")
+    assert not scene.inspector().look()
 
 
 def test_weights_of_another_shape_say_what_was_expected(scene: Scene) -> None:

@@ -25,7 +25,8 @@ def input_sizes(network: Network) -> InputSizes:
 
     Sizes between those that were tried are taken to be as their neighbours are. A size counts if the network
     gives as many numbers there as at its own size, all finite. A network that fails at its own size takes no
-    other: whoever inspects it says why. Memory that runs out says nothing of a size: it is raised as it is.
+    other: whoever inspects it says why. Memory that runs out above the own size leaves the own one as the
+    largest; at the own size or below it says nothing of the network, and is raised as it is.
     """
     own = network.preprocessing.size
     expected = _answer(network, own)
@@ -34,12 +35,30 @@ def input_sizes(network: Network) -> InputSizes:
 
     @cache
     def runs(size: int) -> bool:
-        return size >= SMALLEST_INPUT and _answer(network, size) == expected
+        try:
+            return size >= SMALLEST_INPUT and _answer(network, size) == expected
+        except Exception as error:
+            if size > own and is_exhaustion(error):
+                raise _TooLarge from error
+            raise
 
+    try:
+        return _best(own, runs, larger=True)
+    except _TooLarge:
+        return _best(own, runs, larger=False)
+
+
+class _TooLarge(Exception):
+    """Memory ran out above the network's own size."""
+
+
+def _best(own: int, runs: Callable[[int], bool], *, larger: bool) -> InputSizes:
+    """The step and range that hold most of the usual sizes; `larger`: also above the own size. Raises what
+    `runs` raises."""
     best, most_usual = InputSizes(own, None, own, own), 0
     for step in _STEPS:
         least = _least(own, step, runs) if runs(own - step) else own
-        most = None if runs(own + step) and runs(own + 5 * step) else own
+        most = None if larger and runs(own + step) and runs(own + 5 * step) else own
         found = InputSizes(own, step, least, most)
         between = [own - (own - least) // step * quarter // 4 * step for quarter in (1, 2, 3)]
         # Where sizes between fail, those that run are further apart than this step.

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from imago_engine.networks import NetworkReference
+from imago_engine.networks import InputSizes, NetworkReference
 from imago_engine.synthesis.inspection.input_sizes import input_sizes
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.sources import timm_hub, torchvision_hub
@@ -24,14 +24,15 @@ OTHER = RuntimeError("shapes cannot be multiplied")
 
 
 class Hungry(nn.Module):
-    """Fails at every size but its own."""
+    """Its own size is 16; fails at all below it, or all from `above` on."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: Exception, *, above: int | None = None) -> None:
         super().__init__()
-        self.error, self.fc = error, nn.Linear(3, 2)
+        self.error, self.above, self.fc = error, above, nn.Linear(3, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != 16:
+        size = x.shape[-1]
+        if size < 16 if self.above is None else size >= self.above:
             raise self.error
         result: Tensor = self.fc(x.mean((2, 3)))
         return result
@@ -45,11 +46,29 @@ def failing(error: Exception) -> Callable[..., NoReturn]:
 
 
 @exhausted
-def test_no_size_is_refused_for_it(wrap: Callable[..., Network], error: Exception) -> None:
+def test_no_size_below_the_own_one_is_refused_for_it(wrap: Callable[..., Network], error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         input_sizes(wrap(Hungry(error)))
     assert caught.value is error
-    assert input_sizes(wrap(Hungry(OTHER))).step is None
+    assert input_sizes(wrap(Hungry(OTHER))).least == 16
+
+
+@exhausted
+@pytest.mark.parametrize("above", [17, 21, 64, 200])
+def test_above_the_own_size_it_leaves_this_as_the_largest(
+    wrap: Callable[..., Network], error: Exception, above: int
+) -> None:
+    """At the next size, some steps on, and at the first or the last of the usual ones."""
+    everything = input_sizes(wrap(Hungry(error, above=1000)))
+    found = input_sizes(wrap(Hungry(error, above=above)))
+    assert (everything.step, everything.most) == (1, None)
+    assert found == InputSizes(16, 1, everything.least, 16)
+
+
+@exhausted
+def test_at_the_own_size_it_is_raised(wrap: Callable[..., Network], error: Exception) -> None:
+    with pytest.raises(type(error)):
+        input_sizes(wrap(Hungry(error, above=16)))
 
 
 @exhausted
