@@ -31,6 +31,7 @@ def seeded(run: Run, device: torch.device) -> Run:
                 torch.manual_seed(_SEED)
                 return work(group)
 
-        return run(alone, groups)
+        # One by one: of several, some would already wait for the lock, and a pause would come behind them.
+        return [result for group in groups for result in run(alone, [group])]
 
     return work_on

@@ -1,6 +1,7 @@
 """Networks that draw random numbers: pauses find the caller's own, and do not wait for theirs."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imago_engine.synthesis.ascent import Item, synthesize
+from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.networks.load import Network
 from imago_engine.synthesis.pictures import Picture
+from imago_engine.synthesis.seeding import seeded
 from imago_engine.techniques.dgn_am import DgnAm
 
 Wrap = Callable[..., Network]
@@ -79,3 +82,19 @@ def test_a_pause_finds_the_callers_random_numbers_and_changes_no_picture(
     for one, other in zip(made, expected, strict=True):
         assert np.array_equal(one.image, other.image)
         assert np.array_equal(one.trace, other.trace)
+
+
+def test_a_pause_that_is_due_waits_for_one_group_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    pause, groups, cpu = 0.05, 2 * torch.get_num_threads(), torch.device("cpu")
+    monkeypatch.setattr("imago_engine.synthesis.computing.thread_groups.PAUSE_SECONDS", pause)
+    done: list[int] = []
+    done_at_pauses: list[int] = []
+
+    def work(group: int) -> int:
+        time.sleep(2 * pause)  # so that a pause is due behind each
+        done.append(group)
+        return group
+
+    with thread_groups(cpu, lambda: done_at_pauses.append(len(done))) as run:
+        assert seeded(run, cpu)(work, range(groups)) == [*range(groups)]
+    assert {*range(1, groups)} <= {*done_at_pauses}
