@@ -1,5 +1,5 @@
 """Run networks that hold recurrent layers (LSTM, GRU, RNN) without cuDNN, which gives no gradient through
-those of a network in eval mode."""
+those of a network in eval mode. Layers that TorchScript has compiled are not known as recurrent."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 def answer(module: nn.Module, x: Tensor) -> Any:
     """What a network returns for its input [N, 3, S, S], so that a gradient leads back through all its
-    layers."""
-    if not _is_recurrent(module):
+    layers. cuDNN computes on GPUs alone, so that others leave the process as it is."""
+    if not (x.is_cuda and _is_recurrent(module)):
         return module(x)
-    with _without_cudnn():
+    with without_cudnn():
         return module(x)
 
 
@@ -32,7 +32,7 @@ def _is_recurrent(module: nn.Module) -> bool:
 
 
 @contextmanager
-def _without_cudnn() -> Iterator[None]:
+def without_cudnn() -> Iterator[None]:
     """The switch is the process's: the first thread that needs it off turns it, the last one turns it
     back."""
     with _LOCK:
