@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,15 +132,24 @@ def served(servers: Servers, migrated_template: str) -> Iterator[Flask]:
         context(served).close()
 
 
-@pytest.fixture(scope="session")
-def url(served: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, served, threaded=True)
+@contextmanager
+def serving(application: Flask) -> Iterator[str]:
+    """The address at which it is served."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def url(served: Flask) -> Iterator[str]:
+    with serving(served) as url:
+        yield url
 
 
 @pytest.fixture

@@ -3,14 +3,19 @@
 import socket
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import imago
+from api import create_app
+from api.context import context
+from imago import watched
 from imago.transport import Patience, Transport, path_to
+from services.access import keys
 from tests.client.broken_wire import BrokenWire
-from tests.client.conftest import NETWORK, Service, picture_of
+from tests.client.conftest import NETWORK, Service, picture_of, serving
 
 
 def test_the_catalog_is_typed(client: imago.Client) -> None:
@@ -201,6 +206,32 @@ def test_a_retry_whose_answer_was_lost_is_no_conflict(service: Service, client: 
             job.retry()
 
 
+def test_a_retry_whose_answer_was_lost_is_told_also_of_what_failed_since_the_last_look(
+    service: Service, client: imago.Client
+) -> None:
+    id = client.submit(NETWORK, ["output/0-1"]).id
+    wire = BrokenWire(service.url, lose=1, to="POST")
+    with wire.carrying(), imago.Client(wire.url, service.key) as shaky:
+        job = shaky.job(id)
+        service.fail(service.claim(), "the lamp went out")
+        assert job.units.failed == 0
+        assert job.retry().state == "queued"
+    assert client.job(id).units.queued == 2
+
+
+def test_a_key_that_may_not_read_may_retry(service: Service, client: imago.Client) -> None:
+    with service.database.session() as session:
+        _, key = keys.create_key(session, "a writer", ["jobs:write"])
+    closed = create_app(service.settings.model_copy(update={"public_read": False}))
+    with closing(context(closed)), serving(closed) as url, imago.Client(url, key) as writer:
+        job = writer.submit(NETWORK, ["output/0-1"])
+        with pytest.raises(imago.NotAuthorized):
+            job.refresh()
+        service.fail(service.claim(), "the lamp went out")
+        assert job.retry().state == "queued"
+    assert client.job(job.id).units.queued == 2
+
+
 def test_who_waits_is_told_in_time_that_the_server_is_away(client: imago.Client, service: Service) -> None:
     id = client.submit(NETWORK, ["output/0"]).id
     wire = BrokenWire(service.url, lose=0)
@@ -224,6 +255,24 @@ def test_who_waits_is_told_in_time_that_the_server_does_not_answer(client: imago
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with Transport(url, None) as transport, pytest.raises(imago.WaitTimeout, match="still queued"):
             imago.Job(raw, transport).wait(timeout=0.1)
+
+
+def test_no_answer_is_waited_for_beyond_the_time_of_a_look(
+    client: imago.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watched, "_WATCHING", 0.2)
+    raw = dict(client.submit(NETWORK, ["output/0"]).raw)
+    given: list[float] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with Transport(url, None) as transport:
+            seconds = given.append
+            transport._http.event_hooks["request"] = [
+                lambda sent: seconds(sent.extensions["timeout"]["read"])
+            ]
+            with pytest.raises(imago.Unreachable):
+                imago.Job(raw, transport).wait(timeout=60.0)
+    assert max(given) <= 1.0
 
 
 def test_a_job_is_watched_across_lost_answers(service: Service, client: imago.Client) -> None:

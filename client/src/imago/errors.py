@@ -7,6 +7,8 @@ fields, one line a field.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class ImagoError(Exception):
 
     message: one sentence. status: the HTTP status, None when there was no answer.
     errors: the rejected fields, if any. request_id: what to quote to the people who run the server.
+    retry_after: seconds after which the server wants to be asked again, None where it does not say.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class ImagoError(Exception):
         status: int | None = None,
         errors: Sequence[FieldError] = (),
         request_id: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
         self.errors = tuple(errors)
         self.request_id = request_id
+        self.retry_after = retry_after
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -116,14 +121,15 @@ def kind_of(status: int) -> type[ImagoError]:
 
 def problem_of(response: "Response", url: str) -> ImagoError:
     """The exception of an error status, from an RFC 9457 problem where there is one."""
-    status = response.status_code
+    status, wait = response.status_code, retry_after(response)
     try:
         body = response.json()
     except ValueError:
         body = None
     if not isinstance(body, dict) or not ("detail" in body or "title" in body):
         reason = f"{status} {response.reason_phrase}".strip()
-        return kind_of(status)(f"{url} answered {reason} to {response.request.url.path}.", status=status)
+        said = f"{url} answered {reason} to {response.request.url.path}."
+        return kind_of(status)(said, status=status, retry_after=wait)
     errors = [
         FieldError(str(error.get("pointer", "")), str(error.get("detail", "")))
         for error in body.get("errors") or []
@@ -131,4 +137,18 @@ def problem_of(response: "Response", url: str) -> ImagoError:
     ]
     # The detail of a problem with fields only joins what the fields say.
     message = str((body.get("title") if errors else None) or body.get("detail") or body["title"])
-    return kind_of(status)(message, status=status, errors=errors, request_id=body.get("request_id"))
+    id = body.get("request_id")
+    return kind_of(status)(message, status=status, errors=errors, request_id=id, retry_after=wait)
+
+
+def retry_after(response: "Response") -> float | None:
+    """Seconds of a Retry-After header, which is a number or a date; None where there is none."""
+    text = response.headers.get("Retry-After")
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None

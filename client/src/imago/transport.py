@@ -12,8 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 from urllib.parse import quote
@@ -28,6 +26,7 @@ from imago.errors import (
     Unavailable,
     Unreachable,
     problem_of,
+    retry_after,
 )
 from imago.events.parsing import Event, read
 from imago.version import __version__
@@ -208,7 +207,8 @@ class Transport:
         """POST what may not be sent twice, and read a JSON object.
 
         carried_out: asks the server for what the answer would have said; None where the request was not
-        carried out. Asked where an answer is lost, before the request is sent again.
+        carried out. Asked where an answer is lost, before the request is sent again, which is not before the
+        server wants it.
         """
         began, pause, lost = time.monotonic(), self.patience.first, False
         while True:
@@ -219,11 +219,12 @@ class Transport:
                 if not lost or (found := carried_out()) is None:
                     raise
                 return found
-            except (Unreachable, Unavailable):
-                if time.monotonic() + pause - began > self.patience.seconds:
+            except (Unreachable, Unavailable) as error:
+                wait = max(pause, error.retry_after or 0.0)
+                if time.monotonic() + wait - began > self.patience.seconds:
                     raise
             lost = True
-            time.sleep(pause)
+            time.sleep(wait)
             pause = min(2 * pause, self.patience.longest)
             if (found := carried_out()) is not None:
                 return found
@@ -289,7 +290,7 @@ class Transport:
             else:
                 if response.is_success:
                     return response
-                asked = _retry_after(response)
+                asked = retry_after(response)
                 # 409 with Retry-After: the same Idempotency-Key is still being worked on.
                 again = response.status_code in _TRY_AGAIN or (
                     response.status_code == 409 and asked is not None
@@ -342,19 +343,6 @@ def _reason(error: httpx2.RequestError) -> str:
         return "it took too long"
     text = str(error) or type(error).__name__
     return text.partition("] ")[2] or text  # "[Errno 111] Connection refused"
-
-
-def _retry_after(response: httpx2.Response) -> float | None:
-    """Seconds of a Retry-After header, which is a number or a date."""
-    text = response.headers.get("Retry-After")
-    if text is None:
-        return None
-    if text.strip().isdecimal():
-        return float(text)
-    try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
 
 
 def _lines(response: httpx2.Response) -> Iterator[str]:

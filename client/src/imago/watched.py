@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import ClassVar, Self
 
-from imago.errors import Unavailable, Unreachable, WaitTimeout
+from imago.errors import NotAuthorized, Unavailable, Unreachable, WaitTimeout
 from imago.events.following import QUIET_SECONDS, Streams
 from imago.events.parsing import END, Event
 from imago.records import Raw, when
@@ -16,8 +17,9 @@ TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 """States that nothing leaves by itself (only `Job.retry` reopens a job)."""
 _TOLD_APART = frozenset({"items", "layers"})
 """What events tell and the JSON of the object does not hold, or only in another form."""
-# A server that restarts in the middle of something long should not end the watching of it.
-_WATCHING = Patience(seconds=120.0, refused=120.0)
+_WATCHING = 120.0
+"""Seconds of patience: a server that restarts in the middle of something long should not end the watching of
+it."""
 
 
 class Wait:
@@ -46,12 +48,13 @@ class Wait:
         """GET a JSON object, with a patience that outlives a restart of the server. Raises WaitTimeout where
         it does not answer in the time that is left."""
         left = max(self.left, 0.0)
-        if left > _WATCHING.seconds:
-            return transport.get(path, parameters, patience=_WATCHING)
+        seconds = min(left, _WATCHING)
         try:
-            patience = Patience(seconds=left, refused=left, strict=True)
+            patience = Patience(seconds=seconds, refused=seconds, strict=True)
             return transport.get(path, parameters, patience=patience)
         except (Unreachable, Unavailable) as error:
+            if left > seconds:
+                raise
             raise self.over from error
 
 
@@ -172,10 +175,16 @@ class Watched:
         return 0
 
     def _retry(self) -> Self:
+        # What is known of it may be of before it failed. A key may be allowed to retry what it may not read.
+        with suppress(NotAuthorized):
+            self.refresh()
         before = self._to_retry
 
         def queued_again() -> Json | None:
-            return self._raw if self.refresh()._to_retry < before else None
+            with suppress(NotAuthorized):
+                if self.refresh()._to_retry < before:
+                    return self._raw
+            return None
 
         self._raw = self._transport.post_once(f"{self._path}/retry", queued_again)
         return self

@@ -165,7 +165,7 @@ class Atlas(Watched):
 
         def published() -> Json | None:
             version = self._transport.get(asked)
-            return version if version["publishing"] or version["published"] else None
+            return version if version.get("publishing") or version["published"] else None
 
         version = self._transport.post_once(f"{self._path}/publish", published)
         while version.get("publishing"):
