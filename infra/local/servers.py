@@ -18,6 +18,7 @@ from infra.local.server import Server, ServerError
 from infra.local.valkey import Valkey
 
 _PORTS = ("postgres", "valkey", "s3", "weed_master", "weed_volume", "weed_filer")
+_KEYS = ("postgres", "valkey", "s3_access", "s3_secret")
 
 
 class Servers:
@@ -103,7 +104,10 @@ class Servers:
     def _remembered(self) -> dict[str, Any] | None:
         try:
             chosen = json.loads(self._file.read_text())
-            return {"ports": {name: int(chosen["ports"][name]) for name in _PORTS}, "keys": chosen["keys"]}
+            return {
+                "ports": {name: _port(chosen["ports"][name]) for name in _PORTS},
+                "keys": {name: _key(chosen["keys"][name]) for name in _KEYS},
+            }
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -145,6 +149,20 @@ class Servers:
             yield
         finally:
             os.close(lock)
+
+
+def _port(value: object) -> int:
+    """Raises ValueError for what is no port."""
+    if not isinstance(value, int) or not 0 < value < 2**16:
+        raise ValueError(f"{value!r} is no port")
+    return value
+
+
+def _key(value: object) -> str:
+    """Raises ValueError, which does not show it, for what is no key."""
+    if not isinstance(value, str) or not value:
+        raise ValueError("a key is no text")
+    return value
 
 
 def _bring_up(server: Server, owned: bool) -> None:
