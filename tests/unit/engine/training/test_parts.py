@@ -13,7 +13,7 @@ from imago_engine.training.recipes.feature_network import TAPPED_CHANNELS, InFlo
 from imago_engine.training.recipes.moving_average import MovingAverage
 from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.results.grids import tile
-from imago_engine.training.run.checkpoint import CheckpointError, read_checkpoint, write_atomically
+from imago_engine.training.run.checkpoint import CheckpointError, NotRead, read_checkpoint, write_atomically
 from imago_engine.training.run.folder import FolderInUse, occupied
 from imago_engine.training.run.loading import load_feature_network
 from imago_engine.training.run.schedule import Schedule
@@ -39,6 +39,12 @@ def test_a_full_disk_leaves_the_previous_checkpoint_whole(tmp_path: Path, file_s
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("no")
     with pytest.raises(CheckpointError, match="is not a checkpoint of a training"):
+        read_checkpoint(tmp_path / "x")
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_told_from_one_that_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    with pytest.raises(NotRead, match="cannot be read"):
         read_checkpoint(tmp_path / "x")
 
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from imago_engine.training.data.sources import Unread
+
 NAMED = 5
 """Names in a message; the rest is in the list."""
 
@@ -11,6 +13,8 @@ class LeftOut:
 
     def __init__(self) -> None:
         self.count = 0
+        self.unread = 0
+        """Those among them that may be had at another time."""
         self.lines: list[str] = []
         """Name and reason of each, in the order in which they were met."""
 
@@ -19,6 +23,7 @@ class LeftOut:
         # A name may hold what no encoding can print, a reason more than one line.
         line = " ".join(f"{name} ({reason})".encode(errors="backslashreplace").decode().split())
         self.count += 1
+        self.unread += isinstance(reason, Unread)
         self.lines.append(line)
 
     def write(self, path: Path) -> None:

@@ -1,8 +1,9 @@
 """Read every picture once: squares of the generator's size on disk, and the encoder's code of each.
 
-A prepared folder holds `images.npy` uint8 [N, S, S, 3] (RGB), `codes.npy` float32 [N, *code_shape] and
-`index.json`; where pictures were left out, `left_out.txt` names them. Rows `0 … train − 1` are trained on,
-the rest is held out. Training maps both arrays into memory, so data never starves it.
+A prepared folder holds `images.npy` uint8 [N, S, S, 3] (RGB), `codes.npy` float32 [N, *code_shape],
+`index.json` and `pictures_sha256`; where pictures were left out, `left_out.txt` names them. Rows
+`0 … train − 1` are trained on, the rest is held out. Training maps both arrays into memory, so data never
+starves it.
 """
 
 import hashlib
@@ -27,16 +28,22 @@ from imago_engine.training.data.sources import RawPicture
 from imago_engine.trainings import CORRUPT_SHARE, HELD_OUT, MINIMUM
 
 LEFT_OUT = "left_out.txt"
+INDEX, PICTURES = "index.json", "pictures_sha256"
+"""The latter is a file of its own: earlier releases take no index that says more than they know."""
 _NAMES_ONLY = ("sources", "corrupt")
 """What an index says of pictures that their bytes do not: a link to the same folder has another name."""
 
 
-__all__ = ["DataError", "Limits", "Prepared", "PreparedIndex", "centre_square", "decode", "encode"]
-__all__ += ["encoded_batches", "load_prepared", "prepare"]
+__all__ = ["DataError", "DataUnread", "Limits", "Prepared", "PreparedIndex", "centre_square", "decode"]
+__all__ += ["encode", "encoded_batches", "forget_prepared", "load_prepared", "prepare"]
 
 
 class DataError(ValueError):
     """The pictures do not make a training set; the message says how many there were and what is needed."""
+
+
+class DataUnread(DataError):
+    """They would, if all could be read that the operating system cannot read now."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +89,19 @@ class Prepared:
         return images, codes
 
     @property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str | None:
         """Tells data apart: a hash of which pictures were prepared, and how. It is the same on every machine,
-        whereas the last bits of codes are not.
+        whereas the last bits of codes are not. None where an earlier release has prepared them.
         """
         if self.index.pictures_sha256 is None:
-            return self._former_fingerprint
+            return None
         facts = {name: value for name, value in self.index.facts().items() if name not in _NAMES_ONLY}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def has_fingerprint(self, fingerprint: str) -> bool:
-        """Whether a checkpoint with this fingerprint was trained on these data."""
-        return fingerprint in (self.fingerprint, self._former_fingerprint)
-
     @cached_property
-    def _former_fingerprint(self) -> str:
-        """What older checkpoints have: a hash of the index and of the first and the last codes, by their
-        bits."""
+    def former_fingerprint(self) -> str:
+        """What earlier releases tell data apart by: a hash of the index and of the first and the last codes,
+        by their bits."""
         facts = {name: value for name, value in self.index.facts().items() if name != "pictures_sha256"}
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for part in (self.codes[:16], self.codes[-16:]):
@@ -180,11 +183,11 @@ def prepare(
     """Write `folder` from `pictures`; `on_progress` is told the number of rows written so far. `left_out`
     gets what cannot be decoded, and may hold what the sources lost.
 
-    Raises DataError when too few pictures remain to train on or too many are corrupt.
+    Raises DataError when too few pictures remain to train on or too many are corrupt, and SourceError.
     """
     limits, left_out = limits or Limits(), left_out or LeftOut()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "index.json").unlink(missing_ok=True)
+    forget_prepared(folder)
     selection = _Selection(limits.held_out, seed=0)
     whole, seen_bytes = 0, hashlib.sha256()
 
@@ -192,7 +195,8 @@ def prepare(
         seen = whole + left_out.count
         if left_out.count > limits.corrupt_share * max(seen, least):
             left_out.write(folder / LEFT_OUT)
-            raise DataError(
+            lost = left_out.count - left_out.unread
+            raise (DataError if lost > limits.corrupt_share * max(seen, least) else DataUnread)(
                 f"{left_out.count} of {seen} pictures could not be decoded; at most "
                 f"{limits.corrupt_share:.0%} may be so: {left_out.named}"
             )
@@ -233,7 +237,10 @@ def prepare(
         train = images.rows
         check()
         if train < limits.minimum:
-            raise DataError(f"{train} pictures to train on are too few: at least {limits.minimum} are needed")
+            raise (DataError if train + left_out.unread < limits.minimum else DataUnread)(
+                f"{train} pictures to train on are too few: at least {limits.minimum} are needed"
+                + (f"; {left_out.unread} cannot be read now: {left_out.named}" if left_out.unread else "")
+            )
         write(selection.finish()[1])
     left_out.write(folder / LEFT_OUT)
     index = PreparedIndex(
@@ -250,10 +257,18 @@ def prepare(
         encoder_grid=encoder.grid,
         pictures_sha256=seen_bytes.hexdigest(),
     )
-    unfinished = folder / "index.json.unfinished"
-    unfinished.write_text(json.dumps(index.facts(), indent=1))
-    os.replace(unfinished, folder / "index.json")  # its presence says that the arrays are whole
+    facts = index.facts()
+    (folder / PICTURES).write_text(facts.pop("pictures_sha256"))
+    unfinished = folder / f"{INDEX}.unfinished"
+    unfinished.write_text(json.dumps(facts, indent=1))
+    os.replace(unfinished, folder / INDEX)  # its presence says that the arrays are whole
     return index
+
+
+def forget_prepared(folder: Path) -> None:
+    """Have it prepared anew."""
+    for name in (INDEX, PICTURES):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _squares(picture: RawPicture, image_size: int, encoder_size: int) -> _Squares | UndecodableError:
@@ -301,18 +316,25 @@ def _batches(squares: Iterable[_Squares], size: int = 64) -> Iterator[list[_Squa
 
 
 def load_prepared(folder: Path) -> Prepared:
-    """Open a prepared folder. Raises DataError if it is unfinished or its arrays do not fit its index."""
-    if not (folder / "index.json").exists():
+    """Open a prepared folder. Raises DataError if it is unfinished or its arrays do not fit its index, and
+    DataUnread if the operating system cannot read it now."""
+    if not (folder / INDEX).exists():
         raise DataError(f"{folder} holds no finished preparation (no index.json)")
     try:
-        fields = json.loads((folder / "index.json").read_text())
+        fields = json.loads((folder / INDEX).read_text())
         fields["code_shape"], fields["sources"] = tuple(fields["code_shape"]), tuple(fields["sources"])
+        if (folder / PICTURES).exists():
+            fields["pictures_sha256"] = (folder / PICTURES).read_text()
         index = PreparedIndex(**fields)
+    except OSError as error:
+        raise DataUnread(f"{folder} cannot be read: {error.strerror}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder}: index.json does not describe prepared pictures: {error!r}") from error
     try:  # copy on write: torch wants memory that could be written to, the files must stay as they are
         images, codes = (np.load(folder / name, mmap_mode="c") for name in ("images.npy", "codes.npy"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataUnread(f"{folder} cannot be read: {error.strerror}") from error
+    except (EOFError, ValueError) as error:
         raise DataError(f"{folder}: its arrays cannot be read: {error}") from error
     rows = index.train + index.held_out
     expected = ((rows, index.image_size, index.image_size, 3), (rows, *index.code_shape))

@@ -6,18 +6,19 @@ from typing import Literal
 import torch
 
 from imago_engine.generators import GeneratorFileError
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.networks.load import NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 from imago_engine.synthesis.sources.network_source import OutOfReach
-from imago_engine.training.data.preparation import DataError
-from imago_engine.training.data.sources import SourceError
+from imago_engine.training.data.preparation import DataError, DataUnread
+from imago_engine.training.data.sources import SourceError, SourceUnread
 from imago_engine.training.jobs.bounds import measure_bounds
 from imago_engine.training.jobs.export import export
 from imago_engine.training.jobs.names import Names
 from imago_engine.training.jobs.pack import pack_pictures
 from imago_engine.training.jobs.train import train
 from imago_engine.training.options import OptionsError
-from imago_engine.training.run.checkpoint import CheckpointError, NotWritten, OtherData
+from imago_engine.training.run.checkpoint import CheckpointError, NotRead, NotWritten, OtherData
 from imago_engine.training.run.folder import FolderInUse
 from imago_engine.training.run.loop import Diverged
 from imago_engine.training.run.placement import PlacementError
@@ -39,13 +40,14 @@ _CODES: dict[type[Exception], FailureCode] = {
     OptionsError: "options",
     PlacementError: "device",
     SourceError: "source",
-    torch.OutOfMemoryError: "memory",
+    torch.AcceleratorError: "device",
     OSError: "files",
 }
-_PASSING = (FolderInUse, NotWritten, OSError, OtherData, OutOfReach, torch.OutOfMemoryError)
-"""What lies at this machine now: a full disk, memory that others hold, other pictures under the same name."""
+_PASSING = (DataUnread, FolderInUse, NotRead, NotWritten, OSError, OtherData, OutOfReach, SourceUnread)
+"""What lies at this machine now, beside memory that others hold: a full disk, a share that is away, other
+pictures under the same name."""
 
-_NO_MEMORY = "the device's memory is too small, or others hold it; try a smaller --batch: "
+_NO_MEMORY = "memory is too small, or others hold it; try a smaller --batch: "
 
 
 def carry_out(job: Job, tell: Tell) -> Outcome:
@@ -71,11 +73,19 @@ def carry_out(job: Job, tell: Tell) -> Outcome:
             case PackJob():
                 pack_pictures(job, tell_named)
     except Exception as error:
-        code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+        code = _code_of(error)
         if code is None:
             tell_named(Failed(code="unexpected", message=f"{type(error).__name__}: {error}"[:1000]))
             raise
         advice = _NO_MEMORY if code == "memory" else ""
-        tell_named(Failed(code=code, message=f"{advice}{error}", passing=isinstance(error, _PASSING)))
+        passing = isinstance(error, _PASSING) or is_exhaustion(error)
+        tell_named(Failed(code=code, message=f"{advice}{error}", passing=passing))
         return "failed"
     return "done"
+
+
+def _code_of(error: Exception) -> FailureCode | None:
+    for kind, code in _CODES.items():
+        if isinstance(error, kind):
+            return code
+    return "memory" if is_exhaustion(error) else None

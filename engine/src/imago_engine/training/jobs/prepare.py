@@ -8,6 +8,7 @@ from pathlib import Path
 
 from imago_engine.training.data.left_out import NAMED, LeftOut
 from imago_engine.training.data.preparation import (
+    INDEX,
     LEFT_OUT,
     DataError,
     Limits,
@@ -19,7 +20,7 @@ from imago_engine.training.data.sources import RawPicture, SourceLimits, open_so
 from imago_engine.training.run.folder import PREPARED
 from imago_engine.training.run.loading import load_encoder
 from imago_engine.training.run.placement import Placement
-from imago_engine.training_events import Encoded, Phase, TrainingEvent
+from imago_engine.training_events import Encoded, Note, Phase, TrainingEvent
 from imago_engine.training_events import LeftOut as LeftOutEvent
 from imago_engine.training_jobs import DataPlan, Place, Reading
 
@@ -29,11 +30,17 @@ Tell = Callable[[TrainingEvent], None]
 
 
 def prepare_data(plan: DataPlan, folder: Path, placement: Placement, tell: Tell) -> None:
-    """Write `folder/prepared`, or see that the one that is there is what was asked for."""
+    """Write `folder/prepared`, or see that the one that is there is what was asked for. One that is damaged
+    is made again."""
     prepared = folder / PREPARED
-    if (prepared / "index.json").exists():
-        _check_prepared(plan, prepared, load_prepared(prepared).index)
-        return
+    if (prepared / INDEX).exists():
+        try:
+            index = load_prepared(prepared).index
+        except DataError as error:
+            tell(Note(message=f"{error}; its pictures are prepared anew"))
+        else:
+            _check_prepared(plan, prepared, index)
+            return
     tell(Phase(phase="preparing"))
     left_out = LeftOut()
     pictures = pictures_of(plan.sources, plan.reading, left_out)

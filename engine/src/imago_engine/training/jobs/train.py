@@ -10,14 +10,15 @@ from typing import Any
 import torch
 
 from imago_engine.training.command_line.command_of import command_of
-from imago_engine.training.data.preparation import load_prepared
+from imago_engine.training.data.preparation import DataError, load_prepared
+from imago_engine.training.data.sources import SourceError
 from imago_engine.training.distributed.processes import Processes, joined
 from imago_engine.training.jobs.export import write_and_tell
 from imago_engine.training.jobs.prepare import prepare_data
 from imago_engine.training.recipes import preset_named, read_options
 from imago_engine.training.recipes.warm_start import warm_start
 from imago_engine.training.results.journal import Journal
-from imago_engine.training.run.checkpoint import CheckpointError, read_facts
+from imago_engine.training.run.checkpoint import CheckpointError, OtherData, read_facts
 from imago_engine.training.run.folder import CHECKPOINT, PREPARED, occupied
 from imago_engine.training.run.loading import new_training
 from imago_engine.training.run.loop import Pace, Run
@@ -44,7 +45,13 @@ def train(job: TrainJob, tell: Tell) -> bool:
         facts = read_facts(checkpoint) if job.begin is None else {}
         placement = place(job.device, job.precision or facts.get("precision", "float32"))
         if processes.leads and job.data is not None:
-            prepare_data(job.data, folder, placement, tell)
+            try:
+                prepare_data(job.data, folder, placement, tell)
+            except (DataError, SourceError) as error:
+                if job.begin is not None:
+                    raise
+                # It was begun with pictures that made a training set, and they may be there again.
+                raise OtherData(str(error)) from error
         if placement.device.type == "cuda":
             # Pictures and batches are of one size: trying which algorithms are fastest pays at once.
             torch.backends.cudnn.benchmark = True

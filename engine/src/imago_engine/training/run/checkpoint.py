@@ -21,6 +21,10 @@ class NotWritten(CheckpointError):
     """It cannot be written: the disk is full, or not writable."""
 
 
+class NotRead(CheckpointError):
+    """The operating system cannot read it now."""
+
+
 class OtherData(CheckpointError):
     """It was trained on other data than those that are here."""
 
@@ -90,12 +94,15 @@ def without_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the facts (step, options, schedule) of a checkpoint. Raises CheckpointError."""
+    """The tensors and the facts (step, options, schedule) of a checkpoint. Raises CheckpointError, of which
+    NotRead may pass."""
     facts = read_facts(path)
     try:
         with safe_open(path, "pt") as handle:
             return {key: handle.get_tensor(key) for key in handle.keys()}, facts  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise NotRead(f"{path} cannot be read: {error}") from error
+    except SafetensorError as error:
         raise CheckpointError(f"{path} is not a checkpoint of a training: {error}") from error
 
 
@@ -105,5 +112,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         with safe_open(path, "pt") as handle:
             facts: dict[str, Any] = json.loads((handle.metadata() or {})["facts"])
             return facts
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise NotRead(f"{path} cannot be read: {error}") from error
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{path} is not a checkpoint of a training: {error}") from error

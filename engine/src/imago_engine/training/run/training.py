@@ -95,7 +95,8 @@ class Training:
             "options": recipe.options.model_dump(),
             "schedule": asdict(self.schedule),
             "remembered": recipe.remembered(),
-            "data": self.prepared.fingerprint,
+            "data": self.prepared.former_fingerprint,  # earlier releases, which know no other, go on too
+            "data_by_pictures": self.prepared.fingerprint,
             "precision": self.placement.precision,
             "origin": asdict(self.origin),
             "computed_on": self.placement.description(self.processes.size),
@@ -119,8 +120,7 @@ class Training:
         tensors, facts = read_checkpoint(path)
         recipe = self.recipe
         # Checkpoints from before presets, fingerprints and origins lack these facts.
-        data = facts.get("data")
-        if data is not None and not self.prepared.has_fingerprint(data):
+        if not self._is_of_these_data(facts.get("data_by_pictures"), facts.get("data")):
             raise OtherData(f"{path} belongs to other data than those prepared beside it")
         if facts.get("preset", "default") != self.preset:
             raise CheckpointError(f"{path} is of preset {facts['preset']}, not {self.preset}")
@@ -133,3 +133,9 @@ class Training:
         except (KeyError, RuntimeError, TypeError) as error:
             first_line = str(error).splitlines()[0]
             raise CheckpointError(f"{path} does not fit this training: {first_line}") from error
+
+    def _is_of_these_data(self, by_pictures: str | None, former: str | None) -> bool:
+        """Whether a checkpoint with these fingerprints is, as far as both sides tell."""
+        if by_pictures is not None and self.prepared.fingerprint is not None:
+            return by_pictures == self.prepared.fingerprint
+        return former is None or former in (self.prepared.fingerprint, self.prepared.former_fingerprint)

@@ -1,4 +1,5 @@
 import io
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +14,16 @@ from imago_engine.training.data.encoder import Encoder
 from imago_engine.training.data.left_out import LeftOut
 from imago_engine.training.data.preparation import (
     DataError,
+    DataUnread,
     Limits,
     Prepared,
     centre_square,
     decode,
+    forget_prepared,
     load_prepared,
     prepare,
 )
-from imago_engine.training.data.sources import RawPicture
+from imago_engine.training.data.sources import RawPicture, Unread
 from imago_engine.training.run.loading import load_encoder
 
 Bytes = Callable[[int], bytes]
@@ -118,6 +121,42 @@ def test_too_few_pictures_are_an_error_with_both_numbers(
     pictures = [RawPicture("", picture_bytes(i)) for i in range(10)]
     with pytest.raises(DataError, match="9 pictures to train on are too few: at least 256"):
         prepare(tmp_path, pictures, encoder, image_size=16, sources=())
+
+
+@pytest.mark.parametrize(("readable", "minimum"), [(20, 16), (19, 20)])
+def test_what_would_make_a_training_set_if_all_could_be_read_may_do_so_at_another_time(
+    tmp_path: Path, encoder: Encoder, picture_bytes: Bytes, readable: int, minimum: int
+) -> None:
+    def prepare_without(reason: str) -> None:
+        left_out = LeftOut()
+        for n in range(10):
+            left_out.add(f"away-{n}", reason)
+        pictures = [RawPicture(str(n), picture_bytes(n)) for n in range(readable)]
+        limits = Limits(held_out=2, minimum=minimum, corrupt_share=0.05 if minimum < 20 else 1)
+        prepare(tmp_path, pictures, encoder, image_size=16, sources=("a",), limits=limits, left_out=left_out)
+
+    with pytest.raises(DataUnread, match="away-0"):
+        prepare_without(Unread("cannot be read: Stale file handle"))
+    with pytest.raises(DataError) as final:
+        prepare_without("a link to nothing")
+    assert not isinstance(final.value, DataUnread)
+
+
+def test_an_index_says_what_earlier_releases_know_and_the_hash_of_the_pictures_goes_with_it(
+    tmp_path: Path, encoder: Encoder, picture_bytes: Bytes
+) -> None:
+    pictures = [RawPicture(str(n), picture_bytes(n)) for n in range(20)]
+    index = prepare(
+        tmp_path, pictures, encoder, image_size=16, sources=("a",), limits=Limits(held_out=4, minimum=8)
+    )
+    assert set(json.loads((tmp_path / "index.json").read_text())) == {
+        *("train", "held_out", "corrupt", "image_size", "code_shape", "encoder", "encoder_layer"),
+        *("encoder_sha256", "encoder_input_size", "sources"),
+    }
+    assert load_prepared(tmp_path).index == index
+    assert index.pictures_sha256
+    forget_prepared(tmp_path)
+    assert not (tmp_path / "pictures_sha256").exists(), "an earlier release may prepare others there"
 
 
 def test_codes_of_a_convolutional_layer_keep_their_shape(tmp_path: Path, picture_bytes: Bytes) -> None:

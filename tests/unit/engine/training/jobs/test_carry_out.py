@@ -6,10 +6,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import torch
 
+from imago_engine.training.data.preparation import DataUnread
+from imago_engine.training.data.sources import SourceError, SourceUnread
 from imago_engine.training.jobs import carry_out as module
 from imago_engine.training.jobs.carry_out import carry_out
 from imago_engine.training.jobs.event_log import EventLog
+from imago_engine.training.run.checkpoint import NotRead
 from imago_engine.training_events import EVENTS, EventReader, Failed, TrainingEvent
 from imago_engine.training_jobs import BoundsJob, DataPlan, NewTraining, Place, Reading, TrainJob
 from imago_engine.trainings import PRESETS, EncoderRequest, TrainingChoices
@@ -113,6 +117,50 @@ def test_what_lies_at_this_machine_now_is_told_as_passing(
     (root / "discs" / "00.png").write_bytes((root / "discs" / "01.png").read_bytes())
     shutil.rmtree(root.parent / "run" / "prepared")
     assert end_of(more) == ("other_data", True)
+    shutil.rmtree(root.parent / "run" / "prepared")
+    for picture in (root / "discs").iterdir():
+        picture.unlink()
+    assert end_of(more) == ("other_data", True), "it was begun with pictures, which may be there again"
+    (root / "discs").rmdir()
+    assert end_of(more) == ("other_data", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "passing"),
+    [
+        (MemoryError("no room"), "memory", True),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "memory",
+            True,
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory", True),
+        (torch.AcceleratorError("CUDA error: unspecified launch failure"), "device", True),
+        (SourceUnread("discs cannot be read: Stale file handle"), "source", True),
+        (DataUnread("0 pictures to train on are too few"), "data", True),
+        (NotRead("cannot be read"), "checkpoint", True),
+        (SourceError("no archive"), "source", False),
+    ],
+)
+def test_memory_and_reading_that_fail_now_may_succeed_at_another_try(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str, passing: bool
+) -> None:
+    def failing(*_: object) -> bool:
+        raise error
+
+    monkeypatch.setattr(module, "train", failing)
+    told: list[TrainingEvent] = []
+    assert carry_out(job(root), told.append) == "failed"
+    assert isinstance(told[-1], Failed)
+    assert (told[-1].code, told[-1].passing) == (code, passing)
+
+
+def test_a_prepared_folder_that_is_damaged_is_prepared_anew(root: Path) -> None:
+    told: list[TrainingEvent] = []
+    assert carry_out(job(root), told.append) == "done"
+    (root.parent / "run" / "prepared" / "codes.npy").write_bytes(b"")
+    more = job(root, pictures=16).model_copy(update={"begin": None})
+    assert carry_out(more, told.append) == "done"
 
 
 def test_a_source_that_cannot_be_read_is_called_by_its_name(root: Path) -> None:

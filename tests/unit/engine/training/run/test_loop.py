@@ -93,7 +93,8 @@ def test_a_checkpoint_that_was_cut_short_is_a_clear_error(
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"data": "other"}, "belongs to other data"),
+        ({"data_by_pictures": "other"}, "belongs to other data"),
+        ({"data_by_pictures": None, "data": "other"}, "belongs to other data"),
         ({"preset": "deepsim"}, "is of preset deepsim, not default"),
     ],
 )
@@ -122,6 +123,20 @@ def test_a_training_goes_on_where_codes_differ_in_their_last_bits_as_those_of_an
     elsewhere.prepared = replace(elsewhere.prepared, codes=codes)
     elsewhere.restore(path)
     assert elsewhere.step_number == 1
+
+
+def test_earlier_releases_find_in_a_checkpoint_the_fingerprint_that_they_know(
+    small_training: SmallTraining, tmp_path: Path
+) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    training = small_training()
+    training.save(path)
+    facts = read_checkpoint(path)[1]
+    assert facts["data"] == training.prepared.former_fingerprint
+    tensors, own = read_checkpoint(path)
+    del own["data_by_pictures"]  # as an earlier release saves it again
+    write_atomically(path, tensors, {"facts": json.dumps(own)})
+    training.restore(path)
 
 
 def test_checkpoints_that_know_their_data_by_the_bits_of_codes_are_read(

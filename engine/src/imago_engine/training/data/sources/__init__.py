@@ -14,11 +14,15 @@ from imago_engine.training.data.sources.raw_pictures import (
     RawPicture,
     SourceError,
     SourceLimits,
+    SourceUnread,
+    Unread,
     refuse_loss,
+    unread,
 )
 from imago_engine.training.data.sources.tar import TAR_SUFFIXES, tar_pictures
 
-__all__ = ["IMAGE_SUFFIXES", "OnLoss", "RawPicture", "SourceError", "SourceLimits", "open_source"]
+__all__ = ["IMAGE_SUFFIXES", "OnLoss", "RawPicture", "SourceError", "SourceLimits", "SourceUnread", "Unread"]
+__all__ += ["open_source"]
 
 _TARS = ", ".join(TAR_SUFFIXES)
 _UNREAD_TARS = (".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lzma")
@@ -41,12 +45,12 @@ def open_source(
     Symbolic links are followed to files below `root` alone, by default the source itself. `on_loss` is told
     each picture that is there but cannot be had; without it the first that is damaged raises SourceError, and
     links that lead out are passed over. What is lost and cannot be counted (an archive that is cut off, a
-    folder that cannot be listed) always raises SourceError.
+    folder that cannot be listed) always raises SourceError: SourceUnread where it may be there another time.
     """
     try:
         return _open(path, root, limits or SourceLimits(), on_loss)
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise unread(f"{path} cannot be read: {error.strerror}", error) from error
 
 
 def _open(

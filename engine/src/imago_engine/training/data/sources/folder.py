@@ -13,7 +13,14 @@ from imago_engine.training.data.sources.names import (
     sample_of,
     why_unread,
 )
-from imago_engine.training.data.sources.raw_pictures import OnLoss, RawPicture, SourceError, SourceLimits
+from imago_engine.training.data.sources.raw_pictures import (
+    OnLoss,
+    RawPicture,
+    SourceLimits,
+    Unread,
+    may_pass,
+    unread,
+)
 
 
 def folder_pictures(folder: Path, root: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[RawPicture]:
@@ -26,7 +33,7 @@ def folder_pictures(folder: Path, root: Path, limits: SourceLimits, on_loss: OnL
             try:
                 content = path.read_bytes()
             except OSError as error:
-                reason = f"cannot be read: {error.strerror}"
+                reason = _unread(error)
             else:
                 yield RawPicture(str(relative), content, relative.parts[0].lower() in HELD_OUT_FOLDERS)
         if reason:
@@ -41,7 +48,7 @@ def _images(folder: Path, relative: PurePosixPath) -> Iterator[tuple[Path, PureP
         with os.scandir(folder) as entries:
             listed = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
     except OSError as error:
-        raise SourceError(f"{folder} cannot be read: {error.strerror}") from error
+        raise unread(f"{folder} cannot be read: {error.strerror}", error) from error
     images = [
         relative / name
         for name, is_folder in listed
@@ -67,8 +74,15 @@ def _why_not(path: Path, root: Path, limits: SourceLimits) -> str | None:
         if not target.is_file():
             return ""
         size = target.stat().st_size
-    except (OSError, RuntimeError) as error:  # a link to nothing, or a circle of links
-        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+    except OSError as error:  # a link to nothing
+        return _unread(error)
+    except RuntimeError as error:  # a circle of links
+        return f"cannot be read: {error}"
     if size > limits.picture:
         return f"{size:,} bytes are more than a picture may have ({limits.picture:,})"
     return None
+
+
+def _unread(error: OSError) -> str:
+    reason = f"cannot be read: {error.strerror or error}"
+    return Unread(reason) if may_pass(error) else reason

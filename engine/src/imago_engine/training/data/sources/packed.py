@@ -9,7 +9,13 @@ from typing import IO
 
 import numpy as np
 
-from imago_engine.training.data.sources.raw_pictures import OnLoss, RawPicture, SourceError, SourceLimits
+from imago_engine.training.data.sources.raw_pictures import (
+    OnLoss,
+    RawPicture,
+    SourceError,
+    SourceLimits,
+    unread,
+)
 
 _ARRAYS = {
     "blob": "uint8, one-dimensional",
@@ -38,15 +44,16 @@ def packed_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterat
     make a packed set, and at the end where the checksum of `blob` says that some of it is damaged.
     """
     try:
+        with path.open("rb") as file:
+            file.read(1)  # zipfile takes what cannot be read for what is no archive
         with zipfile.ZipFile(path) as archive:
             yield from _pictures(archive, path, limits, on_loss)
-    except SourceError:
+    except (SourceError, MemoryError):
         raise
     # What a damaged archive can make zipfile, zlib, numpy's parser or struct raise has no common ancestor.
     except Exception as error:
-        raise SourceError(
-            f"{path} is not a readable .npz file: {str(error) or type(error).__name__}"
-        ) from error
+        message = f"{path} is not a readable .npz file: {str(error) or type(error).__name__}"
+        raise (unread(message, error) if isinstance(error, OSError) else SourceError(message)) from error
 
 
 def _pictures(

@@ -1,11 +1,41 @@
 """What every source of training pictures gives, may unpack, and says of what it cannot give."""
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 class SourceError(ValueError):
     """A source of pictures cannot be read; the message says what was found and what would be accepted."""
+
+
+class SourceUnread(SourceError):
+    """The operating system cannot read a source now, which may pass: a share is away, a disk is failing."""
+
+
+class Unread(str):
+    """Why a picture is lost that the operating system cannot read now, which may pass."""
+
+
+_OF_WHAT_IS_THERE = frozenset(
+    {
+        errno.EACCES, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT,
+        errno.ENOTDIR, errno.EPERM,
+    }
+)  # fmt: skip
+"""Errors that say what lies there, or whose it is (EINVAL: a damaged archive points to before its beginning).
+All others say that nothing can be known of it now."""
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether it says nothing of what lies there, but only that it cannot be read now. What reads compressed
+    files raises OSError without a number for damaged ones."""
+    return error.errno is not None and error.errno not in _OF_WHAT_IS_THERE
+
+
+def unread(message: str, error: OSError) -> SourceError:
+    """What to raise for a source that the operating system does not give."""
+    return (SourceUnread if may_pass(error) else SourceError)(message)
 
 
 @dataclass(frozen=True)
@@ -30,7 +60,7 @@ class SourceLimits:
 
 
 OnLoss = Callable[[str, str], None]
-"""Told the name of a picture that is lost, and why."""
+"""Told the name of a picture that is lost, and why: an `Unread` where it may be had at another time."""
 
 
 def refuse_loss(name: str, reason: str) -> None:

@@ -12,7 +12,13 @@ from imago_engine.training.data.sources.names import (
     sample_of,
     why_unread,
 )
-from imago_engine.training.data.sources.raw_pictures import OnLoss, RawPicture, SourceError, SourceLimits
+from imago_engine.training.data.sources.raw_pictures import (
+    OnLoss,
+    RawPicture,
+    SourceError,
+    SourceLimits,
+    unread,
+)
 from imago_engine.training.data.sources.tar_reader import CutOff, Member, NoTar, TarReader, TooMuch
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2")
@@ -41,7 +47,9 @@ def tar_pictures(path: Path, limits: SourceLimits, on_loss: OnLoss) -> Iterator[
         raise SourceError(f"{path} is not a readable tar archive: {error}") from error
     except (CutOff, TooMuch) as error:
         raise SourceError(f"{path} cannot be read to its end: {error}") from error
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
+        raise unread(f"{path} cannot be read to its end: after {last}, {error}", error) from error
+    except (EOFError, zlib.error) as error:
         raise SourceError(f"{path} cannot be read to its end: after {last}, {error}") from error
 
 
