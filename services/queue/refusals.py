@@ -17,6 +17,8 @@ from services.queue.liveness import ALIVE
 
 PATIENCE_SECONDS = 600.0
 """For how long nobody can go on with what never began, until it fails."""
+PASSING_PATIENCE_SECONDS = 3600.0
+"""The same where it is no lack of pictures but a fault of machines that may pass."""
 BEGUN_PATIENCE_SECONDS = 7 * 86_400.0
 """The same of what was begun, which would be lost."""
 LATELY_SECONDS = 600.0
@@ -42,21 +44,24 @@ _OUTLOOK = text(f"""
 @dataclass(frozen=True)
 class Outlook:
     """Of work that the workers `refused` could not go on with. `others`: one that is here could still try;
-    `since` when nobody could, None where somebody can or is likely to come back, and for so many `seconds`;
-    `again_seconds`: how soon to try again where no other worker does."""
+    `since` when nobody could, None where somebody can, and for so many `seconds`; `expected`: one that could
+    try may be starting; `again_seconds`: how soon to try again where no other worker does."""
 
     refused: tuple[str, ...]
     others: bool
     since: datetime | None
     seconds: float
+    expected: bool = False
 
     @property
     def again_seconds(self) -> float:
         return min(max(AGAIN_SECONDS, self.seconds), LONGEST_PAUSE_SECONDS)
 
     def hopeless(self, patience_seconds: float) -> bool:
-        """Whether nobody could go on with it for longer than that."""
-        return self.since is not None and self.seconds >= patience_seconds
+        """Whether nobody could go on with it for longer than that. A worker that may be starting is awaited,
+        but not for ever: where workers start again and again one always may be."""
+        awaited = LATELY_SECONDS if self.expected else 0.0
+        return self.since is not None and self.seconds >= patience_seconds + awaited
 
 
 def outlook(session: Session, worker_id: str, refused: Sequence[str], since: datetime | None) -> Outlook:
@@ -64,7 +69,7 @@ def outlook(session: Session, worker_id: str, refused: Sequence[str], since: dat
     outlook said."""
     known = (*(id for id in refused if id != worker_id), worker_id)
     row = session.execute(_OUTLOOK, {"refused": [*known], "lately": LATELY_SECONDS}).one()
-    if row.others or row.expected:
-        return Outlook(known, row.others, None, 0.0)
+    if row.others:
+        return Outlook(known, True, None, 0.0)
     since = since or row.now
-    return Outlook(known, False, since, (row.now - since).total_seconds())
+    return Outlook(known, False, since, (row.now - since).total_seconds(), row.expected)

@@ -108,14 +108,16 @@ _SAMPLES = text("""
     SET held_out = excluded.held_out,
         image_object = coalesce(excluded.image_object, training_samples.image_object)
 """)
-# What is saved again as it was, before something fails for the same reason again, has not gone on.
-_SAVE = text("""
+# What is saved again as it was, before something fails for the same reason again, has not gone on. Its bytes
+# alone do not tell: a checkpoint names the machine that it was computed on.
+_AS_IT_WAS = """coalesce(
+    progress -> 'saved' = CAST(:progress AS jsonb) -> 'saved',
+    split_part(checkpoint_object, '/', 4) = split_part(:checkpoint, '/', 4), false)"""
+_SAVE = text(f"""
     UPDATE trainings SET checkpoint_object = :checkpoint, log_object = :log, deaths = 0,
         error = NULL,
-        stuck_since = CASE WHEN split_part(checkpoint_object, '/', 4) = split_part(:checkpoint, '/', 4)
-            THEN stuck_since END,
-        setbacks = CASE WHEN split_part(checkpoint_object, '/', 4) = split_part(:checkpoint, '/', 4)
-            THEN setbacks ELSE 0 END,
+        stuck_since = CASE WHEN {_AS_IT_WAS} THEN stuck_since END,
+        setbacks = CASE WHEN {_AS_IT_WAS} THEN setbacks ELSE 0 END,
         progress = progress || CAST(:progress AS jsonb)
     WHERE id = :id
 """)
@@ -220,7 +222,8 @@ def report(
 def save(
     session: Session, id: str, lease_id: int, checkpoint: str, log: str, progress: Mapping[str, Any]
 ) -> tuple[str, ...] | None:
-    """Point to a checkpoint and a log that are in the store; None if the lease is lost.
+    """Point to a checkpoint and a log that are in the store; None if the lease is lost. `saved` of `progress`
+    tells how many pictures the checkpoint has seen.
 
     Returns the keys that nothing points to any more: delete them after the commit.
     """

@@ -11,17 +11,21 @@ from sqlalchemy.orm import Session
 
 from services.base.plain_text import storable
 from services.queue import leases, refusals
-from services.queue.refusals import BEGUN_PATIENCE_SECONDS, PATIENCE_SECONDS, Outlook
+from services.queue.refusals import (
+    BEGUN_PATIENCE_SECONDS,
+    PASSING_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    Outlook,
+)
 from services.trainings.leases import fail, held, release
 
 MAX_CRASHES = 3
 """Times that a training's process may crash."""
 CRASH_PAUSE_SECONDS = 30.0
 """After the first crash, where no other worker could take it; four times as long after the second."""
-PASSING_PATIENCE_SECONDS = 3600.0
-"""For how long a training without a checkpoint is tried again whose faults may pass, at least."""
 MAX_SETBACKS = 5
-"""How often, at most, once that time is over. A try may take hours, and two faults may be far apart."""
+"""How often, at most, one whose faults may pass is tried again once its time is over. A try may take hours,
+and two faults may be far apart."""
 
 _CRASHED = text("UPDATE trainings SET crashes = crashes + 1 WHERE id = :id RETURNING crashes")
 _PUT_OFF = text("""

@@ -35,6 +35,8 @@ class Account:
         """`pictures`, `rate` (pictures a second) and `losses`, as they were told last."""
         self.saves = 0
         """Checkpoints that the process has written."""
+        self.saved: int | None = None
+        """Pictures that the last one has seen."""
         self.samples: list[Sample] = []
         """All that are not taken out yet."""
         self.end: Exported | Failed | Stopped | None = None
@@ -49,7 +51,7 @@ class Account:
                 case Exported() | Failed() | Stopped():
                     self.end = event
                 case Saved():
-                    self.saves += 1
+                    self.saves, self.saved = self.saves + 1, event.pictures
                 case Sample():
                     self.samples.append(event)
                 case Progress():

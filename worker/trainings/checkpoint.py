@@ -51,12 +51,12 @@ class Checkpoints:
         """Store the checkpoint and the log, then point to them, then drop what they replace. Raises
         `LeaseLost`, `Unavailable` or OSError.
         """
-        claim, saves = self._training.claim, self._account.saves
+        claim, saves, saved = self._training.claim, self._account.saves, self._account.saved
         # Both are copied before either is put: on a full disk nothing large is sent for nothing.
         snapshot, log_snapshot = self._folder.snapshot(), self._folder.log_snapshot()
         checkpoint = self.put(snapshot, "safetensors", "application/octet-stream")
         logged = self.put(log_snapshot, "jsonl", "application/x-ndjson")
-        progress = self._reporter.progress
+        progress = {**self._reporter.progress, "saved": saved}
         with self._training.database.session() as session:
             superseded = training_leases.save(session, claim.id, claim.lease_id, checkpoint, logged, progress)
         if superseded is None:

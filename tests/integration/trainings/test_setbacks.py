@@ -5,11 +5,16 @@ from sqlalchemy import text
 
 from services.base.database import Database
 from services.queue import refusals, workers
-from services.queue.refusals import BEGUN_PATIENCE_SECONDS, LATELY_SECONDS, PATIENCE_SECONDS
+from services.queue.refusals import (
+    BEGUN_PATIENCE_SECONDS,
+    LATELY_SECONDS,
+    PASSING_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+)
 from services.trainings import leases as training_leases
 from services.trainings import setbacks, trainings
 from services.trainings.leases import LEFT_SECONDS
-from services.trainings.setbacks import MAX_CRASHES, MAX_SETBACKS, PASSING_PATIENCE_SECONDS
+from services.trainings.setbacks import MAX_CRASHES, MAX_SETBACKS
 from tests.integration.trainings.one_training import claim, claimed, get, pass_time, register_workers, submit
 from tests.small_training import register_encoder
 
@@ -39,12 +44,13 @@ def put_off(world: Database, worker: str) -> None:
         assert setbacks.put_off(session, current.id, current.lease_id, worker, "The disk is full.")
 
 
-def save(world: Database, worker: str, checkpoint: str = "first") -> None:
+def save(world: Database, worker: str, pictures: int = 8) -> None:
     """Claim the training, come to a checkpoint and give it back."""
     current = claimed(world, worker=worker)
-    key = f"trainings/{current.id}/{current.lease_id}/{checkpoint}"
+    key = f"trainings/{current.id}/{current.lease_id}/other bytes on each machine"
+    progress = {"pictures": 9, "saved": pictures}
     with world.session() as session:
-        training_leases.save(session, current.id, current.lease_id, key, "l", {"pictures": 8})
+        training_leases.save(session, current.id, current.lease_id, f"{key}-{worker}", "l", progress)
         training_leases.release(session, current.id, current.lease_id)
 
 
@@ -107,7 +113,7 @@ def test_while_the_worker_that_has_the_pictures_starts_again_a_training_waits(wo
     for _ in range(3):
         refuse(world, "a")
         assert get(world, id).state == "queued"
-        pass_time(world, refusals.AGAIN_SECONDS)
+        pass_time(world, 3 * refusals.AGAIN_SECONDS)
         stay(world, "a")
     register_workers(world, b2=True)
     assert claim(world, worker="a") is None
@@ -180,18 +186,36 @@ def test_a_training_with_a_checkpoint_outlives_a_fault_of_a_day_and_forgets_it_o
             pass_time(world, seconds / 2 / MAX_SETBACKS)
             stay(world, "a")
 
-    for checkpoint in ("second", "third"):
+    for pictures in (16, 24):
         fail_again_and_again(0.9 * BEGUN_PATIENCE_SECONDS)
         view = get(world, id)
         assert view.state == "queued"
         assert view.error is not None
-        save(world, "a", checkpoint)
+        save(world, "a", pictures)
         assert get(world, id).error is None
     fail_again_and_again(0.9 * BEGUN_PATIENCE_SECONDS)
-    save(world, "a", "third")  # as it was: the end of it fails
+    stop(world, "a")
+    register_workers(world, b=True)
+    save(world, "b", 24)  # as it was: the end of it fails
     pass_time(world, 0.2 * BEGUN_PATIENCE_SECONDS)
-    stay(world, "a")
-    put_off(world, "a")
+    stay(world, "b")
+    put_off(world, "b")
+    assert get(world, id).state == "failed"
+
+
+def test_workers_that_start_again_and_again_without_the_pictures_do_not_keep_a_training_for_ever(
+    world: Database,
+) -> None:
+    id = submit(world)
+    register_workers(world, a=True)
+    for number in range(4):
+        assert get(world, id).state == "queued"
+        register_workers(world, **{f"starting-{number}": False})
+        refuse(world, "a")
+        pass_time(world, PATIENCE_SECONDS / 2)
+        stay(world, "a")
+    assert get(world, id).state == "queued", "one that is starting may see them"
+    refuse(world, "a")
     assert get(world, id).state == "failed"
 
 
