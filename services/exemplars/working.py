@@ -21,7 +21,12 @@ from services.exemplars import forgetting
 from services.exemplars.tables import CropPackRow, ExemplarRow, UnitStatisticsRow
 from services.queue import chores, refusals
 from services.queue.chores import WorkClaim
-from services.queue.refusals import BEGUN_PATIENCE_SECONDS, PATIENCE_SECONDS
+from services.queue.refusals import (
+    BEGUN_PATIENCE_SECONDS,
+    PASSING_PATIENCE_SECONDS,
+    PATIENCE_SECONDS,
+    Outlook,
+)
 from services.upkeep import collected
 
 AGAIN_SECONDS = 5.0
@@ -180,14 +185,33 @@ def crashed(session: Session, id: str, lease_id: int, code: str, message: str) -
 def refuse(session: Session, claim: WorkClaim, worker_id: str, message: str) -> None:
     """Its pictures are not where this worker sees them: it is left to the others. Where none of them sees
     them it is put off, and fails after some minutes, or some days where it was begun."""
-    task = claim.tasks[0]
-    noted = task.payload.get("refused_since")
+    outlook = _outlook(session, claim, worker_id)
+    if len(outlook.refused) > 1:
+        message += " The other workers lack it too."
+    _wait(session, claim, outlook, PATIENCE_SECONDS, "source_refused", message)
+
+
+def leave(session: Session, claim: WorkClaim, worker_id: str, message: str) -> None:
+    """This worker cannot go on with it for a reason that lies at its machine, such as a full disk or memory
+    that others hold: likewise, but that it fails after an hour at the earliest."""
+    outlook = _outlook(session, claim, worker_id)
+    _wait(session, claim, outlook, PASSING_PATIENCE_SECONDS, "internal", message)
+
+
+def _outlook(session: Session, claim: WorkClaim, worker_id: str) -> Outlook:
+    payload = claim.tasks[0].payload
+    noted = payload.get("refused_since")
     since = None if noted is None else datetime.fromisoformat(noted)
-    outlook = refusals.outlook(session, worker_id, task.payload.get("refused_by", ()), since)
-    begun = session.execute(_BEGUN, {"id": task.subject}).scalar()
-    if outlook.hopeless(BEGUN_PATIENCE_SECONDS if begun else PATIENCE_SECONDS):
-        others = " The other workers lack it too." if len(outlook.refused) > 1 else ""
-        fail(session, task.subject, claim.lease_id, "source_refused", message + others)
+    return refusals.outlook(session, worker_id, payload.get("refused_by", ()), since)
+
+
+def _wait(
+    session: Session, claim: WorkClaim, outlook: Outlook, patience_seconds: float, code: str, message: str
+) -> None:
+    id = claim.tasks[0].subject
+    begun = session.execute(_BEGUN, {"id": id}).scalar()
+    if outlook.hopeless(BEGUN_PATIENCE_SECONDS if begun else patience_seconds):
+        fail(session, id, claim.lease_id, code, message)
         return
     payload = {
         "refused_by": [*outlook.refused],

@@ -79,7 +79,7 @@ class Looking:
 
     def step(self) -> bool:
         """Take the next picture, and look at the batch that it fills; False if there was none. Raises
-        `SourceError` and `SourcesChanged`."""
+        `SourceError`, `SourceRefused` and `SourcesChanged`."""
         self.ended_batch = False
         picture, square = next(self._squares, (None, ""))
         if picture is None:

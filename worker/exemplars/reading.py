@@ -7,9 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from imago_engine.training.data.sources import RawPicture, SourceLimits, open_source
+from imago_engine.training.data.sources import (
+    RawPicture,
+    SourceLimits,
+    SourceUnread,
+    Unread,
+    open_source,
+)
 from services.base.settings import Settings
-from worker.trainings.sources import SourceRefused, locate_sources
+from worker.trainings.sources import locate_sources
 
 
 class SourcesChanged(ValueError):
@@ -41,10 +47,7 @@ class Reading:
 
     def __init__(self, sources: Sequence[str], settings: Settings) -> None:
         """Raises `SourceRefused` where this worker does not have one of them."""
-        try:
-            paths = locate_sources(sources, settings.data_root)
-        except OSError as error:
-            raise SourceRefused(f"A source cannot be looked for on this worker: {error.strerror}.") from error
+        paths = locate_sources(sources, settings.data_root)
         self._sources = list(zip(sources, paths, strict=True))
         self._root = settings.data_root
         self._limits = SourceLimits(
@@ -61,16 +64,24 @@ class Reading:
         """All of them; those before number `after` were seen by an earlier pass, and are read to see that
         they are the same: `fingerprint` is what that pass has told of them, None where it is not known.
 
-        Raises `SourceError`, and `SourcesChanged` before the picture `after`.
+        Raises `SourceError`, `SourceRefused`, and `SourcesChanged` before the picture `after`. One that
+        cannot be read now is no loss but an error, `SourceUnread`: another pass may read it, and would be of
+        other pictures.
         """
         number, lost = 0, list[str]()
+
+        def lose(name: PurePosixPath, reason: str) -> None:
+            if isinstance(reason, Unread):
+                raise SourceUnread(f"{name} {reason}")
+            lost.append(f"{name} ({reason})")
+
         for source, path in self._sources:
             home = PurePosixPath(source) if path.is_dir() else PurePosixPath(source).parent
             for picture in open_source(
                 path,
                 root=self._root,
                 limits=self._limits,
-                on_loss=lambda name, reason, home=home: lost.append(f"{home / name} ({reason})"),  # type: ignore[misc]
+                on_loss=lambda name, reason, home=home: lose(home / name, reason),  # type: ignore[misc]
             ):
                 if number == after:
                     self._compare(fingerprint)
@@ -81,6 +92,7 @@ class Reading:
                 else:
                     yield NumberedPicture(number, name, picture.content, self.fingerprint, tuple(lost))
                 number, lost[:] = number + 1, []
+            locate_sources([source], self._root)  # what has gone meanwhile was not read to its end
         if number < after:
             raise SourcesChanged("some are not there any more")
         if number == after:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import structlog
 from sqlalchemy.orm import Session
 
-from imago_engine.training.data.sources import SourceError
+from imago_engine.synthesis.computing.exhaustion import is_exhaustion
+from imago_engine.training.data.sources import SourceError, SourceUnread
 from services.access.data_root import has_data_root
 from services.base.errors import Unavailable
 from services.base.settings import Settings
@@ -24,7 +25,7 @@ from worker.loading.runtime import NotHere, Runtime, Unloadable
 from worker.process.devices import end_without_device, is_device_lost
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
-from worker.trainings.sources import SourceRefused
+from worker.trainings.sources import SourceRefused, locate_sources
 
 OTHERS_SHARE = 4
 """While other work waits, it has so many times as long as the scan."""
@@ -63,7 +64,7 @@ class Scanner(LeasedWork[WorkClaim]):
         return chores.claim(session, "scan", self._held.worker_id, lease_seconds=self._held.seconds)
 
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
-        id = claim.tasks[0].subject
+        id, task = claim.tasks[0].subject, None
         with structlog.contextvars.bound_contextvars(scan=id):
             try:
                 with self._database.session() as session:
@@ -75,12 +76,9 @@ class Scanner(LeasedWork[WorkClaim]):
                     self._store_watch.failed(reason)
                 raise
             except SourceRefused as error:
-                log.warning("scan_refused", message=str(error))
-                with self._database.session() as session:
-                    working.refuse(session, claim, self._held.worker_id, str(error))
+                self._refuse(claim, str(error))
             except (NothingToSee, SourceError, SourcesChanged) as error:
-                code = "sources_changed" if isinstance(error, SourcesChanged) else "source_unusable"
-                self._fail(claim, code, without_folder(str(error), self._settings.data_root))
+                self._refuse_or_fail(claim, task, error)
             except NotHere as error:
                 self._put_off(claim, error)
             except Unloadable as error:
@@ -91,8 +89,15 @@ class Scanner(LeasedWork[WorkClaim]):
                 # A defect must not end the loop, nor keep one scan for ever.
                 log.exception("scan_slice_failed")
                 self._runtime.let_go()
-                message = without_folder(f"{type(error).__name__}: {error}", self._settings.data_root)
-                self._crashed(claim, "internal", message[:500])
+                if isinstance(error, OSError):  # whose text names folders of this machine
+                    what = error.strerror or type(error).__name__
+                    self._leave(claim, f"The worker cannot read or write files of its own: {what}.")
+                    return
+                message = without_folder(f"{type(error).__name__}: {error}", self._settings.data_root)[:500]
+                if is_exhaustion(error):
+                    self._leave(claim, message)
+                else:
+                    self._crashed(claim, "internal", message)
 
     def _scan(self, task: ScanTask, keeper: LeaseKeeper, tend: Tend) -> None:
         with keeper.loading():
@@ -122,6 +127,31 @@ class Scanner(LeasedWork[WorkClaim]):
 
     def _serve_one(self, tend: Tend) -> bool:
         return any(kind.look(tend) for kind in self._before)
+
+    def _refuse(self, claim: WorkClaim, message: str) -> None:
+        """Left to those that see the pictures, or put off."""
+        log.warning("scan_refused", message=message)
+        self._end(lambda session: working.refuse(session, claim, self._held.worker_id, message))
+
+    def _leave(self, claim: WorkClaim, message: str) -> None:
+        """Left to the others, or put off, for what lies at this machine and not in the scan."""
+        log.warning("scan_left", message=message)
+        self._end(lambda session: working.leave(session, claim, self._held.worker_id, message))
+
+    def _refuse_or_fail(self, claim: WorkClaim, task: ScanTask | None, error: Exception) -> None:
+        """What is there is another thing than expected, unless nothing is there now, or it cannot be read."""
+        message = without_folder(str(error), self._settings.data_root)
+        if isinstance(error, SourceUnread):
+            self._refuse(claim, message)
+            return
+        try:
+            locate_sources(() if task is None else task.sources, self._settings.data_root)
+        except SourceRefused as refused:
+            self._refuse(claim, str(refused))
+            return
+        self._fail(
+            claim, "sources_changed" if isinstance(error, SourcesChanged) else "source_unusable", message
+        )
 
     def _fail(self, claim: WorkClaim, code: str, message: str) -> None:
         log.warning("scan_failed", code=code, message=message)

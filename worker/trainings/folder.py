@@ -51,6 +51,7 @@ class TrainingFolder:
         index = self.path / "prepared" / "index.json"
         if index.exists() and time.time() - index.stat().st_mtime > older_than_seconds:
             index.unlink()
+            (self.path / "prepared" / "pictures_sha256").unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove all that is left of the training on this machine."""

@@ -18,7 +18,7 @@ from worker.trainings.register import register
 from worker.trainings.report import Reporter
 from worker.trainings.sources import locate_sources
 from worker.trainings.start import StartRefused, fetch_start
-from worker.trainings.supervise import OtherDataHere, Supervisor, TrainingFailed
+from worker.trainings.supervise import OtherDataHere, PicturesFailed, Supervisor, TrainingFailed
 
 T = TypeVar("T")
 PREPARE_AGAIN_SECONDS = 3600.0
@@ -60,6 +60,9 @@ class TrainingSlice:
         self._process = self._started(sources, begins=begins)
         try:
             exported = self._supervisor.see_through(self._process)
+        except PicturesFailed:
+            locate_sources(request.sources, training.settings.data_root)  # they may have gone meanwhile
+            raise
         except OtherDataHere:
             self.folder.forget_prepared(PREPARE_AGAIN_SECONDS)
             raise

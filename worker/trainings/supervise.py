@@ -38,6 +38,10 @@ class TrainingFailed(Exception):
         super().__init__(message)
 
 
+class PicturesFailed(TrainingFailed):
+    """They cannot be read, or make no training set."""
+
+
 class CannotGoOnHere(Exception):
     """The process ended for a reason that lies at this machine now; the message is for people."""
 
@@ -65,8 +69,8 @@ class Supervisor:
 
     def see_through(self, process: TrainingProcess) -> Exported:
         """Until it has exported. Raises `TrainingFailed` if it fails or crashes, `CannotGoOnHere` if it could
-        not go on here now, and what `LeaseKeeper.check` raises, `MadeWay` or `EverythingCanceled` when it was
-        ended before.
+        not go on here now (what it has saved is stored, where that can be done), and what `LeaseKeeper.check`
+        raises, `MadeWay` or `EverythingCanceled` when it was ended before.
         """
         try:
             self._watch(process)
@@ -83,9 +87,12 @@ class Supervisor:
                 self._save_what_is_left()
                 raise MadeWay
             case Failed(passing=True, code=code, message=message):
+                self._try_to_save_what_is_left()
                 raise (OtherDataHere if code == "other_data" else CannotGoOnHere)(message)
             case Failed(code=code, message=message):
                 log.warning("training_process_failed", code=code)
+                if code in ("data", "source"):
+                    raise PicturesFailed(message, explained=True)
                 raise TrainingFailed(message, explained=code != "unexpected")
         log.warning("training_process_crashed", stderr=process.stderr_tail())
         raise TrainingFailed(process.how_it_ended(), explained=False)
@@ -155,3 +162,9 @@ class Supervisor:
     def _save_what_is_left(self) -> None:
         if self._checkpoints.unsaved:
             self._training.insist(self._checkpoints.save, "save")
+
+    def _try_to_save_what_is_left(self) -> None:
+        try:
+            self._save_what_is_left()
+        except (OSError, Unavailable) as error:
+            log.warning("training_not_saved", reason=str(error))

@@ -1,8 +1,10 @@
 """What a scan finds, with the real servers and a small network."""
 
+import errno
 import io
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +197,77 @@ def test_a_folder_that_cannot_be_read_fails_the_scan_without_a_path_of_the_worke
     scanning.scanner(serve=(Removing(),), scan_slice_seconds=1e-6).look()
     error = {"code": "source_unusable", "message": "folder/later cannot be read: No such file or directory"}
     assert scanning.get(id).error == error
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_share_that_drops_while_it_is_scanned_is_awaited(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    dropped = not begun
+    stale = OSError(errno.ESTALE, "Stale file handle")
+    read = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        if dropped and path.name == "19.png":
+            raise stale
+        return read(path)
+
+    class Dropping(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            nonlocal dropped
+            dropped = True
+            return False
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    id = scanning.submit(sources=["folder"], layers="classifier")
+    assert scanning.scanner(serve=(Dropping(),), scan_slice_seconds=1e-6).look()
+    assert (scanning.get(id).state, scanning.get(id).error) == ("running", None)
+    dropped = False
+    scanning.hasten()
+    assert scanning.scanner().look()
+    view = scanning.get(id)
+    assert (view.state, view.pictures, view.left_out) == ("succeeded", 20, 1)
+
+
+def test_a_share_that_is_unmounted_while_it_is_scanned_is_awaited(scanning: ScanScene) -> None:
+    share, away = scanning.root / "folder", scanning.root / "away"
+
+    class Unmounting(WorkKind):
+        def look(self, tend: Tend = lambda: None) -> bool:
+            if not away.exists():
+                share.rename(away)
+                share.mkdir()
+            return False
+
+    id = scanning.submit(sources=["folder"], layers="classifier")
+    assert scanning.scanner(serve=(Unmounting(),), scan_slice_seconds=1e-6).look()
+    assert away.exists()
+    assert (scanning.get(id).state, scanning.get(id).error) == ("running", None)
+    share.rmdir()
+    away.rename(share)
+    scanning.hasten()
+    assert scanning.scanner().look()
+    assert scanning.get(id).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device", "/here"), MemoryError("no room")]
+)
+def test_what_lies_at_one_machine_charges_no_scan(
+    scanning: ScanScene, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def failing(*_: object) -> bool:
+        raise error
+
+    id = scanning.submit(sources=["packed.npz"], layers="classifier")
+    with monkeypatch.context() as patched:
+        patched.setattr(scan_run.ScanRun, "slice", failing)
+        for _ in range(4):
+            assert scanning.scanner().look()
+            scanning.hasten()
+    assert scanning.scene.count("SELECT crash_count + attempt FROM work WHERE kind = 'scan'") == 0
+    assert scanning.scanner().look()
+    assert scanning.get(id).state == "succeeded"
 
 
 def test_a_worker_without_the_pictures_leaves_the_scan_to_the_next_and_the_last_says_why(

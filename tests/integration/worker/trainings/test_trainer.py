@@ -1,6 +1,7 @@
 """Which trainings a worker takes, with the real leases, and what it does where it cannot go on with one."""
 
 import errno
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -99,7 +100,7 @@ def test_a_worker_that_cannot_write_its_own_files_puts_a_training_off_and_charge
     monkeypatch: pytest.MonkeyPatch,
     where: str,
 ) -> None:
-    (tmp_path / "data" / "birds").mkdir(parents=True)
+    draw_pictures(tmp_path / "data" / "birds")
     settings = settings.model_copy(update={"cache_folder": tmp_path / "cache"})
     if where == "its folder":
         (tmp_path / "cache").write_text("in the way")
@@ -113,6 +114,31 @@ def test_a_worker_that_cannot_write_its_own_files_puts_a_training_off_and_charge
     assert "cannot read or write files of its own" in view.error["message"]
     assert str(tmp_path) not in view.error["message"]
     assert not look(database, store, settings, "full", tmp_path / "data"), "it rests"
+
+
+def test_pictures_that_go_while_they_are_read_put_a_training_off(
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    training: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Dropped(TrainingProcess):
+        def __init__(self, job: Path) -> None:
+            shutil.rmtree(birds)
+            birds.mkdir()
+            super().__init__(job)
+
+    birds = tmp_path / "data" / "birds"
+    draw_pictures(birds)
+    monkeypatch.setattr(slice_module, "TrainingProcess", Dropped)
+    settings = settings.model_copy(
+        update={"cache_folder": tmp_path / "cache", "device": "cpu", "threads": 1, "lease_seconds": 300.0}
+    )
+    assert look(database, store, settings, "first", tmp_path / "data")
+    view = get(database, training)
+    assert (view.state, view.crashes, (view.error or {})["code"]) == ("queued", 0, "source_refused")
 
 
 def test_a_training_whose_time_passes_while_its_pictures_are_prepared_registers_nothing(

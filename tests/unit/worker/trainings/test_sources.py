@@ -10,7 +10,9 @@ from worker.trainings.sources import SourceRefused, locate_sources
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "data"
     (root / "sets" / "birds").mkdir(parents=True)
+    (root / "sets" / "birds" / "1.png").touch()
     (root / "cats.tar").touch()
+    (root / "not-mounted").mkdir()
     (tmp_path / "secret").mkdir()
     (root / "link").symlink_to(tmp_path / "secret")
     return root
@@ -18,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_a_data_root_is_a_folder_that_is_there(root: Path) -> None:
     assert has_data_root(root)
-    assert not has_data_root(root / "not-mounted")
+    assert not has_data_root(root / "nowhere")
     assert not has_data_root(root / "cats.tar")
     assert not has_data_root(None)
 
@@ -36,6 +38,8 @@ def test_sources_are_found_below_the_root(root: Path) -> None:
     [
         ("dogs", "does not exist below the data root"),
         ("../secret", "leads out of the data root"),
+        ("not-mounted", "is an empty folder on this worker"),
+        ("x" * 300, "cannot be looked for on this worker: File name too long"),  # as good as ESTALE or EIO
         ("link", "leads out of the data root"),
         ("/etc", "leads out of the data root"),
     ],

@@ -8,8 +8,15 @@ from unittest.mock import MagicMock
 import pytest
 
 from imago_engine.training_events import EventReader, Exported, Failed, FailureCode, Note, TrainingEvent
+from services.base.errors import Unavailable
 from worker.trainings.account import Account
-from worker.trainings.supervise import CannotGoOnHere, OtherDataHere, Supervisor, TrainingFailed
+from worker.trainings.supervise import (
+    CannotGoOnHere,
+    OtherDataHere,
+    PicturesFailed,
+    Supervisor,
+    TrainingFailed,
+)
 
 EXPORTED = Exported(file="g.safetensors", card="g.md", bytes=1, sha256="0", description={})
 
@@ -27,12 +34,18 @@ class EndedProcess:
         return ""
 
 
-def see_through(tmp_path: Path, *told: TrainingEvent) -> Exported:
+class NothingLeft:
+    unsaved = False
+
+
+def see_through(tmp_path: Path, *told: TrainingEvent, checkpoints: object = None) -> Exported:
     path = tmp_path / "events.jsonl"
     path.write_text("".join(event.model_dump_json() + "\n" for event in told))
     unused = cast(Any, None)
-    training = cast(Any, type("Training", (), {"keeper": None, "stop": None}))
-    supervisor = Supervisor(training, unused, Account(EventReader(path)), unused, unused, others=unused)
+    training = MagicMock()
+    training.insist = lambda action, what: action()
+    left = cast(Any, checkpoints or NothingLeft())
+    supervisor = Supervisor(training, unused, Account(EventReader(path)), unused, left, others=unused)
     return supervisor.see_through(cast(Any, EndedProcess()))
 
 
@@ -54,6 +67,33 @@ def test_a_failure_that_lies_at_this_machine_now_does_not_end_the_training(tmp_p
         see_through(tmp_path, Failed(code="files", message="the disk is full", passing=True))
     with pytest.raises(OtherDataHere, match="of other pictures"):
         see_through(tmp_path, Failed(code="other_data", message="of other pictures", passing=True))
+
+
+@pytest.mark.parametrize(
+    "error", [None, OSError(errno.ENOSPC, "No space left on device"), Unavailable("store")]
+)
+def test_what_a_process_has_saved_before_it_could_not_go_on_is_stored_where_that_can_be_done(
+    tmp_path: Path, error: Exception | None
+) -> None:
+    class Left:
+        unsaved, tries = True, 0
+
+        def save(self) -> None:
+            self.tries += 1
+            if error is not None:
+                raise error
+
+    left = Left()
+    with pytest.raises(CannotGoOnHere, match="out of memory"):
+        see_through(tmp_path, Failed(code="memory", message="out of memory", passing=True), checkpoints=left)
+    assert left.tries == 1
+
+
+@pytest.mark.parametrize("code", ["data", "source"])
+def test_a_failure_of_the_pictures_is_told_from_others(tmp_path: Path, code: FailureCode) -> None:
+    with pytest.raises(PicturesFailed) as raised:
+        see_through(tmp_path, Failed(code=code, message="none"))
+    assert raised.value.explained
 
 
 def test_a_full_disk_on_the_side_of_the_worker_does_not_end_a_process_that_goes_on(tmp_path: Path) -> None:

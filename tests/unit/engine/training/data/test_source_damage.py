@@ -389,6 +389,17 @@ def test_of_one_sample_no_more_is_held_than_one_picture_may_have(tmp_path: Path)
         tracemalloc.stop()
 
 
+def test_pictures_that_go_while_a_folder_is_read_are_counted(tmp_path: Path, picture_bytes: Bytes) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.png").write_bytes(picture_bytes(0))
+    lost: list[str] = []
+    pictures = open_source(tmp_path, on_loss=lambda name, reason: lost.append(f"{name} {reason}"))
+    assert next(pictures).name == "a.png"
+    (tmp_path / "b.png").unlink()
+    assert [picture.name for picture in pictures] == ["c.png"]
+    assert lost == ["b.png cannot be read: No such file or directory"]
+
+
 UNREADABLE = Path("/proc/self/mem")
 """A file that is there and whose reading fails (EIO), as those of a share whose server is gone."""
 

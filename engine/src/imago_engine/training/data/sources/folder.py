@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
 from imago_engine.training.data.sources.names import (
     HELD_OUT_FOLDERS,
@@ -71,15 +72,15 @@ def _why_not(path: Path, root: Path, limits: SourceLimits) -> str | None:
         target = path.resolve(strict=True) if path.is_symlink() else path
         if target is not path and not target.is_relative_to(root):
             return "a symbolic link that leads out of the data, which is not followed"
-        if not target.is_file():
-            return ""
-        size = target.stat().st_size
-    except OSError as error:  # a link to nothing
+        found = target.stat()
+    except OSError as error:  # a link to nothing, or what is not there any more
         return _unread(error)
     except RuntimeError as error:  # a circle of links
         return f"cannot be read: {error}"
-    if size > limits.picture:
-        return f"{size:,} bytes are more than a picture may have ({limits.picture:,})"
+    if not S_ISREG(found.st_mode):
+        return ""
+    if found.st_size > limits.picture:
+        return f"{found.st_size:,} bytes are more than a picture may have ({limits.picture:,})"
     return None
 
 
