@@ -54,7 +54,9 @@ def test_data_are_told_apart_by_the_bytes_of_their_pictures_and_not_by_what_a_ma
     def fingerprint(pictures: list[RawPicture], sources: tuple[str, ...] = ("birds",)) -> str:
         limits = Limits(held_out=4, minimum=8)
         prepare(tmp_path, pictures, encoder, image_size=16, sources=sources, limits=limits)
-        return load_prepared(tmp_path).fingerprint
+        told = load_prepared(tmp_path).fingerprint
+        assert told is not None
+        return told
 
     first = fingerprint(pictures)
     there = [replace(picture, name=picture.name.replace("here", "there")) for picture in pictures]
