@@ -110,10 +110,10 @@ def test_while_the_worker_that_has_the_pictures_starts_again_a_training_waits(wo
     pass_time(world, 86_400)  # b had much else to do, and looked at this as little as a
     stay(world, "a", "b")
     stop(world, "b")
-    for _ in range(3):
+    for times in (3, 9, 27):  # it is tried again after as long as it has waited
         refuse(world, "a")
         assert get(world, id).state == "queued"
-        pass_time(world, 3 * refusals.AGAIN_SECONDS)
+        pass_time(world, times * refusals.AGAIN_SECONDS)
         stay(world, "a")
     register_workers(world, b2=True)
     assert claim(world, worker="a") is None
