@@ -15,6 +15,13 @@ _LOWEST, _HIGHEST = 10_100, 22_000
 _GRPC_OFFSET = 10_000
 
 
+def checked(value: object) -> int:
+    """The number of a port. Raises ValueError for what is none."""
+    if not isinstance(value, int) or not 0 < value < 2**16:
+        raise ValueError(f"{value!r} is no port")
+    return value
+
+
 def is_free(port: int) -> bool:
     """Whether a server could listen there now."""
     with socket.socket() as probe:

@@ -105,7 +105,7 @@ class Servers:
         try:
             chosen = json.loads(self._file.read_text())
             return {
-                "ports": {name: _port(chosen["ports"][name]) for name in _PORTS},
+                "ports": {name: ports.checked(chosen["ports"][name]) for name in _PORTS},
                 "keys": {name: _key(chosen["keys"][name]) for name in _KEYS},
             }
         except FileNotFoundError:
@@ -149,13 +149,6 @@ class Servers:
             yield
         finally:
             os.close(lock)
-
-
-def _port(value: object) -> int:
-    """Raises ValueError for what is no port."""
-    if not isinstance(value, int) or not 0 < value < 2**16:
-        raise ValueError(f"{value!r} is no port")
-    return value
 
 
 def _key(value: object) -> str:

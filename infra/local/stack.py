@@ -212,10 +212,9 @@ class Stack:
 def _remembered_port(file: Path) -> int | None:
     """The port that a file names; None where there is no such file, or no port in it."""
     try:
-        port = int(file.read_text())
+        return ports.checked(int(file.read_text()))
     except (FileNotFoundError, ValueError):
         return None
-    return port if 0 < port < 65536 else None
 
 
 def answers(api_url: str) -> bool:

@@ -186,9 +186,7 @@ def refuse(session: Session, claim: WorkClaim, worker_id: str, message: str) -> 
     """Its pictures are not where this worker sees them: it is left to the others. Where none of them sees
     them it is put off, and fails after some minutes, or some days where it was begun."""
     outlook = _outlook(session, claim, worker_id)
-    if len(outlook.refused) > 1:
-        message += " The other workers lack it too."
-    _wait(session, claim, outlook, PATIENCE_SECONDS, "source_refused", message)
+    _wait(session, claim, outlook, PATIENCE_SECONDS, "source_refused", outlook.told(message))
 
 
 def leave(session: Session, claim: WorkClaim, worker_id: str, message: str) -> None:

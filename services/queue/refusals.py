@@ -57,6 +57,12 @@ class Outlook:
     def again_seconds(self) -> float:
         return min(max(AGAIN_SECONDS, self.seconds), LONGEST_PAUSE_SECONDS)
 
+    def told(self, message: str) -> str:
+        """What this worker lacks, as people are told it: with the others, where they said so too."""
+        return (
+            message if self.others or len(self.refused) == 1 else f"{message} The other workers lack it too."
+        )
+
     def hopeless(self, patience_seconds: float) -> bool:
         """Whether nobody could go on with it for longer than that. A worker that may be starting is awaited,
         but not for ever: where workers start again and again one always may be."""

@@ -63,10 +63,8 @@ def refuse(session: Session, id: str, lease_id: int, worker_id: str, message: st
     if row is None:
         return False
     outlook = refusals.outlook(session, worker_id, row.refused_by, row.stuck_since)
-    if len(outlook.refused) > 1 and not outlook.others:
-        message += " The other workers lack it too."
     begun = row.checkpoint_object is not None or row.progress
-    setback = _Setback(id, lease_id, row, outlook, "source_refused", message)
+    setback = _Setback(id, lease_id, row, outlook, "source_refused", outlook.told(message))
     return _wait(session, setback, BEGUN_PATIENCE_SECONDS if begun else PATIENCE_SECONDS)
 
 

@@ -22,6 +22,7 @@ from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
 from worker.loading.runtime import NotHere, Runtime, Unloadable
+from worker.process import own_files
 from worker.process.devices import end_without_device, is_device_lost
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
@@ -89,9 +90,8 @@ class Scanner(LeasedWork[WorkClaim]):
                 # A defect must not end the loop, nor keep one scan for ever.
                 log.exception("scan_slice_failed")
                 self._runtime.let_go()
-                if isinstance(error, OSError):  # whose text names folders of this machine
-                    what = error.strerror or type(error).__name__
-                    self._leave(claim, f"The worker cannot read or write files of its own: {what}.")
+                if isinstance(error, OSError):
+                    self._leave(claim, own_files.unusable(error))
                     return
                 message = without_folder(f"{type(error).__name__}: {error}", self._settings.data_root)[:500]
                 if is_exhaustion(error):

@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+from imago_engine.training.data.preparation import INDEX, forget_prepared
 from imago_engine.training_events import EVENTS
 from imago_engine.training_jobs import JOB
 
@@ -48,10 +49,10 @@ class TrainingFolder:
 
     def forget_prepared(self, older_than_seconds: float) -> None:
         """Have the data prepared anew by the next slice, if they are older than that."""
-        index = self.path / "prepared" / "index.json"
+        prepared = self.path / "prepared"
+        index = prepared / INDEX
         if index.exists() and time.time() - index.stat().st_mtime > older_than_seconds:
-            index.unlink()
-            (self.path / "prepared" / "pictures_sha256").unlink(missing_ok=True)
+            forget_prepared(prepared)
 
     def clear(self) -> None:
         """Remove all that is left of the training on this machine."""

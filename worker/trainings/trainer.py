@@ -15,6 +15,7 @@ from services.trainings.leases import TRAININGS, TrainingClaim
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind, nothing
+from worker.process import own_files
 from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 from worker.trainings.claimed import ClaimedTraining
@@ -115,10 +116,7 @@ class Trainer(LeasedWork[TrainingClaim]):
             log.warning("training_refused", message=refused)
             training.end(lambda session: setbacks.refuse(session, id, lease_id, worker_id, refused))
         except (CannotGoOnHere, OSError) as error:
-            why = str(error)
-            if isinstance(error, OSError):  # whose text names folders of this machine
-                what = error.strerror or type(error).__name__
-                why = f"The worker cannot read or write files of its own: {what}."
+            why = own_files.unusable(error) if isinstance(error, OSError) else str(error)
             log.warning("training_put_off", message=str(error))
             training.end(lambda session: setbacks.put_off(session, id, lease_id, worker_id, why))
         except TrainingFailed as error:

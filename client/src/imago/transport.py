@@ -187,21 +187,14 @@ class Transport:
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 
-    def post(
-        self,
-        path: str,
-        body: Json | None = None,
-        *,
-        idempotency_key: str | None = None,
-        patience: Patience | None = None,
-    ) -> Answer:
+    def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
         """POST a JSON body (or none), and read a JSON object. Only for requests that may be sent twice."""
         if idempotency_key and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest(
                 "The idempotency key cannot be sent: expected printable ASCII, without blanks at its ends."
             )
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._json(self._send("POST", path, body=body, headers=headers, patience=patience))
+        return self._json(self._send("POST", path, body=body, headers=headers))
 
     def post_once(self, path: str, carried_out: Callable[[], Json | None]) -> Json:
         """POST what may not be sent twice, and read a JSON object.
@@ -213,7 +206,7 @@ class Transport:
         began, pause, lost = time.monotonic(), self.patience.first, False
         while True:
             try:
-                return self.post(path, patience=_ONE_TRY).body
+                return self._json(self._send("POST", path, patience=_ONE_TRY)).body
             except Conflict:
                 # Of what the lost one has done meanwhile?
                 if not lost or (found := carried_out()) is None:
