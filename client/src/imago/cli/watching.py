@@ -84,6 +84,16 @@ def detached(session: Session, id: str, *, attach: str, stop: str) -> typer.Exit
 
 def status_line(job: Job) -> str:
     """What a job does now, in one line."""
+    parts = _status(job)
+    if not job.finished and job.rate:
+        parts.append(rate(job.rate))
+    if not job.finished and job.eta_seconds is not None:
+        parts.append(f"{time_left(job.eta_seconds, job.eta_range)} left")
+    return ", ".join(parts)
+
+
+def _status(job: Job) -> list[str]:
+    """What is said of a job but for its speed and the time left, which always change."""
     units = job.units
     parts = [job.state, f"{units.settled} of {units.total}"]
     parts += [
@@ -102,15 +112,11 @@ def status_line(job: Job) -> str:
             parts.append(f"{job.place.ahead_units} units ahead")
     if job.look:
         parts.append(f"looks at the network first: {job.look.seen} of {job.look.codes} pictures")
-    if not job.finished and job.rate:
-        parts.append(rate(job.rate))
-    if not job.finished and job.eta_seconds is not None:
-        parts.append(f"{time_left(job.eta_seconds, job.eta_range)} left")
-    return ", ".join(parts)
+    return parts
 
 
 def _seen_of(job: Job) -> object:
-    """What makes a line of its own when it changes. Not the speed and the time left: they always change."""
+    """What makes an object of its own with --json when it changes. Not the speed and the time left."""
     return job.state, job.units, job.place, job.look
 
 
@@ -181,7 +187,7 @@ def _show(session: Session, job: Job, folder: Path | None) -> list[Lost]:
             for event in job.follow() if folder else job.polls():
                 if isinstance(event, Visualization):
                     _add(saver, job, event)
-                elif (now := _seen_of(event)) != last:
+                elif (now := _status(event)) != last:
                     last = now
                     session.say(f"{time.strftime('%H:%M:%S')} {job.id} {status_line(event)}")
                 outcomes += saver.ready()
