@@ -32,16 +32,9 @@ from api.schemas.atlases import (
 from api.schemas.base import NoQuery, PageQuery
 from api.streams.opening import STREAM, open_stream
 from api.streams.requests import EventsHeaders, EventsQuery
-from services.atlases import (
-    atlas_estimates,
-    atlases,
-    changes,
-    creation,
-    entries,
-    expansion,
-    publishing,
-)
+from services.atlases import atlas_estimates, atlases, changes, creation, entries, publishing
 from services.atlases.atlas_request import AtlasChange, AtlasExtension, AtlasRequest
+from services.atlases.building import steps
 from services.atlases.tables import AtlasRow
 from services.base.paging import Page
 from services.base.states import Lane
@@ -308,7 +301,7 @@ def remove_atlas(path: AtlasPath, query: NoQuery) -> None:
     """
     with context().database.session() as session:
         changes.delete(session, path.atlas, by=principal())
-    expansion.let_go_at_once(context().database, path.atlas, seconds=waiting.AT_ONCE_SECONDS)
+    steps.let_go_at_once(context().database, path.atlas, seconds=waiting.AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)
 
 
@@ -323,7 +316,7 @@ def _answer(session: Session, row: AtlasRow, *, new: bool = False, replayed: boo
 
 def _let_go(id: str) -> Answer:
     database = context().database
-    expansion.let_go_at_once(database, id, seconds=waiting.AT_ONCE_SECONDS)
+    steps.let_go_at_once(database, id, seconds=waiting.AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)
     with database.session() as session:
         return Answer(Atlas.of(atlases.get(session, id, by=principal())))

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import psutil
 
 from imago_engine.networks import LayerInfo
-from services.atlases import creation, expansion
+from services.atlases import creation
 from services.atlases.atlas_request import AtlasRequest
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.catalog.generators import register_generator
 from services.catalog.inspections import record_inspection
@@ -77,15 +78,15 @@ def planned(database: Database, network: str, postgres: Sequence[psutil.Process]
     )
     with database.session() as session:
         atlas = creation.create(session, request, idempotency_key=network)[0].id
-    own, longest, place = psutil.Process(), 0.0, Place()
+    own, longest, cursor = psutil.Process(), 0.0, JobCursor()
     before, began, cpu = own.memory_info().rss, time.monotonic(), _cpu([own, *postgres])
     goes_on = True
     while goes_on:
         at = time.monotonic()
         with database.session() as session:
-            done = expansion.step(session, atlas, place)
+            done = steps.step(session, atlas, cursor)
         longest = max(longest, time.monotonic() - at)
-        place, goes_on = done.place, done.follows_at_once
+        cursor, goes_on = done.cursor, done.follows_at_once
     seconds = time.monotonic() - began
     grown = (own.memory_info().rss - before) / 2**20
     return Planning(atlas, seconds, _cpu([own, *postgres]) - cpu, longest, grown)

@@ -24,9 +24,10 @@ from benchmarks.reads_scene import NETWORK, Scene, running_servers, served, sett
 from benchmarks.slow_clients import read
 from infra.local.endpoints import Endpoints
 from infra.local.processes.supervision import interruptible
-from services.atlases import creation, expansion, publishing
+from services.atlases import creation, publishing
 from services.atlases.atlas_request import AtlasRequest
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from worker.exports.export_turn import Exports
@@ -79,11 +80,11 @@ def _published(database: Database, store: ObjectStore, pictures: int) -> str:
     request = AtlasRequest.model_validate({**asked, "facets": _FACETS, "visibility": "public"})
     with database.session() as session:
         atlas = creation.create(session, request)[0].id
-    place, goes_on = Place(), True
+    cursor, goes_on = JobCursor(), True
     while goes_on:
         with database.session() as session:
-            step = expansion.step(session, atlas, place)
-        place, goes_on = step.place, step.follows_at_once
+            step = steps.step(session, atlas, cursor)
+        cursor, goes_on = step.cursor, step.follows_at_once
     work_off(database, store)
     with database.session() as session:
         publishing.publish(session, atlas)

@@ -1,6 +1,6 @@
 """Pause, resume, cancel, extend, retry, rename and delete atlases.
 
-Each notes what is wanted, in the caller's transaction; workers carry it out (`services.atlases.expansion`),
+Each notes what is wanted, in the caller's transaction; workers carry it out (`services.atlases.building`),
 so ring the doorbell after the commit. `by` is who asks, None for the operator of the service. All raise
 `NotFound`, or `Forbidden` for another's atlas.
 """
@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 
 from imago_engine.units import UnitsError, read_units, written
 from services.access.keys import Principal
-from services.atlases import expansion, progress
+from services.atlases import progress, subjects
 from services.atlases.atlas_request import AtlasChange, AtlasExtension
-from services.atlases.creation import candidates_of, generator_of, layer_row, open_version
+from services.atlases.creation import generator_of, layer_row
 from services.atlases.layer_plans import MOST_PICTURES, LayerPlan, plan_layers
 from services.atlases.tables import AtlasLayerRow, AtlasRow
+from services.atlases.versions import candidates_of, open_version
 from services.atlases.visibility import atlas_to_change
 from services.base.errors import Conflict, Invalid
 from services.base.states import AtlasState, AtlasWish
@@ -102,7 +103,7 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
             layers=[by_name(name) for name in there] if extension.layers is None else extension.layers,
             units=version.request["units"] if extension.units is None else extension.units,
             facets=facets,
-            candidates=candidates_of(version),
+            candidates=candidates_of(version.request),
             recipe=RecipeRequest.model_validate(version.request["recipe"]),
             generator=version.request["generator"],
             pinned=version.generator_id,
@@ -117,7 +118,7 @@ def extend(session: Session, id: str, extension: AtlasExtension, *, by: Principa
         elif extension.units is not None:
             _add_units(there[plan.layer.name], plan)
     session.flush()
-    _check_size(session, row.no, candidates_of(version))
+    _check_size(session, row.no, candidates_of(version.request))
     version.generator_id = version.generator_id or generator_of(wanted)
     if _sizes(session.scalars(query)) != before:
         # What was asked for once more, perhaps since the answer was lost, is remembered once.
@@ -165,7 +166,7 @@ def _check_goes_on(session: Session, row: AtlasRow, verb: str) -> None:
 def _changing(session: Session, id: str, by: Principal | None) -> AtlasRow:
     # Workers lock what is planned before the atlas. What is planned for an atlas that there is not, or that
     # is another's, is undone with the transaction.
-    expansion.plan(session, id)
+    subjects.plan(session, id)
     return atlas_to_change(session, id, by)
 
 

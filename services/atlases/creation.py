@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.access.fingerprints import as_sent, fingerprint
 from services.access.submissions import replayed
+from services.atlases import subjects
 from services.atlases.atlas_request import AtlasRequest
 from services.atlases.layer_plans import LayerPlan, making_json, plan_layers
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
@@ -17,10 +17,7 @@ from services.base.errors import Conflict, Invalid
 from services.base.ids import new_id
 from services.catalog.networks import Network
 from services.jobs.planning import ready_network
-from services.queue import chores
-from services.queue.chores import ChoreName
 
-EXPAND: ChoreName = "expand"
 _KEPT = ("layers", "units", "facets", "candidates", "recipe", "generator")
 
 
@@ -106,7 +103,7 @@ def create(
     session.add_all(layer_row(no, layer_no, plan) for layer_no, plan in enumerate(planned.layers))
     session.flush()
     row = session.get_one(AtlasRow, no)
-    chores.hasten(session, EXPAND, row.id)
+    subjects.plan(session, row.id)
     return row, True
 
 
@@ -133,19 +130,6 @@ def layer_row(atlas_no: int, layer_no: int, plan: LayerPlan) -> AtlasLayerRow:
         facets=plan.facets,
         making=making_json(plan),
     )
-
-
-def open_version(session: Session, atlas_no: int) -> AtlasVersionRow:
-    """The version that is being built."""
-    query = sa.select(AtlasVersionRow).where(
-        AtlasVersionRow.atlas_no == atlas_no, AtlasVersionRow.published_at.is_(None)
-    )
-    return session.scalars(query.execution_options(populate_existing=True)).one()
-
-
-def candidates_of(version: AtlasVersionRow) -> int:
-    """How many pictures are made for each facet; imported atlases and those of earlier releases tell none."""
-    return int(version.request.get("candidates", 1))
 
 
 def _kept(request: AtlasRequest) -> dict[str, Any]:

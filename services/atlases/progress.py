@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.atlases.creation import EXPAND, candidates_of, open_version
+from services.atlases.subjects import EXPAND
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.atlases.versions import candidates_of, open_version
 from services.base.states import LIVE_JOBS, AtlasState, AtlasWish, Lane, Visibility, listed
 from services.catalog.tables import NetworkRow
 from services.estimates import forecast, rates
@@ -160,7 +161,7 @@ class _Counted:
     def pictures(self, row: AtlasRow, held: int = 0) -> Pictures:
         """Those of an atlas; `held`: so many of them workers have."""
         asked = self.asked.get(row.no)
-        total = (int(asked.total) if asked else 0) * candidates_of(self.open[row.no])
+        total = (int(asked.total) if asked else 0) * candidates_of(self.open[row.no].request)
         return _pictures(self.counts.get(row.no), total, held)
 
     def is_planned(self, row: AtlasRow) -> bool:
@@ -210,7 +211,7 @@ def layers(session: Session, row: AtlasRow) -> list[AtlasLayer]:
     """Its layers, in the order of the network."""
     held = _held(session, row, forecast.held(session))
     counts = {found.layer_no: found for found in session.execute(_COUNTS, {"no": row.no})}
-    candidates = candidates_of(open_version(session, row.no))
+    candidates = candidates_of(open_version(session, row.no).request)
     return [
         _layer(layer, counts.get(layer.layer_no), held[layer.layer_no], candidates)
         for layer in layer_rows(session, row)
@@ -348,7 +349,7 @@ def _eta(session: Session, row: AtlasRow, queue: Queue, *, planned: bool) -> Sec
             .limit(1)
         ).first()
         return None if last is None else queue.until_done(forecast.waiting(last))
-    candidates = candidates_of(open_version(session, row.no))
+    candidates = candidates_of(open_version(session, row.no).request)
     parts = [
         Part(
             kind_kept(row.network_id, layer),

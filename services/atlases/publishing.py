@@ -16,10 +16,11 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
-from services.atlases.chunks import choose
-from services.atlases.creation import EXPAND, candidates_of, open_version
+from services.atlases import subjects
+from services.atlases.building.choosing import choose
 from services.atlases.progress import AtlasView, Version
 from services.atlases.tables import AtlasRow, AtlasVersionRow
+from services.atlases.versions import candidates_of, open_version
 from services.atlases.visibility import atlas_to_change
 from services.base.database import Database
 from services.base.errors import Conflict
@@ -27,7 +28,6 @@ from services.base.states import AtlasWish
 from services.exports import subjects as exports
 from services.grids import kept_orders
 from services.maps import subjects as maps
-from services.queue import chores
 from services.sheets.subjects import plan_version
 
 SLICE = 10_000
@@ -93,7 +93,7 @@ def publish(session: Session, id: str, *, by: Principal | None = None) -> tuple[
     before does not have.
     """
     # Workers lock what is planned before the atlas.
-    chores.hasten(session, EXPAND, id)
+    subjects.plan(session, id)
     row = atlas_to_change(session, id, by)
     version = open_version(session, row.no)
     if version.publishing is not None:
@@ -117,7 +117,7 @@ def may_have_news(session: Session, found: AtlasView, published: Version | None)
     if published is None or published.layers is None:
         return finished > 0
     shown = sum(int(layer["pictures"]) + int(layer["unreachable"]) for layer in published.layers)
-    candidates = int(found.open.request.get("candidates", 1))
+    candidates = candidates_of(found.open.request)
     if finished > shown * candidates or candidates == 1:
         return finished > shown * candidates
     # Of what was published with some of its candidates a better one may have come.
@@ -234,7 +234,7 @@ def _anything_new(session: Session, version: AtlasVersionRow) -> bool:
     once, so no entry is looked at but where they count candidates.
     """
     place = {"no": version.atlas_no}
-    if candidates_of(version) > 1:
+    if candidates_of(version.request) > 1:
         return bool(session.execute(_NEW_ENTRY, {**place, "number": version.number}).scalar_one())
     layers = session.execute(_PUBLISHED, place).scalar() or ()
     published = sum(layer["pictures"] + layer["unreachable"] for layer in layers)

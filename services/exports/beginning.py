@@ -19,7 +19,7 @@ from imago_engine.units import UnitsError, read_units
 from services.access.keys import Principal
 from services.access.ownership import owner_of
 from services.access.submissions import replayed
-from services.atlases.creation import EXPAND
+from services.atlases import subjects
 from services.atlases.layer_plans import MOST_PICTURES
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.base.errors import Conflict, FieldError, Invalid, field_errors, pointer
@@ -32,7 +32,6 @@ from services.catalog.tables import LayerRow, NetworkRow
 from services.exports.manifest import AtlasManifest, ExportedLayer
 from services.exports.tables import AtlasImportRow
 from services.pictures.tables import RecipeRow
-from services.queue import chores
 
 _OF_NETWORK = ("source", "architecture", "weights", "classes")
 _STATED = tuple(in_words(None, {}))
@@ -64,7 +63,7 @@ def begin(session: Session, manifest: AtlasManifest, *, by: Principal | None = N
     not gone on with is let go.
     """
     for abandoned in session.scalars(_ABANDONED).all():
-        chores.hasten(session, EXPAND, abandoned)
+        subjects.plan(session, abandoned)
     _check(manifest)
     owner = owner_of(by)
     known_as = sha256_of(manifest.model_dump(mode="json", exclude={"network_now"}))

@@ -7,9 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from imago_engine.canonical import sha256_of
-from services.atlases.creation import open_version
 from services.atlases.publishing import counted, counts_of, freeze
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
+from services.atlases.versions import open_version
 from services.base.database import Database
 from services.base.errors import Invalid
 from services.base.ids import new_id

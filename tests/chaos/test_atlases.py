@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from infra.local.servers import Servers
-from services.atlases import atlases, changes, creation, expansion, publishing
+from services.atlases import atlases, changes, creation, publishing
 from services.atlases.atlas_request import AtlasRequest
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.atlases.progress import AtlasView
 from services.base.states import AtlasState
 from tests import oracle
@@ -120,7 +121,7 @@ def test_a_paused_atlas_ends_what_is_computed_and_begins_nothing(scene: Scene) -
     scene.wait_until_computing()
     with scene.database.session() as session:
         changes.pause(session, id)
-    expansion.let_go_at_once(scene.database, id, seconds=30)
+    steps.let_go_at_once(scene.database, id, seconds=30)
     begun = scene.count("SELECT max(id) FROM leases WHERE kind = 'batch'")
     leased = scene.count("SELECT count(*) FROM visualizations WHERE state = 'leased'")
     done = scene.count("SELECT count(*) FROM visualizations WHERE state = 'done'")
@@ -139,11 +140,11 @@ def test_workers_may_die_while_the_best_of_candidates_are_chosen_and_a_version_i
     scene: Scene,
 ) -> None:
     id = make(scene, units="0-3", facets=2, candidates=3, steps=5)
-    place, goes_on = Place(), True
+    cursor, goes_on = JobCursor(), True
     while goes_on:
         with scene.database.session() as session:
-            done = expansion.step(session, id, place)
-        place, goes_on = done.place, done.follows_at_once
+            done = steps.step(session, id, cursor)
+        cursor, goes_on = done.cursor, done.follows_at_once
     undecided = "SELECT count(*) FROM jobs WHERE undecided"
     with scene.database.session() as session:  # nobody chooses before the jobs have ended
         session.execute(text("UPDATE work SET not_before = now() + interval '1 day' WHERE kind = 'expand'"))

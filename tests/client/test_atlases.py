@@ -13,8 +13,8 @@ from PIL import Image
 
 import imago
 from api.http import waiting
-from services.atlases import expansion
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from tests.api.resources.test_sheets import make_sheets
 from tests.client.broken_wire import BrokenWire
 from tests.client.conftest import NETWORK, Run, Service
@@ -22,11 +22,11 @@ from tests.client.conftest import NETWORK, Run, Service
 
 def carry_out(service: Service, id: str) -> None:
     """Do what workers do for an atlas beside its pictures."""
-    place, goes_on = Place(), True
+    cursor, goes_on = JobCursor(), True
     while goes_on:
         with service.database.session() as session:
-            done = expansion.step(session, id, place)
-        place, goes_on = done.place, done.follows_at_once
+            done = steps.step(session, id, cursor)
+        cursor, goes_on = done.cursor, done.follows_at_once
 
 
 def built(service: Service, client: imago.Client) -> imago.Atlas:

@@ -7,7 +7,7 @@ _TESTS = "tests/integration/atlases"
 ATLAS_PROMISES = (
     Mutant(
         "what a layer has already is not made again when units are added",
-        "services/atlases/chunks.py",
+        "services/atlases/building/chunks.py",
         "missing = [unit for unit in units if unit not in there] if there else units",
         "missing = units",
         (f"{_TESTS}/test_expansion.py::test_what_it_is_extended_by_is_made_and_nothing_else",),

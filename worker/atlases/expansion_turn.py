@@ -6,9 +6,9 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.orm import Session
 
-from services.atlases import expansion
-from services.atlases.creation import EXPAND
-from services.atlases.expansion import Place, Step
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor, Step
+from services.atlases.subjects import EXPAND
 from services.base.errors import Unavailable
 from services.queue import batches, chores
 from services.queue.chores import CHORES, WorkClaim
@@ -37,14 +37,14 @@ class Expansion(ChoreTurns):
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
         until = self.slice_end(keeper)
-        place, rung = Place.kept(task.payload), False
+        cursor, rung = JobCursor.kept(task.payload), False
         try:
             while not self._stop.asked and not keeper.fenced:
                 with self._database.session() as session:
                     if not chores.hold(session, claim.lease_id, [task.subject]):
                         return
-                    done = expansion.step(session, task.subject, place)
-                    if done.place.after == place.after or done.wait:  # not only a look at one more job
+                    done = steps.step(session, task.subject, cursor)
+                    if done.cursor.after == cursor.after or done.wait:  # not only a look at one more job
                         chores.went_on(session, claim.lease_id, task.subject)
                     lacks = self._held.lacking.left
                     ends = time.monotonic() >= until or batches.interactive_waits(session, lacks=lacks)
@@ -56,7 +56,7 @@ class Expansion(ChoreTurns):
                     rung = True
                 if slice_is_over:
                     return
-                place = done.place
+                cursor = done.cursor
         except Unavailable:
             raise
         except Exception as error:
@@ -64,7 +64,7 @@ class Expansion(ChoreTurns):
             self.charge(claim, "expansion_failed", error)
             return
         with self._database.session() as session:
-            chores.release(session, claim.lease_id, payload=place.to_keep())
+            chores.release(session, claim.lease_id, payload=cursor.to_keep())
 
     def _report(self, session: Session, claim: WorkClaim, subject: str, done: Step, *, ends: bool) -> bool:
         """Say what came of a step, in its transaction; whether the slice is over."""
@@ -74,7 +74,7 @@ class Expansion(ChoreTurns):
             log.info("atlas_expanded", atlas=subject)
             return True
         if done.wait or ends:
-            payload = done.place.to_keep()
+            payload = done.cursor.to_keep()
             chores.release(session, claim.lease_id, [subject], after_seconds=done.wait, payload=payload)
             return True
         return False

@@ -17,8 +17,9 @@ from api.web.small_pictures import small_among
 from api.web.strips import labels_of, strips_of_atlases
 from services.access.keys import Principal
 from services.access.ownership import may_change
-from services.atlases import atlases, changes, expansion, publishing
+from services.atlases import atlases, changes, publishing
 from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtension
+from services.atlases.building import steps
 from services.atlases.progress import AtlasView
 from services.base.errors import FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
@@ -56,7 +57,7 @@ def change_atlas(atlas: str, action: str) -> Response:
             raise
         return _page(atlas, refused=action, errors=error.errors)
     if action in _LET_GO:
-        expansion.let_go_at_once(context().database, atlas, seconds=waiting.AT_ONCE_SECONDS)
+        steps.let_go_at_once(context().database, atlas, seconds=waiting.AT_ONCE_SECONDS)
     if action == "publish":
         publishing.publish_at_once(context().database, atlas, seconds=waiting.AT_ONCE_SECONDS)
     context().doorbell.ring(Lane.BULK)

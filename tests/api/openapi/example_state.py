@@ -12,8 +12,8 @@ from api.context import context
 from api.openapi import examples
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import LayerInfo
-from services.atlases import expansion
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.storage import ObjectStore, sha256_of_file, training_key
 from services.catalog.generators import register_generator
@@ -67,7 +67,7 @@ def build(app: Flask, database: Database, store: ObjectStore, folder: Path) -> F
     scan = admin.post("/v1/scans", json=examples.SCAN_BODY).get_json()
     find_exemplars(database, store, examples.LAYER, [examples.UNIT])
     with database.session() as session:
-        expansion.step(session, atlas["id"], Place())
+        steps.step(session, atlas["id"], JobCursor())
     finish_all(database, store)
     assert admin.post(f"{atlas['links']['self']}/publish").status_code == 200
     make_sheets(database, store, context(app).settings)

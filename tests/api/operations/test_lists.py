@@ -17,8 +17,8 @@ from werkzeug.test import TestResponse
 from api.application import build
 from api.context import context
 from api.openapi.document import document
-from services.atlases import expansion
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.paging import Keyset
 from services.catalog.generators import register_generator
@@ -110,11 +110,11 @@ def _atlases(*names: str) -> Callable[[FlaskClient, Database], None]:
         for name in names:
             body = {"network": NETWORK, "name": name, "layers": "all", "units": "1-5"}
             id = client.post("/v1/atlases", json=body).get_json()["id"]
-            place, goes_on = Place(), True
+            cursor, goes_on = JobCursor(), True
             while goes_on:
                 with database.session() as session:
-                    done = expansion.step(session, id, place)
-                place, goes_on = done.place, done.follows_at_once
+                    done = steps.step(session, id, cursor)
+                cursor, goes_on = done.cursor, done.follows_at_once
 
     return add
 
@@ -149,8 +149,8 @@ def _atlas_path(client: FlaskClient) -> str:
 def _compared(client: FlaskClient, database: Database) -> None:
     """Two atlases of the same units, compared."""
     here = context(client.application)
-    for steps in (5, 7):
-        build_atlas(client, database, here.store, units="0-4", recipe={"parameters": {"steps": steps}})
+    for count in (5, 7):
+        build_atlas(client, database, here.store, units="0-4", recipe={"parameters": {"steps": count}})
     assert client.get(_compared_path(client)).status_code == 200
     compare(database, here.store, here.settings)
 

@@ -8,8 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from services.atlases import expansion
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.conftest import Start
@@ -24,11 +24,11 @@ def body(**asked: Any) -> dict[str, Any]:
 
 
 def carry_out(database: Database, id: str) -> None:
-    place, goes_on = Place(), True
+    cursor, goes_on = JobCursor(), True
     while goes_on:
         with database.session() as session:
-            done = expansion.step(session, id, place)
-        place, goes_on = done.place, done.follows_at_once
+            done = steps.step(session, id, cursor)
+        cursor, goes_on = done.cursor, done.follows_at_once
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from api.auth import scope_of
 from api.openapi import examples
 from services.access.keys import Principal
 from services.access.ownership import check_may_change
-from services.atlases import expansion
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.errors import Forbidden
 from services.catalog import generators
@@ -153,7 +153,7 @@ def _atlas(action: str = "") -> Callable[[FlaskClient, Database], str]:
     def prepare(owner: FlaskClient, database: Database) -> str:
         atlas = owner.post("/v1/atlases", json=ATLAS).get_json()
         with database.session() as session:
-            expansion.step(session, atlas["id"], Place())
+            steps.step(session, atlas["id"], JobCursor())
         for end in (batches.finish, batches.fail):
             with database.session() as session:
                 claim = batches.claim(session, "tester", limit=1, lease_seconds=60)

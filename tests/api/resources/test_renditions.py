@@ -11,8 +11,8 @@ from PIL import Image
 from sqlalchemy import text
 
 from imago_engine.artifacts import Artifact, ArtifactKind
-from services.atlases import expansion
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.pictures import renditions
@@ -191,8 +191,8 @@ def test_a_permalink_shows_a_facet_of_an_atlas_to_those_who_see_the_atlas(
     asked = {"network": NETWORK, "layers": ["output"], "units": "0-3", "facets": 2}
     atlas = client.post("/v1/atlases", json=asked).get_json()
     with database.session() as session:
-        expansion.step(session, atlas["id"], Place())
-        expansion.step(session, atlas["id"], Place())
+        steps.step(session, atlas["id"], JobCursor())
+        steps.step(session, atlas["id"], JobCursor())
     finish(database, store)
     units = client.get(f"{atlas['links']['self']}/versions/open/layers/output/units").get_json()["data"]
     path = f"/v1/networks/{NETWORK}/layers/output/units/3/image"

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from services.access.keys import Principal
-from services.atlases import atlases, changes, creation, entries, expansion, publishing
+from services.atlases import atlases, changes, creation, entries, publishing, subjects
 from services.atlases.atlas_request import AtlasExtension, AtlasRequest
-from services.atlases.expansion import Place
+from services.atlases.building import steps
+from services.atlases.building.steps import JobCursor
 from services.atlases.progress import AtlasView
 from services.base.database import Database
 from services.jobs.making import Making
@@ -26,19 +27,19 @@ def make(database: Database, owner: str | None = None, **asked: Any) -> str:
         return creation.create(session, request, owner=owner)[0].id
 
 
-def step(database: Database, id: str, place: Place | None = None) -> expansion.Step:
+def step(database: Database, id: str, cursor: JobCursor | None = None) -> steps.Step:
     with database.session() as session:
-        return expansion.step(session, id, place or Place())
+        return steps.step(session, id, cursor or JobCursor())
 
 
 def carry_out(database: Database, id: str) -> int:
     """What workers do until nothing is left to do at once; returns how many steps it took."""
-    steps, place = 0, Place()
+    taken, cursor = 0, JobCursor()
     while True:
-        done = step(database, id, place)
-        steps, place = steps + 1, done.place
+        done = step(database, id, cursor)
+        taken, cursor = taken + 1, done.cursor
         if not done.follows_at_once:
-            return steps
+            return taken
 
 
 def built(database: Database, **asked: Any) -> str:
@@ -128,7 +129,7 @@ def job_ids(database: Database, id: str) -> list[str]:
 def is_planned(database: Database, id: str) -> bool:
     """Whether a worker would look at the atlas."""
     with database.session() as session:
-        found = chores.claim(session, creation.EXPAND, "looker", limit=100, lease_seconds=60)
+        found = chores.claim(session, subjects.EXPAND, "looker", limit=100, lease_seconds=60)
         session.rollback()
     return found is not None and id in {task.subject for task in found.tasks}
 

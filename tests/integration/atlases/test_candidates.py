@@ -10,7 +10,7 @@ from imago_engine.candidates import candidate_seeds
 from imago_engine.weights import EYE
 from services.atlases import atlas_estimates, atlases, changes, publishing
 from services.atlases.atlas_request import AtlasRequest
-from services.atlases.replanning import TECHNIQUE_CHANGED
+from services.atlases.building.replanning import TECHNIQUE_CHANGED
 from services.base.database import Database
 from services.base.errors import Conflict
 from services.base.states import AtlasState

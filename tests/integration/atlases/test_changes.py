@@ -3,9 +3,10 @@
 import pytest
 from sqlalchemy import text
 
-from services.atlases import changes, creation, expansion, publishing
+from services.atlases import changes, creation, publishing
 from services.atlases.atlas_request import AtlasRequest
-from services.atlases.replanning import TECHNIQUE_CHANGED
+from services.atlases.building import steps
+from services.atlases.building.replanning import TECHNIQUE_CHANGED
 from services.base.database import Database
 from services.base.errors import Conflict, NotFound
 from services.base.states import AtlasState
@@ -89,7 +90,7 @@ def test_an_atlas_paused_in_the_midst_of_its_expansion_goes_on_with_it_when_it_i
 ) -> None:
     id = make(staged)
     with staged.session() as session:
-        expansion.step(session, id, expansion.Place())
+        steps.step(session, id, steps.JobCursor())
     pause(staged, id)
     assert len(job_ids(staged, id)) == 1
     resume(staged, id)
@@ -227,7 +228,7 @@ def test_what_failed_under_an_earlier_version_waits_until_the_network_was_inspec
         changes.retry(session, id)
     try:
         carry_out(staged, id)
-        assert step(staged, id).wait == expansion.INSPECTED_SECONDS
+        assert step(staged, id).wait == steps.INSPECTED_SECONDS
         assert claim_if_any(staged) is None
     finally:
         inspect_again(staged)

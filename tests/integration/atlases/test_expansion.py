@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from sqlalchemy import text
 
-from services.atlases import chunks, expansion
+from services.atlases.building import chunks, steps
 from services.base.database import Database
 from services.base.errors import Invalid
 from services.base.states import AtlasState
@@ -76,7 +76,7 @@ def test_a_chunk_that_breaks_off_leaves_nothing_and_is_made_again(
     step(staged, id)
     before = places(staged, id)
     with staged.session() as session:
-        expansion.step(session, id, expansion.Place())
+        steps.step(session, id, steps.JobCursor())
         session.rollback()
     assert places(staged, id) == before
     assert_consistent(staged)

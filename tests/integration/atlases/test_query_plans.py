@@ -7,7 +7,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from infra.local.servers import Servers
-from services.atlases import atlases, entries, expansion, publishing
+from services.atlases import atlases, entries, publishing
+from services.atlases.building import steps
 from services.base.database import Database
 from services.jobs import jobs
 from tests.integration import staging
@@ -66,7 +67,7 @@ def id(staged: Database) -> str:
         lambda session, id: atlases.list(session),
         lambda session, id: entries.units_of(session, id, "open", "classifier").read(session, 100, 50),
         lambda session, id: jobs.list(session, atlas_no=1),
-        lambda session, id: expansion.step(session, id, expansion.Place()),
+        lambda session, id: steps.step(session, id, steps.JobCursor()),
     ],
     ids=["atlas", "layers", "list", "units", "jobs", "step"],
 )

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.atlases import changes, creation, expansion
+from services.atlases import changes, creation
 from services.atlases.atlas_request import AtlasRequest
+from services.atlases.building import steps
 from services.queue import leases
 from tests.integration.worker.batch_runner import leases_of, patient
 from tests.worker_processes import NETWORK, Scene
@@ -52,20 +53,20 @@ def test_what_fails_now_and_then_between_steps_that_succeed_is_not_given_up(
 ) -> None:
     with scene.database.session() as session:
         creation.create(session, AtlasRequest.model_validate({"network": NETWORK, "layers": "all"}))
-    step, steps = expansion.step, list[int]()
+    step, begun = steps.step, list[int]()
 
     def fails_now_and_then(*asked: Any) -> Any:
-        steps.append(1)
-        if len(steps) % 2 == 0:
+        begun.append(1)
+        if len(begun) % 2 == 0:
             raise RuntimeError("odd")
         return step(*asked)
 
-    monkeypatch.setattr(expansion, "step", fails_now_and_then)
+    monkeypatch.setattr(steps, "step", fails_now_and_then)
     turn = Expansion(leases_of(scene), StopFlag(), alternating=False, ring=lambda: None)
     while turn.look():
         assert scene.count("SELECT count(*) FROM work WHERE kind = 'expand' AND given_up") == 0
         hurry(scene)
-    assert len(steps) > 6
+    assert len(begun) > 6
     assert scene.count("SELECT count(*) FROM work WHERE kind = 'expand'") == 0
 
 

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.atlases.chunks import add_chunk
-from services.atlases.creation import open_version
+from services.atlases.building.chunks import add_chunk
 from services.atlases.layer_plans import making_of
 from services.atlases.tables import AtlasLayerRow, AtlasRow
+from services.atlases.versions import open_version
 from services.base.states import JobState, State
 from services.catalog.layers import get_layer
 from services.catalog.networks import get_network

@@ -1,0 +1,15 @@
+"""The subject of a chore that carries out what is wanted of an atlas: its id."""
+
+from sqlalchemy.orm import Session
+
+from services.queue import chores
+from services.queue.chores import ChoreName
+
+EXPAND: ChoreName = "expand"
+
+
+def plan(session: Session, atlas_id: str) -> None:
+    """Have workers carry out what is wanted of it from now on. Call it before its row is locked: they hold
+    what is planned first.
+    """
+    chores.hasten(session, EXPAND, atlas_id)
