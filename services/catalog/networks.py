@@ -50,6 +50,11 @@ class Network:
     inspected_at: datetime | None
 
     @property
+    def is_current(self) -> bool:
+        """Whether it is ready, and was inspected by this release: what is planned of it stays true."""
+        return self.state == "ready" and not self.inspection_due
+
+    @property
     def own_size(self) -> int | None:
         """Side of its own input in pixels."""
         return None if self.preprocessing is None else self.preprocessing["size"]

@@ -72,7 +72,7 @@ def expand_chunk(session: Session, atlas: AtlasRow) -> Expanded:
     if row is None:
         return Expanded.ALL
     network, version = get_network(session, atlas.network_id), open_version(session, atlas.no)
-    if network.state != "ready" or network.inspection_due:
+    if not network.is_current:
         return Expanded.WAITS  # also where that has failed: it may be registered again
     if network.spec_sha256 != version.network_sha256:
         return Expanded.ALL

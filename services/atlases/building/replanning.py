@@ -65,8 +65,7 @@ def replan(session: Session, atlas: AtlasRow, job_id: str) -> bool:
     which = {"job": job_id, "code": TECHNIQUE_CHANGED, "version": making.version}
     changed = session.execute(_CHANGED, which).all()
     network, version = get_network(session, atlas.network_id), open_version(session, atlas.no)
-    is_current = network.state == "ready" and not network.inspection_due
-    if not changed or not is_current or network.spec_sha256 != version.network_sha256:
+    if not changed or not network.is_current or network.spec_sha256 != version.network_sha256:
         return False
     (facet,) = job.request["seeds"]
     units = sorted({row.unit for row in changed})

@@ -107,7 +107,7 @@ def step(session: Session, atlas_id: str, cursor: JobCursor) -> Step:
         requeue(session, job, [State.CANCELED])
         return Step(JobCursor(row.wish, job), queued=True)
     if row.retry_after is not None:
-        if not _is_inspected(session, row):
+        if not get_network(session, row.network_id).is_current:
             return Step(cursor, INSPECTED_SECONDS)  # only then it is known what is to be planned anew
         job = _job(session, _FAILED, row, row.retry_after)
         if job and replan(session, row, job):
@@ -133,11 +133,6 @@ def _let_go(session: Session, row: AtlasRow, cursor: JobCursor) -> Step:
         return Step(JobCursor(row.wish, job))
     goes_on = _job(session, _LIVE, row, "") or _to_be_chosen(session, row)
     return Step(JobCursor(), STILL_COMPUTED_SECONDS if goes_on else None)
-
-
-def _is_inspected(session: Session, row: AtlasRow) -> bool:
-    network = get_network(session, row.network_id)
-    return network.state == "ready" and not network.inspection_due
 
 
 def _to_be_chosen(session: Session, row: AtlasRow) -> bool:
