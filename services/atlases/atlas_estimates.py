@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from imago_engine.candidates import candidate_seeds
 from imago_engine.units import read_units
 from services.atlases.atlas_request import AtlasRequest
-from services.atlases.creation import Planned, plan_atlas
+from services.atlases.creation import AtlasPlan, plan_atlas
 from services.atlases.layer_plans import LayerPlan
 from services.base.errors import Conflict
 from services.base.states import Lane
@@ -56,7 +56,7 @@ class AtlasEstimate:
     tells it.
     """
 
-    planned: Planned
+    planned: AtlasPlan
     layers: Sequence[LayerEstimate]
     pictures: int
     cached: int
@@ -116,7 +116,7 @@ def check_room_for(session: Session, request: AtlasRequest, room: int | None) ->
 
 
 def _layer(
-    session: Session, planned: Planned, plan: LayerPlan, looked_up: int | None, queue: Queue
+    session: Session, planned: AtlasPlan, plan: LayerPlan, looked_up: int | None, queue: Queue
 ) -> LayerEstimate:
     units = read_units(plan.units).of(plan.layer.units)
     asked = len(units) * plan.facets * plan.candidates

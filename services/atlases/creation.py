@@ -22,7 +22,7 @@ _KEPT = ("layers", "units", "facets", "candidates", "recipe", "generator")
 
 
 @dataclass(frozen=True)
-class Planned:
+class AtlasPlan:
     """A request for an atlas as it would be carried out."""
 
     network: Network
@@ -31,7 +31,7 @@ class Planned:
     """What it is pinned to; None where no layer needs one."""
 
 
-def plan_atlas(session: Session, request: AtlasRequest) -> Planned:
+def plan_atlas(session: Session, request: AtlasRequest) -> AtlasPlan:
     """Check and settle a request; writes nothing. Raises `Invalid` for each wrong field, `Conflict` where the
     network is being inspected or there is no generator.
     """
@@ -46,7 +46,7 @@ def plan_atlas(session: Session, request: AtlasRequest) -> Planned:
         recipe=request.recipe,
         generator=request.generator,
     )
-    return Planned(network, layers, generator_of(layers))
+    return AtlasPlan(network, layers, generator_of(layers))
 
 
 def generator_of(layers: Sequence[LayerPlan]) -> str | None:

@@ -35,7 +35,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedItem:
     """One item. Items of one `batch_key` can be computed together."""
 
     digest: str
@@ -58,7 +58,7 @@ class Plan:
     network: Network
     targets: Sequence["PlannedTarget"]
     asked: Sequence[Target]
-    items: Sequence[Planned]
+    items: Sequence[PlannedItem]
     kinds: Mapping[str, Kind]
 
 
@@ -83,9 +83,9 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
     makings = Makings(session, network, request.recipe, request.generator)
     errors: list[FieldError] = []
     wanted: list[PlannedTarget] = []
-    told: list[Target] = []
+    asked_targets: list[Target] = []
     words = LayerWords(session, network.id)
-    asked = 0
+    pictures = 0
     seeds, wrong_seeds = _seeds(request)
     for index, target in enumerate(request.targets):
         try:
@@ -106,18 +106,17 @@ def plan(session: Session, request: JobRequest, limits: Limits) -> Plan:
         for of_layer, layer, place, making in parts:
             if (chosen := units.get(layer.name)) is None:
                 continue
-            asked += len(chosen.numbers) * len(seeds)
+            pictures += len(chosen.numbers) * len(seeds)
             if making is not None:
                 wanted.append(PlannedTarget(layer, *place, chosen.numbers, making))
-                told.append(of_layer.model_copy(update={"units": chosen.words}))
-    if asked > limits.max_units_per_job:
-        errors.append(
-            FieldError("/targets", f"asks for {asked} pictures; one job may have {limits.max_units_per_job}")
-        )
+                asked_targets.append(of_layer.model_copy(update={"units": chosen.words}))
+    if pictures > limits.max_units_per_job:
+        detail = f"asks for {pictures} pictures; one job may have {limits.max_units_per_job}"
+        errors.append(FieldError("/targets", detail))
     errors += wrong_seeds
     if errors or makings.errors:
         raise Invalid([*makings.errors, *errors])
-    return _planned(network, wanted, seeds, told)
+    return _planned(network, wanted, seeds, asked_targets)
 
 
 def plan_layer(
@@ -130,7 +129,7 @@ def plan_layer(
 def _planned(
     network: Network, wanted: Sequence[PlannedTarget], seeds: Sequence[int], asked: Sequence[Target] = ()
 ) -> Plan:
-    found: dict[str, Planned] = {}
+    found: dict[str, PlannedItem] = {}
     kinds: dict[str, Kind] = {}
     for target_wanted in wanted:
         for item in _expand(network, target_wanted, seeds):
@@ -262,7 +261,7 @@ def _wrong_token(layer: Layer, target: Target, own_size: int, input_size: int) -
     return f"layer {target.layer!r} has {count} (0–{most - 1}); got {target.token}"
 
 
-def _expand(network: Network, wanted: PlannedTarget, seeds: Sequence[int]) -> Sequence[Planned]:
+def _expand(network: Network, wanted: PlannedTarget, seeds: Sequence[int]) -> Sequence[PlannedItem]:
     assert network.spec_sha256 is not None  # a CHECK of the table: a ready network has it
     layer, making = wanted.layer.name, wanted.making
     position, token = wanted.position, wanted.token
@@ -277,6 +276,6 @@ def _expand(network: Network, wanted: PlannedTarget, seeds: Sequence[int]) -> Se
         making.generator.weights_sha256 if making.generator else None,
     )
     return [
-        Planned(digest, spec.batch_key, layer, unit, position, token, seed, making)
+        PlannedItem(digest, spec.batch_key, layer, unit, position, token, seed, making)
         for unit, seed, digest in spec.digests(wanted.units, seeds)
     ]

@@ -21,7 +21,7 @@ from services.estimates import forecast
 from services.jobs import progress
 from services.jobs.job_counters import Change, end_complete, update_counters
 from services.jobs.job_request import JobRequest
-from services.jobs.planning import Limits, Plan, Planned, plan
+from services.jobs.planning import Limits, Plan, PlannedItem, plan
 from services.jobs.progress import JobView
 from services.jobs.tables import JobRow
 from services.pictures.tables import RecipeRow
@@ -289,7 +289,7 @@ def requeue_ended(
     return {row.digest: State(row.state) for row in rows}, anew | slower
 
 
-def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:
+def _columns(chunk: Sequence[PlannedItem], planned: Plan, lane: str, turns: dict[str, int]) -> dict[str, Any]:
     numbers: dict[tuple[str, str, str], int] = {}
     shared: list[dict[str, Any]] = []
     kinds: list[int] = []
@@ -315,7 +315,7 @@ def _columns(chunk: Sequence[Planned], planned: Plan, lane: str, turns: dict[str
     }
 
 
-def _shared(item: Planned) -> dict[str, Any]:
+def _shared(item: PlannedItem) -> dict[str, Any]:
     """What an item has in common with others."""
     return {
         "layer": item.layer,
@@ -331,6 +331,6 @@ def _listed(values: Iterable[str | int | None]) -> str:
     return ",".join("" if value is None else str(value) for value in values)
 
 
-def _chunks(items: Sequence[Planned]) -> Iterator[Sequence[Planned]]:
+def _chunks(items: Sequence[PlannedItem]) -> Iterator[Sequence[PlannedItem]]:
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]
