@@ -7,6 +7,8 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from services.access.idempotency import LONGEST_KEY
+
 DEFAULT_LIMIT, MAXIMUM_LIMIT = 50, 200
 
 T = TypeVar("T")
@@ -52,7 +54,7 @@ def idempotency_key(made: str) -> Any:
         None,
         alias="Idempotency-Key",
         min_length=1,
-        max_length=255,
+        max_length=LONGEST_KEY,
         pattern=r"^[\x20-\x7e]+$",  # what may stand in a header everywhere
         description="The same request under the same key answers with the "
         f"{made} that it made the first time.",

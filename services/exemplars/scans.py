@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
+from services.access.listing import known_state
 from services.access.ownership import check_may_change
-from services.access.submissions import known_state
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Page, page_of
 from services.base.states import ENDED_SCANS, ScanState

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from services.access.data_root import missing_sources
 from services.access.fingerprints import as_sent, fingerprint
-from services.access.submissions import Submitted, replayed
+from services.access.idempotency import Submitted, replayed
 from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.ids import new_id
 from services.catalog.layer_selection import LayerWords, NoSuchLayers

@@ -16,9 +16,9 @@ from imago_engine.objectives import UnitObjective
 from imago_engine.specs import Recipe, Spec
 from imago_engine.techniques import RecipeError, all_techniques
 from imago_engine.units import UnitsError, read_units
+from services.access.idempotency import replayed
 from services.access.keys import Principal
 from services.access.ownership import owner_of
-from services.access.submissions import replayed
 from services.atlases import subjects
 from services.atlases.layer_plans import MOST_PICTURES
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow

@@ -8,8 +8,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from services.access.keys import Principal
+from services.access.listing import known_state, newest_first
 from services.access.ownership import check_may_change
-from services.access.submissions import known_state, newest_first
 from services.atlases.visibility import sees_part
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Key, Keyset, Page

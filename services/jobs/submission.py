@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.access.fingerprints import as_sent, fingerprint, former_fingerprint
-from services.access.submissions import replayed
-from services.base.errors import Conflict, Invalid
+from services.access.idempotency import replayed
+from services.base.errors import Conflict
 from services.base.ids import new_id
 from services.base.states import JobState, Lane, State
 from services.estimates import forecast
@@ -119,8 +119,6 @@ def submit(
     `IdempotencyKeyReused`. Items that failed or were canceled are queued anew. Otherwise raises as
     `planning.plan` does.
     """
-    if idempotency_key is not None and not 1 <= len(idempotency_key) <= 255:
-        raise Invalid.field("/idempotency_key", "must have 1 to 255 characters")
     sent = as_sent(request)
     known_as = [fingerprint(sent), *(former_fingerprint(sent, filled) for filled in _FORMER_DEFAULTS)]
     if idempotency_key is not None:

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from services.access.fingerprints import as_sent, fingerprint, former_fingerprint
-from services.access.submissions import Submitted, replayed
+from services.access.idempotency import Submitted, replayed
 from services.base.errors import FieldError, Invalid
 from services.base.ids import new_id
 from services.base.states import ENDED_TRAININGS

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session, aliased
 
+from services.access.idempotency import Submitted
 from services.access.keys import Principal
+from services.access.listing import newest_first
 from services.access.ownership import check_may_change
-from services.access.submissions import Submitted, newest_first
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Page
 from services.base.states import ENDED_TRAININGS, TrainingState

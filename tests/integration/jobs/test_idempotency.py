@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from services.access.submissions import Submitted
+from services.access.idempotency import Submitted
 from services.base.database import Database
 from services.base.errors import IdempotencyKeyReused
 from services.jobs.job_request import JobRequest
