@@ -19,6 +19,9 @@ from services.catalog.tables import LayerRow, NetworkRow
 from services.pictures.best import BEST_FIRST
 from services.pictures.tables import VisualizationRow
 
+MOST_NETWORKS = 20
+"""Networks of a layer's name at most: `output` is every network's, and a page lists them all."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -93,10 +96,9 @@ def get_layer(session: Session, network: str, name: str, *, or_former: bool = Fa
     raise NotFound("layer", name, _instead(network, name, names, output.name if output else None))
 
 
-def networks_with(
-    session: Session, layer: str, network: str | None = None, *, limit: int = 20
-) -> Sequence[str]:
-    """Ids of networks, or the one named, that have a layer of this name; `output` is any network's."""
+def networks_with(session: Session, layer: str, network: str | None = None) -> Sequence[str]:
+    """Ids of networks, or the one named, that have a layer of this name; `output` is any network's. At most
+    `MOST_NETWORKS` of them."""
     query = (
         sa.select(LayerRow.network_id)
         .where(LayerRow.is_current)
@@ -104,7 +106,7 @@ def networks_with(
     )
     if network is not None:
         query = query.where(LayerRow.network_id == network)
-    return session.scalars(query.distinct().order_by(LayerRow.network_id).limit(limit)).all()
+    return session.scalars(query.distinct().order_by(LayerRow.network_id).limit(MOST_NETWORKS)).all()
 
 
 def _instead(network: str, wrong: str, names: Sequence[str], output: str | None) -> str:

@@ -17,7 +17,6 @@ from services.catalog.layers import Layer, current_sha256, get_layer
 from services.pictures.best import BEST_FIRST
 from services.pictures.tables import VisualizationRow
 from services.search import indexing
-from services.search.neighbours import Among
 from services.search.tables import EmbeddingRow
 
 BY_CHANGE = Keyset("changes", (float, int))
@@ -51,8 +50,6 @@ def changes(
     other: str,
     *,
     other_layer: str | None = None,
-    among: Among = None,
-    other_among: Among = None,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Changes:
@@ -68,7 +65,7 @@ def changes(
             f"has {there.units} units in {there.name}, and {network} has {here.units} in {here.name}: "
             "units are compared by their numbers",
         )
-    pairs = compared(here, there, among, other_among).subquery()
+    pairs = paired(_best(here).subquery(), _best(there).subquery()).subquery()
 
     def read(after: Key | None, most: int) -> Sequence[Change]:
         query = most_changed_first(sa.select(pairs), pairs.c.distance, pairs.c.unit, after, most)
@@ -77,16 +74,6 @@ def changes(
     page = BY_CHANGE.page(cursor, limit, read, lambda change: [change.distance, change.unit])
     lacking = any(indexing.lacks(session, found.network, found.name) for found in (here, there))
     return Changes(page, not lacking)
-
-
-def compared(
-    here: Layer, there: Layer, among: Among = None, other_among: Among = None
-) -> sa.Select[*tuple[Any, ...]]:
-    """A statement that pairs the units of two layers: unit, distance, both digests, both activations."""
-    ours, theirs = (
-        _best(layer, digests).subquery() for layer, digests in ((here, among), (there, other_among))
-    )
-    return paired(ours, theirs)
 
 
 def paired(ours: sa.Subquery, theirs: sa.Subquery, *, full: bool = False) -> sa.Select[*tuple[Any, ...]]:
@@ -122,7 +109,7 @@ def most_changed_first(
     return query.where(distance <= reached, sa.or_(distance < reached, unit > last))
 
 
-def _best(layer: Layer, among: Among) -> sa.Select[*tuple[Any, ...]]:
+def _best(layer: Layer) -> sa.Select[*tuple[Any, ...]]:
     """Of each unit of a layer its best picture that is indexed, at its usual place if there is any.
 
     Which one that is stands in the index `ix_visualizations_best` alone, in this order: whatever a layer has
@@ -138,8 +125,6 @@ def _best(layer: Layer, among: Among) -> sa.Select[*tuple[Any, ...]]:
         .ext(distinct_on(picture.unit))
         .order_by(picture.unit, *BEST_FIRST)
     )
-    if among is not None:
-        chosen = chosen.where(picture.digest.in_(among))
     vectors = sa.select(row.digest, row.vector).where(
         row.eye == EYE, row.network_id == layer.network, row.layer == layer.name
     )

@@ -23,8 +23,8 @@ LOOKED_AT = 800
 """Pictures of which a page asks how high they stand among real ones."""
 _SPARE = 20
 """Pictures that are looked at beyond those that are asked for: some do not count."""
-Among = sa.Select[str] | None
-"""The digests that count, None for all."""
+_DRAWN = 50 * SUGGESTED
+"""Pictures of which some labels are taken: many pictures share a label, and to look at all takes long."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,6 @@ def saying(
     network: str | None = None,
     layer: str | None = None,
     hidden: bool | None = None,
-    among: Among = None,
     min_percentile: float | None = None,
     cursor: str | None = None,
     limit: int = 50,
@@ -72,8 +71,8 @@ def saying(
         asked = most + _SPARE
         while True:
             # One ordered scan a name, merged: a list of names would have to be sorted.
-            scans = [_scan(name, network, found, hidden, among, after, asked).subquery() for name in names]
-            rows = session.execute(_judged(scans, asked, names, among)).all()
+            scans = [_scan(name, network, found, hidden, after, asked).subquery() for name in names]
+            rows = session.execute(_judged(scans, asked, names)).all()
             said = [_said(row) for row in rows if row.counts]
             if len(said) >= most or len(rows) < asked:
                 return said[:most]
@@ -97,7 +96,6 @@ def _scan(
     network: str | None,
     layer: str | None,
     hidden: bool | None,
-    among: Among,
     after: Key | None,
     most: int,
 ) -> sa.Select[*tuple[Any, ...]]:
@@ -115,8 +113,6 @@ def _scan(
         query = query.where(row.layer == layer)
     if hidden is not None:
         query = query.where(~_is_of_the_output() if hidden else _is_of_the_output())
-    if among is not None:
-        query = query.where(row.digest.in_(among))
     if after is not None:
         probability, digest = after
         query = query.where(
@@ -125,9 +121,7 @@ def _scan(
     return query
 
 
-def _judged(
-    scans: Sequence[sa.Subquery], most: int, names: Sequence[str], among: Among
-) -> sa.Select[*tuple[Any, ...]]:
+def _judged(scans: Sequence[sa.Subquery], most: int, names: Sequence[str]) -> sa.Select[*tuple[Any, ...]]:
     """The first of them in one order, each with whether it counts.
 
     That is asked of so many as were read and of no more: left to itself the planner, which takes few to
@@ -136,7 +130,7 @@ def _judged(
     merged = sa.union_all(*(sa.select(scan) for scan in scans)).subquery()
     first = sa.select(merged).order_by(merged.c.probability.desc(), merged.c.digest).limit(most).subquery()
     row, picture = aliased(PictureLabelRow, first), VisualizationRow
-    counts = sa.and_(_is_current(picture), ~_said_better(row, names, among))
+    counts = sa.and_(_is_current(picture), ~_said_better(row, names))
     return (
         sa.select(first, picture.activation, counts.label("counts"))
         .join(picture, picture.digest == first.c.digest)
@@ -145,11 +139,11 @@ def _judged(
     )
 
 
-def _said_better(row: type[PictureLabelRow], names: Sequence[str], among: Among) -> sa.Exists:
+def _said_better(row: type[PictureLabelRow], names: Sequence[str]) -> sa.Exists:
     """Whether the same unit is said to be any of these with a higher probability: by another of its pictures,
     or by the same one, which may have several labels that one word stands for."""
     other, picture = aliased(PictureLabelRow), aliased(VisualizationRow)
-    better = (
+    return (
         sa.select(sa.literal(1))
         .select_from(picture)
         .join(other, other.digest == picture.digest)
@@ -166,8 +160,8 @@ def _said_better(row: type[PictureLabelRow], names: Sequence[str], among: Among)
             )
         )
         .correlate(row, NetworkRow)
+        .exists()
     )
-    return (better if among is None else better.where(picture.digest.in_(among))).exists()
 
 
 def _is_of_the_output() -> sa.Exists:
@@ -220,11 +214,11 @@ def near(session: Session, text: str, network: str | None = None) -> Sequence[st
     return suggestions(_labels(session, network), text)
 
 
-def some_labels(session: Session, limit: int = SUGGESTED) -> Sequence[str]:
+def some_labels(session: Session) -> Sequence[str]:
     """Some labels that units are found by: those of the first pictures that come, whichever these are."""
-    some = sa.select(PictureLabelRow.label).where(PictureLabelRow.rank == 1).limit(50 * limit).subquery()
+    some = sa.select(PictureLabelRow.label).where(PictureLabelRow.rank == 1).limit(_DRAWN).subquery()
     return session.scalars(
-        sa.select(some.c.label).group_by(some.c.label).order_by(sa.func.md5(some.c.label)).limit(limit)
+        sa.select(some.c.label).group_by(some.c.label).order_by(sa.func.md5(some.c.label)).limit(SUGGESTED)
     ).all()
 
 

@@ -15,7 +15,7 @@ from services.base.database import Database
 from services.base.errors import NotFound
 from services.base.storage import Corrupt, ObjectStore, generator_key
 from services.pictures import losses
-from services.pictures.losses import FoundBy, Reason, Subject
+from services.pictures.losses import Reason, Subject
 from services.upkeep import tallies
 
 log = structlog.get_logger()
@@ -133,7 +133,6 @@ def scrub(
     *,
     rows: int,
     may_go_on: Callable[[], bool] = lambda: True,
-    found_by: FoundBy = "scrub",
 ) -> Slice:
     """Look at the objects of the next `rows` rows, fewer once `may_go_on` is false, and note what is lost.
 
@@ -150,7 +149,7 @@ def scrub(
             objects += 1
             reason = fault_of(store, key)
             if reason is not None:
-                lost += _note(database, subject, key, reason, found_by)
+                lost += _note(database, subject, key, reason)
         cursor, seen = Cursor(cursor.stage, after), seen + 1
     with database.session() as session:
         tallies.add(session, {"scrubbed_objects": objects})
@@ -160,9 +159,9 @@ def scrub(
     return Slice(Cursor(STAGES[position + 1]) if position + 1 < len(STAGES) else None, seen, objects, lost)
 
 
-def _note(database: Database, subject: Subject, key: str, reason: Reason, found_by: FoundBy) -> bool:
+def _note(database: Database, subject: Subject, key: str, reason: Reason) -> bool:
     with database.session() as session:
-        noted = losses.note(session, subject, key, reason, found_by) is not None
+        noted = losses.note(session, subject, key, reason, "scrub") is not None
     if noted:  # else it was replaced since the row was read
         log.error("object_lost", key=key, subject=str(subject), reason=reason)
     return noted
