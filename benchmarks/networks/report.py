@@ -11,14 +11,16 @@ _INTRODUCTION = """\
 
 Every classification architecture of torchvision and timm, made with random weights and 11 classes,
 registered as a file of one's own, inspected, and given one short ascent: `make sweep-networks`, one process
-each, at most {seconds} s of processor time and {memory} GB. {tried} of {all} were tried: {tallies}.
+each, at most {seconds} s of processor time and {memory} GB.
+{tried} of the {all} architectures have been tried so far: {tallies}. An architecture that is missing here may
+work all the same.
 
 - **works**: `output` is the layer whose values are what the network returns (compared on two pictures, alone
   and together), and the ascent ends in a picture.
 - **no output**: what the network returns is no layer's values, so `output` is refused and says so; its other
   layers can be explained.
 - **refused**: the service answers with this reason.
-- **not tried**: larger than the limits. What is not in the table has not had its turn.
+- **not tried**: larger than the limits.
 
 *Input* is the network's own in pixels; *runs at* says which others it takes. Where the size that a generator
 recommends (112 for the shipped one) is not among them, pictures are made at the network's own.
@@ -31,7 +33,7 @@ def write(
 ) -> None:
     """Write the page anew from all trials that there are."""
     tallies = Counter(trial.outcome for trial in trials)
-    shown = ", ".join(f"{count} {outcome}" for outcome, count in tallies.most_common())
+    shown = ", ".join(f"{outcome} {count}" for outcome, count in tallies.most_common())
     tried = len(trials) - tallies["not tried"]
     text = _INTRODUCTION.format(
         seconds=round(seconds),

@@ -56,7 +56,8 @@ def test_a_sweep_sees_something_of_every_family_first_and_goes_on_where_it_was(t
         file.write('{"id": "timm:b", "outc')  # ended in the midst of a line
     assert state.read(log) == {"timm:a": trial}
     report.write(tmp_path / "networks.md", [trial], ["timm:a", "timm:b"], 120, 8)
-    assert "1 of 2 were tried: 1 works" in (tmp_path / "networks.md").read_text()
+    page = (tmp_path / "networks.md").read_text()
+    assert "1 of the 2 architectures have been tried so far: works 1." in page
 
 
 def test_a_trial_that_takes_too_much_is_ended() -> None:
