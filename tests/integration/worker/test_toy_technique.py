@@ -58,8 +58,8 @@ class ToyClimb(Climb):
         size = self.context.input_size
         return points[:, :, None, None].expand(-1, 3, size, size)
 
-    def moved_points(self, step, group, slope):
-        return slope.points + 0.001 * slope.gradient.sign()
+    def moved_points(self, step, group, here):
+        return here.points + 0.001 * here.gradient.sign()
 '''
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.climb import Climb, Context
-from imago_engine.synthesis.groups import Group, Slope, column
+from imago_engine.synthesis.groups import Ascent, Group, column
 from imago_engine.synthesis.pictures import Item
 from imago_engine.synthesis.warps import drawn_warps, warped
 from imago_engine.techniques.canvas import CanvasParameters
@@ -67,12 +67,12 @@ class CanvasClimb(Climb[CanvasParameters]):
         """Padded, cut, scaled and rotated at random, for each item."""
         return warped(x, self.warps[group.index, step])
 
-    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
+    def moved_points(self, step: int, group: Group, here: Ascent) -> Tensor:
         """Adam, with averages of each item's own."""
-        keep, (first, second) = column(slope.finite, slope.points), BETAS
+        keep, (first, second) = column(here.finite, here.points), BETAS
         mean, square = self.mean[group.index], self.square[group.index]
-        mean = torch.where(keep, mean.lerp(slope.gradient, 1 - first), mean)
-        square = torch.where(keep, square.lerp(slope.gradient.square(), 1 - second), square)
+        mean = torch.where(keep, mean.lerp(here.gradient, 1 - first), mean)
+        square = torch.where(keep, square.lerp(here.gradient.square(), 1 - second), square)
         self.mean[group.kept], self.square[group.kept] = mean[: group.count], square[: group.count]
         root = (square / (1 - second ** (step + 1))).sqrt() + EPSILON
-        return slope.points + self.parameters.learning_rate * mean / (1 - first ** (step + 1)) / root
+        return here.points + self.parameters.learning_rate * mean / (1 - first ** (step + 1)) / root

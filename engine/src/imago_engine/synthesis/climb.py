@@ -18,7 +18,8 @@ from torch import Tensor
 
 from imago_engine.synthesis.computing.thread_groups import Run, filled
 from imago_engine.synthesis.generators.architectures import Generator
-from imago_engine.synthesis.groups import Group, Slope, column
+from imago_engine.synthesis.gradients import gradient_of, is_nonzero
+from imago_engine.synthesis.groups import Ascent, Group, column
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.networks.fast_copies import FastPrefix
 from imago_engine.synthesis.networks.load import Network
@@ -28,7 +29,6 @@ from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.synthesis.objectives import UnitObjective
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
-from imago_engine.synthesis.second_climbs.past_clips import gradient_of, is_slope
 from imago_engine.synthesis.stored_pixels import (
     as_images,
     from_bytes,
@@ -120,7 +120,7 @@ class Climb(ABC, Generic[Parameters]):
         return x
 
     @abstractmethod
-    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
+    def moved_points(self, step: int, group: Group, here: Ascent) -> Tensor:
         """Where the group's points go, [M, *shape of a point]."""
 
     def other_starts(self, group: Group) -> Sequence[Tensor]:
@@ -224,15 +224,15 @@ class Climb(ABC, Generic[Parameters]):
 
     def _step(self, step: int, group: Group) -> None:
         activation, gradient = self._gradient(step, group)
-        if step == 0 and not bool(is_slope(gradient).all()):
+        if step == 0 and not bool(is_nonzero(gradient).all()):
             activation, gradient = self._begun_elsewhere(group, activation, gradient)
         self.traces[step, group.kept] = activation[: group.count]
         points, size = self.points[group.index], gradient.abs().flatten(1).mean(1)
-        slope = Slope(points, activation, gradient, size, torch.isfinite(size))
-        climbed = self.moved_points(step, group, slope)
-        self.points[group.kept] = torch.where(column(slope.finite, points), climbed, points)[: group.count]
-        self.moved[group.kept] |= (slope.finite & (size > 0))[: group.count]
-        self.skipped[group.kept] += (~slope.finite)[: group.count]
+        here = Ascent(points, activation, gradient, size, torch.isfinite(size))
+        climbed = self.moved_points(step, group, here)
+        self.points[group.kept] = torch.where(column(here.finite, points), climbed, points)[: group.count]
+        self.moved[group.kept] |= (here.finite & (size > 0))[: group.count]
+        self.skipped[group.kept] += (~here.finite)[: group.count]
 
     def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
         """Activations [M] and their gradients [M, *shape of a point] by each item's own point."""
@@ -259,7 +259,7 @@ class Climb(ABC, Generic[Parameters]):
 
     def _is_lost(self, group: Group, activation: Tensor, gradient: Tensor) -> Tensor:
         """[M]: whether a unit has no gradient, and not because it is as active as can be."""
-        return ~is_slope(gradient) & (activation <= self._low[group.index])
+        return ~is_nonzero(gradient) & (activation <= self._low[group.index])
 
     def _looked_at(self, step: int, group: Group, points: Tensor) -> Tensor:
         """What the network is fed at a step, for points [M, …] of a group."""
@@ -280,9 +280,9 @@ class Climb(ABC, Generic[Parameters]):
         switches it off, there or in another start, else its channel at other places.
         """
         if self._has_preactivation(group):
-            group.flat = ~is_slope(gradient)
+            group.flat = ~is_nonzero(gradient)
             activation, gradient = self._gradient(0, group)
-        off = ~is_slope(gradient)
+        off = ~is_nonzero(gradient)
         starts = self.other_starts(group) if bool(off.any()) else ()
         if not starts:
             return activation, gradient
@@ -290,12 +290,12 @@ class Climb(ABC, Generic[Parameters]):
         self._note_least(group, off, activation)
         group.redirected = off
         activation, gradient = self._begun_at([first, *starts], group, off, activation, gradient)
-        missing = ~is_slope(gradient)
+        missing = ~is_nonzero(gradient)
         if bool(missing.any()):
             group.redirected, group.off = off & ~missing, missing
             # For the channel's other places the start with the most contrast has most to see.
             activation, gradient = self._begun_at(starts[::-1], group, off, activation, gradient)
-        lost = column(~is_slope(gradient), first)
+        lost = column(~is_nonzero(gradient), first)
         here = torch.where(lost, first, self.points[group.index])
         self.points[group.kept] = here[: group.count]
         return activation, gradient
@@ -307,7 +307,7 @@ class Climb(ABC, Generic[Parameters]):
         units that are `off` [M] do there.
         """
         for start in starts:
-            missing = column(~is_slope(gradient), start)
+            missing = column(~is_nonzero(gradient), start)
             if not bool(missing.any()):
                 break
             here = torch.where(missing, start, self.points[group.index])

@@ -32,7 +32,7 @@ class Group:
         return self.index[: self.count]
 
 
-class Slope(NamedTuple):
+class Ascent(NamedTuple):
     """What a group's items meet at one step."""
 
     points: Tensor

@@ -15,7 +15,7 @@ PointsOf = Callable[[list[int]], Tensor]
 """Numbers [P] of prototypes → their points [P, *shape]."""
 Measured = Callable[[Tensor, Tensor], Tensor]
 """Numbers of items [M] and points [M, *shape] → the activations [M] of their pictures there."""
-HasSlope = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+CanClimb = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Numbers of items [M] and points [M, *shape] → whether the unit itself has a gradient there [M], and whether
 anything has that can be climbed instead [M]."""
 
@@ -73,19 +73,19 @@ class Choice:
             for item, activations, at_start in zip(self._items, self._known, self._at_start, strict=True)
         ]
 
-    def second(self, numbers: Sequence[int], points_of: PointsOf, has_slope: HasSlope) -> Beginnings:
+    def second(self, numbers: Sequence[int], points_of: PointsOf, can_climb: CanClimb) -> Beginnings:
         """Where these items begin again."""
         candidates = [self._candidates(n, points_of) for n in numbers]
         counts = [len(points) for points in candidates]
         index = torch.tensor(numbers, device=self._start.device)
-        own, any_slope = has_slope(
+        own, anything = can_climb(
             index.repeat_interleave(torch.tensor(counts, device=index.device)), torch.cat(candidates)
         )
         points = []
-        for n, own_slopes, slopes, tried in zip(
-            numbers, torch.split(own, counts), torch.split(any_slope, counts), candidates, strict=True
+        for n, by_own, by_any, tried in zip(
+            numbers, torch.split(own, counts), torch.split(anything, counts), candidates, strict=True
         ):
-            points.append(tried[_chosen(own_slopes, slopes, self._items[n].seed % FACETS)])
+            points.append(tried[_chosen(by_own, by_any, self._items[n].seed % FACETS)])
         return Beginnings(
             torch.stack(points),
             torch.stack([self._best(n, points_of) for n in numbers]),
@@ -127,12 +127,12 @@ def own_prototype(activations: Tensor, item: Item) -> int:
     return int(best[min(item.seed % FACETS, len(best) - 1)])
 
 
-def _chosen(own: Tensor, any_slope: Tensor, facet: int) -> int:
+def _chosen(by_own: Tensor, by_any: Tensor, facet: int) -> int:
     """Which of an item's candidates, the last of which is where it began: the best whose own unit has a
     gradient, of other seeds the next ones, else the best where anything can be climbed, else the first.
     """
-    for slopes in (own[:-1], own, any_slope):
-        found = slopes.nonzero()[:, 0].tolist()
+    for can_climb in (by_own[:-1], by_own, by_any):
+        found = can_climb.nonzero()[:, 0].tolist()
         if found:
             return int(found[min(facet, len(found) - 1)])
     return 0

@@ -1,7 +1,7 @@
 """No picture excites its unit less than what its climb began with.
 
 A climb looks at its picture through random views, in steps of one size: it may lose its unit, and where the
-network cuts units off (`past_clips`) it may never meet it. Such an item gets the best of its last points, or
+network cuts units off (`gradients`) it may never meet it. Such an item gets the best of its last points, or
 a second climb from the best prototype that has a gradient.
 """
 

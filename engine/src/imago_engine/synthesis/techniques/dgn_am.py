@@ -24,13 +24,13 @@ from imago_engine.synthesis.directions.unit_directions import Directions
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.code_spaces import code_space
 from imago_engine.synthesis.generators.fast_copies import fast_generator
-from imago_engine.synthesis.groups import Group, Slope, column
+from imago_engine.synthesis.gradients import climbable, is_nonzero
+from imago_engine.synthesis.groups import Ascent, Group, column
 from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 from imago_engine.synthesis.second_climbs.beginnings import Beginnings, Choice
 from imago_engine.synthesis.second_climbs.better import RECENT, held
-from imago_engine.synthesis.second_climbs.past_clips import is_slope, slopes
 from imago_engine.synthesis.starts.ranking import Ranking
 from imago_engine.synthesis.starts.starting_points import starting_points
 from imago_engine.synthesis.transforms import Transforms
@@ -105,7 +105,7 @@ class CodeClimb(Climb[DgnAm]):
         choice = Choice(items, self.start, self.measured, known)
 
         def second(low: Sequence[int]) -> CodeClimb:
-            begin = choice.second(low, self._prototypes, self._has_slope)
+            begin = choice.second(low, self._prototypes, self._can_climb)
             return CodeClimb(self.context, [items[n] for n in low], begin)
 
         return held(self, pictures, choice.floors, points, second)
@@ -133,8 +133,8 @@ class CodeClimb(Climb[DgnAm]):
     def in_picture(self, box: Box) -> Box:
         return self.fit.in_picture(box)
 
-    def moved_points(self, step: int, group: Group, slope: Slope) -> Tensor:
-        parameters, points, gradient = self.parameters, slope.points, slope.gradient
+    def moved_points(self, step: int, group: Group, here: Ascent) -> Tensor:
+        parameters, points, gradient = self.parameters, here.points, here.gradient
         if parameters.l2:
             norm = points.flatten(1).norm(dim=1).clamp_min(1e-12)
             penalised = gradient - parameters.l2 * points / column(norm, points)
@@ -146,22 +146,22 @@ class CodeClimb(Climb[DgnAm]):
         if self.velocity is not None:
             before = self.velocity[group.index]
             update = parameters.momentum * before + update
-            keep = column(slope.finite, points)
+            keep = column(here.finite, points)
             self.velocity[group.kept] = torch.where(keep, update, before)[: group.count]
         first, last = parameters.learning_rate, parameters.learning_rate_end
         rate = first + (last - first) * step / parameters.steps
         climbed = self.space.limited(points + rate * update) * parameters.decay
-        stuck = (slope.size == 0) & self.moved[group.index]
+        stuck = (here.size == 0) & self.moved[group.index]
         climbed = torch.where(column(stuck, points), climbed.lerp(self.space.centre, RETREAT), climbed)
         if self.home is not None:
-            lost = column(slope.activation < self.traces[0, group.index], points)
+            lost = column(here.activation < self.traces[0, group.index], points)
             climbed = torch.where(lost, climbed.lerp(self.home[group.index], RETREAT), climbed)
         return climbed
 
     def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
         if self.begin is None:
             return super()._gradient(step, group)
-        found = slopes(partial(self._look, group, step), self.points[group.index], group.objective)
+        found = climbable(partial(self._look, group, step), self.points[group.index], group.objective)
         return found.activation, found.gradient
 
     def _look(self, group: Group | None, step: int, points: Tensor) -> Activations:
@@ -181,12 +181,12 @@ class CodeClimb(Climb[DgnAm]):
         prior = self.generator.prior
         return self.space.of_coordinates(prior.prototypes[list(numbers)].float(), prior)
 
-    def _has_slope(self, items: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _can_climb(self, items: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
         """Whether the units of items [M] have a gradient at points, and whether anything has, [M] each."""
 
         def look(index: Tensor, at: Tensor, count: int) -> tuple[Tensor, Tensor]:
-            found = slopes(partial(self._look, None, 0), at, self.objective.only(index))
-            return found.own[:count], is_slope(found.gradient)[:count]
+            found = climbable(partial(self._look, None, 0), at, self.objective.only(index))
+            return found.is_own[:count], is_nonzero(found.gradient)[:count]
 
-        own, any_slope = zip(*self.side_by_side(look, items, points), strict=True)
-        return torch.cat(own), torch.cat(any_slope)
+        own, anything = zip(*self.side_by_side(look, items, points), strict=True)
+        return torch.cat(own), torch.cat(anything)

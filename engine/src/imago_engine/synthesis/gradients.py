@@ -1,8 +1,10 @@
-"""Gradients of units that are cut off by a function of the network's own code, such as `F.relu6` or `clamp`.
+"""Gradients of activations by points; of a unit that a clip cuts off, of its preactivation or of its channel
+instead.
 
 Where an activation function is a module, its input can be climbed (`networks.truncate`). Where it is a call
-in `forward`, nothing says what it was given: a unit on the flat part of it has no gradient. Its channel may
-have one at other places of the map, and what excites it there comes to excite it here, since views are moved.
+in `forward`, such as `F.relu6` or `clamp`, nothing says what it was given: a unit on the flat part of it has
+no gradient. Its channel may have one at other places of the map, and what excites it there comes to excite it
+here, since views are moved.
 """
 
 from collections.abc import Callable
@@ -15,18 +17,18 @@ from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.objectives import UnitObjective
 
 
-class Slopes(NamedTuple):
-    """Of M items."""
+class Climbable(NamedTuple):
+    """What M items can climb at their points."""
 
     activation: Tensor
     """[M]."""
     gradient: Tensor
     """[M, *shape of a point]: of what an item climbs, by its point."""
-    own: Tensor
+    is_own: Tensor
     """[M]: whether the unit itself has a gradient at its place."""
 
 
-def slopes(look: Callable[[Tensor], Activations], points: Tensor, objective: UnitObjective) -> Slopes:
+def climbable(look: Callable[[Tensor], Activations], points: Tensor, objective: UnitObjective) -> Climbable:
     """What leads up from points [M, …]: the unit's own gradient, or where that is zero, the gradient of what
     goes into the layer's last activation function, or else of the channel's mean over all places.
     """
@@ -34,16 +36,16 @@ def slopes(look: Callable[[Tensor], Activations], points: Tensor, objective: Uni
     output, before = look(points)
     activation = objective(output)
     gradient = gradient_of(activation, points, again=True)
-    own = is_slope(gradient)
-    if not bool(own.all()):
+    is_own = is_nonzero(gradient)
+    if not bool(is_own.all()):
         goal = objective.over_places(output) if before is None else objective(before)
         other = gradient_of(goal, points)
-        gradient = torch.where(own.view(-1, *[1] * (points.ndim - 1)), gradient, other)
-    return Slopes(activation.detach(), gradient, own)
+        gradient = torch.where(is_own.view(-1, *[1] * (points.ndim - 1)), gradient, other)
+    return Climbable(activation.detach(), gradient, is_own)
 
 
-def is_slope(gradient: Tensor) -> Tensor:
-    """[M, …] → [M]: whether a gradient leads anywhere, or is no number and so not known to lead nowhere."""
+def is_nonzero(gradient: Tensor) -> Tensor:
+    """[M, …] → [M]: whether a gradient is not zero everywhere; NaN counts as nonzero."""
     return (gradient != 0).flatten(1).any(1)
 
 
