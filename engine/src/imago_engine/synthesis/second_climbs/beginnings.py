@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imago_engine.synthesis.climb import PATIENCE, ROUNDING
 from imago_engine.synthesis.pictures import Item, Picture
-from imago_engine.synthesis.starts.ranking import FACETS
+from imago_engine.synthesis.starts.ranking import different_best, of_facet, own_prototype
 
 PointsOf = Callable[[list[int]], Tensor]
 """Numbers [P] of prototypes → their points [P, *shape]."""
@@ -85,7 +85,7 @@ class Choice:
         for n, by_own, by_any, tried in zip(
             numbers, torch.split(own, counts), torch.split(anything, counts), candidates, strict=True
         ):
-            points.append(tried[_chosen(by_own, by_any, self._items[n].seed % FACETS)])
+            points.append(tried[_chosen(by_own, by_any, self._items[n].seed)])
         return Beginnings(
             torch.stack(points),
             torch.stack([self._best(n, points_of) for n in numbers]),
@@ -96,7 +96,7 @@ class Choice:
     def _candidates(self, n: int, points_of: PointsOf) -> Tensor:
         """[P, *shape]: prototypes, the best first, and last where the item began."""
         start = self._start[n : n + 1]
-        return start if self._known is None else torch.cat([points_of(ranked(self._known[n])), start])
+        return start if self._known is None else torch.cat([points_of(different_best(self._known[n])), start])
 
     def _best(self, n: int, points_of: PointsOf) -> Tensor:
         if self._known is None:
@@ -110,29 +110,12 @@ class Choice:
         return float(finite.min()) if len(finite) else self._at_start[n]
 
 
-def ranked(activations: Tensor) -> list[int]:
-    """The numbers of the prototypes that excite a unit most, of their activations [K]. Of those that do it
-    equally, as on the flat part of a clip, there is only the first.
-    """
-    order = activations.argsort(descending=True, stable=True)
-    values = activations[order]
-    other = torch.ones_like(values, dtype=torch.bool)
-    other[1:] = values[1:] != values[:-1]
-    return [int(n) for n in order[other & values.isfinite()][:FACETS]]
-
-
-def own_prototype(activations: Tensor, item: Item) -> int:
-    """The prototype that an item's picture is held against: the best, of other seeds the next ones."""
-    best = activations.argsort(descending=True, stable=True)
-    return int(best[min(item.seed % FACETS, len(best) - 1)])
-
-
-def _chosen(by_own: Tensor, by_any: Tensor, facet: int) -> int:
+def _chosen(by_own: Tensor, by_any: Tensor, seed: int) -> int:
     """Which of an item's candidates, the last of which is where it began: the best whose own unit has a
     gradient, of other seeds the next ones, else the best where anything can be climbed, else the first.
     """
     for can_climb in (by_own[:-1], by_own, by_any):
         found = can_climb.nonzero()[:, 0].tolist()
         if found:
-            return int(found[min(facet, len(found) - 1)])
+            return int(of_facet(seed, found))
     return 0

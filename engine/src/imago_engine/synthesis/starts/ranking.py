@@ -1,6 +1,7 @@
 """Which of a generator's prototypes excite units most."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ halfway from there to one of them in turn.
 SHARPNESS = 2.0
 """Weights in the mean are as exp(SHARPNESS · activation / σ), σ being the unit's over all prototypes."""
 KEPT = 64
+T = TypeVar("T")
 _ACTIVATIONS: Remembered[Tensor] = Remembered(KEPT)
 
 
@@ -53,12 +55,11 @@ class Ranking:
         for item in items:
             activations = found[item.position][:, item.unit]
             best = activations.argsort(descending=True, stable=True)[:FACETS]
-            facet = item.seed % FACETS
             if blended:
-                chosen.append((best, _weights(activations, best, facet)))
+                chosen.append((best, _weights(activations, best, item.seed % FACETS)))
             else:
-                own = min(facet, len(best) - 1)
-                chosen.append((best[own : own + 1], torch.ones(1, dtype=torch.float32, device="cpu")))
+                own = of_facet(item.seed, torch.split(best, 1))
+                chosen.append((own, torch.ones(1, dtype=torch.float32, device="cpu")))
         return chosen
 
     def of(self, items: Sequence[Item], run: Run) -> list[Tensor]:
@@ -86,6 +87,30 @@ class Ranking:
             return seen[: len(group)].float().cpu()
 
         return torch.cat(run(look, torch.split(pictures, GROUP))).nan_to_num(-torch.inf)
+
+
+def of_facet(seed: int, ranked: Sequence[T]) -> T:
+    """The entry that a seed begins at: the best for seed 0, other seeds take the next ones, the last where
+    there are fewer.
+    """
+    return ranked[min(seed % FACETS, len(ranked) - 1)]
+
+
+def own_prototype(activations: Tensor, item: Item) -> int:
+    """The number of the prototype that an item's picture is held against, of the activations [K] of all."""
+    best: list[int] = activations.argsort(descending=True, stable=True)[:FACETS].tolist()
+    return of_facet(item.seed, best)
+
+
+def different_best(activations: Tensor) -> list[int]:
+    """The numbers of the prototypes that excite a unit most, of their activations [K]. Of those that do it
+    equally, as on the flat part of a clip, there is only the first.
+    """
+    order = activations.argsort(descending=True, stable=True)
+    values = activations[order]
+    other = torch.ones_like(values, dtype=torch.bool)
+    other[1:] = values[1:] != values[:-1]
+    return [int(n) for n in order[other & values.isfinite()][:FACETS]]
 
 
 def _weights(activations: Tensor, best: Tensor, facet: int) -> Tensor:
