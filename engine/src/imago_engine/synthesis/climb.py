@@ -73,7 +73,7 @@ class _Ends(NamedTuple):
 
     moved: list[bool]
     skipped: list[int]
-    low: list[float]
+    off_bound: list[float]
     traces: NDArray[np.float32]
 
 
@@ -95,8 +95,9 @@ class Climb(ABC, Generic[Parameters]):
         self.moved = torch.zeros(self.count, dtype=torch.bool, device=device)  # has had a gradient
         self.skipped = torch.zeros(self.count, dtype=torch.long, device=device)
         self.traces = torch.zeros(context.parameters.steps, self.count, dtype=torch.float32, device=device)
-        self.least = torch.full((self.count,), -torch.inf, dtype=torch.float32, device=device)
-        """[N]: what an item that was off at first has to exceed to be on; −∞ of the others."""
+        self.off_activation = torch.full((self.count,), -torch.inf, dtype=torch.float32, device=device)
+        """[N]: the lowest activation seen while the unit was off; an item counts as reached above it. −∞ for
+        units that were on."""
         self._everything = self._climbing = self._groups(torch.arange(self.count, device=device))
 
     # What a technique says:
@@ -155,11 +156,11 @@ class Climb(ABC, Generic[Parameters]):
         """The pictures of all items at their present points, and what is measured on them."""
         return self._pictures(self._everything)
 
-    def finished(self, items: Tensor) -> list[Picture]:
+    def pictures_of(self, items: Tensor) -> list[Picture]:
         """The same of some items, by their numbers [M]."""
         return self._pictures(self._groups(items))
 
-    def measured(self, items: Tensor, points: Tensor) -> Tensor:
+    def activations_at(self, items: Tensor, points: Tensor) -> Tensor:
         """The activations [M] of the pictures that items, by their numbers [M], would have at `points`
         [M, *shape of a point], in memory of the host; no number where there would be no picture.
         """
@@ -192,7 +193,7 @@ class Climb(ABC, Generic[Parameters]):
         ends = _Ends(
             self.moved.tolist(),
             self.skipped.tolist(),
-            self._low.tolist(),
+            self._off_bound.tolist(),
             self.traces.T.cpu().numpy(),
         )
         parts = self.context.run(partial(self._finish, ends), groups)
@@ -259,7 +260,7 @@ class Climb(ABC, Generic[Parameters]):
 
     def _is_lost(self, group: Group, activation: Tensor, gradient: Tensor) -> Tensor:
         """[M]: whether a unit has no gradient, and not because it is as active as can be."""
-        return ~is_nonzero(gradient) & (activation <= self._low[group.index])
+        return ~is_nonzero(gradient) & (activation <= self._off_bound[group.index])
 
     def _looked_at(self, step: int, group: Group, points: Tensor) -> Tensor:
         """What the network is fed at a step, for points [M, …] of a group."""
@@ -287,7 +288,7 @@ class Climb(ABC, Generic[Parameters]):
         if not starts:
             return activation, gradient
         first = self.points[group.index]
-        self._note_least(group, off, activation)
+        self._note_off(group, off, activation)
         group.redirected = off
         activation, gradient = self._begun_at([first, *starts], group, off, activation, gradient)
         missing = ~is_nonzero(gradient)
@@ -313,18 +314,18 @@ class Climb(ABC, Generic[Parameters]):
             here = torch.where(missing, start, self.points[group.index])
             self.points[group.kept] = here[: group.count]
             activation, gradient = self._gradient(0, group)
-            self._note_least(group, off, activation)
+            self._note_off(group, off, activation)
         return activation, gradient
 
     @property
-    def _low(self) -> Tensor:
-        """[N]: `least`, up to rounding."""
-        return self.least + ROUNDING * self.least.abs().nan_to_num(posinf=0)
+    def _off_bound(self) -> Tensor:
+        """[N]: `off_activation`, up to rounding."""
+        return self.off_activation + ROUNDING * self.off_activation.abs().nan_to_num(posinf=0)
 
-    def _note_least(self, group: Group, off: Tensor, activation: Tensor) -> None:
-        before = self.least[group.index]
-        least = torch.where(before.isinf(), activation, torch.minimum(before, activation))
-        self.least[group.kept] = torch.where(off, least, before)[: group.count]
+    def _note_off(self, group: Group, off: Tensor, activation: Tensor) -> None:
+        before = self.off_activation[group.index]
+        lowest = torch.where(before.isinf(), activation, torch.minimum(before, activation))
+        self.off_activation[group.kept] = torch.where(off, lowest, before)[: group.count]
 
     def _has_preactivation(self, group: Group) -> bool:
         """Whether the layer ends with an activation function whose input can be climbed."""
@@ -355,7 +356,7 @@ class Climb(ABC, Generic[Parameters]):
         pictures = []
         for m, n in enumerate(group.kept.tolist()):
             trace = ends.traces[n]
-            reached = ends.moved[n] and not activations[m] <= ends.low[n]
+            reached = ends.moved[n] and not activations[m] <= ends.off_bound[n]
             pictures.append(
                 Picture(
                     image=images[m],

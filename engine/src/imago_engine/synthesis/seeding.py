@@ -5,7 +5,7 @@ from threading import Lock
 
 import torch
 
-from imago_engine.synthesis.computing.thread_groups import Group, Result, Run
+from imago_engine.synthesis.computing.thread_groups import Part, Result, Run
 from imago_engine.synthesis.inspection.consistency import Flaw
 
 _LOCK = Lock()
@@ -25,8 +25,8 @@ def seeded(run: Run, device: torch.device) -> Run:
     """
     devices = [device] if device.type == "cuda" else []
 
-    def work_on(work: Callable[[Group], Result], groups: Sequence[Group]) -> list[Result]:
-        def alone(group: Group) -> Result:
+    def work_on(work: Callable[[Part], Result], groups: Sequence[Part]) -> list[Result]:
+        def alone(group: Part) -> Result:
             with _LOCK, torch.random.fork_rng(devices=devices):
                 torch.manual_seed(_SEED)
                 return work(group)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from imago_engine.synthesis.computing.freed_memory import keep_freed_memory
 
-Group = TypeVar("Group")
+Part = TypeVar("Part")
 Result = TypeVar("Result")
 PAUSE_SECONDS = 1.0
 """The cores wait for the last group before a pause, so pauses are rare; a group takes up to seconds
@@ -25,7 +25,7 @@ itself."""
 
 
 class Run(Protocol):
-    def __call__(self, work: Callable[[Group], Result], groups: Sequence[Group]) -> list[Result]:
+    def __call__(self, work: Callable[[Part], Result], groups: Sequence[Part]) -> list[Result]:
         """`work` done for every group; the results in the order of the groups. Raises what it raised."""
 
 
@@ -59,8 +59,8 @@ def _side_by_side(
     pool: ThreadPoolExecutor,
     at_once: int,
     rest: "_Rest",
-    work: Callable[[Group], Result],
-    groups: Sequence[Group],
+    work: Callable[[Part], Result],
+    groups: Sequence[Part],
 ) -> list[Result]:
     """All results, with up to `at_once` groups computed or next in line."""
     results: list[Result] = []

@@ -48,14 +48,14 @@ def regressed_slopes(
     parameters: DgnAm,
     run: Run,
     sums: Sums,
-    told: Callable[[int, int], None],
+    on_codes: Callable[[int, int], None],
 ) -> dict[str, Tensor]:
     """Slopes [R, C] by ridge regression: (XᵀX / N + ridge · V⁻¹)⁻¹ XᵀA / N, where X are the coordinates of N
     codes, A the activations that their pictures cause, both without their means, and V how much codes vary
     along each axis, 1 in the mean.
 
     `sums` are those that an earlier call got to. Where `run` pauses, another call may take them further: this
-    one goes on from there. `told(seen, of)` is called after each block of codes.
+    one goes on from there. `on_codes(seen, of)` is called after each block of codes.
     """
     assert generator.prior is not None
     prior, points = generator.prior, generator.prior.typical(parameters.direction_codes)
@@ -69,14 +69,14 @@ def regressed_slopes(
         pictures = from_bytes(to_bytes(generator(codes)))
         return {name: found[: len(group)] for name, found in watched(fit(pictures)).items()}
 
-    told(min(sums.blocks * BLOCK, len(points)), len(points))
+    on_codes(min(sums.blocks * BLOCK, len(points)), len(points))
     while (number := sums.blocks) < len(blocks):
         parts = run(seen, torch.split(blocks[number], GROUP))
         first = sums.first or {name: found[0].clone() for name, found in parts[0].items()}
         products = run(partial(_product, xs[number], parts, first), list(first))
         if sums.blocks == number:  # else another call has added it during a pause
             sums.add(first, dict(zip(first, products, strict=True)))
-            told(min(sums.blocks * BLOCK, len(points)), len(points))
+            on_codes(min(sums.blocks * BLOCK, len(points)), len(points))
     variances = prior.axes.float().flatten(1).square().sum(1).cpu()  # [R]
     ridge = parameters.direction_ridge * variances.mean() / variances
 

@@ -230,11 +230,11 @@ def look(
     fit: Fit,
     parameters: DgnAm,
     run: Run,
-    told: Callable[[int, int], None] = lambda seen, of: None,
+    on_codes: Callable[[int, int], None] = lambda seen, of: None,
 ) -> dict[str, Tensor]:
     """The directions of all units of some layers that are looked at together, float16 [R, C] by their names.
 
-    16 bits are what is kept of them: they are the same wherever they come from. `told` is as
+    16 bits are what is kept of them: they are the same wherever they come from. `on_codes` is as
     `regressed_slopes` has it.
     """
     traced = anatomy(network.module, fit.input_size)
@@ -244,7 +244,7 @@ def look(
     else:
         begun = (*_key(network, layers, fit, parameters), get_ident())
         sums = _BEGUN.get(network.module, generator, begun, Sums)
-        slopes = regressed_slopes(watched, generator, fit, parameters, run, sums, told)
+        slopes = regressed_slopes(watched, generator, fit, parameters, run, sums, on_codes)
         _BEGUN.forget(network.module, generator, begun)
     if traced.output in slopes:
         slopes[traced.output] = slopes[traced.output] - slopes[traced.output].mean(1, keepdim=True)

@@ -13,7 +13,7 @@ from imago_engine.synthesis.starts.ranking import different_best, of_facet, own_
 
 PointsOf = Callable[[list[int]], Tensor]
 """Numbers [P] of prototypes → their points [P, *shape]."""
-Measured = Callable[[Tensor, Tensor], Tensor]
+ActivationsAt = Callable[[Tensor, Tensor], Tensor]
 """Numbers of items [M] and points [M, *shape] → the activations [M] of their pictures there."""
 CanClimb = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Numbers of items [M] and points [M, *shape] → whether the unit itself has a gradient there [M], and whether
@@ -21,8 +21,8 @@ anything has that can be climbed instead [M]."""
 
 
 @dataclass(frozen=True)
-class Beginnings:
-    """Of M items, for their second climb."""
+class SecondStart:
+    """Where the second climb of M items begins, and what their pictures have to reach."""
 
     points: Tensor
     """[M, *shape]: where it begins."""
@@ -44,22 +44,27 @@ class Beginnings:
         return replace(picture, status="unreachable", trace=picture.trace[:PATIENCE])
 
 
-class Choice:
-    """Of all N items of a climb: what their pictures have to reach, and where they would begin again.
+class SecondStarts:
+    """Chooses where items of a finished climb begin again, and what their pictures have to reach.
 
-    `known` [N] × [K] is how much each prototype excites each unit, None for a recipe that does not begin at
-    prototypes: then items begin again where they began, `start` [N, *shape].
+    It has N `items`. `known` [N] × [K] is how much each prototype excites each unit, None for a recipe that
+    does not begin at prototypes: then items begin again where they began, `start` [N, *shape].
     """
 
     def __init__(
-        self, items: Sequence[Item], start: Tensor, measured: Measured, known: Sequence[Tensor] | None
+        self,
+        items: Sequence[Item],
+        start: Tensor,
+        activations_at: ActivationsAt,
+        known: Sequence[Tensor] | None,
     ) -> None:
-        self._items, self._start, self._measured, self._known = items, start, measured, known
+        self._items, self._start, self._known = items, start, known
+        self._activations_at = activations_at
 
     @cached_property
     def _at_start(self) -> list[float]:
         every = torch.arange(len(self._items), device=self._start.device)
-        measured = self._measured(every, self._start)
+        measured = self._activations_at(every, self._start)
         activations: list[float] = torch.where(measured.isnan(), -torch.inf, measured).tolist()
         return activations
 
@@ -73,7 +78,7 @@ class Choice:
             for item, activations, at_start in zip(self._items, self._known, self._at_start, strict=True)
         ]
 
-    def second(self, numbers: Sequence[int], points_of: PointsOf, can_climb: CanClimb) -> Beginnings:
+    def of(self, numbers: Sequence[int], points_of: PointsOf, can_climb: CanClimb) -> SecondStart:
         """Where these items begin again."""
         candidates = [self._candidates(n, points_of) for n in numbers]
         counts = [len(points) for points in candidates]
@@ -86,7 +91,7 @@ class Choice:
             numbers, torch.split(own, counts), torch.split(anything, counts), candidates, strict=True
         ):
             points.append(tried[_chosen(by_own, by_any, self._items[n].seed)])
-        return Beginnings(
+        return SecondStart(
             torch.stack(points),
             torch.stack([self._best(n, points_of) for n in numbers]),
             tuple(self.floors[n] for n in numbers),

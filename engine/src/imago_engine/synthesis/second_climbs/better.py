@@ -25,7 +25,7 @@ class Second(Protocol):
         """A climb of some of the items, by their numbers, from where they have a gradient."""
 
 
-def held(
+def raised_to_floors(
     climb: Climb[DgnAm],
     pictures: Sequence[Picture],
     floors: Sequence[float],
@@ -69,10 +69,10 @@ def _best(climb: Climb[DgnAm], items: Sequence[int], points: Sequence[Tensor]) -
         return []
     index = torch.tensor(items, device=climb.device)
     every = torch.stack([part[index] for part in points], 1)  # [M, P, *shape]
-    values = climb.measured(index.repeat_interleave(len(points)), every.flatten(0, 1))
+    values = climb.activations_at(index.repeat_interleave(len(points)), every.flatten(0, 1))
     best = values.view(len(items), len(points)).nan_to_num(-math.inf).argmax(1).to(climb.device)
     climb.points[index] = every[torch.arange(len(items), device=climb.device), best]
-    return climb.finished(index)
+    return climb.pictures_of(index)
 
 
 def _worth(picture: Picture) -> tuple[bool, float]:

@@ -29,8 +29,8 @@ from imago_engine.synthesis.groups import Ascent, Group, column
 from imago_engine.synthesis.networks.truncate import Activations
 from imago_engine.synthesis.pictures import Item, Picture
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
-from imago_engine.synthesis.second_climbs.beginnings import Beginnings, Choice
-from imago_engine.synthesis.second_climbs.better import RECENT, held
+from imago_engine.synthesis.second_climbs.beginnings import SecondStart, SecondStarts
+from imago_engine.synthesis.second_climbs.better import RECENT, raised_to_floors
 from imago_engine.synthesis.starts.ranking import Ranking
 from imago_engine.synthesis.starts.starting_points import starting_points
 from imago_engine.synthesis.transforms import Transforms
@@ -52,20 +52,20 @@ class CodeClimb(Climb[DgnAm]):
     """Points are codes of the generator, or their coordinates."""
 
     def __init__(
-        self, context: Context[DgnAm], items: Sequence[Item], begin: Beginnings | None = None
+        self, context: Context[DgnAm], items: Sequence[Item], second_start: SecondStart | None = None
     ) -> None:
-        """A climb with a `begin` is the second one of its items."""
+        """A climb with a `second_start` is the second one of its items."""
         assert context.generator is not None
         self.generator, parameters = context.generator, context.parameters
         self.fit = Fit.plan(parameters.fit, self.generator.info.image_size, context.input_size)
         super().__init__(context, items, self.generator.code_mean.device)
-        self.items, self.begin = tuple(items), begin
+        self.items, self.second_start = tuple(items), second_start
         self.dtype = self.generator.dtype
         dtype = dtype_for(parameters.precision, self.device)
         self.space = space = code_space(self.generator, parameters)
         (self.fast_generator,) = context.run(lambda g: fast_generator(g, space, dtype), [self.generator])
         self.ranking = Ranking(context.network, self.generator, context.layer, context.prefix, self.fit)
-        if begin is None:
+        if second_start is None:
             directions = Directions(context.network, self.generator, context.layer, self.fit, parameters)
             self.points = starting_points(
                 self.space,
@@ -78,7 +78,7 @@ class CodeClimb(Climb[DgnAm]):
                 context.run,
             )
         else:
-            self.points = begin.points.clone()
+            self.points = second_start.points.clone()
         self.start, self.recent = self.points.clone(), deque[Tensor](maxlen=RECENT)
         self.home = self.space.limited(self.points) if parameters.space == "whitened" else None
         self.transforms = Transforms(parameters, self.draws, self.device)
@@ -97,18 +97,18 @@ class CodeClimb(Climb[DgnAm]):
         pictures, points = super().finish(), [self.start, *self.recent]
         if self.parameters.steps <= PATIENCE:
             return pictures
-        if self.begin is not None:
-            return self.begin.judged(held(self, pictures, self.begin.floors, [self.begin.best, *points]))
+        if (again := self.second_start) is not None:
+            return again.judged(raised_to_floors(self, pictures, again.floors, [again.best, *points]))
         items = self.items
         by_prototypes = self.parameters.start not in ("normal", "half-normal")
         known = self.ranking.of(items, self.context.run) if by_prototypes else None
-        choice = Choice(items, self.start, self.measured, known)
+        starts = SecondStarts(items, self.start, self.activations_at, known)
 
         def second(low: Sequence[int]) -> CodeClimb:
-            begin = choice.second(low, self._prototypes, self._can_climb)
-            return CodeClimb(self.context, [items[n] for n in low], begin)
+            second_start = starts.of(low, self._prototypes, self._can_climb)
+            return CodeClimb(self.context, [items[n] for n in low], second_start)
 
-        return held(self, pictures, choice.floors, points, second)
+        return raised_to_floors(self, pictures, starts.floors, points, second)
 
     def picture(self, points: Tensor) -> Tensor:
         """Codes' pictures, as the generator makes them."""
@@ -159,7 +159,7 @@ class CodeClimb(Climb[DgnAm]):
         return climbed
 
     def _gradient(self, step: int, group: Group) -> tuple[Tensor, Tensor]:
-        if self.begin is None:
+        if self.second_start is None:
             return super()._gradient(step, group)
         found = climbable(partial(self._look, group, step), self.points[group.index], group.objective)
         return found.activation, found.gradient
@@ -168,12 +168,10 @@ class CodeClimb(Climb[DgnAm]):
         """What the layer gives for the pictures of points, as a group sees them at a step, or of None as they
         are.
         """
-        preprocessing = self.context.network.preprocessing
         if group is None:
-            x = preprocessing(self.network_input(self.picture(points)))
+            x = self.context.network.preprocessing(self.network_input(self.picture(points)))
             return self.context.prefix.with_preactivation(x)
-        x = self.transformed(self.network_input(self.fast_picture(points)), group, step)
-        return self.context.fast_prefix.with_preactivation(preprocessing(x))
+        return self.context.fast_prefix.with_preactivation(self._looked_at(step, group, points))
 
     def _prototypes(self, numbers: Sequence[int]) -> Tensor:
         """The points of prototypes, by their numbers."""
