@@ -102,7 +102,7 @@ class Computer:
         if is_device_lost(failed):
             end_without_device(failed)
         if is_out_of_memory(failed):
-            self._runtime.let_go()
+            self._runtime.free_device()
             if shares_memory():
                 raise NoRoom
         return Computed(failures=[failure_of(work, failed) for work in claim.items])
@@ -150,7 +150,7 @@ class Computer:
                 )
 
         def on_out_of_memory(group_size: int) -> None:
-            self._runtime.let_go()
+            self._runtime.free_device()
             if shares_memory():
                 raise NoRoom
             self._group_sizes[claim.batch_key] = max(group_size, 1)

@@ -1,9 +1,10 @@
-"""Bringing a computed batch home: encode, put the objects, then one transaction that says so."""
+"""Deliver a computed batch: encode, upload the objects, then mark its items done in one transaction."""
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import structlog
 
@@ -28,6 +29,15 @@ from worker.process.store_watch import StoreWatch
 UPLOADS_AT_ONCE = 4
 """Puts wait for the store most of the time; more of them would compete with the computation for the CPU."""
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How items ended: with a stored picture, with a unit that no code could reach, or with a failure."""
+
+    finished: Sequence[Finished] = ()
+    unreachable: Sequence[Made] = ()
+    failures: Sequence[Failure] = ()
 
 
 class Delivery:
@@ -62,26 +72,26 @@ class Delivery:
     def deliver(self, claim: Claim, computed: Computed, keeper: LeaseKeeper) -> None:
         """Store the pictures of `claim` and mark its items, as long as `keeper` holds the lease."""
         wanted = [made for made in computed.made if made.work.digest not in keeper.canceled]
-        seen, unseen = _partition(wanted)
-        failures = [*computed.failures, *(failure for made in seen if (failure := _not_finite(made)))]
+        reached, unreachable = _partition(wanted)
+        failures = [*computed.failures, *(failure for made in reached if (failure := _not_finite(made)))]
         faulty = {failure.digest for failure in failures}
         try:
             stored = list(
                 self._uploads[claim.lane].map(
                     lambda made: self._put(claim, made, keeper),
-                    [made for made in seen if made.work.digest not in faulty],
+                    [made for made in reached if made.work.digest not in faulty],
                 )
             )
             finished = [one for one in stored if isinstance(one, Finished)]
             failures += [one for one in stored if isinstance(one, Failure)]
             crash_point("after_put")
-            accepted = self._report(claim, finished, unseen, failures, keeper, computed)
+            accepted = self._report(claim, _Ended(finished, unreachable, failures), keeper, computed)
             crash_point("after_commit")
             log.info(
                 "batch_delivered",
                 accepted=accepted,
                 late=len(finished) - accepted,
-                unreachable=len(unseen),
+                unreachable=len(unreachable),
                 failed=len(failures),
             )
         except Unavailable as error:
@@ -112,75 +122,54 @@ class Delivery:
             log.exception("picture_not_stored", digest=made.work.digest)
             return _unstorable(made.work.digest, error)
 
-    def _report(
-        self,
-        claim: Claim,
-        finished: list[Finished],
-        unseen: list[Made],
-        failures: list[Failure],
-        keeper: LeaseKeeper,
-        computed: Computed,
-    ) -> int:
+    def _report(self, claim: Claim, ended: _Ended, keeper: LeaseKeeper, computed: Computed) -> int:
         """Tell the database what became of the items; returns how many pictures it accepted.
 
         What it refuses to write, such as numbers that JSON does not know, is found by telling it one by one.
         """
-
         try:
-            return self._insist(claim, finished, unseen, failures, keeper, computed)
+            return self._commit_in_time(claim, ended, keeper, computed)
         except Unavailable:
             raise
         except Exception:
-            log.exception("batch_not_written", items=len(finished) + len(unseen))
-        accepted, unwritten = 0, list(failures)
-        for digest, picture, without in (
-            *((one.digest, [one], list[Made]()) for one in finished),
-            *((made.work.digest, list[Finished](), [made]) for made in unseen),
+            log.exception("batch_not_written", items=len(ended.finished) + len(ended.unreachable))
+        accepted, unwritten = 0, list(ended.failures)
+        for digest, alone in (
+            *((one.digest, _Ended(finished=[one])) for one in ended.finished),
+            *((made.work.digest, _Ended(unreachable=[made])) for made in ended.unreachable),
         ):
             try:
-                accepted += self._insist(claim, picture, without, [], keeper)
+                accepted += self._commit_in_time(claim, alone, keeper)
             except Unavailable:
                 raise
             except Exception as error:
                 unwritten.append(_unstorable(digest, error))
-        self._insist(claim, [], [], unwritten, keeper)
+        self._commit_in_time(claim, _Ended(failures=unwritten), keeper)
         return accepted
 
-    def _insist(
-        self,
-        claim: Claim,
-        finished: list[Finished],
-        unseen: list[Made],
-        failures: list[Failure],
-        keeper: LeaseKeeper,
-        computed: Computed | None = None,
+    def _commit_in_time(
+        self, claim: Claim, ended: _Ended, keeper: LeaseKeeper, computed: Computed | None = None
     ) -> int:
         """As `_commit`, as long as the lease lasts; returns how many pictures were accepted."""
         accepted = keep_trying(
-            lambda: self._commit(claim, finished, unseen, failures, computed, keeper.claimed_at),
+            lambda: self._commit(claim, ended, computed, keeper.claimed_at),
             what="finish",
             may_go_on=lambda: keeper.may_finish,
             wait=self._pause,
         )
         return len(accepted)
 
-    def _commit(
-        self,
-        claim: Claim,
-        finished: list[Finished],
-        unseen: list[Made],
-        failures: list[Failure],
-        computed: Computed | None,
-        claimed_at: float,
-    ) -> set[str]:
+    def _commit(self, claim: Claim, ended: _Ended, computed: Computed | None, claimed_at: float) -> set[str]:
         """End items in one transaction, and learn from `computed`, if given, what such work costs."""
         with self._database.session() as session:
             accepted = batches.conclude(
                 session,
                 claim.lease_id,
-                finished=finished,
-                unreachable=[(made.work.digest, self._provenance_of(claim, made)) for made in unseen],
-                failures=failures,
+                finished=ended.finished,
+                unreachable=[
+                    (made.work.digest, self._provenance_of(claim, made)) for made in ended.unreachable
+                ],
+                failures=ended.failures,
             )
             if accepted and computed and computed.made:
                 device = self._provenance.device
@@ -197,12 +186,12 @@ class Delivery:
                     seconds=seconds,
                 )
             crash_point("before_commit")
-        return accepted & {result.digest for result in finished}
+        return accepted & {result.digest for result in ended.finished}
 
     def _fail_all(self, claim: Claim, error: Exception, keeper: LeaseKeeper) -> None:
         failures = [_unstorable(work.digest, error) for work in claim.items]
         try:
-            self._insist(claim, [], [], failures, keeper)
+            self._commit_in_time(claim, _Ended(failures=failures), keeper)
         except Exception as reason:
             log.warning("fail_failed", reason=str(reason))
             self._leases.give_back(BATCHES, claim.lease_id)
@@ -224,11 +213,11 @@ class Delivery:
 
 def _partition(made: Iterable[Made]) -> tuple[list[Made], list[Made]]:
     """Pictures, and items whose unit no code could reach."""
-    seen: list[Made] = []
-    unseen: list[Made] = []
+    reached: list[Made] = []
+    unreachable: list[Made] = []
     for one in made:
-        (unseen if one.picture.status == "unreachable" else seen).append(one)
-    return seen, unseen
+        (unreachable if one.picture.status == "unreachable" else reached).append(one)
+    return reached, unreachable
 
 
 def _not_finite(made: Made) -> Failure | None:

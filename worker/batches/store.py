@@ -1,4 +1,4 @@
-"""From the artifacts of a picture to what the database is told of it: they are put on the way."""
+"""Upload a picture's artifacts and describe them as a `Finished`."""
 
 from collections.abc import Iterable, Mapping
 

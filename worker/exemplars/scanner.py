@@ -89,7 +89,7 @@ class Scanner(LeasedWork[WorkClaim]):
                     end_without_device(error)
                 # A defect must not end the loop, nor keep one scan for ever.
                 log.exception("scan_slice_failed")
-                self._runtime.let_go()
+                self._runtime.free_device()
                 if isinstance(error, OSError):
                     self._leave(claim, own_files.unusable(error))
                     return

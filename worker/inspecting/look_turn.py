@@ -98,7 +98,7 @@ class LookTurn(ChoreTurns):
         code = failed.code if isinstance(failed, Unloadable) else "internal"
         self.charge(claim, code, failed)
         if is_out_of_memory(failed):
-            self._runtime.let_go()
+            self._runtime.free_device()
 
     def _look(self, asked: Asked, subject: str, keeper: LeaseKeeper, tend: Tend) -> Looked:
         """What was looked at, and whether that was kept. Raises `Unloadable`, `Interrupted`, `Unavailable`,

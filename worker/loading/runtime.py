@@ -183,7 +183,7 @@ class Runtime:
         path = locate(reference.weights or "", self._settings.weights_folder)
         return dataclasses.replace(reference, weights=str(path))
 
-    def let_go(self) -> None:
+    def free_device(self) -> None:
         """Drop from the device what is not in use: after running out of memory, the next batch loads what it
         needs."""
         self._networks.clear()

@@ -195,7 +195,7 @@ def _kinds(
         store=store,
         settings=settings,
         stop=stop,
-        let_go=runtime.let_go,
+        free_device=runtime.free_device,
         serve=(photographs, inspections, looks, scans, expansion(alternating=True), maps, batches, repairs),
         beside=(*chores_in_turns, *chores),
         may_begin=lambda: batches.settled,

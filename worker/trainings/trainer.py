@@ -40,13 +40,13 @@ class Trainer(LeasedWork[TrainingClaim]):
         store: ObjectStore,
         settings: Settings,
         stop: StopFlag,
-        let_go: Callable[[], object] = nothing,
+        free_device: Callable[[], object] = nothing,
         serve: Sequence[WorkKind] = (),
         beside: Sequence[WorkKind] = (),
         may_begin: Callable[[], bool] = lambda: True,
         store_watch: StoreWatch | None = None,
     ) -> None:
-        """`let_go` frees the device of what is kept there for batches; `serve` are kinds of work that
+        """`free_device` frees the device of what is kept there for batches; `serve` are kinds of work that
         go before, also in the midst of a slice; `beside` are those that need no device, and go on meanwhile;
         none is begun unless `may_begin`."""
         super().__init__(held)
@@ -54,7 +54,7 @@ class Trainer(LeasedWork[TrainingClaim]):
         self._store = store
         self._settings = settings
         self._stop = stop
-        self._let_go = let_go
+        self._free_device = free_device
         self._before, self._beside = tuple(serve), tuple(beside)
         self._may_begin = may_begin
         self._slice: TrainingSlice | None = None
@@ -68,7 +68,7 @@ class Trainer(LeasedWork[TrainingClaim]):
     def run(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         with structlog.contextvars.bound_contextvars(training=claim.id):
             try:
-                self._let_go()
+                self._free_device()
                 self._train(claim, keeper, tend)
             finally:
                 self._slice = None

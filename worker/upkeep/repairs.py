@@ -240,7 +240,7 @@ class Repairer(LeasedWork[WorkClaim]):
             on_batch=lambda size, seconds: log.info(
                 "pictures_made_again", items=size, seconds=round(seconds, 3)
             ),
-            on_out_of_memory=lambda group_size: self._runtime.let_go(),
+            on_out_of_memory=lambda group_size: self._runtime.free_device(),
         )
 
     def _make_way(self) -> None:
