@@ -6,7 +6,7 @@ A new kind is a class here with `kind`, `layers` and `canonical`, and its name i
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from imago_engine.validation import Strict
 
@@ -73,12 +73,6 @@ class TokenObjective(BaseObjective):
 
 
 Objective = Annotated[UnitObjective | TokenObjective, Field(discriminator="kind")]
-_OBJECTIVE: TypeAdapter[UnitObjective | TokenObjective] = TypeAdapter(Objective)
-
-
-def read_objective(value: Any) -> UnitObjective | TokenObjective:
-    """An objective of its JSON, as `model_dump` writes it. Raises pydantic's `ValidationError`."""
-    return _OBJECTIVE.validate_python(value)
 
 
 def place_of(objective: UnitObjective | TokenObjective) -> Place | None:

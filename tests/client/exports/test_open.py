@@ -87,7 +87,7 @@ def test_nothing_can_be_changed(folder: Path) -> None:
         with pytest.raises(imago.NotFound, match="holds version 1"):
             list(offline.units("classifier", 2))
         with pytest.raises(imago.NotFound):
-            offline.picture_bytes("0" * 64)
+            offline._transport.get_bytes(f"/v1/visualizations/{'0' * 64}/image")
 
 
 def test_what_is_cut_or_tampered_with_is_noticed(folder: Path) -> None:

@@ -70,14 +70,14 @@ def test_a_picture_is_found_in_it_by_its_digest(copy: Path, tmp_path: Path) -> N
             == content
         )
         with pytest.raises(imago.NotFound, match="has no picture"):
-            opened.picture_bytes(line["digest"][:16] + "0" * 48)
+            opened._transport.get_bytes(f"/v1/visualizations/{line['digest'][:16]}{'0' * 48}/image")
 
 
 def test_a_line_without_a_digest_is_damage_also_where_pictures_are_asked_for_by_it(copy: Path) -> None:
     for damaged in (b"{}", b"[", b'{"digest": 7}'):
         (copy / "units.jsonl").write_bytes(damaged)
         with imago.open(copy) as opened, pytest.raises(imago.DamagedExport, match="damaged at byte 0"):
-            opened.picture_bytes("0" * 64)
+            opened._transport.get_bytes(f"/v1/visualizations/{'0' * 64}/image")
 
 
 def test_a_member_with_holes_is_no_file_of_it(copy: Path, tmp_path: Path) -> None:

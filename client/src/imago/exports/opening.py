@@ -13,7 +13,6 @@ from imago.exports.checking import OnCheck, all_lines, check, read_manifest
 from imago.exports.files import Files, files_at
 from imago.exports.offline import OfflineTransport, atlas_of, unit_of
 from imago.records import Raw
-from imago.transport import path_to
 
 
 @dataclass(frozen=True)
@@ -72,10 +71,6 @@ class ExportedAtlas(Atlas):
     def check(self, on_progress: OnCheck | None = None) -> None:
         """Compare every file with its hash. Raises `DamagedExport` at the first that differs."""
         check(self._files, self.manifest, on_progress)
-
-    def picture_bytes(self, digest: str) -> bytes:
-        """One of its pictures as a PNG. Raises `NotFound`."""
-        return self._transport.get_bytes(path_to("visualizations", digest, "image"))
 
 
 def open(path: str | os.PathLike[str]) -> ExportedAtlas:

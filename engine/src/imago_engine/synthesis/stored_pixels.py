@@ -10,6 +10,8 @@ from imago_engine.synthesis.inspection.output_layer import Squash
 
 Prediction = tuple[int, float]
 Predictions = list[Prediction] | None
+KEPT = 5
+"""So many predictions are kept of each picture: classifiers are usually compared by their best five."""
 
 
 def to_bytes(rgb01: Tensor) -> Tensor:
@@ -40,7 +42,7 @@ def log_probabilities(logits: Tensor, squash: Squash = "softmax") -> Tensor:
 
 
 def top_predictions(
-    logits: Tensor, squash: Squash = "softmax", count: int = 5, *, of: Tensor | None = None
+    logits: Tensor, squash: Squash = "softmax", *, of: Tensor | None = None
 ) -> list[Predictions]:
     """Logits [N, C] (or [N, C, 1, 1]) → for each picture its most probable (class, probability), best first.
     None for one whose probabilities are no numbers, and for those that are not `of` [N].
@@ -48,7 +50,7 @@ def top_predictions(
     values = logits.float().flatten(1)
     probabilities = values.softmax(1) if squash == "softmax" else values.sigmoid()
     told = probabilities.isfinite().all(1)
-    best = probabilities.topk(min(count, probabilities.shape[1]), dim=1)
+    best = probabilities.topk(min(KEPT, probabilities.shape[1]), dim=1)
     return [
         list(zip(classes, values, strict=True)) if known else None
         for classes, values, known in zip(

@@ -14,6 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+MIXED, WIDTH = 64, 128
+"""Channels of the mixture at each scale, and within the head that judges it. Checkpoints hold weights of
+these shapes: with others, a training could not be gone on with.
+"""
+
 
 class ScaleHead(nn.Module):
     """Mixed features [N, channels, h, w] and a code [N, code] → one logit a position [N, 1, h', w']."""
@@ -68,22 +73,20 @@ class Discriminator(nn.Module):
         self,
         channels: tuple[int, ...],
         code_size: int,
-        mixed: int = 64,
-        width: int = 128,
         strides: tuple[int, ...] = (2, 2, 1, 0),
         pixel_width: int = 24,
     ) -> None:
         super().__init__()
-        self.across_channels = nn.ModuleList(nn.Conv2d(c, mixed, 1, bias=False) for c in channels)
+        self.across_channels = nn.ModuleList(nn.Conv2d(c, MIXED, 1, bias=False) for c in channels)
         self.across_scales = nn.ModuleList(
-            nn.Conv2d(mixed, mixed, 3, padding=1, bias=False) for _ in channels[1:]
+            nn.Conv2d(MIXED, MIXED, 3, padding=1, bias=False) for _ in channels[1:]
         )
         for conv in [*self.across_channels, *self.across_scales]:
             nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
             conv.requires_grad_(False)
         self.tap_scale: Tensor
         self.register_buffer("tap_scale", torch.ones(len(channels)))
-        self.heads = nn.ModuleList(ScaleHead(mixed, s, code_size, width) for s in strides)
+        self.heads = nn.ModuleList(ScaleHead(MIXED, s, code_size, WIDTH) for s in strides)
         self.pixels = PixelHead(pixel_width) if pixel_width else None
 
     def calibrate(self, deviations: list[Tensor]) -> None:

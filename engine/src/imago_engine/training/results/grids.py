@@ -4,6 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+COLUMNS = 8
+"""Of a grid: 32 pictures and what is made of them are then as high as wide."""
+
 
 def tile(rgb: Tensor, columns: int) -> np.ndarray:
     """RGB in [−1, 1], [N, 3, S, S] → uint8 [rows · S, columns · S, 3]; N is a multiple of `columns`."""
@@ -13,9 +16,11 @@ def tile(rgb: Tensor, columns: int) -> np.ndarray:
     return grid.reshape(count // columns * size, columns * size, 3)
 
 
-def comparison(real: Tensor, made: Tensor, columns: int = 8) -> np.ndarray:
-    """uint8 [H, W, 3]: odd rows are real pictures, even rows their reconstructions, both [N, 3, S, S]."""
+def comparison(real: Tensor, made: Tensor) -> np.ndarray:
+    """uint8 [H, W, 3]: odd rows are real pictures, even rows their reconstructions, both [N, 3, S, S];
+    N is a multiple of `COLUMNS`.
+    """
     rows = [
-        torch.cat([r, m]) for r, m in zip(torch.split(real, columns), torch.split(made, columns), strict=True)
+        torch.cat([r, m]) for r, m in zip(torch.split(real, COLUMNS), torch.split(made, COLUMNS), strict=True)
     ]
-    return tile(torch.cat(rows), columns)
+    return tile(torch.cat(rows), COLUMNS)

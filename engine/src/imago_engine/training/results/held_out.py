@@ -7,9 +7,14 @@ import torch.nn.functional as F
 from imago_engine.training.recipes.losses import code_loss, feature_loss, layout_loss, texture_loss
 from imago_engine.training.run.training import Training
 
+PICTURES = 256
+"""At most so many are measured, the same ones each time: a training stands still meanwhile."""
+AT_ONCE = 64
+"""So many go through the feature network together, which bounds the memory that this takes."""
+
 
 @torch.no_grad()
-def held_out_metrics(training: Training, count: int = 256, batch: int = 64) -> dict[str, float]:
+def held_out_metrics(training: Training) -> dict[str, float]:
     """Of the generator that would be shipped: `pixels` (mean squared error of RGB in [0, 1]), `layout`,
     `features`, `code` and `texture` (see `recipes.losses`).
 
@@ -17,9 +22,9 @@ def held_out_metrics(training: Training, count: int = 256, batch: int = 64) -> d
     is held out.
     """
     index = training.prepared.index
-    rows = np.arange(index.train, index.train + min(count, index.held_out))
+    rows = np.arange(index.train, index.train + min(PICTURES, index.held_out))
     totals = np.zeros(5)
-    for part in np.split(rows, range(batch, len(rows), batch)):
+    for part in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE)):
         if not len(part):
             continue
         real, made = training.pictures_of(part), training.reconstructions(part)

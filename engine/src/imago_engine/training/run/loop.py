@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imago_engine.training.results.grids import comparison
+from imago_engine.training.results.grids import COLUMNS, comparison
 from imago_engine.training.results.held_out import held_out_metrics
 from imago_engine.training.results.journal import Journal
 from imago_engine.training.run.checkpoint import CheckpointError
@@ -50,7 +50,7 @@ class Run:
     def __init__(self, training: Training, folder: Path, pace: Pace, journal: Journal | None) -> None:
         self.training, self.folder, self.journal = training, folder, journal
         index = training.prepared.index
-        shown = min(32, index.held_out) // 8 * 8
+        shown = min(32, index.held_out) // COLUMNS * COLUMNS
         self._shown = np.arange(index.train, index.train + shown)
         now = time.monotonic()
         self._log, self._save, self._sample = (
