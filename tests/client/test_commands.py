@@ -93,6 +93,7 @@ def test_watching_is_silent_while_nothing_but_the_time_left_changes(
     worker.join()
     lines = [line.split(" ", 2)[2].split(", ") for line in shown[:-1]]
     told = [[part for part in line if not re.search(r"/s$|/min$| left$", part)] for line in lines]
+    assert told, shown
     assert all(before != after for before, after in itertools.pairwise(told)), shown
     assert len(told) <= 6, shown  # queued, running with 0 to 3 of 3, and succeeded
 

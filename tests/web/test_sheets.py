@@ -39,6 +39,7 @@ def test_one_comes_near_with_the_wheel_and_a_click_opens_the_unit(page: Page) ->
     page.mouse.click(x, y)
     page.wait_for_url(UNIT)
     assert f"/{name.partition('/')[2]}?" in page.url
+    assert tiles
     assert all("/sheet_files/" in url for url in tiles)
 
 

@@ -59,6 +59,7 @@ def test_one_walks_from_the_entrance_to_a_layer_to_a_unit_to_one_like_it(
         assert shown(page) != first
         page.keyboard.press("ArrowRight")
         page.wait_for_url("**/units/*.html")
+        assert asked
         assert all(url.startswith(f"{origin}/") for url in asked)
 
 

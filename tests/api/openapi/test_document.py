@@ -52,6 +52,7 @@ CONTENTS = dict(contents())
 
 def test_every_operation_has_an_example_and_the_document_says_where_it_is_served() -> None:
     assert CONTRACT["servers"]
+    assert CONTENTS
     assert all("example" in content for content in CONTENTS.values())
     for _, path, operation in OPERATIONS:
         shown = {parameter["name"] for parameter in operation.get("parameters", []) if "example" in parameter}

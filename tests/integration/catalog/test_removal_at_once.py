@@ -16,6 +16,7 @@ from services.catalog.generators import register_generator
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.jobs import jobs
+from services.jobs.tables import JobRow
 from tests.integration import staging
 from tests.integration.queue.row_locks import Acting, pid_of
 from tests.integration.staging import claim, fail, request, submit
@@ -104,3 +105,5 @@ def test_a_job_is_kept_until_who_writes_it_has_ended(staged: Database, write: Wr
         removing.until_it_waits_for(pid_of(writing))
         writing.rollback()
     removing.end()
+    with staged.session() as session:
+        assert session.get(JobRow, id) is None

@@ -7,6 +7,7 @@ from services.base.database import Database
 from services.base.errors import Invalid
 from services.catalog import removal
 from services.catalog.generators import register_generator
+from services.catalog.tables import GeneratorRow
 from services.estimates import costs, forecast
 from services.pictures import repairs, visualizations
 from services.queue import batches
@@ -82,6 +83,8 @@ def test_a_generator_that_no_picture_needs_can_be_removed(staged: Database) -> N
     submit(staged, request("0", recipe=FOURIER))
     with staged.session() as session:
         removal.remove_generator(session, "other")
+    with staged.session() as session:
+        assert session.get(GeneratorRow, "other") is None
 
 
 def test_a_generator_named_beside_a_technique_that_needs_none_is_refused(staged: Database) -> None:

@@ -125,6 +125,7 @@ def test_few_units_have_a_map_too(staged: Database, store: ObjectStore, drawer: 
     draw(drawer)
     map = made(staged, id)
     points = Points.read(store.get(map.points_object))
+    assert map.units > 0
     assert len(points.units) == map.units
     assert len({*zip(points.x, points.y, strict=True)}) == map.units
     assert all(0 <= at <= 1 for at in (*points.x, *points.y))

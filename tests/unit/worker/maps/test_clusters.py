@@ -39,9 +39,9 @@ def test_a_region_is_called_by_what_is_rare_elsewhere_and_not_by_what_is_everywh
 def test_what_few_units_are_seen_as_names_no_region() -> None:
     places, group = islands([100] * LEVELS[0])
     nothing = np.full(len(group), -1, dtype=np.int32)
-    assert all(level == [] for level in clusters.labels(places, nothing, []))
+    assert clusters.labels(places, nothing, []) == [[]] * len(LEVELS)
     once = np.arange(len(group), dtype=np.int32)
-    assert all(level == [] for level in clusters.labels(places, once, [str(n) for n in once]))
+    assert clusters.labels(places, once, [str(n) for n in once]) == [[]] * len(LEVELS)
 
 
 def test_few_units_make_one_region() -> None:

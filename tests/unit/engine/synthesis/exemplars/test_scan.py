@@ -95,6 +95,7 @@ def test_of_equal_pictures_the_first_is_kept(network: Network, pictures: Tensor)
     scan.look(twins[:2], [0, 1])
     scan.look(twins[2:], [2, 3])
     kept = scan.found(0).pictures
+    assert kept.shape == (7, 2)
     assert set(kept.flatten().tolist()) <= {0, 1, 2}
     assert all(sorted(row) in ([0, 1], [1, 2]) for row in kept.tolist())
 

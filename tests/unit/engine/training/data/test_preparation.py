@@ -79,6 +79,7 @@ def test_pictures_that_a_source_holds_out_are_never_trained_on(
         assert image is not None
         odd.add(centre_square(image, 16).tobytes())
     images = load_prepared(tmp_path).images
+    assert len(images) == 24
     assert all(image.tobytes() in odd for image in images[20:])
     assert not any(image.tobytes() in odd for image in images[:20])
 

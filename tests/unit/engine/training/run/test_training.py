@@ -96,6 +96,8 @@ def test_only_the_generator_and_the_heads_of_the_discriminator_are_trained(
     fixed = {k: v.clone() for k, v in discriminator.state_dict().items() if k.startswith("across")}
     fixed_features = {k: v.clone() for k, v in features.state_dict().items()}
     before = recipe.network.to_rgb.weight.clone()
+    assert fixed
+    assert fixed_features
     for _ in range(2):
         training.step()
     assert all(torch.equal(discriminator.state_dict()[k], v) for k, v in fixed.items())
