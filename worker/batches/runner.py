@@ -115,10 +115,6 @@ class BatchRunner(WorkKind):
         """Whether what was computed is delivered."""
         return all(delivering.done() for delivering in self._delivering.values())
 
-    def give_back_owed(self) -> None:
-        """Release what the database did not hear of. Raises `Unavailable` if it still does not answer."""
-        self._leases.give_back_owed()
-
     def abandon(self) -> None:
         """Give every lease back at once, from any thread: for a process that ends while a step is still
         running."""

@@ -39,9 +39,6 @@ class WorkKind:
     def tidy(self) -> None:
         """What is to be done now and then, whether or not there is work. Raises `Unavailable`."""
 
-    def give_back_owed(self) -> None:
-        """Give back what could not be given back while the database was away. Raises `Unavailable`."""
-
     @property
     def settled(self) -> bool:
         """Whether nothing goes on in the background since the last look."""
@@ -118,9 +115,6 @@ class LeasedWork(WorkKind, ABC, Generic[C]):
                 keeper.stop()
                 self._in_hand = None
         return True
-
-    def give_back_owed(self) -> None:
-        self._held.give_back_owed()
 
     def abandon(self) -> None:
         claim = self._in_hand

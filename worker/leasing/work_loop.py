@@ -12,7 +12,7 @@ from services.queue.leases import expired_kinds
 from services.queue.reconciliation import reconcile
 from services.queue.registry import KINDS
 from worker.leasing.retries import keep_trying
-from worker.leasing.work_kinds import WorkKind
+from worker.leasing.work_kinds import WorkKind, nothing
 from worker.process.stopping import StopFlag
 
 NOTICE_SECONDS = 0.5
@@ -38,16 +38,19 @@ class WorkLoop:
         ring: Callable[[], object],
         stop: StopFlag,
         may_judge: Callable[[], bool] = lambda: True,
+        give_back_owed: Callable[[], None] = nothing,
     ) -> None:
         """`kinds` in their order of precedence: after each piece of work the first is asked again. `ring`
         wakes other workers; it is called when there is again something to claim. `may_judge`: whether a lease
-        that has expired is that of a dead worker; if not, it is left as it is for now."""
+        that has expired is that of a dead worker; if not, it is left as it is for now. `give_back_owed` frees
+        what could not be freed while the database was away; it raises `Unavailable` if it still is."""
         self._database = database
         self._kinds = tuple(kinds)
         self._poll_seconds = poll_seconds
         self._ring = ring
         self._stop = stop
         self._may_judge = may_judge
+        self._give_back_owed = give_back_owed
         self._changed = threading.Condition()
         self._rings = 0
         self._answered = 0
@@ -87,8 +90,7 @@ class WorkLoop:
     def _look(self) -> bool:
         """One piece of work. False if there is none, or no server that would tell."""
         try:
-            for kind in self._kinds:
-                kind.give_back_owed()  # before the reconciler takes it for the work of a crash
+            self._give_back_owed()  # before the reconciler takes it for the work of a crash
             self._tend()
             return any(kind.look(self._tend) for kind in self._kinds)
         except Unavailable as error:
@@ -100,14 +102,12 @@ class WorkLoop:
 
     def _give_back_at_last(self) -> None:
         """As long as there is time, give back what could not be given back before."""
-
-        def give_back() -> None:
-            for kind in self._kinds:
-                kind.give_back_owed()
-
         try:
             keep_trying(
-                give_back, what="release", may_go_on=lambda: not self._stop.out_of_time, wait=time.sleep
+                self._give_back_owed,
+                what="release",
+                may_go_on=lambda: not self._stop.out_of_time,
+                wait=time.sleep,
             )
         except Unavailable as error:
             log.warning("release_failed", reason=str(error))  # the leases lapse

@@ -107,6 +107,7 @@ def compose(
         ring=lambda: doorbell.ring(Lane.INTERACTIVE),
         stop=stop,
         may_judge=lambda: held.contact.steady,
+        give_back_owed=held.give_back_owed,
     )
     log.info("worker_ready", device=device.description, trains=has_data_root(settings.data_root))
     return Parts(kinds, loop)

@@ -140,8 +140,16 @@ def test_the_loop_does_what_there_is_and_asks_the_first_kind_again_after_each_pi
 ) -> None:
     made: list[str] = []
     stop, rings = StopFlag(), threading.Event()
-    kinds = (Urgent(made), ToyWork(_held(toys, shared_settings, stop), made))
-    loop = WorkLoop(kinds, database=toys, poll_seconds=60, ring=rings.set, stop=stop)
+    held = _held(toys, shared_settings, stop)
+    kinds = (Urgent(made), ToyWork(held, made))
+    loop = WorkLoop(
+        kinds,
+        database=toys,
+        poll_seconds=60,
+        ring=rings.set,
+        stop=stop,
+        give_back_owed=held.give_back_owed,
+    )
     thread = threading.Thread(target=loop.run)
     thread.start()
     until(lambda: "toy 2" in made, "both are made")
@@ -162,8 +170,15 @@ def test_the_reconciler_takes_back_what_a_dead_worker_had_and_rings(
     monkeypatch.setattr(work_loop, "KINDS", (*KINDS, TOYS))
     made: list[str] = []
     stop, rung = StopFlag(), threading.Event()
-    work = ToyWork(_held(toys, shared_settings, stop), made)
-    loop = WorkLoop((work,), database=toys, poll_seconds=60, ring=rung.set, stop=stop)
+    held = _held(toys, shared_settings, stop)
+    loop = WorkLoop(
+        (ToyWork(held, made),),
+        database=toys,
+        poll_seconds=60,
+        ring=rung.set,
+        stop=stop,
+        give_back_owed=held.give_back_owed,
+    )
     thread = threading.Thread(target=loop.run)
     thread.start()
     until(lambda: len(made) == 2, "both are made")
@@ -229,8 +244,16 @@ def test_nothing_is_taken_back_before_the_database_is_trusted(
 
     made: list[str] = []
     stop = StopFlag()
-    work = ToyWork(_held(toys, shared_settings, stop), made)
-    loop = WorkLoop((work,), database=toys, poll_seconds=0.05, ring=nothing, stop=stop, may_judge=may_judge)
+    held = _held(toys, shared_settings, stop)
+    loop = WorkLoop(
+        (ToyWork(held, made),),
+        database=toys,
+        poll_seconds=0.05,
+        ring=nothing,
+        stop=stop,
+        may_judge=may_judge,
+        give_back_owed=held.give_back_owed,
+    )
     thread = threading.Thread(target=loop.run)
     thread.start()
     assert asked.wait(60)
@@ -243,18 +266,18 @@ def test_nothing_is_taken_back_before_the_database_is_trusted(
 
 
 def test_a_worker_that_stops_gives_back_what_it_owes_as_long_as_it_has_time(toys: Database) -> None:
-    class Owing(WorkKind):
-        tries = 0
+    tries = 0
 
-        def give_back_owed(self) -> None:
-            self.tries += 1
-            if self.tries < 3:
-                raise Unavailable("database")
+    def give_back() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unavailable("database")
 
-    owing, stop = Owing(), StopFlag()
+    stop = StopFlag()
     stop.ask(60)
-    WorkLoop((owing,), database=toys, poll_seconds=60, ring=nothing, stop=stop).run()
-    assert owing.tries == 3
+    WorkLoop((), database=toys, poll_seconds=60, ring=nothing, stop=stop, give_back_owed=give_back).run()
+    assert tries == 3
 
 
 def test_what_is_in_hand_can_be_given_back_from_another_thread(
