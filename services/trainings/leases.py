@@ -5,7 +5,7 @@ changes nothing, and hears so; what is reported twice takes effect once.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,17 +18,14 @@ from services.base.object_keys import generator_key
 from services.base.plain_text import storable
 from services.catalog.generators import name_of, register_generator
 from services.queue import leases
-from services.queue.batches import TAKEN_HERE
 from services.queue.deaths import CRASHES_ALONE
-from services.queue.kinds import PUT_OFF, TakenBack
+from services.queue.kinds import TakenBack
 from services.queue.refusals import could_try
 from services.trainings.request import TrainingRequest
 from services.upkeep import collected
 
 LEFT_SECONDS = 600.0
 """For how long a training that one worker could not go on with is left to the others, which may be busy."""
-PUT_OFF_SECONDS = 600.0
-"""How long a chore that was put off is due before a training makes way for another look at it."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +65,6 @@ _TAKE = text("""
     UPDATE trainings SET state = 'running', lease_id = :lease,
         started_at = coalesce(started_at, clock_timestamp())
     WHERE id = :id RETURNING name, request, checkpoint_object, log_object, progress
-""")
-# Nothing that this worker would leave: it would take the training again at once, and make way for ever. What
-# needs no device is done beside a training (`worker.trainings.supervise`).
-_WAITING = text(f"""
-    SELECT EXISTS (
-        SELECT FROM visualizations WHERE {TAKEN_HERE}
-    ) OR EXISTS (
-        SELECT FROM excitations WHERE state = 'queued' AND lease_id IS NULL
-        AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
-    ) OR EXISTS (
-        SELECT FROM networks WHERE state = 'pending' AND lease_id IS NULL
-    ) OR EXISTS (
-        SELECT FROM work WHERE kind IN ('repair', 'scan', 'look', 'map') AND lease_id IS NULL
-        AND (NOT given_up OR kind = 'scan')
-        AND not_before <= now() - make_interval(secs => CASE
-            WHEN payload @> CAST(:put_off AS jsonb) THEN :seconds ELSE 0 END)
-        AND (NOT coalesce(payload -> 'refused_by' ? :worker, false) OR payload @> CAST(:put_off AS jsonb))
-        AND (kind <> 'map' OR EXISTS (SELECT FROM workers WHERE id = :worker AND draws_maps))
-    )
 """)
 _CANCELED = text("SELECT id FROM trainings WHERE lease_id = :lease AND state = 'canceling'")
 _OF_LEASE = text("SELECT id FROM trainings WHERE lease_id = :lease")
@@ -162,17 +140,6 @@ _TAKE_BACK = text("""
     FROM taken WHERE trainings.id = taken.id
     RETURNING state
 """)
-_UNCLEARED = text("""
-    SELECT id, log_object, card_object FROM trainings
-    WHERE NOT cleared AND state IN ('succeeded', 'failed', 'canceled') ORDER BY id LIMIT 1
-""")
-_CLEARED = text("UPDATE trainings SET cleared = true, checkpoint_object = NULL WHERE id = :id")
-_ENDED = text("""
-    SELECT id FROM unnest(CAST(:ids AS text[])) AS known (id) WHERE NOT EXISTS (
-        SELECT 1 FROM trainings WHERE trainings.id = known.id
-        AND trainings.state IN ('queued', 'running', 'canceling')
-    )
-""")
 
 
 def claim(session: Session, worker_id: str, *, lease_seconds: float) -> TrainingClaim | None:
@@ -194,14 +161,6 @@ def claim(session: Session, worker_id: str, *, lease_seconds: float) -> Training
         row.log_object,
         int(row.progress.get("pictures") or 0),
     )
-
-
-def others_wait(session: Session, worker_id: str, *, lacks: Collection[str] = ()) -> bool:
-    """Whether there is work that goes before any training, and that this worker, which `lacks` what that
-    names, would take; but for what is done beside a training."""
-    put_off = {"put_off": json.dumps({PUT_OFF: True}), "seconds": PUT_OFF_SECONDS}
-    waiting = session.execute(_WAITING, {"worker": worker_id, "lacks": [*lacks], **put_off})
-    return bool(waiting.scalar_one())
 
 
 def report(
@@ -309,22 +268,6 @@ def finish(
     leases.settle(session, training.lease_id, 1)
     leases.close(session, training.lease_id, outcome="finished")
     return generator.id
-
-
-def next_uncleared(session: Session) -> tuple[str, frozenset[str]] | None:
-    """An ended training that may have left objects, and the keys that are to stay."""
-    row = session.execute(_UNCLEARED).first()
-    return None if row is None else (row.id, frozenset(filter(None, (row.log_object, row.card_object))))
-
-
-def cleared(session: Session, id: str) -> None:
-    """Note that an ended training has left nothing superfluous in the store."""
-    session.execute(_CLEARED, {"id": id})
-
-
-def ended(session: Session, ids: Sequence[str]) -> set[str]:
-    """Those of the ids that no training has which could still go on."""
-    return set(session.scalars(_ENDED, {"ids": list(ids)}))
 
 
 class _Trainings:

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from services.trainings import leases as training_leases
-from services.trainings.leases import PUT_OFF_SECONDS
+from services.trainings.precedence import PUT_OFF_SECONDS, work_goes_before
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.work_kinds import Tend, WorkKind
 from worker.process.stopping import StopFlag
@@ -37,7 +36,7 @@ class Others:
         left = self._left if time.monotonic() < self._left_until else frozenset()
         with self._held.database.session() as session:
             lacks = left.union(self._held.lacking.left)
-            return training_leases.others_wait(session, self._held.worker_id, lacks=lacks)
+            return work_goes_before(session, self._held.worker_id, lacks=lacks)
 
     def serve(self) -> None:
         """Do all the work that goes before."""

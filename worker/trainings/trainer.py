@@ -9,8 +9,8 @@ from services.access.data_root import has_data_root
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.trainings import clearing, setbacks
 from services.trainings import leases as training_leases
-from services.trainings import setbacks
 from services.trainings.leases import TRAININGS, TrainingClaim
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -76,8 +76,8 @@ class Trainer(LeasedWork[TrainingClaim]):
     def tidy(self) -> None:
         """Drop what ended trainings have left behind, in the store and on this machine."""
         with self._database.session() as session:
-            uncleared = training_leases.next_uncleared(session)
-            over = training_leases.ended(session, kept_trainings(self._settings.cache_folder))
+            uncleared = clearing.next_uncleared(session)
+            over = clearing.ended(session, kept_trainings(self._settings.cache_folder))
         for id in over:
             drop_training(self._settings.cache_folder, id)
         if uncleared is not None:
@@ -86,7 +86,7 @@ class Trainer(LeasedWork[TrainingClaim]):
                 if key not in keep:
                     self._store.delete(key)
             with self._database.session() as session:
-                training_leases.cleared(session, id)
+                clearing.cleared(session, id)
 
     def abandon(self) -> None:
         slice_ = self._slice

@@ -19,6 +19,7 @@ from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases
 from services.trainings import setbacks, trainings
 from services.trainings.leases import TRAININGS, SameWeights, Sample
+from services.trainings.precedence import PUT_OFF_SECONDS, work_goes_before
 from services.trainings.tables import TrainingSampleRow
 from services.trainings.trainings import TrainingView
 from tests.integration import staging
@@ -198,18 +199,18 @@ def test_a_training_that_comes_to_the_weights_of_another_generator_names_that_on
 
 def test_other_work_goes_first(world: Database) -> None:
     with world.session() as session:
-        assert not training_leases.others_wait(session, "w1")
+        assert not work_goes_before(session, "w1")
         register_network(session, RegisterNetwork(id="resnet18.a1_in1k"))
-        assert training_leases.others_wait(session, "w1")
+        assert work_goes_before(session, "w1")
 
 
 @pytest.mark.parametrize("kind", ["repair", "scan", "look", "map"])
 def test_a_training_makes_way_for_a_chore_that_its_worker_would_do_and_not_each_time_that_it_was_put_off(
     world: Database, kind: ChoreName
 ) -> None:
-    def others_wait() -> bool:
+    def goes_before() -> bool:
         with world.session() as session:
-            return training_leases.others_wait(session, "w1")
+            return work_goes_before(session, "w1")
 
     def change(what: str) -> None:
         with world.session() as session:
@@ -218,25 +219,25 @@ def test_a_training_makes_way_for_a_chore_that_its_worker_would_do_and_not_each_
     with world.session() as session:
         workers.register(session, "w1", host="here", device="cpu", draws_maps=True)
         chores.plan(session, kind, "something", after_seconds=60)
-    assert not others_wait()
+    assert not goes_before()
     change("not_before = now()")
-    assert others_wait()
+    assert goes_before()
     change("""payload = '{"put_off": true}'""")
-    assert not others_wait()
-    change(f"not_before = now() - make_interval(secs => {training_leases.PUT_OFF_SECONDS})")
-    assert others_wait()
+    assert not goes_before()
+    change(f"not_before = now() - make_interval(secs => {PUT_OFF_SECONDS})")
+    assert goes_before()
     change("""payload = '{"put_off": false, "refused_by": ["w2"]}'""")
-    assert others_wait()
+    assert goes_before()
     change("""payload = '{"refused_by": ["w1", "w2"]}'""")
-    assert not others_wait()
+    assert not goes_before()
     change("""payload = '{"put_off": true, "refused_by": ["w1", "w2"]}'""")
-    assert others_wait(), "nobody else would"
+    assert goes_before(), "nobody else would"
     change("payload = '{}', given_up = true, error = '{}'")
-    assert others_wait() == (kind == "scan"), "whoever claims a scan that was given up says so"
+    assert goes_before() == (kind == "scan"), "whoever claims a scan that was given up says so"
     change("given_up = false")
     with world.session() as session:
         workers.register(session, "w1", host="here", device="cpu", draws_maps=False)
-    assert others_wait() is (kind != "map")
+    assert goes_before() is (kind != "map")
 
 
 def test_a_training_makes_way_for_a_photograph_unless_its_worker_lacks_the_network(world: Database) -> None:
@@ -246,8 +247,8 @@ def test_a_training_makes_way_for_a_photograph_unless_its_worker_lacks_the_netwo
     """)
     with world.session() as session:
         network = session.execute(ask).scalar_one()
-        assert training_leases.others_wait(session, "w1")
-        assert not training_leases.others_wait(session, "w1", lacks=[f"network:{network}"])
+        assert work_goes_before(session, "w1")
+        assert not work_goes_before(session, "w1", lacks=[f"network:{network}"])
 
 
 def test_a_training_does_not_make_way_for_pictures_that_its_worker_leaves_to_others(staged: Database) -> None:
@@ -255,7 +256,7 @@ def test_a_training_does_not_make_way_for_pictures_that_its_worker_leaves_to_oth
     with staged.session() as session:
         needed = text("SELECT DISTINCT network_id, generator_id, batch_key FROM visualizations")
         needs = session.execute(needed).one()
-        assert training_leases.others_wait(session, "w1")
+        assert work_goes_before(session, "w1")
         for lacks in zip(("network", "generator", "batch"), needs, strict=True):
-            assert not training_leases.others_wait(session, "w1", lacks=[":".join(lacks)])
-        assert training_leases.others_wait(session, "w1", lacks=["network:another"])
+            assert not work_goes_before(session, "w1", lacks=[":".join(lacks)])
+        assert work_goes_before(session, "w1", lacks=["network:another"])
