@@ -9,9 +9,9 @@ from services.base.errors import NotFound, Unavailable
 from services.base.storage import Corrupt, sha256_of_file, training_key
 from services.trainings import leases as training_leases
 from worker.leasing.lease_renewal import LeaseLost
-from worker.trainings.account import Account
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
+from worker.trainings.process_state import ProcessState
 from worker.trainings.report import Reporter
 
 log = structlog.get_logger()
@@ -21,10 +21,10 @@ class Checkpoints:
     """Brings back the last one, and stores each that the process writes, with its log."""
 
     def __init__(
-        self, training: ClaimedTraining, folder: TrainingFolder, account: Account, reporter: Reporter
+        self, training: ClaimedTraining, folder: TrainingFolder, state: ProcessState, reporter: Reporter
     ) -> None:
         self._training, self._folder = training, folder
-        self._account, self._reporter = account, reporter
+        self._state, self._reporter = state, reporter
         self._stored = 0
 
     def restore(self) -> bool:
@@ -45,13 +45,13 @@ class Checkpoints:
     @property
     def unsaved(self) -> bool:
         """Whether the folder has a checkpoint that the store does not have."""
-        return self._account.saves > self._stored
+        return self._state.saves > self._stored
 
     def save(self) -> None:
         """Store the checkpoint and the log, then point to them, then drop what they replace. Raises
         `LeaseLost`, `Unavailable` or OSError.
         """
-        claim, saves, saved = self._training.claim, self._account.saves, self._account.saved
+        claim, saves, saved = self._training.claim, self._state.saves, self._state.saved
         # Both are copied before either is put: on a full disk nothing large is sent for nothing.
         snapshot, log_snapshot = self._folder.snapshot(), self._folder.log_snapshot()
         checkpoint = self.put(snapshot, "safetensors", "application/octet-stream")

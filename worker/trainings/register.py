@@ -7,10 +7,10 @@ from services.trainings import leases as training_leases
 from services.trainings.leases import SameWeights
 from worker.leasing.lease_renewal import LeaseLost
 from worker.process.crash_points import crash_point
-from worker.trainings.account import Account
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
+from worker.trainings.process_state import ProcessState
 from worker.trainings.report import Reporter
 from worker.trainings.supervise import TrainingFailed
 
@@ -19,7 +19,7 @@ def register(
     training: ClaimedTraining,
     folder: TrainingFolder,
     exported: Exported,
-    account: Account,
+    state: ProcessState,
     reporter: Reporter,
     checkpoints: Checkpoints,
 ) -> str:
@@ -33,7 +33,7 @@ def register(
     def store() -> str | None:
         training.store.put_file(generator_key(sha256), generator)
         card_key = checkpoints.put(card, "md", "text/markdown")
-        logged, samples = checkpoints.put_log(), reporter.stored(account.samples)
+        logged, samples = checkpoints.put_log(), reporter.stored(state.samples)
         crash_point("training_stored")
         with training.database.session() as session:
             return training_leases.finish(

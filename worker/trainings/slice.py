@@ -7,13 +7,13 @@ from typing import TypeVar
 
 from imago_engine.training_events import EventReader
 from imago_engine.training_jobs import write_job
-from worker.trainings.account import Account
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
 from worker.trainings.job import training_job
-from worker.trainings.others import Others
+from worker.trainings.other_work import OtherWork
 from worker.trainings.process import TrainingProcess
+from worker.trainings.process_state import ProcessState
 from worker.trainings.register import register
 from worker.trainings.report import Reporter
 from worker.trainings.sources import locate_sources
@@ -32,16 +32,16 @@ class TrainingSlice:
     def __init__(
         self,
         training: ClaimedTraining,
-        others: Others,
+        other_work: OtherWork,
     ) -> None:
         claim = training.claim
         self.folder = TrainingFolder(training.settings.cache_folder, claim.id, claim.lease_id)
         self._training = training
-        self._account = Account(EventReader(self.folder.events))
-        self._reporter = Reporter(training, self.folder, self._account)
-        self._checkpoints = Checkpoints(training, self.folder, self._account, self._reporter)
+        self._state = ProcessState(EventReader(self.folder.events))
+        self._reporter = Reporter(training, self.folder, self._state)
+        self._checkpoints = Checkpoints(training, self.folder, self._state, self._reporter)
         self._supervisor = Supervisor(
-            training, self.folder, self._account, self._reporter, self._checkpoints, others=others
+            training, self.folder, self._state, self._reporter, self._checkpoints, other_work=other_work
         )
         self._process: TrainingProcess | None = None
 
@@ -66,11 +66,11 @@ class TrainingSlice:
         except OtherDataHere:
             self.folder.forget_prepared(PREPARE_AGAIN_SECONDS)
             raise
-        if not self._account.figures.get("pictures"):
+        if not self._state.figures.get("pictures"):
             raise self._too_late()  # of no step: it would be the generator that it began with
         if self._checkpoints.unsaved:  # should registering fail, the rest can be done again from here
             training.insist(self._checkpoints.save, "save")
-        return register(training, self.folder, exported, self._account, self._reporter, self._checkpoints)
+        return register(training, self.folder, exported, self._state, self._reporter, self._checkpoints)
 
     def abandon(self) -> None:
         """End the process at once."""

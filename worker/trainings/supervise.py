@@ -8,12 +8,12 @@ import structlog
 from imago_engine.training_events import Exported, Failed, Stopped
 from services.base.errors import Unavailable
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, Stopping
-from worker.trainings.account import Account
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import TrainingFolder
-from worker.trainings.others import Others
+from worker.trainings.other_work import OtherWork
 from worker.trainings.process import TrainingProcess
+from worker.trainings.process_state import ProcessState
 from worker.trainings.report import Reporter
 
 NOTICE_SECONDS = 0.25
@@ -31,7 +31,7 @@ class MadeWay(Interrupted):
 
 
 class TrainingFailed(Exception):
-    """The process ended. `explained`: for a reason that would end it again."""
+    """The training's process failed. `explained`: for a reason that would end it again."""
 
     def __init__(self, message: str, *, explained: bool) -> None:
         self.explained = explained
@@ -51,21 +51,21 @@ class OtherDataHere(CannotGoOnHere):
 
 
 class Supervisor:
-    """Of one process."""
+    """Watches over one training process until it has exported, failed, or has to make way."""
 
     def __init__(
         self,
         training: ClaimedTraining,
         folder: TrainingFolder,
-        account: Account,
+        state: ProcessState,
         reporter: Reporter,
         checkpoints: Checkpoints,
         *,
-        others: Others,
+        other_work: OtherWork,
     ) -> None:
         self._training, self._folder = training, folder
-        self._account, self._reporter, self._checkpoints = account, reporter, checkpoints
-        self._others = others
+        self._state, self._reporter, self._checkpoints = state, reporter, checkpoints
+        self._other_work = other_work
 
     def see_through(self, process: TrainingProcess) -> Exported:
         """Until it has exported. Raises `TrainingFailed` if it fails or crashes, `CannotGoOnHere` if it could
@@ -79,8 +79,8 @@ class Supervisor:
             raise
         finally:
             process.kill()
-        self._account.look()
-        match self._account.end:
+        self._state.read_events()
+        match self._state.end:
             case Exported() as exported:
                 return exported
             case Stopped():  # somebody else asked it to
@@ -111,26 +111,26 @@ class Supervisor:
 
     def _look(self, process: TrainingProcess, waited: bool) -> bool:
         """Tell and ask the servers; returns whether other work waits."""
-        self._account.look()
+        self._state.read_events()
         try:
-            self._others.tend()
+            self._other_work.tend()
             self._reporter.report()
             if self._checkpoints.unsaved:
                 self._try_to_save()
-            waits = self._others.wait()
+            waits = self._other_work.is_waiting()
             if not waits:
-                self._others.serve_beside()
+                self._other_work.do_one_beside()
         except Unavailable as error:
             log.warning("server_away", what="training", reason=str(error))
             return False
-        if not (waits and waited) or self._account.phase == "exporting":
+        if not (waits and waited) or self._state.phase == "exporting":
             return waits
         if self._folder.prepared:
             raise MadeWay
         # Preparing has no state to save: stopped each time, it would never end. So it holds its breath.
         process.pause()
         try:
-            self._others.serve()
+            self._other_work.do_before()
         finally:
             process.go_on()
         return False
@@ -144,19 +144,19 @@ class Supervisor:
 
     def _save_and_end(self, process: TrainingProcess) -> None:
         """Have the state saved and store it. What comes after the saving (a last grid) is not waited for."""
-        self._account.look()
-        before, deadline = self._account.saves, time.monotonic() + SAVE_SECONDS
+        self._state.read_events()
+        before, deadline = self._state.saves, time.monotonic() + SAVE_SECONDS
         process.ask_to_stop()
         while (
             process.exit_code is None
-            and self._account.saves == before
+            and self._state.saves == before
             and time.monotonic() < deadline
             and not self._training.stop.out_of_time
         ):
             time.sleep(NOTICE_SECONDS / 2)
-            self._account.look()
+            self._state.read_events()
         process.kill()
-        self._account.look()
+        self._state.read_events()
         self._save_what_is_left()
 
     def _save_what_is_left(self) -> None:

@@ -20,7 +20,7 @@ from worker.process.stopping import StopFlag
 from worker.process.store_watch import StoreWatch
 from worker.trainings.claimed import ClaimedTraining
 from worker.trainings.folder import drop_training, kept_trainings
-from worker.trainings.others import Others
+from worker.trainings.other_work import OtherWork
 from worker.trainings.slice import TrainingSlice
 from worker.trainings.sources import SourceRefused
 from worker.trainings.supervise import CannotGoOnHere, TrainingFailed
@@ -96,11 +96,11 @@ class Trainer(LeasedWork[TrainingClaim]):
 
     def _train(self, claim: TrainingClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         training = ClaimedTraining(claim, keeper, self._database, self._store, self._settings, self._stop)
-        others = Others(self._held, self._stop, before=self._before, beside=self._beside, tend=tend)
+        other_work = OtherWork(self._held, self._stop, before=self._before, beside=self._beside, tend=tend)
         id, lease_id, worker_id = claim.id, claim.lease_id, self._held.worker_id
         log.info("training_slice", name=claim.name, pictures=claim.pictures)
         try:
-            slice_ = TrainingSlice(training, others)
+            slice_ = TrainingSlice(training, other_work)
             self._slice = slice_
             generator = slice_.run()
             keeper.stop()

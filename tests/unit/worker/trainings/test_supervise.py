@@ -3,13 +3,14 @@
 import errno
 from pathlib import Path
 from typing import Any, cast
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, create_autospec
 
 import pytest
 
 from imago_engine.training_events import EventReader, Exported, Failed, FailureCode, Note, TrainingEvent
 from services.base.errors import Unavailable
-from worker.trainings.account import Account
+from worker.trainings.other_work import OtherWork
+from worker.trainings.process_state import ProcessState
 from worker.trainings.supervise import (
     CannotGoOnHere,
     OtherDataHere,
@@ -45,7 +46,9 @@ def see_through(tmp_path: Path, *told: TrainingEvent, checkpoints: object = None
     training = MagicMock()
     training.insist = lambda action, what: action()
     left = cast(Any, checkpoints or NothingLeft())
-    supervisor = Supervisor(training, unused, Account(EventReader(path)), unused, left, others=unused)
+    supervisor = Supervisor(
+        training, unused, ProcessState(EventReader(path)), unused, left, other_work=unused
+    )
     return supervisor.see_through(cast(Any, EndedProcess()))
 
 
@@ -113,10 +116,10 @@ def test_a_full_disk_on_the_side_of_the_worker_does_not_end_a_process_that_goes_
     path.write_text(EXPORTED.model_dump_json() + "\n")
     training = MagicMock()
     training.keeper.canceled = ()
-    others = MagicMock()
-    others.wait.return_value = False
-    account = Account(EventReader(path))
-    supervisor = Supervisor(training, MagicMock(), account, MagicMock(), cast(Any, full), others=others)
+    other_work = create_autospec(OtherWork, instance=True)
+    other_work.is_waiting.return_value = False
+    state = ProcessState(EventReader(path))
+    supervisor = Supervisor(training, MagicMock(), state, MagicMock(), cast(Any, full), other_work=other_work)
     assert supervisor.see_through(cast(Any, Process())) == EXPORTED
     assert full.tries == 1
 

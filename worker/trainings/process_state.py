@@ -24,8 +24,8 @@ from imago_engine.training_events import (
 log = structlog.get_logger()
 
 
-class Account:
-    """Of one process; `look` reads what it has told since."""
+class ProcessState:
+    """What a training's process has told of itself so far."""
 
     def __init__(self, reader: EventReader) -> None:
         self._reader = reader
@@ -42,8 +42,8 @@ class Account:
         self.end: Exported | Failed | Stopped | None = None
         """How the process says that it ended; None for one that runs or has crashed."""
 
-    def look(self) -> None:
-        """Take in what came since the last look."""
+    def read_events(self) -> None:
+        """Take in what the process has told since the last call."""
         for event in self._reader.new():
             match event:
                 case Phase():

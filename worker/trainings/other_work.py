@@ -9,8 +9,8 @@ from worker.leasing.work_kinds import Tend, WorkKind
 from worker.process.stopping import StopFlag
 
 
-class Others:
-    """For one slice of a training."""
+class OtherWork:
+    """Does and watches for other work during one slice of a training."""
 
     def __init__(
         self,
@@ -25,11 +25,11 @@ class Others:
         called every few seconds, for what cannot wait."""
         self._held, self._stop = held, stop
         self._before, self._beside = before, beside
-        self.tend = tend
+        self._tend = tend
         self._left = frozenset(held.lacking.left)
         self._left_until = time.monotonic() + PUT_OFF_SECONDS
 
-    def wait(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether something waits that goes before, and that this worker would take. What it had left to
         others when the slice began it tries again, but later than it would without a training. Raises
         `Unavailable`."""
@@ -38,11 +38,15 @@ class Others:
             lacks = left.union(self._held.lacking.left)
             return work_goes_before(session, self._held.worker_id, lacks=lacks)
 
-    def serve(self) -> None:
-        """Do all the work that goes before."""
-        while not self._stop.asked and any(kind.look(self.tend) for kind in self._before):
-            self.tend()
+    def tend(self) -> None:
+        """See to what cannot wait. Raises `Unavailable`."""
+        self._tend()
 
-    def serve_beside(self) -> None:
+    def do_before(self) -> None:
+        """Do all the work that goes before."""
+        while not self._stop.asked and any(kind.look(self._tend) for kind in self._before):
+            self._tend()
+
+    def do_one_beside(self) -> None:
         """Do one piece, a slice, of what needs no device. Raises `Unavailable`."""
-        any(kind.look(self.tend) for kind in self._beside)
+        any(kind.look(self._tend) for kind in self._beside)
