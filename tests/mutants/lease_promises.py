@@ -12,7 +12,7 @@ _TEST_BATCHES = "tests/integration/queue/test_batches.py"
 _TEST_CRASHES = "tests/integration/queue/test_crashes.py"
 _TEST_LOCKS = "tests/integration/queue/test_locks.py"
 _TEST_RENEWAL = "tests/unit/worker/leasing/test_lease_renewal.py"
-_TEST_GIVING_WAY = "tests/unit/worker/leasing/test_giving_way.py"
+_TEST_GIVING_WAY = "tests/unit/worker/batches/test_giving_way.py"
 _TEST_COLLECTION = "tests/integration/upkeep/test_collection.py"
 _TEST_CHORES = "tests/integration/queue/test_chores.py"
 
@@ -147,14 +147,14 @@ _RENEWALS = (
     ),
     Mutant(
         "bulk has its share however much interactive work waits",
-        "worker/leasing/giving_way.py",
+        "worker/batches/giving_way.py",
         "self._owed += seconds * BULK_SHARE / (1 - BULK_SHARE)",
         "self._owed += 0 * seconds",
         (f"{_TEST_GIVING_WAY}::test_bulk_has_its_share_of_every_window_however_much_interactive_work_waits",),
     ),
     Mutant(
         "what waits at one look only is left to an idle worker",
-        "worker/leasing/giving_way.py",
+        "worker/batches/giving_way.py",
         "return waited and self._waited",
         "return self._waited",
         (f"{_TEST_GIVING_WAY}::test_work_that_waits_at_two_looks_is_for_this_worker",),

@@ -17,9 +17,9 @@ from services.base.errors import Unavailable
 from services.pictures.recipes import other_version
 from services.queue.batches import Claim, Failure, Work
 from worker.batches.computation import Computed, DeviceLost, compute, failure_of
+from worker.batches.giving_way import Stopwatch
 from worker.batches.size import BatchSizer
 from worker.indexing.sight import Sight
-from worker.leasing.giving_way import Stopwatch
 from worker.leasing.lacking import Lacking, LeftToOthers
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, LeaseKeeper, NoRoom
 from worker.leasing.retries import Patience, keep_trying

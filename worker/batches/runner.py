@@ -16,10 +16,10 @@ from services.queue.batches import BATCHES, Claim
 from worker.batches.claimed_batch import Computer
 from worker.batches.computation import Computed
 from worker.batches.deliver import Delivery
+from worker.batches.giving_way import Bell, BulkShare, Stopwatch
 from worker.batches.size import BatchSizer
 from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
-from worker.leasing.giving_way import Bell, BulkShare, Stopwatch
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper, NoRoom
 from worker.leasing.work_kinds import Tend, WorkKind, nothing

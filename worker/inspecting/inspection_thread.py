@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from worker.batches.pace import Pace
+from worker.leasing.hang_detection import HangDetector
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ class Inspection(Generic[T]):
 
     def __init__(self, look: Callable[[], T]) -> None:
         self._look = look
-        self._pace = Pace()
+        self._hang_detector = HangDetector()
         self._go_on = threading.Event()
         self._go_on.set()
         self._ended = threading.Event()
@@ -33,7 +33,7 @@ class Inspection(Generic[T]):
     @property
     def hangs(self) -> bool:
         """Whether it has not used the processor for so long that it never will again."""
-        return self._pace.hangs
+        return self._hang_detector.hangs
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end, so long at most; whether it has ended."""
@@ -44,7 +44,7 @@ class Inspection(Generic[T]):
         """While this is open, it stops at the next module that it runs."""
         self._go_on.clear()
         try:
-            with self._pace.suspended():
+            with self._hang_detector.suspended():
                 yield
         finally:
             self._go_on.set()
@@ -58,7 +58,7 @@ class Inspection(Generic[T]):
     def _run(self) -> None:
         between = register_module_forward_pre_hook(self._between)
         try:
-            with self._pace.busy():
+            with self._hang_detector.busy():
                 self._result.append(self._look())
         except BaseException as error:
             self._error = error

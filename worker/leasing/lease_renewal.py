@@ -19,7 +19,7 @@ import structlog
 
 from services.base.errors import Unavailable
 from services.queue.leases import Pulse
-from worker.batches.pace import HUNG_SECONDS, Pace
+from worker.leasing.hang_detection import HUNG_SECONDS, HangDetector
 from worker.process.stopping import StopFlag
 
 FENCE_SHARE = 0.8
@@ -81,7 +81,7 @@ class LeaseKeeper:
         self._heartbeat_seconds = heartbeat_seconds
         self._confirmed_at = self.claimed_at = confirmed_at
         self._stop = stop
-        self._pace = Pace(hung_seconds)
+        self._hang_detector = HangDetector(hung_seconds)
         self._on_hung = on_hung
         self._gone = False
         self._canceled: frozenset[str] = frozenset()
@@ -130,7 +130,7 @@ class LeaseKeeper:
 
     def tick(self) -> None:
         """Something of the batch was done, if not a whole step of it. Raises `Interrupted`."""
-        self._pace.tick()
+        self._hang_detector.tick()
         self.check()
 
     @contextmanager
@@ -142,7 +142,7 @@ class LeaseKeeper:
         """
         self._running = frozenset(digests)
         try:
-            with self._pace.computing():
+            with self._hang_detector.computing():
                 self.check()
                 yield
         finally:
@@ -151,17 +151,17 @@ class LeaseKeeper:
     def loading(self) -> AbstractContextManager[None]:
         """While this is open, the calling thread loads what the batch needs; it hangs when it does
         nothing."""
-        return self._pace.busy()
+        return self._hang_detector.busy()
 
     def suspended(self) -> AbstractContextManager[None]:
         """While this is open, the batch rests: the lease is kept, and no progress is expected."""
-        return self._pace.suspended()
+        return self._hang_detector.suspended()
 
     def _beat(self) -> None:
         pause = self._heartbeat_seconds
         while not self._ended.wait(pause):
-            if self._pace.hangs:
-                log.critical("computation_hangs", steps=self._steps, seconds=round(self._pace.limit))
+            if self._hang_detector.hangs:
+                log.critical("computation_hangs", steps=self._steps, seconds=round(self._hang_detector.limit))
                 self._on_hung()
                 return
             sent_at = time.monotonic()

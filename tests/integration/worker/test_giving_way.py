@@ -13,7 +13,7 @@ from safetensors.numpy import load as load_safetensors
 from sqlalchemy import text
 
 import worker.batches.claimed_batch
-import worker.leasing.giving_way
+import worker.batches.giving_way
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.networks import NetworkReference
 from imago_engine.synthesis.ascent import Item, Picture, synthesize
@@ -47,7 +47,7 @@ ENDLESS = 2000
 def scene(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Scene:
     # Nothing dies here, so a lease may be long enough for the busiest machine.
     scene.settings = scene.settings.model_copy(update={"lease_seconds": 600.0})
-    monkeypatch.setattr(worker.leasing.giving_way, "LOOK_SECONDS", 0.0)  # asks at each step
+    monkeypatch.setattr(worker.batches.giving_way, "LOOK_SECONDS", 0.0)  # asks at each step
     return scene
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from worker.batches import pace
 from worker.inspecting.inspection_thread import Inspection
+from worker.leasing.hang_detection import HangDetector
 
 
 def test_it_stops_between_two_modules_while_it_is_held_up_and_others_go_on() -> None:
@@ -46,7 +46,7 @@ def test_what_it_raises_is_told() -> None:
 def test_one_that_stands_still_hangs_though_it_was_held_up_again_and_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pace.Pace.__init__, "__defaults__", (0.05,))
+    monkeypatch.setattr(HangDetector.__init__, "__defaults__", (0.05,))
     end = threading.Event()
     inspection = Inspection(end.wait)
     deadline = time.monotonic() + 60

@@ -21,7 +21,7 @@ from imago_engine.training.results.journal import Journal
 from imago_engine.training.run.checkpoint import CheckpointError, OtherData, read_facts
 from imago_engine.training.run.folder import CHECKPOINT, PREPARED, occupied
 from imago_engine.training.run.loading import new_training
-from imago_engine.training.run.loop import Pace, Run
+from imago_engine.training.run.loop import Intervals, Run
 from imago_engine.training.run.origin import Origin
 from imago_engine.training.run.placement import Placement, place
 from imago_engine.training.run.schedule import Schedule
@@ -127,9 +127,9 @@ def _deadline(job: TrainJob) -> float | None:
 
 def _run(training: Training, job: TrainJob, tell: Tell) -> bool:
     index, processes, folder = training.prepared.index, training.processes, job.folder.path
-    pace = Pace(job.checkpoint_seconds, job.sample_seconds, job.log_seconds)
+    intervals = Intervals(job.checkpoint_seconds, job.sample_seconds, job.log_seconds)
     if not processes.leads:
-        return Run(training, folder, pace, None).go()
+        return Run(training, folder, intervals, None).go()
     tell(
         Begun(
             pictures=training.pictures,
@@ -142,7 +142,7 @@ def _run(training: Training, job: TrainJob, tell: Tell) -> bool:
     if job.resident or training.placement.device.type == "cuda":
         tell(Note(message=training.feed.residence))
     with closing(Journal(folder, tell)) as journal:
-        done = Run(training, folder, pace, journal).go()
+        done = Run(training, folder, intervals, journal).go()
     if not done:
         tell(Stopped(pictures=training.pictures))
     return done

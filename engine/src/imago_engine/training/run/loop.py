@@ -24,7 +24,7 @@ class Diverged(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Pace:
+class Intervals:
     """Seconds between the things a run does beside training."""
 
     checkpoint: float = 300
@@ -47,14 +47,16 @@ class Run:
     Of several processes the leader alone has a journal and writes.
     """
 
-    def __init__(self, training: Training, folder: Path, pace: Pace, journal: Journal | None) -> None:
+    def __init__(
+        self, training: Training, folder: Path, intervals: Intervals, journal: Journal | None
+    ) -> None:
         self.training, self.folder, self.journal = training, folder, journal
         index = training.prepared.index
         shown = min(32, index.held_out) // COLUMNS * COLUMNS
         self._shown = np.arange(index.train, index.train + shown)
         now = time.monotonic()
         self._log, self._save, self._sample = (
-            _Timer(every, now) for every in (pace.log, pace.checkpoint, pace.sample)
+            _Timer(every, now) for every in (intervals.log, intervals.checkpoint, intervals.sample)
         )
         self._names: tuple[str, ...] = ()
         self._forget()

@@ -19,13 +19,13 @@ from imago_engine.training.run.checkpoint import (
     read_facts,
     write_atomically,
 )
-from imago_engine.training.run.loop import Diverged, Pace, Run
+from imago_engine.training.run.loop import Diverged, Intervals, Run
 from imago_engine.training.run.placement import Placement, PlacementError, place
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.training.run.training import Training
 
 SmallTraining = Callable[..., Training]
-EVERY_STEP = Pace(checkpoint=0, sample=1e9, log=0)
+EVERY_STEP = Intervals(checkpoint=0, sample=1e9, log=0)
 
 
 def run_until(training: Training, folder: Path, pictures: int) -> list[str]:

@@ -16,8 +16,9 @@ TIMES_SLOWEST = 20
 """So many times as long as the slowest step so far may a step take."""
 
 
-class Pace:
-    """How what is done now gets on. The thread that does it reports, another one asks whether it `hangs`."""
+class HangDetector:
+    """Watches how what is done now gets on. The thread that does it reports, another one asks whether it
+    `hangs`."""
 
     def __init__(self, hung_seconds: float = HUNG_SECONDS) -> None:
         self._least = hung_seconds

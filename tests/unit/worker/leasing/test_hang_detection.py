@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from worker.batches.pace import FIRST, TIMES_SLOWEST, Pace
+from worker.leasing.hang_detection import FIRST, TIMES_SLOWEST, HangDetector
 
 
 class Clock:
@@ -18,67 +18,67 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("worker.batches.pace.time.monotonic", clock)
+    monkeypatch.setattr("worker.leasing.hang_detection.time.monotonic", clock)
     return clock
 
 
-def hangs(pace: Pace) -> bool:
-    return pace.hangs
+def hangs(detector: HangDetector) -> bool:
+    return detector.hangs
 
 
 def test_the_first_step_may_take_much_longer_than_later_ones(clock: Clock) -> None:
-    pace = Pace(hung_seconds=10)
-    with pace.computing():
+    detector = HangDetector(hung_seconds=10)
+    with detector.computing():
         clock.now = 10 * FIRST
-        assert not hangs(pace)
+        assert not hangs(detector)
         clock.now += 1
-        assert hangs(pace)
+        assert hangs(detector)
 
 
 def test_steps_that_were_slow_from_the_beginning_may_stay_so(clock: Clock) -> None:
-    pace = Pace(hung_seconds=10)
-    with pace.computing():
+    detector = HangDetector(hung_seconds=10)
+    with detector.computing():
         for _ in range(5):
             clock.now += 50
-            pace.tick()
+            detector.tick()
         clock.now += 50 * TIMES_SLOWEST
-        assert not hangs(pace)
+        assert not hangs(detector)
         clock.now += 1
-        assert hangs(pace)
+        assert hangs(detector)
 
 
 def test_a_step_that_never_ends_after_quick_ones_hangs(clock: Clock) -> None:
-    pace = Pace(hung_seconds=10)
-    with pace.computing():
+    detector = HangDetector(hung_seconds=10)
+    with detector.computing():
         for _ in range(100):
             clock.now += 0.1
-            pace.tick()
+            detector.tick()
         clock.now += 9
-        assert not hangs(pace)
+        assert not hangs(detector)
         clock.now += 2
-        assert hangs(pace)
-    assert not hangs(pace)  # nothing is computed any more
+        assert hangs(detector)
+    assert not hangs(detector)  # nothing is computed any more
 
 
 def test_while_something_else_is_done_no_progress_is_expected(clock: Clock) -> None:
-    pace = Pace(hung_seconds=10)
-    with pace.computing():
-        pace.tick()
+    detector = HangDetector(hung_seconds=10)
+    with detector.computing():
+        detector.tick()
         clock.now += 8
-        with pace.suspended():
+        with detector.suspended():
             clock.now += 1000
-            assert not hangs(pace)
-        assert not hangs(pace)
+            assert not hangs(detector)
+        assert not hangs(detector)
         clock.now += 3  # of its own it has stood for 11 seconds
-        assert hangs(pace)
+        assert hangs(detector)
 
 
 def test_a_load_goes_on_while_its_thread_uses_the_processor_and_hangs_when_it_waits_for_ever() -> None:
-    pace = Pace(hung_seconds=0.1)
+    detector = HangDetector(hung_seconds=0.1)
     works, waits, end = threading.Event(), threading.Event(), threading.Event()
 
     def load() -> None:
-        with pace.busy():
+        with detector.busy():
             while not works.is_set():
                 sum(range(1000))
             waits.set()
@@ -88,12 +88,12 @@ def test_a_load_goes_on_while_its_thread_uses_the_processor_and_hangs_when_it_wa
     thread.start()
     until = time.monotonic() + 3 * FIRST * 0.1
     while time.monotonic() < until:
-        assert not hangs(pace)
+        assert not hangs(detector)
         time.sleep(0.02)
     works.set()
     waits.wait()
     deadline = time.monotonic() + 60
-    while not hangs(pace):
+    while not hangs(detector):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     end.set()

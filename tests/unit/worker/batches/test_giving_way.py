@@ -5,7 +5,7 @@ import random
 import pytest
 
 from services.base.errors import Unavailable
-from worker.leasing.giving_way import BULK_SHARE, LOOK_SECONDS, Bell, BulkShare, Stopwatch
+from worker.batches.giving_way import BULK_SHARE, LOOK_SECONDS, Bell, BulkShare, Stopwatch
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -51,7 +51,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("worker.leasing.giving_way.time.monotonic", clock)
+    monkeypatch.setattr("worker.batches.giving_way.time.monotonic", clock)
     return clock
 
 
