@@ -82,7 +82,7 @@ class ScanScene:
         with self.scene.database.session() as session:
             return submit(session, NETWORK, request, data_root=self.root).id
 
-    def scanner(self, name: str = "tester", serve: tuple[WorkKind, ...] = (), **changes: Any) -> Scanner:
+    def scanner(self, name: str = "tester", before: tuple[WorkKind, ...] = (), **changes: Any) -> Scanner:
         """A worker's part that scans, with settings of its own."""
         scene, stop = self.scene, StopFlag()
         settings = scene.settings.model_copy(update=changes)
@@ -95,7 +95,7 @@ class ScanScene:
             runtime=runtime,
             settings=settings,
             stop=stop,
-            serve=serve,
+            before=before,
         )
 
     def get(self, id: str) -> ScanView:

@@ -186,10 +186,10 @@ class Scene:
         with self.database.session() as session:
             register_network(session, request)
 
-    def inspector(self, serve: Callable[[], object] = lambda: None) -> Inspector:
+    def inspector(self, on_pause: Callable[[], object] = lambda: None) -> Inspector:
         runtime, stop = Runtime(self.database, self.store, self.settings, choose_device("cpu")), StopFlag()
         held = HeldLeases(self.database, self.settings, "tester", stop)
-        return Inspector(held, runtime, stop, serve=serve)
+        return Inspector(held, runtime, stop, on_pause=on_pause)
 
     def network(self, id: str = NETWORK) -> Network:
         with self.database.session() as session:

@@ -48,13 +48,13 @@ class Scanner(LeasedWork[WorkClaim]):
         runtime: Runtime,
         settings: Settings,
         stop: StopFlag,
-        serve: Sequence[WorkKind] = (),
+        before: Sequence[WorkKind] = (),
         store_watch: StoreWatch | None = None,
     ) -> None:
-        """`serve` are kinds of work that have their turn between two slices."""
+        """`before` are kinds of work that have their turn between two slices."""
         super().__init__(held)
         self._store, self._runtime, self._settings, self._stop = store, runtime, settings, stop
-        self._before = tuple(serve)
+        self._before = tuple(before)
         self._lacking = held.lacking
         self._store_watch = store_watch or StoreWatch(store)
 
@@ -111,21 +111,21 @@ class Scanner(LeasedWork[WorkClaim]):
                     if not run.slice():
                         break
                     with keeper.suspended():
-                        self._serve(tend, OTHERS_SHARE * (time.monotonic() - began))
+                        self._do_before(tend, OTHERS_SHARE * (time.monotonic() - began))
                     keeper.tick()
         finally:
             run.close()
         keeper.stop()
         log.info("scan_succeeded")
 
-    def _serve(self, tend: Tend, seconds: float) -> None:
+    def _do_before(self, tend: Tend, seconds: float) -> None:
         """What waits and goes before, for so long at most."""
         until = time.monotonic() + seconds
         tend()
-        while not self._stop.asked and time.monotonic() < until and self._serve_one(tend):
+        while not self._stop.asked and time.monotonic() < until and self._do_one_before(tend):
             tend()
 
-    def _serve_one(self, tend: Tend) -> bool:
+    def _do_one_before(self, tend: Tend) -> bool:
         return any(kind.look(tend) for kind in self._before)
 
     def _refuse(self, claim: WorkClaim, message: str) -> None:

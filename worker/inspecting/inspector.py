@@ -42,14 +42,15 @@ class Inspector(LeasedWork[InspectionClaim]):
     kind = INSPECTIONS
 
     def __init__(
-        self, held: HeldLeases, runtime: Runtime, stop: StopFlag, *, serve: Callable[[], object] = nothing
+        self, held: HeldLeases, runtime: Runtime, stop: StopFlag, *, on_pause: Callable[[], object] = nothing
     ) -> None:
-        """`serve` is called again and again, and may do work that goes before: the inspection rests then."""
+        """`on_pause` is called again and again, and may do work that goes before: the inspection rests
+        then."""
         super().__init__(held)
         self._lacking = held.lacking
         self._runtime = runtime
         self._stop = stop
-        self._serve = serve
+        self._on_pause = on_pause
 
     def claim(self, session: Session) -> InspectionClaim | None:
         return claim_inspection(
@@ -82,7 +83,7 @@ class Inspector(LeasedWork[InspectionClaim]):
                 return
             try:
                 with inspection.held_up():
-                    self._serve()
+                    self._on_pause()
                 tend()
             except Unavailable as error:
                 log.warning("server_away", what="inspection", reason=str(error))

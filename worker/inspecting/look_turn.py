@@ -55,13 +55,13 @@ class LookTurn(ChoreTurns):
         store_watch: StoreWatch,
         *,
         alternating: bool,
-        serve: Callable[[], object] = nothing,
+        on_pause: Callable[[], object] = nothing,
     ) -> None:
-        """`serve` is called again and again, and may do work that goes before."""
+        """`on_pause` is called again and again, and may do work that goes before."""
         super().__init__(held, stop, alternating=alternating)
         self._runtime = runtime
         self._store_watch = store_watch
-        self._serve = serve
+        self._on_pause = on_pause
 
     def may_claim(self) -> bool:
         return super().may_claim() and self._store_watch.answers()
@@ -118,7 +118,7 @@ class LookTurn(ChoreTurns):
         def on_pause() -> None:
             keeper.tick()
             with keeper.suspended():
-                self._serve()
+                self._on_pause()
                 tend()
 
         with keeper.computing([subject]), looks_kept_by(stored):

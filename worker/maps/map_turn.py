@@ -54,11 +54,11 @@ class Maps(LeasedWork[WorkClaim]):
         settings: Settings,
         stop: StopFlag,
         *,
-        serve: Sequence[WorkKind] = (),
+        beside: Sequence[WorkKind] = (),
     ) -> None:
-        """`serve` are kinds of work that go on beside it."""
+        """`beside` are kinds of work that go on beside it."""
         super().__init__(held)
-        self._store, self._stop, self._beside = store, stop, tuple(serve)
+        self._store, self._stop, self._beside = store, stop, tuple(beside)
         self._folder = settings.cache_folder / "maps"
         self._can_draw = can_draw()
 

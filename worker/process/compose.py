@@ -161,10 +161,10 @@ def _kinds(
     def expansion(alternating: bool) -> Expansion:
         return Expansion(held, stop, alternating=alternating, ring=ring)
 
-    inspections = Inspector(held, runtime, stop, serve=batches.run_interactive)
+    inspections = Inspector(held, runtime, stop, on_pause=batches.run_interactive)
 
     def look_turn(alternating: bool) -> LookTurn:
-        return LookTurn(held, runtime, stop, watch, alternating=alternating, serve=batches.run_interactive)
+        return LookTurn(held, runtime, stop, watch, alternating=alternating, on_pause=batches.run_interactive)
 
     looks = look_turn(alternating=True)
     chores = (  # need no device
@@ -181,14 +181,23 @@ def _kinds(
     )
     repairs = repairer(make_way=True)
     beside_maps = (photographs, inspections, looks, expansion(alternating=False), batches, repairs)
-    maps = Maps(held, store, settings, stop, serve=beside_maps)
+    maps = Maps(held, store, settings, stop, beside=beside_maps)
     scans = Scanner(
         held,
         store=store,
         runtime=runtime,
         settings=settings,
         stop=stop,
-        serve=(photographs, inspections, looks, expansion(alternating=True), batches, *chores, maps, repairs),
+        before=(
+            photographs,
+            inspections,
+            looks,
+            expansion(alternating=True),
+            batches,
+            *chores,
+            maps,
+            repairs,
+        ),
         store_watch=watch,
     )
     trainings = Trainer(
@@ -197,7 +206,7 @@ def _kinds(
         settings=settings,
         stop=stop,
         free_device=runtime.free_device,
-        serve=(photographs, inspections, looks, scans, expansion(alternating=True), maps, batches, repairs),
+        before=(photographs, inspections, looks, scans, expansion(alternating=True), maps, batches, repairs),
         beside=(*chores_in_turns, *chores),
         may_begin=lambda: batches.settled,
         store_watch=watch,

@@ -41,12 +41,12 @@ class Trainer(LeasedWork[TrainingClaim]):
         settings: Settings,
         stop: StopFlag,
         free_device: Callable[[], object] = nothing,
-        serve: Sequence[WorkKind] = (),
+        before: Sequence[WorkKind] = (),
         beside: Sequence[WorkKind] = (),
         may_begin: Callable[[], bool] = lambda: True,
         store_watch: StoreWatch | None = None,
     ) -> None:
-        """`free_device` frees the device of what is kept there for batches; `serve` are kinds of work that
+        """`free_device` frees the device of what is kept there for batches; `before` are kinds of work that
         go before, also in the midst of a slice; `beside` are those that need no device, and go on meanwhile;
         none is begun unless `may_begin`."""
         super().__init__(held)
@@ -55,7 +55,7 @@ class Trainer(LeasedWork[TrainingClaim]):
         self._settings = settings
         self._stop = stop
         self._free_device = free_device
-        self._before, self._beside = tuple(serve), tuple(beside)
+        self._before, self._beside = tuple(before), tuple(beside)
         self._may_begin = may_begin
         self._slice: TrainingSlice | None = None
 

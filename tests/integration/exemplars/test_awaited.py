@@ -33,7 +33,7 @@ def test_a_share_that_drops_while_it_is_scanned_is_awaited(
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     id = scanning.submit(sources=["folder"], layers="classifier")
-    assert scanning.scanner(serve=(Dropping(),), scan_slice_seconds=1e-6).look()
+    assert scanning.scanner(before=(Dropping(),), scan_slice_seconds=1e-6).look()
     assert (scanning.get(id).state, scanning.get(id).error) == ("running", None)
     dropped = False
     scanning.hasten()
@@ -53,7 +53,7 @@ def test_a_share_that_is_unmounted_while_it_is_scanned_is_awaited(scanning: Scan
             return False
 
     id = scanning.submit(sources=["folder"], layers="classifier")
-    assert scanning.scanner(serve=(Unmounting(),), scan_slice_seconds=1e-6).look()
+    assert scanning.scanner(before=(Unmounting(),), scan_slice_seconds=1e-6).look()
     assert away.exists()
     assert (scanning.get(id).state, scanning.get(id).error) == ("running", None)
     share.rmdir()
@@ -111,7 +111,7 @@ def test_a_scan_that_was_begun_waits_for_days_for_its_pictures_and_goes_on_with_
             raise Interrupted
 
     id = scanning.submit()
-    scanning.scanner(serve=(Leaving(),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Leaving(),), scan_slice_seconds=1e-6).look()
     away = scanning.root.rename(scanning.root.with_name("away"))
     scanning.root.mkdir()
     for _ in range(2):

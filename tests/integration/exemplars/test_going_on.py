@@ -18,7 +18,7 @@ def interrupted(scanning: ScanScene, slices: Sequence[int]) -> str:
     id = scanning.submit()
     for number, after in enumerate(slices):
         scanning.scanner(
-            f"lost-{number}", serve=(Interrupting(scanning, after),), scan_slice_seconds=1e-6
+            f"lost-{number}", before=(Interrupting(scanning, after),), scan_slice_seconds=1e-6
         ).look()
         assert scanning.get(id).state == "running"
     scanning.scanner("last", scan_slice_seconds=1e-6).look()
@@ -47,7 +47,7 @@ def test_a_scan_whose_state_is_lost_begins_anew(
     whole = scanning.submit()
     assert scanning.scanner().look()
     id = scanning.submit()
-    scanning.scanner(serve=(Interrupting(scanning, 9),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Interrupting(scanning, 9),), scan_slice_seconds=1e-6).look()
     assert scanning.scene.count("SELECT count(*) FROM crop_packs WHERE scan_no = 2") > 0
     for key in scanning.scene.store.keys(f"scans/{id}/"):
         scanning.scene.store.delete(key)
@@ -63,7 +63,7 @@ def test_a_scan_whose_state_is_lost_begins_anew(
 
 def test_a_worker_that_lost_its_scan_changes_nothing(scanning: ScanScene) -> None:
     id = scanning.submit()
-    scanning.scanner(serve=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
     before = scanning.get(id)
     assert before.state == "running"
     with scanning.scene.database.session() as session:
@@ -74,7 +74,7 @@ def test_a_worker_that_lost_its_scan_changes_nothing(scanning: ScanScene) -> Non
 def saved_after(scanning: ScanScene, slices: int) -> str:
     """A scan whose worker was lost after so many slices, and that has been saved."""
     id = scanning.submit()
-    scanning.scanner(serve=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
     assert scanning.get(id).state == "running"
     assert scanning.scene.store.keys(f"scans/{id}/")
     return id
@@ -141,7 +141,7 @@ def test_other_work_has_its_turn_while_a_scan_passes_over_what_it_has_seen(
             turns.append(scanning.scene.count("SELECT progress -> 'read' FROM scans"))
             return False
 
-    assert scanning.scanner("another", serve=(Watching(),), scan_slice_seconds=1e-6).look()
+    assert scanning.scanner("another", before=(Watching(),), scan_slice_seconds=1e-6).look()
     assert scanning.get(id).state == "succeeded"
     assert turns.count(read) >= read
 
@@ -160,7 +160,7 @@ def test_a_scan_is_canceled_while_it_passes_over_what_it_has_seen(
                 scans.cancel(session, id)
             return False
 
-    scanning.scanner("another", serve=(Canceling(),), scan_slice_seconds=1e-6).look()
+    scanning.scanner("another", before=(Canceling(),), scan_slice_seconds=1e-6).look()
     assert (scanning.get(id).state, looks.looks) == ("canceled", 1)
 
 
@@ -172,7 +172,7 @@ def test_pictures_that_cannot_be_had_behind_the_last_one_are_counted_once(scanni
     assert scanning.scanner().look()
     for slices in (1, 2):
         id = scanning.submit(sources=["folder"], layers="classifier")
-        scanning.scanner(serve=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
+        scanning.scanner(before=(Interrupting(scanning, slices),), scan_slice_seconds=1e-6).look()
         assert scanning.get(id).state == "running"
         assert scanning.scanner("another").look()
         assert scanning.get(id).state == "succeeded"

@@ -100,7 +100,7 @@ def test_every_crop_is_a_picture_and_lies_in_few_objects(scanning: ScanScene) ->
 
 def test_other_work_has_its_turn_after_every_slice(scanning: ScanScene) -> None:
     id, others = scanning.submit(), Counting()
-    assert scanning.scanner(serve=(others,), scan_slice_seconds=1e-6).look()
+    assert scanning.scanner(before=(others,), scan_slice_seconds=1e-6).look()
     assert scanning.get(id).state == "succeeded"
     assert others.looks >= COUNT / 16  # of 16 pictures each, and the crops after that
 
@@ -114,7 +114,7 @@ def test_a_canceled_scan_stops_and_shows_nothing(scanning: ScanScene) -> None:
                 scans.cancel(session, id)
             return False
 
-    scanning.scanner(serve=(Canceling(),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Canceling(),), scan_slice_seconds=1e-6).look()
     assert scanning.get(id).state == "canceled"
     assert scanning.waiting() == 0
     assert not scanning.scanner().look()
@@ -129,7 +129,7 @@ def test_pictures_that_change_meanwhile_fail_the_scan(scanning: ScanScene) -> No
             return False
 
     id = scanning.submit()
-    scanning.scanner(serve=(Adding(),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Adding(),), scan_slice_seconds=1e-6).look()
     view = scanning.get(id)
     assert view.state == "failed"
     assert view.error is not None
@@ -150,7 +150,7 @@ def test_other_work_has_its_turn_while_no_picture_can_be_decoded(
             noted.append(scanning.get(id).left_out)
             return False
 
-    assert scanning.scanner(serve=(Watching(),), scan_slice_seconds=1e-6).look()
+    assert scanning.scanner(before=(Watching(),), scan_slice_seconds=1e-6).look()
     assert scanning.get(id).left_out == 41
     assert set(range(4, 41, 4)) <= set(noted)
 
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_read_fails_the_scan_without_a_path_of_the_worke
             return False
 
     id = scanning.submit(sources=["folder"], layers="classifier")
-    scanning.scanner(serve=(Removing(),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Removing(),), scan_slice_seconds=1e-6).look()
     error = {"code": "source_unusable", "message": "folder/later cannot be read: No such file or directory"}
     assert scanning.get(id).error == error
 
@@ -225,7 +225,7 @@ def test_the_newest_scan_of_the_network_as_it_is_counts(scanning: ScanScene) -> 
 
 def test_what_a_scan_points_to_stays_and_goes_with_it(scanning: ScanScene) -> None:
     id = scanning.submit(layers="classifier")
-    scanning.scanner(serve=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
+    scanning.scanner(before=(Interrupting(scanning, 1),), scan_slice_seconds=1e-6).look()
     scene = scanning.scene
     states = set(scene.store.keys(f"scans/{id}/"))
     assert states

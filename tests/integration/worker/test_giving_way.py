@@ -322,6 +322,6 @@ def test_who_waits_does_not_wait_for_an_inspection(
 
     monkeypatch.setattr("worker.inspecting.inspector.load_network", download)
     scene.register("small.other")
-    assert scene.inspector(serve=world.runner.run_interactive).look()
+    assert scene.inspector(on_pause=world.runner.run_interactive).look()
     assert scene.network("small.other").state == "ready"
     assert scene.check(job) == {"done": 2}

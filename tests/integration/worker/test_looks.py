@@ -81,7 +81,7 @@ def objects(scene: Scene) -> list[str]:
 def look_turn(
     scene: Scene,
     *,
-    serve: Callable[[], object] = nothing,
+    on_pause: Callable[[], object] = nothing,
     stop: StopFlag | None = None,
     runtime: Runtime | None = None,
     alternating: bool = False,
@@ -94,7 +94,7 @@ def look_turn(
         stop,
         StoreWatch(scene.store),
         alternating=alternating,
-        serve=serve,
+        on_pause=on_pause,
     )
 
 
@@ -147,7 +147,7 @@ def test_people_see_how_far_a_look_is(
         with scene.database.session() as session:
             seen.append((jobs.get(session, job).look, under_way(scene)))
 
-    assert look_turn(scene, serve=read).look()
+    assert look_turn(scene, on_pause=read).look()
     assert (UnderWay(32, 64),) * 2 in seen
     assert under_way(scene) is None
     run_everything(runner(scene))
@@ -185,12 +185,12 @@ def test_pictures_that_are_wanted_during_a_look_go_on_with_it(
 
     monkeypatch.setattr(unit_directions, "regressed_slopes", counted)
 
-    def serve() -> None:
+    def compute() -> None:
         if under_way(scene) == UnderWay(32, 64):
             batches.ring()
             batches.run_interactive()
 
-    assert look_turn(scene, serve=serve, runtime=runtime).look()
+    assert look_turn(scene, on_pause=compute, runtime=runtime).look()
     batches.settle()
     assert scene.check(job) == {"done": 4}
     assert drawn == [0, 1], "the batch has begun with the first half"
@@ -201,7 +201,7 @@ def test_a_look_is_given_back_when_the_worker_stops_and_made_by_the_next_one(
 ) -> None:
     monkeypatch.setattr(thread_groups, "PAUSE_SECONDS", 0)
     stop = StopFlag()
-    assert look_turn(scene, serve=lambda: stop.ask(60), stop=stop).look()
+    assert look_turn(scene, on_pause=lambda: stop.ask(60), stop=stop).look()
     assert len(chores_left(scene)) == 1
     assert look_turn(scene).look()
     assert chores_left(scene) == []
@@ -304,7 +304,7 @@ def test_a_network_that_was_inspected_again_meanwhile_is_looked_at_again(
             session.execute(text("UPDATE networks SET spec_sha256 = repeat('1', 64)"))
             looks_of.plan(session, NETWORK)
 
-    assert look_turn(scene, serve=inspected_again).look()
+    assert look_turn(scene, on_pause=inspected_again).look()
     assert len(chores_left(scene)) == 1
     assert look_turn(scene).look()
     assert chores_left(scene) == []
