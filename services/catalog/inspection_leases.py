@@ -11,7 +11,7 @@ from services.base.plain_text import storable
 from services.catalog.networks import Network, view_of
 from services.catalog.tables import NetworkRow
 from services.queue import leases
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.kinds import TakenBack
 
 _NEVER_ENDED = (

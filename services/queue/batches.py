@@ -21,7 +21,7 @@ from services.base.states import Lane, State
 from services.jobs.job_counters import Change, update_counters
 from services.pictures import artifacts
 from services.pictures.artifacts import StoredArtifact
-from services.queue import crashes, leases
+from services.queue import batch_crashes, leases
 from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
 from services.search import indexing
@@ -348,7 +348,7 @@ class _Batches:
         release(session, lease_id)
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
-        return crashes.take_back(session, lease_ids)
+        return batch_crashes.take_back(session, lease_ids)
 
 
 BATCHES = _Batches()

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from services.queue import leases
-from services.queue.deaths import VERDICT, conviction
+from services.queue.crash_rule import CRASH_RULE, poisoned_message
 from services.queue.kinds import PUT_OFF, TakenBack
 from services.queue.leases import Outcome
 
@@ -122,13 +122,13 @@ _LOCK_HELD = text("""
     SELECT FROM work WHERE lease_id = ANY(CAST(:leases AS bigint[])) ORDER BY kind, subject FOR UPDATE
 """)
 _TAKE_BACK = text(f"""
-    UPDATE work w SET lease_id = NULL, crash_count = verdict.crashes,
-        given_up = old.given_up OR :judged AND verdict.convicted,
-        error = CASE WHEN :judged AND verdict.convicted THEN jsonb_build_object(
+    UPDATE work w SET lease_id = NULL, crash_count = crash.crashes,
+        given_up = old.given_up OR :judged AND crash.poisoned,
+        error = CASE WHEN :judged AND crash.poisoned THEN jsonb_build_object(
             'code', 'poisoned', 'message', CAST(:message AS text)) ELSE old.error END,
         not_before = clock_timestamp() + CASE WHEN NOT :judged THEN interval '0'
-            WHEN verdict.convicted THEN make_interval(secs => :again) ELSE verdict.wait END
-    FROM work old {VERDICT}
+            WHEN crash.poisoned THEN make_interval(secs => :again) ELSE crash.wait END
+    FROM work old {CRASH_RULE}
     WHERE (w.kind, w.subject) = (old.kind, old.subject) AND old.lease_id = ANY(CAST(:leases AS bigint[]))
     RETURNING w.given_up
 """)
@@ -291,7 +291,7 @@ class Chore:
         given = {
             "leases": list(lease_ids),
             "judged": self.name not in _ROUNDS,
-            "message": conviction(_DOING.get(self.name, "was at this")),
+            "message": poisoned_message(_DOING.get(self.name, "was at this")),
             "again": 0 if self.name in _ENDED_BY_CLAIM else LOOK_AGAIN_SECONDS,
         }
         session.execute(_LOCK_HELD, given)

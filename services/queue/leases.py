@@ -59,7 +59,7 @@ _EXPIRED = text("""
 _EXPIRED_KINDS = text("""
     SELECT DISTINCT kind FROM leases WHERE ended_at IS NULL AND expires_at < clock_timestamp()
 """)
-# While a lease is open, later ones of its worker tell whether it was alone: `services.queue.deaths`.
+# While a lease is open, later ones of its worker tell whether it was alone: `services.queue.crash_rule`.
 _FORGET = text("""
     DELETE FROM leases WHERE id IN (
         SELECT id FROM leases WHERE ended_at < clock_timestamp() - make_interval(secs => :seconds)

@@ -20,7 +20,7 @@ from services.base.plain_text import storable
 from services.catalog.layers import get_layer
 from services.catalog.networks import get_network
 from services.queue import leases
-from services.queue.deaths import VERDICT, conviction
+from services.queue.crash_rule import CRASH_RULE, poisoned_message
 from services.queue.kinds import TakenBack
 from services.search.tables import ExcitationRow
 
@@ -96,12 +96,12 @@ _END = text("""
     WHERE id = :id AND lease_id = :lease RETURNING id
 """)
 _TAKE_BACK = text(f"""
-    UPDATE excitations e SET lease_id = NULL, crash_count = verdict.crashes,
-        state = CASE WHEN verdict.convicted THEN 'failed' ELSE 'queued' END,
-        photograph = CASE WHEN verdict.convicted THEN NULL ELSE old.photograph END,
-        error = CASE WHEN verdict.convicted THEN jsonb_build_object(
+    UPDATE excitations e SET lease_id = NULL, crash_count = crash.crashes,
+        state = CASE WHEN crash.poisoned THEN 'failed' ELSE 'queued' END,
+        photograph = CASE WHEN crash.poisoned THEN NULL ELSE old.photograph END,
+        error = CASE WHEN crash.poisoned THEN jsonb_build_object(
             'code', 'poisoned', 'message', CAST(:message AS text)) END
-    FROM excitations old {VERDICT}
+    FROM excitations old {CRASH_RULE}
     WHERE e.id = old.id AND old.lease_id = ANY(CAST(:leases AS bigint[]))
     RETURNING e.state
 """)
@@ -213,7 +213,7 @@ class _Excitations:
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
         """Queue them again; what its worker did not survive three times fails, as `poisoned`."""
-        given = {"leases": list(lease_ids), "message": conviction("looked at this photograph")}
+        given = {"leases": list(lease_ids), "message": poisoned_message("looked at this photograph")}
         states = list(session.scalars(_TAKE_BACK, given))
         failed = states.count("failed")
         return TakenBack(queued=len(states) - failed, poisoned=failed)

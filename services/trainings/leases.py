@@ -18,7 +18,7 @@ from services.base.object_keys import generator_key
 from services.base.plain_text import storable
 from services.catalog.generators import name_of, register_generator
 from services.queue import leases
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.kinds import TakenBack
 from services.queue.refusals import could_try
 from services.trainings.request import TrainingRequest

@@ -9,7 +9,7 @@ import redis
 
 from infra.local.servers import Servers
 from services.base.broker import QUEUE, TASK, Doorbell
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from tests.worker_processes import LEASE_SECONDS, MAX_BATCH, Scene, until
 from worker.process.app import create_app
 

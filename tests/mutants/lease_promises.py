@@ -3,8 +3,8 @@
 from tests.mutants.mutant import Mutant
 
 _BATCHES = "services/queue/batches.py"
-_CRASHES = "services/queue/crashes.py"
-_DEATHS = "services/queue/deaths.py"
+_BATCH_CRASHES = "services/queue/batch_crashes.py"
+_CRASH_RULE = "services/queue/crash_rule.py"
 _LEASES = "services/queue/leases.py"
 _RECONCILIATION = "services/queue/reconciliation.py"
 _RENEWAL = "worker/leasing/lease_renewal.py"
@@ -19,14 +19,14 @@ _TEST_CHORES = "tests/integration/queue/test_chores.py"
 _CRASHED = (
     Mutant(
         "three crashes alone are final for an item",
-        _DEATHS,
-        "counted.crashes > {CRASHES_ALONE} AS convicted",
-        "counted.crashes > 1 + {CRASHES_ALONE} AS convicted",
+        _CRASH_RULE,
+        "counted.crashes > {CRASHES_ALONE} AS poisoned",
+        "counted.crashes > 1 + {CRASHES_ALONE} AS poisoned",
         (f"{_TEST_CRASHES}::test_three_crashes_alone_are_final",),
     ),
     Mutant(
-        "a crash in company convicts nobody",
-        _DEATHS,
+        "a crash in company poisons nothing",
+        _CRASH_RULE,
         "greatest(old.crash_count, 1) + CAST(death.alone AS int)",
         "greatest(old.crash_count, 1) + 1",
         (
@@ -36,21 +36,21 @@ _CRASHED = (
     ),
     Mutant(
         "what was only being delivered is not to blame",
-        _DEATHS,
+        _CRASH_RULE,
         "later.id > leases.id AND later.worker_id",
         "later.id > leases.id AND false AND later.worker_id",
         (f"{_TEST_CRASHES}::test_an_item_that_was_only_being_delivered_is_not_to_blame",),
     ),
     Mutant(
         "after a crash an item waits, longer each time",
-        _DEATHS,
+        _CRASH_RULE,
         "make_interval(secs => 5 * power(4, least(counted.crashes - 1, 6)))",
         "make_interval(secs => 5)",
         (f"{_TEST_CRASHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",),
     ),
     Mutant(
         "items of a dead worker are locked in the order of their digests",
-        _CRASHES,
+        _BATCH_CRASHES,
         "    ORDER BY digest FOR NO KEY UPDATE",
         "    ORDER BY digest DESC FOR NO KEY UPDATE",
         (f"{_TEST_LOCKS}::test_items_are_locked_by_digest_after_their_leases_and_before_any_job",),
@@ -269,7 +269,7 @@ _OTHER_KINDS = (
     Mutant(
         "a repair that kills its workers is given up",
         "services/queue/chores.py",
-        "given_up = old.given_up OR :judged AND verdict.convicted,",
+        "given_up = old.given_up OR :judged AND crash.poisoned,",
         "given_up = old.given_up,",
         ("tests/integration/queue/test_chores.py::test_what_kills_its_workers_is_given_up_and_said_why",),
     ),

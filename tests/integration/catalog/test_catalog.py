@@ -24,7 +24,7 @@ from services.catalog.layer_selection import list_layers
 from services.catalog.layers import get_layer, get_unit, list_units
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, list_networks, register_network
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
 from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK

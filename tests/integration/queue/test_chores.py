@@ -13,7 +13,7 @@ from services.pictures.losses import Subject
 from services.queue import chores
 from services.queue.batches import BATCHES, Finished, finish
 from services.queue.chores import WorkClaim
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.kinds import Kind, pulse
 from services.queue.reconciliation import reconcile
 from services.upkeep import scrubbing, tallies

@@ -7,7 +7,7 @@ from services.base.database import Database
 from services.base.states import JobState
 from services.queue import batches
 from services.queue.batches import BATCHES
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
 from tests.integration.staging import (

@@ -13,7 +13,7 @@ from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from services.queue import chores, workers
 from services.queue.chores import ChoreName
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
 from services.trainings import leases as training_leases

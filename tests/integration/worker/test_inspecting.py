@@ -15,7 +15,7 @@ from services.catalog.layer_selection import list_layers
 from services.catalog.layers import get_layer
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
-from services.queue.deaths import CRASHES_ALONE
+from services.queue.crash_rule import CRASHES_ALONE
 from tests import small_world
 from tests.hub_cache import hub_cache
 from tests.worker_processes import NETWORK, Scene

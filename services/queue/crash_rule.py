@@ -1,9 +1,8 @@
-"""Tell work that kills its workers from workers that were killed from outside: one rule for what kinds of
-work hold.
+"""Give up work that kills its workers (`poisoned`), but not work whose workers were killed from outside.
 
 A worker that vanished says nothing: what it had in hand may have killed it, or someone pulled the plug. Only
-a death while it had one thing alone in hand speaks against that thing, and only `CRASHES_ALONE` of them
-convict it. After each the thing waits, longer each time, while others go first: what kills its workers will
+a death while it had one thing alone in hand counts against that thing, and only `CRASHES_ALONE` of them have
+it given up. After each the thing waits, longer each time, while others go first: what kills its workers will
 do so again whenever it is tried, but one who kills workers from outside hits another thing each time.
 """
 
@@ -20,7 +19,7 @@ _AROUND = """
 # that was open when it died tells that this one was only being delivered, or rested for that. Later ones that
 # had ended by then say nothing: a look or a map serves others in its midst. What is served in the midst of a
 # chore is not alone either. Few leases are younger than one that is still open.
-VERDICT = f"""
+CRASH_RULE = f"""
     JOIN leases ON leases.id = old.lease_id
     CROSS JOIN LATERAL (
         SELECT leases.items = 1 AND NOT EXISTS (
@@ -36,15 +35,15 @@ VERDICT = f"""
         SELECT least(greatest(old.crash_count, 1) + CAST(death.alone AS int), 100) AS crashes
     ) AS counted
     CROSS JOIN LATERAL (
-        SELECT counted.crashes, counted.crashes > {CRASHES_ALONE} AS convicted,
+        SELECT counted.crashes, counted.crashes > {CRASHES_ALONE} AS poisoned,
             make_interval(secs => 5 * power(4, least(counted.crashes - 1, 6))) AS wait
-    ) AS verdict
+    ) AS crash
 """
 """SQL that follows `FROM x old`, rows that expired leases hold, which have a `lease_id` and a `crash_count`.
-`verdict` has the new count in `crashes`, whether it is `convicted`, and how long it is to `wait`: 5 seconds
+`crash` has the new count in `crashes`, whether it is `poisoned`, and how long it is to `wait`: 5 seconds
 after a crash in company, and four times as long after each one alone."""
 
 
-def conviction(doing: str) -> str:
+def poisoned_message(doing: str) -> str:
     """Why something is given up, for people. `doing` as in `computed this item`."""
     return f"The worker died each time it {doing}, {CRASHES_ALONE} times while it did nothing else."
