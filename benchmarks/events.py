@@ -81,7 +81,7 @@ def _going_on(database: Database, store: ObjectStore) -> Iterator[None]:
             if claim is not None:
                 done = [result(store, one) for one in claim.items]
                 with database.session() as session:
-                    batches.finish(session, claim.lease_id, done)
+                    batches.conclude(session, claim.lease_id, finished=done)
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -79,7 +79,7 @@ def _work_off(database: Database, items: int) -> None:
         assert claim is not None
         results = [_result(work.digest) for work in claim.items]
         with database.session() as session:
-            assert len(batches.finish(session, claim.lease_id, results)) == len(results)
+            assert len(batches.conclude(session, claim.lease_id, finished=results)) == len(results)
 
 
 def _result(digest: str) -> Finished:

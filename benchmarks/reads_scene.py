@@ -165,7 +165,7 @@ def work_off(database: Database, store: ObjectStore) -> None:
             return
         results = [result(store, work) for work in claim.items]
         with database.session() as session:
-            batches.finish(session, claim.lease_id, results)
+            batches.conclude(session, claim.lease_id, finished=results)
 
 
 def result(store: ObjectStore, work: Work) -> Finished:

@@ -264,9 +264,13 @@ def conclude(
 
     Call it once in a transaction, with all there is to say: it locks jobs, and a second time would lock them
     out of their order. An item in several lists counts in the first. `unreachable` are (digest, provenance):
-    no gradient reaches the code. Returns the digests that were accepted: those that the lease still held. Put
-    the objects first; an item of which one may have been collected again meanwhile is queued again. When the
-    commit is in doubt, call it again: what was accepted once is not accepted twice.
+    no gradient reaches the code. `failures` charge their items an attempt: retryable ones are queued again
+    until `MAX_ATTEMPTS` are used up, and wait before the next one, longer each time; others fail. They are
+    for the items' own errors only: what the infrastructure did to them costs no attempt, see `release`.
+
+    Returns the digests that were accepted: those that the lease still held. Put the objects first; an item of
+    which one may have been collected again meanwhile is queued again. When the commit is in doubt, call it
+    again: what was accepted once is not accepted twice.
     """
     if finished:
         collected.enter(session)
@@ -300,25 +304,6 @@ def conclude(
     let_go = {digest for digest in again if held[digest] == State.CANCELED}
     _close(session, lease_id, held, accepted | again, changes, let_go, outcome="finished")
     return accepted
-
-
-def finish(session: Session, lease_id: int, results: Sequence[Finished]) -> set[str]:
-    """Make items done. As `conclude`, where there is nothing else to say."""
-    return conclude(session, lease_id, finished=results)
-
-
-def unreachable(session: Session, lease_id: int, items: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:
-    """Make items, given as (digest, provenance), unreachable: no gradient reaches the code. As `conclude`."""
-    return conclude(session, lease_id, unreachable=items)
-
-
-def fail(session: Session, lease_id: int, failures: Sequence[Failure]) -> set[str]:
-    """Charge items an attempt: retryable ones are queued again until `MAX_ATTEMPTS` are used up, others fail.
-
-    A queued one waits before its next attempt, longer each time. Otherwise as `conclude`. For the items' own
-    errors only: what the infrastructure did to them costs no attempt, see `release`.
-    """
-    return conclude(session, lease_id, failures=failures)
 
 
 def release(session: Session, lease_id: int, digests: Collection[str] | None = None) -> set[str]:

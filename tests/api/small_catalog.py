@@ -119,7 +119,7 @@ def finish_all(database: Database, store: ObjectStore, *, crop: bool = False) ->
                 )
             )
         with database.session() as session:
-            made += len(batches.finish(session, claim.lease_id, results))
+            made += len(batches.conclude(session, claim.lease_id, finished=results))
 
 
 def look_at_network(database: Database, job: str, seen: int) -> None:

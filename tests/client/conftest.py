@@ -94,13 +94,13 @@ class Service:
             for work in claim.items
         ]
         with self.database.session() as session:
-            assert len(batches.finish(session, claim.lease_id, finished)) == len(finished)
+            assert len(batches.conclude(session, claim.lease_id, finished=finished)) == len(finished)
 
     def fail(self, claim: Claim, message: str) -> None:
         """End every item of a batch with an error."""
         failures = [Failure(work.digest, "broken", message, retryable=False) for work in claim.items]
         with self.database.session() as session:
-            batches.fail(session, claim.lease_id, failures)
+            batches.conclude(session, claim.lease_id, failures=failures)
 
     def work(self, limit: int = 64) -> None:
         """Claim and finish one batch."""

@@ -114,15 +114,15 @@ def real_picture(store: ObjectStore, digest: str) -> Finished:
 def finish(database: Database, claimed: Claim, digests: Sequence[str] | None = None) -> set[str]:
     chosen = [work.digest for work in claimed.items] if digests is None else digests
     with database.session() as session:
-        return batches.finish(session, claimed.lease_id, [picture(digest) for digest in chosen])
+        return batches.conclude(session, claimed.lease_id, finished=[picture(digest) for digest in chosen])
 
 
 def fail(database: Database, claimed: Claim, *, retryable: bool = False, code: str = "broken") -> set[str]:
     with database.session() as session:
-        return batches.fail(
+        return batches.conclude(
             session,
             claimed.lease_id,
-            [Failure(work.digest, code, "It cannot be done.", retryable) for work in claimed.items],
+            failures=[Failure(work.digest, code, "It cannot be done.", retryable) for work in claimed.items],
         )
 
 

@@ -231,7 +231,7 @@ def test_a_failed_item_says_why(client: FlaskClient, database: Database) -> None
         claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
         failure = Failure(claim.items[0].digest, "out_of_memory", "It does not fit.", retryable=False)
-        batches.fail(session, claim.lease_id, [failure])
+        batches.conclude(session, claim.lease_id, failures=[failure])
     job = client.get(job["links"]["self"]).get_json()
     assert job["state"] == "failed"
     assert job["errors"] == [{"code": "out_of_memory", "count": 1, "message": "It does not fit."}]

@@ -154,15 +154,16 @@ def _atlas(action: str = "") -> Callable[[FlaskClient, Database], str]:
         atlas = owner.post("/v1/atlases", json=ATLAS).get_json()
         with database.session() as session:
             steps.step(session, atlas["id"], JobCursor())
-        for end in (batches.finish, batches.fail):
+        for done in (True, False):
             with database.session() as session:
                 claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
                 assert claim is not None
                 digest = claim.items[0].digest
-                if end is batches.fail:
-                    batches.fail(session, claim.lease_id, [Failure(digest, "broken", "Broken.", False)])
+                if done:
+                    batches.conclude(session, claim.lease_id, finished=[picture(digest)])
                 else:
-                    batches.finish(session, claim.lease_id, [picture(digest)])
+                    failure = Failure(digest, "broken", "Broken.", False)
+                    batches.conclude(session, claim.lease_id, failures=[failure])
         return f"{atlas['links']['self']}{action}"
 
     return prepare

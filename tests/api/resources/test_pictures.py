@@ -161,7 +161,7 @@ def test_an_unreachable_unit_is_explained(client: FlaskClient, database: Databas
     with database.session() as session:
         claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
-        batches.unreachable(session, claim.lease_id, [(claim.items[0].digest, {})])
+        batches.conclude(session, claim.lease_id, unreachable=[(claim.items[0].digest, {})])
     (item,) = client.get(job["links"]["visualizations"]).get_json()["data"]
     answer = client.get(item["links"]["self"] + "/image")
     assert answer.status_code == 404

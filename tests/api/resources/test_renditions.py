@@ -54,7 +54,7 @@ def finish(database: Database, store: ObjectStore) -> None:
             for work in claim.items
         ]
         with database.session() as session:
-            batches.finish(session, claim.lease_id, results)
+            batches.conclude(session, claim.lease_id, finished=results)
 
 
 @pytest.fixture

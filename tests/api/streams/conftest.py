@@ -219,5 +219,5 @@ def finish_some(database: Database, store: ObjectStore, limit: int) -> list[str]
         for work in claim.items
     ]
     with database.session() as session:
-        batches.finish(session, claim.lease_id, results)
+        batches.conclude(session, claim.lease_id, finished=results)
     return [work.digest for work in claim.items]

@@ -249,7 +249,7 @@ def test_a_cell_without_a_picture_says_why_and_escapes_it(
         claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
         failure = Failure(claim.items[0].digest, "broken", "<script>alert(1)</script>", retryable=False)
-        batches.fail(session, claim.lease_id, [failure])
+        batches.conclude(session, claim.lease_id, failures=[failure])
     page = client.get(f"{PAGE}?order=index").text
     assert "&lt;script&gt;" in page
     assert scripts_within(page) == ""

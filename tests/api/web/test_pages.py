@@ -122,7 +122,7 @@ def test_a_gallery_explains_what_is_missing_and_escapes_what_it_shows(
         claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
         failure = Failure(claim.items[0].digest, "broken", "<script>alert(1)</script>", retryable=False)
-        batches.fail(session, claim.lease_id, [failure])
+        batches.conclude(session, claim.lease_id, failures=[failure])
     page = client.get(job["links"]["page"])
     assert "&lt;script&gt;" in page.text
     assert "<script>" not in page.text

@@ -176,7 +176,7 @@ def test_a_failure_is_explained_and_escaped(client: FlaskClient, database: Datab
         claim = batches.claim(session, "tester", limit=1, lease_seconds=60)
         assert claim is not None
         failure = Failure(claim.items[0].digest, "broken", "<script>alert(1)</script>", retryable=False)
-        batches.fail(session, claim.lease_id, [failure])
+        batches.conclude(session, claim.lease_id, failures=[failure])
     page = read(client, f"{OUTPUT}/3")
     assert "<script>alert(1)</script>" in page.text
     assert "&lt;script&gt;alert(1)" in page.html

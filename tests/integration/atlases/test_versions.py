@@ -194,7 +194,7 @@ def test_a_unit_that_cannot_be_reached_belongs_to_a_version(staged: Database) ->
     carry_out(staged, id)
     held = claim(staged, limit=4)
     with staged.session() as session:
-        batches.unreachable(session, held.lease_id, [(work.digest, {}) for work in held.items])
+        batches.conclude(session, held.lease_id, unreachable=[(work.digest, {}) for work in held.items])
     published: Any = publish(staged, id)
     assert (published.layers[0]["unreachable"], published.layers[0]["pictures"]) == (4, 0)
     assert [facet.state for unit in units(staged, id, "1", "classifier") for facet in unit.facets] == (

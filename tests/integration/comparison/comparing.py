@@ -46,7 +46,7 @@ def finish(
             said = {**made, "eye": eye, "embedding": vector, "artifacts": [image]}
             results.append(replace(picture(work.digest), **said))
         with database.session() as session:
-            batches.finish(session, claim.lease_id, results)
+            batches.conclude(session, claim.lease_id, finished=results)
 
 
 def shown(database: Database, a: str, b: str, **rest: Any) -> Comparison:

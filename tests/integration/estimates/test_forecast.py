@@ -29,7 +29,7 @@ def register(staged: Database, *names: str) -> None:
 def finish_and_tell(staged: Database, claimed: Claim) -> None:
     """As a worker does: the costs are learned in the transaction that ends the batch."""
     with staged.session() as session:
-        batches.finish(session, claimed.lease_id, [picture(work.digest) for work in claimed.items])
+        batches.conclude(session, claimed.lease_id, finished=[picture(work.digest) for work in claimed.items])
         seconds = ITEM_SECONDS[claimed.layer] * len(claimed.items)
         costs.note(session, claimed, device=CPU, round_items=1, rounds=len(claimed.items), seconds=seconds)
 

@@ -207,7 +207,7 @@ def finish_the_rest(database: Database, store: ObjectStore) -> list[Finished]:
     while (claimed := staging.claim_if_any(database)) is not None:
         results = [staging.real_picture(store, work.digest) for work in claimed.items]
         with database.session() as session:
-            assert batches.finish(session, claimed.lease_id, results)
+            assert batches.conclude(session, claimed.lease_id, finished=results)
         made += results
     return made
 

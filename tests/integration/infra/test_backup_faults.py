@@ -37,8 +37,10 @@ def served(database: Database, store: ObjectStore) -> None:
     submit(database, request("0"))
     claimed = claim(database)
     with database.session() as session:
-        batches.finish(
-            session, claimed.lease_id, [staging.real_picture(store, item.digest) for item in claimed.items]
+        batches.conclude(
+            session,
+            claimed.lease_id,
+            finished=[staging.real_picture(store, item.digest) for item in claimed.items],
         )
 
 

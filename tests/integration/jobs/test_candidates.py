@@ -42,7 +42,7 @@ def finish_with(database: Database, scores: Mapping[tuple[int, int], float | Non
         if (work.unit, work.seed) in scores
     ]
     with database.session() as session:
-        assert len(batches.finish(session, claimed.lease_id, results)) == len(scores)
+        assert len(batches.conclude(session, claimed.lease_id, finished=results)) == len(scores)
     with database.session() as session:
         batches.release(session, claimed.lease_id)
 

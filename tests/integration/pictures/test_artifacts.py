@@ -22,7 +22,7 @@ UNHEARD_OF = StoredArtifact("hologram", "objects/ab/hologram.holo", "image/holo"
 
 def _report(database: Database, results: list[Finished], lease_id: int) -> set[str]:
     with database.session() as session:
-        return batches.finish(session, lease_id, results)
+        return batches.conclude(session, lease_id, finished=results)
 
 
 def _finished(database: Database, *more: StoredArtifact) -> Finished:

@@ -56,7 +56,7 @@ def finished_elsewhere(scene: Scene, units: str = "0-2") -> tuple[str, list[str]
         claim = batches.claim(session, "elsewhere", limit=64, lease_seconds=60)
         assert claim is not None
         results = [real_picture(scene.store, work.digest) for work in claim.items]
-        batches.finish(session, claim.lease_id, results)
+        batches.conclude(session, claim.lease_id, finished=results)
     return job, [result.digest for result in results]
 
 
@@ -194,7 +194,7 @@ def test_someone_who_waits_goes_before_a_repair(scene: Scene) -> None:
     with scene.database.session() as session:
         claim = batches.claim(session, "elsewhere", limit=1, lease_seconds=60)
         assert claim is not None
-        batches.finish(session, claim.lease_id, [real_picture(scene.store, claim.items[0].digest)])
+        batches.conclude(session, claim.lease_id, finished=[real_picture(scene.store, claim.items[0].digest)])
     lose_image(scene, claim.items[0].digest)
     scene.submit("5")
     assert repairer(scene).look()

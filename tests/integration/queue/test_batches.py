@@ -206,7 +206,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing(staged: Database) -> None:
     assert fail(staged, late) == set()
     with staged.session() as session:
         assert batches.release(session, late.lease_id) == set()
-        assert batches.unreachable(session, late.lease_id, [(digest, {})]) == set()
+        assert batches.conclude(session, late.lease_id, unreachable=[(digest, {})]) == set()
         assert not pulse(session, BATCHES, late.lease_id, steps=1, lease_seconds=60).alive
     assert _state(staged, digest) == State.LEASED
 
@@ -281,8 +281,10 @@ def test_an_error_that_will_not_go_away_fails_at_once_and_alone(staged: Database
     claimed = claim(staged)
     digests = _digests(claimed)
     with staged.session() as session:
-        batches.fail(
-            session, claimed.lease_id, [Failure(digests[1], "numerical", "All steps gave NaN.", False)]
+        batches.conclude(
+            session,
+            claimed.lease_id,
+            failures=[Failure(digests[1], "numerical", "All steps gave NaN.", False)],
         )
     assert _state(staged, digests[1]) == State.FAILED
     finish(staged, claimed)
@@ -300,7 +302,7 @@ def test_an_unreachable_unit_is_a_result_and_is_not_computed_again(staged: Datab
     claimed = claim(staged)
     digests = _digests(claimed)
     with staged.session() as session:
-        batches.unreachable(session, claimed.lease_id, [(digests[0], {"device": "test"})])
+        batches.conclude(session, claimed.lease_id, unreachable=[(digests[0], {"device": "test"})])
     finish(staged, claimed)
     ended = staging.job(staged, job.id)
     assert (ended.state, ended.units.done, ended.units.unreachable) == (JobState.SUCCEEDED, 1, 1)

@@ -11,7 +11,7 @@ from services.base.storage import ObjectStore, generator_key
 from services.pictures import losses
 from services.pictures.losses import Subject
 from services.queue import chores
-from services.queue.batches import BATCHES, Finished, finish
+from services.queue.batches import BATCHES, Finished, conclude
 from services.queue.chores import WorkClaim
 from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.kinds import Kind, pulse
@@ -187,7 +187,7 @@ def pictures(staged: Database, emptied: ObjectStore) -> list[Finished]:
     claimed = claim(staged)
     results = [staging.real_picture(emptied, item.digest) for item in claimed.items]
     with staged.session() as session:
-        finish(session, claimed.lease_id, results)
+        conclude(session, claimed.lease_id, finished=results)
     emptied._client.put_object(Bucket=emptied._bucket, Key=generator_key("b" * 64), Body=b"?")
     return results
 

@@ -76,14 +76,24 @@ def _finishing(staged: Database) -> Stage:
     _two_jobs(staged)
     claimed = claim(staged)
     results = [picture(digest) for digest in sorted(_digests(claimed), reverse=True)]
-    return _of(staged, lambda s: batches.finish(s, claimed.lease_id, results), [claimed], _digests(claimed))
+    return _of(
+        staged,
+        lambda s: batches.conclude(s, claimed.lease_id, finished=results),
+        [claimed],
+        _digests(claimed),
+    )
 
 
 def _failing(staged: Database) -> Stage:
     _two_jobs(staged)
     claimed = claim(staged)
     failures = [Failure(digest, "broken", "Broken.", False) for digest in sorted(_digests(claimed))[::-1]]
-    return _of(staged, lambda s: batches.fail(s, claimed.lease_id, failures), [claimed], _digests(claimed))
+    return _of(
+        staged,
+        lambda s: batches.conclude(s, claimed.lease_id, failures=failures),
+        [claimed],
+        _digests(claimed),
+    )
 
 
 def _concluding(staged: Database) -> Stage:
@@ -288,7 +298,8 @@ def test_the_reconciler_leaves_a_lease_that_is_just_being_finished(staged: Datab
     claimed = claim(staged)
     expire(staged, claimed.lease_id)
     with staged.session() as worker:
-        assert len(batches.finish(worker, claimed.lease_id, [picture(d) for d in _digests(claimed)])) == 4
+        results = [picture(d) for d in _digests(claimed)]
+        assert len(batches.conclude(worker, claimed.lease_id, finished=results)) == 4
         with staged.session() as other:
             other.execute(text("SET LOCAL lock_timeout = '5s'"))
             assert reconcile(other, BATCHES).expired_leases == 0
@@ -300,9 +311,9 @@ def test_counts_of_two_workers_that_meet_in_a_job_add_up(staged: Database) -> No
     id = submit(staged, request("0-5")).job.id
     claims = [claim(staged, limit=2) for _ in range(2)]
     with staged.session() as first:
-        batches.finish(first, claims[0].lease_id, [picture(d) for d in _digests(claims[0])])
+        batches.conclude(first, claims[0].lease_id, finished=[picture(d) for d in _digests(claims[0])])
         results = [picture(digest) for digest in _digests(claims[1])]
-        second = Acting(staged, lambda s: batches.finish(s, claims[1].lease_id, results))
+        second = Acting(staged, lambda s: batches.conclude(s, claims[1].lease_id, finished=results))
         second.until_it_waits_for(pid_of(first))
     second.end()
     assert staging.job(staged, id).units.done == 4
@@ -315,7 +326,7 @@ def test_what_is_canceled_while_it_is_finished_is_one_of_both(staged: Database) 
     with staged.session() as first:
         jobs.cancel(first, id)
         results = [picture(digest) for digest in _digests(claimed)]
-        second = Acting(staged, lambda s: batches.finish(s, claimed.lease_id, results))
+        second = Acting(staged, lambda s: batches.conclude(s, claimed.lease_id, finished=results))
         second.until_it_waits_for(pid_of(first))
     second.end()
     assert set(staging.states(staged, id).values()) == {"canceled"}

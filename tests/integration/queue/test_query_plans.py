@@ -111,8 +111,10 @@ def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> Non
     failures = [batches.Failure(digest, "broken", "Broken.", True) for digest in digests]
     acts: list[Callable[[Session], object]] = [
         lambda session: pulse(session, BATCHES, claimed.lease_id, steps=1, lease_seconds=60),
-        lambda session: batches.finish(session, claimed.lease_id, [picture(digest) for digest in digests]),
-        lambda session: batches.fail(session, claimed.lease_id, failures),
+        lambda session: batches.conclude(
+            session, claimed.lease_id, finished=[picture(digest) for digest in digests]
+        ),
+        lambda session: batches.conclude(session, claimed.lease_id, failures=failures),
         lambda session: batches.release(session, claimed.lease_id),
     ]
     for act in acts:

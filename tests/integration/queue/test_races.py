@@ -175,10 +175,10 @@ class Turmoil:
                     failures = [
                         Failure(digest, "broken", "Broken.", chance.random() < 0.7) for digest in half
                     ]
-                    batches.fail(session, claimed.lease_id, failures)
+                    batches.conclude(session, claimed.lease_id, failures=failures)
             with self.database.session() as session:
                 left = [picture(digest) for digest in digests if digest not in heard.canceled]
-                accepted = batches.finish(session, claimed.lease_id, left)
+                accepted = batches.conclude(session, claimed.lease_id, finished=left)
             with self.lock:
                 self.accepted += accepted
             with self.database.session() as session:

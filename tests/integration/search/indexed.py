@@ -48,7 +48,7 @@ def work_off(
                 )
             )
         with database.session() as session:
-            made += len(batches.finish(session, claimed.lease_id, results))
+            made += len(batches.conclude(session, claimed.lease_id, finished=results))
     return made
 
 

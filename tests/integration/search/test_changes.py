@@ -60,7 +60,7 @@ def test_units_are_without_a_picture_where_all_that_was_tried_found_them_so(stag
     submit(staged, request("0-3", layer="blocks.4", seeds=[0, 1]))
     claimed = claim(staged)
     with staged.session() as session:
-        batches.unreachable(session, claimed.lease_id, [(work.digest, {}) for work in claimed.items])
+        batches.conclude(session, claimed.lease_id, unreachable=[(work.digest, {}) for work in claimed.items])
         seen = session.execute(text("SELECT digest FROM visualizations WHERE unit = 2 LIMIT 1")).scalar_one()
         session.execute(
             text("UPDATE visualizations SET state = 'done' WHERE digest = :digest"), {"digest": seen}

@@ -46,7 +46,7 @@ def made_before(staged: Database, emptied: ObjectStore) -> Database:
         image = artifacts.put(emptied, Artifact(ArtifactKind.IMAGE, "image/png", png(60 * number), 32, 32))
         results.append(dataclasses.replace(picture(work.digest), artifacts=[image]))
     with staged.session() as session:
-        batches.finish(session, claimed.lease_id, results)
+        batches.conclude(session, claimed.lease_id, finished=results)
     emptied.delete(results[3].artifacts[0].object)
     return staged
 

@@ -52,7 +52,9 @@ def finish(database: Database, store: ObjectStore, most: int = 10_000) -> None:
             made = put(store, Artifact(ArtifactKind.IMAGE, "image/png", file.getvalue(), 128, 128))
             results.append(vars(picture(work.digest)) | {"artifacts": [made]})
         with database.session() as session:
-            batches.finish(session, claim.lease_id, [batches.Finished(**result) for result in results])
+            batches.conclude(
+                session, claim.lease_id, finished=[batches.Finished(**result) for result in results]
+            )
         most -= len(results)
 
 

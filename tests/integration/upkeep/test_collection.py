@@ -49,7 +49,7 @@ def finished(database: Database, store: ObjectStore, units: str = "0-3") -> list
     claimed = claim(database)
     results = [staging.real_picture(store, work.digest) for work in claimed.items]
     with database.session() as session:
-        assert batches.finish(session, claimed.lease_id, results)
+        assert batches.conclude(session, claimed.lease_id, finished=results)
     return results
 
 
@@ -169,7 +169,7 @@ class Writer:
 
     def commit(self) -> set[str]:
         with self.database.session() as session:
-            return batches.finish(session, self.claimed.lease_id, [self.result])
+            return batches.conclude(session, self.claimed.lease_id, finished=[self.result])
 
     def put_and_commit(self) -> None:
         self.put()
@@ -244,7 +244,7 @@ def test_the_collector_waits_for_a_writer_that_is_about_to_commit(
     writer = Writer(staged, emptied)
     with ThreadPoolExecutor(1) as pool:
         with staged.session() as session:
-            assert batches.finish(session, writer.claimed.lease_id, [writer.result])
+            assert batches.conclude(session, writer.claimed.lease_id, finished=[writer.result])
             collecting = pool.submit(collect_all, staged, emptied)
             _until_it_waits(staged)
         assert collecting.result() == 0
