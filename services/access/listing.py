@@ -1,4 +1,4 @@
-"""Lists of jobs and trainings by age and state."""
+"""Lists of jobs, trainings and scans by age and state."""
 
 from enum import StrEnum
 from typing import TypeVar

@@ -119,8 +119,8 @@ class AtlasEntryRow(Base):
     where there is one. Versions share rows, so that a new version costs what is new in it.
 
     No foreign key leads to the layer or the picture: of a million rows each would cost seconds. An atlas is
-    removed entry by entry before its layers (`services.atlases.deletion`), and pictures only with their
-    network, which the atlas keeps.
+    removed entry by entry before its layers (`services.atlases.building.deletion`), and pictures only with
+    their network, which the atlas keeps.
     """
 
     __tablename__ = "atlas_entries"

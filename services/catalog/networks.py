@@ -51,7 +51,7 @@ class Network:
 
     @property
     def is_current(self) -> bool:
-        """Whether it is ready, and was inspected by this release: what is planned of it stays true."""
+        """Whether it is ready, and not due for another inspection: what is planned of it stays true."""
         return self.state == "ready" and not self.inspection_due
 
     @property

@@ -184,7 +184,7 @@ _FAIL = text("""
     FROM jsonb_to_recordset(CAST(:results AS jsonb)) AS r (
         digest text, code text, message text, retryable boolean)
     JOIN visualizations old ON old.digest = r.digest
-    CROSS JOIN LATERAL (SELECT r.retryable AND old.attempt + 1 < :attempts AS again) AS verdict
+    CROSS JOIN LATERAL (SELECT r.retryable AND old.attempt + 1 < :attempts AS again) AS rule
     WHERE v.digest = r.digest
     RETURNING v.digest, v.state, v.error
 """)
@@ -281,10 +281,10 @@ def conclude(
     again &= held.keys()
     if again:
         session.execute(_RELEASE, {"digests": list(again)})
-    unseen = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in unreachable]
+    unreached = [{"digest": digest, "provenance": dict(provenance)} for digest, provenance in unreachable]
     ways: list[tuple[TextClause, list[dict[str, Any]], dict[str, int]]] = [
         (_FINISH, [asdict(result) for result in finished], {}),
-        (_UNREACHABLE, unseen, {}),
+        (_UNREACHABLE, unreached, {}),
         (_FAIL, [vars(failure) for failure in failures], _RETRIES),
     ]
     accepted: set[str] = set()

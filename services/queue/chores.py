@@ -239,7 +239,7 @@ def put_off(
 
 
 def went_on(session: Session, lease_id: int, subject: str) -> None:
-    """Forget the attempts and the deaths that it was charged: it has come further since, for good. Call it
+    """Forget the attempts and the crashes that it was charged: it has come further since, for good. Call it
     with what is held, in the transaction that takes it further."""
     session.execute(_WENT_ON, {"lease": lease_id, "subject": subject})
 

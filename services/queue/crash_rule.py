@@ -17,8 +17,8 @@ _AROUND = """
 # crash_count is 1 after a crash in company, and 1 more for each crash alone: what was alone from the start
 # goes to 2 at once. A worker claims again as soon as a batch is computed, so a later lease of the same worker
 # that was open when it died tells that this one was only being delivered, or rested for that. Later ones that
-# had ended by then say nothing: a look or a map serves others in its midst. What is served in the midst of a
-# chore is not alone either. Few leases are younger than one that is still open.
+# had ended by then say nothing: a look or a map does others' work in its midst. What is done in the midst of
+# a chore is not alone either. Few leases are younger than one that is still open.
 CRASH_RULE = f"""
     JOIN leases ON leases.id = old.lease_id
     CROSS JOIN LATERAL (

@@ -12,7 +12,7 @@ from services.queue.leases import expired_kinds
 from services.queue.reconciliation import reconcile
 from services.queue.registry import KINDS
 from worker.leasing.retries import keep_trying
-from worker.leasing.work_kinds import WorkKind, nothing
+from worker.leasing.work_kinds import WorkKind
 from worker.process.stopping import StopFlag
 
 NOTICE_SECONDS = 0.5
@@ -37,8 +37,8 @@ class WorkLoop:
         poll_seconds: float,
         ring: Callable[[], object],
         stop: StopFlag,
+        give_back_owed: Callable[[], None],
         may_judge: Callable[[], bool] = lambda: True,
-        give_back_owed: Callable[[], None] = nothing,
     ) -> None:
         """`kinds` in their order of precedence: after each piece of work the first is asked again. `ring`
         wakes other workers; it is called when there is again something to claim. `may_judge`: whether a lease

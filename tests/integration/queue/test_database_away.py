@@ -47,6 +47,7 @@ class Living:
             poll_seconds=0.05,
             ring=lambda: None,
             stop=self.stop,
+            give_back_owed=self.held.give_back_owed,
             may_judge=lambda: self.held.contact.steady,
         )
         self.taken = {kind: self._take(kind) for kind in STAGES}

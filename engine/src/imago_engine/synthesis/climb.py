@@ -97,7 +97,7 @@ class Climb(ABC, Generic[Parameters]):
         self.traces = torch.zeros(context.parameters.steps, self.count, dtype=torch.float32, device=device)
         self.off_activation = torch.full((self.count,), -torch.inf, dtype=torch.float32, device=device)
         """[N]: the lowest activation seen while the unit was off; an item counts as reached above it. −∞ for
-        units that were on."""
+        units that were on, or whose climb has nowhere else to begin."""
         self._everything = self._climbing = self._groups(torch.arange(self.count, device=device))
 
     # What a technique says:

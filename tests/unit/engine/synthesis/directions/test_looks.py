@@ -160,7 +160,7 @@ def test_whoever_needs_a_look_that_rests_goes_on_with_it(
 ) -> None:
     """As an interactive batch does in the midst of a bulk one, or of a look that nobody waits for."""
 
-    def serve() -> None:
+    def on_pause() -> None:
         if counted.seen >= at and not found:
             found.append(torch.empty(0))
             before = counted.seen
@@ -170,7 +170,7 @@ def test_whoever_needs_a_look_that_rests_goes_on_with_it(
 
     counted, found, kept = Counted(wrap(Small())), list[Tensor](), Kept()
     with looks_kept_by(kept):
-        look_at_all(counted.network, knowing, ALONG, serve)
+        look_at_all(counted.network, knowing, ALONG, on_pause)
     assert counted.seen <= 512 + 64 + 2 * 64, "no more than what was in hand is seen twice"
     expected = wrap(Small())
     assert torch.equal(found[0], directions_of(expected, knowing, "head"))
