@@ -11,7 +11,7 @@ import pytest
 import imago
 from api import create_app
 from api.context import context
-from imago import watched
+from imago.events import waiting
 from imago.transport import Patience, Transport, path_to
 from services.access import keys
 from tests.client.broken_wire import BrokenWire
@@ -260,7 +260,7 @@ def test_who_waits_is_told_in_time_that_the_server_does_not_answer(client: imago
 def test_no_answer_is_waited_for_beyond_the_time_of_a_look(
     client: imago.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watched, "_WATCHING", 0.2)
+    monkeypatch.setattr(waiting, "_WATCHING", 0.2)
     raw = dict(client.submit(NETWORK, ["output/0"]).raw)
     given: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -1,6 +1,5 @@
 """The client: one object for one server."""
 
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -10,7 +9,8 @@ from typing import Any, Self
 from imago.atlases.atlases import Atlases
 from imago.atlases.words import listed
 from imago.connection import resolve
-from imago.errors import ImagoError, WaitTimeout
+from imago.errors import ImagoError
+from imago.events.waiting import Wait
 from imago.exemplars.scans import Scan
 from imago.jobs import Job
 from imago.records import Generator, Layer, Network, Preset, Queue, Technique
@@ -26,7 +26,8 @@ class Client(Searches):
 
     url, key: by default from IMAGO_URL and IMAGO_API_KEY, or else what `imago login` stored.
     timeout: seconds without a byte after which an answer is given up. Lost connections, 429 and 503 are tried
-    again for about 15 seconds before they become exceptions.
+    again for about 15 seconds before they become exceptions; waits, which have a `timeout` of their own, try
+    for two minutes.
     """
 
     def __init__(self, url: str | None = None, key: str | None = None, *, timeout: float = 30.0) -> None:
@@ -110,17 +111,17 @@ class Client(Searches):
         self._transport.delete(path_to("networks", id))
 
     def wait_for_network(self, id: str, *, timeout: float = 600.0) -> Network:
-        """Block until a network is inspected; ImagoError if it failed, WaitTimeout if no worker came."""
-        deadline = time.monotonic() + timeout
+        """Block until a network is inspected; ImagoError if it failed, WaitTimeout if no worker came, or the
+        server did not answer.
+        """
+        wait = Wait(self._transport, timeout, lambda: f"No worker has inspected {id}")
         while True:
-            network = self.network(id)
+            network = Network.read(wait.get(path_to("networks", id)))
             if network.state == "ready" and not network.awaits_inspection:
                 return network
             if network.state == "failed":
                 raise ImagoError(f"{id} cannot be used: {network.error}")
-            if time.monotonic() > deadline:
-                raise WaitTimeout(f"{id} is still not inspected after {timeout:g} s; is a worker running?")
-            time.sleep(1.0)
+            wait.pause(1.0)
 
     def layers(self, network: str, layers: str = "all") -> list[Layer]:
         """The layers of a network, in execution order.

@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeAlias
 
 from imago.records import bounds
 from imago.transport import Json, Parameters
 from imago.visualizations import Visualization
-from imago.watched import Wait, Watched
+from imago.watched import Watched
 
 _SETTLED = frozenset({"done", "failed", "unreachable", "canceled"})
 _PAGE = 200
@@ -134,15 +133,14 @@ class Job(Watched):
     def follow(self, timeout: float | None = None) -> Iterator["Job | Visualization"]:
         """After every look: this job, then each item that has come to an end since the last one."""
         seen: dict[str, str] = {}
-        wait = Wait(self, timeout)
-        get = partial(wait.get, self._transport)
+        wait = self._given(timeout)
         start: str | None = None  # cursor of the first page that may still hold an unfinished item
-        for job in self.polls(timeout):
-            yield job
-            if _all_seen(job.units, seen):
+        for _ in self._events(wait):
+            yield self
+            if _all_seen(self.units, seen):
                 continue
             unbroken = True
-            for cursor, page in self._pages(get, start):
+            for cursor, page in self._pages(wait.get, start):
                 for item in page:
                     if item.state in _SETTLED and seen.get(item.digest) != item.state:
                         seen[item.digest] = item.state
@@ -150,11 +148,13 @@ class Job(Watched):
                 unbroken = unbroken and all(item.state in _SETTLED for item in page)
                 if unbroken and cursor is not None:
                     start = cursor
-                if _all_seen(job.units, seen):
+                if _all_seen(self.units, seen):
                     break
+                if not self.finished:  # what there is of one that has ended is told, however long that takes
+                    wait.check()
         # Somebody may have retried items on pages that were left behind.
         if not _all_seen(self.units, seen):
-            for _, page in self._pages(get, None):
+            for _, page in self._pages(wait.get, None):
                 for item in page:
                     if item.state in _SETTLED and seen.get(item.digest) != item.state:
                         yield item

@@ -36,7 +36,8 @@ Parameters: TypeAlias = Mapping[str, str | int | bool | None]
 
 _TRY_AGAIN = frozenset({429, 502, 503, 504})
 _LONGEST_WAIT = 60.0
-_CONNECT_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
+"""Seconds after which a connection that is not there is given up."""
 _PAGE = 200
 _KEY = re.compile(r"[!-~]+")
 _IDEMPOTENCY_KEY = re.compile(r"[!-~]([ -~]*[!-~])?")
@@ -110,7 +111,7 @@ class Transport:
                 base_url=address,
                 headers=headers,
                 mounts=own_machine,
-                timeout=httpx2.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS)),
+                timeout=httpx2.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             )
         except (httpx2.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that cannot be one
             raise ImagoError(f"{url!r} is not an address of a server; write http://HOST:PORT.") from error
@@ -177,7 +178,7 @@ class Transport:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         if last_id is not None:
             headers["Last-Event-ID"] = last_id
-        timeout = httpx2.Timeout(quiet_seconds, connect=_CONNECT_SECONDS)
+        timeout = httpx2.Timeout(quiet_seconds, connect=CONNECT_SECONDS)
         try:
             with self._http.stream("GET", path, headers=headers, timeout=timeout) as response:
                 if not response.is_success:
@@ -187,14 +188,21 @@ class Transport:
         except httpx2.RequestError as error:
             raise self._unreachable(error) from error
 
-    def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: Json | None = None,
+        *,
+        idempotency_key: str | None = None,
+        patience: Patience | None = None,
+    ) -> Answer:
         """POST a JSON body (or none), and read a JSON object. Only for requests that may be sent twice."""
         if idempotency_key and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest(
                 "The idempotency key cannot be sent: expected printable ASCII, without blanks at its ends."
             )
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        return self._json(self._send("POST", path, body=body, headers=headers))
+        return self._json(self._send("POST", path, body=body, headers=headers, patience=patience))
 
     def post_once(self, path: str, carried_out: Callable[[], Json | None]) -> Json:
         """POST what may not be sent twice, and read a JSON object.
@@ -299,7 +307,7 @@ class Transport:
         if patience.strict:
             left = began + patience.seconds - time.monotonic()
             seconds = min(seconds, max(left, _LEAST_ANSWER))
-        return httpx2.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+        return httpx2.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
 
     def _json(self, response: httpx2.Response) -> Answer:
         try:

@@ -1,61 +1,21 @@
 """What jobs and trainings have in common for the person who waits for them."""
 
-import math
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import ClassVar, Self
 
-from imago.errors import NotAuthorized, Unavailable, Unreachable, WaitTimeout
+from imago.errors import NotAuthorized
 from imago.events.following import QUIET_SECONDS, Streams
 from imago.events.parsing import END, Event
+from imago.events.waiting import Wait
 from imago.records import Raw, when
-from imago.transport import Json, Parameters, Patience, Transport, path_to
+from imago.transport import CONNECT_SECONDS, Json, Transport, path_to
 
 TERMINAL = frozenset({"succeeded", "failed", "canceled"})
 """States that nothing leaves by itself (only `Job.retry` reopens a job)."""
 _TOLD_APART = frozenset({"items", "layers"})
 """What events tell and the JSON of the object does not hold, or only in another form."""
-_WATCHING = 120.0
-"""Seconds of patience: a server that restarts in the middle of something long should not end the watching of
-it."""
-
-
-class Wait:
-    """The time that someone gives to one wait, from now on: `timeout` seconds, None for all that it takes."""
-
-    def __init__(self, watched: "Watched", timeout: float | None) -> None:
-        self._watched, self._timeout = watched, timeout
-        self._began = time.monotonic()
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds that have gone by."""
-        return time.monotonic() - self._began
-
-    @property
-    def left(self) -> float:
-        """Seconds to the end, below 0 after it."""
-        return math.inf if self._timeout is None else self._timeout - self.elapsed
-
-    @property
-    def over(self) -> WaitTimeout:
-        """What is raised at the end."""
-        return WaitTimeout(f"{self._watched.id} is still {self._watched.state} after {self._timeout:g} s.")
-
-    def get(self, transport: Transport, path: str, parameters: Parameters | None = None) -> Json:
-        """GET a JSON object, with a patience that outlives a restart of the server. Raises WaitTimeout where
-        it does not answer in the time that is left."""
-        left = max(self.left, 0.0)
-        seconds = min(left, _WATCHING)
-        try:
-            patience = Patience(seconds=seconds, refused=seconds, strict=True)
-            return transport.get(path, parameters, patience=patience)
-        except (Unreachable, Unavailable) as error:
-            if left > seconds:
-                raise
-            raise self.over from error
 
 
 class Watched:
@@ -123,7 +83,7 @@ class Watched:
         Told by the server where it sends events, asked for often at first and every few seconds later where
         it does not. Raises WaitTimeout after `timeout` seconds.
         """
-        for _ in self.events(timeout):
+        for _ in self._events(self._given(timeout)):
             yield self
 
     def events(self, timeout: float | None = None) -> Iterator[Event]:
@@ -133,16 +93,24 @@ class Watched:
         event, and those that are asked for where a server sends none, do not (`Job.follow` does without
         them). Survives a restart of the server. Raises WaitTimeout after `timeout` seconds.
         """
+        yield from self._events(self._given(timeout))
+
+    def _given(self, timeout: float | None) -> Wait:
+        """A wait for its end, which begins now."""
+        return Wait(self._transport, timeout, lambda: f"{self.id} is still {self.state}")
+
+    def _events(self, wait: Wait) -> Iterator[Event]:
+        """What is told of it until it is finished, or the wait is over."""
         first, longest = self._pauses
-        wait = Wait(self, timeout)
 
         def has_time() -> bool:
-            """Whether a stream may be listened to: who waits for little more is to be told in time."""
-            return wait.left > QUIET_SECONDS
+            """Whether a stream may be opened or listened to, which may then say nothing for as long: who
+            waits for little more is to be told in time."""
+            return wait.left > CONNECT_SECONDS + QUIET_SECONDS
 
         streams = Streams(self._transport, f"{self._path}/events")
         while True:
-            self._raw = wait.get(self._transport, self._path)
+            self._raw = wait.get(self._path)
             yield Event(END if self.finished else "progress", None, self._raw)
             if self.finished:
                 return
@@ -152,9 +120,7 @@ class Watched:
                     yield event
                     if event.name == END:
                         return
-            if (left := wait.left) <= 0:
-                raise wait.over
-            time.sleep(min(longest, first + wait.elapsed / 20, left))
+            wait.pause(min(longest, first + wait.elapsed / 20))
 
     def _take(self, event: Event) -> None:
         """Let the attributes be as an event says."""

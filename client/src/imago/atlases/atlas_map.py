@@ -104,11 +104,12 @@ class AtlasMap(Awaited):
         return self
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Have it made if there is none, and block until there is. Raises WaitTimeout after so many
-        seconds, ImagoError where it was given up."""
+        """Have it made if there is none, and block until there is. Raises WaitTimeout after so many seconds,
+        also while the server is away, ImagoError where it was given up."""
+        wait = self._given(timeout)
         if not self.made and not self.coming:
-            self.make()
-        return super().wait(timeout)
+            self.raw = wait.post(self.raw["links"]["self"])
+        return self._await(wait)
 
     def _given_up(self) -> str | None:
         return None if self.coming else f"The server could not make the map: {self.raw['problem']}"

@@ -1,12 +1,12 @@
 """What workers of the server make when somebody asks for it: sheets, maps, comparisons."""
 
-import time
 from abc import ABC, abstractmethod
 from typing import Self
 
-from imago.errors import ImagoError, WaitTimeout
+from imago.errors import ImagoError
+from imago.events.waiting import Wait
 from imago.records import Raw
-from imago.transport import Json, Transport
+from imago.transport import Json, Parameters, Transport
 
 _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 """Seconds between two questions: the first pause, and what doubling it leads to."""
@@ -31,22 +31,32 @@ class Awaited(ABC):
 
     def refresh(self) -> Self:
         """Ask the server again."""
-        self.raw = self._transport.get(self.raw["links"]["self"])
+        self.raw = self._transport.get(*self._asked)
         return self
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Block until there is one. Raises WaitTimeout after so many seconds, ImagoError where workers have
-        given it up."""
-        until, pause = None if timeout is None else time.monotonic() + timeout, _PAUSE
+        """Block until there is one. Raises WaitTimeout after so many seconds, also while the server is away,
+        ImagoError where workers have given it up."""
+        return self._await(self._given(timeout))
+
+    def _given(self, timeout: float | None) -> Wait:
+        """A wait until there is one, which begins now."""
+        return Wait(self._transport, timeout, lambda: repr(self))
+
+    def _await(self, wait: Wait) -> Self:
+        pause = _PAUSE
         while not self.made:
             if problem := self._given_up():
                 raise ImagoError(problem)
-            if until is not None and time.monotonic() >= until:
-                raise WaitTimeout(f"{self!r} after {timeout:g} seconds.")
-            time.sleep(pause)
+            wait.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            self.refresh()
+            self.raw = wait.get(*self._asked)
         return self
+
+    @property
+    def _asked(self) -> tuple[str, Parameters | None]:
+        """The path that tells how it is, and its query."""
+        return self.raw["links"]["self"], None
 
     def _given_up(self) -> str | None:
         """Why it will not be made, None while it may be."""

@@ -74,7 +74,14 @@ class OfflineTransport(Transport):
             return content
         return _rendered(content, crop, None if size is None else int(size), format)
 
-    def post(self, path: str, body: Json | None = None, *, idempotency_key: str | None = None) -> Answer:
+    def post(
+        self,
+        path: str,
+        body: Json | None = None,
+        *,
+        idempotency_key: str | None = None,
+        patience: Patience | None = None,
+    ) -> Answer:
         raise _unchangeable(self._files)
 
     def post_once(self, path: str, carried_out: Callable[[], Json | None]) -> Json:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from imago.atlases.awaited import Awaited
 from imago.files import open_image, write_whole
@@ -139,10 +139,9 @@ class Comparison(Awaited):
         found: Sequence[Raw] = self.raw["unmatched"]
         return found
 
-    def refresh(self) -> Self:
-        """Ask the server again."""
-        self.raw = Comparison.get(self.a, self.b, self._transport).raw
-        return self
+    @property
+    def _asked(self) -> tuple[str, Parameters | None]:
+        return path_to("compare"), {"a": self.a, "b": self.b}
 
     def _given_up(self) -> str | None:
         problem = self.raw["problem"]

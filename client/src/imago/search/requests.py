@@ -2,10 +2,9 @@
 
 import base64
 import os
-import time
 from collections.abc import Iterator
 
-from imago.errors import WaitTimeout
+from imago.events.waiting import Wait
 from imago.search.comparison import Comparison
 from imago.search.found import Change, Excitation, Found
 from imago.search.photograph import small
@@ -92,11 +91,9 @@ class Searches:
             "layer": layer,
             "photograph": base64.b64encode(small(photograph)).decode(),
         }
-        deadline = time.monotonic() + timeout
-        found = Excitation.read(self._transport.post(path_to("search", "excitations"), body).body)
+        wait = Wait(self._transport, timeout, lambda: "No worker has looked at the photograph")
+        found = Excitation.read(wait.post(path_to("search", "excitations"), body))
         while found.state == "queued":
-            if time.monotonic() > deadline:
-                raise WaitTimeout(f"No worker has looked at the photograph after {timeout:g} s.")
-            time.sleep(0.3)
-            found = Excitation.read(self._transport.get(path_to("search", "excitations", found.id)))
+            wait.pause(0.3)
+            found = Excitation.read(wait.get(path_to("search", "excitations", found.id)))
         return found
