@@ -9,6 +9,7 @@ from services.base.storage import ObjectStore
 from services.exemplars import working
 from services.exemplars.working import ScanTask
 from services.queue import chores
+from services.queue.chores import Task, WorkClaim
 
 CROPS = (b"first crop", b"the second crop")
 
@@ -20,6 +21,13 @@ def claim(database: Database) -> ScanTask:
         task = working.begin(session, claimed)
     assert task is not None
     return task
+
+
+def waits_for(database: Database, task: ScanTask, message: str) -> None:
+    """What a worker does with a scan that it cannot go on with now; it is due again at once."""
+    taken = WorkClaim("scan", task.lease_id, (Task(task.id, {}, False),))
+    with database.session() as session:
+        working.put_off(session, taken, 0.0, "internal", message)
 
 
 def find_exemplars(database: Database, store: ObjectStore, layer: str, units: Sequence[int]) -> None:

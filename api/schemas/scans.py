@@ -96,7 +96,9 @@ class Scan(Representation):
     layers: list[str] = Field(description="Names of the layers that are watched.")
     input_size: int | None = Field(description="Side in pixels of what the network sees of each picture.")
     progress: ScanProgress
-    error: ScanError | None
+    error: ScanError | None = Field(
+        description="Why it failed; of one that waits, why the last worker to try could not go on with it."
+    )
     created_at: Time
     started_at: Time | None
     finished_at: Time | None

@@ -64,7 +64,8 @@ class ScanState(StrEnum):
     QUEUED = "queued"
     """No worker has begun with it."""
     RUNNING = "running"
-    """A worker looks at pictures, or another one will go on from where it was."""
+    """A worker looks at pictures, or another one will go on from where it was: `error` says why none does
+    now."""
     SUCCEEDED = "succeeded"
     """Final: what it found can be read."""
     FAILED = "failed"

@@ -26,7 +26,8 @@ class ScanView:
     """A scan as it stands. `layers` are the names of those it watches.
 
     `pictures` were looked at, `left_out` could not be decoded or read; `total` is how many there are, once
-    that is known. `crops` are the exemplars that were cut out.
+    that is known. `crops` are the exemplars that were cut out. `error` says why it failed, or, while it goes
+    on, why the last worker to try could not go on with it; then nobody is at it.
     """
 
     id: str
@@ -92,6 +93,7 @@ def cancel(session: Session, id: str, *, by: Principal | None = None) -> ScanVie
     now: datetime = session.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
     if row.state in (ScanState.QUEUED, ScanState.RUNNING):
         row.state, row.checkpoint_object, row.finished_at = ScanState.CANCELED, None, now
+        row.error = None
     elif row.state != ScanState.CANCELED:
         raise Conflict(f"The scan {id} has {row.state} already; there is nothing to cancel.")
     session.flush()
@@ -126,7 +128,7 @@ def _row(session: Session, id: str, *, lock: bool = False) -> ScanRow:
 
 def _view(row: ScanRow) -> ScanView:
     progress, request = row.progress, row.request
-    running = row.state == ScanState.RUNNING
+    running = row.state == ScanState.RUNNING and row.error is None
     rate = progress.get("rate") if running else None
     total, read = progress.get("total"), int(progress.get("read") or 0)
     return ScanView(

@@ -15,7 +15,8 @@ from services.catalog.tables import NetworkRow
 class ScanRow(Base):
     """A look at real pictures with a network. `no` stands for it in rows that there are millions of. While it
     goes on, a row of `work` of the kind `scan` says so. `checkpoint_object` holds its state until all
-    pictures were seen and all crops made; `progress` says how far it is.
+    pictures were seen and all crops made; `progress` says how far it is. `error` says why it failed, or why
+    the last worker to try could not go on with it.
     """
 
     __tablename__ = "scans"

@@ -56,7 +56,15 @@ _BEGIN = text("""
     RETURNING no, network_id, network_sha256, request, progress, checkpoint_object
 """)
 _HOLD = text("SELECT checkpoint_object FROM scans WHERE id = :id FOR NO KEY UPDATE")
-_NOTE = text("UPDATE scans SET progress = progress || CAST(:progress AS jsonb) WHERE id = :id")
+# It goes on: what it has waited for is there.
+_NOTE = text("""
+    UPDATE scans SET progress = progress || CAST(:progress AS jsonb), error = NULL WHERE id = :id
+""")
+_WAITS = text("""
+    UPDATE scans
+    SET error = jsonb_build_object('code', CAST(:code AS text), 'message', CAST(:message AS text))
+    WHERE id = :id
+""")
 _SAVE = text("UPDATE scans SET checkpoint_object = :checkpoint WHERE id = :id")
 _ANEW = text("UPDATE scans SET checkpoint_object = NULL, progress = '{}' WHERE id = :id")
 _SURVIVED = text("""
@@ -175,16 +183,21 @@ def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> b
 
 
 def crashed(session: Session, id: str, lease_id: int, code: str, message: str) -> None:
-    """It ended for a reason that may pass: it is tried again, and fails at the third time."""
-    if chores.fail(session, lease_id, id, code, storable(message)):
+    """It ended for a reason that may pass: it is tried again, and fails at the third time. `error` says
+    meanwhile why."""
+    given_up = chores.fail(session, lease_id, id, code, storable(message))
+    if given_up:
         error = {"code": code, "message": storable(message)}
         session.execute(_END, {"id": id, "state": "failed", "error": json.dumps(error)})
         chores.unplan(session, "scan", id)
+    elif given_up is not None:
+        _say_why(session, id, code, message)
 
 
 def refuse(session: Session, claim: WorkClaim, worker_id: str, message: str) -> None:
     """Its pictures are not where this worker sees them: it is left to the others. Where none of them sees
-    them it is put off, and fails after some minutes, or some days where it was begun."""
+    them it is put off, and fails after some minutes, or some days where it was begun. `error` says meanwhile
+    why, here and below."""
     outlook = _outlook(session, claim, worker_id)
     _wait(session, claim, outlook, PATIENCE_SECONDS, "source_refused", outlook.told(message))
 
@@ -194,6 +207,13 @@ def leave(session: Session, claim: WorkClaim, worker_id: str, message: str) -> N
     that others hold: likewise, but that it fails after an hour at the earliest."""
     outlook = _outlook(session, claim, worker_id)
     _wait(session, claim, outlook, PASSING_PATIENCE_SECONDS, "internal", message)
+
+
+def put_off(session: Session, claim: WorkClaim, seconds: float, code: str, message: str) -> None:
+    """What it needs is not to be had now, which is no fault of it: whoever is first tries again in so many
+    seconds."""
+    if chores.put_off(session, claim.lease_id, seconds=seconds):
+        _say_why(session, claim.tasks[0].subject, code, message)
 
 
 def _outlook(session: Session, claim: WorkClaim, worker_id: str) -> Outlook:
@@ -216,9 +236,16 @@ def _wait(
         "refused_since": None if outlook.since is None else outlook.since.isoformat(),
     }
     if outlook.others:
-        chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload=payload)
+        given_back = chores.release(session, claim.lease_id, after_seconds=AGAIN_SECONDS, payload=payload)
     else:
-        chores.put_off(session, claim.lease_id, seconds=outlook.again_seconds, payload=payload)
+        given_back = chores.put_off(session, claim.lease_id, seconds=outlook.again_seconds, payload=payload)
+    if given_back:
+        _say_why(session, id, code, message)
+
+
+def _say_why(session: Session, id: str, code: str, message: str) -> None:
+    """Tell people why a scan rests: one whose row of `work` this transaction has locked."""
+    session.execute(_WAITS, {"id": id, "code": code, "message": storable(message)})
 
 
 def _end(session: Session, id: str, lease_id: int, state: str, error: Mapping[str, Any] | None) -> bool:

@@ -232,10 +232,11 @@ def release(
 
 def put_off(
     session: Session, lease_id: int, *, seconds: float, payload: Mapping[str, Any] | None = None
-) -> None:
+) -> set[str]:
     """Give back, at no charge, what no worker can go on with until something else has changed: somebody looks
-    again in so many seconds, and no training is interrupted for that. `payload` as in `release`."""
-    release(session, lease_id, after_seconds=seconds, payload={PUT_OFF: True, **(payload or {})})
+    again in so many seconds, and no training is interrupted for that. `payload` and what is returned as in
+    `release`."""
+    return release(session, lease_id, after_seconds=seconds, payload={PUT_OFF: True, **(payload or {})})
 
 
 def went_on(session: Session, lease_id: int, subject: str) -> None:

@@ -167,8 +167,7 @@ class Scanner(LeasedWork[WorkClaim]):
             self._crashed(claim, error.code, str(error))
             return
         log.warning("scan_put_off", reason=str(error))
-        with self._database.session() as session:
-            chores.put_off(session, claim.lease_id, seconds=AGAIN_SECONDS)
+        self._end(lambda session: working.put_off(session, claim, AGAIN_SECONDS, error.code, str(error)))
 
     def _crashed(self, claim: WorkClaim, code: str, message: str) -> None:
         log.warning("scan_tried_again", code=code, message=message)

@@ -163,7 +163,7 @@ class PictureRun(Watched):
 
     @property
     def error(self) -> str | None:
-        """Why it failed."""
+        """Why it failed; of one that waits, why the last worker to try could not go on with it."""
         error: Json | None = self._raw["error"]
         return str(error["message"]) if error else None
 

@@ -6,12 +6,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from api.streams.subjects import KINDS
 from services.base.database import Database
 from services.base.object_keys import crops_key
 from services.base.storage import ObjectStore
+from services.exemplars import working
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, job_body, row_counts, with_key
-from tests.found_exemplars import CROPS, claim, find_exemplars
+from tests.found_exemplars import CROPS, claim, find_exemplars, waits_for
 
 UNIT = f"/v1/networks/{NETWORK}/layers/classifier/units/3"
 
@@ -91,6 +93,26 @@ def test_a_scan_is_canceled_and_removed_by_its_owner(
     assert client.get(path).status_code == 404
     done = scanned(client, database, store)
     assert client.post(f"/v1/scans/{done}/cancel").status_code == 409
+
+
+def test_a_scan_that_waits_says_why_and_its_events_tell_it(client: FlaskClient, database: Database) -> None:
+    path = client.post("/v1/scans", json=body()).headers["Location"]
+    task = claim(database)
+    with database.session() as session:
+        working.save(session, task, {"phase": "looking", "pictures": 7, "rate": 2.0})
+    assert client.get(path).get_json()["progress"]["phase"] == "looking"
+    waits_for(database, task, "The disk is full.")
+    shown = client.get(path).get_json()
+    assert (shown["state"], shown["error"]) == (
+        "running",
+        {"code": "internal", "message": "The disk is full."},
+    )
+    assert (shown["progress"]["phase"], shown["progress"]["pictures"]) == (None, 7)
+    with database.session() as session:
+        told = KINDS["scan"].read(session, [shown["id"]])[shown["id"]]
+    assert (told.state["error"], told.ended) == (shown["error"], False)
+    page = client.get(f"/networks/{NETWORK}", headers={"Accept": "text/html"}).text
+    assert "The disk is full." in page
 
 
 def test_a_unit_shows_its_exemplars_and_their_crops(

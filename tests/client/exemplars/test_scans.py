@@ -1,11 +1,13 @@
 """Scans and exemplars from Python and from the command line, against the API itself."""
 
 import json
+import threading
+import time
 from pathlib import Path
 
 import imago
 from tests.client.conftest import NETWORK, Run, Service
-from tests.found_exemplars import CROPS, claim, find_exemplars
+from tests.found_exemplars import CROPS, claim, find_exemplars, waits_for
 
 UNIT = f"{NETWORK}/classifier/2"
 
@@ -65,6 +67,29 @@ def test_the_command_finds_exemplars_and_shows_those_of_a_unit(
     assert (tmp_path / "unit" / "exemplar-1.webp").read_bytes() == CROPS[1]
     run("delete", id)
     run("scan", id, expect=3)
+
+
+def test_the_commands_say_what_a_scan_waits_for(run: Run, client: imago.Client, service: Service) -> None:
+    scan = client.scan_pictures(NETWORK, ["photographs"], layers="classifier")
+    waits_for(service.database, claim(service.database), "The disk [of a worker]\nis full.")
+    assert scan.refresh().error == "The disk [of a worker]\nis full."
+    shown = run("scan", scan.id)
+    assert "running, 0 pictures" in shown.stdout
+    assert "The disk [of a worker]" in shown.stderr
+
+    def go_on() -> None:
+        time.sleep(1.0)
+        find(service)
+
+    worker = threading.Thread(target=go_on)
+    worker.start()
+    watched = run("scan", scan.id, "--watch")
+    worker.join()
+    first, *_, last = watched.stdout.splitlines()
+    assert first.endswith("running, 0 pictures, waits: The disk [of a worker] is full.")
+    assert "succeeded, 50 pictures" in last
+    assert "full" not in last
+    assert "full" not in watched.stderr
 
 
 def test_a_canceled_scan_fails_the_command_and_a_wrong_source_is_refused(run: Run, service: Service) -> None:

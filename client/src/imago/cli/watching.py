@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -15,14 +15,15 @@ from rich.text import Text
 
 from imago.cli.durations import duration, rate, time_left
 from imago.cli.exit_codes import ExitCode
+from imago.cli.free_text import one_line
 from imago.cli.session import Session, state_style
 from imago.cli.shortened import shortened
 from imago.jobs import Job
 from imago.saving import Lost, Outcome, PictureSaver, Saved
 from imago.visualizations import Visualization
-from imago.watched import Watched
+from imago.watched import PictureRun
 
-W = TypeVar("W", bound=Watched)
+W = TypeVar("W", bound=PictureRun)
 _FAILURES_SHOWN = 10
 
 
@@ -53,26 +54,44 @@ def follow(
 ) -> None:
     """Follow a scan or a training to its end. Ctrl-C stops the watching and not what is watched.
 
-    what: its command and its name in JSON; line: what it does now, said whenever it changes; drawn: the same
-    for a terminal.
+    what: its command and its name in JSON; line: what it does now, said whenever it changes, with what it
+    waits for; drawn: the same for a terminal.
     """
+
+    def shown(seen: W) -> RenderableType:
+        why = _why_it_waits(seen)
+        return Group(drawn(seen), Text(f"  {why}", style="yellow")) if why else drawn(seen)
+
     try:
         if session.as_json:
             for seen in watched.polls():
                 session.emit_line({"event": "end" if seen.finished else "progress", what: seen.raw})
         elif session.out.is_terminal:
-            with Live(drawn(watched), console=session.out, transient=True) as live:
+            with Live(shown(watched), console=session.out, transient=True) as live:
                 for seen in watched.polls():
-                    live.update(drawn(seen))
+                    live.update(shown(seen))
         else:
             last = ""
             for seen in watched.polls():
-                if (now := line(seen)) != last:
+                why = _why_it_waits(seen)
+                now = f"{line(seen)}, waits: {why}" if why else line(seen)
+                if now != last:
                     session.say(f"{time.strftime('%H:%M:%S')} {seen.id} {now}")
                     last = now
     except KeyboardInterrupt:
         again = f"imago {what} {watched.id}"
         raise detached(session, watched.id, attach=f"{again} --watch", stop=f"{again} --cancel") from None
+
+
+def explain_error(session: Session, run: PictureRun) -> None:
+    """Why a scan or a training failed, or what it waits for."""
+    if run.error:
+        session.remark(f"  {run.error}", "red" if run.finished else "yellow")
+
+
+def _why_it_waits(run: PictureRun) -> str | None:
+    """Why the last worker to try could not go on with it, on one line."""
+    return one_line(run.error) if run.error and not run.finished else None
 
 
 def detached(session: Session, id: str, *, attach: str, stop: str) -> typer.Exit:

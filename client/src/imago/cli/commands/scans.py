@@ -10,7 +10,7 @@ from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.numbers import counted
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
-from imago.cli.watching import follow
+from imago.cli.watching import explain_error, follow
 from imago.exemplars.scans import Scan
 
 Watch = Annotated[
@@ -107,8 +107,7 @@ def _watch(session: Session, scan: Scan) -> None:
 
 
 def _explain_end(session: Session, scan: Scan) -> None:
-    if scan.error:
-        session.remark(f"  {scan.error}", "red")
+    explain_error(session, scan)
     for line in scan.raw["progress"]["left_out_first"]:
         session.remark(f"  left out: {line}", "yellow")
     if scan.state == "succeeded":

@@ -15,7 +15,7 @@ from imago.cli.durations import duration, moment, rate
 from imago.cli.exit_codes import ExitCode
 from imago.cli.named_values import named_value
 from imago.cli.session import JsonFlag, Limit, Session, session_of, state_style
-from imago.cli.watching import follow
+from imago.cli.watching import explain_error, follow
 from imago.errors import InvalidRequest
 from imago.files import write_whole
 from imago.trainings import Training
@@ -207,8 +207,7 @@ def _watch(session: Session, training: Training) -> None:
 
 
 def _explain_end(session: Session, training: Training) -> None:
-    if training.error:
-        session.remark(f"  {training.error}", "red")
+    explain_error(session, training)
     if training.generator:
         session.remark(f"Use it: imago submit NETWORK/LAYER/UNITS --generator {training.generator}")
 
