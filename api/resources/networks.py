@@ -101,7 +101,13 @@ def get_layer(session: Session, path: LayerPath, query: LayerQuery) -> Layer:
 def list_units(session: Session, path: LayerPath, query: UnitListQuery) -> Page[Unit]:
     """List a layer's units with their best pictures."""
     page = layers.list_units(
-        session, path.network, path.layer, label=query.label, cursor=query.cursor, limit=query.limit
+        session,
+        path.network,
+        path.layer,
+        label=query.label,
+        or_former=query.former,
+        cursor=query.cursor,
+        limit=query.limit,
     )
     return page.map(Unit.of)
 

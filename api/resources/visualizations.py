@@ -27,7 +27,7 @@ from api.schemas.images.sizes import (
     UnitImageFileQuery,
     UnitImageQuery,
 )
-from api.schemas.networks import UnitPath
+from api.schemas.networks import LayerQuery, UnitPath
 from api.schemas.scans import UnitDetail
 from api.schemas.visualizations import (
     DigestPath,
@@ -126,9 +126,9 @@ def get_trace(session: Session, path: DigestPath, query: NoQuery) -> StoredObjec
     freshness=MOMENT,
     tag=NETWORKS_TAG,
 )
-def get_unit(session: Session, path: UnitPath, query: NoQuery) -> UnitDetail:
+def get_unit(session: Session, path: UnitPath, query: LayerQuery) -> UnitDetail:
     """Get a unit with its visualizations. May be two seconds old."""
-    unit = layers.get_unit(session, path.network, path.layer, path.unit)
+    unit = layers.get_unit(session, path.network, path.layer, path.unit, or_former=query.former)
     known = exemplars.statistics(session, unit.network, unit.layer, unit.unit)
     return UnitDetail.of_unit(unit, _of_unit(session, unit.network, unit.layer, unit.unit), known)
 
@@ -206,7 +206,9 @@ def _image(
 
 
 def _of_unit(session: Session, network: str, layer: str, unit: int) -> Sequence[visualizations.Visualization]:
-    page = visualizations.search(session, network=network, layer=layer, unit=unit, limit=SHOWN_OF_A_UNIT)
+    page = visualizations.search(
+        session, network=network, layer=layer, unit=unit, or_former=True, limit=SHOWN_OF_A_UNIT
+    )
     return page.data
 
 

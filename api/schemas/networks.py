@@ -24,19 +24,22 @@ class LayerPath(NetworkPath):
     layer: Name = Field(description="Dotted name of a layer; `output` is that of its logits.")
 
 
+_FORMER = (
+    "Whether a layer counts that the network had before it changed, or that is known by imported pictures"
+    " alone. Nothing is made of it."
+)
+
+
 class LayerQuery(RequestModel):
     """Which layers count."""
 
-    former: Flag = Field(
-        False,
-        description="Whether a layer counts that the network had before it changed, or that is known by"
-        " imported pictures alone. Nothing is made of it, and its units are not listed.",
-    )
+    former: Flag = Field(False, description=_FORMER)
 
 
 class UnitListQuery(PageQuery):
     """Which units, and which page."""
 
+    former: Flag = Field(False, description=_FORMER)
     label: Name | None = Field(
         None,
         description="Only the unit of this class: a whole label or one of the names that it lists, in any"
@@ -224,7 +227,7 @@ class Layer(Representation):
     def of(cls, layer: layers.Layer) -> Self:
         """The layer as it is shown."""
         height, width = layer.spatial or (None, None)
-        path = layer_path(layer.network, layer.name)
+        path, former = layer_path(layer.network, layer.name), _former(layer.is_current)
         return cls(
             id=f"{layer.network}/{layer.name}",
             network=layer.network,
@@ -241,7 +244,11 @@ class Layer(Representation):
             class_token=layer.class_token,
             role=layer.role,
             twin_of=layer.twin_of,
-            links=LayerLinks(self=path, network=network_path(layer.network), units=f"{path}/units"),
+            links=LayerLinks(
+                self=f"{path}{former}",
+                network=network_path(layer.network),
+                units=f"{path}/units{former}",
+            ),
         )
 
 
@@ -250,7 +257,10 @@ class LayerPage(Page[Layer]):
 
 
 class UnitLinks(SelfLink):
-    image: str | None = Field(description="Its best picture, whichever that is at the time.")
+    image: str | None = Field(
+        description="Its best picture, whichever that is at the time; of a layer that the network has no"
+        " more, the one that is the best now."
+    )
     best: str | None = Field(description="The visualization that the network finds best so far.")
 
 
@@ -261,7 +271,7 @@ class Unit(Representation):
     layer: str
     unit: int
     label: str | None = Field(description="Name of its class, for a unit of the output.")
-    pictures: int = Field(description="How many there are of it.")
+    pictures: int = Field(description="How many there are of it, of the network as it is.")
     activation: float | None = Field(description="Its response to the best of them.")
     links: UnitLinks
 
@@ -274,6 +284,7 @@ class Unit(Representation):
     def members(unit: layers.Unit) -> dict[str, Any]:
         """The fields that all representations of a unit have."""
         path = unit_path(unit.network, unit.layer, unit.unit)
+        best = visualization_path(unit.best) if unit.best else None
         return {
             "id": f"{unit.network}/{unit.layer}/{unit.unit}",
             "network": unit.network,
@@ -283,12 +294,17 @@ class Unit(Representation):
             "pictures": unit.pictures,
             "activation": unit.activation,
             "links": {
-                "self": path,
-                "image": f"{path}/image" if unit.best else None,
-                "best": visualization_path(unit.best) if unit.best else None,
+                "self": f"{path}{_former(unit.is_current)}",
+                "image": f"{path if unit.is_current else best}/image" if best else None,
+                "best": best,
             },
         }
 
 
 class UnitPage(Page[Unit]):
     pass
+
+
+def _former(is_current: bool) -> str:
+    """The query without which what belongs to a former layer is not found."""
+    return "" if is_current else "?former=true"

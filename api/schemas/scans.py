@@ -271,7 +271,8 @@ class UnitItem(Item):
 
 class UnitDetailLinks(UnitLinks):
     exemplars: str | None = Field(
-        description="Real pictures that excite it most; null where none were scanned."
+        description="Real pictures that excite it most; null where none were scanned, and of a layer that "
+        "the network has no more."
     )
 
 
@@ -293,7 +294,9 @@ class UnitDetail(Unit):
     ) -> Self:
         """A unit, the first of its visualizations, and what a scan tells of it."""
         members = Unit.members(unit)
-        path = exemplars_path(unit.network, unit.layer, unit.unit) if statistics else None
+        path = None
+        if statistics and unit.is_current:
+            path = exemplars_path(unit.network, unit.layer, unit.unit)
         return cls.model_validate(
             {
                 **members,

@@ -27,7 +27,8 @@ MOST_NETWORKS = 20
 class Layer:
     """`spatial` is (H, W) of its map, None for a vector and for tokens; `receptive_field` and `stride` are in
     pixels. `tokens`, `usual_token` and `class_token` are as `LayerInfo` has them, at the network's own size;
-    `role` and `twin_of` too.
+    `role` and `twin_of` too. `is_current` is false of one that the network has no more, or that no inspection
+    has found.
     """
 
     network: str
@@ -43,6 +44,7 @@ class Layer:
     class_token: int | None = None
     role: Role | None = None
     twin_of: str | None = None
+    is_current: bool = True
 
     def seen_of(self, input_size: int | None) -> int | None:
         """Side of what one unit sees of an input of this side, None where that is all of it: a receptive
@@ -63,8 +65,8 @@ class MapBounds:
 
 @dataclass(frozen=True)
 class Unit:
-    """`pictures` counts its done visualizations; `best` is the digest of the one that the network finds best,
-    `activation` its response to that."""
+    """`pictures` counts its done visualizations of the network as it is; `best` is the digest of the one that
+    the network finds best, `activation` its response to that. `is_current` is as its layer's."""
 
     network: str
     layer: str
@@ -73,6 +75,7 @@ class Unit:
     pictures: int
     best: str | None
     activation: float | None
+    is_current: bool = True
 
 
 def get_layer(session: Session, network: str, name: str, *, or_former: bool = False) -> Layer:
@@ -170,14 +173,15 @@ def list_units(
     layer: str,
     *,
     label: str | None = None,
+    or_former: bool = False,
     cursor: str | None = None,
     limit: int = 100,
 ) -> Page[Unit]:
-    """Units by number, or the one whose class is called `label`.
+    """Units by number, or the one whose class is called `label`, of the layer that `get_layer` finds.
 
     Raises `NotFound`, or `Invalid` for a wrong cursor or limit and for a label that no class has, or several.
     """
-    found = get_layer(session, network, layer)
+    found = get_layer(session, network, layer, or_former=or_former)
     if label is not None:
         try:
             unit = unit_of_class(label, unit_labels(session, found))
@@ -205,17 +209,14 @@ def _units(session: Session, layer: Layer, first: int, end: int) -> list[Unit]:
     for unit, digest, activation in session.execute(done):
         pictures.setdefault(unit, []).append((digest, activation))
     labels = unit_labels(session, layer)
-    return [
-        Unit(
-            layer.network,
-            layer.name,
-            unit,
-            labels[unit] if unit < len(labels) else None,
-            len(pictures.get(unit, ())),
-            *(pictures[unit][0] if unit in pictures else (None, None)),
-        )
-        for unit in range(first, end)
-    ]
+
+    def shown(unit: int) -> Unit:
+        label = labels[unit] if unit < len(labels) else None
+        of_unit = pictures.get(unit, [])
+        best, activation = of_unit[0] if of_unit else (None, None)
+        return Unit(layer.network, layer.name, unit, label, len(of_unit), best, activation, layer.is_current)
+
+    return [shown(unit) for unit in range(first, end)]
 
 
 def current_sha256(network: str) -> sa.ScalarSelect[str | None]:
@@ -255,4 +256,5 @@ def view_of(row: LayerRow) -> Layer:
         row.class_token,
         cast("Role | None", row.role),
         row.twin_of,
+        row.is_current,
     )

@@ -115,10 +115,12 @@ def search(
     layer: str | None = None,
     unit: int | None = None,
     state: str | None = None,
+    or_former: bool = False,
     cursor: str | None = None,
     limit: int = 50,
 ) -> Page[Visualization]:
     """Visualizations by network, layer, unit and digest; each filter needs the ones before it, `state` none.
+    `or_former` is as for `get_layer`.
 
     Raises `Invalid` for wrong filters, cursor or limit, `NotFound` for a network or layer that is not there.
     """
@@ -129,7 +131,8 @@ def search(
     if layer is not None:
         if network is None:
             raise Invalid.field("/layer", "needs a network beside it")
-        query = query.where(VisualizationRow.layer == get_layer(session, network, layer).name)
+        found = get_layer(session, network, layer, or_former=or_former)
+        query = query.where(VisualizationRow.layer == found.name)
     if unit is not None:
         if layer is None:
             raise Invalid.field("/unit", "needs a layer beside it")

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
+from sqlalchemy import text
 
 from imago_engine.techniques import all_techniques
 from services.base.database import Database
@@ -143,6 +144,39 @@ def test_a_unit_is_shown_with_its_visualizations(
     assert after["pictures"] == 2
     assert {shown["seed"] for shown in after["visualizations"]} == {0, 1}
     assert after["links"]["best"] in [shown["links"]["self"] for shown in after["visualizations"]]
+
+
+@pytest.mark.usefixtures("network")
+def test_units_of_a_layer_that_the_network_has_no_more_are_listed_where_former_ones_count(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    layer, now = f"/v1/networks/{NETWORK}/layers/blocks.0.1", f"/v1/networks/{NETWORK}/layers/classifier"
+    client.post("/v1/jobs", json=job_body("3", layer="blocks.0.1"))
+    finish_all(database, store)
+    before = get(client, f"{layer}/units/3")
+    with database.session() as session:
+        session.execute(text("UPDATE layers SET is_current = false WHERE name = 'blocks.0.1'"))
+    for path in (layer, f"{layer}/units", f"{layer}/units/3?former=false"):
+        assert client.get(path).status_code == 404
+    links = get(client, f"{layer}?former=true")["links"]
+    assert links["self"] == f"{layer}?former=true"
+    first = client.get(f"{links['units']}&limit=4")
+    units = first.get_json()["data"]
+    assert [unit["unit"] for unit in units] == [0, 1, 2, 3]
+    following = first.headers["Link"]
+    assert get(client, following[1 : following.index(">")])["data"][0]["unit"] == 4
+    assert (units[3]["pictures"], units[3]["activation"]) == (1, before["activation"])
+    assert client.get(units[3]["links"]["image"]).status_code == 200
+    assert get(client, units[3]["links"]["best"])["state"] == "done"
+    shown = get(client, units[3]["links"]["self"])
+    assert shown["visualizations"] == before["visualizations"]
+    assert (shown["pictures"], shown["links"]["exemplars"]) == (1, None)
+    assert client.get(f"{layer}/units/300?former=true").status_code == 404
+    # A layer that the network has is the same with and without.
+    assert get(client, f"{now}/units?former=true")["data"] == get(client, f"{now}/units")["data"]
+    with database.session() as session:
+        session.execute(text("UPDATE networks SET spec_sha256 = repeat('e', 64)"))
+    assert get(client, f"{layer}/units?former=true&limit=4")["data"][3]["pictures"] == 0
 
 
 @pytest.mark.usefixtures("network")
