@@ -114,7 +114,7 @@ class Client(Searches):
         """Block until a network is inspected; ImagoError if it failed, WaitTimeout if no worker came, or the
         server did not answer.
         """
-        wait = Wait(self._transport, timeout, lambda: f"No worker has inspected {id}")
+        wait = Wait(self._transport, timeout, lambda: f"No worker has inspected {id}", seen=False)
         while True:
             network = Network.read(wait.get(path_to("networks", id)))
             if network.state == "ready" and not network.awaits_inspection:

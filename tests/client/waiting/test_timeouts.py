@@ -124,6 +124,18 @@ def test_a_wait_is_over_in_time_while_the_server_answers(
     assert late(all_at_once(waits(service.url))) == {}
 
 
+def test_a_wrong_address_is_told_at_once_where_a_wait_is_the_first_to_ask() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with imago.Client(f"http://127.0.0.1:{port}") as nobody:
+        began = time.monotonic()
+        with pytest.raises(imago.Unreachable):
+            nobody.wait_for_network(NETWORK, timeout=600)
+        assert time.monotonic() - began < 60
+        with pytest.raises(imago.WaitTimeout):
+            nobody.wait_for_network(NETWORK, timeout=0.5)
+
+
 def test_pages_of_a_job_that_goes_on_are_not_read_beyond_the_time(
     client: imago.Client, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

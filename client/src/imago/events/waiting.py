@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import httpx2
+
 from imago.errors import Unavailable, Unreachable, WaitTimeout
 from imago.transport import Json, Parameters, Patience, Transport
 
@@ -17,11 +19,14 @@ class Wait:
     """The time that someone gives to one wait, from now on.
 
     timeout: seconds, None for all that it takes. still: says what has not happened yet, as in "job_1 is still
-    queued"; asked when the time is over.
+    queued"; asked when the time is over. seen: whether the server has told of what is awaited, so that it was
+    there a moment ago; where not, an address at which nobody listens ends the wait as soon as any request.
     """
 
-    def __init__(self, transport: Transport, timeout: float | None, still: Callable[[], str]) -> None:
-        self._transport, self._timeout, self._still = transport, timeout, still
+    def __init__(
+        self, transport: Transport, timeout: float | None, still: Callable[[], str], *, seen: bool = True
+    ) -> None:
+        self._transport, self._timeout, self._still, self._seen = transport, timeout, still, seen
         self._began = time.monotonic()
 
     @property
@@ -66,9 +71,12 @@ class Wait:
         """The patience of a request, whose failures for want of time are those of the wait."""
         left = max(self.left, 0.0)
         seconds = min(left, _WATCHING)
+        refused = seconds if self._seen else min(left, Patience.refused)
         try:
-            yield Patience(seconds=seconds, refused=seconds, strict=True)
+            yield Patience(seconds=seconds, refused=refused, strict=True)
         except (Unreachable, Unavailable) as error:
-            if left > seconds:
+            nobody_listens = isinstance(error.__cause__, httpx2.ConnectError)
+            if left > (refused if nobody_listens else seconds):
                 raise
             raise self.over from error
+        self._seen = True

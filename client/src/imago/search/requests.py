@@ -91,7 +91,7 @@ class Searches:
             "layer": layer,
             "photograph": base64.b64encode(small(photograph)).decode(),
         }
-        wait = Wait(self._transport, timeout, lambda: "No worker has looked at the photograph")
+        wait = Wait(self._transport, timeout, lambda: "No worker has looked at the photograph", seen=False)
         found = Excitation.read(wait.post(path_to("search", "excitations"), body))
         while found.state == "queued":
             wait.pause(0.3)
