@@ -214,7 +214,7 @@ class Transport:
         began, pause, lost = time.monotonic(), self.patience.first, False
         while True:
             try:
-                return self._json(self._send("POST", path, patience=_ONE_TRY)).body
+                return self.post(path, patience=_ONE_TRY).body
             except Conflict:
                 # Of what the lost one has done meanwhile?
                 if not lost or (found := carried_out()) is None:

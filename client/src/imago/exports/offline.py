@@ -84,9 +84,6 @@ class OfflineTransport(Transport):
     ) -> Answer:
         raise _unchangeable(self._files)
 
-    def post_once(self, path: str, carried_out: Callable[[], Json | None]) -> Json:
-        raise _unchangeable(self._files)
-
     def delete(self, path: str) -> None:
         raise _unchangeable(self._files)
 
