@@ -5,6 +5,7 @@ import random
 import pytest
 
 from services.base.errors import Unavailable
+from tests.unit.worker.conftest import Clock
 from worker.batches.giving_way import BULK_SHARE, LOOK_SECONDS, Bell, BulkShare, Stopwatch
 
 
@@ -39,20 +40,6 @@ def test_bulk_is_owed_nothing_where_none_waits() -> None:
     share.interactive(1000)
     share.no_bulk()
     assert not share.bulk_is_due
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("worker.batches.giving_way.time.monotonic", clock)
-    return clock
 
 
 def test_work_that_waits_at_two_looks_is_for_this_worker(clock: Clock) -> None:

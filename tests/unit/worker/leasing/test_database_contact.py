@@ -1,27 +1,9 @@
 """Whether the database has been answering for so long that what has expired by now is that of the dead."""
 
-import pytest
-
-from worker.leasing import database_contact
+from tests.unit.worker.conftest import Clock
 from worker.leasing.database_contact import DatabaseContact
 
 LEASE = 60.0
-
-
-class Clock:
-    """Stands in for the module `time`."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(database_contact, "time", clock)
-    return clock
 
 
 def hear(clock: Clock, contact: DatabaseContact, seconds: float, every: float = 10) -> None:
