@@ -12,10 +12,10 @@ from infra.local.servers import Servers
 from services.atlases import atlases, changes, creation, publishing
 from services.atlases.atlas_request import AtlasRequest
 from services.atlases.building import steps
-from services.atlases.building.steps import JobCursor
 from services.atlases.progress import AtlasView
 from services.base.states import AtlasState
 from tests import oracle
+from tests.integration.atlases.building import carry_out
 from tests.worker_processes import MAX_BATCH, NETWORK, OFTEN, Scene, until
 
 pytestmark = pytest.mark.chaos
@@ -140,11 +140,7 @@ def test_workers_may_die_while_the_best_of_candidates_are_chosen_and_a_version_i
     scene: Scene,
 ) -> None:
     id = make(scene, units="0-3", facets=2, candidates=3, steps=5)
-    cursor, goes_on = JobCursor(), True
-    while goes_on:
-        with scene.database.session() as session:
-            done = steps.step(session, id, cursor)
-        cursor, goes_on = done.cursor, done.follows_at_once
+    carry_out(scene.database, id)
     undecided = "SELECT count(*) FROM jobs WHERE undecided"
     with scene.database.session() as session:  # nobody chooses before the jobs have ended
         session.execute(text("UPDATE work SET not_before = now() + interval '1 day' WHERE kind = 'expand'"))

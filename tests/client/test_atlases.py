@@ -13,20 +13,15 @@ from PIL import Image
 
 import imago
 from api.http import waiting
-from services.atlases.building import steps
-from services.atlases.building.steps import JobCursor
 from tests.api.resources.test_sheets import make_sheets
 from tests.client.broken_wire import BrokenWire
 from tests.client.conftest import NETWORK, Run, Service
+from tests.integration.atlases import building
 
 
 def carry_out(service: Service, id: str) -> None:
     """Do what workers do for an atlas beside its pictures."""
-    cursor, goes_on = JobCursor(), True
-    while goes_on:
-        with service.database.session() as session:
-            done = steps.step(session, id, cursor)
-        cursor, goes_on = done.cursor, done.follows_at_once
+    building.carry_out(service.database, id)
 
 
 def built(service: Service, client: imago.Client) -> imago.Atlas:

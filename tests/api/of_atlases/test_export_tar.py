@@ -22,8 +22,8 @@ from services.exports import making, parts
 from services.pictures.losses import Subject
 from services.upkeep import collection, scrubbing
 from services.upkeep.scrubbing import Cursor
-from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import NETWORK, finish_all, with_key
+from tests.integration.atlases.building import carry_out
 from tests.store_faults import lose
 from worker.exports import export_turn
 from worker.exports.export_turn import Exports

@@ -9,8 +9,8 @@ from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.queue import workers
-from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import LABELS, NETWORK, finish_all, with_key
+from tests.integration.atlases.building import carry_out
 from tests.integration.maps.mapped import Points, worker
 
 LAYER = "blocks.0.1"

@@ -17,8 +17,6 @@ from werkzeug.test import TestResponse
 from api.application import build
 from api.context import context
 from api.openapi.document import document
-from services.atlases.building import steps
-from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.paging import Keyset
 from services.catalog.generators import register_generator
@@ -27,6 +25,7 @@ from services.catalog.networks import register_network
 from tests.api.resources.test_compare import build as build_atlas
 from tests.api.resources.test_compare import compare
 from tests.api.small_catalog import NETWORK, finish_all, job_body
+from tests.integration.atlases.building import carry_out
 from tests.small_training import register_encoder
 
 
@@ -110,11 +109,7 @@ def _atlases(*names: str) -> Callable[[FlaskClient, Database], None]:
         for name in names:
             body = {"network": NETWORK, "name": name, "layers": "all", "units": "1-5"}
             id = client.post("/v1/atlases", json=body).get_json()["id"]
-            cursor, goes_on = JobCursor(), True
-            while goes_on:
-                with database.session() as session:
-                    done = steps.step(session, id, cursor)
-                cursor, goes_on = done.cursor, done.follows_at_once
+            carry_out(database, id)
 
     return add
 

@@ -8,12 +8,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
-from services.atlases.building import steps
-from services.atlases.building.steps import JobCursor
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, with_key
+from tests.integration.atlases.building import carry_out
 
 LAYER = "blocks.0.1"
 LINES = {"Accept": "application/x-ndjson"}
@@ -21,14 +20,6 @@ LINES = {"Accept": "application/x-ndjson"}
 
 def body(**asked: Any) -> dict[str, Any]:
     return {"network": NETWORK, "layers": [LAYER], "units": "0-19", **asked}
-
-
-def carry_out(database: Database, id: str) -> None:
-    cursor, goes_on = JobCursor(), True
-    while goes_on:
-        with database.session() as session:
-            done = steps.step(session, id, cursor)
-        cursor, goes_on = done.cursor, done.follows_at_once
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from PIL import Image
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
-from tests.api.resources.test_atlases import carry_out
 from tests.api.small_catalog import NETWORK, finish_all, with_key
+from tests.integration.atlases.building import carry_out
 from worker.comparison.comparison_turn import Comparing
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag

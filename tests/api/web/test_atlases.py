@@ -9,9 +9,10 @@ from flask.testing import FlaskClient
 from api.web.pages import atlas as pages_of_an_atlas
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from tests.api.resources.test_atlases import LAYER, body, carry_out
+from tests.api.resources.test_atlases import LAYER, body
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from tests.api.web.browsing import BROWSER, PageRead
+from tests.integration.atlases.building import carry_out
 
 FIELDS = {"network": NETWORK, "layers": LAYER, "units": "0-3", "facets": "2", "technique": "auto"}
 

@@ -10,9 +10,10 @@ from sqlalchemy import text
 from api.openapi import examples
 from services.base.database import Database
 from services.base.storage import ObjectStore
-from tests.api.resources.test_atlases import body, carry_out
+from tests.api.resources.test_atlases import body
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from tests.api.web.browsing import BROWSER, PageRead
+from tests.integration.atlases.building import carry_out
 
 
 def read(client: FlaskClient, path: str) -> PageRead:

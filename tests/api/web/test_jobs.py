@@ -8,9 +8,10 @@ from sqlalchemy import text
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.browser.visiting import Browser, signed_in
-from tests.api.resources.test_atlases import body, carry_out
+from tests.api.resources.test_atlases import body
 from tests.api.small_catalog import finish_all, job_body, look_at_network, with_key
 from tests.api.web.browsing import BROWSER, PageRead
+from tests.integration.atlases.building import carry_out
 
 
 @pytest.mark.usefixtures("network")

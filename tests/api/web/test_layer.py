@@ -19,10 +19,11 @@ from services.grids import kept_orders, orders
 from services.grids.orders import Wanted
 from services.queue import batches
 from services.queue.batches import Failure
-from tests.api.resources.test_atlases import body, carry_out
+from tests.api.resources.test_atlases import body
 from tests.api.small_catalog import NETWORK, finish_all, job_body, with_key
 from tests.api.web.test_pages import Page, scripts_within
 from tests.found_exemplars import find_exemplars
+from tests.integration.atlases.building import carry_out
 
 LAYER = "blocks.0.1"
 PAGE = f"/networks/{NETWORK}/layers/{LAYER}"

@@ -14,10 +14,11 @@ from services.catalog.inspections import record_inspection
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import register_network
 from tests.api.conftest import Start
-from tests.api.resources.test_atlases import body, carry_out
+from tests.api.resources.test_atlases import body
 from tests.api.small_catalog import LAYERS, NETWORK, finish_all, job_body, with_key
 from tests.api.web.browsing import PageRead
 from tests.api.web.test_pages import BROWSER, Page, scripts_within
+from tests.integration.atlases.building import carry_out
 
 PAGE = f"/networks/{NETWORK}"
 THUMBNAIL = "/image.webp?size=128"

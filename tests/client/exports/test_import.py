@@ -14,8 +14,6 @@ from sqlalchemy import text
 
 import imago
 from imago.transport import Transport
-from services.atlases.building import steps
-from services.atlases.building.steps import JobCursor
 from services.base.errors import Unavailable
 from services.pictures import artifacts
 from tests.client.conftest import NETWORK, Run, Service, picture_of
@@ -58,11 +56,7 @@ def test_what_is_imported_counts_as_made_and_can_be_gone_on_with(
     job = admin.submit(NETWORK, ["output/0-19"])
     assert (job.state, job.units.cached) == ("succeeded", 20)
     atlas.extend(facets=3)
-    cursor, goes_on = JobCursor(), True
-    while goes_on:
-        with service.database.session() as session:
-            done = steps.step(session, atlas.id, cursor)
-        cursor, goes_on = done.cursor, done.follows_at_once
+    carry_out(service, atlas.id)
     atlas.refresh()
     assert (atlas.pictures.total, atlas.pictures.done, atlas.pictures.queued) == (150, 98, 50)
 
@@ -326,11 +320,7 @@ def test_what_was_abandoned_is_removed_when_another_import_begins(
     with service.database.session() as session:
         session.execute(text("UPDATE atlas_imports SET touched_at = now() - interval '2 days'"))
     admin._transport.post("/v1/atlases:import", {**manifest, "name": "Another"})
-    cursor, goes_on = JobCursor(), True
-    while goes_on:
-        with service.database.session() as session:
-            done = steps.step(session, begun["id"], cursor)
-        cursor, goes_on = done.cursor, done.follows_at_once
+    carry_out(service, begun["id"])
     assert count(service, "atlases") == 1
     assert admin.atlases.load(folder).pictures.settled == 100
 
