@@ -109,6 +109,7 @@ def test_a_table_that_is_read_anew_stays_where_somebody_has_scrolled_it(site: Si
     ):
         page = context.new_page()
         page.goto(f"{site.url}/jobs")
+        page.evaluate("document.documentElement.style.fontSize = '40px'")  # so large that it has to scroll
         page.evaluate("document.getElementById('jobs').scrollLeft = 60")
         assert scroll_left(page) == 60
         job = client.submit(NETWORK, ["classifier/53"], parameters=FEW_STEPS)

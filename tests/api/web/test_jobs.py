@@ -22,7 +22,8 @@ def test_jobs_are_listed_with_what_they_ask_for_and_how_far_they_are(
     assert "imago submit" in empty
     job = client.post("/v1/jobs", json=job_body("0-1")).get_json()
     waiting = client.get("/jobs").text
-    assert f'href="/jobs/{job["id"]}"' in waiting
+    assert f'<a href="/jobs/{job["id"]}"><code>output/0-1</code><span class="hidden">, {job["id"]}' in waiting
+    assert client.get("/", headers=BROWSER).text.count("<code>output/0-1</code><span") == 1
     assert "0 of 2" in waiting
     finish_all(database, store)
     assert "2 of 2" in client.get("/jobs?state=succeeded").text
