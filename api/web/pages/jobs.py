@@ -1,6 +1,6 @@
 """Jobs and their pictures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from api.schemas.jobs import Job
 from api.schemas.visualizations import JobItem
 from api.web import choices
 from api.web.addresses import ServerAddresses
-from api.web.filters import at_place, named_units
+from api.web.filters import at_place, first_name, named_units
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
 from services.access.keys import Principal
@@ -97,6 +97,7 @@ def job_gallery(job: str) -> Response:
         section="jobs",
         job=Job.of(found),
         items=[(item.ordinal, JobItem.of(item)) for item in items.data],
+        only=_only(items.data, found.units.total),
         small=small,
         candidates=found.request.get("candidates", 1),
         recipes=_recipes(found),
@@ -175,6 +176,14 @@ def _choices(found: JobView, chosen: str | None) -> list[tuple[str, str | None]]
         if 0 < there < units.total or chosen == state:
             choices.append((f"{there} {state}", state))
     return choices if len(choices) > 1 else []
+
+
+def _only(items: Sequence[jobs.JobItem], total: int) -> str | None:
+    """What the unit is called that all `total` pictures of a job are of; None where they are of several, or
+    not all among `items`."""
+    if len(items) != total or len({(item.layer, item.unit) for item in items}) != 1:
+        return None
+    return first_name(items[0].label) if items[0].label else f"{items[0].layer}/{items[0].unit}"
 
 
 def _recipes(found: JobView) -> list[Recipe]:

@@ -113,6 +113,28 @@ def test_a_job_says_what_was_asked_for_and_its_pictures_lead_to_their_units(
 
 
 @pytest.mark.usefixtures("network")
+def test_a_job_shows_how_far_it_is_before_its_pictures_until_it_has_ended(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    job = client.post("/v1/jobs", json=job_body("3")).get_json()["links"]["page"]
+    begun = client.get(job).text
+    assert begun.index('id="progress"') < begun.index('id="items"')
+    assert ("<progress" in begun, "Unreachable" in begun) == (True, True)
+    finish_all(database, store)
+    ended = client.get(job).text
+    assert ended.index('id="items"') < ended.index('id="progress"')
+    assert ("<progress" in ended, "Unreachable" in ended, "1 of 1" in ended) == (False, False, True)
+
+
+@pytest.mark.usefixtures("network")
+def test_a_job_of_one_unit_is_called_by_it(client: FlaskClient) -> None:
+    one = client.post("/v1/jobs", json=job_body("3", layer="blocks.0.1", seeds=[0, 1])).get_json()
+    assert "<h1>2 pictures of blocks.0.1/3 in small.random</h1>" in client.get(one["links"]["page"]).text
+    named = client.post("/v1/jobs", json=job_body("3")).get_json()
+    assert "<h1>1 picture of class 3 in small.random</h1>" in client.get(named["links"]["page"]).text
+
+
+@pytest.mark.usefixtures("network")
 def test_its_owner_cancels_tries_again_and_deletes_a_job_by_the_buttons_of_its_page(
     app: Flask, database: Database, store: ObjectStore
 ) -> None:
