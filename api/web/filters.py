@@ -66,6 +66,17 @@ def named_units(units: str | Sequence[int]) -> str:
     return text if len(text) <= _LONGEST_UNITS else f"{text[:_LONGEST_UNITS]}…"
 
 
+def units_in_words(units: str | Sequence[int]) -> str:
+    """Units for people: `every 7th` for those that a target has as `::7`, others as `named_units` has them."""
+    step = re.fullmatch(r"0?::([1-9][0-9]*)", units) if isinstance(units, str) else None
+    return named_units(units) if step is None else f"every {_nth(int(step[1]))}"
+
+
+def _nth(number: int) -> str:
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else ends.get(number % 10, 'th')}"
+
+
 def duration(seconds: float) -> str:
     """As people say it: 45 s, 12 min, 3 h 20 min."""
     whole = round(seconds)
@@ -169,6 +180,7 @@ _FILTERS = (
     in_words,
     at_place,
     named_units,
+    units_in_words,
     duration,
     time_left,
     looked,

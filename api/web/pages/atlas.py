@@ -12,6 +12,7 @@ from api.http import waiting
 from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
 from api.web import choices, forms
 from api.web.addresses import ServerAddresses
+from api.web.pages.compare import choices_of
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
 from api.web.strips import labels_of, strips_of_atlases
@@ -76,8 +77,11 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         small = small_among(session, [glimpse.digest for glimpse in strip])
         published = next((version for version in versions.data if version.published_at), None)
         has_news = publishing.may_have_news(session, found, published)
+        # Once all of it is published the open version adds nothing to the newest one.
+        has_open = published is None or has_news or not found.ended
+        may_compare = len(choices_of(session, limit=2)) > 1
     listed = layers if choices.word("layers", (ALL,)) else layers[:LAYERS_SHOWN]
-    shown = [AtlasVersion.of(id, version) for version in versions.data]
+    shown = [AtlasVersion.of(id, version) for version in versions.data if version.published_at or has_open]
     latest = found.latest or found.open.number
     facets = max((layer.facets for layer in layers), default=1)
     usual = {"layers": "", "units": "", "facets": str(facets), "name": found.name}
@@ -91,6 +95,8 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         more=len(listed) < len(layers),
         last=layers[-1].layer,
         versions=shown,
+        has_open=has_open,
+        may_compare=may_compare,
         exports=sizes,
         sheets={
             layer.layer: ServerAddresses().atlas_sheet(id, latest, layer.layer)

@@ -37,7 +37,7 @@ def compare() -> Response:
     compared."""
     a, b = request.args.get("a", ""), request.args.get("b", "")
     with context().database.session() as session:
-        choices = _choices(session)
+        choices = choices_of(session)
         if not a or not b:
             return _choose(session, choices, a, b)
         found = comparisons.find(session, a, b, by=reader())
@@ -108,10 +108,11 @@ def _means(layers: Sequence[ComparedLayer]) -> Sequence[float]:
     return [_mean(layer) for layer in layers]
 
 
-def _choices(session: Session) -> Sequence[Choice]:
-    """The newest atlases, each as it was last published, and as it is being built where that is more."""
+def choices_of(session: Session, limit: int = _CHOICES) -> Sequence[Choice]:
+    """What can be compared: the `limit` newest atlases that the visitor sees, each as it was last published,
+    and as it is being built where that is more."""
     choices: list[Choice] = []
-    for atlas in atlases.to_choose_from(session, by=reader(), limit=_CHOICES):
+    for atlas in atlases.to_choose_from(session, by=reader(), limit=limit):
         if atlas.latest is not None:
             title = f"{atlas.name}, version {atlas.latest}"
             choices.append(Choice(f"{atlas.id}@{atlas.latest}", title, atlas.network))

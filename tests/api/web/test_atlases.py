@@ -63,6 +63,32 @@ def test_an_atlas_shows_its_layers_its_versions_and_what_may_be_done(
     assert others.post(f"{atlas}/delete", headers=BROWSER).status_code == 403
 
 
+def test_an_atlas_that_is_complete_says_nothing_of_progress_and_leads_to_all_that_shows_it(
+    client: FlaskClient, database: Database, atlas: str
+) -> None:
+    unpublished = client.get(atlas).text
+    assert f"/atlases/{atlas.rpartition('/')[2]}/versions/1/poster" not in unpublished
+    assert "1 (open)" in unpublished
+    client.post(f"{atlas}/publish")
+    page = PageRead(client.get(atlas).text)
+    assert "<progress" not in page.html
+    assert ("Unreachable" in page.text, "(open)" in page.text) == (False, False)
+    assert f'<a class="button" href="{atlas}/versions/1/poster">Poster</a>' in page.html
+    assert ">Compare</a>" not in page.html.partition("</header>")[2]
+    carry_out(database, client.post("/v1/atlases", json=body(units="::7")).get_json()["id"])
+    assert ">Compare</a>" in client.get(atlas).text.partition("</header>")[2]
+
+
+def test_an_atlas_that_grows_shows_how_far_it_is(
+    client: FlaskClient, database: Database, network: str
+) -> None:
+    made = client.post("/v1/atlases", json=body(units="::7")).get_json()["id"]
+    carry_out(database, made)
+    page = client.get(f"/atlases/{made}").text
+    assert page.count("<progress") == 2
+    assert ("Unreachable" in page, "(every 7th)" in page, "1 (open)" in page) == (True, True, True)
+
+
 def test_an_atlas_grows_by_its_form_and_is_watched_while_it_does(
     client: FlaskClient, database: Database, store: ObjectStore, atlas: str
 ) -> None:

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from api.schemas.estimates import EtaRange
 from api.schemas.jobs import Progress, Units
-from api.web.filters import time_left
+from api.web.filters import time_left, units_in_words
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
@@ -269,3 +269,16 @@ def test_a_form_never_replaces_the_network_that_it_was_asked_for(
         assert f"<option selected>{asked}</option>" in page.html
         (_, wrong) = page.html.split('class="field field-wrong"')
         assert said in wrong.split("</div>")[0]
+
+
+def test_units_are_said_in_words_where_that_is_shorter_for_people() -> None:
+    of_every = {step: units_in_words(f"::{step}") for step in (1, 2, 3, 7, 11, 21, 112)}
+    assert list(of_every.values()) == [
+        f"every {n}" for n in ("1st", "2nd", "3rd", "7th", "11th", "21st", "112th")
+    ]
+    assert [units_in_words(units) for units in ("all", "0-9,12", "5::7", [1, 2])] == [
+        "all",
+        "0-9,12",
+        "5::7",
+        "1,2",
+    ]
