@@ -67,7 +67,7 @@ def named_units(units: str | Sequence[int]) -> str:
 
 
 def units_in_words(units: str | Sequence[int]) -> str:
-    """Units for people: `every 7th` for those that a target has as `::7`, others as `named_units` has them."""
+    """Units for people: `every 7th` for those that a target has as `::7`, others as `named_units` does."""
     step = re.fullmatch(r"0?::([1-9][0-9]*)", units) if isinstance(units, str) else None
     return named_units(units) if step is None else f"every {_nth(int(step[1]))}"
 

@@ -248,5 +248,5 @@ def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[Versio
 
 def _title(name: str, version: AtlasVersion | Version) -> str:
     if version.published_at is None:
-        return f"{name} · as it stands"
+        return f"{name} · unpublished"
     return f"{name} · version {version.number}, {version.published_at:%Y-%m-%d}"

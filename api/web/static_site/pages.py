@@ -14,7 +14,7 @@ from api.web import shown as shown_of
 from api.web.grid_view import CELLS_A_PAGE, GridView, Looks
 from api.web.pages.maps import UNIT_STANDS_IN
 from api.web.pages.networks.layer import EAGER
-from api.web.pages.networks.network import stack_of
+from api.web.pages.networks.network import runs_of, stack_of
 from api.web.pages.units import figures, told
 from api.web.shown import Shown
 from api.web.site import DESCRIPTION, Entry
@@ -153,13 +153,15 @@ class SitePages:
         address = StaticAddresses(self.places)
         network = next(iter(self.subjects.values())).network
         layers = [subject.layer for subject in self.subjects.values()]
+        stack = stack_of(session, address, network, self.what, layers)
         return HOME, self._render(
             session,
             "static_site/home.html",
             address,
             section="",
             network=network,
-            stack=stack_of(session, address, network, self.what, layers),
+            stack=stack,
+            runs=runs_of(stack),
         )
 
     def _render(

@@ -55,9 +55,9 @@ def test_without_networks_the_pages_say_how_to_register_one(client: FlaskClient)
 def test_a_card_shows_pictures_and_how_much_there_is(client: FlaskClient, atlas: str) -> None:
     page = client.get("/networks").text
     assert PAGE in Page(page).links
-    assert "3 layers of 318 units" in page
-    assert "1 version of an atlas" in page
-    assert "9\u00a0% of its units" in page  # 30 of 318
+    assert "318 units in 3 layers" in page
+    assert "1 atlas" in page
+    assert "9\u00a0% have a picture" in page  # 30 of 318
     shown = pictures(page)
     assert len(set(shown)) == 6
     assert client.get(shown[0], buffered=True).status_code == 200
@@ -132,6 +132,27 @@ def test_a_network_is_a_stack_of_layers_from_picture_to_logits(client: FlaskClie
     assert scripts_within(page) == ""
 
 
+def test_layers_without_pictures_that_follow_one_another_are_one_line_from_which_they_are_built(
+    client: FlaskClient, database: Database, store: ObjectStore, network: str
+) -> None:
+    bare = client.get(PAGE).text
+    assert "layers without pictures" not in bare, (
+        "where there are no pictures at all, layers are all there is"
+    )
+    build(client, database, layers=["classifier"], units="0-9")
+    finish_all(database, store)
+    page = client.get(PAGE).text
+    assert "<summary>2 layers without pictures</summary>" in page
+    (builds,) = (link for link in Page(page).links if "layers=" in link and "/atlases/new" in link)
+    form = client.get(builds).text
+    assert f"<option selected>{NETWORK}</option>" in form
+    assert 'value="conv_stem,blocks.0.1"' in form
+    layers = [
+        urlsplit(link).path for link in Page(page).links if "/layers/" in link and "/units/" not in link
+    ]
+    assert list(dict.fromkeys(layers)) == [f"{PAGE}/layers/{layer.name}" for layer in LAYERS]
+
+
 def test_all_layers_are_shown_by_a_chip(client: FlaskClient, database: Database, network: str) -> None:
     with database.session() as session:
         session.execute(text("UPDATE layers SET role = NULL WHERE name = 'blocks.0.1'"))
@@ -152,7 +173,8 @@ def test_a_private_atlas_shows_nowhere_to_others(
         for other in (anonymous, stranger):
             page = other.get(path, headers=BROWSER).text
             assert atlas not in page
-            assert "1 version" not in page
+            assert "1 atlas" not in page
+            assert "version 1" not in page
     assert stranger.get(f"{PAGE}?atlas={atlas}@1").status_code == 404
     with database.session() as session:
         register_network(session, RegisterNetwork(id="other.random"))

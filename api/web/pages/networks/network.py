@@ -1,7 +1,8 @@
-"""A network: its layers as a stack from picture to logits, its atlases, scans and classes."""
+"""A network: its layers as a stack from the picture to the answer, its atlases, scans and classes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from flask import Response
 from sqlalchemy.orm import Session
@@ -43,6 +44,19 @@ class StackLayer:
     covered: int | None
     left_out: bool
     pictures: Sequence[ShownGlimpse]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Layers that follow one another. `is_folded`: there are no pictures of them; one line stands for all."""
+
+    layers: Sequence[StackLayer]
+    is_folded: bool
+
+    @property
+    def named(self) -> Sequence[str]:
+        """The names of those whose units are not another layer's once more."""
+        return [each.layer.name for each in self.layers if each.layer.twin_of is None]
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,7 @@ def network(network: str) -> Response:
         network=found,
         look=look,
         what=what,
-        stack=stack,
+        runs=runs_of(stack),
         words=words,
         chips=[
             ("blocks", address.network(network, atlas=what.named), words == BLOCKS),
@@ -131,6 +145,21 @@ def stack_of(
         )
         for layer in layers
     ]
+
+
+def runs_of(stack: Sequence[StackLayer]) -> Sequence[Run]:
+    """The layers in their order. Those that follow one another without a picture, and without any to come,
+    are one run, so that the others are not lost among them; each stands alone where no layer has pictures."""
+    if not any(each.pictures for each in stack):
+        return [Run([each], is_folded=False) for each in stack]
+    runs: list[Run] = []
+    for is_bare, group in groupby(stack, lambda each: not each.pictures and each.share is None):
+        layers = list(group)
+        is_folded = is_bare and sum(each.layer.twin_of is None for each in layers) > 1
+        runs += (
+            [Run(layers, is_folded=True)] if is_folded else [Run([each], is_folded=False) for each in layers]
+        )
+    return runs
 
 
 def _version(session: Session, what: Shown) -> ShownVersion | None:
