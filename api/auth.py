@@ -64,6 +64,16 @@ def visitor() -> Principal | None:
     )
 
 
+def seems_known() -> bool:
+    """Whether whoever asks has a key. Where nobody has looked whose it is, the cookie of a session is enough,
+    which may have ended: no database is asked, so that pages of errors may say it too. The answer is for them
+    alone from then on."""
+    g.is_personal = True
+    if g.get("principal") is not None:
+        return True
+    return not g.get("cookie_was_read") and cookies.is_sent(request.headers.get("Cookie"), request.scheme)
+
+
 def session_token() -> str | None:
     """The value of the cookie that stands for a key in this request, None where none does."""
     token: str | None = g.get("session_token")

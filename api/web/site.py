@@ -37,7 +37,6 @@ FOOTER = (
     Entry("queue", "Queue and workers"),
     Entry("trainings", "Trainings"),
     Entry("docs", "API reference"),
-    Entry("design", "Design"),
 )
 
 

@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 _ALIKE, _OF_A_KIND = 1, 2
 """How many pages are visited that differ in names and numbers alone, and how many of one kind at all."""
+_UNLINKED = ("/design",)
+"""Pages to which no other leads, for those who make pages; they are visited all the same."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,9 @@ class _Links(HTMLParser):
 def walk(url: str) -> Walk:
     """Follow the links from `/`: every kind of page is visited, a few pages of each."""
     walked = Walk()
-    seen, of_a_kind, alike = {"/"}, Counter[str](), Counter[tuple[str, ...]]()
-    waiting = deque([(Page("/", kind_of("/"), 0), "where it begins")])
+    begun = ("/", *_UNLINKED)
+    seen, of_a_kind, alike = {*begun}, Counter[str](), Counter[tuple[str, ...]]()
+    waiting = deque([(Page(path, kind_of(path), 0), "where it begins") for path in begun])
     while waiting:
         page, linked_from = waiting.popleft()
         status, is_page, text = _fetch(url + page.path)

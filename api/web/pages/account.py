@@ -175,6 +175,12 @@ def csrf_token() -> str:
     return "" if token is None else forgery.token_of(token)
 
 
+@blueprint.app_template_global("is_known")
+def is_known() -> bool:
+    """Whether the bar leads to an account, or to signing in; makes the page the visitor's own."""
+    return auth.seems_known()
+
+
 @blueprint.app_template_global("visitor")
 def shown_visitor() -> Principal | None:
     """Who is signed in; makes the page the visitor's own."""

@@ -29,6 +29,11 @@ class Choice:
     title: str
     network: str
 
+    @property
+    def atlas(self) -> str:
+        """The id of its atlas."""
+        return self.named.partition("@")[0]
+
 
 @blueprint.get("/compare")
 @requires("read")

@@ -250,3 +250,13 @@ def test_all_other_browsers_of_a_key_can_be_signed_out(app: Flask, database: Dat
     assert here.send("/account/signout-others", {"csrf_token": here.csrf_token()}).status_code == 303
     assert here.fetch("/v1/me").status_code == 200
     assert there.fetch("/v1/me").status_code == 401
+
+
+def test_the_bar_leads_to_an_account_once_one_is_signed_in(app: Flask, database: Database) -> None:
+    browser = signed_in(app, database, "read")
+    for path in ("/networks", "/docs", "/design", "/nothing-here"):
+        assert ">Account</a>" in browser.open(path).text, path
+    stranger = Browser(app)
+    for path in ("/networks", "/docs", "/nothing-here"):
+        shown = stranger.open(path).text
+        assert (">Sign in</a>" in shown, ">Account</a>" in shown) == (True, False), path

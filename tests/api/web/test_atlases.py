@@ -228,6 +228,9 @@ def test_all_that_is_wrong_in_the_form_is_said_in_one_round(client: FlaskClient)
 def test_someone_without_a_key_is_asked_to_sign_in_before_building(anonymous: FlaskClient) -> None:
     page = anonymous.get("/atlases/new").text
     assert "/signin?next=%2Fatlases%2Fnew" in page
+    assert page.index("Sign in</a> with a key") < page.index('<label for="network"')
+    asked = anonymous.get("/atlases/new", query_string={**FIELDS, "estimate": "true"}).text
+    assert "units%3D0-3" in asked, "what was asked for is there again after signing in"
     assert anonymous.post("/atlases", data=FIELDS).status_code == 401
 
 

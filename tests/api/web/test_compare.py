@@ -16,6 +16,7 @@ BROWSER = {"Accept": "text/html"}
 def test_what_can_be_compared_is_offered(client: FlaskClient, database: Database, store: ObjectStore) -> None:
     assert "There are not two atlases" in client.get("/compare").text
     first = build(client, database, store)
+    assert f'href="/atlases/{first}"' in client.get("/compare").text, "the one that there is"
     build(client, database, store, name="<i>other</i>", recipe={"parameters": {"steps": 7}})
     offered = client.get("/compare").text
     assert offered.count(f'value="{first}@1"') == 2

@@ -256,3 +256,21 @@ def test_a_picture_that_is_no_grid_is_not_compared(size: tuple[int, int]) -> Non
 def test_the_size_of_a_grid_is_read_from_its_first_bytes() -> None:
     assert comparison.size_of(grid(1)[:64]) == (16, 8)
     assert comparison.size_of(b"GIF89a") == comparison.size_of(b"x" * 64) == (0, 0)
+
+
+def test_without_any_training_there_is_no_choice_of_states_and_generators_are_where_one_is(
+    client: FlaskClient,
+) -> None:
+    for path in ("/trainings", "/trainings/new"):
+        page = client.get(path).text
+        assert '<a href="/generators" aria-current="page">' in page
+        assert 'aria-label="State"' not in page
+    assert 'aria-label="State"' in client.get("/trainings?state=failed").text
+
+
+@pytest.mark.usefixtures("network")
+def test_who_may_not_train_is_told_before_filling_in_the_form(anonymous: FlaskClient) -> None:
+    page = anonymous.get("/trainings/new?name=birds").text
+    assert "/signin?next=%2Ftrainings%2Fnew%3Fname%3Dbirds" in page
+    assert page.index("Sign in</a> with a key") < page.index('<label for="name"')
+    assert "Train it</button>" not in page

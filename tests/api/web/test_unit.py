@@ -58,7 +58,7 @@ def test_whoever_may_not_submit_is_told_how_to_ask_for_a_picture(anonymous: Flas
     page = read(anonymous, f"{HIDDEN}/7")
     assert not any(form.get("method") == "post" for form in page.all("form"))
     assert f"imago submit {NETWORK}/blocks.0.1/7" in page.text
-    assert "jobs:write" in page.text
+    assert "may submit jobs" in page.text
     assert anonymous.post(f"{HIDDEN}/7", data={}, headers=BROWSER).status_code == 401
 
 

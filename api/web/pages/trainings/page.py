@@ -58,7 +58,7 @@ def list_of_trainings() -> Response:
     address = ServerAddresses()
     return page(
         "trainings/trainings.html",
-        section="trainings",
+        section="generators",
         trainings=[Training.of(training) for training in found.data],
         chosen=state,
         choices=choices.states(TrainingState, state, lambda value: address.page("trainings", state=value)),
@@ -80,7 +80,7 @@ def training(training: str) -> Response:
     who = visitor()
     return page(
         "trainings/training.html",
-        section="trainings",
+        section="generators",
         training=Training.of(found),
         ended=found.ended,
         curves=drawn,
