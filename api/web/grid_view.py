@@ -236,8 +236,12 @@ class VersionChoice:
 def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[VersionChoice]:
     """The versions that can be shown, and last the best picture of each unit; before them what is shown where
     it is none of them, which are the newest."""
+    newest = {version.atlas: version.number for version in reversed(versions) if version.published_at}
     found = [
-        (reference(version.atlas, version.number, version.published_at), _title(version.name, version))
+        (
+            reference(version.atlas, version.number, version.published_at),
+            _title(version.name, version, is_newest=newest.get(version.atlas) == version.number),
+        )
         for version in versions
     ]
     if what.atlas is not None and what.version is not None and what.named not in dict(found):
@@ -246,7 +250,9 @@ def choices_of(versions: Sequence[AtlasVersion], what: Shown) -> Sequence[Versio
     return [VersionChoice(value, title, value == what.named) for value, title in found]
 
 
-def _title(name: str, version: AtlasVersion | Version) -> str:
+def _title(name: str, version: AtlasVersion | Version, *, is_newest: bool = False) -> str:
+    """What a version is called; the date tells older ones apart, and is left out of the newest."""
     if version.published_at is None:
         return f"{name} · unpublished"
-    return f"{name} · version {version.number}, {version.published_at:%Y-%m-%d}"
+    title = f"{name} · version {version.number}"
+    return title if is_newest else f"{title}, {version.published_at:%Y-%m-%d}"
