@@ -119,11 +119,11 @@ def test_a_job_shows_how_far_it_is_before_its_pictures_until_it_has_ended(
     job = client.post("/v1/jobs", json=job_body("3")).get_json()["links"]["page"]
     begun = client.get(job).text
     assert begun.index('id="progress"') < begun.index('id="items"')
-    assert ("<progress" in begun, "Unreachable" in begun) == (True, True)
+    assert "Unreachable" in begun
     finish_all(database, store)
     ended = client.get(job).text
     assert ended.index('id="items"') < ended.index('id="progress"')
-    assert ("<progress" in ended, "Unreachable" in ended, "1 of 1" in ended) == (False, False, True)
+    assert ("Unreachable" in ended, "1 of 1" in ended) == (False, True)
 
 
 @pytest.mark.usefixtures("network")
