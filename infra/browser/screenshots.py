@@ -7,11 +7,13 @@ beside a contact sheet of them; a few go into the documentation.
 import argparse
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Request
+from playwright.sync_api import Page as BrowserPage
 
 import imago
 from infra.browser import chromium
@@ -41,15 +43,21 @@ _HIGHEST = 3000
 _MOST_BYTES = 100_000
 _TILE, _GAP, _WORDS = 320, 16, 20
 
-_SEEN_WHOLE = """async (height) => {
+_QUIET_MS, _PATIENCE_MS = 500, 15_000
+"""How long nothing must be asked for until a page is taken to be whole, and when it is taken as it is."""
+
+_SCROLLED_THROUGH = """async (height) => {
   for (let top = 0; top < Math.min(document.body.scrollHeight, height); top += innerHeight) {
     scrollTo(0, top);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   scrollTo(0, 0);
+}"""
+_DECODED = """async (height) => {
   const shown = [...document.images].filter((image) => image.getBoundingClientRect().top < height);
-  const loaded = Promise.all(shown.map((image) => image.decode().catch(() => {})));
-  await Promise.race([loaded, new Promise((resolve) => setTimeout(resolve, 10000))]);
+  const decoded = Promise.all(shown.map((image) => image.decode().catch(() => {})));
+  await Promise.race([decoded, new Promise((resolve) => setTimeout(resolve, 10000))]);
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
 }"""
 
 
@@ -58,6 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make screenshots", description=__doc__)
     parser.add_argument("--into", type=Path, default=_CHECKOUT / ".imago" / "screenshots")
     parser.add_argument("--url", help="of an imago that runs; by default one of its own is started")
+    parser.add_argument("--only", default="", help="parts of names of pages, such as map,sheet: these alone")
     parser.add_argument(
         "--documented", action="store_true", help="also write those of the documentation anew"
     )
@@ -67,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with interruptible():
         if given.url:
-            _make(given.url, given.into, given.documented)
+            _make(given.url, given.into, given.documented, given.only)
             return 0
         with tempfile.TemporaryDirectory(prefix="imago-screenshots-") as home:
             Path(home).chmod(0o711)  # PostgreSQL is another user under root
@@ -75,11 +84,11 @@ def main(arguments: Sequence[str]) -> int:
             with Stack(Path(home, "home")) as stack, imago.Client(stack.api_url, stack.key) as client:
                 furnish(client, _PATIENCE_SECONDS)
                 wait_for_index(client, _PATIENCE_SECONDS)
-                _make(stack.api_url, given.into, given.documented)
+                _make(stack.api_url, given.into, given.documented, given.only)
     return 0
 
 
-def _make(url: str, into: Path, documented: bool) -> None:
+def _make(url: str, into: Path, documented: bool, only: str) -> None:
     url = url.rstrip("/")
     pages = walk(url).pages
     with chromium.running() as browser:
@@ -89,6 +98,8 @@ def _make(url: str, into: Path, documented: bool) -> None:
         into.mkdir(parents=True, exist_ok=True)
         rows = []
         for name, page in _named(pages):
+            if not any(part in name for part in only.split(",")):
+                continue
             print(f"{name:<40} {page.path}", flush=True)
             rows.append(
                 [_shot(browser, url + page.path, look, into / f"{name}-{look}.png") for look in LOOKS]
@@ -113,12 +124,49 @@ def _shot(browser: Browser, address: str, look: Look, file: Path, highest: int =
     """One page, in one look, from its top to its end or so far."""
     with looking(browser, look) as context:
         shown = context.new_page()
+        requests = _Requests(shown)
         shown.goto(address, wait_until="load")
-        shown.evaluate(_SEEN_WHOLE, highest)
-        height = min(highest, int(shown.evaluate("document.documentElement.scrollHeight")))
-        shown.set_viewport_size({"width": look.width, "height": max(look.height, height)})
+        # What hangs on the height of the window, and pictures that come when they come into sight, change the
+        # height of the page in turn: a second look finds it settled.
+        for _ in range(2):
+            height = min(highest, int(shown.evaluate("document.documentElement.scrollHeight")))
+            shown.set_viewport_size({"width": look.width, "height": max(look.height, height)})
+            shown.evaluate(_SCROLLED_THROUGH, highest)
+            requests.wait_until_none()
+        shown.evaluate(_DECODED, highest)
         shown.screenshot(path=file)
     return file
+
+
+class _Requests:
+    """What a page asks for: pictures, also those that scripts draw, and data for them. Streams of events do
+    not count, since they never end."""
+
+    def __init__(self, page: BrowserPage) -> None:
+        self._page = page
+        self._pending: set[Request] = set()
+        self._changed = time.monotonic()
+        page.on("request", self._begins)
+        page.on("requestfinished", self._ends)
+        page.on("requestfailed", self._ends)
+
+    def wait_until_none(self) -> None:
+        """Until nothing is under way, and nothing was for a while: scripts ask some time after a change."""
+        self._changed = began = time.monotonic()
+        while time.monotonic() - began < _PATIENCE_MS / 1000:
+            self._page.wait_for_timeout(50)  # lets the events above come
+            if not self._pending and time.monotonic() - self._changed > _QUIET_MS / 1000:
+                return
+
+    def _begins(self, request: Request) -> None:
+        if request.resource_type != "eventsource":
+            self._pending.add(request)
+            self._changed = time.monotonic()
+
+    def _ends(self, request: Request) -> None:
+        if request in self._pending:
+            self._pending.remove(request)
+            self._changed = time.monotonic()
 
 
 def contact_sheet(rows: Sequence[Sequence[Path]]) -> Image.Image:
