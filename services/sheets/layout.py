@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
 """Part of what names a sheet: another one for another look."""
 CELL, TILE = 128, 512
 CELLS_OF_TILE = TILE // CELL

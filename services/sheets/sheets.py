@@ -55,7 +55,8 @@ class Sheet:
 @dataclass(frozen=True)
 class ShownSheet:
     """The sheet of a layer of an atlas, of all layers where that is None. `sheet` is None until there is one;
-    it is `current` if a worker has nothing to make. `problem`: why a worker could not, the last time."""
+    it is `current` if a worker has nothing to make. `problem`: why a worker could not, the last time.
+    `lacking`: some units may have no picture on it."""
 
     atlas: str
     network: str
@@ -66,6 +67,7 @@ class ShownSheet:
     sheet: Sheet | None
     current: bool
     problem: str | None
+    lacking: bool = False
 
     @property
     def settled(self) -> bool:
@@ -116,6 +118,8 @@ def find(
         _whole(session, name),
         current,
         None if current else chores.problem(session, SHEET, str(wanted)),
+        found.layers is None
+        or any(layer["unreachable"] for layer in found.layers if layer_no in (POSTER, layer["layer_no"])),
     )
 
 

@@ -136,6 +136,11 @@ def test_among_classes_that_are_called_the_same_the_surest_comes_first(
         assert page.locator("ul.grid .cell b").all_inner_texts() == page.evaluate(_SUREST_FIRST)
 
 
+_LYING_ON_ANOTHER = """() => drawn.filter((one) => drawn.some((other) => one !== other
+    && Math.max(Math.abs(one.x - other.x), Math.abs(one.y - other.y)) < SIDE)).length"""
+"""Thumbnails on the map that cover each other."""
+
+
 def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser, origin: str) -> None:
     with looking(browser, DESK) as context:
         page = context.new_page()
@@ -143,6 +148,9 @@ def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser,
         page.get_by_role("link", name="Map").click()
         said = page.locator("#map-said")
         expect(said).to_have_text("287 units in view", timeout=PATIENCE_MS)
+        page.wait_for_function("drawn.length > 9", timeout=PATIENCE_MS)
+        assert page.evaluate(_LYING_ON_ANOTHER) == 0
+        assert page.evaluate("[across() / size.width, down() / size.height].every((share) => share > 0.85)")
         shown = page.locator("[data-list] img").first
         expect(shown).to_have_js_property("complete", True, timeout=PATIENCE_MS)
         assert shown.evaluate("image => image.naturalWidth") > 0

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from services.comparison.making import Pair
 from services.sheets.layout import CELL
-from worker.sheets.drawing import GAP, INK, NOTHING, PAPER, SHOWN, fitted
+from worker.sheets.drawing import GAP, INK, PAPER, draw_cell
 
 _PAIRS_OF_A_ROW = 4
 _LINE = 22
@@ -16,7 +16,7 @@ _BETWEEN = 12
 
 
 def drawn(pairs: Sequence[Pair], pictures: Mapping[str, Image.Image]) -> Image.Image:
-    """Pairs row by row, the most changed first, a left and b right; a picture that there is not is grey."""
+    """Pairs row by row, the most changed first, a left and b right; a missing picture is an outline."""
     columns = min(_PAIRS_OF_A_ROW, len(pairs))
     rows = -(-len(pairs) // columns)
     width, height = 2 * CELL + _BETWEEN, CELL + _LINE
@@ -27,13 +27,5 @@ def drawn(pairs: Sequence[Pair], pictures: Mapping[str, Image.Image]) -> Image.I
         title = f"{pair.unit}    {pair.distance:.3f}"
         pen.text((left + GAP, top + _LINE - 2 * GAP), title, INK, font, anchor="ls")
         for side, digest in enumerate((pair.a, pair.b)):
-            _place(whole, left + side * CELL + GAP, top + _LINE + GAP, pictures.get(digest))
+            draw_cell(whole, left + side * CELL + GAP, top + _LINE + GAP, pictures.get(digest))
     return whole
-
-
-def _place(whole: Image.Image, left: int, top: int, picture: Image.Image | None) -> None:
-    if picture is None:
-        whole.paste(NOTHING, (left, top, left + SHOWN, top + SHOWN))
-        return
-    shown = fitted(picture)
-    whole.paste(shown, (left + (SHOWN - shown.width) // 2, top + (SHOWN - shown.height) // 2))

@@ -9,10 +9,12 @@ from services.sheets.layout import CELL, CELLS_OF_TILE, TILE, Layout, Place
 
 MEDIA_TYPE, SUFFIX = "image/jpeg", "jpg"
 GAP = 2
-"""White pixels at each side of a cell."""
+"""Pixels of paper at each side of a cell."""
 SHOWN = CELL - 2 * GAP
-PAPER, NOTHING, INK = (255, 255, 255), (236, 236, 236), (40, 40, 40)
-_LETTERS = 56
+PAPER, EDGE, INK = (150, 147, 141), (112, 109, 104), (24, 23, 21)
+"""A middle grey, which neither glares on a dark page nor is a hole in a light one; `EDGE` outlines what is
+not there."""
+_LETTERS, _INDENT, _BELOW = 56, 16, CELL // 4
 
 
 def encoded(tile: Image.Image) -> bytes:
@@ -29,27 +31,29 @@ def decoded(data: bytes) -> Image.Image:
 
 
 def of_pictures(layout: Layout, place: Place, pictures: Mapping[int, Image.Image]) -> Image.Image:
-    """A tile of the top level. `pictures` are by the number of their cell; a cell without one is grey."""
+    """A tile of the top level. `pictures` are by the number of their cell; one without is an outline."""
     tile = Image.new("RGB", layout.size_of_tile(place), PAPER)
     for down in range(CELLS_OF_TILE):
         row = place.row * CELLS_OF_TILE + down
         if row < layout.rows and (title := layout.title_of(row)):
             # Each tile draws the whole title, and shows its part.
-            left, font = GAP - place.col * TILE, ImageFont.load_default(_LETTERS)
-            ImageDraw.Draw(tile).text((left, down * CELL + CELL - GAP), title, INK, font, anchor="ls")
+            left, font = _INDENT - place.col * TILE, ImageFont.load_default(_LETTERS)
+            ImageDraw.Draw(tile).text((left, (down + 1) * CELL - _BELOW), title, INK, font, anchor="ls")
         for right in range(CELLS_OF_TILE):
             cell = layout.cell_at(place.col * CELLS_OF_TILE + right, row)
             if cell is not None:
-                shown = fitted(pictures[cell]) if cell in pictures else None
-                corner = right * CELL + GAP, down * CELL + GAP
-                if shown is None:
-                    tile.paste(NOTHING, (*corner, corner[0] + SHOWN, corner[1] + SHOWN))
-                else:
-                    tile.paste(
-                        shown,
-                        (corner[0] + (SHOWN - shown.width) // 2, corner[1] + (SHOWN - shown.height) // 2),
-                    )
+                draw_cell(tile, right * CELL + GAP, down * CELL + GAP, pictures.get(cell))
     return tile
+
+
+def draw_cell(whole: Image.Image, left: int, top: int, picture: Image.Image | None) -> None:
+    """Put a picture, or the outline of one that there is not, into the middle of `SHOWN` pixels square."""
+    if picture is None:
+        corners = (left, top, left + SHOWN - 1, top + SHOWN - 1)
+        ImageDraw.Draw(whole).rectangle(corners, outline=EDGE, width=2)
+        return
+    shown = fitted(picture)
+    whole.paste(shown, (left + (SHOWN - shown.width) // 2, top + (SHOWN - shown.height) // 2))
 
 
 def of_tiles(layout: Layout, place: Place, parts: Mapping[Place, bytes]) -> Image.Image:

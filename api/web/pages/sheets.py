@@ -62,6 +62,7 @@ def _page(atlas: str, version: str, layer: str | None) -> Response:
         shown=reference(atlas, found.number, found.published),
         sheet=AtlasSheet.of(found),
         cells=0 if found.sheet is None else found.sheet.layout.cells,
+        lacking=found.lacking,
         data=data,
     )
 

@@ -38,6 +38,7 @@ def test_a_map_is_asked_for_on_its_page_and_shown_once_it_is_made(
     assert '<noscript><meta http-equiv="refresh"' in waiting
     make_maps(database, store, settings)
     shown = anonymous.get(page, headers=BROWSER).text
+    assert "<h1>Map of " in shown
     assert "12 units of 2 layers" in shown
     assert 'src="/static/js/map.js"' in shown
     assert f'data-unit="/networks/{NETWORK}/layers/{LAYER}/units/987654321?' in shown

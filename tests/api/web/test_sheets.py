@@ -39,6 +39,7 @@ def test_a_sheet_is_waited_for_and_then_one_moves_about_in_it(
     make_sheets(database, store, settings)
     there = anonymous.get(address, headers=BROWSER)
     assert there.status_code == 200
+    assert "an empty cell is one without a picture" not in there.text, "each unit has one"
     data = told(there.text)
     (strip,) = data["strips"]
     assert strip == [LAYER, 0, int(page == "poster"), 20, 0, 1]

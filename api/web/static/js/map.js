@@ -1,5 +1,5 @@
 // The map of an atlas: a scatter of units that one moves about in. Points are written into the picture's memory, so
-// that a hundred thousand are drawn in every frame; zoomed in, one thumbnail stands in each cell of the screen.
+// that a hundred thousand are drawn in every frame; where there are few in view, one thumbnail stands in each cell of a grid.
 // What it shows comes from the server, or from `imagoMapSource` of a static site (static-map.js), whose pages load this
 // as a classic script.
 
@@ -11,11 +11,12 @@ const list = root.querySelector("[data-list]");
 const said = root.querySelector("#map-said");
 const boxes = [...root.querySelectorAll("[data-layer]")];
 const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
-const CELL = 56, SIDE = 48, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800;
-const view = { x: 0.5, y: 0.5, zoom: 1 };
+const CELL = 56, SIDE = 48, STRETCHED = 2, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800;
+const view = { x: 0.5, y: 0.5, zoom: 1 }; // its middle, where 0 to 1 is what the points take up across and down
 const known = new Map(), pictures = new Map(), wanted = new Set();
 const size = { width: 0, height: 0 }; // of the canvas in CSS pixels: read when it changes, since that makes browsers lay out
-let points, labels = [], dotted = null, pixels, colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
+const whole = { width: 0, height: 0 }; // of all points at a zoom of 1, in CSS pixels
+let points, labels = [], drawn = [], dotted = null, pixels, colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
 
 // `read`: the columns of points and the names of regions; `units`: what is known of some, by "layer:unit".
 const source = globalThis.imagoMapSource ?? {
@@ -48,9 +49,33 @@ const read = (buffer) => {
 // ---- where things are ----
 
 const ratio = () => Math.min(devicePixelRatio || 1, 2);
-const extent = () => (Math.min(size.width, size.height) - SIDE) * view.zoom; // thumbnails at the rim, too
-const xOf = (x) => (x - view.x) * extent() + size.width / 2;
-const yOf = (y) => (y - view.y) * extent() + size.height / 2;
+const across = () => whole.width * view.zoom;
+const down = () => whole.height * view.zoom;
+const xOf = (x) => (x - view.x) * across() + size.width / 2;
+const yOf = (y) => (y - view.y) * down() + size.height / 2;
+const measure = () => {
+  Object.assign(size, { width: wrapper.clientWidth, height: wrapper.clientHeight });
+  // Whole cells, which the thumbnails at the rim fill; a little less, since the last point begins no cell of its own.
+  const [width, height] = [size.width, size.height].map((side) => Math.max(1, Math.floor((side - 8) / CELL)) * CELL - 1);
+  // What is near stays near: neither side is drawn out to more than twice the other.
+  Object.assign(whole, { width: Math.min(width, STRETCHED * height), height: Math.min(height, STRETCHED * width) });
+};
+// The points, and the names of regions, from 0 to 1 both ways.
+const fitted = ({ columns, labels: levels }) => {
+  const found = read(columns);
+  for (const side of ["x", "y"]) {
+    let [least, most] = [Infinity, -Infinity];
+    for (const value of found[side]) {
+      least = Math.min(least, value);
+      most = Math.max(most, value);
+    }
+    const fit = (value) => (most > least ? (value - least) / (most - least) : 0.5);
+    found[side] = found[side].map(fit);
+    levels = levels.map((level) => level.map((label) => ({ ...label, [side]: fit(label[side]) })));
+  }
+  points = found;
+  labels = levels;
+};
 const inView = (at) => {
   const x = xOf(points.x[at]), y = yOf(points.y[at]);
   return x >= 0 && y >= 0 && x < size.width && y < size.height;
@@ -78,14 +103,14 @@ const paint = () => {
 };
 
 const dots = () => {
-  const { width, height } = canvas, scale = ratio(), { x: across, y: down, layer } = points;
+  const { width, height } = canvas, scale = ratio(), { x: xs, y: ys, layer } = points;
   if (dotted?.width === width && dotted.height === height) pixels.fill(0);
   else pixels = new Uint32Array((dotted = pen.createImageData(width, height)).data.buffer);
   const side = Math.max(1, Math.round(scale * Math.min(6, (points.count > 20000 ? 1.5 : 3) * view.zoom ** 0.3)));
-  const span = extent() * scale, x0 = width / 2 - view.x * span, y0 = height / 2 - view.y * span;
+  const wide = across() * scale, high = down() * scale, x0 = width / 2 - view.x * wide, y0 = height / 2 - view.y * high;
   for (let at = 0; at < points.count; at++) {
     if (shownLayers[layer[at]] !== 1) continue;
-    const x = Math.round(across[at] * span + x0), y = Math.round(down[at] * span + y0);
+    const x = Math.round(xs[at] * wide + x0), y = Math.round(ys[at] * high + y0);
     if (x < 0 || y < 0 || x + side > width || y + side > height) continue;
     const colour = colours[layer[at]], end = (y + side) * width + x;
     for (let row = y * width + x; row < end; row += width) {
@@ -95,20 +120,24 @@ const dots = () => {
   pen.putImageData(dotted, 0, 0);
 };
 
-// The first point of each cell: points are in random order, so that it is a fair one, and the same in each frame.
+// The first point of each cell that shows, with the place of its thumbnail: the middle of the cell, so that none lies on
+// another. Points are in random order, so that it is a fair one. Cells belong to the map and move with it.
 const inCells = () => {
-  const { x: across, y: down, layer } = points, { width, height } = size;
-  const columns = Math.ceil(width / CELL), isTaken = new Uint8Array(columns * Math.ceil(height / CELL)), first = [];
-  const span = extent(), x0 = width / 2 - view.x * span, y0 = height / 2 - view.y * span;
+  const { x: xs, y: ys, layer } = points, { width, height } = size;
+  const wide = across(), high = down(), x0 = width / 2 - view.x * wide, y0 = height / 2 - view.y * high;
+  const left = Math.floor(-x0 / CELL), top = Math.floor(-y0 / CELL); // the first cell that shows
+  const columns = Math.ceil((width - x0) / CELL) - left, rows = Math.ceil((height - y0) / CELL) - top;
+  const isTaken = new Uint8Array(columns * rows), first = [];
   let seen = 0;
   for (let at = 0; at < points.count; at++) {
-    const x = across[at] * span + x0, y = down[at] * span + y0;
-    if (x < 0 || y < 0 || x >= width || y >= height || shownLayers[layer[at]] !== 1) continue;
-    seen++;
-    const cell = Math.floor(y / CELL) * columns + Math.floor(x / CELL);
+    if (shownLayers[layer[at]] !== 1) continue;
+    const x = xs[at] * wide, y = ys[at] * high, column = Math.floor(x / CELL) - left, row = Math.floor(y / CELL) - top;
+    if (column < 0 || row < 0 || column >= columns || row >= rows) continue;
+    if (x + x0 >= 0 && y + y0 >= 0 && x + x0 < width && y + y0 < height) seen++;
+    const cell = row * columns + column;
     if (isTaken[cell]) continue;
     isTaken[cell] = 1;
-    first.push(at);
+    first.push({ at, x: (left + column + 0.5) * CELL + x0, y: (top + row + 0.5) * CELL + y0 });
   }
   return { seen, chosen: seen <= Math.max(400, 12 * first.length) ? first : [] };
 };
@@ -137,21 +166,22 @@ const frameNow = () => {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   dots();
   pen.setTransform(scale, 0, 0, scale, 0, 0);
-  const style = getComputedStyle(wrapper), cells = inCells();
-  for (const at of cells.chosen) {
+  const style = getComputedStyle(wrapper), called = names(style);
+  drawn = inCells().chosen.filter((one) => !called.some((name) => isUnder(one, name)) && picture(one.at));
+  for (const { at, x, y } of drawn) {
     const image = picture(at);
-    if (!image) continue;
     pen.imageSmoothingEnabled = !isTiny(image);
-    pen.drawImage(image, xOf(points.x[at]) - SIDE / 2, yOf(points.y[at]) - SIDE / 2, SIDE, SIDE);
+    pen.drawImage(image, x - SIDE / 2, y - SIDE / 2, SIDE, SIDE);
   }
   if (selection) {
     pen.strokeStyle = style.color;
     pen.lineWidth = 2;
     for (const at of selection.slice(0, MOST_LISTED)) if (inView(at)) {
-      pen.strokeRect(xOf(points.x[at]) - SIDE / 2, yOf(points.y[at]) - SIDE / 2, SIDE, SIDE);
+      const { x, y } = drawn.find((one) => one.at === at) ?? { x: xOf(points.x[at]), y: yOf(points.y[at]) };
+      pen.strokeRect(x - SIDE / 2, y - SIDE / 2, SIDE, SIDE);
     }
   }
-  names(style);
+  write(style, called);
   if (area) {
     pen.strokeStyle = style.color;
     pen.strokeRect(area.x, area.y, area.toX - area.x, area.toY - area.y);
@@ -166,21 +196,29 @@ const names = (style) => {
   const suits = Math.max(0, Math.min(labels.length - 1, Math.floor(Math.log2(view.zoom))));
   const level = [suits, suits + 1].flatMap((each) => (labels[each] || []).map((one) => ({ ...one, weight: each === suits ? 600 : 400 })));
   const taken = [], said = new Set();
+  for (const { label, weight, ...place } of level) {
+    if (said.has(label)) continue;
+    const font = `${weight} 13px ${style.fontFamily}`, text = label.split(",")[0], x = xOf(place.x), y = yOf(place.y);
+    pen.font = font;
+    const half = pen.measureText(text).width / 2 + 4;
+    if (x < half || x > size.width - half || y < 16 || y > size.height - 8) continue;
+    if (taken.some((other) => Math.abs(other.x - x) < half + other.half && Math.abs(other.y - y) < 18)) continue;
+    taken.push({ text, font, x, y, half });
+    said.add(label);
+  }
+  return taken;
+};
+const isUnder = ({ x, y }, name) => Math.abs(x - name.x) < SIDE / 2 + name.half && y + SIDE / 2 > name.y - 14 && y - SIDE / 2 < name.y + 6;
+const write = (style, called) => {
   pen.textAlign = "center";
   pen.lineJoin = "round";
-  for (const { label, x, y, weight } of level) {
-    if (said.has(label)) continue;
-    pen.font = `${weight} 13px ${style.fontFamily}`;
-    const text = label.split(",")[0], half = pen.measureText(text).width / 2 + 4, at = [xOf(x), yOf(y)];
-    if (at[0] < half || at[0] > size.width - half || at[1] < 16 || at[1] > size.height - 8) continue;
-    if (taken.some(([otherX, otherY, other]) => Math.abs(otherX - at[0]) < half + other && Math.abs(otherY - at[1]) < 18)) continue;
-    taken.push([...at, half]);
-    said.add(label);
-    pen.strokeStyle = style.backgroundColor;
-    pen.lineWidth = 4;
-    pen.strokeText(text, ...at);
-    pen.fillStyle = style.color;
-    pen.fillText(text, ...at);
+  pen.strokeStyle = style.backgroundColor;
+  pen.fillStyle = style.color;
+  pen.lineWidth = 4;
+  for (const { text, font, x, y } of called) {
+    pen.font = font;
+    pen.strokeText(text, x, y);
+    pen.fillText(text, x, y);
   }
 };
 
@@ -208,7 +246,7 @@ const want = (some) => {
 
 let listed = [];
 const rested = () => {
-  const { seen, chosen } = inCells();
+  const cells = inCells(), { seen } = cells, chosen = cells.chosen.map(({ at }) => at);
   listed = selection || chosen;
   if (!listed.length) for (let at = 0; at < points.count && listed.length < MOST_LISTED; at++) if (isShown(at) && inView(at)) listed.push(at);
   const count = selection ? selection.length : seen;
@@ -257,18 +295,18 @@ const entry = (at) => {
 // ---- moving and choosing ----
 
 const zoomAt = (by, x = size.width / 2, y = size.height / 2) => {
-  const before = extent(), mapX = view.x + (x - size.width / 2) / before, mapY = view.y + (y - size.height / 2) / before;
+  const mapX = view.x + (x - size.width / 2) / across(), mapY = view.y + (y - size.height / 2) / down();
   view.zoom = Math.min(LARGEST, Math.max(0.5, view.zoom * by));
-  view.x = mapX - (x - size.width / 2) / extent();
-  view.y = mapY - (y - size.height / 2) / extent();
+  view.x = mapX - (x - size.width / 2) / across();
+  view.y = mapY - (y - size.height / 2) / down();
   moved();
 };
 const pan = (x, y) => {
-  view.x = Math.min(1, Math.max(0, view.x - x / extent()));
-  view.y = Math.min(1, Math.max(0, view.y - y / extent()));
+  view.x = Math.min(1, Math.max(0, view.x - x / across()));
+  view.y = Math.min(1, Math.max(0, view.y - y / down()));
   moved();
 };
-const whole = () => {
+const showWhole = () => {
   Object.assign(view, { x: 0.5, y: 0.5, zoom: 1 });
   choose(null);
 };
@@ -285,11 +323,16 @@ const near = (x, y, reach) => {
   }
   return found.sort((one, other) => one[0] - other[0]).map(([, at]) => at);
 };
+// What somebody points at: the thumbnail, or else the nearest point.
+const pointedAt = (x, y) => {
+  const thumbnail = drawn.find((one) => Math.max(Math.abs(one.x - x), Math.abs(one.y - y)) <= SIDE / 2);
+  return thumbnail ? [thumbnail.at] : near(x, y, SIDE / 2).slice(0, 1);
+};
 const within = ({ x, y, toX, toY }) => {
   const found = [], [x0, x1] = [Math.min(x, toX), Math.max(x, toX)], [y0, y1] = [Math.min(y, toY), Math.max(y, toY)];
   for (let at = 0; at < points.count; at++) {
-    const across = xOf(points.x[at]), down = yOf(points.y[at]);
-    if (isShown(at) && across >= x0 && across <= x1 && down >= y0 && down <= y1) found.push(at);
+    const right = xOf(points.x[at]), below = yOf(points.y[at]);
+    if (isShown(at) && right >= x0 && right <= x1 && below >= y0 && below <= y1) found.push(at);
   }
   return found;
 };
@@ -320,6 +363,7 @@ const listen = () => {
       draw();
     } else if (other) {
       const apart = (one) => Math.hypot(one.x - other[1].x, one.y - other[1].y) || 1;
+      pan((now.x - before.x) / 2, (now.y - before.y) / 2);
       zoomAt(apart(now) / apart(before), (now.x + other[1].x) / 2, (now.y + other[1].y) / 2);
     } else pan(now.x - before.x, now.y - before.y);
   });
@@ -328,18 +372,20 @@ const listen = () => {
     const marked = area;
     area = null;
     if (event.type === "pointercancel") return draw();
-    if (travelled < 5) choose(near(at(event).x, at(event).y, SIDE / 2).slice(0, 1));
+    if (travelled < 5) choose(pointedAt(at(event).x, at(event).y));
     else if (marked) choose(within(marked));
   };
   wrapper.addEventListener("pointerup", end);
   wrapper.addEventListener("pointercancel", end);
+  // On phones one finger scrolls the page (touch-action), two are for the map.
+  wrapper.addEventListener("touchmove", (event) => event.touches.length > 1 && event.preventDefault(), { passive: false });
   wrapper.addEventListener("wheel", (event) => {
     event.preventDefault();
     zoomAt(Math.exp(-event.deltaY / 400), at(event).x, at(event).y);
   }, { passive: false });
   const step = 64, keys = {
     ArrowLeft: () => pan(step, 0), ArrowRight: () => pan(-step, 0), ArrowUp: () => pan(0, step), ArrowDown: () => pan(0, -step),
-    "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), 0: whole, Escape: () => choose(null),
+    "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), 0: showWhole, Escape: () => choose(null),
     Enter: () => choose(near(size.width / 2, size.height / 2, 160).slice(0, MOST_LISTED)),
   };
   wrapper.addEventListener("keydown", (event) => {
@@ -348,7 +394,7 @@ const listen = () => {
     keys[event.key]();
   });
   for (const button of root.querySelectorAll("[data-zoom]")) {
-    button.addEventListener("click", () => (Number(button.dataset.zoom) ? zoomAt(Number(button.dataset.zoom)) : whole()));
+    button.addEventListener("click", () => (Number(button.dataset.zoom) ? zoomAt(Number(button.dataset.zoom)) : showWhole()));
   }
   selecting.addEventListener("click", () => (selecting.ariaPressed = String(selecting.ariaPressed !== "true")));
   for (const box of boxes) {
@@ -366,13 +412,9 @@ const listen = () => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 };
 
-const measure = () => Object.assign(size, { width: wrapper.clientWidth, height: wrapper.clientHeight });
-
 const begin = async () => {
   measure();
-  const found = await source.read();
-  points = read(found.columns);
-  labels = found.labels;
+  fitted(await source.read());
   shownLayers = Uint8Array.from(boxes, (box) => (box.checked ? 1 : 0));
   paint();
   root.querySelector(".map-tools").hidden = false;

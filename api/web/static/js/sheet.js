@@ -5,7 +5,7 @@ const root = document.querySelector("[data-sheet]");
 const given = JSON.parse(root.dataset.sheet);
 const { width, height, columns, cell, tile, top, strips } = given; // a strip: [layer, first row, rows of title, cells, first unit, step]
 const wrapper = root.querySelector(".sheet-view");
-const canvas = wrapper.querySelector("canvas");
+const canvas = wrapper.querySelector("canvas:not(.shape)");
 const pen = canvas.getContext("2d");
 const said = root.querySelector("#sheet-said");
 const AT_ONCE = 6, KEPT = 240, NEAREST = 2, STEP = 64;
@@ -39,7 +39,11 @@ const ask = (wanted) => {
     coming++;
     found.image.src = `${given.tiles}${name}.jpg`;
     found.image.decode().then(
-      () => (found.isReady = true),
+      () => {
+        found.isReady = true;
+        if (said.dataset.coming !== undefined) said.textContent = "";
+        delete said.dataset.coming;
+      },
       () => (said.textContent = "A part of the sheet could not be read. Load the page again."),
     ).finally(() => {
       coming--;
@@ -116,6 +120,7 @@ const look = (found) => {
   under = found;
   wrapper.title = found?.name ?? "";
   said.textContent = found?.name ?? "";
+  delete said.dataset.coming;
   draw();
 };
 const middle = () => cellAt(wrapper.clientWidth / 2, wrapper.clientHeight / 2);
@@ -169,6 +174,7 @@ const listen = () => {
     held.set(event.pointerId, now);
     const [, other] = [...held].find(([id]) => id !== event.pointerId) ?? [];
     if (!other) return pan(now.x - before.x, now.y - before.y);
+    pan((now.x - before.x) / 2, (now.y - before.y) / 2);
     const apart = (one) => Math.hypot(one.x - other.x, one.y - other.y) || 1;
     zoomAt(apart(now) / apart(before), (now.x + other.x) / 2, (now.y + other.y) / 2);
   });
@@ -181,6 +187,8 @@ const listen = () => {
   wrapper.addEventListener("pointerup", end);
   wrapper.addEventListener("pointercancel", end);
   wrapper.addEventListener("pointerleave", () => held.size || look(null));
+  // On phones one finger scrolls the page (touch-action), two are for the sheet.
+  wrapper.addEventListener("touchmove", (event) => event.touches.length > 1 && event.preventDefault(), { passive: false });
   wrapper.addEventListener("wheel", (event) => {
     event.preventDefault();
     const { x, y } = placeOf(event);
