@@ -1,10 +1,12 @@
 """Generators: which there are, and what each was made of and is used for."""
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from flask import Response, request
 from markupsafe import Markup
+from sqlalchemy.orm import Session
 
 from api.auth import principal, reader, requires, visitor
 from api.context import context
@@ -14,16 +16,20 @@ from api.schemas.generators import Generator
 from api.web.addresses import ServerAddresses
 from api.web.markdown import LONGEST, rendered
 from api.web.site import blueprint, page, see
+from api.web.small_pictures import is_small
 from api.web.stored import opened
 from services.access.ownership import may_change
 from services.atlases import atlases
 from services.base.storage import sha256_of_file
 from services.catalog import generators, removal
+from services.catalog.layers import labels_of_layer
+from services.grids.made_with import MadeWith, made_with
 from services.pictures.losses import Subject
 from services.trainings import trainings
 from services.trainings.trainings import TrainingView
 
 GENERATORS_A_PAGE, ATLASES_SHOWN = 50, 20
+PICTURES_OF_A_CARD, PICTURES_SHOWN = 6, 12
 
 
 @blueprint.get("/generators")
@@ -33,10 +39,12 @@ def list_of_generators() -> Response:
     cursor = request.args.get("cursor")
     with context().database.session() as session:
         found = generators.list_generators(session, cursor=cursor, limit=GENERATORS_A_PAGE)
+        pictures = made_with(session, [one.id for one in found.data], PICTURES_OF_A_CARD)
     return page(
         "generators/generators.html",
         section="generators",
         generators=[Generator.of(generator) for generator in found.data],
+        pictures=pictures,
         next=next_path(found.next_cursor) if found.next_cursor else None,
     )
 
@@ -44,11 +52,14 @@ def list_of_generators() -> Response:
 @blueprint.get("/generators/<generator>")
 @requires("read")
 def generator(generator: str) -> Response:
-    """A generator with its model card, how it was trained, and the atlases that are made with it."""
+    """A generator with some of its pictures, how it was trained, the atlases that are made with it, and its
+    model card."""
     with context().database.session() as session:
         found = generators.get_generator(session, generator)
         training = trainings.of_generator(session, generator)
         using = atlases.made_with(session, generator, by=reader(), limit=ATLASES_SHOWN)
+        pictures = made_with(session, [generator], PICTURES_SHOWN).get(generator, [])
+        labels = _labels(session, pictures)
     who = visitor()
     owner = None if training is None else training.owner_key_id
     return page(
@@ -56,6 +67,9 @@ def generator(generator: str) -> Response:
         section="generators",
         generator=Generator.of(found),
         info=found.info,
+        pictures=pictures,
+        labels=labels,
+        small={one.digest for one in pictures if is_small(one.side)},
         training=training,
         atlases=[Atlas.of(atlas) for atlas in using],
         model_card=_card(found, training),
@@ -70,6 +84,17 @@ def remove_generator(generator: str) -> Response:
     with context().database.session() as session:
         removal.remove_generator(session, generator, by=principal())
     return see(ServerAddresses().page("generators"))
+
+
+def _labels(session: Session, pictures: Sequence[MadeWith]) -> Mapping[str, str]:
+    """The classes that units of outputs stand for, by the digests of their pictures."""
+    layers = {(one.network, one.layer) for one in pictures}
+    names = {layer: labels_of_layer(session, *layer) for layer in layers}
+    return {
+        one.digest: names[one.network, one.layer][one.unit]
+        for one in pictures
+        if one.unit < len(names[one.network, one.layer])
+    }
 
 
 def _card(generator: generators.Generator, training: TrainingView | None) -> Markup | None:

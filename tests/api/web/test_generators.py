@@ -13,7 +13,8 @@ from services.base.storage import ObjectStore
 from services.catalog.generators import get_generator
 from services.catalog.shipped_generator import register_shipped_generator
 from tests.api.resources.test_atlases import body
-from tests.api.small_catalog import with_key
+from tests.api.small_catalog import finish_all, job_body, with_key
+from tests.api.web.browsing import PageRead
 
 pytestmark = pytest.mark.usefixtures("network")
 
@@ -33,6 +34,18 @@ def test_a_generator_shows_what_it_is_and_the_atlases_that_are_made_with_it(
     assert client.get("/generators/nothing", headers={"Accept": "text/html"}).status_code == 404
 
 
+def test_a_generator_shows_pictures_that_were_made_with_it(
+    client: FlaskClient, anonymous: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    client.post("/v1/jobs", json=job_body("0-29", "blocks.0.1", recipe={"technique": "dgn-am"}))
+    assert "Pictures made with it" not in anonymous.get("/generators/small").text
+    finish_all(database, store)
+    shown = PageRead(anonymous.get("/generators/small").text).pictures
+    assert len(set(shown)) == 12
+    assert anonymous.get(shown[0]).status_code == 200
+    assert len(set(PageRead(anonymous.get("/generators").text).pictures)) == 6
+
+
 def test_the_shipped_generator_is_shown_with_its_card(
     app: Flask, client: FlaskClient, database: Database, store: ObjectStore
 ) -> None:
@@ -44,6 +57,7 @@ def test_the_shipped_generator_is_shown_with_its_card(
     assert "<h2>The default generator</h2>" in page
     assert "A projected GAN" in page
     assert page.count("<h1") == 1
+    assert "Pictures made with it" not in page, "those of another generator are not its own"
 
 
 def test_only_admins_are_offered_to_remove_what_no_key_made(

@@ -120,10 +120,19 @@ def test_names_lead_straight_to_what_they_name(client: FlaskClient, database: Da
     assert leads_to(client, f"?q=conv_stem/7&network={NETWORK}").startswith(f"/networks/{NETWORK}/")
 
 
+@pytest.mark.usefixtures("network")
+def test_it_has_one_box_to_search_in(client: FlaskClient) -> None:
+    boxes = [field for field in read(client).all("input") if field.get("type") == "search"]
+    assert [box["data-shortcut"] for box in boxes] == ["/"]
+
+
 @pytest.mark.usefixtures("indexed")
 def test_units_like_one_are_found_where_one_looks(client: FlaskClient) -> None:
     page = read(client, f"?like={NETWORK}/blocks.0.1/3")
     assert set(units_on(page)) == {f"{HIDDEN}/2", f"{HIDDEN}/3", f"{OUTPUT}/2", f"{OUTPUT}/3"}
+    assert "Units like blocks.0.1/3" in page.text
+    assert len(page.pictures) == 4, "its own picture, and those of the three others"
+    assert "Units like class 3" in read(client, f"?like={NETWORK}/output/3").text
     within = read(client, f"?like={NETWORK}/blocks.0.1/3&within=layer")
     assert set(units_on(within)) == {f"{HIDDEN}/2", f"{HIDDEN}/3"}
     assert "no picture yet" in read(client, f"?like={NETWORK}/blocks.0.1/9").text

@@ -18,6 +18,7 @@ from api.web.pages.search.photographs import Answered
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
 from services.base.errors import FieldError, Invalid, NotFound
+from services.catalog.layers import get_unit
 from services.search import indexing, labels, neighbours
 from services.search.labels import Said
 from services.search.neighbours import Neighbours, NotIndexed, Within
@@ -52,7 +53,8 @@ class Query:
 @dataclass(frozen=True)
 class Results:
     """What was found. `said` are units by a label, `near` labels that may be meant by a word that is none,
-    `places` what a name may mean, `alike` units like `like`."""
+    `places` what a name may mean, `alike` units like `like`, which the class `label` belongs to if it is one
+    of an output, and of which `picture` is the digest of the picture that the others are like."""
 
     said: Sequence[Said] = ()
     next: str | None = None
@@ -60,6 +62,8 @@ class Results:
     places: Sequence[Place] = ()
     problem: str | None = None
     like: Place | None = None
+    label: str | None = None
+    picture: str | None = None
     alike: Neighbours | None = None
     answers: Sequence[Answered] = ()
     is_complete: bool = True
@@ -70,6 +74,7 @@ class Results:
         """Of all pictures that are shown."""
         alike = () if self.alike is None else self.alike.data
         return [
+            *filter(None, [self.picture]),
             *(found.digest for found in self.said),
             *(found.digest for found in alike),
             *(digest for answer in self.answers for digest in answer.digests),
@@ -167,17 +172,18 @@ def _alike(session: Session, query: Query, like: str) -> Results:
     found = named(session, like)
     if len(found.places) != 1 or (place := found.places[0]).layer is None or place.unit is None:
         return Results(problem=found.problem or f"{like!r} does not name one unit: NETWORK/LAYER/UNIT does.")
+    label = get_unit(session, place.network, place.layer, place.unit).label
     try:
         alike = neighbours.neighbours(
             session, place.network, place.layer, place.unit, within=query.within, limit=PAGE
         )
     except NotFound:
-        return Results(like=place, problem="This unit has no picture yet that others could be compared with.")
-    except NotIndexed:
-        return Results(
-            like=place, problem="Its picture is not indexed yet: a worker does that when it is idle."
-        )
-    return Results(like=place, alike=alike, is_complete=alike.complete)
+        problem = "This unit has no picture yet that others could be compared with."
+        return Results(like=place, label=label, problem=problem)
+    except NotIndexed as error:
+        problem = "Its picture is not indexed yet: a worker does that when it is idle."
+        return Results(like=place, label=label, picture=error.digest, problem=problem)
+    return Results(like=place, label=label, picture=alike.digest, alike=alike, is_complete=alike.complete)
 
 
 def _address(place: Place) -> str:
