@@ -127,10 +127,15 @@ def _shot(browser: Browser, address: str, look: Look, file: Path, highest: int =
         requests = _Requests(shown)
         shown.goto(address, wait_until="load")
         # What hangs on the height of the window, and pictures that come when they come into sight, change the
-        # height of the page in turn: a second look finds it settled.
-        for _ in range(2):
-            height = min(highest, int(shown.evaluate("document.documentElement.scrollHeight")))
-            shown.set_viewport_size({"width": look.width, "height": max(look.height, height)})
+        # height of the page in turn, which settles soon.
+        height = 0
+        for _ in range(4):
+            before = height
+            height = max(look.height, int(shown.evaluate("document.documentElement.scrollHeight")))
+            height = min(max(look.height, highest), height)
+            if height == before:
+                break
+            shown.set_viewport_size({"width": look.width, "height": height})
             shown.evaluate(_SCROLLED_THROUGH, highest)
             requests.wait_until_none()
         shown.evaluate(_DECODED, highest)
