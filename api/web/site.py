@@ -8,7 +8,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from api.web import filters
 from api.web.addresses import Addresses, ServerAddresses
 from api.web.modules import imports_of
-from api.web.small_pictures import SMALL_BELOW
+from imago_engine.artifacts import SMALL_BELOW
 
 blueprint = Blueprint(
     "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"

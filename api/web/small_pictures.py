@@ -4,15 +4,13 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy.orm import Session
 
-from imago_engine.artifacts import ArtifactKind
+from imago_engine.artifacts import SMALL_BELOW, ArtifactKind
 from services.pictures import artifacts
-
-SMALL_BELOW = 64
-"""Pixels of the longer side; scripts are told by `data-small-below` of a page's body."""
 
 
 def is_small(side: int | None) -> bool:
-    """Whether a picture of this longer side is small; one of which nobody noted it is not."""
+    """Whether a picture of this longer side is small; one of which nobody noted it is not. Scripts are told
+    what is by `data-small-below` of a page's body."""
     return side is not None and side < SMALL_BELOW
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from imago_engine.artifacts import ArtifactKind
+from imago_engine.artifacts import SMALL_BELOW, ArtifactKind
 from services.base.object_keys import rendition_key
 from services.base.storage import ObjectStore
 from services.pictures.artifacts import StoredArtifact
@@ -27,17 +27,28 @@ Size = Literal[64, 128, 256, 512]
 
 @dataclass(frozen=True)
 class _Encoding:
+    """`small`: the options of pictures of few pixels, which lose nothing or next to nothing."""
+
     media_type: str
     name: str
     options: Mapping[str, Any]
+    small: Mapping[str, Any]
 
 
+_PNG = {"compress_level": 6}
 ENCODINGS: Mapping[Format, _Encoding] = {
-    "png": _Encoding("image/png", "PNG", {"compress_level": 6}),
-    "webp": _Encoding("image/webp", "WEBP", {"quality": 85, "method": 4}),
+    "png": _Encoding("image/png", "PNG", _PNG, _PNG),
+    "webp": _Encoding("image/webp", "WEBP", {"quality": 85, "method": 4}, {"lossless": True, "method": 4}),
     # The default speed takes a second of a core for a picture of 512 px.
-    "avif": _Encoding("image/avif", "AVIF", {"quality": 75, "speed": 8}),
-    "jpg": _Encoding("image/jpeg", "JPEG", {"quality": 90, "subsampling": 0}),
+    "avif": _Encoding(
+        "image/avif",
+        "AVIF",
+        {"quality": 75, "speed": 8},
+        {"quality": 100, "subsampling": "4:4:4", "speed": 8},
+    ),
+    "jpg": _Encoding(
+        "image/jpeg", "JPEG", {"quality": 90, "subsampling": 0}, {"quality": 100, "subsampling": 0}
+    ),
 }
 MEDIA_TYPES = tuple(encoding.media_type for encoding in ENCODINGS.values())
 THUMBNAIL: tuple[Size, Format] = (128, "webp")
@@ -46,23 +57,27 @@ THUMBNAIL: tuple[Size, Format] = (128, "webp")
 @dataclass(frozen=True)
 class Rendition:
     """A picture of the kind `of` in another size or format. `side` is its longer one in pixels, None for that
-    of the picture: nothing is ever enlarged."""
+    of the picture: nothing is ever enlarged. `small`: of a picture of few pixels."""
 
     of: str
     side: int | None
     format: Format
+    small: bool = False
 
     @property
     def kind(self) -> str:
-        """What its artifact is called."""
-        return f"{self.of}.{self.side or 'full'}.{self.format}"
+        """What its artifact is called. Small ones have names of their own: those that earlier releases stored
+        as `full` have blurred colours, and are not shown any more."""
+        return f"{self.of}.{'small' if self.small else self.side or 'full'}.{self.format}"
 
 
 def wanted(picture: StoredArtifact, size: Size | None, format: Format) -> Rendition | None:
     """What shows a stored picture in a size and format; None for the picture itself."""
     whole = max(picture.width or 0, picture.height or 0)
     side = size if size is not None and not 0 < whole <= size else None
-    return None if side is None and format == "png" else Rendition(picture.kind, side, format)
+    if side is None and format == "png":
+        return None
+    return Rendition(picture.kind, side, format, small=0 < whole < SMALL_BELOW)
 
 
 def put(store: ObjectStore, picture: Image.Image, rendition: Rendition) -> StoredArtifact:
@@ -71,7 +86,7 @@ def put(store: ObjectStore, picture: Image.Image, rendition: Rendition) -> Store
     if rendition.side is not None:
         made.thumbnail((rendition.side, rendition.side), Image.Resampling.LANCZOS, reducing_gap=None)
     encoding, buffer = ENCODINGS[rendition.format], io.BytesIO()
-    made.save(buffer, encoding.name, **encoding.options)
+    made.save(buffer, encoding.name, **(encoding.small if rendition.small else encoding.options))
     data = buffer.getvalue()
     key = rendition_key(data, rendition.format)
     store.put_under(key, data, encoding.media_type)

@@ -18,9 +18,10 @@ from api.web.pages.networks.network import runs_of, stack_of
 from api.web.pages.units import figures, told
 from api.web.shown import Shown
 from api.web.site import DESCRIPTION, Entry
-from api.web.small_pictures import SMALL_BELOW, is_small, small_among
+from api.web.small_pictures import is_small, small_among
 from api.web.static_site.addresses import HOME, MAP, SEARCH, Places, StaticAddresses
 from api.web.static_site.units import UnitPictures
+from imago_engine.artifacts import SMALL_BELOW
 from imago_engine.weights import EYE
 from services.exemplars.found import UnitExemplars
 from services.grids import orders

@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+SMALL_BELOW = 64
+"""Pixels of the longer side. A smaller picture, as those of early layers are, is looked at pixel by pixel, so
+that no file of it may blur its colours: formats that lose something keep colours at half the resolution."""
+
 
 class ArtifactKind(StrEnum):
     """What an artifact shows, and the suffix of the files that hold such.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from PIL import Image
+from PIL import Image, ImageChops
 from sqlalchemy import text
 
 from imago_engine.artifacts import Artifact, ArtifactKind
@@ -209,3 +209,33 @@ def test_a_permalink_shows_a_facet_of_an_atlas_to_those_who_see_the_atlas(
     assert client.get(path, query_string={"atlas": "atl_none"}).status_code == 404
     for stranger in (anonymous, with_key(app, database, "read")):
         assert stranger.get(path, query_string={"atlas": atlas["id"]}).status_code == 404
+
+
+@pytest.mark.parametrize(("format", "most"), [("webp", 0), ("avif", 6), ("jpg", 6)])
+def test_the_colours_of_a_small_picture_stay(
+    client: FlaskClient, database: Database, store: ObjectStore, item: Any, format: str, most: int
+) -> None:
+    """Two neighbours of other colours would be one colour at half the resolution; what an earlier release
+    stored that way is not served."""
+    row = [(255, 0, 0), (0, 0, 255), (0, 255, 0), (255, 0, 255)]
+    pixels = bytes(value for at in range(121) for value in row[(at + at // 11) % 4])
+    small = Image.frombytes("RGB", (11, 11), pixels)
+    file = io.BytesIO()
+    small.save(file, "PNG")
+    image = put(store, Artifact(ArtifactKind.IMAGE, "image/png", file.getvalue(), 11, 11))
+    with database.session() as session:
+        session.execute(
+            text("UPDATE artifacts SET object = :object, width = 11, height = 11"), {"object": image.object}
+        )
+        session.execute(
+            text("""
+                INSERT INTO artifacts (digest, kind, object, media_type)
+                SELECT digest, :kind, 'old', media_type FROM artifacts
+            """),
+            {"kind": f"image.full.{format}"},
+        )
+    answer = client.get(f"{item['links']['image']}.{format}", query_string={"size": 128})
+    with Image.open(io.BytesIO(answer.data)) as shown:
+        differences = ImageChops.difference(shown.convert("RGB"), small)
+    assert max(highest for _, highest in differences.getextrema()) <= most
+    assert f"image.small.{format}" in kinds(database)

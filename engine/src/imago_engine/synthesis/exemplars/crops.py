@@ -5,6 +5,7 @@ import math
 
 from PIL import Image
 
+from imago_engine.artifacts import SMALL_BELOW
 from imago_engine.synthesis.inspection.anatomy import TracedLayer
 from imago_engine.synthesis.receptive_fields.receptive_field import Box
 
@@ -40,7 +41,9 @@ def crop(image: Image.Image, box: Box | None, input_size: int, side: int = CROP_
 
 
 def encoded(image: Image.Image) -> bytes:
-    """A small WebP. The same picture gives the same bytes."""
+    """A small WebP. The same picture gives the same bytes; one of few pixels, as early layers see them, loses
+    nothing."""
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=_QUALITY, method=4)
+    how: dict[str, int] = {"lossless": True} if max(image.size) < SMALL_BELOW else {"quality": _QUALITY}
+    image.save(buffer, "WEBP", method=4, **how)
     return buffer.getvalue()

@@ -51,7 +51,13 @@ def test_a_crop_has_a_longest_side_and_is_never_enlarged() -> None:
 
 def test_the_same_crop_is_the_same_bytes() -> None:
     draw = np.random.default_rng(0)
-    image = Image.fromarray(draw.integers(0, 255, (32, 32, 3), np.uint8))
+    image = Image.fromarray(draw.integers(0, 255, (96, 96, 3), np.uint8))
     assert encoded(image) == encoded(image.copy())
     with Image.open(io.BytesIO(encoded(image))) as read:
-        assert (read.format, read.size) == ("WEBP", (32, 32))
+        assert (read.format, read.size) == ("WEBP", (96, 96))
+
+
+def test_a_crop_of_few_pixels_keeps_the_colour_of_each() -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (11, 9, 3), np.uint8))
+    with Image.open(io.BytesIO(encoded(image))) as read:
+        assert (np.asarray(read.convert("RGB")) == np.asarray(image)).all()
