@@ -15,6 +15,7 @@ from api.schemas.networks import Look
 from api.schemas.visualizations import JobItem
 from services.base.states import State
 from services.catalog.looks import UnderWay
+from services.pictures.best import NO_ACTIVATION
 
 _ABOUT = 1.7
 """Bounds that are no further apart are one figure to people."""
@@ -148,8 +149,15 @@ def by_label(regions: Sequence[MapLabel]) -> list[dict[str, Any]]:
 
 
 def figure(value: float) -> str:
-    """Three digits that matter, never as a power of ten where it can be helped: 41.2, 0.0031."""
-    return f"{value:.3g}" if 1e-4 <= abs(value) < 1000 or value == 0 else f"{value:.4g}"
+    """Three digits that matter, so that figures of one size have as many decimals: 41.2, 20.0, 0.00310. Of
+    large ones the whole number, as `count` has it: 68 968. What is so near to nothing that its digits tell
+    nothing is ≈ 0; never a power of ten. As `js/figures.js` has it."""
+    size = abs(value)
+    if not math.isfinite(value):
+        return str(value)
+    if size < NO_ACTIVATION:
+        return "≈\u00a00" if value else "0"
+    return f"{value:#.3g}".rstrip(".") if size < 999.5 else count(round(value))
 
 
 def percent(share: float) -> str:

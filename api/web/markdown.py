@@ -13,6 +13,7 @@ from markupsafe import Markup
 LONGEST = 200_000
 """Characters of a text that are shown."""
 _WEB = ("https://", "http://")
+_PERCENT = re.compile(r"(?<=\d) %")
 _COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 
 
@@ -35,6 +36,9 @@ def _restrict(tokens: Sequence[Token]) -> None:
         if token.type in ("heading_open", "heading_close"):
             # The page has its own title, and one of them.
             token.tag = f"h{min(int(token.tag[1:]) + 1, 6)}"
+        for child in token.children or ():
+            # The sign stays beside its number where a line is broken.
+            child.content = _PERCENT.sub("\u00a0%", child.content) if child.type == "text" else child.content
         if token.children:
             token.children = list(_without_local_links(token.children))
 

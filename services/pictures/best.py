@@ -9,6 +9,8 @@ from sqlalchemy.sql.expression import ClauseList
 
 from services.pictures.tables import VisualizationRow
 
+NO_ACTIVATION = 1e-4
+"""What is nearer to 0 is no activation: its picture is a grey field, as that of a unit that nothing moves."""
 BEST_FIRST = (
     sa.or_(VisualizationRow.position_y.is_not(None), VisualizationRow.token.is_not(None)),
     VisualizationRow.score.desc().nulls_last(),

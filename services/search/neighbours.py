@@ -18,6 +18,7 @@ from services.base.errors import ImagoError, Invalid, NotFound
 from services.catalog.layers import get_unit
 from services.catalog.tables import NetworkRow
 from services.pictures import visualizations
+from services.pictures.best import NO_ACTIVATION
 from services.pictures.tables import VisualizationRow
 from services.search import indexing
 from services.search.tables import EmbeddingRow
@@ -209,11 +210,15 @@ def _candidates(
 
 
 def _units(rows: Sequence[Any], scope: Scope, leave_out: tuple[str, str, int] | None) -> Sequence[Neighbour]:
-    """Each unit once, by its nearest picture. A unit of an earlier inspection is another one."""
+    """Each unit once, by its nearest picture. A unit of an earlier inspection is another one. What has no
+    activation to speak of wants nothing, so that it wants nothing like another either.
+    """
     found: dict[tuple[str, str, int, bool], Neighbour] = {}
     for row in rows:
         place = (row.network_id, row.layer, row.unit)
         if place == leave_out or (scope.network is not None and not row.current):
+            continue
+        if row.activation is not None and abs(row.activation) < NO_ACTIVATION:
             continue
         neighbour = Neighbour(*place, row.digest, 1 - row.distance, row.activation, row.current)
         found.setdefault((*place, row.current), neighbour)

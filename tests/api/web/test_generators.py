@@ -77,8 +77,9 @@ def test_a_card_can_put_nothing_on_the_page_but_text() -> None:
     shown = rendered(
         "# Title\n\n<script>alert(1)</script> <b onclick=x>b</b>\n\n[a](javascript:alert(1)) "
         "[b](../../local.md) [c](https://example.org/) ![d](https://example.org/d.png) `<i>`\n\n"
-        "<!-- facts -->\n\n| | b |\n|--:|---|\n| 1 | 2 |\n"
+        "<!-- facts -->\n\n| | b |\n|--:|---|\n| 1 | 57.4 % |\n"
     )
+    assert "<td>57.4\u00a0%</td>" in shown, "a line is not broken before the sign"
     assert "<h2>Title</h2>" in shown
     for dangerous in ("<script", "<b ", "<img", 'javascript:alert(1)"', "style=", "facts", "local.md"):
         assert dangerous not in shown, dangerous

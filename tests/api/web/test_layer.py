@@ -64,7 +64,7 @@ def units_on(page: str) -> list[int]:
 def test_a_page_asks_at_once_for_all_that_its_script_imports(client: FlaskClient, atlas: str) -> None:
     shown = client.get(PAGE, query_string={"atlas": atlas}).text
     asked = re.findall(r'<link rel="modulepreload" href="/static/js/([^"]*)">', shown)
-    assert asked == ["grid.js", "grid-cells.js", "grid-rows.js"]
+    assert asked == ["grid.js", "grid-cells.js", "grid-rows.js", "figures.js"]
 
 
 def test_the_order_is_that_of_what_is_wanted(client: FlaskClient, atlas: str) -> None:

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from api.schemas.estimates import EtaRange
 from api.schemas.jobs import Progress, Units
-from api.web.filters import time_left, units_in_words
+from api.web.filters import figure, time_left, units_in_words
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
@@ -106,7 +106,7 @@ def test_a_jobs_gallery_shows_its_pictures_as_they_come(
     thumbnails = [link for link in page.links if link.endswith("/image.webp?size=256")]
     assert len(set(thumbnails)) == 4
     assert "class 3" in finished.text
-    assert '<span class="figure">4</span>' in finished.text
+    assert '<span class="figure">4.00</span>' in finished.text
     assert any(link.endswith(".svg") for link in page.links), "browsers ask for an icon where none is named"
     for path in thumbnails:
         assert client.get(path, buffered=True).status_code == 200
@@ -240,6 +240,27 @@ def test_the_time_left_is_one_figure_only_where_it_is_known(eta: Seconds, words:
     units = Units(total=1, done=0, failed=0, unreachable=0, canceled=0, queued=1, leased=0, cached=0)
     progress = Progress(units=units, rate=None, eta_seconds=eta.likely, eta_range=EtaRange.of(eta), look=None)
     assert time_left(progress) == words
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (24.4, "24.4"),
+        (20, "20.0"),
+        (9.94, "9.94"),
+        (-0.5, "-0.500"),
+        (0.00312, "0.00312"),
+        (142.4, "142"),
+        (999.6, "1\u202f000"),
+        (68968.2, "68\u202f968"),
+        (0, "0"),
+        (7.788e-07, "≈\u00a00"),
+        (-8e-11, "≈\u00a00"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_figures_of_one_size_have_as_many_decimals_and_no_power_of_ten(value: float, said: str) -> None:
+    assert figure(value) == said
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,12 @@ def test_the_units_of_a_layer_come_by_likeness_without_the_unit_itself(alike: Da
     assert found.complete
 
 
+def test_a_unit_of_no_activation_is_like_no_other(alike: Database) -> None:
+    with alike.session() as session:
+        session.execute(text("UPDATE visualizations SET activation = 8e-11 WHERE unit = 3"))
+    assert sorted(one.unit for one in around(alike, 0, limit=19).data) == [1, 2, *range(4, 20)]
+
+
 def test_a_unit_with_many_pictures_is_one_neighbour_by_the_likest_of_them(alike: Database) -> None:
     submit(alike, request("3", layer="blocks.4", seeds=[1, 2, 3, 4]))
     work_off(alike, {3: direction("a")})

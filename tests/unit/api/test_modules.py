@@ -20,5 +20,5 @@ def test_all_that_a_script_imports_is_known_and_there(script: Path) -> None:
 
 
 def test_what_an_imported_module_imports_comes_along_once() -> None:
-    assert imports_of("js/layer.js") == ("js/grid.js", "js/grid-cells.js", "js/grid-rows.js")
+    assert imports_of("js/layer.js") == ("js/grid.js", "js/grid-cells.js", "js/grid-rows.js", "js/figures.js")
     assert imports_of("js/page.js") == ()

@@ -1,5 +1,7 @@
 // What the cells of a grid show, by their places: asked for in blocks, the newest of which are kept.
 
+import { figure } from "./figures.js";
+
 const BLOCK = 100; // cells
 const BLOCKS_KEPT = 60;
 const AT_ONCE = 3; // requests
@@ -191,14 +193,10 @@ function read(item) {
   };
 }
 
-// As the server says them: where it stands among photographs if that is the order, else the activation in three digits.
+// As the server says them: where it stands among photographs if that is the order, else the activation.
 function figureOf(cell, by) {
   if (by === "percentile") return cell.percentile === null ? "" : percent(cell.percentile);
-  if (cell.activation === null) return "";
-  const size = Math.abs(cell.activation);
-  return size !== 0 && (size < 1e-4 || size >= 1000)
-    ? Number(cell.activation.toPrecision(4)).toString()
-    : Number(cell.activation.toPrecision(3)).toString();
+  return cell.activation === null ? "" : figure(cell.activation);
 }
 
 function percent(share) {

@@ -1,6 +1,8 @@
 // Texts that are filled from events: "{progress.units.done|count} of {progress.units.total|count}". What stands after the
 // bar says things as the filter of that name does in the server's templates (api/web/filters.py).
 
+import { figure, grouped } from "./figures.js";
+
 const at = (data, path) => path.split(".").reduce((found, name) => found?.[name], data);
 
 // The sum of the numbers at several paths: "progress.units.done+progress.units.failed".
@@ -16,8 +18,8 @@ const duration = (seconds) => {
 const UNITS = [["s", 1, 100], ["min", 60, 100 * 60], ["h", 3600, 48 * 3600], ["days", 86400, Infinity]];
 
 const filters = {
-  count: (number) => String(number ?? 0).replace(/\B(?=(\d{3})+$)/g, "\u202f"),
-  figure: (value) => (value == null ? "–" : String(Number(value.toPrecision(3)))),
+  count: (number) => grouped(number ?? 0),
+  figure: (value) => (value == null ? "–" : figure(value)),
   phase: (progress) => progress?.phase ?? "waits for its turn",
   before: (queue) => (queue ? filters.count(queue.ahead_units) : "none"),
   looked: (look) =>
