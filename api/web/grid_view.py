@@ -16,6 +16,7 @@ from services.catalog.networks import Network
 from services.grids.cells import Cell
 from services.grids.orders import By, Wanted
 from services.grids.versions import AtlasVersion
+from services.search.labels import CLEAR
 
 CELLS_A_PAGE = 120
 SIDE = 128
@@ -36,10 +37,7 @@ ORDER_TITLES = {
     By.INDEX: "by index",
 }
 
-LEGENDS = {
-    By.ACTIVATION: "with the activation that each picture reaches",
-    By.PERCENTILE: "with the share of photographs that excite each less",
-}
+_FIGURES = {By.ACTIVATION: "activation", By.PERCENTILE: "the share of photographs that excite it less"}
 
 
 class Looks(StrEnum):
@@ -130,8 +128,9 @@ class GridView:
 
     @property
     def legend(self) -> str:
-        """What the figures beside the units' numbers are."""
-        return LEGENDS.get(self.wanted.by, LEGENDS[By.ACTIVATION])
+        """What stands below the pictures."""
+        said = legends(self.layer)
+        return said.get(self.wanted.by, said[By.ACTIVATION])
 
     @property
     def densities(self) -> Sequence[tuple[str, str, bool]]:
@@ -174,7 +173,7 @@ class GridView:
             "alt": f"Picture of unit {cell.unit}{named}",
             "title": str(cell.unit),
             "figure": said_of(cell, self.wanted.by),
-            "quiet": short(cell.name or cell.seen),
+            "quiet": short(called(cell)),
             "why": None if has_picture else self._why(cell),
             "side": SIDE,
             "eager": eager,
@@ -185,6 +184,19 @@ class GridView:
         said = self.words["none" if cell.state is None else str(cell.state)]
         message = (cell.error or {}).get("message")
         return f"{said}: {message[:_LONGEST_REASON]}" if cell.state == State.FAILED and message else said
+
+
+def called(cell: Cell) -> str | None:
+    """The class of a unit of the output, and of any other the one that its network clearly sees in the
+    picture."""
+    is_clear = cell.probability is not None and cell.probability >= CLEAR
+    return cell.name or (cell.seen if is_clear else None)
+
+
+def legends(layer: Layer) -> Mapping[By, str]:
+    """What stands below the pictures of a layer: the figure by the order that they are in, and the name."""
+    named = "class" if layer.kind == "output" else f"what the network sees in it, from {percent(CLEAR)} on"
+    return {by: f"{said} and {named}" for by, said in _FIGURES.items()}
 
 
 def short(label: str | None) -> str:

@@ -9,6 +9,7 @@ from api.web import filters
 from api.web.addresses import Addresses, ServerAddresses
 from api.web.modules import imports_of
 from imago_engine.artifacts import SMALL_BELOW
+from services.search.labels import CLEAR
 
 blueprint = Blueprint(
     "pages", __name__, template_folder="templates", static_folder="static", static_url_path="/static"
@@ -66,6 +67,7 @@ def _known_to_every_template() -> dict[str, object]:
         "footer": FOOTER,
         "default_description": DESCRIPTION,
         "small_below": SMALL_BELOW,
+        "clear_from": CLEAR,
         "imports_of": imports_of,
         "origin": request.host_url.rstrip("/"),
     }

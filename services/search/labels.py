@@ -1,6 +1,6 @@
 """Units by what their networks say of their pictures: which of them say *volcano*?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from services.exemplars import percentiles
 from services.pictures.tables import VisualizationRow
 from services.search.tables import PictureLabelRow
 
+CLEAR = 0.1
+"""Least probability of a class by which a picture is called in a few words, as below it and on maps: of what
+is no more probable than any other class one is the first, too."""
 SUGGESTED = 8
 LOOKED_AT = 800
 """Pictures of which a page asks how high they stand among real ones."""
@@ -260,3 +263,10 @@ def _said(row: Any) -> Said:
     return Said(
         row.network_id, row.layer, row.unit, row.digest, row.label, row.rank, row.probability, row.activation
     )
+
+
+def clear_labels(session: Session, digests: Sequence[str]) -> Mapping[str, str]:
+    """The class that each picture is called by; pictures that show none clearly are left out."""
+    row = PictureLabelRow
+    query = sa.select(row.digest, row.label).where(row.digest.in_(digests), row.rank == 1)
+    return dict(session.execute(query.where(row.probability >= CLEAR)).tuples().all())

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from imago_engine.canonical import canonical_json
 from imago_engine.weights import DIMENSIONS, EYE
 from services.base.database import Database
+from services.search.labels import CLEAR
 from services.sheets.making import Wanted
 from worker.maps.files import LABELS, LAYERS, SAID, UNITS, VECTORS, Names
 
@@ -30,7 +31,7 @@ _PAGE = text("""
     SELECT e.unit, e.facet, e.digest, halfvec_send(m.vector) AS vector, s.label
     FROM atlas_entries e JOIN visualizations v ON v.digest = e.digest
     LEFT JOIN embeddings m ON m.digest = e.digest AND m.eye = :eye
-    LEFT JOIN picture_labels s ON s.digest = e.digest AND s.rank = 1
+    LEFT JOIN picture_labels s ON s.digest = e.digest AND s.rank = 1 AND s.probability >= :clear
     WHERE e.atlas_no = :no AND e.layer_no = :layer AND (e.unit, e.facet) > (:unit, :facet)
     AND e.since <= :number AND (e.until IS NULL OR e.until > :number) AND v.state = 'done'
     ORDER BY e.unit, e.facet LIMIT :most
@@ -82,7 +83,7 @@ def gather(database: Database, asked: Wanted, folder: Path, check: Callable[[], 
 def _rows(
     database: Database, atlas_no: int, number: int, layer_no: int, check: Callable[[], None]
 ) -> Iterator[Any]:
-    at = {"no": atlas_no, "number": number, "layer": layer_no, "most": _AT_ONCE, "eye": EYE}
+    at = {"no": atlas_no, "number": number, "layer": layer_no, "most": _AT_ONCE, "eye": EYE, "clear": CLEAR}
     unit, facet, more = -1, -1, True
     while more:
         check()

@@ -30,6 +30,7 @@ from services.grids.orders import By, Kind, Wanted
 from services.grids.subjects import Subject
 from services.grids.tallies import tally
 from services.maps.maps import ShownMap
+from services.search.labels import CLEAR
 from services.search.neighbours import Neighbours, Within
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
@@ -130,7 +131,7 @@ class SitePages:
             data={
                 "layer": list(self.subjects).index(layer),
                 "words": view.words,
-                "legends": grid_view.LEGENDS,
+                "legends": grid_view.legends(subject.layer),
             },
         )
 
@@ -187,6 +188,7 @@ class SitePages:
             "section": section,
             "default_description": DESCRIPTION,
             "small_below": SMALL_BELOW,
+            "clear_from": CLEAR,
             "what": self.what,
             "atlas": atlas,
             "version": version,

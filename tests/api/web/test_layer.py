@@ -242,6 +242,20 @@ def test_the_page_shows_the_units_of_the_newest_atlas_with_what_is_known_of_them
     assert units_on(client.get(f"{PAGE}?like=7").text)[0] == 7
 
 
+def test_a_picture_is_called_by_what_its_network_clearly_sees_alone(
+    client: FlaskClient, database: Database, atlas: str
+) -> None:
+    with database.session() as session:
+        unclear = "'[[9, 0.09]]'::jsonb"
+        session.execute(text(f"UPDATE visualizations SET predictions = {unclear} WHERE unit = 9"))
+    page = client.get(PAGE).text
+    named = re.findall(r'<b>(\d+)</b>.*?<span class="caption quiet">([^<]*)</span>', page, re.DOTALL)
+    assert dict(named)["9"] == "—"
+    assert dict(named)["19"] == "class 9"
+    assert "from 10\u00a0% on" in page
+    assert 'data-clear-from="0.1"' in page, "the script does the same"
+
+
 def test_a_cell_without_a_picture_says_why_and_escapes_it(
     client: FlaskClient, database: Database, store: ObjectStore
 ) -> None:

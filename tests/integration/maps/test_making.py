@@ -131,6 +131,15 @@ def test_few_units_have_a_map_too(staged: Database, store: ObjectStore, drawer: 
     assert all(0 <= at <= 1 for at in (*points.x, *points.y))
 
 
+def test_what_no_picture_clearly_shows_names_no_region(staged: Database, drawer: Maps) -> None:
+    id = built(staged, units="0-9")
+    with staged.session() as session:
+        session.execute(text("UPDATE picture_labels SET probability = 0.09 WHERE rank = 1"))
+    shown(staged, id, asked=True)
+    draw(drawer)
+    assert made(staged, id).labels == [[]]
+
+
 def test_units_without_an_embedding_are_counted_left_out_and_looked_for_again(
     staged: Database, store: ObjectStore, drawer: Maps
 ) -> None:

@@ -157,7 +157,7 @@ export class Cells {
       href: this.#addressOf(cell.unit),
       title: String(cell.unit),
       figure: figureOf(cell, this.#given.by),
-      quiet: (cell.label ?? cell.seen?.label ?? "—").split(",")[0], // the first of its names
+      quiet: (cell.label ?? clearly(cell.seen) ?? "—").split(",")[0], // the first of its names
       picture: hasPicture ? this.#picture.replace("DIGEST", cell.digest) : null,
       alt: `Picture of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
       small: cell.side !== null && cell.side < Number(document.body.dataset.smallBelow),
@@ -170,6 +170,9 @@ export class Cells {
     return this.#unit.replace("UNIT-NUMBER", unit);
   }
 }
+
+// The class that the network sees, where it is sure enough to call the picture so.
+const clearly = (seen) => (seen && seen.probability >= Number(document.body.dataset.clearFrom) ? seen.label : null);
 
 async function get(address, signal) {
   const answer = await fetch(address, { signal });

@@ -272,7 +272,7 @@ const entry = (at) => {
   const layer = boxes[points.layer[at]], name = `${layers[points.layer[at]]}/${points.unit[at]}`;
   item.className = "cell";
   link.title = name;
-  link.ariaLabel = unit?.label ? `${name}, seen as ${unit.label}` : name;
+  link.ariaLabel = unit?.label && unit.probability >= Number(document.body.dataset.clearFrom) ? `${name}, seen as ${unit.label}` : name;
   link.href = layer.dataset.unit.replace(root.dataset.standsIn, points.unit[at]);
   if (unit) {
     const image = new Image(72, 72);

@@ -23,6 +23,7 @@
   // What is not known comes last; of equal ones the lower number comes first.
   const rising = (one, other) => (one === null) - (other === null) || one - other;
   const falling = (one, other) => (one === null) - (other === null) || other - one;
+  const clear = ([[number, thousandths] = []]) => (thousandths >= 1000 * document.body.dataset.clearFrom ? number : undefined);
   const sure = ({ seen }) => seen[0]?.[1] ?? null;
   const sorted = (rows, by) => {
     // Of several classes that are called the same (ImageNet has two cranes) none comes before the other.
@@ -55,7 +56,7 @@
     why: words[row.state ?? "none"] ?? row.state,
     title: String(row.unit),
     figure: asked.get("order") === "percentile" ? row.share : row.strength,
-    quiet: (row.name ?? imagoIndex.classes[row.seen[0]?.[0]] ?? "—").split(",")[0],
+    quiet: (row.name ?? imagoIndex.classes[clear(row.seen)] ?? "—").split(",")[0],
     isEager: place < EAGER,
   }));
 
