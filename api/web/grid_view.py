@@ -37,7 +37,7 @@ ORDER_TITLES = {
     By.INDEX: "by index",
 }
 
-_FIGURES = {By.ACTIVATION: "activation", By.PERCENTILE: "the share of photographs that excite it less"}
+_FIGURES = {By.ACTIVATION: "activation", By.PERCENTILE: "share of photographs that excite it less"}
 
 
 class Looks(StrEnum):
@@ -171,9 +171,9 @@ class GridView:
             "href": self.unit(cell.unit),
             "picture": self.address.picture(cell.digest, SIDE) if has_picture and cell.digest else None,
             "alt": f"Picture of unit {cell.unit}{named}",
-            "title": str(cell.unit),
+            "title": first_name(cell.name) if cell.name else str(cell.unit),
             "figure": said_of(cell, self.wanted.by),
-            "quiet": short(called(cell)),
+            "quiet": f"unit {cell.unit}" if cell.name else seen_in(cell),
             "why": None if has_picture else self._why(cell),
             "side": SIDE,
             "eager": eager,
@@ -186,22 +186,16 @@ class GridView:
         return f"{said}: {message[:_LONGEST_REASON]}" if cell.state == State.FAILED and message else said
 
 
-def called(cell: Cell) -> str | None:
-    """The class of a unit of the output, and of any other the one that its network clearly sees in the
-    picture."""
+def seen_in(cell: Cell) -> str:
+    """The class that its network clearly sees in the picture, by the first of its names."""
     is_clear = cell.probability is not None and cell.probability >= CLEAR
-    return cell.name or (cell.seen if is_clear else None)
+    return first_name(cell.seen) if cell.seen and is_clear else "—"
 
 
 def legends(layer: Layer) -> Mapping[By, str]:
-    """What stands below the pictures of a layer: the figure by the order that they are in, and the name."""
-    named = "class" if layer.kind == "output" else f"what the network sees in it, from {percent(CLEAR)} on"
-    return {by: f"{said} and {named}" for by, said in _FIGURES.items()}
-
-
-def short(label: str | None) -> str:
-    """The first name of a class, of those that it may have: enough below a picture."""
-    return "—" if label is None else first_name(label)
+    """What stands below the pictures of a layer, by the order that they are in."""
+    seen = "" if layer.kind == "output" else f" and what the network sees, from {percent(CLEAR)} on,"
+    return {by: f"{said}{seen} below each picture" for by, said in _FIGURES.items()}
 
 
 def said_of(cell: Cell, by: By) -> str | None:

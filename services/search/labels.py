@@ -269,4 +269,5 @@ def clear_labels(session: Session, digests: Sequence[str]) -> Mapping[str, str]:
     """The class that each picture is called by; pictures that show none clearly are left out."""
     row = PictureLabelRow
     query = sa.select(row.digest, row.label).where(row.digest.in_(digests), row.rank == 1)
-    return dict(session.execute(query.where(row.probability >= CLEAR)).tuples().all())
+    rows = session.execute(query.where(row.probability >= CLEAR)) if digests else ()
+    return {found.digest: found.label for found in rows}

@@ -135,8 +135,8 @@ def test_the_order_that_comes_later_settles_how_many_units_there_are_and_where(p
     expect(page.locator(f"{CELLS}[data-place='{left - 1}'] img")).to_be_visible()
     expect(page.locator(".range")).to_have_text(f"{left} units")
     page.evaluate("scrollTo(0, 0)")
-    expect(page.locator(f"{CELLS}[data-place='0'] b")).to_have_text(str(20 * 7))
-    titles = page.locator(f"{CELLS} b").all_text_contents()
+    expect(page.locator(f"{CELLS}[data-place='0'] .quiet")).to_have_text(f"unit {20 * 7}")
+    titles = page.locator(f"{CELLS} .quiet").all_text_contents()
     assert len(set(titles)) == len(titles)
     assert len(asked) == 1
 

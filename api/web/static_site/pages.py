@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from api.schemas.images.maps import AtlasMap
 from api.web import grid_view
 from api.web import shown as shown_of
+from api.web.captions import captions_of
 from api.web.grid_view import CELLS_A_PAGE, GridView, Looks
 from api.web.pages.maps import UNIT_STANDS_IN
 from api.web.pages.networks.layer import EAGER
@@ -31,7 +32,7 @@ from services.grids.subjects import Subject
 from services.grids.tallies import tally
 from services.maps.maps import ShownMap
 from services.search.labels import CLEAR
-from services.search.neighbours import Neighbours, Within
+from services.search.neighbours import Neighbour, Neighbours, Within
 
 STATIC = Path(__file__).resolve().parents[1] / "static"
 SHIPPED = (
@@ -96,7 +97,8 @@ class SitePages:
             labels=figures.labels_of(shown.large, subject.classes),
             exemplars=found.exemplars,
             neighbours=found.neighbours,
-            small=small_among(session, _digests(found.neighbours)),
+            captions=captions_of(session, _units(found.neighbours)),
+            small=small_among(session, [each.digest for each in _units(found.neighbours)]),
             within=Within.NETWORK,
             trace=found.trace,
             told=told,
@@ -199,8 +201,8 @@ class SitePages:
         return self.templates.get_template(template).render({**known, **more})
 
 
-def _digests(found: Neighbours | str | None) -> Sequence[str]:
-    return [each.digest for each in found.data] if isinstance(found, Neighbours) else ()
+def _units(found: Neighbours | str | None) -> Sequence[Neighbour]:
+    return found.data if isinstance(found, Neighbours) else ()
 
 
 def shipped(name: str) -> tuple[str, str]:

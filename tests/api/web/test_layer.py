@@ -252,7 +252,7 @@ def test_a_picture_is_called_by_what_its_network_clearly_sees_alone(
     named = re.findall(r'<b>(\d+)</b>.*?<span class="caption quiet">([^<]*)</span>', page, re.DOTALL)
     assert dict(named)["9"] == "—"
     assert dict(named)["19"] == "class 9"
-    assert "from 10\u00a0% on" in page
+    assert "activation and what the network sees, from 10\u00a0% on, below each picture" in page
     assert 'data-clear-from="0.1"' in page, "the script does the same"
 
 

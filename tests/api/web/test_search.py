@@ -1,6 +1,7 @@
 """The page that searches."""
 
 import io
+import re
 
 import pytest
 from flask.testing import FlaskClient
@@ -133,6 +134,8 @@ def test_units_like_one_are_found_where_one_looks(client: FlaskClient) -> None:
     assert "Units like blocks.0.1/3" in page.text
     assert len(page.pictures) == 4, "its own picture, and those of the three others"
     assert "Units like class 3" in read(client, f"?like={NETWORK}/output/3").text
+    called = re.findall(r"<b>([^<]*)</b>.*?caption quiet.>([^<]*)<", page.html, re.DOTALL)
+    assert {("class 2", "classifier/2"), ("2 · class 2", "blocks.0.1")} <= set(called)
     within = read(client, f"?like={NETWORK}/blocks.0.1/3&within=layer")
     assert set(units_on(within)) == {f"{HIDDEN}/2", f"{HIDDEN}/3"}
     assert "no picture yet" in read(client, f"?like={NETWORK}/blocks.0.1/9").text

@@ -282,10 +282,12 @@ def test_neighbours_are_looked_for_where_one_says(
     made(client, database, store, units="3-5")
     made(client, database, store, units="3", layer="blocks.0.1")
     for within, hidden in (("layer", False), ("network", True), ("all", True)):
-        links = read(client, f"{OUTPUT}/3?within={within}").links
-        neighbours = [urlsplit(link).path for link in links if "near=" not in link]
+        page = read(client, f"{OUTPUT}/3?within={within}")
+        neighbours = [urlsplit(link).path for link in page.links if "near=" not in link]
         assert f"{OUTPUT}/4" in neighbours
         assert (f"{HIDDEN}/3" in neighbours) is hidden
+        assert re.search(r"class 4 -?[01]\.\d\d " + ("classifier/4" if hidden else "unit 4"), page.text)
+        assert bool(re.search(r"3 · class 3 -?[01]\.\d\d blocks\.0\.1", page.text)) is hidden
 
 
 @pytest.mark.usefixtures("network")

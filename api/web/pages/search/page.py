@@ -1,6 +1,6 @@
 """Search: `/search?q=` for labels and names, `?like=` for units like one, and photographs that are sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -11,6 +11,7 @@ from api.auth import requires
 from api.context import context
 from api.operations.pagination import next_path
 from api.web.addresses import Parameter, ServerAddresses
+from api.web.captions import captions
 from api.web.network_choice import network_choice
 from api.web.pages.search import photographs
 from api.web.pages.search.named import Place, named
@@ -70,6 +71,13 @@ class Results:
     some: Sequence[str] = field(default_factory=tuple)
 
     @property
+    def layers(self) -> Collection[tuple[str, str]]:
+        """Of all units that are shown: pairs of a network and a layer."""
+        alike = () if self.alike is None else self.alike.data
+        found = {(each.network, each.layer) for each in (*self.said, *alike)}
+        return found | {(answer.asked.network, answer.asked.layer) for answer in self.answers}
+
+    @property
     def digests(self) -> Sequence[str]:
         """Of all pictures that are shown."""
         alike = () if self.alike is None else self.alike.data
@@ -107,6 +115,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
         if len(results.places) == 1 and not results.problem:
             return see(_address(results.places[0]))
         small = small_among(session, results.digests)
+        called = captions(session, results.layers, results.digests)
         is_settled = query.network is not None or len(choice.networks) == 1
         layers = photographs.layers_of(session, choice.chosen) if is_settled and not choice.error else []
     wrong = {error.pointer.lstrip("/"): error.detail for error in errors}
@@ -124,6 +133,7 @@ def _page(errors: Sequence[FieldError] = ()) -> Response:
         layers=layers,
         results=results,
         small=small,
+        captions=called,
         place_address=_address,
         shows=_TITLES,
         scopes=((Within.LAYER, "its layer"), (Within.NETWORK, "its network"), (Within.ALL, "all networks")),

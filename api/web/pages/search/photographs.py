@@ -13,11 +13,9 @@ from api.context import context
 from api.http.waiting import wait_for
 from api.web import shown as shown_of
 from api.web.addresses import ServerAddresses
-from api.web.filters import first_name
 from services.base.errors import Conflict, Invalid, NotFound
 from services.base.states import Lane
 from services.catalog.layer_selection import BLOCKS, list_layers
-from services.catalog.layers import labels_of_layer
 from services.pictures.visualizations import best_digests
 from services.search import excitations
 from services.search.excitations import Excitation
@@ -33,22 +31,17 @@ _MOST = 16
 @dataclass(frozen=True)
 class Answered:
     """What the photograph excites in a layer: units with their responses, the strongest first, and units by
-    the likeness of their pictures. `pictures` are the best ones by unit, `labels` an output's classes."""
+    the likeness of their pictures. `pictures` are the best ones by unit."""
 
     asked: Excitation
     excited: Sequence[tuple[int, float]]
     alike: Sequence[tuple[int, float, str]]
     pictures: dict[int, str]
-    labels: Sequence[str]
 
     @property
     def digests(self) -> Sequence[str]:
         """Of the pictures of both."""
         return [*self.pictures.values(), *(digest for _, _, digest in self.alike)]
-
-    def label(self, unit: int) -> str | None:
-        """The class of a unit of an output, by its first name."""
-        return first_name(self.labels[unit]) if unit < len(self.labels) else None
 
 
 def ask() -> list[str]:
@@ -117,8 +110,7 @@ def _answered(session: Session, asked: Excitation) -> Answered:
     excited = [(found["unit"], found["activation"]) for found in result["excited"][:SHOWN]]
     alike = [(found["unit"], found["similarity"], found["digest"]) for found in result["alike"][:SHOWN]]
     pictures = best_digests(session, asked.network, asked.layer, [unit for unit, _ in excited])
-    labels = labels_of_layer(session, asked.network, asked.layer)
-    return Answered(asked, excited, alike, pictures, labels)
+    return Answered(asked, excited, alike, pictures)
 
 
 def _read(ids: Sequence[str]) -> list[Excitation]:

@@ -11,6 +11,7 @@ from api.auth import reader, requires
 from api.context import context
 from api.web import shown as shown_of
 from api.web.addresses import Addresses, Parameter, ServerAddresses
+from api.web.captions import captions_of
 from api.web.pages.units import choosing, computing, figures, told, traces
 from api.web.pages.units.choosing import Chosen, Wanted
 from api.web.pages.units.copying import Copies
@@ -99,6 +100,7 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
             "labels": figures.labels_of(large, described.labels),
             "beside_labels": figures.labels_of(chosen.beside, described.labels),
             "neighbours": (like := _neighbours(session, large)),
+            "captions": captions_of(session, like.data if isinstance(like, Neighbours) else ()),
             "small": small_among(session, _pictures_beside(chosen, like)),
             "form": computing.form(session, found, large, errors),
         }

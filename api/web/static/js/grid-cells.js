@@ -117,7 +117,7 @@ export class Cells {
       .then((bytes) => {
         this.#order = new Uint32Array(bytes);
         this.total = this.#order.length;
-        const known = new Map([...this.#first.values()].map((view) => [Number(view.title), view]));
+        const known = new Map([...this.#first.values()].map((view) => [view.unit, view]));
         this.#first.clear();
         this.#order.forEach((unit, place) => known.has(unit) && this.#first.set(place, known.get(unit)));
         this.#changed();
@@ -155,9 +155,10 @@ export class Cells {
     const said = words[cell.state ?? "none"] ?? cell.state;
     return {
       href: this.#addressOf(cell.unit),
-      title: String(cell.unit),
+      unit: cell.unit,
+      title: cell.label ? first(cell.label) : String(cell.unit),
       figure: figureOf(cell, this.#given.by),
-      quiet: (cell.label ?? clearly(cell.seen) ?? "—").split(",")[0], // the first of its names
+      quiet: cell.label ? `unit ${cell.unit}` : first(clearly(cell.seen) ?? "—"),
       picture: hasPicture ? this.#picture.replace("DIGEST", cell.digest) : null,
       alt: `Picture of unit ${cell.unit}${cell.label ? ` (${cell.label})` : ""}`,
       small: cell.side !== null && cell.side < Number(document.body.dataset.smallBelow),
@@ -171,6 +172,8 @@ export class Cells {
   }
 }
 
+const first = (label) => label.split(",")[0]; // of its names
+
 // The class that the network sees, where it is sure enough to call the picture so.
 const clearly = (seen) => (seen && seen.probability >= Number(document.body.dataset.clearFrom) ? seen.label : null);
 
@@ -183,8 +186,10 @@ async function get(address, signal) {
 function read(item) {
   const image = item.querySelector("img");
   const say = (selector) => item.querySelector(selector)?.textContent ?? "";
+  const href = item.querySelector("a").getAttribute("href");
   return {
-    href: item.querySelector("a").getAttribute("href"),
+    href,
+    unit: Number(/\/units\/(\d+)/.exec(href)[1]),
     title: say("b"),
     figure: say(".figure"),
     quiet: say(".caption.quiet"),

@@ -23,6 +23,7 @@
   // What is not known comes last; of equal ones the lower number comes first.
   const rising = (one, other) => (one === null) - (other === null) || one - other;
   const falling = (one, other) => (one === null) - (other === null) || other - one;
+  const first = (label) => label.split(",")[0]; // of its names
   const clear = ([[number, thousandths] = []]) => (thousandths >= 1000 * document.body.dataset.clearFrom ? number : undefined);
   const sure = ({ seen }) => seen[0]?.[1] ?? null;
   const sorted = (rows, by) => {
@@ -54,9 +55,9 @@
     alt: `Picture of unit ${row.unit}${row.name ? ` (${row.name})` : ""}`,
     tiny,
     why: words[row.state ?? "none"] ?? row.state,
-    title: String(row.unit),
+    title: row.name ? first(row.name) : String(row.unit),
     figure: asked.get("order") === "percentile" ? row.share : row.strength,
-    quiet: (row.name ?? imagoIndex.classes[clear(row.seen)] ?? "—").split(",")[0],
+    quiet: row.name ? `unit ${row.unit}` : first(imagoIndex.classes[clear(row.seen)] ?? "—"),
     isEager: place < EAGER,
   }));
 

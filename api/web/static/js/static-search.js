@@ -34,16 +34,17 @@
   };
 
   const cell = ({ layer, unit, digest, weight, number }, place) => {
-    const [name, folder, , , tiny] = imagoIndex.layers[layer];
+    const [name, folder, , , tiny] = imagoIndex.layers[layer], label = imagoIndex.classes[number].split(",")[0];
+    const isCalledSo = weight > 1000;
     return imagoIndex.cell({
       href: imagoIndex.unit(folder, unit),
       picture: digest && imagoIndex.picture(digest),
       alt: `Preferred input of unit ${unit} of ${name}`,
       tiny,
       why: "no picture",
-      title: `${name} ${unit}`,
-      figure: weight > 1000 ? "" : `${(weight / 10).toFixed(0)}\u00a0%`,
-      quiet: imagoIndex.classes[number].split(",")[0],
+      title: isCalledSo ? label : `${unit} · ${label}`,
+      figure: isCalledSo ? "" : `${(weight / 10).toFixed(0)}\u00a0%`,
+      quiet: isCalledSo ? `${name}/${unit}` : name,
       isEager: place < OFFERED,
     });
   };

@@ -1,0 +1,57 @@
+"""What units are called where those of several layers, or of more than one network, stand side by side."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from api.web.filters import first_name
+from services.catalog.layers import labels_of_layer
+from services.search.labels import Said, clear_labels
+from services.search.neighbours import Neighbour
+
+
+@dataclass(frozen=True)
+class Caption:
+    """`title`: of an output's unit its class, of any other its number, with what is clearly seen in the
+    picture. `place` is where it is: the layer, for an output with the number, which the title does not say;
+    `number` is that alone, None where the title says it. `alt`: all of it, for who does not see the picture.
+    """
+
+    title: str
+    place: str
+    number: str | None
+    alt: str
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Calls units by name. `classes`: those of the units of layers, by network and layer; `seen`: the class
+    that is clearly seen in a picture, by its digest."""
+
+    classes: Mapping[tuple[str, str], Sequence[str]]
+    seen: Mapping[str, str]
+
+    def of(self, network: str, layer: str, unit: int, digest: str | None) -> Caption:
+        """Of a unit and the picture that is shown of it, None for no picture."""
+        alt = f"Unit {unit} of {layer}"
+        classes = self.classes.get((network, layer), ())
+        if unit < len(classes):
+            name = first_name(classes[unit])
+            return Caption(name, f"{layer}/{unit}", f"unit {unit}", f"{alt}, {name}")
+        if digest is None or digest not in self.seen:
+            return Caption(str(unit), layer, None, alt)
+        name = first_name(self.seen[digest])
+        return Caption(f"{unit} · {name}", layer, None, f"{alt}, seen as {name}")
+
+
+def captions(session: Session, layers: Iterable[tuple[str, str]], digests: Sequence[str]) -> Captions:
+    """For units of these layers (pairs of a network and a layer) by these pictures."""
+    classes = {place: labels_of_layer(session, *place) for place in {*layers}}
+    return Captions(classes, clear_labels(session, digests))
+
+
+def captions_of(session: Session, found: Iterable[Neighbour | Said]) -> Captions:
+    """For units that a search has found."""
+    shown = list(found)
+    return captions(session, [(each.network, each.layer) for each in shown], [each.digest for each in shown])
