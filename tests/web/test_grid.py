@@ -119,6 +119,19 @@ def test_a_picture_that_cannot_be_read_says_so_in_its_place(page: Page, site: Si
     expect(page.locator(f"{CELLS} .no-picture", has_text="cannot be read").first).to_be_visible()
 
 
+def test_a_window_that_grows_in_height_alone_is_filled_and_paper_has_all_units(page: Page) -> None:
+    width = page.viewport_size["width"] if page.viewport_size else 1360
+    page.set_viewport_size({"width": width, "height": 300})
+    page.wait_for_timeout(300)
+    before = page.locator(CELLS).count()
+    page.set_viewport_size({"width": width, "height": 1500})
+    expect(page.locator(CELLS).nth(before + 2 * columns(page))).to_be_attached()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(CELLS).count() == UNITS
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator(CELLS).nth(UNITS - 1)).not_to_be_attached()
+
+
 def test_the_order_that_comes_later_settles_how_many_units_there_are_and_where(page: Page) -> None:
     """As where pictures have ended since the page was made: its order is another one, and shorter."""
     asked: list[Route] = []

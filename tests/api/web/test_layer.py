@@ -232,8 +232,9 @@ def test_the_page_shows_the_units_of_the_newest_atlas_with_what_is_known_of_them
     pictures = [link for link in page.links if link.endswith("/image.webp?size=128")]
     assert len(set(pictures)) == 20
     assert client.get(pictures[0], buffered=True).status_code == 200
-    for said in ("300 channels", "8 × 8 map", "each sees 19\u00a0px of 32", "20 of them chosen", "40 of 40"):
+    for said in ("300 channels", "8 × 8 map", "each sees 19\u00a0px of 32", "20 of them chosen", "20 units"):
         assert said in answer.text
+    assert "of 40 pictures" not in answer.text, "where all are there nobody counts them"
     assert "class 9" in answer.text
     assert 'class="pixels"' in answer.text, "pictures of two pixels keep them as squares"
     assert f'<option value="{atlas}@1" selected>' in answer.text

@@ -75,6 +75,7 @@ def test_a_unit_shows_its_picture_with_all_that_is_known_of_it(
     assert f"/search?q=class+3&network={NETWORK}" in page.links
     assert digest in page.text
     assert "Learning rate" in page.text
+    assert page.text.index("Units that want") < page.text.index("No photographs have been scanned")
     (card,) = (meta["content"] for meta in page.all("meta") if meta.get("property") == "og:image")
     assert client.get(urlsplit(card).path, buffered=True).mimetype == "image/jpeg"
     for picture in page.pictures:
@@ -106,7 +107,7 @@ def test_all_pages_say_the_same_of_how_much_a_unit_sees(
     assert ("sees 19 of 32 pixels" in stack) == (field < 32)
     page = read(client, f"{HIDDEN}/3")
     assert f"Receptive field {of_unit}" in page.text
-    assert ("the unit sees all of it" in page.text) == (field >= 32)
+    assert ("the frame is what the unit sees" in page.text) == (field < 32)
     assert (f"sees {field} pixels of the network's input" in page.text) == (field < 32)
 
 

@@ -7,6 +7,7 @@ import { RowView } from "./grid-rows.js";
 
 const TALLEST = 8_000_000; // pixels; browsers end somewhat above: beyond it, scrolling is scaled
 const SETTLED = 90; // ms without scrolling before pictures are asked for
+const PRINTED = 2000; // units, at most
 const KEPT = "imagoGrid"; // in the state of the history entry
 
 export function enhance(element, status) {
@@ -63,6 +64,9 @@ class Grid {
     addEventListener("scroll", () => this.#scrolled(), { passive: true });
     addEventListener("pagehide", () => this.#remember());
     new ResizeObserver(() => this.#resized()).observe(this.#element);
+    addEventListener("resize", () => this.#drawSoon()); // the window may have grown in height alone
+    addEventListener("beforeprint", () => this.#drawForPaper());
+    addEventListener("afterprint", () => this.#drawSoon());
   }
 
   #build() {
@@ -129,8 +133,18 @@ class Grid {
     scrollTo({ top: Math.max(0, Math.round(this.#origin + inside)), behavior: "instant" });
   }
 
-  #scrolled() {
+  #drawSoon() {
     if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+  }
+
+  // Paper has no window: the first units are all there, as far as it is known what they show.
+  #drawForPaper() {
+    const rows = Math.ceil(Math.min(this.#total, PRINTED) / this.#columns);
+    for (let number = 0; number < rows; number++) this.#place(number, 0, true);
+  }
+
+  #scrolled() {
+    this.#drawSoon();
     this.#settled = false;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -182,7 +196,7 @@ class Grid {
   #refresh() {
     if (this.#total !== this.#cells.total) this.#recount();
     this.#openWhatWaits();
-    if (!this.#frame) this.#frame = requestAnimationFrame(() => this.#draw());
+    this.#drawSoon();
   }
 
   // There are fewer units, or more, than the page has said: pictures have ended since.
