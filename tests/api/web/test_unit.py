@@ -287,8 +287,8 @@ def test_neighbours_are_looked_for_where_one_says(
         neighbours = [urlsplit(link).path for link in page.links if "near=" not in link]
         assert f"{OUTPUT}/4" in neighbours
         assert (f"{HIDDEN}/3" in neighbours) is hidden
-        assert re.search(r"class 4 -?[01]\.\d\d " + ("classifier/4" if hidden else "unit 4"), page.text)
-        assert bool(re.search(r"3 · class 3 -?[01]\.\d\d blocks\.0\.1", page.text)) is hidden
+        assert f"class 4 {'classifier/4' if hidden else 'unit 4'} " in page.text
+        assert ("3 · class 3 blocks.0.1 " in page.text) is hidden
 
 
 @pytest.mark.usefixtures("network")
