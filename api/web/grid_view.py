@@ -194,8 +194,9 @@ def seen_in(cell: Cell) -> str:
 
 def legends(layer: Layer) -> Mapping[By, str]:
     """What stands below the pictures of a layer, by the order that they are in."""
-    seen = "" if layer.kind == "output" else f" and what the network sees, from {percent(CLEAR)} on,"
-    return {by: f"{said}{seen} below each picture" for by, said in _FIGURES.items()}
+    seen = f"what the network sees, from {percent(CLEAR)} on"
+    rest = "below each picture" if layer.kind == "output" else f"and {seen}"
+    return {by: f"{said} {rest}" for by, said in _FIGURES.items()}
 
 
 def said_of(cell: Cell, by: By) -> str | None:
