@@ -127,6 +127,10 @@ class DefaultOptions(Strict):
     texture_weight: Annotated[Weight, Field(description="Of the distance of the local strength of edges")] = (
         4.0
     )
+    pattern_weight: Annotated[
+        Weight,
+        Field(description="Of what all pictures have in common at each pixel, and real ones have not"),
+    ] = 1.0
     average_decay: Annotated[
         float,
         Field(ge=0, lt=1, description="Of the averaged weights, which are what is exported, a step"),

@@ -100,23 +100,39 @@ class StyledResidual(nn.Module):
 
 
 class StyledNoise(nn.Module):
-    """x [N, C, S, S] + one fixed map of noise, in each channel as strong as the style says; at first not at
-    all.
+    """x [N, C, S, S] + one fixed map of noise, in each channel as strong as the style says and, with
+    `by_place`, as x says of each place; at first not at all.
 
     A texture needs something irregular to be made of (Karras et al. 2019, arXiv 1812.04948, section 3.2). The
-    noise is part of the weights, so the same code always gives the same picture.
+    noise is part of the weights, so the same code always gives the same picture. In training `shifts` [N, 2]
+    of [0, 1) move the map, around its edges, for each picture: what is always the same could be drawn by
+    heart.
     """
 
-    def __init__(self, channels: int, style: int, size: int) -> None:
+    def __init__(self, channels: int, style: int, size: int, by_place: bool = False) -> None:
         super().__init__()
         self.strength = nn.Linear(style, channels)
         nn.init.zeros_(self.strength.weight)
         nn.init.zeros_(self.strength.bias)
+        self.by_place = nn.Conv2d(channels, channels, 1, bias=False) if by_place else None
+        if self.by_place is not None:
+            nn.init.zeros_(self.by_place.weight)
         self.map: Tensor
         self.register_buffer("map", torch.randn(size, size))
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        return torch.addcmul(x, self.strength(style)[:, :, None, None], self.map.to(x.dtype))
+    def forward(self, x: Tensor, style: Tensor, shifts: Tensor | None = None) -> Tensor:
+        strength = self.strength(style)[:, :, None, None]  # [N, C, 1, 1]
+        if self.by_place is not None:
+            strength = strength + self.by_place(x)  # [N, C, S, S]
+        noise = self.map if shifts is None else self._moved(shifts)
+        return torch.addcmul(x, strength, noise.to(x.dtype))
+
+    def _moved(self, shifts: Tensor) -> Tensor:
+        """[N, 1, S, S]."""
+        size = len(self.map)
+        places = torch.arange(size, device=shifts.device)
+        rows, columns = ((shifts * size).long()[:, :, None] + places).remainder(size).unbind(1)  # [N, S]
+        return self.map[rows[:, None, :, None], columns[:, None, None, :]]
 
 
 class CompactNetwork(nn.Module):
@@ -136,6 +152,10 @@ class CompactNetwork(nn.Module):
 
     With `noise`, which goes with `subpixel`, those of an eighth of the size are blurred too; from them on
     noise stands in for the grain, out of which the network would weave all its textures.
+
+    `smooth` has neighbours blend: places pass into each other, and features are blurred after every doubling.
+    `refined`, which goes with `noise`, adds a residual block at half of the pictures' size and lets each
+    place say how much noise it has. Both are for codes' places and textures to leave no seams and no grain.
     """
 
     def __init__(
@@ -150,6 +170,8 @@ class CompactNetwork(nn.Module):
         noise: bool = False,
         rounds: tuple[int, ...] = (),
         local: int = 0,
+        smooth: bool = False,
+        refined: bool = False,
     ) -> None:
         super().__init__()
         rounds = rounds or (1,) * len(widths)
@@ -166,6 +188,8 @@ class CompactNetwork(nn.Module):
             raise ValueError("local goes with places")
         if noise and not (subpixel and len(widths) > 2):
             raise ValueError("noise goes with subpixel and at least three widths")
+        if refined and not noise:
+            raise ValueError("refined goes with noise")
         self.first, self.subpixel = widths[0], subpixel
         self.image_size = 4 * 2 ** len(widths) * (2 if subpixel else 1)
         self.style = nn.Sequential(
@@ -187,9 +211,11 @@ class CompactNetwork(nn.Module):
         self.last_norm = ConditionalNorm(widths[-1], style)
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
         self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
-        self.first_blurred = len(self.ups) - subpixel - noise
+        self.first_blurred = 0 if smooth else len(self.ups) - subpixel - noise
+        self.blending = "bilinear" if smooth else "nearest"
         noisy = list(enumerate([*widths, finish]))[-3:] if noise else []
-        self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i) for i, c in noisy})
+        self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i, refined) for i, c in noisy})
+        self.refining = StyledResidual(finish, style, 1, silent=True) if refined else None
         if self.place is not None:
             nn.init.zeros_(self.place.weight)  # begins as a generator of codes without places
         for up in [*self.ups, self.last_up, *([self.to_rgb] if subpixel else [])]:
@@ -199,10 +225,10 @@ class CompactNetwork(nn.Module):
             up.weight.data.copy_(up.weight.data[::4].repeat_interleave(4, dim=0))
             up.bias.data.zero_()
 
-    def forward(self, code: Tensor) -> Tensor:
-        """Codes → RGB [N, 3, S, S]."""
+    def forward(self, code: Tensor, shifts: Tensor | None = None) -> Tensor:
+        """Codes → RGB [N, 3, S, S]. `shifts` [N, 2] of [0, 1) are of the noise, for training."""
         # Code [N, code_size] or [N, code_size, g, g]; the numbers are those of the shipped generator.
-        return self.drawn(*self.entered(code))
+        return self.drawn(*self.entered(code), shifts=shifts)
 
     def entered(self, code: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """All that is drawn from: what the style is made of [N, 512], what each place of the code adds
@@ -216,16 +242,22 @@ class CompactNetwork(nn.Module):
             None if self.local is None else self.local[:2](code),
         )
 
-    def drawn(self, styled: Tensor, placed: Tensor | None = None, local: Tensor | None = None) -> Tensor:
+    def drawn(
+        self,
+        styled: Tensor,
+        placed: Tensor | None = None,
+        local: Tensor | None = None,
+        shifts: Tensor | None = None,
+    ) -> Tensor:
         """The picture of what a code has entered."""
         style = self.style[2](styled)
         x = self.start(style).view(-1, self.first, 4, 4)  # [N, 384, 4, 4]
         x = x.contiguous(memory_format=torch.channels_last)
         if placed is not None:
-            x = x + F.interpolate(placed, size=(4, 4), mode="nearest")
+            x = x + self._on_four(placed)
         places = None
         if self.local is not None and local is not None:
-            places = F.interpolate(self.local[2](local), size=(4, 4), mode="nearest")  # [N, local, 4, 4]
+            places = self._on_four(self.local[2](local))  # [N, local, 4, 4]
         for i, (block, more) in enumerate(zip(self.blocks, self.more, strict=True)):
             for residual in (block, *more):  # type: ignore[misc]
                 x = residual(x, style, places)
@@ -233,19 +265,27 @@ class CompactNetwork(nn.Module):
                 x = F.pixel_shuffle(self.ups[i](x), 2)  # [N, 208, 8, 8], [N, 96, 16, 16], [N, 48, 32, 32]
                 if i >= self.first_blurred:
                     x = blurred(x)
-                x = self._with_noise(i + 1, x, style)
+                x = self._with_noise(i + 1, x, style, shifts)
         x = self.last_norm.activated(x, style)
         x = F.pixel_shuffle(self.last_up(x), 2)  # [N, 24, 64, 64]
         if not self.subpixel:
             return torch.tanh(self.to_rgb(F.leaky_relu(x, SLOPE)))  # [N, 3, S, S]
-        x = self._with_noise(len(self.blocks), blurred(x), style)
+        x = self._with_noise(len(self.blocks), blurred(x), style, shifts)
+        if self.refining is not None:
+            x = self.refining(x, style)
         colours = self.to_rgb(F.leaky_relu(x, SLOPE))  # [N, 12, 64, 64]: four pixels a place
         return torch.tanh(blurred(F.pixel_shuffle(colours, 2).float()))  # [N, 3, 128, 128]
 
-    def _with_noise(self, stage: int, x: Tensor, style: Tensor) -> Tensor:
+    def _on_four(self, places: Tensor) -> Tensor:
+        """What places say [N, C, g, g] → [N, C, 4, 4]."""
+        if self.blending == "nearest":
+            return F.interpolate(places, size=(4, 4), mode="nearest")
+        return F.interpolate(places, size=(4, 4), mode="bilinear", align_corners=False)
+
+    def _with_noise(self, stage: int, x: Tensor, style: Tensor, shifts: Tensor | None) -> Tensor:
         """`stage` counts the doublings of the size since 4 pixels."""
         name = str(stage)
-        return self.noises[name](x, style) if name in self.noises else x
+        return self.noises[name](x, style, shifts) if name in self.noises else x
 
 
 def _features_of_places(code_size: int, local: int) -> nn.Sequential:

@@ -27,6 +27,7 @@ from imago_engine.training.recipes.losses import (
     code_loss,
     feature_loss,
     layout_loss,
+    pattern_loss,
     texture_loss,
 )
 from imago_engine.training.recipes.moving_average import MovingAverage
@@ -49,7 +50,7 @@ PATCH = 64
 CONDITION_PLACES = 2
 JUDGES = ("discriminator", "second_discriminator")
 """Modules of a checkpoint: of the feature network, and of the second one."""
-LOSSES = ("discriminator", "adversarial", "layout", "feature", "code", "texture")
+LOSSES = ("discriminator", "adversarial", "layout", "feature", "code", "texture", "pattern")
 GRIDS = (1, 2, 4)
 """Places each way of codes whose layout is kept; other maps are taken as one vector."""
 
@@ -64,6 +65,8 @@ class ProjectedOptions(DefaultSettings):
     finish: int = FINISH[64]
     subpixel: bool = False
     noise: bool = False
+    smooth: bool = False
+    refined: bool = False
     second_weights: str | None = None
     """Path of the second network's weights; None for those of the catalog."""
 
@@ -156,6 +159,7 @@ class ProjectedRecipe(Recipe):
             sizes["rounds"] = options.rounds
         if options.subpixel:
             sizes |= {"finish": options.finish, "subpixel": True, "noise": options.noise}
+        sizes |= {name: True for name in ("smooth", "refined") if getattr(options, name)}
         channels, *places = code_shape
         if len(places) == 2 and places[0] == places[1] and places[0] in GRIDS:
             local = {"local": options.local} if options.local else {}
@@ -173,6 +177,8 @@ class ProjectedRecipe(Recipe):
             finish=FINISH[index.image_size],
             subpixel=index.image_size == 128,
             noise=index.image_size == 128,
+            smooth=True,
+            refined=index.image_size == 128,
         )
 
     @property
@@ -236,7 +242,7 @@ class ProjectedRecipe(Recipe):
             seen_real = [judge.look(augmented) for judge in self.judges]
             real_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_real, strict=True)]
         with placement.autocast():
-            fake = self.network(code).float()  # [N, 3, S, S]
+            fake = self.network(code, inputs.shifts).float()  # [N, 3, S, S]
             augmented = augment(fake)
             seen_fake = [judge.look(augmented) for judge in self.judges]
             fake_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_fake, strict=True)]
@@ -273,6 +279,7 @@ class ProjectedRecipe(Recipe):
                 "feature": torch.stack(feature).mean(),
                 "code": torch.stack(meaning).mean(),
                 "texture": texture_loss(fake[pictured], real[pictured]),
+                "pattern": pattern_loss(fake[pictured], real[pictured]),
             }
             if trains_generator:
                 g_loss = (
@@ -281,6 +288,7 @@ class ProjectedRecipe(Recipe):
                     + o.feature_weight * losses["feature"]
                     + o.code_weight * losses["code"]
                     + o.texture_weight * losses["texture"]
+                    + o.pattern_weight * losses["pattern"]
                 )
                 self.update("generator_optimizer", g_loss)
         return torch.stack([losses[name].detach() for name in LOSSES])

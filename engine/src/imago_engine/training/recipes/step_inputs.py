@@ -23,6 +23,8 @@ class StepInputs(NamedTuple):
     """[N, 5] of [0, 1)."""
     corner: Tensor
     """int64 [2]: top and left of the part of all pictures whose pixels are judged."""
+    shifts: Tensor
+    """[N, 2] of [0, 1): of each picture's noise."""
     pairs: Tensor
     jitter: Tensor
     far: Tensor
@@ -39,7 +41,8 @@ def drawn_inputs(batch: Batch, edge: int, ascent: AscentLikeCodes | None) -> Ste
     none = torch.empty(0)
     numbers = AscentNumbers(none, none, none) if ascent is None else ascent.numbers(count, random)
     corner = torch.randint(batch.real.shape[-1] - edge + 1, (2,), generator=random)
-    drawn = (_moved(numbers, device) for numbers in (flip, augmentation, corner, *numbers))
+    shifts = torch.rand(count, 2, generator=random)[batch.part]
+    drawn = (_moved(numbers, device) for numbers in (flip, augmentation, corner, shifts, *numbers))
     return StepInputs(batch.real, batch.code, *drawn)
 
 

@@ -179,11 +179,7 @@ def flat(noise: bool) -> CompactNetwork:
     network = CompactNetwork(8, (16, 8, 8), (1, 1, 1), finish=4, subpixel=True, noise=noise).eval()
     network.start.weight.data.zero_()
     network.start.bias.data.copy_(torch.randn(16).repeat_interleave(16))
-    for block in network.blocks:
-        assert isinstance(block, StyledResidual)
-        for conv in block.convs:
-            assert isinstance(conv, torch.nn.Conv2d)
-            conv.weight.data.zero_()
+    silence(network)
     return network.requires_grad_(False)
 
 
@@ -215,6 +211,64 @@ def test_noise_is_irregular_follows_the_style_and_is_the_same_every_time(stage: 
     for period in (4, 8, 16):  # of the grains that upsamplings leave
         moved = first.roll(period, -1)[..., period:]
         assert torch.corrcoef(torch.stack([moved.flatten(), first[..., period:].flatten()]))[0, 1] < 0.9
+
+
+def test_noise_is_moved_around_its_edges_for_each_picture_of_a_training() -> None:
+    torch.manual_seed(0)
+    noise = StyledNoise(2, style=3, size=8)
+    noise.strength.bias.data.fill_(1)
+    x, style = torch.zeros(2, 2, 8, 8), torch.zeros(2, 3)
+    moved = noise(x, style, torch.tensor([[0.0, 0.0], [0.25, 0.99]]))
+    torch.testing.assert_close(moved[:1], noise(x[:1], style[:1]))
+    torch.testing.assert_close(moved[1, 0], noise.map.roll((-2, -7), (0, 1)))
+
+
+def test_with_refinement_each_place_says_how_much_noise_it_has() -> None:
+    torch.manual_seed(0)
+    noise = StyledNoise(2, style=3, size=8, by_place=True)
+    x, style = torch.zeros(1, 2, 8, 8), torch.zeros(1, 3)
+    x[..., 4:] = 1
+    assert torch.equal(noise(x, style), x)
+    assert noise.by_place is not None
+    noise.by_place.weight.data.fill_(0.5)
+    grain = noise(x, style) - x
+    assert not grain[..., :4].any()
+    torch.testing.assert_close(grain[0, 0, :, 4:], noise.map[:, 4:])
+
+
+def test_a_refined_network_begins_as_one_that_is_not() -> None:
+    plain, more = (
+        CompactNetwork(8, (16, 8, 8), (1, 1, 1), finish=4, subpixel=True, noise=True, refined=r).eval()
+        for r in (False, True)
+    )
+    missing = more.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert {name.split(".")[0] for name in missing} == {"noises", "refining"}
+    codes = torch.randn(2, 8)
+    torch.testing.assert_close(more(codes), plain(codes))
+    with pytest.raises(ValueError, match="refined goes with noise"):
+        CompactNetwork(8, widths=(16, 8, 8), depths=(1, 1, 1), refined=True)
+
+
+@pytest.mark.parametrize("smooth", [False, True])
+def test_places_of_a_smooth_network_pass_into_each_other_without_a_seam(smooth: bool) -> None:
+    torch.manual_seed(0)
+    network = CompactNetwork(8, (16, 8, 8), (1, 1, 1), places=2, smooth=smooth).eval().requires_grad_(False)
+    assert network.place is not None
+    torch.nn.init.normal_(network.place.weight)
+    silence(network)
+    code = torch.randn(4, 8, 2, 2)
+    rows = network(code).diff(dim=2).abs().mean((0, 1, 3))  # a number for each two neighbouring rows
+    middle = rows[len(rows) // 2 - 4 : len(rows) // 2 + 4].amax()
+    assert (middle > 3 * rows.mean()) == (not smooth)
+
+
+def silence(network: CompactNetwork) -> None:
+    """Let its blocks add nothing: only upsamplings draw."""
+    for block in network.blocks:
+        assert isinstance(block, StyledResidual)
+        for conv in block.convs:
+            assert isinstance(conv, torch.nn.Conv2d)
+            conv.weight.data.zero_()
 
 
 def test_gradients_reach_the_code() -> None:
