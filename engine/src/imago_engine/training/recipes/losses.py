@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imago_engine.synthesis.generators.compact import blurred
 from imago_engine.training.distributed.processes import ALONE, Processes
 
 
@@ -49,34 +48,3 @@ def texture_loss(fake: Tensor, real: Tensor) -> Tensor:
             distances.append(F.l1_loss(made, wanted))
         fake, real = F.avg_pool2d(fake, 2), F.avg_pool2d(real, 2)
     return torch.stack(distances).mean()
-
-
-def pattern_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Squared distance of what pictures [N, 3, S, S] have in common at each pixel: the mean of their details
-    and of the size of the differences between neighbours, relative to their usual size in real ones. Where a
-    generator's pictures share no more than real ones do it is 0 but for chance, and may be negative: it has
-    no bias, since each half of the batch says how far the other one's pictures are to change.
-
-    A lattice of cells, a seam, or a grain that lies in every picture at the same pixels is hardly seen in one
-    picture by a discriminator that has to overlook where things are.
-    """
-    half = len(fake) // 2
-    losses = []
-    for of in (_details, _steps_down, _steps_right):
-        made, wanted = of(fake), of(real)
-        surplus = made - wanted
-        first, second = surplus[:half].mean(0), surplus[half : 2 * half].mean(0)  # [3, S, S] each
-        losses.append((first * second).mean() / wanted.abs().mean().square())
-    return torch.stack(losses).mean()
-
-
-def _details(rgb: Tensor) -> Tensor:
-    return rgb - blurred(rgb)
-
-
-def _steps_down(rgb: Tensor) -> Tensor:
-    return rgb.diff(dim=2).abs()
-
-
-def _steps_right(rgb: Tensor) -> Tensor:
-    return rgb.diff(dim=3).abs()

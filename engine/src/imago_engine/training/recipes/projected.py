@@ -27,7 +27,6 @@ from imago_engine.training.recipes.losses import (
     code_loss,
     feature_loss,
     layout_loss,
-    pattern_loss,
     texture_loss,
 )
 from imago_engine.training.recipes.moving_average import MovingAverage
@@ -38,6 +37,7 @@ from imago_engine.training.recipes.projected_discriminator import (
 )
 from imago_engine.training.recipes.reachable import ReachableCodes
 from imago_engine.training.recipes.recipe import Context, Recipe, frozen, trained
+from imago_engine.training.recipes.shared_pattern import SharedPattern
 from imago_engine.training.recipes.step_inputs import StepInputs, drawn_inputs
 from imago_engine.training.run.schedule import Schedule
 from imago_engine.trainings import PRESETS, DefaultSettings
@@ -116,9 +116,11 @@ class ProjectedRecipe(Recipe):
             judge.discriminator.to(device).to(memory_format=torch.channels_last).train()
         self.average = MovingAverage(self.network, options.average_decay)
         share_batch_norms(self.network, context.processes)
+        self.pattern = SharedPattern(network.image_size).to(device)
         self.modules = {
             "generator": self.network,
             "average": self.average.module,
+            "pattern": self.pattern,
         }
         # Collectives between processes are not recorded.
         self._captures = placement.captures and context.processes.size == 1
@@ -279,7 +281,7 @@ class ProjectedRecipe(Recipe):
                 "feature": torch.stack(feature).mean(),
                 "code": torch.stack(meaning).mean(),
                 "texture": texture_loss(fake[pictured], real[pictured]),
-                "pattern": pattern_loss(fake[pictured], real[pictured]),
+                "pattern": self.pattern(fake[pictured], real[pictured], processes),
             }
             if trains_generator:
                 g_loss = (
