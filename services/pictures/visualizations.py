@@ -157,11 +157,12 @@ def _key(found: Visualization) -> Key:
 
 
 def best(session: Session, network: str, layer: str, unit: int) -> Visualization | None:
-    """The done visualization that the network finds best, see `BEST_FIRST`.
+    """The done visualization that the network finds best, see `BEST_FIRST`; also of a unit whose layer another
+    inspection has dropped, since others embed the address of its picture.
 
-    None where no picture is done. Raises `NotFound` where there is no such unit.
+    None where no picture is done. Raises `NotFound` where there never was such a unit.
     """
-    found = get_unit(session, network, layer, unit)
+    found = get_unit(session, network, layer, unit, or_former=True)
     chosen = (
         _query()
         .where(VisualizationRow.network_id == network, VisualizationRow.layer == found.layer)

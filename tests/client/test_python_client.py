@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 import imago
 from api import create_app
@@ -149,6 +150,23 @@ def test_a_unit_leads_to_its_best_picture(client: imago.Client, service: Service
     assert best.seed == 1
     assert unit.image().size == (24, 24)
     assert [unit.number for unit in client.units(NETWORK, "output") if unit.pictures] == [1]
+
+
+def test_units_of_a_layer_that_the_network_had_before_are_listed_on_request(
+    client: imago.Client, service: Service
+) -> None:
+    client.submit(NETWORK, ["blocks.7/1"])
+    service.work()
+    with service.database.session() as session:
+        session.execute(text("UPDATE layers SET is_current = false WHERE name = 'blocks.7'"))
+    for ask in (client.layer, lambda *of: list(client.units(*of))):
+        with pytest.raises(imago.NotFound):
+            ask(NETWORK, "blocks.7")
+    assert client.layer(NETWORK, "blocks.7", former=True).units == 48
+    units = list(client.units(NETWORK, "blocks.7", former=True))
+    assert [(unit.number, unit.pictures) for unit in units][:3] == [(0, 0), (1, 1), (2, 0)]
+    assert units[1].image().size == (24, 24)
+    assert client.layer(NETWORK, "output", former=True).name == "classifier"
 
 
 def test_a_wrong_value_is_named_by_its_field(client: imago.Client) -> None:

@@ -133,16 +133,22 @@ class Client(Searches):
         words = None if layers == "all" else {"layers": layers}
         return [Layer.read(raw) for raw in self._transport.entries(path, words)]
 
-    def layer(self, network: str, layer: str) -> Layer:
-        """One layer; `output` is the network's last."""
-        return Layer.read(self._transport.get(path_to("networks", network, "layers", layer)))
+    def layer(self, network: str, layer: str, *, former: bool = False) -> Layer:
+        """One layer; `output` is the network's last. `former`: also one that the network had before it was
+        inspected again.
+        """
+        path = path_to("networks", network, "layers", layer)
+        return Layer.read(self._transport.get(path, {"former": "true" if former else None}))
 
-    def units(self, network: str, layer: str, *, label: str | None = None) -> Iterator[Unit]:
+    def units(
+        self, network: str, layer: str, *, label: str | None = None, former: bool = False
+    ) -> Iterator[Unit]:
         """The units of a layer with what is known of their pictures, page by page as you iterate; only the
-        one of a class if its name is given.
+        one of a class if its name is given. `former` is as for `layer`.
         """
         path = path_to("networks", network, "layers", layer, "units")
-        for raw in self._transport.entries(path, {"label": label}):
+        filters = {"label": label, "former": "true" if former else None}
+        for raw in self._transport.entries(path, filters):
             yield Unit(raw["network"], raw["layer"], raw["unit"], self._transport, raw)
 
     def unit(self, unit: str) -> Unit:

@@ -168,6 +168,9 @@ def test_units_of_a_layer_that_the_network_has_no_more_are_listed_where_former_o
     assert (units[3]["pictures"], units[3]["activation"]) == (1, before["activation"])
     assert client.get(units[3]["links"]["image"]).status_code == 200
     assert get(client, units[3]["links"]["best"])["state"] == "done"
+    # Others may embed the address of a unit's picture: it goes on leading there.
+    assert client.get(f"{layer}/units/3/image").status_code == 200
+    assert client.get(f"{layer}/units/3/image.webp?size=64").status_code == 200
     shown = get(client, units[3]["links"]["self"])
     assert shown["visualizations"] == before["visualizations"]
     assert (shown["pictures"], shown["links"]["exemplars"]) == (1, None)
