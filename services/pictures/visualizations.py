@@ -157,8 +157,8 @@ def _key(found: Visualization) -> Key:
 
 
 def best(session: Session, network: str, layer: str, unit: int) -> Visualization | None:
-    """The done visualization that the network finds best, see `BEST_FIRST`; also of a unit whose layer another
-    inspection has dropped, since others embed the address of its picture.
+    """The done visualization that the network finds best, see `BEST_FIRST`. Also of a unit whose layer
+    another inspection has dropped: others embed the address of its picture.
 
     None where no picture is done. Raises `NotFound` where there never was such a unit.
     """
