@@ -42,6 +42,8 @@ def training(prepared: Prepared, placement: Placement) -> Training:
         finish=8,
         subpixel=True,
         noise=True,
+        smooth=True,
+        refined=True,
         ascent_share=0.25,
         head_start=HEAD_START,
         learning_rate=1e-5,

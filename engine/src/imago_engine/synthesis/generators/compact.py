@@ -212,7 +212,7 @@ class CompactNetwork(nn.Module):
         self.last_up = nn.Conv2d(widths[-1], 4 * finish, 3, padding=1)
         self.to_rgb = nn.Conv2d(finish, 12 if subpixel else 3, 3, padding=1)
         self.first_blurred = 0 if smooth else len(self.ups) - subpixel - noise
-        self.blending = "bilinear" if smooth else "nearest"
+        self.smooth = smooth
         noisy = list(enumerate([*widths, finish]))[-3:] if noise else []
         self.noises = nn.ModuleDict({str(i): StyledNoise(c, style, 4 * 2**i, refined) for i, c in noisy})
         self.refining = StyledResidual(finish, style, 1, silent=True) if refined else None
@@ -268,9 +268,11 @@ class CompactNetwork(nn.Module):
                 x = self._with_noise(i + 1, x, style, shifts)
         x = self.last_norm.activated(x, style)
         x = F.pixel_shuffle(self.last_up(x), 2)  # [N, 24, 64, 64]
+        if self.smooth or self.subpixel:
+            x = blurred(x)
         if not self.subpixel:
             return torch.tanh(self.to_rgb(F.leaky_relu(x, SLOPE)))  # [N, 3, S, S]
-        x = self._with_noise(len(self.blocks), blurred(x), style, shifts)
+        x = self._with_noise(len(self.blocks), x, style, shifts)
         if self.refining is not None:
             x = self.refining(x, style)
         colours = self.to_rgb(F.leaky_relu(x, SLOPE))  # [N, 12, 64, 64]: four pixels a place
@@ -278,9 +280,9 @@ class CompactNetwork(nn.Module):
 
     def _on_four(self, places: Tensor) -> Tensor:
         """What places say [N, C, g, g] → [N, C, 4, 4]."""
-        if self.blending == "nearest":
-            return F.interpolate(places, size=(4, 4), mode="nearest")
-        return F.interpolate(places, size=(4, 4), mode="bilinear", align_corners=False)
+        if self.smooth:
+            return F.interpolate(places, size=(4, 4), mode="bilinear", align_corners=False)
+        return F.interpolate(places, size=(4, 4), mode="nearest")
 
     def _with_noise(self, stage: int, x: Tensor, style: Tensor, shifts: Tensor | None) -> Tensor:
         """`stage` counts the doublings of the size since 4 pixels."""

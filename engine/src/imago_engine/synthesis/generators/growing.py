@@ -26,7 +26,8 @@ def grown(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Tens
 
 def widened(weights: Mapping[str, Tensor], into: CompactNetwork) -> dict[str, Tensor]:
     """The weights of a compact network for one with more channels, residual blocks or local styles: with them
-    it draws the same pictures (Chen et al. 2016, "Net2Net", arXiv 1511.05641).
+    it draws the same pictures (Chen et al. 2016, "Net2Net", arXiv 1511.05641), but that a smooth one has
+    places and pixels of one that is not blend.
 
     What is new starts as `into` has it and is not listened to by what is old: the old channels' weights of
     new channels are 0, which training changes at once. Raises ValueError where `may_widen` says no.

@@ -2,6 +2,7 @@
 cores in hours.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -89,6 +90,7 @@ class ProjectedRecipe(Recipe):
         "zoom": 1.6,
     }
     """Found by search on the shipped generator."""
+    before: ClassVar[Mapping[str, Any]] = {"pattern_weight": 0.0}
 
     options: ProjectedOptions
 
@@ -183,6 +185,11 @@ class ProjectedRecipe(Recipe):
             refined=index.image_size == 128,
         )
 
+    @classmethod
+    def taking_over(cls, options: ProjectedOptions, checkpoint: Mapping[str, Any]) -> ProjectedOptions:
+        """Networks of earlier releases are neither smooth nor refined, and go on so."""
+        return options.changed(**{name: checkpoint.get(name, False) for name in ("smooth", "refined")})
+
     @property
     def measured_at(self) -> int:
         return self.options.feature_size
@@ -244,7 +251,9 @@ class ProjectedRecipe(Recipe):
             seen_real = [judge.look(augmented) for judge in self.judges]
             real_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_real, strict=True)]
         with placement.autocast():
-            fake = self.network(code, inputs.shifts).float()  # [N, 3, S, S]
+            # A network that has learned to draw with noise that stays is not to lose it midway.
+            shifts = inputs.shifts if o.refined else None
+            fake = self.network(code, shifts).float()  # [N, 3, S, S]
             augmented = augment(fake)
             seen_fake = [judge.look(augmented) for judge in self.judges]
             fake_mixed = [j.discriminator.mix(s.taps) for j, s in zip(self.judges, seen_fake, strict=True)]

@@ -1,7 +1,7 @@
 """What every way to train a generator provides; `Training` is one loop over any of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from imago_engine.synthesis.generators.prior import CodePrior
 from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.distributed.processes import ALONE, Processes
+from imago_engine.training.options import read_options
 from imago_engine.training.recipes.feature_network import FeatureNetwork
 from imago_engine.training.recipes.tapped_network import TappedNetwork
 from imago_engine.training.results.code_statistics import CodeStatistics
@@ -57,6 +58,8 @@ class Recipe(ABC):
     """The module that is exported."""
     recommended: ClassVar[dict[str, Any]]
     """Parameters of the ascent that suit its generators."""
+    before: ClassVar[Mapping[str, Any]] = {}
+    """What options that came later are in checkpoints without them, where that is not their default."""
 
     def __init__(self, options: TrainingSettings, context: Context) -> None:
         self.options, self.context = options, context
@@ -73,6 +76,18 @@ class Recipe(ABC):
     @classmethod
     def completed(cls, options: Any, index: PreparedIndex) -> Any:
         """`options` of a new training with what follows from its data."""
+        return options
+
+    @classmethod
+    def recorded_options(cls, facts: Mapping[str, Any]) -> Any:
+        """The options of a checkpoint, which holds `facts` of them. Raises OptionsError."""
+        return read_options(cls.Options, {**cls.before, **facts})
+
+    @classmethod
+    def taking_over(cls, options: Any, checkpoint: Mapping[str, Any]) -> Any:
+        """`options` of a new training with what the networks of another's checkpoint settle; `checkpoint` are
+        the options that it holds.
+        """
         return options
 
     @property

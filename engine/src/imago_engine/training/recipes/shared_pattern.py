@@ -15,6 +15,9 @@ from imago_engine.training.distributed.processes import ALONE, Processes
 DECAY = 0.95
 """Of the means that are remembered, a batch."""
 
+LEAST = 1e-3
+"""Of RGB in [−1, 1]: the usual size of details in pictures that have none."""
+
 
 class SharedPattern(nn.Module):
     """The squared distance between pictures and photographs, [N, 3, S, S] each, of the mean at each pixel of
@@ -36,6 +39,7 @@ class SharedPattern(nn.Module):
         with torch.no_grad():
             wanted = _looked_at(real)
             usual = processes.mean(wanted.abs().mean((1, 2, 3, 4))).view(3, 1, 1, 1)  # of each of the three
+            usual = usual.clamp_min(LEAST)
         surplus = (_looked_at(fake) - wanted).mean(1) / usual  # [3, 3, S, S]
         loss = (self.surplus.clone() * surplus).mean()
         self.surplus.lerp_(processes.mean(surplus.detach()), 1 - DECAY)

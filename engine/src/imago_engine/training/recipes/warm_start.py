@@ -25,8 +25,9 @@ class WarmStart:
 
 def warm_start(training: Training, file: Path) -> WarmStart:
     """Put the weights of a generator file into a new training, as far as they fit: a generator of larger
-    pictures takes over all but its last stages, a wider or deeper one draws the same at first. The
-    discriminator starts anew. Of a training's checkpoint all is taken over, and must fit.
+    pictures takes over all but its last stages, a wider or deeper one draws the same at first, or softer
+    pictures than a generator that was not smooth. The discriminator starts anew. Of a training's checkpoint
+    all is taken over, and must fit.
 
     Raises GeneratorFileError for a file that is none, OptionsError for a generator of another kind.
     """

@@ -14,7 +14,7 @@ from imago_engine.generators import GeneratorInfo
 from imago_engine.synthesis.generators.architectures import ARCHITECTURES, Generator, build_network
 from imago_engine.synthesis.generators.files import save_generator
 from imago_engine.training.data.preparation import load_prepared
-from imago_engine.training.recipes import preset_named, read_options
+from imago_engine.training.recipes import preset_named
 from imago_engine.training.results.card import TrainingRecord, read_log, write_card
 from imago_engine.training.results.code_statistics import statistics_of
 from imago_engine.training.results.prior import measured_prior
@@ -73,7 +73,7 @@ class _Exported:
         prepared = load_prepared(run_folder / PREPARED)
         index, preset = prepared.index, facts.get("preset", "default")
         recipe = preset_named(preset)
-        options = read_options(recipe.Options, facts["options"])
+        options = recipe.recorded_options(facts["options"])
         architecture, arguments = recipe.architecture(options, index.code_shape)
         network = build_network(architecture, arguments)
         try:

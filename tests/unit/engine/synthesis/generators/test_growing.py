@@ -22,7 +22,9 @@ def trained(network: CompactNetwork) -> CompactNetwork:
     return network.eval().requires_grad_(False)
 
 
-@pytest.mark.parametrize("more", [{}, {"rounds": (1, 2, 3)}, {"local": 5}, {"rounds": (2, 1, 1), "local": 5}])
+@pytest.mark.parametrize(
+    "more", [{}, {"rounds": (1, 2, 3)}, {"local": 5}, {"rounds": (2, 1, 1), "local": 5}, {"refined": True}]
+)
 def test_a_wider_and_deeper_network_draws_the_same_pictures_at_first(more: dict[str, object]) -> None:
     small = trained(CompactNetwork(8, **SMALL))  # type: ignore[arg-type]
     large = CompactNetwork(8, **LARGE, **more).eval()  # type: ignore[arg-type]

@@ -54,6 +54,12 @@ def test_its_gradient_takes_the_pattern_away() -> None:
     assert seen(added) < 0.2 * first
 
 
+def test_pictures_without_any_edge_leave_it_as_it_is() -> None:
+    pattern, plain = SharedPattern(SIZE), torch.zeros(4, 3, SIZE, SIZE)
+    assert pattern(plain, plain + 0.5).isfinite()
+    assert pattern.surplus.isfinite().all()
+
+
 def test_a_checkpoint_without_it_begins_anew_and_one_with_it_goes_on() -> None:
     pattern = SharedPattern(SIZE)
     pattern(pictures(0) + seam(1), pictures(1))

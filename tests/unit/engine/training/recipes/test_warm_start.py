@@ -142,5 +142,9 @@ def test_all_of_a_checkpoint_is_taken_over_by_a_training_of_other_batches(
     scales = [t.recipe.modules["discriminator"].state_dict()["tap_scale"] for t in (first, second)]
     assert torch.equal(*scales)
     assert (scales[0] != 1).all()
+    taken_over = ProjectedRecipe.taking_over(
+        ProjectedOptions(smooth=True, refined=True), {"widths": [24, 16]}
+    )
+    assert (taken_over.smooth, taken_over.refined) == (False, False), "as networks of earlier releases are"
     with pytest.raises(OptionsError, match=r"of networks of the same sizes \(widths \[24, 16, 8\]\)"):
         warm_start(small_training(widths=(16, 16, 8)), file)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from imago_engine.training.command_line.printer import Printer
-from imago_engine.training.recipes import OptionsError, read_options
+from imago_engine.training.recipes import OptionsError
 from imago_engine.training.results.journal import Journal
 from imago_engine.training.run import placement
 from imago_engine.training.run.checkpoint import (
@@ -174,7 +174,19 @@ def test_checkpoints_from_before_presets_are_read(small_training: SmallTraining,
     again = small_training()
     again.restore(path)
     assert again.step_number == 1
-    assert read_options(training.recipe.Options, old["options"]) == training.recipe.options
+    assert training.recipe.recorded_options(old["options"]) == training.recipe.options
+
+
+def test_a_training_of_an_earlier_release_goes_on_without_losses_that_came_later(
+    small_training: SmallTraining,
+) -> None:
+    recipe = small_training().recipe
+    old = recipe.options.model_dump()
+    for later in ("pattern_weight", "smooth", "refined"):
+        del old[later]
+    again = recipe.recorded_options(old)
+    assert (again.pattern_weight, again.smooth, again.refined) == (0, False, False)
+    assert recipe.options.pattern_weight > 0  # type: ignore[attr-defined]
 
 
 def test_bfloat16_changes_the_arithmetic_and_not_the_weights(small_training: SmallTraining) -> None:
