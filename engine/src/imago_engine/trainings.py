@@ -130,7 +130,7 @@ class DefaultOptions(Strict):
     pattern_weight: Annotated[
         Weight,
         Field(description="Of what all pictures have in common at each pixel, and real ones have not"),
-    ] = 1.0
+    ] = 4.0
     average_decay: Annotated[
         float,
         Field(ge=0, lt=1, description="Of the averaged weights, which are what is exported, a step"),
