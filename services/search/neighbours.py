@@ -35,6 +35,7 @@ _APPROXIMATE = (
     "SET LOCAL hnsw.ef_search = 400",
     "SET LOCAL hnsw.max_scan_tuples = 40000",
 )
+_NOTHING = sa.func.abs(VisualizationRow.activation) < NO_ACTIVATION
 Among = sa.Select[str] | None
 """The digests that count, None for all."""
 
@@ -72,11 +73,13 @@ class Neighbour:
 @dataclass(frozen=True)
 class Neighbours:
     """The nearest first. `digest` is the picture that the others were compared with; `complete` is false
-    while pictures that would count are not indexed yet."""
+    while pictures that would count are not indexed yet. `wants_nothing`: that picture has no activation to
+    speak of (`NO_ACTIVATION`), so that none is like it, however grey others are too."""
 
     digest: str
     data: Sequence[Neighbour]
     complete: bool
+    wants_nothing: bool = False
 
 
 def neighbours(
@@ -99,6 +102,8 @@ def neighbours(
     found = get_unit(session, network, layer, unit, or_former=digest is not None)
     digest = digest or best_of(session, network, found.layer, unit)
     vector = vector_of(session, digest, network, found.layer, unit)
+    if session.scalar(sa.select(_NOTHING).where(VisualizationRow.digest == digest)):
+        return Neighbours(digest, (), complete=True, wants_nothing=True)
     scope = Scope(
         network=None if within == Within.ALL else network,
         layer=found.layer if within == Within.LAYER else None,
@@ -194,9 +199,12 @@ def _candidates(
     if exact:
         # All distances first: the planner must not take the approximate index for the order.
         pool = query.cte("pool").prefix_with("MATERIALIZED", dialect="postgresql")
-        near = sa.select(pool).order_by(pool.c.distance, pool.c.digest).limit(most).subquery()
+        # The offset keeps them in order, so that activations are looked up of the nearest alone.
+        sorted_ = sa.select(pool).order_by(pool.c.distance, pool.c.digest).offset(0).subquery()
+        counted = sa.select(sorted_).where(_wants_something(sorted_.c.digest))
+        near = counted.order_by(sorted_.c.distance, sorted_.c.digest).limit(most).subquery()
     else:
-        near = query.order_by(distance).limit(most).subquery()
+        near = query.where(_wants_something(row.digest)).order_by(distance).limit(most).subquery()
     return (
         sa.select(
             near,
@@ -209,16 +217,18 @@ def _candidates(
     )
 
 
+def _wants_something(digest: sa.SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """Whether the picture has an activation to speak of: what wants nothing wants nothing like another
+    either. Asked before the limit, as a network may have thousands of such, which all look alike."""
+    return ~sa.exists().where(VisualizationRow.digest == digest, _NOTHING)
+
+
 def _units(rows: Sequence[Any], scope: Scope, leave_out: tuple[str, str, int] | None) -> Sequence[Neighbour]:
-    """Each unit once, by its nearest picture. A unit of an earlier inspection is another one. What has no
-    activation to speak of wants nothing, so that it wants nothing like another either.
-    """
+    """Each unit once, by its nearest picture. A unit of an earlier inspection is another one."""
     found: dict[tuple[str, str, int, bool], Neighbour] = {}
     for row in rows:
         place = (row.network_id, row.layer, row.unit)
         if place == leave_out or (scope.network is not None and not row.current):
-            continue
-        if row.activation is not None and abs(row.activation) < NO_ACTIVATION:
             continue
         neighbour = Neighbour(*place, row.digest, 1 - row.distance, row.activation, row.current)
         found.setdefault((*place, row.current), neighbour)

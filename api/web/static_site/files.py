@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from jinja2 import Environment
@@ -195,7 +195,7 @@ class StaticSite:
         except NotFound:
             return None
         here = [each for each in found.data if each.layer in self.pages.places.folders]
-        return Neighbours(found.digest, here, found.complete)
+        return replace(found, data=here)
 
     def _index_part(self, layer: LayerIndex, units: list[UnitPictures]) -> SiteFile:
         with self.workshop.database.session() as session:

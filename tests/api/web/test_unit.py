@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from api.web.pages.units.traces import numbers, thinned
 from services.base.database import Database
@@ -289,6 +290,19 @@ def test_neighbours_are_looked_for_where_one_says(
         assert (f"{HIDDEN}/3" in neighbours) is hidden
         assert f"class 4 {'classifier/4' if hidden else 'unit 4'} " in page.text
         assert ("3 · class 3 blocks.0.1 " in page.text) is hidden
+
+
+@pytest.mark.usefixtures("network")
+def test_a_picture_of_no_activation_is_said_to_be_like_none(
+    client: FlaskClient, database: Database, store: ObjectStore
+) -> None:
+    made(client, database, store, units="3-5")
+    with database.session() as session:
+        session.execute(text("UPDATE visualizations SET activation = 8e-11 WHERE unit = 3"))
+    page = read(client, f"{OUTPUT}/3")
+    assert "reaches no activation to speak of" in page.text
+    assert f"{OUTPUT}/5" not in [urlsplit(link).path for link in page.links]
+    assert "reaches no activation to speak of" in read(client, f"/search?like={NETWORK}/output/3").text
 
 
 @pytest.mark.usefixtures("network")

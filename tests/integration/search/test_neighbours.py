@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from imago_engine.weights import EYE
 from infra.local.servers import Servers
@@ -50,7 +51,11 @@ def test_the_units_of_a_layer_come_by_likeness_without_the_unit_itself(alike: Da
 def test_a_unit_of_no_activation_is_like_no_other(alike: Database) -> None:
     with alike.session() as session:
         session.execute(text("UPDATE visualizations SET activation = 8e-11 WHERE unit = 3"))
-    assert sorted(one.unit for one in around(alike, 0, limit=19).data) == [1, 2, *range(4, 20)]
+    found = around(alike, 0, limit=19)
+    assert sorted(one.unit for one in found.data) == [1, 2, *range(4, 20)]
+    assert not found.wants_nothing
+    grey = around(alike, 3, limit=19)
+    assert (grey.wants_nothing, grey.complete, grey.data) == (True, True, ())
 
 
 def test_a_unit_with_many_pictures_is_one_neighbour_by_the_likest_of_them(alike: Database) -> None:
@@ -205,6 +210,29 @@ def test_of_a_rare_network_as_many_are_found_as_were_asked_for(
     assert len(near(crowded, query, Scope("rare.x", None), 50)) == 50
 
 
+def test_however_many_without_activation_are_nearest_one_statement_finds_the_others(
+    crowded: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "EXACT_ROWS", FEW)
+    query = direction("query", 0.05, direction("cluster 1"))
+    grey = set(near(crowded, query, Scope(None, None), 90))
+    found: list[int] = []
+
+    def among_grey(session: Session) -> None:
+        session.execute(
+            text("UPDATE visualizations SET activation = 8e-11 WHERE unit = ANY(:units)"),
+            {"units": list(grey)},
+        )
+        nearest = neighbours.nearest(session, query, Scope(None, None), limit=20)
+        found.extend(one.unit for one in nearest)
+
+    asked = [plan for statement, plan in plans_of(crowded, among_grey) if "<=>" in statement]
+    assert len(asked) == 1
+    assert "ix_embeddings_near" in {node.get("Index Name") for node in nodes(asked[0])}
+    assert len(found) == 20
+    assert not grey & set(found)
+
+
 def test_searching_everything_uses_the_index_of_the_eye_and_a_layer_its_own(
     crowded: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,7 +242,10 @@ def test_searching_everything_uses_the_index_of_the_eye_and_a_layer_its_own(
         plans = plans_of(
             crowded, lambda session: neighbours.nearest(session, direction("query"), scope, limit=20)
         )
-        return {node["Index Name"] for _, plan in plans for node in nodes(plan) if "Index Name" in node}
+        read = [node for _, plan in plans for node in nodes(plan)]
+        whole = {node["Relation Name"] for node in read if node["Node Type"] == "Seq Scan"}
+        assert "visualizations" not in whole, "activations are looked up of the nearest alone"
+        return {node["Index Name"] for node in read if "Index Name" in node}
 
     assert "ix_embeddings_near" in indexes(Scope(None, None))
     layer = indexes(Scope("rare.x", "blocks.4"))
