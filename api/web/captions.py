@@ -1,14 +1,17 @@
 """What units are called where those of several layers, or of more than one network, stand side by side."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
 from api.web.filters import first_name
-from services.catalog.layers import labels_of_layer
+from services.catalog.layers import labels_of_layers
 from services.search.labels import Said, clear_labels
 from services.search.neighbours import Neighbour
+
+Classes = Mapping[tuple[str, str], Sequence[str]]
+"""Those that units of layers stand for, by network and layer."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,9 @@ class Caption:
 
 @dataclass(frozen=True)
 class Captions:
-    """Calls units by name. `classes`: those of the units of layers, by network and layer; `seen`: the class
-    that is clearly seen in a picture, by its digest."""
+    """Calls units by name. `seen`: the class that is clearly seen in a picture, by its digest."""
 
-    classes: Mapping[tuple[str, str], Sequence[str]]
+    classes: Classes
     seen: Mapping[str, str]
 
     def of(self, network: str, layer: str, unit: int, digest: str | None) -> Caption:
@@ -45,13 +47,16 @@ class Captions:
         return Caption(f"{unit} · {name}", layer, None, f"{alt}, seen as {name}")
 
 
-def captions(session: Session, layers: Iterable[tuple[str, str]], digests: Sequence[str]) -> Captions:
+def captions(session: Session, layers: Collection[tuple[str, str]], digests: Sequence[str]) -> Captions:
     """For units of these layers (pairs of a network and a layer) by these pictures."""
-    classes = {place: labels_of_layer(session, *place) for place in {*layers}}
-    return Captions(classes, clear_labels(session, digests))
+    return Captions(labels_of_layers(session, layers), clear_labels(session, digests))
 
 
-def captions_of(session: Session, found: Iterable[Neighbour | Said]) -> Captions:
-    """For units that a search has found."""
+def captions_of(
+    session: Session, found: Iterable[Neighbour | Said], classes: Classes | None = None
+) -> Captions:
+    """For units that a search has found. `classes`: those of all their layers, where they are known."""
     shown = list(found)
-    return captions(session, [(each.network, each.layer) for each in shown], [each.digest for each in shown])
+    if classes is None:
+        classes = labels_of_layers(session, {(each.network, each.layer) for each in shown})
+    return Captions(classes, clear_labels(session, [each.digest for each in shown]))

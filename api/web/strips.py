@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from services.atlases.progress import AtlasView
-from services.catalog.layers import labels_of_layer
+from services.catalog.layers import labels_of_layers
 from services.grids import strips
 from services.grids.overviews import shown_versions
 from services.grids.strips import Glimpse, OfVersion
@@ -22,5 +22,9 @@ def strips_of_atlases(
 
 def labels_of(session: Session, network: str, strip: Sequence[Glimpse]) -> Mapping[str, str]:
     """The classes that units of a strip stand for, by the digests of their pictures."""
-    names = {layer: labels_of_layer(session, network, layer) for layer in {each.layer for each in strip}}
-    return {each.digest: names[each.layer][each.unit] for each in strip if each.unit < len(names[each.layer])}
+    names = labels_of_layers(session, {(network, each.layer) for each in strip})
+    return {
+        each.digest: names[network, each.layer][each.unit]
+        for each in strip
+        if each.unit < len(names.get((network, each.layer), ()))
+    }

@@ -1,6 +1,6 @@
 """Layers and units of the networks in the catalog."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -237,6 +237,25 @@ def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]
     inspection has found yet."""
     row = session.get(LayerRow, (network, layer))
     return () if row is None else unit_labels(session, view_of(row))
+
+
+def labels_of_layers(
+    session: Session, layers: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Sequence[str]]:
+    """The same for several layers at once, by pairs of a network and a layer's own name. Those whose units
+    have no names are left out."""
+    row = LayerRow
+    query = (
+        sa.select(row.network_id, row.name, row.units, NetworkRow.labels)
+        .join(NetworkRow, NetworkRow.id == row.network_id)
+        .where(row.kind == "output", sa.tuple_(row.network_id, row.name).in_(layers))
+    )
+    rows = session.execute(query) if layers else ()
+    return {
+        (found.network_id, found.name): found.labels
+        for found in rows
+        if found.labels is not None and len(found.labels) == found.units
+    }
 
 
 def view_of(row: LayerRow) -> Layer:

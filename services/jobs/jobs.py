@@ -14,7 +14,7 @@ from services.atlases.visibility import sees_part
 from services.base.errors import Conflict, NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, JobState, State
-from services.catalog.layers import labels_of_layer
+from services.catalog.layers import labels_of_layers
 from services.jobs import progress
 from services.jobs.job_counters import Change, end_complete, update_counters
 from services.jobs.progress import JobView
@@ -125,8 +125,8 @@ def items(
 
     rows = Keyset("items", (int,)).bounded(cursor, limit, read, lambda row: [row.ordinal])
     places = {(row.network_id, row.layer) for row in rows.data}
-    labels = {place: labels_of_layer(session, *place) for place in places}
-    return rows.map(lambda row: _item(row, labels[row.network_id, row.layer]))
+    labels = labels_of_layers(session, places)
+    return rows.map(lambda row: _item(row, labels.get((row.network_id, row.layer), ())))
 
 
 def cancel(session: Session, id: str, *, by: Principal | None = None) -> JobView:

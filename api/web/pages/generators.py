@@ -22,7 +22,7 @@ from services.access.ownership import may_change
 from services.atlases import atlases
 from services.base.storage import sha256_of_file
 from services.catalog import generators, removal
-from services.catalog.layers import labels_of_layer
+from services.catalog.layers import labels_of_layers
 from services.grids.made_with import MadeWith, made_with
 from services.pictures.losses import Subject
 from services.trainings import trainings
@@ -89,11 +89,11 @@ def remove_generator(generator: str) -> Response:
 def _labels(session: Session, pictures: Sequence[MadeWith]) -> Mapping[str, str]:
     """The classes that units of outputs stand for, by the digests of their pictures."""
     layers = {(one.network, one.layer) for one in pictures}
-    names = {layer: labels_of_layer(session, *layer) for layer in layers}
+    names = labels_of_layers(session, layers)
     return {
         one.digest: names[one.network, one.layer][one.unit]
         for one in pictures
-        if one.unit < len(names[one.network, one.layer])
+        if one.unit < len(names.get((one.network, one.layer), ()))
     }
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api.schemas.images.maps import AtlasMap
 from api.web import grid_view
 from api.web import shown as shown_of
-from api.web.captions import captions_of
+from api.web.captions import Classes, captions_of
 from api.web.grid_view import CELLS_A_PAGE, GridView, Looks
 from api.web.pages.maps import UNIT_STANDS_IN
 from api.web.pages.networks.layer import EAGER
@@ -73,9 +73,15 @@ class SitePages:
     subjects: Mapping[str, Subject]
     has_map: bool
     places: Places = field(init=False)
+    _classes: Classes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "places", Places(self.subjects))
+        # A page of a unit names units of these layers alone: none asks for what they are called.
+        classes = {
+            (subject.network.id, layer): subject.unit_names for layer, subject in self.subjects.items()
+        }
+        object.__setattr__(self, "_classes", classes)
 
     def unit(self, session: Session, shown: UnitPictures, found: UnitFound) -> tuple[str, str]:
         """Path and text of a unit's page."""
@@ -97,7 +103,7 @@ class SitePages:
             labels=figures.labels_of(shown.large, subject.classes),
             exemplars=found.exemplars,
             neighbours=found.neighbours,
-            captions=captions_of(session, _units(found.neighbours)),
+            captions=captions_of(session, _units(found.neighbours), self._classes),
             small=small_among(session, [each.digest for each in _units(found.neighbours)]),
             within=Within.NETWORK,
             trace=found.trace,

@@ -21,12 +21,13 @@ from services.catalog.generators import (
 from services.catalog.inspection_leases import INSPECTIONS, InspectionClaim, claim_inspection
 from services.catalog.inspections import record_inspection, record_inspection_failure
 from services.catalog.layer_selection import list_layers
-from services.catalog.layers import get_layer, get_unit, list_units
+from services.catalog.layers import get_layer, get_unit, labels_of_layers, list_units
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, list_networks, register_network
 from services.queue.crash_rule import CRASHES_ALONE
 from services.queue.reconciliation import Reconciled, reconcile
 from tests.integration import staging
+from tests.integration.query_plans import plans
 from tests.integration.staging import GENERATOR, INFO, LAYERS, NETWORK
 
 
@@ -289,6 +290,19 @@ def test_a_generator_becomes_the_default_where_there_is_none_or_its_file_was_not
         register_generator(session, "imported", INFO, "c" * 64, default=True)
         assert get_generator(session).id == "imported"
         make_default(session, GENERATOR)
+
+
+def test_the_classes_of_several_layers_are_read_at_once(staged: Database) -> None:
+    asked = [(NETWORK, layer.name) for layer in LAYERS]
+    found: list[object] = []
+    read = plans(staged, lambda session: found.append(labels_of_layers(session, [*asked, ("none", "x")])))
+    assert len(read) == 1
+    assert found == [{(NETWORK, "classifier"): staging.LABELS}]
+    with staged.session() as session:
+        session.execute(text("UPDATE layers SET units = 399 WHERE name = 'classifier'"))
+        assert labels_of_layers(session, asked) == {}, "names of other units than these"
+        assert labels_of_layers(session, []) == {}
+        session.rollback()
 
 
 def test_an_operator_chooses_the_default_generator(
