@@ -14,7 +14,8 @@ globalThis.imagoMapSource = {
       const row = part === null ? null : (await imagoIndex.part(part)).find((each) => each.unit === unit);
       if (!row?.digest) return null;
       const label = row.seen.length ? imagoIndex.classes[row.seen[0][0]] : row.name;
-      return { layer, unit, label, picture: imagoIndex.picture(row.digest) };
+      const probability = row.seen.length ? row.seen[0][1] / 1000 : null; // the index has thousandths
+      return { layer, unit, label, probability, picture: imagoIndex.picture(row.digest) };
     }));
     return found.filter(Boolean);
   },
