@@ -113,6 +113,9 @@ def test_a_layer_is_ordered_and_its_units_chosen(browser: Browser, origin: str) 
         expect(page.locator(".range")).to_contain_text("No unit", timeout=PATIENCE_MS)
         page.locator(".range").get_by_role("link", name="Show all units").click()
         expect(cells).to_have_count(120, timeout=PATIENCE_MS)
+        page.goto(f"{origin}/layers/002-blocks.4.2/index.html?order=activation")
+        expect(page.locator("html.is-chosen:not(.is-coming)")).to_be_attached(timeout=PATIENCE_MS)
+        assert page.locator(".range").inner_text() == "", "how many units a layer has is said above"
 
 
 _SUREST_FIRST = """async () => {
@@ -154,6 +157,7 @@ def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser,
         shown = page.locator("[data-list] img").first
         expect(shown).to_have_js_property("complete", True, timeout=PATIENCE_MS)
         assert shown.evaluate("image => image.naturalWidth") > 0
+        expect(page.locator('[data-list] a[aria-label*=", seen as "]')).not_to_have_count(0)
         page.get_by_role("checkbox", name="classifier").uncheck()
         expect(said).to_have_text("144 units in view", timeout=PATIENCE_MS)
         page.get_by_role("group", name="Map of units").press("Enter")

@@ -115,12 +115,12 @@
     await Promise.all([imagoIndex.load("index/layers.js"), imagoIndex.load("index/classes.js")]);
     const known = imagoIndex.layers[layer], [, , first, starts] = known;
     const parts = await Promise.all(starts.map((_, at) => imagoIndex.part(first + at)));
-    const rows = sorted(chosen(parts.flat()), asked.get("order"));
+    const all = parts.flat(), rows = sorted(chosen(all), asked.get("order"));
     const from = Math.max(0, Math.min(Number(asked.get("from")) || 0, rows.length - 1));
     const some = rows.slice(from, from + CELLS), range = grid.querySelector(".range"), list = grid.querySelector("ul.grid");
     if (!rows.length) range.replaceChildren(...nothing());
     else if (rows.length > some.length) range.textContent = `Units ${figure(from + 1)} to ${figure(from + some.length)} of ${figure(rows.length)}`;
-    else range.textContent = `${figure(rows.length)} unit${rows.length === 1 ? "" : "s"}`;
+    else range.textContent = rows.length === all.length ? "" : `${figure(rows.length)} unit${rows.length === 1 ? "" : "s"}`; // all are counted above
     list.className = ["grid", asked.get("density")].filter(Boolean).join(" ");
     list.replaceChildren(...cellsOf(some, known, words));
     turnPages(grid, from, rows.length);
