@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from infra.browser.chromium import PATIENCE_MS, Look, looking
 from infra.browser.furnishing import NETWORK
@@ -56,3 +56,31 @@ def test_keys_move_it_and_enter_opens_the_unit_in_the_middle(page: Page) -> None
     page.keyboard.press("Enter")
     page.wait_for_url(UNIT)
     assert f"/{now.partition('/')[2]}?" in page.url
+
+
+_IS_DRAWN = """() => {
+    const canvas = document.querySelector(".sheet-view canvas:not(.shape)");
+    return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean);
+}"""
+
+
+def test_that_a_part_cannot_be_read_is_said_until_one_does_something(browser: Browser, site: Site) -> None:
+    refused: list[str] = []
+
+    def refuse_the_first(route: Route) -> None:
+        if refused:
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.abort()
+
+    with looking(browser, Look("light", 1000, 900)) as context:
+        page = context.new_page()
+        page.route(re.compile("/sheet_files/"), refuse_the_first)
+        page.goto(f"{site.url}/atlases/{site.atlas}/versions/1/layers/classifier/sheet")
+        said = page.locator("#sheet-said")
+        expect(said).to_contain_text("could not be read", timeout=PATIENCE_MS)
+        with page.expect_response(re.compile("/sheet_files/")):
+            page.locator('[data-zoom="2"]').click()
+        page.wait_for_function(_IS_DRAWN, timeout=PATIENCE_MS)
+        expect(said).to_contain_text("could not be read")

@@ -44,7 +44,10 @@ const ask = (wanted) => {
         if (said.dataset.coming !== undefined) said.textContent = "";
         delete said.dataset.coming;
       },
-      () => (said.textContent = "A part of the sheet could not be read. Load the page again."),
+      () => {
+        said.textContent = "A part of the sheet could not be read. Load the page again.";
+        delete said.dataset.coming; // so that a tile that comes later does not wipe it
+      },
     ).finally(() => {
       coming--;
       for (const [oldest, { isReady }] of tiles) {
