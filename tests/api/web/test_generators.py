@@ -49,6 +49,9 @@ def test_a_generator_shows_pictures_that_were_made_with_it(
 def test_the_shipped_generator_is_shown_with_its_card(
     app: Flask, client: FlaskClient, database: Database, store: ObjectStore
 ) -> None:
+    client.post("/v1/jobs", json=job_body("0-3", recipe={"technique": "dgn-am"}))
+    finish_all(database, store)
+    assert "Pictures made with it" in client.get("/generators/small").text
     path: Path = context(app).settings.generator_path
     register_shipped_generator(database, store, path)
     with database.session() as session:
