@@ -237,5 +237,5 @@ def test_the_colours_of_a_small_picture_stay(
     answer = client.get(f"{item['links']['image']}.{format}", query_string={"size": 128})
     with Image.open(io.BytesIO(answer.data)) as shown:
         differences = ImageChops.difference(shown.convert("RGB"), small)
-    assert max(highest for _, highest in differences.getextrema()) <= most
+    assert max(differences.tobytes()) <= most
     assert f"image.small.{format}" in kinds(database)

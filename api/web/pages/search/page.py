@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import chain
 
 from flask import Response, request
 from sqlalchemy.orm import Session
@@ -22,7 +23,7 @@ from services.base.errors import FieldError, Invalid, NotFound
 from services.catalog.layers import get_unit
 from services.search import indexing, labels, neighbours
 from services.search.labels import Said
-from services.search.neighbours import Neighbours, NotIndexed, Within
+from services.search.neighbours import Neighbour, Neighbours, NotIndexed, Within
 
 PAGE = 60
 _SHOWN: Mapping[str, bool | None] = {"all": None, "hidden": True, "output": False}
@@ -74,7 +75,7 @@ class Results:
     def layers(self) -> Collection[tuple[str, str]]:
         """Of all units that are shown: pairs of a network and a layer."""
         alike = () if self.alike is None else self.alike.data
-        found = {(each.network, each.layer) for each in (*self.said, *alike)}
+        found = {(each.network, each.layer) for each in chain[Said | Neighbour](self.said, alike)}
         return found | {(answer.asked.network, answer.asked.layer) for answer in self.answers}
 
     @property
