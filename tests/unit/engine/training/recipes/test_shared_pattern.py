@@ -30,7 +30,10 @@ def seam(strength: float) -> torch.Tensor:
 def seen(added: torch.Tensor, batches: int = 30) -> torch.Tensor:
     """The last loss of batches of pictures with something added."""
     pattern = SharedPattern(SIZE)
-    return [pattern(pictures(2 * i) + added, pictures(2 * i + 1)) for i in range(batches)][-1]
+    losses: list[torch.Tensor] = [
+        pattern(pictures(2 * i) + added, pictures(2 * i + 1)) for i in range(batches)
+    ]
+    return losses[-1]
 
 
 def test_pictures_that_share_no_more_than_photographs_do_have_no_pattern_but_for_chance() -> None:
