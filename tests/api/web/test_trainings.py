@@ -62,7 +62,7 @@ def test_a_training_shows_its_losses_its_pictures_and_its_log(client: FlaskClien
     page = client.get(f"/trainings/{training}").text
     assert "discs-32" in page
     assert 'aria-label="layout: from' in page
-    assert 'aria-label="code: from 1 to 0.5"' in page
+    assert 'aria-label="code: from 1.00 to 0.500"' in page
     assert f"/v1/trainings/{training}/samples/1600/image" in page
     assert f"/v1/trainings/{training}/samples/800/image" not in page
     assert "16 held-out pictures" in page
@@ -139,8 +139,8 @@ def test_of_a_log_of_any_length_the_charts_show_all_and_the_last_lines_are_the_l
     with database.session() as session:
         session.get_one(TrainingRow, training).log_object = key
     page = client.get(f"/trainings/{training}").text
-    (last,) = re.findall(r'aria-label="layout: from [^"]* to ([\d.]+)"', page)
-    assert float(last) > 4900
+    (last,) = re.findall(r'aria-label="layout: from [^"]* to ([^"]+)"', page)
+    assert int(last.replace("\u202f", "")) > 4900
     assert "&#34;pictures&#34;: 40000" in page
     assert "&#34;pictures&#34;: 39840" not in page, "no more than the last twenty"
 
