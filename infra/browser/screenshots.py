@@ -82,8 +82,10 @@ def main(arguments: Sequence[str]) -> int:
             Path(home).chmod(0o711)  # PostgreSQL is another user under root
             print("Starting an imago of its own …", flush=True)
             with Stack(Path(home, "home")) as stack, imago.Client(stack.api_url, stack.key) as client:
-                furnish(client, _PATIENCE_SECONDS)
+                atlas = client.atlases.get(furnish(client, _PATIENCE_SECONDS))
                 wait_for_index(client, _PATIENCE_SECONDS)
+                for drawn in (atlas.poster(), atlas.map()):
+                    drawn.wait(_PATIENCE_SECONDS)
                 _make(stack.api_url, given.into, given.documented, given.only)
     return 0
 
