@@ -47,6 +47,17 @@ class Captions:
         return Caption(f"{unit} · {name}", layer, None, f"{alt}, seen as {name}")
 
 
+def classes_of_pictures(session: Session, shown: Collection[tuple[str, str, int, str]]) -> Mapping[str, str]:
+    """The classes that units of outputs stand for, by the digests of their pictures. `shown` are the network,
+    layer, unit and digest of each picture."""
+    classes = labels_of_layers(session, {(network, layer) for network, layer, *_ in shown})
+    return {
+        digest: classes[network, layer][unit]
+        for network, layer, unit, digest in shown
+        if unit < len(classes.get((network, layer), ()))
+    }
+
+
 def captions(session: Session, layers: Collection[tuple[str, str]], digests: Sequence[str]) -> Captions:
     """For units of these layers (pairs of a network and a layer) by these pictures."""
     return Captions(labels_of_layers(session, layers), clear_labels(session, digests))

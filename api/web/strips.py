@@ -1,11 +1,10 @@
 """A few pictures that stand for an atlas on its card and its page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
 from services.atlases.progress import AtlasView
-from services.catalog.layers import labels_of_layers
 from services.grids import strips
 from services.grids.overviews import shown_versions
 from services.grids.strips import Glimpse, OfVersion
@@ -18,13 +17,3 @@ def strips_of_atlases(
     versions = shown_versions(session, [atlas.id for atlas in atlases])
     shown = [versions[atlas.id] for atlas in atlases]
     return strips.posters(session, [OfVersion(one.atlas_no, one.number, one.layers) for one in shown], most)
-
-
-def labels_of(session: Session, network: str, strip: Sequence[Glimpse]) -> Mapping[str, str]:
-    """The classes that units of a strip stand for, by the digests of their pictures."""
-    names = labels_of_layers(session, {(network, each.layer) for each in strip})
-    return {
-        each.digest: names[network, each.layer][each.unit]
-        for each in strip
-        if each.unit < len(names.get((network, each.layer), ()))
-    }

@@ -226,17 +226,13 @@ def current_sha256(network: str) -> sa.ScalarSelect[str | None]:
 
 def unit_labels(session: Session, layer: Layer) -> Sequence[str]:
     """Names of the layer's units: those of the network's classes for its output layer, none for any other."""
-    if layer.kind != "output":
-        return ()
-    labels = session.scalar(sa.select(NetworkRow.labels).where(NetworkRow.id == layer.network)) or []
-    return labels if len(labels) == layer.units else ()
+    return labels_of_layer(session, layer.network, layer.name) if layer.kind == "output" else ()
 
 
 def labels_of_layer(session: Session, network: str, layer: str) -> Sequence[str]:
     """The same for a layer by its own name, which may be one that the network has no more, or that no
     inspection has found yet."""
-    row = session.get(LayerRow, (network, layer))
-    return () if row is None else unit_labels(session, view_of(row))
+    return labels_of_layers(session, [(network, layer)]).get((network, layer), ())
 
 
 def labels_of_layers(

@@ -15,7 +15,7 @@ LOOKED_AT = 400
 # not each of them is looked at. The two comparisons say that the ids are the same: asked for in an order,
 # rows come from the index, where for an `=` all of the table may be read if a generator has made little.
 _MADE = text("""
-    SELECT made.generator_id, made.network_id, made.layer, made.unit, made.digest, a.width, a.height
+    SELECT made.generator_id, made.network_id, made.layer, made.unit, made.digest
     FROM unnest(CAST(:generators AS text[])) AS g (id)
     CROSS JOIN LATERAL (
         SELECT DISTINCT ON (network_id, layer, unit) * FROM (
@@ -25,20 +25,18 @@ _MADE = text("""
         WHERE state = 'done'
         ORDER BY network_id, layer, unit, score DESC NULLS LAST, digest
     ) AS made
-    LEFT JOIN artifacts a ON a.digest = made.digest AND a.kind = 'image'
     ORDER BY made.network_id, made.layer, made.unit
 """)
 
 
 @dataclass(frozen=True)
 class MadeWith:
-    """A picture and its unit. `side`: pixels of its longer side, None where nobody noted it."""
+    """A picture and its unit."""
 
     network: str
     layer: str
     unit: int
     digest: str
-    side: int | None
 
 
 def made_with(session: Session, generators: Sequence[str], most: int) -> Mapping[str, Sequence[MadeWith]]:
@@ -47,10 +45,8 @@ def made_with(session: Session, generators: Sequence[str], most: int) -> Mapping
     found: dict[str, list[MadeWith]] = {}
     given = {"generators": list(generators), "looked_at": LOOKED_AT}
     for row in session.execute(_MADE, given):
-        side = None if row.width is None else max(row.width, row.height)
-        found.setdefault(row.generator_id, []).append(
-            MadeWith(row.network_id, row.layer, row.unit, row.digest, side)
-        )
+        made = MadeWith(row.network_id, row.layer, row.unit, row.digest)
+        found.setdefault(row.generator_id, []).append(made)
     return {
         id: [made[at * len(made) // most] for at in range(most)] if len(made) > most else made
         for id, made in found.items()

@@ -14,7 +14,7 @@ from imago_engine.specs import Spec
 from services.base.errors import Invalid, NotFound
 from services.base.paging import Key, Keyset, Page
 from services.base.states import LIVE_JOBS, Lane, State
-from services.catalog.layers import current_sha256, get_layer, get_unit, labels_of_layer
+from services.catalog.layers import current_sha256, get_layer, get_unit, labels_of_layers
 from services.catalog.networks import get_network
 from services.catalog.tables import GeneratorRow
 from services.estimates.cost_model import Seconds
@@ -200,12 +200,10 @@ def _query() -> sa.Select[*_Row]:
 
 
 def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
-    labels: dict[tuple[str, str], Sequence[str]] = {}
+    rows = session.execute(query).all()
+    labels = labels_of_layers(session, {(row.network_id, row.layer) for row, *_ in rows})
     found = []
-    for row, generator_sha256, recipe, stored in session.execute(query):
-        place = row.network_id, row.layer
-        if place not in labels:
-            labels[place] = labels_of_layer(session, *place)
+    for row, generator_sha256, recipe, stored in rows:
         y, x = row.position_y, row.position_x
         position = None if y is None or x is None else (y, x)
         spec = Spec(
@@ -218,7 +216,7 @@ def _views(session: Session, query: sa.Select[*_Row]) -> list[Visualization]:
             version=row.engine,
             source=generator_sha256,
         )
-        found.append(_view(row, spec, labels[place], artifacts.listed(stored)))
+        found.append(_view(row, spec, labels.get((row.network_id, row.layer), ()), artifacts.listed(stored)))
     return found
 
 

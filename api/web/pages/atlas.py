@@ -12,10 +12,11 @@ from api.http import waiting
 from api.schemas.atlases import Atlas, AtlasLayer, AtlasVersion
 from api.web import choices, forms
 from api.web.addresses import ServerAddresses
+from api.web.captions import classes_of_pictures
 from api.web.pages.compare import choices_of
 from api.web.site import blueprint, page, see
 from api.web.small_pictures import small_among
-from api.web.strips import labels_of, strips_of_atlases
+from api.web.strips import strips_of_atlases
 from services.access.keys import Principal
 from services.access.ownership import may_change
 from services.atlases import atlases, changes, publishing
@@ -73,7 +74,9 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         versions = atlases.versions(session, id, by=reader(), limit=VERSIONS_SHOWN)
         sizes = exports.sizes(session, id)
         strip = strips_of_atlases(session, [found], STRIP)[0]
-        labels = labels_of(session, found.network, strip)
+        labels = classes_of_pictures(
+            session, [(found.network, each.layer, each.unit, each.digest) for each in strip]
+        )
         small = small_among(session, [glimpse.digest for glimpse in strip])
         published = next((version for version in versions.data if version.published_at), None)
         has_news = publishing.may_have_news(session, found, published)

@@ -1,12 +1,10 @@
 """Generators: which there are, and what each was made of and is used for."""
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from flask import Response, request
 from markupsafe import Markup
-from sqlalchemy.orm import Session
 
 from api.auth import principal, reader, requires, visitor
 from api.context import context
@@ -14,16 +12,16 @@ from api.operations.pagination import next_path
 from api.schemas.atlases import Atlas
 from api.schemas.generators import Generator
 from api.web.addresses import ServerAddresses
+from api.web.captions import classes_of_pictures
 from api.web.markdown import LONGEST, rendered
 from api.web.site import blueprint, page, see
-from api.web.small_pictures import is_small
+from api.web.small_pictures import small_among
 from api.web.stored import opened
 from services.access.ownership import may_change
 from services.atlases import atlases
 from services.base.storage import sha256_of_file
 from services.catalog import generators, removal
-from services.catalog.layers import labels_of_layers
-from services.grids.made_with import MadeWith, made_with
+from services.grids.made_with import made_with
 from services.pictures.losses import Subject
 from services.trainings import trainings
 from services.trainings.trainings import TrainingView
@@ -59,7 +57,10 @@ def generator(generator: str) -> Response:
         training = trainings.of_generator(session, generator)
         using = atlases.made_with(session, generator, by=reader(), limit=ATLASES_SHOWN)
         pictures = made_with(session, [generator], PICTURES_SHOWN).get(generator, [])
-        labels = _labels(session, pictures)
+        labels = classes_of_pictures(
+            session, [(one.network, one.layer, one.unit, one.digest) for one in pictures]
+        )
+        small = small_among(session, [one.digest for one in pictures])
     who = visitor()
     owner = None if training is None else training.owner_key_id
     return page(
@@ -69,7 +70,7 @@ def generator(generator: str) -> Response:
         info=found.info,
         pictures=pictures,
         labels=labels,
-        small={one.digest for one in pictures if is_small(one.side)},
+        small=small,
         training=training,
         atlases=[Atlas.of(atlas) for atlas in using],
         model_card=_card(found, training),
@@ -84,17 +85,6 @@ def remove_generator(generator: str) -> Response:
     with context().database.session() as session:
         removal.remove_generator(session, generator, by=principal())
     return see(ServerAddresses().page("generators"))
-
-
-def _labels(session: Session, pictures: Sequence[MadeWith]) -> Mapping[str, str]:
-    """The classes that units of outputs stand for, by the digests of their pictures."""
-    layers = {(one.network, one.layer) for one in pictures}
-    names = labels_of_layers(session, layers)
-    return {
-        one.digest: names[one.network, one.layer][one.unit]
-        for one in pictures
-        if one.unit < len(names.get((one.network, one.layer), ()))
-    }
 
 
 def _card(generator: generators.Generator, training: TrainingView | None) -> Markup | None:

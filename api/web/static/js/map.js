@@ -167,9 +167,11 @@ const frameNow = () => {
   dots();
   pen.setTransform(scale, 0, 0, scale, 0, 0);
   const style = getComputedStyle(wrapper), called = names(style);
-  drawn = inCells().chosen.filter((one) => !called.some((name) => isUnder(one, name)) && picture(one.at));
-  for (const { at, x, y } of drawn) {
-    const image = picture(at);
+  drawn = inCells().chosen
+    .filter((one) => !called.some((name) => isUnder(one, name)))
+    .map((one) => ({ ...one, image: picture(one.at) }))
+    .filter(({ image }) => image);
+  for (const { image, x, y } of drawn) {
     pen.imageSmoothingEnabled = !isTiny(image);
     pen.drawImage(image, x - SIDE / 2, y - SIDE / 2, SIDE, SIDE);
   }

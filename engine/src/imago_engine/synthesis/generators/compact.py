@@ -280,9 +280,7 @@ class CompactNetwork(nn.Module):
 
     def _on_four(self, places: Tensor) -> Tensor:
         """What places say [N, C, g, g] → [N, C, 4, 4]."""
-        if self.smooth:
-            return F.interpolate(places, size=(4, 4), mode="bilinear", align_corners=False)
-        return F.interpolate(places, size=(4, 4), mode="nearest")
+        return F.interpolate(places, size=(4, 4), mode="bilinear" if self.smooth else "nearest")
 
     def _with_noise(self, stage: int, x: Tensor, style: Tensor, shifts: Tensor | None) -> Tensor:
         """`stage` counts the doublings of the size since 4 pixels."""

@@ -17,7 +17,7 @@ from imago_engine.training.jobs.export import write_and_tell
 from imago_engine.training.jobs.prepare import prepare_data
 from imago_engine.training.recipes import preset_named, read_options
 from imago_engine.training.recipes.warm_start import warm_start
-from imago_engine.training.recipes.warm_start_checkpoint import is_checkpoint
+from imago_engine.training.recipes.warm_start_checkpoint import facts_of_checkpoint
 from imago_engine.training.results.journal import Journal
 from imago_engine.training.run.checkpoint import CheckpointError, OtherData, read_facts
 from imago_engine.training.run.folder import CHECKPOINT, PREPARED, occupied
@@ -79,8 +79,8 @@ def _begun(
     if begin.second_weights is not None:
         settings["second_weights"] = str(begin.second_weights.path)
     options = recipe.completed(read_options(recipe.Options, settings), prepared.index)
-    if begin.warm_start is not None and is_checkpoint(begin.warm_start.path):
-        options = recipe.taking_over(options, read_facts(begin.warm_start.path).get("options", {}))
+    if begin.warm_start is not None and (facts := facts_of_checkpoint(begin.warm_start.path)) is not None:
+        options = recipe.taking_over(options, facts.get("options", {}))
     (now,) = processes.agree([time.time()])
     schedule = Schedule(job.pictures or recipe.preset.pictures, started=now, deadline=_deadline(job))
     training = new_training(prepared, recipe, options, schedule, placement, processes, resident=job.resident)

@@ -10,7 +10,7 @@ from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.synthesis.generators.files import file_sha256, load_generator
 from imago_engine.synthesis.generators.growing import grown, may_widen, widened
 from imago_engine.training.recipes import OptionsError
-from imago_engine.training.recipes.warm_start_checkpoint import is_checkpoint, take_over
+from imago_engine.training.recipes.warm_start_checkpoint import facts_of_checkpoint, take_over
 from imago_engine.training.results.code_statistics import CodeStatistics
 from imago_engine.training.run.training import Training
 
@@ -31,7 +31,7 @@ def warm_start(training: Training, file: Path) -> WarmStart:
 
     Raises GeneratorFileError for a file that is none, OptionsError for a generator of another kind.
     """
-    if is_checkpoint(file):
+    if facts_of_checkpoint(file) is not None:
         take_over(training, file)
         return WarmStart(file_sha256(file), ())
     generator, index = load_generator(file), training.prepared.index

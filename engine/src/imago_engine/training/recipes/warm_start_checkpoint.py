@@ -8,13 +8,12 @@ from imago_engine.training.run.checkpoint import CheckpointError, read_checkpoin
 from imago_engine.training.run.training import Training
 
 
-def is_checkpoint(file: Path) -> bool:
-    """Whether a file is a training's state, and no generator."""
+def facts_of_checkpoint(file: Path) -> dict[str, Any] | None:
+    """The facts of a training's state; None where a file is none, but a generator."""
     try:
-        read_facts(file)
+        return read_facts(file)
     except CheckpointError:
-        return False
-    return True
+        return None
 
 
 def take_over(training: Training, file: Path) -> None:
