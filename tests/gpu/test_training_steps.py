@@ -44,6 +44,7 @@ def training(prepared: Prepared, placement: Placement) -> Training:
         noise=True,
         smooth=True,
         refined=True,
+        blind=True,
         ascent_share=0.25,
         head_start=HEAD_START,
         learning_rate=1e-5,

@@ -68,6 +68,7 @@ class ProjectedOptions(DefaultSettings):
     noise: bool = False
     smooth: bool = False
     refined: bool = False
+    blind: bool = False
     second_weights: str | None = None
     """Path of the second network's weights; None for those of the catalog."""
 
@@ -183,6 +184,7 @@ class ProjectedRecipe(Recipe):
             noise=index.image_size == 128,
             smooth=True,
             refined=index.image_size == 128,
+            blind=True,
         )
 
     @classmethod
@@ -238,10 +240,10 @@ class ProjectedRecipe(Recipe):
         pictured, bare = self._pictured, self._bare
         real, given = mirrored(inputs.real, inputs.code, inputs.flip)  # [N, 3, S, S], [N, *code_shape]
         augment = Augmentation.of(inputs.augmentation, o.feature_size)
-        real_condition = _condition((given - self._mean) / self._scale)  # [N, condition]
+        real_condition = self._judged_by(_condition((given - self._mean) / self._scale))  # [N, condition]
         drawn = self._with_ascent_like(given, inputs)
         code = self._with_reachable((drawn - self._mean) / self._scale)
-        condition = _condition(code)
+        condition = self._judged_by(_condition(code))
 
         def patch(pictures: Tensor) -> Tensor:
             return _patch(pictures, inputs.corner, self._edge)
@@ -317,6 +319,16 @@ class ProjectedRecipe(Recipe):
         if self._reachable is None:
             return standard
         return standard.index_copy(0, self._reduced, self._reachable.nearest(standard[self._reduced]))
+
+    def _judged_by(self, condition: Tensor) -> Tensor:
+        """What discriminators are told of codes, `condition` [N, numbers].
+
+        Of codes that no picture has they are told nothing (0, the mean code), or these alone would give such
+        pictures away; nor of the photographs in the same rows, so that they learn to judge by the picture.
+        """
+        if not self.options.blind:
+            return condition
+        return condition.index_fill(0, self._bare, 0.0)
 
     @property
     def _reads_own_codes(self) -> bool:

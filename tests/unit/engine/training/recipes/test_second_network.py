@@ -8,7 +8,7 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import squeezenet1_1
 
 from imago_engine.synthesis.generators.prior import CodePrior
@@ -125,6 +125,24 @@ def test_ascent_like_codes_are_judged_and_not_compared_with_pictures(small_train
     assert losses
     assert losses.keys() == plain.keys()
     assert all(torch.isfinite(loss) for loss in losses.values())
+
+
+def test_codes_that_no_picture_has_and_as_many_photographs_are_judged_without_their_code(
+    small_training: SmallTraining,
+) -> None:
+    told: list[Tensor] = []
+
+    def listen(_: nn.Module, given: tuple[list[Tensor], Tensor, Tensor]) -> None:
+        told.append(given[1].detach())
+
+    for blind in (True, False):
+        training = small_training(ascent_share=0.5, blind=blind)
+        training.recipe.modules["discriminator"].register_forward_pre_hook(listen)
+        training.step()
+        assert len(told) == 3  # of photographs, and of what is made of codes, for either's step
+        for codes in told:
+            assert [bool(code.any()) for code in codes] == [True, not blind] * 4
+        told.clear()
 
 
 def test_reachable_codes_are_the_nearest_along_the_directions() -> None:

@@ -182,10 +182,10 @@ def test_a_training_of_an_earlier_release_goes_on_without_losses_that_came_later
 ) -> None:
     recipe = small_training().recipe
     old = recipe.options.model_dump()
-    for later in ("pattern_weight", "smooth", "refined"):
+    for later in ("pattern_weight", "smooth", "refined", "blind"):
         del old[later]
     again = recipe.recorded_options(old)
-    assert (again.pattern_weight, again.smooth, again.refined) == (0, False, False)
+    assert (again.pattern_weight, again.smooth, again.refined, again.blind) == (0, False, False, False)
     assert recipe.options.pattern_weight > 0  # type: ignore[attr-defined]
 
 
