@@ -115,5 +115,5 @@ class Collecting(_Round):
             min_age=collection.min_age_seconds(self._held.seconds),
             may_go_on=may_go_on,
         )
-        pause = COLLECT_PAUSE_SECONDS if done.after else ROUND_PAUSE_SECONDS
+        pause = ROUND_PAUSE_SECONDS if done.after is None else COLLECT_PAUSE_SECONDS
         return {"after": done.after or ""}, pause
