@@ -11,7 +11,7 @@ from services.base.plain_text import storable
 from services.catalog.networks import Network, view_of
 from services.catalog.tables import NetworkRow
 from services.queue import leases
-from services.queue.crash_rule import CRASHES_ALONE
+from services.queue.crash_rule import CHARGE_RULE, CRASH_RULE, CRASHES_ALONE
 from services.queue.kinds import TakenBack
 
 _NEVER_ENDED = (
@@ -22,24 +22,30 @@ _NEVER_ENDED = (
 
 @dataclass(frozen=True)
 class InspectionClaim:
-    """A network under a lease, for one worker to inspect."""
+    """A network under a lease, for one worker to inspect. `alone`: nothing else is to be done meanwhile,
+    since an inspection of it has not come to its end before.
+    """
 
     lease_id: int
     network: Network
+    alone: bool = False
 
 
 _GIVE_BACK = text("UPDATE networks SET lease_id = NULL WHERE lease_id = :lease")
-_TAKE_BACK = text("""
-    UPDATE networks SET lease_id = NULL, inspection_tries = inspection_tries + 1,
-        state = CASE WHEN inspection_tries + 1 >= :deaths THEN 'failed' ELSE state END,
-        error = CASE WHEN inspection_tries + 1 >= :deaths THEN :message ELSE error END,
-        inspection_due = inspection_due AND inspection_tries + 1 < :deaths,
-        inspected_at = CASE WHEN inspection_tries + 1 >= :deaths THEN clock_timestamp() ELSE inspected_at END
-    WHERE id IN (
-        SELECT id FROM networks WHERE lease_id = ANY(CAST(:leases AS bigint[])) ORDER BY id FOR NO KEY UPDATE
-    )
-    RETURNING state
-""")
+_CHARGE = """
+    UPDATE networks n SET lease_id = NULL, inspection_tries = crash.crashes,
+        state = CASE WHEN crash.poisoned THEN 'failed' ELSE n.state END,
+        error = CASE WHEN crash.poisoned THEN :message ELSE n.error END,
+        inspection_due = n.inspection_due AND NOT crash.poisoned,
+        inspected_at = CASE WHEN crash.poisoned THEN clock_timestamp() ELSE n.inspected_at END
+    FROM (
+        SELECT id, lease_id, inspection_tries AS crash_count FROM networks
+        WHERE lease_id = ANY(CAST(:leases AS bigint[])) ORDER BY id FOR NO KEY UPDATE
+    ) AS old {rule}
+    WHERE n.id = old.id RETURNING n.state
+"""
+_TAKE_BACK = text(_CHARGE.format(rule=CRASH_RULE))
+_COUNT_TRY = text(_CHARGE.format(rule=CHARGE_RULE))
 
 
 def claim_inspection(
@@ -71,15 +77,14 @@ def claim_inspection(
         return None
     row.lease_id = leases.open_lease(session, INSPECTIONS.name, worker_id, lease_seconds=lease_seconds)
     session.flush()
-    return InspectionClaim(row.lease_id, view_of(row))
+    return InspectionClaim(row.lease_id, view_of(row), alone=row.inspection_tries > 0)
 
 
 def count_try(session: Session, lease_id: int, message: str) -> None:
     """Give a network back whose inspection did not come to an end; after as many tries as crashes are allowed
     it fails with the message. Nothing happens where the lease is not held any more."""
     if leases.hold(session, lease_id):
-        given = {"leases": [lease_id], "deaths": CRASHES_ALONE, "message": storable(message)}
-        session.execute(_TAKE_BACK, given)
+        session.execute(_COUNT_TRY, {"leases": [lease_id], "message": storable(message)})
         leases.close(session, lease_id, outcome="released")
 
 
@@ -97,8 +102,9 @@ class _Inspections:
             leases.close(session, lease_id, outcome="released")
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
-        """Queue the networks again; what its worker did not survive three times fails, for that reason."""
-        given = {"leases": list(lease_ids), "deaths": CRASHES_ALONE, "message": _NEVER_ENDED}
+        """Queue the networks again; what its worker did not survive three times, while it did nothing else,
+        fails for that reason."""
+        given = {"leases": list(lease_ids), "message": _NEVER_ENDED}
         states = list(session.scalars(_TAKE_BACK, given))
         failed = states.count("failed")
         return TakenBack(queued=len(states) - failed, poisoned=failed)

@@ -9,17 +9,17 @@ do so again whenever it is tried, but one who kills workers from outside hits an
 CRASHES_ALONE = 3
 """Deaths of workers, each while they had this and nothing else in hand, after which it is given up."""
 
-# Of batches, inspections and trainings other threads or processes are at work beside it, or only deliver.
+# Beside batches and trainings other threads or processes are at work, or these are only being delivered.
 _AROUND = """
     SELECT FROM leases around WHERE around.id < leases.id AND around.worker_id = leases.worker_id
-    AND around.kind NOT IN (leases.kind, 'batch', 'inspection', 'training')
+    AND around.kind NOT IN (leases.kind, 'batch', 'training')
 """
 # crash_count is 1 after a crash in company, and 1 more for each crash alone: what was alone from the start
 # goes to 2 at once. A worker claims again as soon as a batch is computed, so a later lease of the same worker
 # that was open when it died tells that this one was only being delivered, or rested for that. Later ones that
 # had ended by then say nothing: a look or a map does others' work in its midst. What is done in the midst of
-# a chore is not alone either. Few leases are younger than one that is still open.
-CRASH_RULE = f"""
+# a chore or an inspection is not alone either. Few leases are younger than one that is still open.
+_DEATH = f"""
     JOIN leases ON leases.id = old.lease_id
     CROSS JOIN LATERAL (
         SELECT leases.items = 1 AND NOT EXISTS (
@@ -31,6 +31,8 @@ CRASH_RULE = f"""
             {_AROUND} AND around.ended_at > leases.created_at AND around.outcome = 'expired'
         ) AS alone
     ) AS death
+"""
+_CRASH = f"""
     CROSS JOIN LATERAL (
         SELECT least(greatest(old.crash_count, 1) + CAST(death.alone AS int), 100) AS crashes
     ) AS counted
@@ -39,9 +41,12 @@ CRASH_RULE = f"""
             make_interval(secs => 5 * power(4, least(counted.crashes - 1, 6))) AS wait
     ) AS crash
 """
+CRASH_RULE = _DEATH + _CRASH
 """SQL that follows `FROM x old`, rows that expired leases hold, which have a `lease_id` and a `crash_count`.
 `crash` has the new count in `crashes`, whether it is `poisoned`, and how long it is to `wait`: 5 seconds
 after a crash in company, and four times as long after each one alone."""
+CHARGE_RULE = "CROSS JOIN (SELECT true AS alone) AS death" + _CRASH
+"""The same of what did not come to an end by its own fault, though its worker lives."""
 
 
 def poisoned_message(doing: str) -> str:

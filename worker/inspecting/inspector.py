@@ -45,7 +45,8 @@ class Inspector(LeasedWork[InspectionClaim]):
         self, held: HeldLeases, runtime: Runtime, stop: StopFlag, *, on_pause: Callable[[], object] = nothing
     ) -> None:
         """`on_pause` is called again and again, and may do work that goes before: the inspection rests
-        then."""
+        then. One that was in hand when a worker died does not, so that it can be told which of the two it
+        was."""
         super().__init__(held)
         self._lacking = held.lacking
         self._runtime = runtime
@@ -82,8 +83,9 @@ class Inspector(LeasedWork[InspectionClaim]):
                 self._fail(claim, "The inspection stood still; the download, most likely.")
                 return
             try:
-                with inspection.held_up():
-                    self._on_pause()
+                if not claim.alone:
+                    with inspection.held_up():
+                        self._on_pause()
                 tend()
             except Unavailable as error:
                 log.warning("server_away", what="inspection", reason=str(error))

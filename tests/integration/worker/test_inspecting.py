@@ -1,6 +1,8 @@
 """Registered networks are looked into by a worker, or refused with a reason."""
 
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,7 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from sqlalchemy import text
 
+from imago_engine.networks import LayerInfo
 from imago_engine.synthesis.generators.files import file_sha256
+from imago_engine.synthesis.inspection.layers import inspect
+from imago_engine.synthesis.networks.load import Network
 from services.catalog.layer_selection import list_layers
 from services.catalog.layers import get_layer
 from services.catalog.network_request import RegisterNetwork
@@ -45,6 +50,27 @@ def test_a_file_in_the_weights_folder_becomes_a_network_with_layers(scene: Scene
 
 def test_nothing_pending_is_no_work(scene: Scene) -> None:
     assert not scene.inspector().look()
+
+
+def test_an_inspection_that_was_in_hand_when_a_worker_died_is_made_without_anything_in_its_midst(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[str] = []
+
+    def slow(network: Network) -> Sequence[LayerInfo]:
+        time.sleep(4 * inspector.NOTICE_SECONDS)
+        return inspect(network)
+
+    monkeypatch.setattr(inspector, "inspect", slow)
+    for id in ("small.new", "small.crashed"):
+        scene.register(id, small_world.NETWORK_FILE)
+        if id == "small.crashed":
+            with scene.database.session() as session:
+                crashed = text("UPDATE networks SET inspection_tries = 1 WHERE id = :id")
+                session.execute(crashed, {"id": id})
+        assert scene.inspector(on_pause=lambda: paused.append(id)).look()  # noqa: B023
+        assert scene.network(id).state == "ready"
+    assert set(paused) == {"small.new"}
 
 
 def test_a_file_that_is_not_there_is_named(scene: Scene) -> None:
