@@ -275,16 +275,22 @@ def _close_if_empty(session: Session, lease_id: int, outcome: Outcome = "finishe
 
 
 class Chore:
-    """One of the kinds of work whose things are rows of `work`."""
+    """One of the kinds of work whose things are rows of `work`. What is given back is due again after
+    `rest_seconds`."""
 
-    def __init__(self, name: ChoreName) -> None:
+    def __init__(self, name: ChoreName, *, rest_seconds: float = 0) -> None:
         self.name = name
+        self._rest_seconds = rest_seconds
 
     def canceled(self, session: Session, lease_id: int) -> frozenset[str]:
         return frozenset()
 
     def give_back(self, session: Session, lease_id: int) -> None:
-        release(session, lease_id, outcome="released")
+        release(session, lease_id, after_seconds=self._rest_seconds, outcome="released")
+
+    def resting(self, seconds: float) -> "Chore":
+        """The same kind, of which what is given back is due again after so many seconds."""
+        return Chore(self.name, rest_seconds=seconds)
 
     def take_back(self, session: Session, lease_ids: Sequence[int]) -> TakenBack:
         """What kills its worker each time it is tried alone is given up as `poisoned`, and left alone as

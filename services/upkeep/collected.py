@@ -17,6 +17,17 @@ WRITERS_LOCK = 0x696D61676F04
 WRITE_SECONDS = 600.0
 """Longer than it takes from the first put to the commit, where nobody knows when it began."""
 
+
+class BeingRemoved(Unavailable):
+    """The collector is removing unused objects of the same names, or has just done so: whoever is to point to
+    them puts them again, later."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "object store", advice="It is removing an unused object of the same name; this passes."
+        )
+
+
 _ENTER = text("SELECT pg_advisory_xact_lock_shared(:lock)")
 _DOOMED = text("""
     SELECT key FROM collected WHERE key = ANY(CAST(:keys AS text[]))
@@ -48,9 +59,7 @@ def doomed_items(session: Session, lease_id: int, keys: Mapping[str, Sequence[st
 
 
 def guard(session: Session, keys: Collection[str], since: datetime | None = None) -> None:
-    """`enter`, and raise `Unavailable` if any of the keys may be gone: the caller puts them again."""
+    """`enter`, and raise `BeingRemoved` if any of the keys may be gone: the caller puts them again."""
     enter(session)
     if doomed(session, keys, since):
-        raise Unavailable(
-            "object store", advice="It is removing an unused object of the same name; this passes."
-        )
+        raise BeingRemoved

@@ -31,6 +31,9 @@ MIN_AGE_SECONDS = 86_400.0
 """An object that was put more recently stays, whoever points to it."""
 LEASES_OF_AGE = 10
 _PAGE = 1000
+AT_ONCE = 50
+"""Objects that are written down at once, which is less than a slice can remove: nobody may point to what is
+written down, until it is removed."""
 _BACKUP_LOCK = 0x696D61676F05
 
 _EXCLUDE = text("SELECT pg_advisory_xact_lock(:lock)")
@@ -147,7 +150,8 @@ def collect(
     begins with rows of scans that are gone, however many slices that takes, and with uploads that were begun
     longer ago and never ended.
 
-    Raises `Unavailable`: what was written down is looked at again by the next slice.
+    Raises `Unavailable`: what was written down is looked at again by the next slice, before it writes down
+    more.
     """
     if not after:
         if forgetting.forget_removed(database, may_go_on):
@@ -155,14 +159,26 @@ def collect(
         _abort_uploads(store, min_age, may_go_on)
     unfinished = _resume(database)
     listed = _page(store, after)
-    old = {*unfinished, *(found.key for found in listed.objects if listed.age(found) > min_age)}
-    removed = _remove(database, store, sorted(old), min_age, may_go_on) if old else []
+    old = sorted(
+        {found.key for found in listed.objects if listed.age(found) > min_age}.difference(unfinished)
+    )
+    removed, in_time = _remove(database, store, unfinished, min_age, may_go_on)
+    following: str | None = after
+    for first in range(0, len(old), AT_ONCE):
+        if not in_time:
+            break
+        keys = old[first : first + AT_ONCE]
+        some, in_time = _remove(database, store, keys, min_age, may_go_on)
+        removed += some
+        following = keys[-1]
+    else:
+        following = listed.following
     sizes = {found.key: found.size for found in listed.objects}
     gone = sum(sizes.get(key, 0) for key in removed)
     with database.session() as session:
         session.execute(_FORGET, {"seconds": _FORGET_AFTER_SECONDS})
         tallies.add(session, {"collected_objects": len(removed), "collected_bytes": gone})
-    return Collected(listed.following, len(listed.objects), len(removed), gone)
+    return Collected(following, len(listed.objects), len(removed), gone)
 
 
 @dataclass(frozen=True)
@@ -200,19 +216,23 @@ def _resume(database: Database) -> list[str]:
 
 def _remove(
     database: Database, store: ObjectStore, keys: Sequence[str], min_age: float, may_go_on: Callable[[], bool]
-) -> list[str]:
+) -> tuple[list[str], bool]:
+    """Those of the keys that were removed, and whether there was time for all of them."""
+    if not keys:
+        return [], True
     with database.session() as session:
         if not session.execute(_MAY_COLLECT, {"lock": _BACKUP_LOCK}).scalar_one():
-            return []
+            return [], True
         session.execute(_WAIT_BRIEFLY)
         session.execute(_EXCLUDE, {"lock": WRITERS_LOCK})
         chosen = write_down(session, keys)
-    removed, young = [], []
+    removed, young, in_time = list[str](), list[str](), True
     try:
         for key in chosen:
             # Looked at again after it was written down: who has put it before may not have seen that.
             old = _age(store, key) > min_age
-            if not may_go_on():
+            in_time = may_go_on()
+            if not in_time:
                 break
             if old:
                 store.delete(key)
@@ -225,7 +245,7 @@ def _remove(
             session.execute(_SPARED, {"keys": young})
     if removed:
         log.info("objects_collected", objects=len(removed))
-    return removed
+    return removed, in_time
 
 
 def _abort_uploads(store: ObjectStore, min_age: float, may_go_on: Callable[[], bool]) -> None:

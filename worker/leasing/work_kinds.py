@@ -13,10 +13,14 @@ import structlog
 from sqlalchemy.orm import Session
 
 from services.base.errors import Unavailable
+from services.queue.chores import Chore
 from services.queue.kinds import Kind
+from services.upkeep.collected import BeingRemoved
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
 
+REMOVAL_SECONDS = 60.0
+"""How long a chore rests whose objects the collector is removing."""
 Tend = Callable[[], object]
 log = structlog.get_logger()
 
@@ -87,7 +91,8 @@ class LeasedWork(WorkKind, ABC, Generic[C]):
         """Do it, and say what came of it. The keeper has been started, and is stopped afterwards.
 
         Where it raises `Interrupted` or `Unavailable`, what is left of the claim is given back at no charge;
-        the latter is raised on, so that the loop rests.
+        the latter is raised on, so that the loop rests. But a chore that raises `BeingRemoved` rests itself:
+        due at once, it would be taken again before the collector, which goes after it, has its turn.
         """
 
     def look(self, tend: Tend = nothing) -> bool:
@@ -108,6 +113,9 @@ class LeasedWork(WorkKind, ABC, Generic[C]):
                 # Also of a lease that seems lost: out of reach of the database it may not have ended yet.
                 log.info("given_back", reason=str(reason) or type(reason).__name__)
                 keeper.stop()
+                if isinstance(reason, BeingRemoved) and isinstance(self.kind, Chore):
+                    self._held.give_back(self.kind.resting(REMOVAL_SECONDS), claim.lease_id)
+                    return True
                 self._held.give_back(self.kind, claim.lease_id)
                 if isinstance(reason, Unavailable):
                     raise

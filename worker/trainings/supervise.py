@@ -7,6 +7,7 @@ import structlog
 
 from imago_engine.training_events import Exported, Failed, Stopped
 from services.base.errors import Unavailable
+from services.upkeep.collected import BeingRemoved
 from worker.leasing.lease_renewal import EverythingCanceled, Interrupted, Stopping
 from worker.trainings.checkpoint import Checkpoints
 from worker.trainings.claimed import ClaimedTraining
@@ -114,7 +115,7 @@ class Supervisor:
         self._state.read_events()
         try:
             self._other_work.tend()
-            self._reporter.report()
+            self._try_to_report()
             if self._checkpoints.unsaved:
                 self._try_to_save()
             waits = self._other_work.is_waiting()
@@ -134,6 +135,13 @@ class Supervisor:
         finally:
             process.go_on()
         return False
+
+    def _try_to_report(self) -> None:
+        """A grid that the collector is removing is no reason to save nothing, nor to make way for nobody."""
+        try:
+            self._reporter.report()
+        except BeingRemoved as error:
+            log.warning("training_not_reported", reason=str(error))
 
     def _try_to_save(self) -> None:
         """As the process itself does: on a full disk it goes on, and it is tried again at the next look."""

@@ -9,6 +9,7 @@ import pytest
 
 from imago_engine.training_events import EventReader, Exported, Failed, FailureCode, Note, TrainingEvent
 from services.base.errors import Unavailable
+from services.upkeep.collected import BeingRemoved
 from worker.trainings.other_work import OtherWork
 from worker.trainings.process_state import ProcessState
 from worker.trainings.supervise import (
@@ -99,29 +100,49 @@ def test_a_failure_of_the_pictures_is_told_from_others(tmp_path: Path, code: Fai
     assert raised.value.explained
 
 
-def test_a_full_disk_on_the_side_of_the_worker_does_not_end_a_process_that_goes_on(tmp_path: Path) -> None:
-    class Full:
-        unsaved, tries = True, 0
+class Saving:
+    """Checkpoints that are saved once, if that can be done."""
 
-        def save(self) -> None:
-            self.tries += 1
-            raise OSError(errno.ENOSPC, "No space left on device")
+    unsaved, tries = True, 0
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def save(self) -> None:
+        self.tries += 1
+        if self._error is not None:
+            raise self._error
+
+
+def until_it_saves(tmp_path: Path, saving: Saving, reporter: MagicMock) -> None:
+    """Watch over a process that ends, having exported, once it was tried to save its checkpoint."""
 
     class Process(EndedProcess):
         @property
         def exit_code(self) -> int | None:  # type: ignore[override]
-            return 0 if full.tries else None
+            return 0 if saving.tries else None
 
-    path, full = tmp_path / "events.jsonl", Full()
+    path = tmp_path / "events.jsonl"
     path.write_text(EXPORTED.model_dump_json() + "\n")
     training = MagicMock()
     training.keeper.canceled = ()
     other_work = create_autospec(OtherWork, instance=True)
     other_work.is_waiting.return_value = False
     state = ProcessState(EventReader(path))
-    supervisor = Supervisor(training, MagicMock(), state, MagicMock(), cast(Any, full), other_work=other_work)
+    supervisor = Supervisor(training, MagicMock(), state, reporter, cast(Any, saving), other_work=other_work)
     assert supervisor.see_through(cast(Any, Process())) == EXPORTED
-    assert full.tries == 1
+    assert saving.tries == 1
+    other_work.is_waiting.assert_called_once()
+
+
+def test_a_full_disk_on_the_side_of_the_worker_does_not_end_a_process_that_goes_on(tmp_path: Path) -> None:
+    until_it_saves(tmp_path, Saving(OSError(errno.ENOSPC, "No space left on device")), MagicMock())
+
+
+def test_a_grid_that_is_being_removed_keeps_no_training_from_being_saved(tmp_path: Path) -> None:
+    reporter = MagicMock()
+    reporter.report.side_effect = BeingRemoved
+    until_it_saves(tmp_path, Saving(), reporter)
 
 
 def test_a_process_that_says_nothing_of_its_end_has_crashed(tmp_path: Path) -> None:
