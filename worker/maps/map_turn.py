@@ -25,6 +25,7 @@ from services.sheets.making import Wanted
 from worker.leasing.chore_turns import charge, hold_to_write
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
+from worker.leasing.retries import Patience, keep_trying
 from worker.leasing.work_kinds import LeasedWork, Tend, WorkKind
 from worker.maps.files import FACTS, POINTS, Facts
 from worker.maps.gathering import Gathered, gather
@@ -38,6 +39,8 @@ LONGEST_SECONDS = 7200.0
 """Of the process of one map: if it takes longer, the map has failed."""
 UNSEEN_SECONDS = 60.0
 """When to look again at an atlas whose pictures have no embeddings yet."""
+AWAY_SECONDS = 2.0
+"""How long nothing is tried beside a map once a server did not answer."""
 _LEFT_BEHIND_SECONDS = 86_400.0
 log = structlog.get_logger()
 
@@ -61,6 +64,8 @@ class Maps(LeasedWork[WorkClaim]):
         self._store, self._stop, self._beside = store, stop, tuple(beside)
         self._folder = settings.cache_folder / "maps"
         self._can_draw = can_draw()
+        self._patience_seconds = settings.store_patience_seconds
+        self._rests_until = 0.0
 
     def may_claim(self) -> bool:
         """Whether the extra `map` is installed here."""
@@ -104,7 +109,13 @@ class Maps(LeasedWork[WorkClaim]):
                 return
         began = time.monotonic()
         self._draw(folder, keeper, tend)
-        self._finish(claim, mapped, asked, found, folder)
+        patience = Patience(self._patience_seconds)
+        keep_trying(
+            lambda: self._finish(claim, mapped, asked, found, folder),
+            what="map",
+            may_go_on=lambda: keeper.may_finish and patience.left,
+            wait=self._stop.wait,
+        )
         log.info("map_made", map=str(mapped), units=found.units, seconds=round(time.monotonic() - began))
 
     @staticmethod
@@ -122,13 +133,23 @@ class Maps(LeasedWork[WorkClaim]):
                 keeper.check()
                 if time.monotonic() > until:
                     raise MapFailed(f"It took more than {LONGEST_SECONDS / 3600:g} hours.")
-                tend()
-                any(kind.look(tend) for kind in self._beside)
+                self._work_beside(tend)
         except MapFailed:
             log.error("map_process", stderr=process.stderr_tail())
             raise
         finally:
             process.kill()
+
+    def _work_beside(self, tend: Tend) -> None:
+        """What others wait for. A server that is away keeps from that, but the process needs none."""
+        if time.monotonic() < self._rests_until:
+            return
+        try:
+            tend()
+            any(kind.look(tend) for kind in self._beside)
+        except Unavailable as error:
+            log.warning("server_away", what="map", reason=str(error))
+            self._rests_until = time.monotonic() + AWAY_SECONDS
 
     def _finish(self, claim: WorkClaim, mapped: Mapped, asked: Wanted, found: Gathered, folder: Path) -> None:
         facts: Facts = json.loads((folder / FACTS).read_text())

@@ -3,13 +3,14 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from services.atlases import changes
 from services.base.database import Database
-from services.base.errors import NotFound
+from services.base.errors import NotFound, Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.maps import making
@@ -21,9 +22,12 @@ from services.queue import chores
 from services.upkeep import collection
 from tests.integration.atlases.building import carry_out, extend, make, publish
 from tests.integration.maps.mapped import Points, built, finish, kind_of, shown, worker
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.work_kinds import Tend, WorkKind, nothing
 from worker.maps import files, map_turn, placing, projection
 from worker.maps.gathering import gather
 from worker.maps.map_turn import Maps
+from worker.process.stopping import StopFlag
 
 
 @pytest.fixture
@@ -222,6 +226,33 @@ def test_lost_points_have_the_map_made_again(staged: Database, store: ObjectStor
     assert shown(staged, id).map is None
     draw(drawer)
     assert store.get(made(staged, id).points_object)
+
+
+def test_a_server_that_is_away_for_a_moment_costs_no_map(
+    staged: Database, store: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(WorkKind):
+        looks = 0
+
+        def look(self, tend: Tend = nothing) -> bool:
+            self.looks += 1
+            raise Unavailable("database")
+
+    id, away, stop = built(staged), Away(), StopFlag()
+    shown(staged, id, asked=True)
+    drawer = Maps(HeldLeases(staged, settings, "tester", stop), store, settings, stop, beside=(away,))
+    finishes = making.finish
+    leave = iter([False])
+
+    def finish_again(*arguments: Any) -> None:
+        if not next(leave, True):
+            raise Unavailable("database")
+        finishes(*arguments)
+
+    monkeypatch.setattr(making, "finish", finish_again)
+    assert drawer.look()
+    assert away.looks > 0
+    assert made(staged, id).units == 112
 
 
 def test_a_sample_is_fitted_and_all_units_are_placed(staged: Database, tmp_path: Path) -> None:
