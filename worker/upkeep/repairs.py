@@ -150,8 +150,10 @@ class Repairer(LeasedWork[WorkClaim]):
             self._restore_generator(claim, subject)
         elif (make_again := _MADE_AGAIN.get(subject.kind)) is not None:
             with self._database.session() as session:
-                make_again(session, subject)
-            self._strike(claim, task.subject, "repaired")
+                # Held first: by now another worker may have had it made, which would be dropped again.
+                if chores.hold(session, claim.lease_id, [task.subject]):
+                    make_again(session, subject)
+                    self._strike_in(session, claim, task.subject, "repaired")
         elif task.given_up:
             with self._database.session() as session:
                 again = chores.LOOK_AGAIN_SECONDS
@@ -294,7 +296,11 @@ class Repairer(LeasedWork[WorkClaim]):
 
     def _strike(self, claim: WorkClaim, subject: str, tally: str) -> None:
         with self._database.session() as session:
-            tallies.add(session, {tally: len(chores.done(session, claim.lease_id, [subject]))})
+            self._strike_in(session, claim, subject, tally)
+
+    @staticmethod
+    def _strike_in(session: Session, claim: WorkClaim, subject: str, tally: str) -> None:
+        tallies.add(session, {tally: len(chores.done(session, claim.lease_id, [subject]))})
 
     def _fail(self, claim: WorkClaim, subject: str, code: str, message: str, *, final: bool = False) -> None:
         log.warning("repair_failed", subject=subject, code=code, message=message)
