@@ -21,7 +21,7 @@ from services.base.states import Lane, State
 from services.jobs.job_counters import Change, update_counters
 from services.pictures import artifacts
 from services.pictures.artifacts import StoredArtifact
-from services.queue import batch_crashes, leases
+from services.queue import batch_crashes, leases, takeable
 from services.queue.kinds import TakenBack
 from services.queue.leases import Outcome
 from services.search import indexing
@@ -106,27 +106,9 @@ class Failure:
         object.__setattr__(self, "message", storable(self.message))
 
 
-TAKEN_HERE = """
-    state = 'queued' AND (not_before IS NULL OR not_before <= now())
-    AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
-    AND (generator_id IS NULL OR 'generator:' || generator_id <> ALL(CAST(:lacks AS text[])))
-    AND 'batch:' || batch_key <> ALL(CAST(:lacks AS text[]))
-"""
-"""What a worker may take of `visualizations` now that lacks what `lacks` names."""
-_HEAD = text(f"""
-    SELECT digest, batch_key, crash_count FROM visualizations
-    WHERE {TAKEN_HERE} AND lane = :lane
-    ORDER BY queue_order LIMIT 1
-    FOR NO KEY UPDATE SKIP LOCKED
-""")
 _RECIPE = text("""
     SELECT technique, parameters FROM recipes
     WHERE digest = (SELECT recipe_digest FROM visualizations WHERE digest = :digest)
-""")
-_INTERACTIVE = text(f"""
-    SELECT FROM visualizations
-    WHERE {TAKEN_HERE} AND lane = 'interactive'
-    LIMIT 1
 """)
 _BATCH = text("""
     SELECT digest FROM visualizations
@@ -196,7 +178,7 @@ _RELEASE = text("""
 
 def interactive_waits(session: Session, *, lacks: Collection[str] = ()) -> bool:
     """Whether a claim of the interactive lane would find something now."""
-    return session.execute(_INTERACTIVE, {"lacks": [*lacks]}).first() is not None
+    return takeable.waits(session, lanes=[Lane.INTERACTIVE], lacks=lacks)
 
 
 def claim(
@@ -206,7 +188,7 @@ def claim(
     limit: int,
     lease_seconds: float,
     size: Callable[[str, Recipe], int] | None = None,
-    lanes: Sequence[str] = (Lane.INTERACTIVE, Lane.BULK),
+    lanes: Sequence[str] = takeable.LANES,
     lacks: Collection[str] = (),
 ) -> Claim | None:
     """Take the item whose turn it is in the first lane that has one, and up to `limit` - 1 that fit to it.
@@ -220,7 +202,7 @@ def claim(
     needs something of `lacks` (`network:ID`, `generator:ID`, `batch:KEY`) is left to others.
     """
     for lane in lanes:
-        head = session.execute(_HEAD, {"lane": lane, "lacks": [*lacks]}).first()
+        head = takeable.head(session, lane, lacks)
         if head is not None:
             break
     else:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.queue.batches import TAKEN_HERE
+from services.queue import takeable
 from services.queue.kinds import PUT_OFF
 
 PUT_OFF_SECONDS = 600.0
@@ -14,10 +14,8 @@ PUT_OFF_SECONDS = 600.0
 
 # Nothing that this worker would leave: it would take the training again at once, and make way for ever. What
 # needs no device is done beside a training (`worker.trainings.supervise`).
-_WAITING = text(f"""
+_WAITING = text("""
     SELECT EXISTS (
-        SELECT FROM visualizations WHERE {TAKEN_HERE}
-    ) OR EXISTS (
         SELECT FROM excitations WHERE state = 'queued' AND lease_id IS NULL
         AND 'network:' || network_id <> ALL(CAST(:lacks AS text[]))
     ) OR EXISTS (
@@ -36,6 +34,8 @@ _WAITING = text(f"""
 def work_goes_before(session: Session, worker_id: str, *, lacks: Collection[str] = ()) -> bool:
     """Whether there is work that goes before any training, and that this worker, which `lacks` what that
     names, would take; but for what is done beside a training."""
+    if takeable.waits(session, lacks=lacks):
+        return True
     put_off = {"put_off": json.dumps({PUT_OFF: True}), "seconds": PUT_OFF_SECONDS}
     waiting = session.execute(_WAITING, {"worker": worker_id, "lacks": [*lacks], **put_off})
     return bool(waiting.scalar_one())

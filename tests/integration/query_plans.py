@@ -11,8 +11,12 @@ from services.base.database import Database
 PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
 
-def plans(database: Database, act: Callable[[Session], object]) -> list[tuple[str, dict[str, Any]]]:
-    """The statements that `act` executes, each with the plan that it has at that moment."""
+def plans(
+    database: Database, act: Callable[[Session], object], *, executed: bool = False
+) -> list[tuple[str, dict[str, Any]]]:
+    """The statements that `act` executes, each with the plan that it has at that moment; if it is to be
+    `executed`, which does so once more, with what it has read."""
+    how = "ANALYZE, TIMING OFF, FORMAT JSON" if executed else "FORMAT JSON"
     found: list[tuple[str, dict[str, Any]]] = []
 
     def explain(
@@ -20,7 +24,7 @@ def plans(database: Database, act: Callable[[Session], object]) -> list[tuple[st
     ) -> None:
         if not executemany and statement.lstrip().split(None, 1)[0] in PLANNED:
             beside = connection.connection.cursor()
-            beside.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
+            beside.execute(f"EXPLAIN ({how}) {statement}", parameters)
             found.append((statement, beside.fetchone()[0][0]["Plan"]))
 
     with database.session() as session:

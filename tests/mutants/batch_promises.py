@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _BATCHES = "services/queue/batches.py"
+_TAKEABLE = "services/queue/takeable.py"
 _TEST_BATCHES = "tests/integration/queue/test_batches.py"
 _TEST_CRASHES = "tests/integration/queue/test_crashes.py"
 _TEST_LOCKS = "tests/integration/queue/test_locks.py"
@@ -10,7 +11,7 @@ _TEST_LOCKS = "tests/integration/queue/test_locks.py"
 _CLAIMS = (
     Mutant(
         "whoever takes the first item of a batch is not waited for",
-        _BATCHES,
+        _TAKEABLE,
         "    ORDER BY queue_order LIMIT 1\n    FOR NO KEY UPDATE SKIP LOCKED",
         "    ORDER BY queue_order LIMIT 1\n    FOR NO KEY UPDATE",
         (
@@ -50,17 +51,24 @@ _CLAIMS = (
         (f"{_TEST_BATCHES}::test_a_batch_is_of_one_network_layer_generator_and_recipe",),
     ),
     Mutant(
+        "items that a worker may take are claimed in their order whatever it lacks",
+        _TAKEABLE,
+        "ORDER BY due.queue_order LIMIT",
+        "ORDER BY due.queue_order DESC LIMIT",
+        (f"{_TEST_BATCHES}::test_a_worker_that_lacks_something_takes_the_rest_in_its_order",),
+    ),
+    Mutant(
         "items are claimed in their order",
-        _BATCHES,
+        _TAKEABLE,
         "    ORDER BY queue_order LIMIT 1\n",
         "    ORDER BY queue_order DESC LIMIT 1\n",
         (f"{_TEST_BATCHES}::test_a_batch_is_of_one_network_layer_generator_and_recipe",),
     ),
     Mutant(
         "what has to wait is not claimed",
-        _BATCHES,
-        "state = 'queued' AND (not_before IS NULL OR not_before <= now())\n    AND 'network:'",
-        "state = 'queued'\n    AND 'network:'",
+        _TAKEABLE,
+        "state = 'queued' AND (not_before IS NULL OR not_before <= now())",
+        "state = 'queued'",
         (
             f"{_TEST_BATCHES}::test_an_error_worth_another_try_is_tried_three_times_each_time_later",
             f"{_TEST_CRASHES}::test_after_a_crash_an_item_waits_longer_each_time_and_others_go_first",

@@ -13,7 +13,7 @@ from services.base.database import Database
 from services.base.states import JobState, Lane, State
 from services.jobs import jobs
 from services.pictures import visualizations
-from services.queue import batches
+from services.queue import batches, takeable
 from services.queue.batches import BATCHES, MAX_ATTEMPTS, Failure
 from services.queue.kinds import pulse
 from services.queue.reconciliation import reconcile
@@ -52,6 +52,38 @@ def _wait(staged: Database, digest: str) -> float:
 
 def test_nothing_waits_nothing_is_claimed(staged: Database) -> None:
     assert claim_if_any(staged) is None
+
+
+@pytest.mark.parametrize("near", [1, takeable.NEAR])
+def test_a_worker_that_lacks_something_takes_the_rest_in_its_order(
+    staged: Database, monkeypatch: pytest.MonkeyPatch, near: int
+) -> None:
+    monkeypatch.setattr(takeable, "NEAR", near)
+    submit(staged, request("0-1"))
+    submit(staged, request("0-1", layer="features.0"))
+    submit(staged, request("0-1", layer="blocks.4"))
+    submit(staged, request("2-3", layer="features.0"))
+    first = claim(staged)
+    lacks = [f"batch:{first.batch_key}", "network:another", "generator:another"]
+    with staged.session() as session:
+        batches.release(session, first.lease_id)
+        assert batches.interactive_waits(session, lacks=lacks)
+    taken = [claim(staged, lacks=lacks), claim(staged, lacks=lacks)]
+    assert [batch.layer for batch in taken] == ["features.0", "blocks.4"]
+    assert [work.unit for work in taken[0].items] == [0, 1, 2, 3]
+    assert claim_if_any(staged, lacks=lacks) is None
+    with staged.session() as session:
+        assert not batches.interactive_waits(session, lacks=lacks)
+        assert batches.interactive_waits(session)
+    with staged.session() as session:
+        for batch in taken:
+            batches.release(session, batch.lease_id)
+        session.execute(
+            text("UPDATE visualizations SET not_before = now() + interval '1 h' WHERE layer = :of"),
+            {"of": "features.0"},
+        )
+    assert claim(staged, lacks=lacks).layer == "blocks.4"  # what has to wait is left alone
+    assert claim_if_any(staged, lacks=lacks) is None
 
 
 def test_a_batch_is_of_one_network_layer_generator_and_recipe(staged: Database) -> None:

@@ -14,12 +14,13 @@ from services.estimates import forecast
 from services.jobs import jobs
 from services.pictures import losses, visualizations
 from services.pictures.losses import Subject
-from services.queue import batches, workers
+from services.queue import batches, takeable, workers
 from services.queue import chores as work
 from services.queue.batches import BATCHES
 from services.queue.kinds import pulse
 from services.queue.queue_order import next_turn
 from services.queue.reconciliation import reconcile
+from services.trainings.precedence import work_goes_before
 from services.upkeep import collection, scrubbing
 from tests.integration import staging
 from tests.integration.query_plans import nodes
@@ -103,6 +104,38 @@ def test_a_claim_reads_the_queue_in_its_order_and_nothing_else(crowded: Database
     indexes = [[node["Index Name"] for node in nodes(plan) if "Index Name" in node] for _, plan in ordered]
     assert indexes == [["ix_visualizations_turn"], ["ix_visualizations_batch"]]
     assert not any(node["Node Type"] == "Sort" for _, plan in ordered for node in nodes(plan))
+
+
+NETWORK_LACKS = [f"network:{staging.NETWORK}"]
+
+
+@pytest.mark.parametrize("analyzed", [True, False])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda session: batches.claim(session, "worker", limit=64, lease_seconds=60, lacks=NETWORK_LACKS),
+        lambda session: batches.interactive_waits(session, lacks=NETWORK_LACKS),
+        lambda session: work_goes_before(session, "worker", lacks=NETWORK_LACKS),
+    ],
+    ids=["claim", "look", "training"],
+)
+def test_a_worker_that_lacks_a_network_reads_few_of_the_pictures_that_wait_for_it(
+    crowded: Database, act: Callable[[Session], object], analyzed: bool
+) -> None:
+    def acts(session: Session) -> None:
+        if not analyzed:
+            session.execute(text("DELETE FROM pg_statistic WHERE starelid = 'visualizations'::regclass"))
+        assert not act(session)
+
+    found = plans_of(crowded, acts, executed=True)
+    _assert_by_index(found)
+    read = [
+        node for _, plan in found for node in nodes(plan) if node.get("Relation Name") == "visualizations"
+    ]
+    rows = [
+        node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) for node in read
+    ]
+    assert 0 < sum(rows) < 5 * takeable.NEAR, read
 
 
 def test_what_a_worker_reports_finds_its_rows_by_index(crowded: Database) -> None:

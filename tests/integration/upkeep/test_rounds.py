@@ -1,5 +1,7 @@
 """Rounds over the store as a worker makes them: how soon the next slice comes."""
 
+from functools import partial
+
 import pytest
 from sqlalchemy import text
 
@@ -88,10 +90,8 @@ def test_no_more_is_written_down_than_is_removed_at_once(
     keys = [emptied.put(ArtifactKind.IMAGE, bytes([n]), "image/png") for n in range(7)]
     written, after = [0], ""
     while True:
-        leave = iter([True])  # time for one
-        done = collection.collect(
-            staged, emptied, after, min_age=-60, may_go_on=lambda leave=leave: next(leave, False)
-        )
+        time_for_one = partial(next, iter([True]), False)
+        done = collection.collect(staged, emptied, after, min_age=-60, may_go_on=time_for_one)
         with staged.session() as session:
             written.append(
                 session.scalar(text("SELECT count(*) FROM collected WHERE removed_at IS NULL")) or 0
