@@ -1,9 +1,8 @@
 """What is written last of an export: the hashes of the files whose parts are there, and what they hold."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 from typing import Any
 
 from services.base.storage import ObjectStore
@@ -29,34 +28,56 @@ class Ending:
         return bytes_of(MANIFEST, manifest_bytes) + self.listed_bytes + len(END)
 
 
-def ending_of(parts: Sequence[AtlasExportPartRow], store: ObjectStore, check: Callable[[], object]) -> Ending:
-    """Read all parts once more, to hash the files that they make. `check` is called again and again, and may
-    raise; so may reading: `NotFound` and `Corrupt` where the store has lost one, `Unavailable`."""
+class EndingInMaking:
+    """Reads all parts once more, one object after the other, to hash the files that they make."""
 
-    def described(keys: Sequence[str | None], more: bytes = b"") -> dict[str, Any]:
-        hashed, size = sha256(), 0
-        for piece in chain(_read(store, keys, check), [more]):
-            hashed.update(piece)
-            size += len(piece)
-        return {"sha256": hashed.hexdigest(), "bytes": size}
+    def __init__(self, parts: Sequence[AtlasExportPartRow]) -> None:
+        self._objects = _objects_of(parts)
+        self._read = 0
+        self._hashed = {name: sha256() for name in (UNITS, TABLE, SUMS)}
+        self._bytes = dict.fromkeys(self._hashed, 0)
 
-    files = {
-        UNITS: described([part.units_object for part in parts]),
-        TABLE: described([part.table_object for part in parts]),
-    }
-    sums = b"".join(sum_of(name, described) for name, described in files.items())
-    files[SUMS] = described([part.sums_object for part in parts], sums)
-    listed = sum(bytes_of(name, file["bytes"]) for name, file in files.items())
-    pictures = sum(part.pictures_bytes for part in parts)
-    return Ending(Text.of(sums, "sums"), files, _contents(parts), listed + pictures)
+    def is_of(self, parts: Sequence[AtlasExportPartRow]) -> bool:
+        """Whether these are the parts that it reads."""
+        return _objects_of(parts) == self._objects
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to read."""
+        return self._read == len(self._objects)
+
+    def read_on(self, store: ObjectStore) -> None:
+        """Read the next object. Raises `Unavailable`, or `NotFound` or `Corrupt` where it is lost."""
+        name, key = self._objects[self._read]
+        with store.verified(key) as file:
+            piece = file.read()
+        self._hashed[name].update(piece)
+        self._bytes[name] += len(piece)
+        self._read += 1
+
+    def ending(self, parts: Sequence[AtlasExportPartRow]) -> Ending:
+        """What is written last, once it is whole."""
+        files = {name: self._described(name) for name in (UNITS, TABLE)}
+        sums = b"".join(sum_of(name, file) for name, file in files.items())
+        files[SUMS] = self._described(SUMS, sums)
+        listed = sum(bytes_of(name, file["bytes"]) for name, file in files.items())
+        pictures = sum(part.pictures_bytes for part in parts)
+        return Ending(Text.of(sums, "sums"), files, _contents(parts), listed + pictures)
+
+    def _described(self, name: str, more: bytes = b"") -> dict[str, Any]:
+        hashed = self._hashed[name].copy()
+        hashed.update(more)
+        return {"sha256": hashed.hexdigest(), "bytes": self._bytes[name] + len(more)}
 
 
-def _read(store: ObjectStore, keys: Sequence[str | None], check: Callable[[], object]) -> Iterator[bytes]:
-    for key in keys:
-        if key is not None:
-            check()
-            with store.verified(key) as file:
-                yield file.read()
+def _objects_of(parts: Sequence[AtlasExportPartRow]) -> list[tuple[str, str]]:
+    """Each file's objects in their order."""
+    objects = (
+        *((UNITS, part.units_object) for part in parts),
+        *((TABLE, part.table_object) for part in parts),
+        *((SUMS, part.sums_object) for part in parts),
+    )
+    return [(name, key) for name, key in objects if key is not None]
 
 
 def _contents(parts: Sequence[AtlasExportPartRow]) -> Contents:

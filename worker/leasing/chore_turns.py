@@ -1,5 +1,6 @@
 """Chores a slice at a time, so that pictures are made meanwhile."""
 
+import time
 from typing import ClassVar
 
 from sqlalchemy.orm import Session
@@ -16,6 +17,8 @@ from worker.process.stopping import StopFlag
 
 SLICE_SECONDS = 4.0
 """About how long pictures wait for a slice."""
+LOOK_SECONDS = 0.5
+"""How often, in the midst of a step, the database is asked whether someone waits for a picture."""
 
 
 class ChoreTurns(LeasedWork[WorkClaim]):
@@ -29,6 +32,7 @@ class ChoreTurns(LeasedWork[WorkClaim]):
         self._stop = stop
         self._alternating = alternating
         self._others_first = False
+        self._looked_at = 0.0
 
     def may_claim(self) -> bool:
         if self._others_first:
@@ -49,6 +53,16 @@ class ChoreTurns(LeasedWork[WorkClaim]):
         """Whether this worker could make pictures that somebody waits for: then the slice is over."""
         with self._database.session() as session:
             return batches.interactive_waits(session, lacks=self._held.lacking.left)
+
+    def may_go_on(self, keeper: LeaseKeeper, until: float) -> bool:
+        """Whether the slice goes on; for a step that may take long."""
+        now = time.monotonic()
+        if self._stop.asked or keeper.fenced or now >= until:
+            return False
+        if now - self._looked_at < LOOK_SECONDS:
+            return True
+        self._looked_at = now
+        return not self.somebody_waits()
 
     def charge(self, claim: WorkClaim, code: str, error: BaseException) -> None:
         """Charge the chore an attempt."""

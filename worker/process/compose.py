@@ -25,7 +25,7 @@ from worker.batches.runner import BatchRunner
 from worker.batches.size import BatchSizer
 from worker.comparison.comparison_turn import Comparing
 from worker.exemplars.scanner import Scanner
-from worker.exports.export_turn import Exports
+from worker.exports.export_turn import Exports, InMaking
 from worker.indexing.backlog import Indexing
 from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
@@ -167,17 +167,18 @@ def _kinds(
         return LookTurn(held, runtime, stop, watch, alternating=alternating, on_pause=batches.run_interactive)
 
     looks = look_turn(alternating=True)
+    export_in_making = InMaking()
     chores = (  # need no device
         expansion(alternating=False),
         Comparing(held, store, stop, alternating=False),
         Sheets(held, store, stop, alternating=False),
-        Exports(held, store, stop, alternating=False),
+        Exports(held, store, stop, alternating=False, in_making=export_in_making),
     )
     chores_in_turns = (
         expansion(alternating=True),
         Comparing(held, store, stop, alternating=True),
         Sheets(held, store, stop, alternating=True),
-        Exports(held, store, stop, alternating=True),
+        Exports(held, store, stop, alternating=True, in_making=export_in_making),
     )
     repairs = repairer(make_way=True)
     beside_maps = (photographs, inspections, looks, expansion(alternating=False), batches, repairs)

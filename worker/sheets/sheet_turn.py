@@ -1,6 +1,5 @@
 """Sheets as a kind of work: a slice at a time, so that pictures are made meanwhile."""
 
-import time
 from collections.abc import Sequence
 
 import structlog
@@ -23,8 +22,6 @@ from worker.process.stopping import StopFlag
 from worker.sheets.pyramid import Pyramid, SliceEnds
 from worker.sheets.stored_pictures import LACKING_SECONDS, Lacking
 
-LOOK_SECONDS = 0.5
-"""How often the database is asked whether someone waits for a picture."""
 log = structlog.get_logger()
 
 
@@ -36,7 +33,6 @@ class Sheets(ChoreTurns):
     def __init__(self, held: HeldLeases, store: ObjectStore, stop: StopFlag, *, alternating: bool) -> None:
         super().__init__(held, stop, alternating=alternating)
         self._store = store
-        self._looked_at = 0.0
 
     def run(self, claim: WorkClaim, keeper: LeaseKeeper, tend: Tend) -> None:
         (task,) = claim.tasks
@@ -88,7 +84,7 @@ class Sheets(ChoreTurns):
             begun,
             plan,
             list_tiles=lambda tiles: self._list(claim, sheeted, plan.name, tiles),
-            may_go_on=lambda: self._may_go_on(keeper, until),
+            may_go_on=lambda: self.may_go_on(keeper, until),
         )
         picture = pyramid.make()
         with self._database.session() as session:
@@ -122,12 +118,3 @@ class Sheets(ChoreTurns):
     def _end(self, claim: WorkClaim, sheeted: Sheeted, asked: Wanted | None) -> None:
         with self._database.session() as session:
             making.end(session, claim.lease_id, str(sheeted), asked)
-
-    def _may_go_on(self, keeper: LeaseKeeper, until: float) -> bool:
-        now = time.monotonic()
-        if self._stop.asked or keeper.fenced or now >= until:
-            return False
-        if now - self._looked_at < LOOK_SECONDS:
-            return True
-        self._looked_at = now
-        return not self.somebody_waits()

@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from typing import IO
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from api.operations import download
 from api.operations.download import DOWNLOADS
 from api.problems.problems import Problem
 from services.base.database import Database
+from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from services.exports import making, parts
@@ -26,7 +28,7 @@ from tests.api.small_catalog import NETWORK, finish_all, with_key
 from tests.integration.atlases.building import carry_out
 from tests.store_faults import lose
 from worker.exports import export_turn
-from worker.exports.export_turn import Exports
+from worker.exports.export_turn import Exports, InMaking
 from worker.leasing import chore_turns
 from worker.leasing.held_leases import HeldLeases
 from worker.process.stopping import StopFlag
@@ -306,7 +308,8 @@ def test_a_worker_that_dies_in_the_midst_loses_a_part_and_the_bytes_are_the_same
         assert session.execute(sa.text("SELECT count(*) FROM atlas_export_parts")).scalar_one() == 1
         assert session.execute(sa.text("UPDATE work SET lease_id = NULL WHERE kind = 'export'")).rowcount == 1  # type: ignore[attr-defined]
     monkeypatch.setattr(chore_turns, "SLICE_SECONDS", 0.0)
-    assert make_exports(database, store, settings) == 3, "two more parts, and the end"
+    # Of three parts, three objects each.
+    assert make_exports(database, store, settings) == 2 + 9, "two more parts, and each object once more"
     interrupted = anonymous.get(f"{version}/export.tar")
     with database.session() as session:
         session.execute(sa.text("DELETE FROM atlas_exports"))
@@ -314,6 +317,40 @@ def test_a_worker_that_dies_in_the_midst_loses_a_part_and_the_bytes_are_the_same
     make_exports(database, store, settings)
     whole = anonymous.get(f"{version}/export.tar")
     assert (interrupted.headers["ETag"], interrupted.data) == (whole.headers["ETag"], whole.data)
+
+
+def test_what_a_worker_has_hashed_of_an_export_is_not_read_again_after_an_interruption(
+    anonymous: FlaskClient,
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    version: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[str] = []
+    verified = ObjectStore.verified
+
+    def away_once(self: ObjectStore, key: str) -> IO[bytes]:
+        read.append(key)
+        if len(read) == 5:
+            raise Unavailable("object store")
+        return verified(self, key)
+
+    monkeypatch.setattr(ObjectStore, "verified", away_once)
+    stop = StopFlag()
+    held, in_making = HeldLeases(database, settings, "tester", stop), InMaking()
+    # As a worker has it among its work: in two places.
+    places = [
+        Exports(held, store, stop, alternating=False, in_making=in_making),
+        Exports(held, store, stop, alternating=False, in_making=in_making),
+    ]
+    with pytest.raises(Unavailable):
+        places[0].look()
+    while places[1].look():
+        pass
+    assert read.count(read[4]) == 2
+    assert len(read) == len({*read}) + 1, "each object once, but for the one that was away"
+    assert anonymous.get(f"{version}/export.tar").status_code == 200
 
 
 def test_so_many_downloads_at_the_same_time_and_the_next_is_told_to_wait(
