@@ -15,7 +15,9 @@ _UNITS = text("SELECT DISTINCT layer_no, unit FROM atlas_entries WHERE atlas_no 
 _ROW = 20
 
 
-def draw_map(database: Database, store: ObjectStore, atlas: str, number: int, region: str) -> None:
+def draw_map(
+    database: Database, store: ObjectStore, atlas: str, number: int, region: str, name: str = "d" * 64
+) -> None:
     """Let a version show a map of its units with one region, that is called so."""
     with database.session() as session:
         asked = making.wanted(session, Mapped(atlas, number))
@@ -30,5 +32,5 @@ def draw_map(database: Database, store: ObjectStore, atlas: str, number: int, re
         store.put_under(key, points, "application/octet-stream")
         label = {"label": region, "x": 0.5, "y": 0.5, "units": 1, "of": len(found)}
         names = [name for _, name in asked.layers]
-        drawn = Drawn("d" * 64, len(found), len(found), names, [[label]], key, len(points))
+        drawn = Drawn(name, len(found), len(found), names, [[label]], key, len(points))
         making.finish(session, asked, drawn, unseen=0)

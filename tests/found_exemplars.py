@@ -30,11 +30,17 @@ def waits_for(database: Database, task: ScanTask, message: str) -> None:
         working.put_off(session, taken, 0.0, "internal", message)
 
 
-def find_exemplars(database: Database, store: ObjectStore, layer: str, units: Sequence[int]) -> None:
+def find_exemplars(
+    database: Database,
+    store: ObjectStore,
+    layer: str,
+    units: Sequence[int],
+    crops: tuple[bytes, bytes] = CROPS,
+) -> None:
     """Do what a worker does with a scan that waits: two pictures of each unit, of activations 20 and 19."""
     task = claim(database)
-    key = crops_key(b"".join(CROPS))
-    store.put_under(key, b"".join(CROPS), "application/octet-stream")
+    key = crops_key(b"".join(crops))
+    store.put_under(key, b"".join(crops), "application/octet-stream")
     quantiles = [20 * level for level in LEVELS]
     with database.session() as session:
         statistics = {"layer": layer, "counted": 50, "non_zero": 0.5, "usual_quantiles": None}
@@ -51,13 +57,13 @@ def find_exemplars(database: Database, store: ObjectStore, layer: str, units: Se
             "place_x": None,
             "box": None if rank else [0, 1, 16, 17],
             "pack": 0,
-            "start": rank * len(CROPS[0]),
-            "length": len(CROPS[rank]),
+            "start": rank * len(crops[0]),
+            "length": len(crops[rank]),
         }
         for unit in units
         for rank in (0, 1)
     ]
-    pack = {"number": 0, "object": key, "bytes": len(b"".join(CROPS))}
+    pack = {"number": 0, "object": key, "bytes": len(b"".join(crops))}
     with database.session() as session:
         progress = {"phase": "cropping", "pictures": 50, "crops": len(exemplars)}
         assert working.add_exemplars(session, task, [pack], exemplars, progress)

@@ -157,10 +157,9 @@ class Transport:
         """All entries of a list that is served as JSON lines, as they come: one answer, however many they
         are. Raises `Unreachable` where it breaks off.
         """
-        query = {name: value for name, value in (parameters or {}).items() if value is not None}
         headers = {"Accept": "application/x-ndjson"}
         try:
-            with self._http.stream("GET", path, params=query, headers=headers) as response:
+            with self._http.stream("GET", _address(path, parameters), headers=headers) as response:
                 if not response.is_success:
                     response.read()
                     raise problem_of(response, self.url)
@@ -263,7 +262,7 @@ class Transport:
         patience = patience or self.patience
         began = time.monotonic()
         wait = patience.first
-        query = {name: value for name, value in (parameters or {}).items() if value is not None}
+        address = _address(path, parameters)
         content = None if body is None else _encoded(body)
         if content is not None:
             headers = {"Content-Type": "application/json", **(headers or {})}
@@ -273,8 +272,7 @@ class Transport:
             try:
                 response = self._http.request(
                     method,
-                    path,
-                    params=query,
+                    address,
                     content=content,
                     headers=headers,
                     timeout=timeout,
@@ -327,6 +325,14 @@ class Transport:
                 f"Cannot reach {self.url}: {_reason(error)}. Is the server up, and the address right?"
             )
         return Unreachable(f"No answer from {self.url}: {_reason(error)}.")
+
+
+def _address(path: str, parameters: Parameters | None) -> httpx2.URL:
+    """A path with its own query, which links of the server have, and more of it: `params` of a request would
+    replace it, even by nothing."""
+    more = {name: value for name, value in (parameters or {}).items() if value is not None}
+    address = httpx2.URL(path)
+    return address.copy_merge_params(more) if more else address
 
 
 def _check_key(key: str, key_from: str) -> None:

@@ -35,6 +35,20 @@ def test_a_scan_is_submitted_watched_and_read(client: imago.Client, service: Ser
     assert client.unit(UNIT).statistics is None
 
 
+def test_pictures_of_an_earlier_scan_are_those_that_it_found(client: imago.Client, service: Service) -> None:
+    def crops_of(*crops: bytes) -> tuple[imago.Scan, list[bytes]]:
+        scan = client.scan_pictures(NETWORK, ["photographs"], layers="classifier", exemplars=2)
+        find_exemplars(service.database, service.store, "classifier", range(2), (crops[0], crops[1]))
+        return scan, list(crops)
+
+    earlier, its = crops_of(b"one", b"another one")
+    newest, theirs = crops_of(b"three", b"the last")
+    unit = client.unit(f"{NETWORK}/classifier/1")
+    assert [found.image_bytes() for found in unit.exemplars(scan=earlier.id)] == its
+    assert [found.image_bytes() for found in unit.exemplars(scan=newest.id)] == theirs
+    assert [found.image_bytes() for found in unit.exemplars()] == theirs
+
+
 def test_that_no_unit_is_dead_is_said_only_where_something_was_scanned(
     client: imago.Client, service: Service, run: Run
 ) -> None:

@@ -1,16 +1,23 @@
 """An atlas as a site that needs no server. That it works in a browser: tests/web/test_static_site.py."""
 
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import imago
 from imago.transport import Transport
+from imago_engine.artifacts import Artifact, ArtifactKind
+from services.pictures.artifacts import put
+from services.queue import batches
+from services.queue.batches import Finished
 from tests.client.conftest import NETWORK, Run, Service
 from tests.client.exports.conftest import UNREACHABLE, files_of
+from tests.client.test_atlases import carry_out
 from tests.drawn_map import draw_map
 from tests.found_exemplars import CROPS, find_exemplars
 
@@ -177,3 +184,92 @@ def test_the_command_writes_a_site(run: Run, atlas: imago.Atlas, tmp_path: Path)
     assert "no map yet" in told.stdout
     assert (tmp_path / "site" / "index.html").is_file()
     run("export", atlas.id, "--site", "other", "--size", "64", expect=2)
+
+
+def large(service: Service) -> None:
+    """Bring every picture of a batch home with 300 pixels a side, of which the unit sees 40."""
+    claim = service.claim()
+    artifacts = [
+        put(service.store, Artifact(kind, "image/png", png(side), side, side))
+        for kind, side in ((ArtifactKind.IMAGE, 300), (ArtifactKind.CROP, 40))
+    ]
+    finished = [
+        Finished(
+            digest=work.digest,
+            activation=1.0,
+            score=1.0,
+            predictions=None,
+            artifacts=artifacts,
+            crop_box=(10, 10, 50, 50),
+            provenance={},
+        )
+        for work in claim.items
+    ]
+    with service.database.session() as session:
+        assert len(batches.conclude(session, claim.lease_id, finished=finished)) == len(finished)
+
+
+def png(side: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (side % 256, 60, 128)).save(file, format="PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def large_atlas(service: Service, client: imago.Client) -> imago.Atlas:
+    """Two channels, whose pictures are larger than a thumbnail, and of which they see a part."""
+    atlas = client.atlases.create(NETWORK, layers=["blocks.3"], units="0-1")
+    carry_out(service, atlas.id)
+    large(service)
+    atlas.publish()
+    return atlas.refresh()
+
+
+def sizes(folder: Path) -> dict[str, set[tuple[int, int]]]:
+    """By what follows the digest in names of pictures, how large these are."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for path in folder.glob("pictures/*/*"):
+        with Image.open(path) as picture:
+            found.setdefault(path.name[64:], set()).add(picture.size)
+    return found
+
+
+SIZES = {"-128.webp": {(128, 128)}, "-512.webp": {(300, 300)}, "-crop.png": {(40, 40)}}
+
+
+def test_thumbnails_have_their_size_and_crops_are_what_the_unit_sees(
+    large_atlas: imago.Atlas, tmp_path: Path
+) -> None:
+    large_atlas.export_site(tmp_path)
+    assert sizes(tmp_path) == SIZES
+
+
+def test_a_site_of_an_earlier_release_gets_all_its_pictures_anew_and_goes_on_where_that_was_stopped(
+    large_atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+    large_atlas.export_site(folder)
+    stamp = json.loads((folder / ".site.json").read_text())
+    (folder / ".site.json").write_text(json.dumps({name: stamp[name] for name in ("atlas", "version")}))
+    for path in folder.glob("pictures/*/*"):
+        path.write_bytes(png(300))
+    (folder / "CNAME").write_text("mine")
+    get_bytes = Transport.get_bytes
+    fetched: list[str] = []
+
+    def counted(self: Transport, path: str, *more: Any) -> bytes:
+        fetched.append(path)
+        if len(fetched) == 3:
+            raise KeyboardInterrupt
+        return get_bytes(self, path, *more)
+
+    monkeypatch.setattr(Transport, "get_bytes", counted)
+    with pytest.raises(KeyboardInterrupt):
+        large_atlas.export_site(folder)
+    assert not (folder / "index.html").exists()
+    large_atlas.export_site(folder)
+    assert sizes(folder) == SIZES
+    assert (folder / "CNAME").read_text() == "mine"
+    before = len(fetched)
+    large_atlas.export_site(folder)
+    assert len(fetched) == before

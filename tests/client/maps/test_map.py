@@ -17,6 +17,7 @@ from tests.api.of_atlases.test_maps import make_maps
 from tests.client.conftest import NETWORK, Run, Service
 from tests.client.exports.test_downloaded import download
 from tests.client.test_atlases import carry_out
+from tests.drawn_map import draw_map
 from tests.integration.search.indexed import direction
 
 
@@ -54,6 +55,18 @@ def test_a_map_is_asked_for_waited_for_and_read(
         assert all(label.units <= label.of <= 9 for label in level)
     with pytest.raises(imago.ImagoError, match="no points"):
         read_points(b"something else entirely", ())
+
+
+def test_points_are_those_of_the_map_that_is_shown_and_of_no_other(
+    service: Service, client: imago.Client, atlas: imago.Atlas
+) -> None:
+    draw_map(service.database, service.store, atlas.id, 1, "goldfish")
+    map = atlas.map("open")
+    assert len(map.points()) == 10
+    draw_map(service.database, service.store, atlas.id, 1, "tench", "e" * 64)
+    with pytest.raises(imago.NotFound, match="another map by now"):
+        map.points()
+    assert len(map.refresh().points()) == 10
 
 
 def test_the_map_has_a_command(service: Service, run: Run, atlas: imago.Atlas, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ The entrance comes last, so that a folder that has one is whole.
 
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +23,10 @@ from imago.transport import Json, Transport, path_to
 
 ENTRANCE = "index.html"
 _BEGUN = ".site.json"
+_PICTURES = 2
+"""Raise it when files of pictures have other bytes than before under the same names: those that earlier
+releases wrote are fetched anew then. 2: they have the size, the crop and the scan that pages ask for."""
+_FOLDERS = ("pictures", "photographs")
 _AT_ONCE, _AHEAD = 8, 64
 
 
@@ -42,7 +47,7 @@ def export_site(
     """
     folder = Path(to)
     export = to_export(transport, id, version, Conversion())
-    identity = {"atlas": export.atlas["id"], "version": export.version["number"]}
+    identity: Json = {"atlas": export.atlas["id"], "version": export.version["number"]}
     if not exemplars:
         identity["exemplars"] = False
     path = path_to("atlases", export.atlas["id"], "versions", export.version["number"], "site")
@@ -63,13 +68,27 @@ def export_site(
 def _begin(folder: Path, identity: Json) -> None:
     """Claim the folder for this site. Raises `Conflict`."""
     folder.mkdir(parents=True, exist_ok=True)
+    stamp = {**identity, "pictures": _PICTURES}
     with suppress(FileNotFoundError, ValueError):
-        if json.loads((folder / _BEGUN).read_bytes()) != identity:
+        there = json.loads((folder / _BEGUN).read_bytes())
+        if there == stamp:
+            return
+        if not isinstance(there, dict) or {**there, "pictures": _PICTURES} != stamp:
             raise Conflict(f"{folder} holds the site of something else; name another folder.")
+        _forget_pictures(folder)
+        write_whole(folder / _BEGUN, json.dumps(stamp).encode(), lasting=True)
         return
     if any(folder.iterdir()):
         raise Conflict(f"{folder} is not empty, and holds no site that could go on; name another folder.")
-    write_whole(folder / _BEGUN, json.dumps(identity).encode(), lasting=True)
+    write_whole(folder / _BEGUN, json.dumps(stamp).encode(), lasting=True)
+
+
+def _forget_pictures(folder: Path) -> None:
+    """Those of an earlier release; without them the site is not whole, and has no entrance."""
+    (folder / ENTRANCE).unlink(missing_ok=True)
+    for name in _FOLDERS:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder / name)
 
 
 class _Fetches:
