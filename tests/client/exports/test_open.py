@@ -62,7 +62,9 @@ def test_what_a_server_is_not_needed_for_needs_none(
     monkeypatch.setenv("IMAGO_URL", "http://127.0.0.1:9")
     with imago.open(folder) as offline:
         unit = offline.unit("classifier", 2)
-        assert [path.exists() for path in unit.save(tmp_path / "saved")] == [True, True]
+        saved = unit.save(tmp_path / "a new one" / "saved")
+        assert sorted(saved) == sorted((tmp_path / "a new one" / "saved").iterdir())
+        assert len(saved) == 2
         assert offline.unit("blocks.3", UNREACHABLE).visualization().state == "unreachable"
 
 

@@ -75,7 +75,7 @@ class AtlasUnit:
         raise KeyError(f"{self.layer}/{self.unit} has no facet {facet}")
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write its pictures that are done; returns where they are."""
-        return [
-            self.visualization(each["facet"]).save(folder) for each in self.facets if each["state"] == "done"
-        ]
+        """Write its pictures that are done into a folder, which is made where there is none; returns where
+        they are."""
+        done = [self.visualization(each["facet"]) for each in self.facets if each["state"] == "done"]
+        return [picture.save(Path(folder, picture.filename())) for picture in done]
