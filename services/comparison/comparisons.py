@@ -74,13 +74,14 @@ class ComparedLayer:
 @dataclass(frozen=True)
 class Comparison:
     """As it stands. `made_at` is None while the first one is being made; `current`: nothing is left to make.
-    `seen` of `units` were looked at by the one that is being made. `problem`: why a worker could not go on,
-    the last time."""
+    `coming`: workers are at it, or will be. `seen` of `units` were looked at by the one that is being made.
+    `problem`: why a worker could not go on, the last time."""
 
     no: int
     a: ComparedSide
     b: ComparedSide
     current: bool
+    coming: bool
     made_at: datetime | None
     seen: int
     units: int
@@ -132,17 +133,21 @@ def find(
     layers = [] if shown is None else _layers(session, shown.no)
     of_making = layers if making is shown else _layers(session, making.no) if making else []
     current = shown is not None and shown is making and shown.made_at is not None and not stale
+    outlook = None
+    if making is not None and not current:
+        outlook = chores.outlook(session, COMPARE, str(making.no))
     return Comparison(
         no=0 if shown is None else shown.no,
         a=_side(sides[0]),
         b=_side(sides[1]),
         current=current,
+        coming=outlook is not None and outlook.coming,
         made_at=None if shown is None else shown.made_at,
         seen=sum(layer.seen for layer in of_making),
         units=sum(layer.unit_count for layer in of_making),
         layers=layers,
         unmatched=[] if shown is None else shown.unmatched,
-        problem=None if making is None or current else chores.problem(session, COMPARE, str(making.no)),
+        problem=None if outlook is None else outlook.problem,
     )
 
 

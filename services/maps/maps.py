@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from imago_engine.weights import EYE
@@ -21,7 +20,6 @@ from services.base.states import Visibility
 from services.maps.subjects import MAP, Mapped, plan
 from services.maps.tables import AtlasMapRow, MapRow
 from services.queue import chores, workers
-from services.queue.tables import WorkRow
 from services.sheets.sheets import pictures_of
 from services.sheets.subjects import POSTER
 
@@ -92,21 +90,21 @@ def find(
         raise NotFound("map", f"{id}/{found.number}", "There is no picture to be shown on it yet.")
     wanted = Mapped(row.id, found.number)
     published = found.published_at is not None
+    # Before the map, which is written in the transaction that strikes off what is planned.
+    outlook = chores.outlook(session, MAP, str(wanted))
     there = session.get(AtlasMapRow, (row.no, found.number, EYE))
     current = there is not None and (there.final if published else there.pictures == pictures)
     whole = there is not None and current and not there.unseen
     if asked and not whole:
         chores.hasten(session, MAP, str(wanted))
+        outlook = chores.PLANNED
     elif published and planning and not whole:
         plan(session, wanted, after_seconds=UNSEEN_SECONDS if current else 0)
+        outlook = outlook if outlook.problem else chores.PLANNED
     # Of a version that is published nothing is shown that was made while it was open.
     shown = there if current or not published else None
-    work = session.execute(
-        sa.select(WorkRow.error, WorkRow.given_up).where(WorkRow.kind == MAP, WorkRow.subject == str(wanted))
-    ).first()
-    coming = work is not None and not work.given_up
-    problem = None if work is None or work.error is None else str(work.error["message"])
-    if problem is None and coming and shown is None and workers.draw_maps(session) is False:
+    problem = outlook.problem
+    if problem is None and outlook.coming and shown is None and workers.draw_maps(session) is False:
         problem = NOBODY_DRAWS
     return ShownMap(
         row.id,
@@ -117,7 +115,7 @@ def find(
         pictures,
         _read(session, shown),
         current,
-        coming,
+        outlook.coming,
         problem,
     )
 

@@ -73,6 +73,10 @@ _HASTEN = text(f"""
         payload = work.payload - '{PUT_OFF}'
 """)
 _UNPLAN = text("DELETE FROM work WHERE kind = :kind AND subject = :subject")
+_OUTLOOK = text("""
+    SELECT NOT given_up AS coming, error ->> 'message' AS problem FROM work
+    WHERE kind = :kind AND subject = :subject
+""")
 _PROBLEMS = text("""
     SELECT subject, error ->> 'message' AS message FROM work
     WHERE kind = :kind AND subject = ANY(CAST(:subjects AS text[])) AND error IS NOT NULL
@@ -156,6 +160,25 @@ def hasten(session: Session, kind: ChoreName, subject: str) -> None:
 def unplan(session: Session, kind: ChoreName, subject: str) -> None:
     """Have it done no more; whoever has it in hand finds that its lease holds it no longer."""
     session.execute(_UNPLAN, {"kind": kind, "subject": subject})
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What becomes of something. coming: it is planned, and not given up. problem: why workers could not go
+    on with it the last time, for people; None where they could."""
+
+    coming: bool
+    problem: str | None
+
+
+PLANNED = Outlook(coming=True, problem=None)
+"""Of what was planned just now."""
+
+
+def outlook(session: Session, kind: ChoreName, subject: str) -> Outlook:
+    """What becomes of something; nothing where it is not planned."""
+    row = session.execute(_OUTLOOK, {"kind": kind, "subject": subject}).first()
+    return Outlook(coming=False, problem=None) if row is None else Outlook(row.coming, row.problem)
 
 
 def problem(session: Session, kind: ChoreName, subject: str) -> str | None:

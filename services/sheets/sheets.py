@@ -55,8 +55,8 @@ class Sheet:
 @dataclass(frozen=True)
 class ShownSheet:
     """The sheet of a layer of an atlas, of all layers where that is None. `sheet` is None until there is one;
-    it is `current` if a worker has nothing to make. `problem`: why a worker could not, the last time.
-    `lacking`: some units may have no picture on it."""
+    it is `current` if a worker has nothing to make. `coming`: a worker will make it, or make it again.
+    `problem`: why a worker could not, the last time. `lacking`: some units may have no picture on it."""
 
     atlas: str
     network: str
@@ -66,6 +66,7 @@ class ShownSheet:
     layer: str | None
     sheet: Sheet | None
     current: bool
+    coming: bool
     problem: str | None
     lacking: bool = False
 
@@ -108,6 +109,7 @@ def find(
         plan(session, wanted, after_seconds=AGAIN_SECONDS if again else 0)
     # Of a version that is published nothing is shown that was made while it was open.
     name = there.sheet if there is not None and (current or not published) else None
+    outlook = chores.outlook(session, SHEET, str(wanted))
     return ShownSheet(
         row.id,
         row.network_id,
@@ -117,7 +119,8 @@ def find(
         layer,
         _whole(session, name),
         current,
-        None if current else chores.problem(session, SHEET, str(wanted)),
+        not current and outlook.coming,
+        None if current else outlook.problem,
         found.layers is None
         or any(layer["unreachable"] for layer in found.layers if layer_no in (POSTER, layer["layer_no"])),
     )

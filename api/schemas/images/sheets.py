@@ -93,6 +93,7 @@ class AtlasSheet(Representation):
     current: bool = Field(
         description="It shows all that there is. An older one is shown until a worker has made the next."
     )
+    coming: bool = Field(description="Workers are to make it, or to make it again.")
     sheet: SheetShape | None = Field(description="Null until there is one.")
     problem: str | None = Field(description="Why a worker could not make it, the last time.")
     links: SheetLinks
@@ -109,6 +110,7 @@ class AtlasSheet(Representation):
             published=found.published,
             layer=found.layer,
             current=found.current,
+            coming=found.coming,
             sheet=None if found.sheet is None else SheetShape.of(found.sheet),
             problem=found.problem,
             links=SheetLinks(

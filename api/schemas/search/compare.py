@@ -177,6 +177,7 @@ class Comparison(Representation):
     current: bool = Field(
         description="It tells of all that there is. An older one is shown until the next is made."
     )
+    coming: bool = Field(description="Workers are to make it, or to make it again.")
     made_at: Time | None = Field(description="Null while the first one is being made.")
     progress: ComparisonProgress
     problem: str | None = Field(description="Why a worker could not go on, the last time.")
@@ -193,6 +194,7 @@ class Comparison(Representation):
             b=ComparedSide.of(found.b),
             eye=EYE,
             current=found.current,
+            coming=found.coming,
             made_at=found.made_at,
             progress=ComparisonProgress(units=found.units, seen=found.seen),
             problem=found.problem,

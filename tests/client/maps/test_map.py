@@ -3,6 +3,8 @@
 import io
 import json
 import tarfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from sqlalchemy import text
 
 import imago
 from imago.atlases.atlas_map import read_points
+from services.queue import chores
 from services.search import indexing
 from tests.api.of_atlases.test_export_tar import make_exports
 from tests.api.of_atlases.test_maps import make_maps
@@ -111,3 +114,36 @@ def test_an_export_tells_where_units_lie_where_there_is_a_map(
         with tarfile.open(fileobj=io.BytesIO(download(service, atlas, service.key))) as opened:
             opened.extractall(tmp_path / "theirs", filter="data")
         assert (tmp_path / "theirs" / "metadata.jsonl").read_text() == (folder / "metadata.jsonl").read_text()
+
+
+def test_where_the_map_is_out_of_date_the_command_waits_for_the_next_one(
+    service: Service, run: Run, atlas: imago.Atlas
+) -> None:
+    draw_map(service.database, service.store, atlas.id, 1, "goldfish")
+    atlas.extend(units="10-11")
+    carry_out(service, atlas.id)
+    service.work()
+
+    def draw() -> None:
+        claim = None
+        while claim is None:
+            time.sleep(0.02)
+            with service.database.session() as session:
+                claim = chores.claim(session, "map", "tester", lease_seconds=60)
+        draw_map(service.database, service.store, atlas.id, 1, "tench", "e" * 64)
+        with service.database.session() as session:
+            chores.done(session, claim.lease_id, [claim.tasks[0].subject])
+
+    worker = threading.Thread(target=draw)
+    worker.start()
+    made = json.loads(run("map", atlas.id, "--make", "--json").stdout)
+    worker.join()
+    assert (made["current"], made["map"]["name"], made["map"]["units"]) == (True, "e" * 64, 12)
+
+
+def test_points_of_a_map_that_is_not_made_are_refused_with_the_command_that_makes_it(
+    run: Run, atlas: imago.Atlas, tmp_path: Path
+) -> None:
+    refused = run("map", atlas.id, "--out", str(tmp_path / "map.csv"), expect=1)
+    assert f"imago map {atlas.id} --version 1 --make" in refused.stderr
+    assert not (tmp_path / "map.csv").exists()

@@ -72,11 +72,6 @@ class AtlasMap(Awaited):
         return self.raw["map"] is not None
 
     @property
-    def coming(self) -> bool:
-        """Whether workers are to make it, or to look again."""
-        return bool(self.raw["coming"])
-
-    @property
     def facts(self) -> Raw:
         """As the server's JSON: units, fitted, unseen, pictures, eye, name."""
         self._check_made()
@@ -103,16 +98,16 @@ class AtlasMap(Awaited):
         self.raw = self._transport.post(self.raw["links"]["self"]).body
         return self
 
-    def wait(self, timeout: float | None = None) -> Self:
+    def wait(self, timeout: float | None = None, *, current: bool = False) -> Self:
         """Have it made if there is none, and block until there is. Raises WaitTimeout after so many seconds,
-        also while the server is away, ImagoError where it was given up."""
+        also while the server is away, ImagoError where it was given up.
+
+        current: where there is one that is out of date, block until the next one (`make` asks for it).
+        """
         wait = self._given(timeout)
         if not self.made and not self.coming:
             self.raw = wait.post(self.raw["links"]["self"])
-        return self._await(wait)
-
-    def _given_up(self) -> str | None:
-        return None if self.coming else f"The server could not make the map: {self.raw['problem']}"
+        return self._await(wait, current=current)
 
 
 def read_points(content: bytes, layers: tuple[str, ...]) -> MapPoints:

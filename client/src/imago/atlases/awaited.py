@@ -29,6 +29,11 @@ class Awaited(ABC):
         """Whether it tells of all that there is."""
         return bool(self.raw["current"])
 
+    @property
+    def coming(self) -> bool:
+        """Whether workers are to make it, or to look again. A server of an earlier release may not tell."""
+        return bool(self.raw.get("coming", True))
+
     def refresh(self) -> Self:
         """Ask the server again."""
         self.raw = self._transport.get(*self._asked)
@@ -43,11 +48,15 @@ class Awaited(ABC):
         """A wait until there is one, which begins now."""
         return Wait(self._transport, timeout, lambda: repr(self))
 
-    def _await(self, wait: Wait) -> Self:
+    def _await(self, wait: Wait, *, current: bool = False) -> Self:
+        """current: not until one that is out of date is replaced, or nobody goes on with that."""
         pause = _PAUSE
-        while not self.made:
-            if problem := self._given_up():
-                raise ImagoError(problem)
+        while not self.made or (current and not self.current):
+            # What is not coming any more may just have been made: only what was given up has a problem, too.
+            if not self.coming and (problem := self.raw["problem"]):
+                raise ImagoError(f"{self!r} was given up: {problem}")
+            if self.made and not self.coming:
+                return self
             wait.pause(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
             self.raw = wait.get(*self._asked)
@@ -57,10 +66,6 @@ class Awaited(ABC):
     def _asked(self) -> tuple[str, Parameters | None]:
         """The path that tells how it is, and its query."""
         return self.raw["links"]["self"], None
-
-    def _given_up(self) -> str | None:
-        """Why it will not be made, None while it may be."""
-        return None
 
     def _check_made(self) -> None:
         if not self.made:

@@ -143,10 +143,6 @@ class Comparison(Awaited):
     def _asked(self) -> tuple[str, Parameters | None]:
         return path_to("compare"), {"a": self.a, "b": self.b}
 
-    def _given_up(self) -> str | None:
-        problem = self.raw["problem"]
-        return f"{self!r}: {problem}" if problem else None
-
     def units(self, layer: str, *, limit: int | None = None) -> Iterator[ComparedUnit]:
         """The units of a layer, the most changed first, page by page as you iterate."""
         for raw in self._transport.entries(path_to("compare", "units"), self._of(layer), limit):

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from imago.atlases.atlas_map import AtlasMap
 from imago.cli.commands.atlases import AtlasId
 from imago.cli.session import JsonFlag, session_of
+from imago.errors import ImagoError
 from imago.files import write_whole
 
 
@@ -32,8 +34,9 @@ def show_map(
     session = session_of(context, as_json)
     map = session.client.atlases.get(id).map(version)
     if make and not map.current:
-        map.make()
-        map.wait()
+        map.make().wait(current=True)
+    if out is not None and not map.made:
+        raise ImagoError(_lacking(map, id))
     if out is not None:
         rows = ["layer,unit,x,y\n"]
         rows += [f'"{at.layer}",{at.unit},{at.x:.6f},{at.y:.6f}\n' for at in map.points()]
@@ -42,8 +45,7 @@ def show_map(
         session.emit(map.raw)
         return
     if not map.made:
-        coming = "it is being made." if map.coming else "imago map --make has it made."
-        session.say(f"There is no map of version {map.raw['version']} yet: {map.raw['problem'] or coming}")
+        session.say(_lacking(map, id))
         return
     facts = map.facts
     about = "" if map.current else f" (of {facts['pictures']} pictures; there are {map.raw['pictures']} now)"
@@ -52,3 +54,10 @@ def show_map(
         ["REGION", "UNITS", "OF", "X", "Y"],
         [(each.label, each.units, each.of, f"{each.x:.2f}", f"{each.y:.2f}") for each in map.labels[0]],
     )
+
+
+def _lacking(map: AtlasMap, id: str) -> str:
+    """That there is none, and what to do."""
+    number = map.raw["version"]
+    what = "it is being made." if map.coming else f"imago map {id} --version {number} --make has it made."
+    return f"There is no map of version {number} yet: {map.raw['problem'] or what}"
