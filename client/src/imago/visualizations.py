@@ -156,13 +156,19 @@ class Visualization:
         if self.state != "done":
             why = f": {self.error.message}" if self.error else ""
             return f"<p><b>{html.escape(self.title)}</b> {html.escape(self.state + why)}</p>"
-        picture = base64.b64encode(self.image_bytes()).decode()
         measured = "" if self.activation is None else f" · activation {self.activation:.3g}"
-        return (
-            '<figure style="display:inline-block;margin:4px">'
-            f'<img src="data:image/png;base64,{picture}" alt="{html.escape(self.title)}">'
-            f"<figcaption>{html.escape(self.title)}{measured} · seed {self.seed}</figcaption></figure>"
-        )
+        return figure(self.image_bytes(), self.title, f"{self.title}{measured} · seed {self.seed}")
+
+
+def figure(png: bytes, title: str, caption: str, *, width: int | None = None) -> str:
+    """A picture above its caption, for notebooks, where several stand side by side. width: in pixels."""
+    picture = base64.b64encode(png).decode()
+    wide = "" if width is None else f' width="{width}"'
+    return (
+        '<figure style="display:inline-block;margin:4px">'
+        f'<img src="data:image/png;base64,{picture}" alt="{html.escape(title)}"{wide}>'
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
 
 
 class Unit:

@@ -1,10 +1,17 @@
 """What the service says of atlases, as typed records."""
 
+import html
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from imago.atlases.atlas_sheet import AtlasSheet
+from imago.atlases.unit import AtlasUnit
+from imago.errors import NotFound
 from imago.records import Raw, bounds
 from imago.transport import Transport, path_to
+
+_SHOWN, _THUMBNAIL = 12, 96
+"""Units that a notebook shows of a layer, each a request, and how many pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,22 @@ class AtlasLayer:
     raw: Raw = field(repr=False, compare=False)
     _atlas: str = field(repr=False, compare=False)
     _transport: Transport = field(repr=False, compare=False)
+
+    def _repr_html_(self) -> str:
+        """How far it is, and its first units, for notebooks."""
+        done = f"{self.pictures.done} of {self.pictures.total} pictures"
+        told = html.escape(f"{self.unit_count} units ({self.units}), {done}, {self.technique}")
+        shown = "".join(unit.thumbnail(_THUMBNAIL) for unit in self._first_units())
+        return f"<div><b>{html.escape(self.name)}</b> {told}<div>{shown}</div></div>"
+
+    def _first_units(self) -> list[AtlasUnit]:
+        """Of the newest version that shows the layer."""
+        for version in ("latest", "open"):
+            path = path_to("atlases", self._atlas, "versions", version, "layers", self.name, "units")
+            with suppress(NotFound):
+                found = self._transport.entries(path, limit=_SHOWN)
+                return [AtlasUnit(raw, self._transport) for raw in found]
+        return []
 
     def sheet(self, version: int | str = "latest") -> AtlasSheet:
         """Its contact sheet, in a version, the `open` one, or the newest that was published."""

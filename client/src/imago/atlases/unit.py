@@ -1,5 +1,6 @@
 """A unit that an atlas shows, with its facets."""
 
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING
 from imago.files import open_image
 from imago.records import Raw
 from imago.transport import Json, Transport, path_to
-from imago.visualizations import Visualization
+from imago.visualizations import Visualization, figure
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,6 +68,31 @@ class AtlasUnit:
     def image(self, facet: int = 0, *, size: int | None = None, format: str | None = None) -> "Image":
         """One of its pictures as a PIL image (needs the `pictures` extra); see `image_bytes`."""
         return open_image(self.image_bytes(facet, size=size, format=format))
+
+    def _repr_html_(self) -> str:
+        """Its facets side by side, for notebooks."""
+        shown = "".join(map(self._shown, self.facets))
+        return f"<div><b>{html.escape(self._title)}</b><div>{shown}</div></div>"
+
+    def thumbnail(self, width: int) -> str:
+        """The first of its pictures that is done, so wide, as HTML for notebooks; empty where none is."""
+        done = (each["facet"] for each in self.facets if each["state"] == "done")
+        if (facet := next(done, None)) is None:
+            return ""
+        caption = f"{self.unit} {self.label or ''}"
+        return figure(self.image_bytes(facet), self._title, caption, width=width)
+
+    @property
+    def _title(self) -> str:
+        name = f" ({self.label})" if self.label else ""
+        return f"{self.network}/{self.layer}/{self.unit}{name}"
+
+    def _shown(self, facet: Raw) -> str:
+        number = facet["facet"]
+        if facet["state"] != "done":
+            return f"<p>facet {number}: {html.escape(facet['state'])}</p>"
+        measured = "" if facet["activation"] is None else f" · activation {facet['activation']:.3g}"
+        return figure(self.image_bytes(number), self._title, f"facet {number}{measured}")
 
     def _digest(self, facet: int) -> str:
         for each in self.facets:
