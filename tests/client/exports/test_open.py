@@ -14,6 +14,7 @@ import pytest
 import imago
 from tests.client.conftest import Service
 from tests.client.exports.conftest import UNREACHABLE
+from tests.client.exports.test_small_atlas import SMALL_ATLAS
 
 
 @pytest.fixture(params=["folder", "tar", "tar of the folder"])
@@ -75,8 +76,48 @@ def test_pictures_are_found_by_what_the_network_says_of_them(folder: Path) -> No
             ("classifier", 2, 0), ("classifier", 2, 1), ("blocks.3", 2, 0), ("blocks.3", 2, 1),
         ]  # fmt: skip
         assert [each.probability for each in found] == [None, None, 0.75, 0.75]
+        assert found[1].unit.image_bytes(found[1].facet) == found[0].unit.image_bytes(1)
+        assert {len(each.unit.facets) for each in found} == {2}
         assert list(offline.search("volcano")) == []
         assert {each.unit.layer for each in offline.search("goldfish", layer="blocks.3")} == {"blocks.3"}
+
+
+@pytest.mark.parametrize("name", ["output", "logits", "classifier"])
+def test_the_output_is_found_by_what_a_server_calls_it(name: str) -> None:
+    with imago.open(SMALL_ATLAS) as offline:
+        units = [unit.unit for unit in offline.units("classifier")]
+        assert [unit.unit for unit in offline.units(name)] == units
+        assert offline.unit(name, units[0]).layer == "classifier"
+        assert {each.unit.layer for each in offline.search("a", layer=name)} == {"classifier"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"format": "gif"}, "format must be png, webp, avif or jpg; got 'gif'"),
+        ({"format": "foo"}, "got 'foo'"),
+        ({"size": 0}, "size must be 64, 128, 256 or 512; got '0'"),
+        ({"size": 100}, "got '100'"),
+        ({"view": "nonsense"}, "view must be full or crop; got 'nonsense'"),
+    ],
+)
+def test_pictures_that_no_server_gives_are_refused(asked: dict[str, Any], said: str) -> None:
+    with imago.open(SMALL_ATLAS) as offline:
+        picture = next(offline.units("classifier")).visualization()
+        with pytest.raises(imago.InvalidRequest, match=said):
+            picture.image_bytes(**asked)
+        assert picture.image(size=64, format="jpg").format == "JPEG"
+
+
+def test_units_and_layers_show_themselves_in_notebooks(folder: Path) -> None:
+    with imago.open(folder) as offline:
+        shown = offline.unit("classifier", 1)._repr_html_()
+        assert shown.count("<img") == 2
+        assert "classifier/1 (goldfish)" in shown
+        assert "facet 1: unreachable" in offline.unit("blocks.3", UNREACHABLE)._repr_html_()
+        (layer,) = (each for each in offline.layers() if each.name == "classifier")
+        assert layer._repr_html_().count("<img") == 12
+        assert "goldfish" in layer._repr_html_()
 
 
 def test_nothing_can_be_changed(folder: Path) -> None:

@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from typing import Any
 from urllib.parse import unquote
 
-from imago.errors import ImagoError, NotFound
+from imago.errors import ImagoError, InvalidRequest, NotFound
 from imago.exports.checking import DamagedExport, all_lines, placed_lines
 from imago.exports.files import Files
 from imago.exports.hashes import Index
@@ -19,6 +19,13 @@ from imago.exports.layout import detail_of, facet_of
 from imago.files import open_image
 from imago.records import Raw
 from imago.transport import Answer, Json, Parameters, Patience, Transport, path_to
+
+_OUTPUT_ALIASES = ("output", "logits")
+"""What any network's output layer is called beside its own name."""
+_SIZES = ("64", "128", "256", "512")
+_VIEWS = ("full", "crop")
+_FORMATS = {"png": "PNG", "webp": "WEBP", "avif": "AVIF", "jpg": "JPEG"}
+"""Of pictures, by what they are called in requests; Pillow's names."""
 
 
 class OfflineTransport(Transport):
@@ -63,13 +70,16 @@ class OfflineTransport(Transport):
         found = re.fullmatch(re.escape(path_to("visualizations")) + "/([0-9a-f]{64})/image", path)
         if found is None:
             raise _not_in(self._files)
+        asked = {name: str(value) for name, value in (parameters or {}).items() if value is not None}
+        view, size, format = asked.get("view", "full"), asked.get("size"), asked.get("format", "png")
+        _check_asked("view", view, _VIEWS)
+        _check_asked("size", size or _SIZES[0], _SIZES)
+        _check_asked("format", format, tuple(_FORMATS))
         line = self._line(found[1])
         if line["file_name"] is None:
             raise NotFound(f"There is no picture of {line['layer']}/{line['unit']}: it is {line['state']}.")
         content = self._files.read(line["file_name"])
-        asked = {name: value for name, value in (parameters or {}).items() if value is not None}
-        crop = line["crop_box"] if asked.get("view") == "crop" else None
-        size, format = asked.get("size"), str(asked.get("format", "png"))
+        crop = line["crop_box"] if view == "crop" else None
         if crop is None and size is None and line["media_type"] == f"image/{format}":
             return content
         return _rendered(content, crop, None if size is None else int(size), format)
@@ -99,14 +109,28 @@ class OfflineTransport(Transport):
             raise NotFound(f"{self._files.where} holds version {number} of the atlas only.")
         return _version_of(self._manifest)
 
+    def lines_by_unit(self, layer: str | None = None) -> Iterator[list[Raw]]:
+        """Those of a layer, or all, unit by unit in the order of the export. Raises `NotFound`."""
+        if layer is None:
+            found = all_lines(self._files)
+        else:
+            at = self._layer(layer)
+            found = islice(all_lines(self._files, at["offset"]), at["lines"])
+        return (list(some) for _, some in groupby(found, lambda line: (line["layer"], line["unit"])))
+
     def _units(self, version: str, layer: str) -> Iterator[Json]:
         self._version(version)
-        if layer not in self._layers:
-            there = ", ".join(self._layers)
-            raise NotFound(f"{self._files.where} does not show a layer {layer!r}; it has {there}.")
-        at = self._layers[layer]
-        found = islice(all_lines(self._files, at["offset"]), at["lines"])
-        return (unit_of(list(some)) for _, some in groupby(found, lambda line: line["unit"]))
+        return map(unit_of, self.lines_by_unit(layer))
+
+    def _layer(self, named: str) -> Raw:
+        """By its name; `output` and `logits` are also those of the network's output. Raises `NotFound`."""
+        if named in self._layers:
+            return self._layers[named]
+        for layer in self._layers.values():
+            if named in _OUTPUT_ALIASES and (layer.get("in_network") or {}).get("kind") == "output":
+                return layer
+        there = ", ".join(self._layers)
+        raise NotFound(f"{self._files.where} does not show a layer {named!r}; it has {there}.")
 
     def _detail(self, digest: str) -> Json:
         line, recipes = self._line(digest), self._manifest["recipes"]
@@ -183,8 +207,18 @@ def _rendered(content: bytes, crop: Any, size: int | None, format: str) -> bytes
     if size is not None and max(image.size) > size:
         image.thumbnail((size, size))
     file = io.BytesIO()
-    image.convert("RGB").save(file, format="JPEG" if format == "jpg" else format.upper())
+    try:
+        image.convert("RGB").save(file, format=_FORMATS[format])
+    except (KeyError, OSError) as error:  # a Pillow that was built without it
+        raise ImagoError(f"Pillow cannot write {format} here: {error}.") from error
     return file.getvalue()
+
+
+def _check_asked(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raises `InvalidRequest`, as a server does."""
+    if value not in known:
+        *first, last = known
+        raise InvalidRequest(f"{name} must be {', '.join(first)} or {last}; got {value!r}.")
 
 
 def _not_in(files: Files) -> NotFound:

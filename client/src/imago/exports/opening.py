@@ -9,7 +9,7 @@ from typing import Self
 from imago.atlases.atlas import Atlas
 from imago.atlases.unit import AtlasUnit
 from imago.errors import NotFound
-from imago.exports.checking import OnCheck, all_lines, check, read_manifest
+from imago.exports.checking import OnCheck, check, read_manifest
 from imago.exports.files import Files, files_at
 from imago.exports.offline import OfflineTransport, atlas_of, unit_of
 from imago.records import Raw
@@ -17,8 +17,8 @@ from imago.records import Raw
 
 @dataclass(frozen=True)
 class Match:
-    """A picture of which its network says the word. probability: of that class, None where the unit itself
-    is the class.
+    """A picture of which its network says the word: `unit.image(facet)`. probability: of that class, None
+    where the unit itself is the class.
     """
 
     unit: AtlasUnit
@@ -33,7 +33,8 @@ class ExportedAtlas(Atlas):
     def __init__(self, files: Files) -> None:
         self._files = files
         self.manifest: Raw = read_manifest(files)
-        super().__init__(atlas_of(self.manifest), OfflineTransport(files, self.manifest))
+        self._offline = OfflineTransport(files, self.manifest)
+        super().__init__(atlas_of(self.manifest), self._offline)
 
     def __enter__(self) -> Self:
         return self
@@ -62,11 +63,10 @@ class ExportedAtlas(Atlas):
         among their predictions, in the order of the export. In any case; a part of a name is enough.
         """
         wanted = word.casefold()
-        for line in all_lines(self._files):
-            if layer is not None and line["layer"] != layer:
-                continue
-            if (found := _said(line, wanted)) is not None:
-                yield Match(AtlasUnit(unit_of([line]), self._transport), line["facet"], *found)
+        for lines in self._offline.lines_by_unit(layer):
+            for line in lines:
+                if (found := _said(line, wanted)) is not None:
+                    yield Match(AtlasUnit(unit_of(lines), self._transport), line["facet"], *found)
 
     def check(self, on_progress: OnCheck | None = None) -> None:
         """Compare every file with its hash. Raises `DamagedExport` at the first that differs."""
