@@ -7,10 +7,13 @@ import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import imago
+from imago.cli.commands import connection
 from services.access import keys
 from services.queue import workers
 from tests.client.conftest import NETWORK, Run, Service
@@ -139,6 +142,41 @@ def test_the_doctor_says_what_is_wrong_with_an_answer(run: Run, header: tuple[st
             server.shutdown()
             thread.join()
     assert f"no  server: No answer from {url}" in said
+
+
+def test_names_that_a_pipe_cannot_hold_end_no_command(
+    command_environment: dict[str, str], client: imago.Client, tmp_path: Path
+) -> None:
+    name = "日本 – \N{CHECK MARK}"
+    client.atlases.create(NETWORK, layers=["output"], units="0-3", name=name)
+    narrow = {**command_environment, "PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252"}
+
+    def told(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "imago", *command],
+            env=narrow,
+            cwd=tmp_path,
+            capture_output=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout.decode("cp1252")
+
+    assert "?? – ?" in told("atlases")
+    assert read(told("atlases", "--json"))["data"][0]["name"] == name
+
+
+def test_where_modes_tell_nothing_the_doctor_says_nothing_of_them(
+    run: Run, service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "sys", SimpleNamespace(platform="win32", version=sys.version))
+    assert "readable" not in run("login", service.url, "--key", service.key).stderr
+    (kept,) = (tmp_path / "config").iterdir()
+    kept.chmod(0o666)
+    assert "stored keys" not in run("doctor").stdout
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert "stored keys" in run("doctor").stdout
 
 
 def test_a_reader_that_goes_away_is_no_error(command_environment: dict[str, str], tmp_path: Path) -> None:

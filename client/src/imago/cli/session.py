@@ -5,11 +5,12 @@ and nothing else.
 """
 
 import functools
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TextIO, TypeVar
 
 import typer
 from rich.console import Console
@@ -58,11 +59,11 @@ class Session:
 
     def emit(self, document: Any) -> None:
         """A whole JSON document on stdout."""
-        print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(document, indent=2, ensure_ascii=_is_narrow(sys.stdout), default=str))
 
     def emit_line(self, document: Any) -> None:
         """One JSON document on one line of stdout, at once: for streams."""
-        print(json.dumps(document, ensure_ascii=False, default=str), flush=True)
+        print(json.dumps(document, ensure_ascii=_is_narrow(sys.stdout), default=str), flush=True)
 
     def say(self, text: str, style: str = "") -> None:
         """A line of the result. Never interpreted as markup: names may hold brackets."""
@@ -130,7 +131,7 @@ class Session:
                 "request_id": error.request_id,
                 "exit_code": code,
             }
-            print(json.dumps({"error": document}, ensure_ascii=False), file=sys.stderr)
+            print(json.dumps({"error": document}, ensure_ascii=_is_narrow(sys.stderr)), file=sys.stderr)
             return
         headline, _, rest = in_commands(str(error)).partition("\n")
         self.err.print(Text.assemble(("Error: ", "bold red"), headline), soft_wrap=True)
@@ -138,6 +139,19 @@ class Session:
             self.err.print(Text(rest), soft_wrap=True)
         if error.status is not None and error.status >= 500 and error.request_id:
             self.remark(f"Request {error.request_id}; the server's log tells more.")
+
+
+def write_all_that_can_be_written() -> None:
+    """Have stdout and stderr write `?` for what their encoding lacks, such as names on a pipe of Windows,
+    instead of failing in the midst of a result."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+def _is_narrow(stream: TextIO) -> bool:
+    """Whether there are characters that it cannot write: JSON has escapes for them."""
+    return (stream.encoding or "").lower().replace("_", "-") not in ("utf-8", "utf8")
 
 
 _PIPE_WIDTH = 120

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from imago.cli.exit_codes import ExitCode, exit_code_of
-from imago.cli.session import Session
+from imago.cli.session import Session, write_all_that_can_be_written
 from imago.errors import ImagoError, InvalidRequest
 
 
@@ -30,6 +30,7 @@ class Commands(TyperGroup):
     def main(self, args: Sequence[str] | None = None, *named: Any, **settings: Any) -> Any:
         """Run a command line, by default this program's; does not return. Of a wrong one typer tells people;
         programs are told here."""
+        write_all_that_can_be_written()
         given = sys.argv[1:] if args is None else list(args)
         if "--json" not in given:
             return super().main(args, *named, **settings)

@@ -58,7 +58,9 @@ def login(
     else:
         who = f"as {name}" if name else "with the key" if key else "without a key"
         session.say(f"{address} is the server from now on, {who}.")
-        session.remark(f"Stored in {path}, readable by you alone.")
+        # Windows has no such mode: who may read a file there is inherited from its folder.
+        alone = "" if sys.platform == "win32" else ", readable by you alone"
+        session.remark(f"Stored in {path}{alone}.")
 
 
 def logout(
@@ -143,6 +145,8 @@ def _examine_server(transport: Transport, connection: Connection) -> Iterator[Fi
 
 
 def _config() -> Iterator[Finding]:
+    if sys.platform == "win32":  # where a mode tells nothing of who can read
+        return
     path = config_file()
     if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Finding("stored keys", "warning", f"others can read {path}: chmod 600 {path}")
