@@ -175,6 +175,7 @@ def test_every_change_of_an_atlas_has_a_command(service: Service, run: Run, clie
     assert "10 failed" in failed.stdout
     assert "10 × It broke." in failed.stderr
     assert "building" in run("retry", atlas.id).stdout
+    assert "imago export" in run("retry", atlas.id, "--out", "pictures", expect=2).stderr
     assert "canceled" in run("cancel", atlas.id).stdout
     run("delete", atlas.id)
     run("atlas", atlas.id, expect=3)

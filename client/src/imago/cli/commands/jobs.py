@@ -174,6 +174,8 @@ def retry(
     """Queue what failed of a job or an atlas anew, and what was canceled of a job."""
     session = session_of(context, as_json)
     if id.startswith(_ATLAS):
+        if out is not None:
+            raise typer.BadParameter(f"{id} is an atlas, which has no --out: imago export {id} DIR")
         show_or_watch(session, session.client.atlases.get(id).retry(), watching)
         return
     _show_or_watch(session, session.client.job(id).retry(), watching, out)
