@@ -8,15 +8,15 @@ from urllib.parse import urlsplit
 
 
 class BrokenWire:
-    """Carries one request a connection. The first `lose` answers are read from the server and thrown away, of
-    all requests or of those with the method `to`."""
+    """Carries one request a connection. The first `lose` answers are read from the server and thrown away but
+    for their first `keep` bytes, of all requests or of those that begin with `to`, such as a method."""
 
-    def __init__(self, url: str, *, lose: int, to: str = "") -> None:
+    def __init__(self, url: str, *, lose: int, to: str = "", keep: int = 0) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
-        self._left, self._to = lose, to.encode()
+        self._left, self._to, self._keep = lose, to.encode(), keep
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
@@ -54,6 +54,7 @@ class BrokenWire:
                 answer += chunk
         if self._left and request.startswith(self._to):
             self._left -= 1
+            connection.sendall(answer[: self._keep])
             return
         connection.sendall(answer)
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import imago
 from api.http import waiting
+from imago import transport
 from tests.api.resources.test_sheets import make_sheets
 from tests.client.broken_wire import BrokenWire
 from tests.client.conftest import NETWORK, Run, Service
@@ -77,6 +78,33 @@ def test_who_publishes_a_large_atlas_waits_until_workers_have(
     (version,) = found
     assert (version["number"], version["published"], version["publishing"]) == (1, True, False)
     assert atlas.latest_version == 1
+
+
+def test_units_are_read_on_where_an_answer_is_lost_and_are_those_of_one_version(
+    service: Service, client: imago.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_PAGE", 4)
+    atlas = built(service, client)
+    atlas.publish()
+    wire = BrokenWire(service.url, lose=2, to=f"GET /v1/atlases/{atlas.id}/versions/1/layers/")
+    with wire.carrying(), imago.Client(wire.url, service.key) as broken:
+        units = broken.atlases.get(atlas.id).units("output")
+        read = [next(units).unit for _ in range(4)]
+        atlas.extend(units="10-19")
+        carry_out(service, atlas.id)
+        service.work()
+        atlas.publish()
+        assert read + [unit.unit for unit in units] == [*range(10)]
+    assert len([*atlas.units("output")]) == 20
+
+
+def test_units_and_layers_of_a_server_show_themselves_in_notebooks(
+    service: Service, client: imago.Client
+) -> None:
+    atlas = built(service, client)
+    assert next(atlas.units("output"))._repr_html_().count("<img") == 1
+    (layer,) = atlas.layers()
+    assert layer._repr_html_().count("<img") == 10
 
 
 def test_a_publication_whose_answer_was_lost_makes_one_version(

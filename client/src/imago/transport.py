@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -155,18 +156,16 @@ class Transport:
 
     def lines(self, path: str, parameters: Parameters | None = None) -> Iterator[Json]:
         """All entries of a list that is served as JSON lines, as they come: one answer, however many they
-        are. Raises `Unreachable` where it breaks off.
+        are. Raises `Unreachable` where it breaks off: a server ends one that is not read for a while.
         """
         headers = {"Accept": "application/x-ndjson"}
-        try:
-            with self._http.stream("GET", _address(path, parameters), headers=headers) as response:
-                if not response.is_success:
-                    response.read()
-                    raise problem_of(response, self.url)
+        response = self._send("GET", path, parameters, headers=headers, stream=True)
+        with closing(response):
+            try:
                 for line in _lines(response):
                     yield json.loads(line)
-        except httpx2.RequestError as error:
-            raise self._unreachable(error) from error
+            except httpx2.RequestError as error:
+                raise self._unreachable(error) from error
 
     def events(
         self, path: str, last_id: str | None = None, *, quiet_seconds: float
@@ -258,7 +257,9 @@ class Transport:
         body: Json | None = None,
         headers: Mapping[str, str] | None = None,
         patience: Patience | None = None,
+        stream: bool = False,
     ) -> httpx2.Response:
+        """A successful answer. stream: its body is still to be read, and it to be closed."""
         patience = patience or self.patience
         began = time.monotonic()
         wait = patience.first
@@ -270,14 +271,12 @@ class Transport:
             timeout = self._answer_timeout(patience, began)
             pause = wait * random.uniform(0.5, 1.0)
             try:
-                response = self._http.request(
-                    method,
-                    address,
-                    content=content,
-                    headers=headers,
-                    timeout=timeout,
-                    follow_redirects=method == "GET",
+                request = self._http.build_request(
+                    method, address, content=content, headers=headers, timeout=timeout
                 )
+                response = self._http.send(request, stream=stream, follow_redirects=method == "GET")
+                if not response.is_success:
+                    response.read()
             except (httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, httpx2.TooManyRedirects) as error:
                 raise ImagoError(f"{self.url} cannot be used: {error}") from error
             except httpx2.RequestError as error:

@@ -15,6 +15,7 @@ from imago_engine.artifacts import Artifact, ArtifactKind
 from services.pictures.artifacts import put
 from services.queue import batches
 from services.queue.batches import Finished
+from tests.client.broken_wire import BrokenWire
 from tests.client.conftest import NETWORK, Run, Service
 from tests.client.exports.conftest import UNREACHABLE, files_of
 from tests.client.test_atlases import carry_out
@@ -154,6 +155,16 @@ def test_a_site_goes_on_and_fetches_nothing_twice(
     atlas.export_site(folder)
     assert files_of(folder) == files_of(whole)
     assert len(fetched) == len(list(whole.glob("pictures/*/*"))) - len(there)
+
+
+def test_a_list_of_files_that_breaks_off_is_read_again_as_long_as_there_are_more_pictures(
+    atlas: imago.Atlas, service: Service, tmp_path: Path
+) -> None:
+    wire = BrokenWire(service.url, lose=1, to=f"GET /v1/atlases/{atlas.id}/versions/1/site", keep=500_000)
+    with wire.carrying(), imago.Client(wire.url, service.key) as broken:
+        broken.atlases.get(atlas.id).export_site(tmp_path / "broken")
+    atlas.export_site(tmp_path / "whole")
+    assert files_of(tmp_path / "broken") == files_of(tmp_path / "whole")
 
 
 def test_progress_tells_of_pictures(atlas: imago.Atlas, tmp_path: Path) -> None:

@@ -117,9 +117,12 @@ class Atlas(Watched):
         return AtlasMap.get(path_to("atlases", self.id, "versions", str(version), "map"), self._transport)
 
     def units(self, layer: str, version: int | str = "latest") -> Iterator[AtlasUnit]:
-        """The units of a layer, in a version, the `open` one, or the newest that was published."""
-        path = path_to("atlases", self.id, "versions", str(version), "layers", layer, "units")
-        for raw in self._transport.lines(path):
+        """The units of a layer, in a version, the `open` one, or the newest that was published; page by page
+        as you iterate."""
+        # One that is published meanwhile is another one: all pages are of the version that was the newest.
+        number = self._transport.get(path_to("atlases", self.id, "versions", str(version)))["number"]
+        path = path_to("atlases", self.id, "versions", number, "layers", layer, "units")
+        for raw in self._transport.entries(path):
             yield AtlasUnit(raw, self._transport)
 
     def versions(self) -> list[Raw]:

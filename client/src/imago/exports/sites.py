@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-from imago.errors import Conflict, ImagoError
+from imago.errors import Conflict, ImagoError, Unreachable
 from imago.exports.conversion import Conversion
 from imago.exports.exporting import OnExport
 from imago.exports.manifest import to_export
@@ -54,8 +54,20 @@ def export_site(
     try:
         _begin(folder, identity)
         with _fetching(transport) as fetch:
-            lines = transport.lines(path, {"exemplars": None if exemplars else "false"})
-            entrance = _write(lines, folder, fetch, export.pictures, on_progress)
+            asked = {"exemplars": None if exemplars else "false"}
+            while True:
+                written = fetch.written
+                try:
+                    entrance = _write(
+                        transport.lines(path, asked), folder, fetch, export.pictures, on_progress
+                    )
+                    break
+                except Unreachable:
+                    # The list is one answer, which a server ends where pictures keep it waiting: with what
+                    # was written until then, the next one comes further.
+                    fetch.wait()
+                    if fetch.written == written:
+                        raise
         flush_below(folder)
     except OSError as error:
         raise ImagoError(f"Cannot write the site {folder}: {error.strerror or error}.") from error
@@ -98,6 +110,8 @@ class _Fetches:
         self._transport = transport
         self._pool = pool
         self._running: deque[Future[None]] = deque()
+        self.written = 0
+        """How many pictures were fetched and waited for."""
 
     def fetch(self, source: str, file: Path) -> None:
         """Have a picture written, unless it is there: an empty one is what a power cut has left."""
@@ -111,6 +125,7 @@ class _Fetches:
         """Until no more than so many are left. Raises what went wrong."""
         while len(self._running) > left:
             self._running.popleft().result()
+            self.written += 1
 
     def _write(self, source: str, file: Path) -> None:
         write_whole(file, self._transport.get_bytes(source))
