@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,26 @@ def test_a_tar_is_made_whole_and_read_as_it_lies(atlas: imago.Atlas, tmp_path: P
         assert packed.unit("classifier", 1).visualization().image_bytes() == picture_of(1)
     with pytest.raises(imago.Conflict, match="is there already"):
         atlas.export(path)
+
+
+def test_an_export_into_a_tar_that_was_killed_at_its_very_end_ends_with_the_same_call(
+    atlas: imago.Atlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path) -> None:
+        (folder / "atlas.json").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        atlas.export(tmp_path / "mine.tar", table="jsonl")
+    monkeypatch.undo()
+    assert {each.name for each in tmp_path.iterdir()} == {"mine.tar", "mine.tar.part"}
+    with pytest.raises(imago.Conflict, match="is there already"):
+        atlas.export(tmp_path / "mine.tar", size=16)
+    path = atlas.export(tmp_path / "mine.tar", table="jsonl")
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.tar"]
+    with imago.open(path) as whole:
+        whole.check()
 
 
 @pytest.mark.parametrize("name", ["mine", "mine.tar"])

@@ -21,7 +21,7 @@ from typing import BinaryIO, TypeAlias
 from imago.errors import Conflict, ImagoError, NotFound
 from imago.exports.checking import DamagedExport, check, read_manifest
 from imago.exports.conversion import Conversion
-from imago.exports.files import files_at
+from imago.exports.files import Files, files_at
 from imago.exports.flaws import flaw_of_line
 from imago.exports.hashes import sha256_of
 from imago.exports.layout import (
@@ -76,8 +76,12 @@ def export(
             with _alone(path):
                 _into_folder(transport, export, path, kind, kinds, on_progress)
             return path
-        _must_be_absent(path)
         folder = path.with_name(f"{path.name}.part")
+        if path.exists() and folder.exists() and _is_packed(path, export, kinds, on_progress):
+            # A try before was ended when all that was left to do was this.
+            shutil.rmtree(folder)
+            return path
+        _must_be_absent(path)
         with _alone(folder):
             _must_be_absent(path)
             _into_folder(transport, export, folder, kind, kinds, on_progress)
@@ -86,6 +90,22 @@ def export(
     except OSError as error:
         raise ImagoError(f"Cannot write the export {path}: {error.strerror or error}.") from error
     return path
+
+
+def _is_packed(path: Path, export: Export, tables: Sequence[str], on_progress: OnExport | None) -> bool:
+    """Whether a tar is this export, and whole."""
+    with suppress(ImagoError):
+        files = files_at(path)
+        try:
+            manifest = read_manifest(files)
+            return _is_of(manifest, export) and _is_whole(files, tables, on_progress)
+        finally:
+            files.close()
+    return False
+
+
+def _is_of(there: Raw, export: Export) -> bool:
+    return {key: there.get(key) for key in export.identity} == export.identity
 
 
 def _must_be_absent(path: Path) -> None:
@@ -150,10 +170,10 @@ def _begin(folder: Path, export: Export, tables: Sequence[str], on_progress: OnE
     for name in (MANIFEST, _BEGUN):
         if (there := _json_of(folder / name)) is None:
             continue
-        if {key: there.get(key) for key in export.identity} != export.identity:
+        if not _is_of(there, export):
             raise Conflict(f"{folder} holds an export of something else; name another folder.")
         if name == MANIFEST:
-            if _is_whole(folder, tables, on_progress):
+            if _is_whole(files_at(folder), tables, on_progress):
                 _forget_try(folder)
                 return False
             _claim(folder, export)
@@ -179,9 +199,8 @@ def _claim(folder: Path, export: Export) -> None:
     write_whole(folder / _BEGUN, json.dumps(export.identity).encode(), lasting=True)
 
 
-def _is_whole(folder: Path, tables: Sequence[str], on_progress: OnExport | None) -> bool:
+def _is_whole(files: Files, tables: Sequence[str], on_progress: OnExport | None) -> bool:
     """Whether each file has its hash, and one of these tables is there."""
-    files = files_at(folder)
     try:
         manifest = read_manifest(files)
         if not any(table in manifest["files"] for table in tables):
