@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 
 class BrokenWire:
-    """Carries one request a connection. The first `lose` answers are read from the server and thrown away but
-    for their first `keep` bytes, of all requests or of those that begin with `to`, such as a method."""
+    """Carries one request a connection. The first `lose` answers are lost, of all requests or of those that
+    begin with `to`, such as a method: read from the server and thrown away or, with `keep`, cut after about
+    so many bytes."""
 
     def __init__(self, url: str, *, lose: int, to: str = "", keep: int = 0) -> None:
         parts = urlsplit(url)
@@ -19,6 +20,7 @@ class BrokenWire:
         self._left, self._to, self._keep = lose, to.encode(), keep
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
+        self._relays: list[threading.Thread] = []
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     @contextmanager
@@ -32,6 +34,8 @@ class BrokenWire:
                 self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._thread.join()
+            for relay in self._relays:
+                relay.join()
 
     def _serve(self) -> None:
         while True:
@@ -39,24 +43,31 @@ class BrokenWire:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            # Who has gone away needs no answer.
-            with connection, suppress(ConnectionError):
-                self._relay(connection)
+            relay = threading.Thread(target=self._carry, args=(connection,))
+            self._relays.append(relay)
+            relay.start()
+
+    def _carry(self, connection: socket.socket) -> None:
+        # Who has gone away needs no answer.
+        with connection, suppress(ConnectionError):
+            self._relay(connection)
 
     def _relay(self, connection: socket.socket) -> None:
         request = _read_message(connection)
         if not request:
             return
+        is_lost = self._left > 0 and request.startswith(self._to)
+        self._left -= is_lost
+        carried = 0
         with socket.create_connection(self._target) as server:
             server.sendall(_closing(request))
-            answer = bytearray()
             while chunk := server.recv(65536):
-                answer += chunk
-        if self._left and request.startswith(self._to):
-            self._left -= 1
-            connection.sendall(answer[: self._keep])
-            return
-        connection.sendall(answer)
+                if is_lost and carried >= self._keep:
+                    if self._keep:
+                        return
+                    continue
+                connection.sendall(chunk)
+                carried += len(chunk)
 
 
 def _read_message(connection: socket.socket) -> bytes:
