@@ -11,7 +11,8 @@ from flask import Flask, request
 
 from api.edge.limits import BODY_BYTES
 from api.problems import problem_types
-from api.problems.problems import ERRORS_SHOWN, Problem, fields_problem
+from api.problems.field_errors import ERRORS_SHOWN
+from api.problems.problems import Problem, fields_problem
 from services.base.errors import FieldError, pointer
 
 DEPTH, MEMBERS, VALUES = 32, 256, 100_000

@@ -17,13 +17,16 @@ from services.base.plain_text import VISIBLE
 
 Part = Literal["body", "query", "path", "header"]
 """The part of a request that a model reads."""
+ERRORS_SHOWN = 50
+"""A body can be wrong in a hundred thousand places, of which the first are told."""
 
 
 def explain(error: ValidationError, model: type[BaseModel], sent: object) -> list[FieldError]:
     """Say for each field that is wrong what would be accepted, in the order of the fields.
 
     `sent` is the value that was validated. A field of a union type fails once a branch: those sentences are
-    joined by "or", since any branch would do.
+    joined by "or", since any branch would do. One field beyond `ERRORS_SHOWN` says that there are more;
+    further ones are not put into words, which takes longer than to find them.
     """
     sentences: dict[str, list[str]] = {}
     for detail in error.errors(include_url=False):
@@ -32,6 +35,8 @@ def explain(error: ValidationError, model: type[BaseModel], sent: object) -> lis
         sentence = _sentence(detail, _model_at(model, place[:-1]))
         if sentence not in known:
             known.append(sentence)
+        if len(sentences) > ERRORS_SHOWN:
+            break
     return [FieldError(where, ", or ".join(found)) for where, found in sentences.items()]
 
 

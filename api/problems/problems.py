@@ -19,7 +19,7 @@ from api.browser import cookies
 from api.browser.own_paths import sign_in_path
 from api.problems import problem_types
 from api.problems.documents import document_of, page_before, page_of, reads_pages
-from api.problems.field_errors import Part
+from api.problems.field_errors import ERRORS_SHOWN, Part
 from api.problems.problem_types import ProblemType
 from services.base.errors import (
     Conflict,
@@ -41,8 +41,6 @@ RETRY_SECONDS = 5
 """After how long it makes sense to ask an absent server again."""
 INDEXED_SECONDS = 30
 """About how long a picture that was made elsewhere waits for its embedding where workers are idle."""
-ERRORS_SHOWN = 50
-"""A body can be wrong in a hundred thousand places."""
 
 _BY_STATUS = {kind.status: kind for kind in reversed(problem_types.PROBLEM_TYPES)}
 """The kind that a status alone tells of: the first of those that have it, which says the least."""

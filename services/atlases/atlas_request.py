@@ -15,7 +15,7 @@ MOST_FACETS = 16
 
 Words = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Layers = Annotated[
-    Words | Annotated[list[str], Field(min_length=1, max_length=2000)],
+    Words | Annotated[list[Words], Field(min_length=1, max_length=2000)],
     Field(
         description="As in a job's target: `blocks` (stem, the output of every block, head, output),"
         " `convolutions`, `all`, a name, a pattern such as `blocks.2.*`, or several of these, as a list or"

@@ -12,6 +12,11 @@ _OUTPUT_WORDS = (
     *("fc", "head", "classifier"),
 )
 """What people call the layer that gives one number a class, in other networks and libraries."""
+_LONGEST = 200
+"""Characters of a wrong name that are compared. Anybody may send one, and the time that this takes grows with
+their square."""
+_COMPARED = 64
+"""Names that are compared in full: those that have the most letters and parts of the wrong one."""
 
 
 def did_you_mean(session: Session, names: sa.Select[str], wrong: str, introduction: str) -> str:
@@ -26,15 +31,22 @@ def nearest(wrong: str, known: Sequence[str], limit: int = 5) -> Sequence[str]:
 
     Names are dotted: parts that are the same count for more than letters do.
     """
+    wrong = wrong[:_LONGEST].lower()
     parts = set(_parts(wrong))
-    matcher = difflib.SequenceMatcher(b=wrong.lower(), autojunk=False)
+    matcher = difflib.SequenceMatcher(b=wrong, autojunk=False)
+    lowered = [name.lower() for name in known]
+    shared = [len(parts & set(_parts(name))) / max(len(parts), 1) for name in lowered]
 
-    def likeness(name: str) -> float:
-        matcher.set_seq1(name.lower())
-        shared = len(parts & set(_parts(name))) / max(len(parts), 1)
-        return matcher.ratio() + shared
+    def likeness_at_most(index: int) -> float:
+        matcher.set_seq1(lowered[index])
+        return matcher.quick_ratio() + shared[index]
 
-    return sorted(known, key=likeness, reverse=True)[:limit]
+    def likeness(index: int) -> float:
+        matcher.set_seq1(lowered[index])
+        return matcher.ratio() + shared[index]
+
+    compared = sorted(range(len(known)), key=likeness_at_most, reverse=True)[:_COMPARED]
+    return [known[index] for index in sorted(sorted(compared), key=likeness, reverse=True)[:limit]]
 
 
 def means_output(wrong: str) -> bool:
@@ -44,4 +56,4 @@ def means_output(wrong: str) -> bool:
 
 
 def _parts(name: str) -> list[str]:
-    return name.lower().replace("/", ".").replace("_", ".").split(".")
+    return name.replace("/", ".").replace("_", ".").split(".")

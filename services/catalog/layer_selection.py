@@ -16,7 +16,7 @@ calls the sequence of its blocks `blocks`). With a dot before it, `.blocks`, it 
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -39,7 +39,9 @@ _WORDS: dict[str, Callable[[Layer], bool]] = {
 LONGEST = 4000
 """Characters of such words at most."""
 _MOST_PATTERNS = 64
-"""In such words."""
+"""That differ, in all words of one request: each is compared with the names of all layers."""
+_LONGEST_PATTERN = 255
+"""Characters of a pattern at most: the time that reading one takes can grow with their square."""
 _SIGNS = ",*?["
 """What names of layers hardly ever have, and words for several layers may."""
 
@@ -58,25 +60,37 @@ class Selection:
 
 
 class LayerWords:
-    """Finds the layers of one network by words. Its layers are read once."""
+    """Finds the layers of one network by the words of one request. Its layers are read once."""
 
     def __init__(self, session: Session, network: str) -> None:
         self._session, self._network = session, network
         self._known: dict[str, Layer] | None = None
+        self._patterns: set[str] = set()
 
     def find(self, words: str | Sequence[str]) -> Selection:
         """The layers that words mean, or any of several. Raises `NoSuchLayers`."""
-        if not isinstance(words, str):
-            found = {layer.name: layer for each in words for layer in self.find(each).layers}
-            return Selection(_in_order(found), is_name=len(words) == 1 and self.find(words[0]).is_name)
-        if words not in _WORDS and not set(words) & set(_SIGNS) and not words.startswith("."):
-            return Selection([self._of_name(words)], is_name=True)
-        parts = [words] if words in self._layers else [part.strip() for part in words.split(",")]
-        if sum(_is_pattern(part) for part in parts) > _MOST_PATTERNS:
-            raise NoSuchLayers(f"has more than {_MOST_PATTERNS} patterns; expected fewer, which match more")
-        found = {layer.name: layer for part in dict.fromkeys(parts) for layer in self._meant(part)}
+        several = [words] if isinstance(words, str) else words
+        if len(several) == 1 and _may_be_name(several[0]):
+            return Selection([self._of_name(several[0])], is_name=True)
+        parts = [part for each in several for part in self._parts(each)]
+        unlike = dict.fromkeys(parts)
+        self._count_patterns(unlike)
+        found = {layer.name: layer for part in unlike for layer in self._meant(part)}
         is_name = len(parts) == 1 and self._named(parts[0]) is not None
         return Selection(_in_order(found), is_name)
+
+    def _parts(self, words: str) -> Sequence[str]:
+        """What commas join; the words as they are where they may be a name, or are one."""
+        if _may_be_name(words) or words in self._layers:
+            return [words]
+        return [part.strip() for part in words.split(",")]
+
+    def _count_patterns(self, parts: Iterable[str]) -> None:
+        self._patterns.update(part for part in parts if _is_pattern(part) and self._named(part) is None)
+        if len(self._patterns) > _MOST_PATTERNS:
+            raise NoSuchLayers(
+                f"asks for more than {_MOST_PATTERNS} patterns in all; expected fewer, which match more"
+            )
 
     def any(self) -> bool:
         """Whether the network has layers at all."""
@@ -123,6 +137,10 @@ class LayerWords:
             ) from None
 
     def _matching(self, pattern: str) -> Sequence[Layer]:
+        if len(pattern) > _LONGEST_PATTERN:
+            raise NoSuchLayers(
+                f"has a pattern of {len(pattern)} characters; expected at most {_LONGEST_PATTERN}"
+            )
         matches = re.compile(translate(pattern)).match
         found = [layer for layer in self._layers.values() if matches(layer.name)]
         if not found:
@@ -180,6 +198,11 @@ def _in_order(layers: Mapping[str, Layer]) -> Sequence[Layer]:
 def by_name(name: str) -> str:
     """Words that mean the layer of that name, also where the name is a word itself."""
     return f".{name}" if name in _WORDS else name
+
+
+def _may_be_name(words: str) -> bool:
+    """Whether these words are a layer's name if they mean anything."""
+    return words not in _WORDS and set(words).isdisjoint(_SIGNS) and not words.startswith(".")
 
 
 def _is_pattern(part: str) -> bool:

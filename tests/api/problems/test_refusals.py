@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from pydantic import ValidationError
 
+from api.problems.field_errors import ERRORS_SHOWN, explain
+from services.atlases.atlas_request import AtlasRequest
 from services.base.database import Database
 from tests.api.small_catalog import NETWORK, job_body, row_counts
 
@@ -99,6 +102,27 @@ def test_every_wrong_field_is_named_at_once(client: FlaskClient) -> None:
     body = job_body(seeds=[-1], lane="fast") | {"targets": [{"layer": "output"}]}
     errors = client.post("/v1/jobs", json=body).get_json()["errors"]
     assert {error["pointer"] for error in errors} == {"/targets/0/units", "/seeds/0", "/lane"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/atlases:estimate", {"network": NETWORK}), ("/v1/scans", {"network": NETWORK, "sources": ["a"]})],
+)
+def test_an_entry_of_a_list_of_layers_is_no_longer_than_words_alone(
+    client: FlaskClient, path: str, body: dict[str, Any]
+) -> None:
+    answer = client.post(path, json=body | {"layers": ["conv_stem", "x" * 4001]})
+    assert answer.status_code == 422
+    errors = {error["pointer"]: error["detail"] for error in answer.get_json()["errors"]}
+    assert "must have at most 4000 characters" in errors["/layers/1"]
+
+
+def test_no_more_wrong_fields_are_put_into_words_than_are_told() -> None:
+    sent = {"network": NETWORK, "units": [""] * 90_000}
+    with pytest.raises(ValidationError) as caught:
+        AtlasRequest.model_validate(sent)
+    errors = explain(caught.value, AtlasRequest, sent)
+    assert [error.pointer for error in errors] == ["/units", *(f"/units/{n}" for n in range(ERRORS_SHOWN))]
 
 
 def test_every_wrong_name_is_named_at_once(client: FlaskClient) -> None:

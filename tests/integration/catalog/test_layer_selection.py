@@ -1,6 +1,7 @@
 """Which layers are meant by words, by patterns, and by lists of them."""
 
 import pytest
+import sqlalchemy as sa
 
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
@@ -127,11 +128,41 @@ def test_one_name_is_told_from_words_that_mean_one_layer(worded: Database) -> No
         ("[", "matches no layer"),
         (".classifier", "there is no layer '.classifier'"),
         (",".join(f"{n}*" for n in range(65)), "more than 64 patterns"),
+        ("[" * 256, "a pattern of 256 characters; expected at most 255"),
     ],
 )
 def test_what_means_no_layer_is_answered_with_what_there_is(worded: Database, words: str, said: str) -> None:
     with pytest.raises(NoSuchLayers, match=said):
         meant(worded, words)
+
+
+def test_patterns_are_counted_over_all_entries_of_a_list_each_once(worded: Database) -> None:
+    with worded.session() as session:
+        words = LayerWords(session, NETWORK)
+        assert words.find(["conv_*", "bn1,conv_*"] * 100).layers[0].name == "conv_stem"
+        with pytest.raises(NoSuchLayers, match="more than 64 patterns"):
+            words.find([f"conv_*,{'*' * n}" for n in range(1, 65)])
+
+
+def test_patterns_are_counted_over_all_targets_of_a_request(worded: Database) -> None:
+    with worded.session() as session:
+        words = LayerWords(session, NETWORK)
+        for n in range(1, 65):
+            words.find("*" * n)
+        with pytest.raises(NoSuchLayers, match="more than 64 patterns"):
+            words.find("conv_*")
+
+
+def test_a_list_of_names_asks_the_database_no_oftener_than_one_pattern(worded: Database) -> None:
+    def statements(words: list[str]) -> int:
+        sent: list[str] = []
+        with worded.session() as session:
+            connection = session.connection()
+            sa.event.listen(connection, "before_cursor_execute", lambda *each: sent.append(each[2]))
+            LayerWords(session, NETWORK).find(words)
+        return len(sent)
+
+    assert statements([layer.name for layer in LAYERS] * 100) == statements(["conv_*"])
 
 
 def test_a_word_that_a_network_has_nothing_of_is_said(worded: Database) -> None:
