@@ -84,7 +84,8 @@ class Photographs(LeasedWork[ExcitationClaim]):
             log.info("photograph_looked_at", network=claim.network_id, layer=claim.layer)
 
     def _look(self, claim: ExcitationClaim, keeper: LeaseKeeper) -> dict[str, Any]:
-        photograph = decoded(claim.photograph)
+        with keeper.computing([claim.id]):
+            photograph = decoded(claim.photograph)
         with keeper.loading():
             network = self._runtime.network(claim.network_id, claim.network_sha256)
             self._lacking.found(f"network:{claim.network_id}")

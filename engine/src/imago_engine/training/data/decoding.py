@@ -6,6 +6,7 @@ from math import sqrt
 from PIL import Image, UnidentifiedImageError
 
 from imago_engine.training.data.grey_levels import DEEP_GREYS, eight_bits
+from imago_engine.training.data.jpeg_scans import SCAN, scans_of
 from imago_engine.training.data.sources import RawPicture
 
 Image.init()
@@ -20,6 +21,10 @@ LARGEST = 89_478_485
 _SHRUNK = 24_000_000
 """A JPEG of more pixels is decoded at a half, a quarter or an eighth of its edges, which takes as much less
 memory. Pictures of ordinary cameras are below, and keep every bit of what they were."""
+_SCANNED, _FEWEST = 48 * LARGEST, 2**20
+"""Pixels that the scans of a JPEG may have in all, and those that each counts for at least. Encoders write
+some ten scans; a few hundred kB hold thousands, of pictures of any size.
+"""
 _WHITE = (255, 255, 255)
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -51,6 +56,7 @@ def decoded(content: bytes) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            _check_scans(image, content)
             return _turned(image, _as_seen(_loaded(image)))
     except UndecodableError:
         raise
@@ -62,6 +68,14 @@ def decoded(content: bytes) -> Image.Image:
     # MemoryError for a size that is a lie, warnings that are errors. It is this picture's in any case.
     except Exception as error:
         raise UndecodableError(str(error) or type(error).__name__) from error
+
+
+def _check_scans(image: Image.Image, content: bytes) -> None:
+    width, height = image.size
+    # In metadata these bytes may be something else: where there are many, it is looked at exactly.
+    most = _SCANNED // max(width * height, _FEWEST)
+    if content.count(SCAN) > most and (scans := scans_of(content)) > most:
+        raise UndecodableError(f"{scans:,} scans of {width} × {height} pixels are more than {most:,}")
 
 
 def _loaded(image: Image.Image) -> Image.Image:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from imago_engine.training.data.decoding import UndecodableError, decode, decoded
+from imago_engine.training.data.jpeg_scans import scans_of
 from imago_engine.training.data.sources import RawPicture
 
 
@@ -238,6 +239,61 @@ def test_whatever_a_decoder_raises_is_that_pictures(
     monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_prepare", broken)
     with pytest.raises(UndecodableError):
         decoded(_file(Image.new("RGB", (4, 4))))
+
+
+def _repeated(jpeg: bytes, times: int) -> bytes:
+    """A progressive JPEG whose last scan is there so many times more."""
+    last, end = jpeg.rindex(b"\xff\xda"), jpeg.rindex(b"\xff\xd9")
+    return jpeg[:end] + jpeg[last:end] * times + jpeg[end:]
+
+
+def _of_size(jpeg: bytes, width: int, height: int) -> bytes:
+    """The same that says that it is of another size."""
+    frame = jpeg.index(b"\xff\xc2") + 5
+    return jpeg[:frame] + struct.pack(">HH", height, width) + jpeg[frame + 4 :]
+
+
+FLAT = _file(Image.new("L", (64, 64), 77), "JPEG", progressive=True)
+PROGRESSIVE = _file(Image.effect_noise((64, 64), 60), "JPEG", progressive=True)
+
+
+@pytest.mark.filterwarnings("ignore:Image size")  # as where nobody makes errors of warnings
+@pytest.mark.parametrize(
+    ("size", "times"), [((64, 64), 4100), ((65_496, 1360), 48), ((65_500, 2700), 24)], ids=str
+)
+def test_a_jpeg_that_goes_over_its_pixels_very_often_is_refused_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], times: int
+) -> None:
+    content = _of_size(_repeated(FLAT, times), *size)
+    assert len(content) < 700_000
+    monkeypatch.setattr("PIL.JpegImagePlugin.JpegImageFile.load_prepare", pytest.fail)
+    with pytest.raises(UndecodableError, match=rf"scans of {size[0]} × {size[1]} pixels are more than"):
+        decoded(content)
+
+
+def test_a_jpeg_with_more_scans_than_encoders_write_is_decoded_and_the_same_picture() -> None:
+    np.testing.assert_array_equal(_pixels(_repeated(FLAT, 1000)), _pixels(FLAT))
+
+
+@pytest.mark.parametrize("colours", ["L", "RGB"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_scans_of_thumbnails_and_bytes_like_scans_in_metadata_are_no_scans(
+    colours: str, progressive: bool
+) -> None:
+    plain = _file(Image.effect_noise((64, 64), 60).convert(colours), "JPEG", progressive=progressive)
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + 60_000) + b"\xff\xda" * 30_000
+    thumbnail = b"\xff\xe5" + struct.pack(">H", 2 + len(PROGRESSIVE)) + PROGRESSIVE
+    content = plain[:2] + comment + thumbnail + plain[2:] + b"\xff\xda" * 5000
+    encoded = {(False, "L"): 1, (False, "RGB"): 1, (True, "L"): 6, (True, "RGB"): 10}
+    assert scans_of(content) == scans_of(plain) == encoded[progressive, colours]
+    np.testing.assert_array_equal(_pixels(content), _pixels(plain))
+
+
+def test_only_jpegs_have_scans() -> None:
+    assert [scans_of(content) for content in (b"", b"\xff\xd8", _file(Image.new("L", (4, 4))))] == [0, 0, 0]
+    cut = [scans_of(PROGRESSIVE[:length]) for length in range(len(PROGRESSIVE) + 1)]
+    assert cut == sorted(cut)
+    assert cut[-1] == 6
 
 
 def test_a_huge_jpeg_is_decoded_at_a_part_of_its_size() -> None:
