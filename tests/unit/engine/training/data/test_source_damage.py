@@ -108,6 +108,16 @@ def test_a_tar_that_is_cut_off_is_an_error_that_names_it(tar: Path, kept: str) -
         _read(tar)
 
 
+def test_an_impossible_size_is_that_of_a_tar_that_is_cut_off(tmp_path: Path, picture_bytes: Bytes) -> None:
+    path = _tar(tmp_path / "a.tar", {"0.png": picture_bytes(0)}, format=tarfile.USTAR_FORMAT)
+    content = bytearray(path.read_bytes())
+    content[124:136] = b"\x80" + (2**70).to_bytes(11, "big")
+    content[148:156] = b"%06o\0 " % (256 + sum(content[:148]) + sum(content[156:512]))
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.tar cannot be read to its end: it is cut off within 0\.png"):
+        _read(path)
+
+
 @pytest.mark.parametrize("kind", ["gz", "bz2"])
 def test_a_compressed_tar_is_read_and_its_damage_is_an_error_that_names_it(
     tmp_path: Path, picture_bytes: Bytes, kind: str

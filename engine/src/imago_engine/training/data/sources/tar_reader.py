@@ -73,9 +73,12 @@ class _Stream:
     def skip(self, count: int) -> bool:
         """Whether so many bytes were there."""
         if not self._packed:
+            # Headers may name sizes that no file can have, and no system seeks to.
+            if self.position + count > self._length:
+                return False
             self._handle.seek(count, 1)
             self._advance(count)
-            return self.position <= self._length
+            return True
         while count > 0:
             part = self.read(min(count, 2**20))
             if not part:
