@@ -1,4 +1,4 @@
-"""Text that PostgreSQL can hold, and text that people see as it is."""
+"""Text that PostgreSQL can hold, text that people see as it is, and messages that anyone may read."""
 
 import re
 
@@ -8,6 +8,12 @@ names look the same or stand in another order than they are written in."""
 
 LONGEST_LABEL = 200
 _CONTROLLING = re.compile(r"[\x00-\x1f\x7f]+")
+# Neither addresses of the web nor of this service; in quotes folders may have blanks.
+_QUOTED_PATH = re.compile(r"""(?P<before>['"])/(?!v1/)(?:[^'"\n]*/)?(?P<name>[^'"\n/]+)/?(?=['"])""")
+_NAME = r"""[^\s'"`:,;()/]+"""
+_PATH = re.compile(
+    rf"""(?P<before>^|[\s('"=:,])(?<!https:)(?<!http:)/(?!v1/)(?:{_NAME}/)+(?P<name>{_NAME})/?"""
+)
 
 
 def label(name: str) -> str:
@@ -16,7 +22,12 @@ def label(name: str) -> str:
     return _CONTROLLING.sub(" ", name)[:LONGEST_LABEL]
 
 
-def storable(text: str) -> str:
-    """The text with its NULs and lone surrogates shown as escapes: messages of third-party code may quote
-    anything, and are to be read all the same."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+def told(message: str) -> str:
+    """What a worker says of an error, as anyone may read it: of a path of its machine the last name alone.
+
+    Messages of third-party code may quote anything, and are to be read all the same: their NULs and lone
+    surrogates, which no database holds, are shown as escapes.
+    """
+    for path in (_QUOTED_PATH, _PATH):
+        message = path.sub(r"\g<before>\g<name>", message)
+    return message.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.catalog.networks import Network, view_of
 from services.catalog.tables import NetworkRow
 from services.queue import leases
@@ -84,7 +84,7 @@ def count_try(session: Session, lease_id: int, message: str) -> None:
     """Give a network back whose inspection did not come to an end; after as many tries as crashes are allowed
     it fails with the message. Nothing happens where the lease is not held any more."""
     if leases.hold(session, lease_id):
-        session.execute(_COUNT_TRY, {"leases": [lease_id], "message": storable(message)})
+        session.execute(_COUNT_TRY, {"leases": [lease_id], "message": told(message)})
         leases.close(session, lease_id, outcome="released")
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from imago_engine.canonical import canonical_json, sha256_of
 from imago_engine.networks import LayerInfo
 from services.base.errors import Invalid
-from services.base.plain_text import label, storable
+from services.base.plain_text import label, told
 from services.catalog.tables import LayerRow, NetworkRow
 from services.queue import leases
 
@@ -124,7 +124,7 @@ def record_inspection_failure(
     row = _waiting(session, id, lease_id)
     if row is None:
         return False
-    row.state, row.error = "failed", storable(message)[:_LONGEST_MESSAGE]
+    row.state, row.error = "failed", told(message)[:_LONGEST_MESSAGE]
     row.inspection_due, row.lease_id = False, None
     row.inspected_at = session.execute(sa.select(sa.func.now())).scalar_one()
     session.flush()

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.exemplars import forgetting
 from services.exemplars.tables import CropPackRow, ExemplarRow, UnitStatisticsRow
 from services.queue import chores, refusals
@@ -179,15 +179,15 @@ def finish(session: Session, task: ScanTask) -> bool:
 
 def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> bool:
     """End it for a reason that would end it again, in words for the person who asked for it."""
-    return _end(session, id, lease_id, "failed", {"code": code, "message": storable(message)})
+    return _end(session, id, lease_id, "failed", {"code": code, "message": told(message)})
 
 
 def crashed(session: Session, id: str, lease_id: int, code: str, message: str) -> None:
     """It ended for a reason that may pass: it is tried again, and fails at the third time. `error` says
     meanwhile why."""
-    given_up = chores.fail(session, lease_id, id, code, storable(message))
+    given_up = chores.fail(session, lease_id, id, code, told(message))
     if given_up:
-        error = {"code": code, "message": storable(message)}
+        error = {"code": code, "message": told(message)}
         session.execute(_END, {"id": id, "state": "failed", "error": json.dumps(error)})
         chores.unplan(session, "scan", id)
     elif given_up is not None:
@@ -245,7 +245,7 @@ def _wait(
 
 def _say_why(session: Session, id: str, code: str, message: str) -> None:
     """Tell people why a scan rests: one whose row of `work` this transaction has locked."""
-    session.execute(_WAITS, {"id": id, "code": code, "message": storable(message)})
+    session.execute(_WAITS, {"id": id, "code": code, "message": told(message)})
 
 
 def _end(session: Session, id: str, lease_id: int, state: str, error: Mapping[str, Any] | None) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.objectives import Place, objective_at, place_of
 from imago_engine.specs import Recipe
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.base.states import Lane, State
 from services.jobs.job_counters import Change, update_counters
 from services.pictures import artifacts
@@ -103,7 +103,7 @@ class Failure:
     retryable: bool
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "message", storable(self.message))
+        object.__setattr__(self, "message", told(self.message))
 
 
 _RECIPE = text("""

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.base.states import LIVE_JOBS, Lane, listed
 from services.estimates import forecast
 from services.estimates.cost_model import Seconds
@@ -156,7 +156,7 @@ def seen(
 ) -> None:
     """Note that a registered worker is alive, whether it sees pictures now (folders are mounted late), the
     `reason`, for people, why it takes no work or not all, if there is one, and what it `lacks`."""
-    reason = None if reason is None else storable(reason)
+    reason = None if reason is None else told(reason)
     values = {"has_data_root": has_data_root, "reason": reason, "lacks": [*lacks]}
     _update(session, worker_id, seen_at=sa.func.now(), **values)
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from services.base.errors import Conflict, Invalid, NotFound, Unavailable
 from services.base.ids import new_id
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.catalog.layers import get_layer
 from services.catalog.networks import get_network
 from services.queue import leases
@@ -177,7 +177,7 @@ def finish(session: Session, claimed: ExcitationClaim, result: Mapping[str, Any]
 
 def fail(session: Session, claimed: ExcitationClaim, code: str, message: str) -> bool:
     """Write down why there is no answer; as `finish`."""
-    error = {"code": code, "message": storable(message)}
+    error = {"code": code, "message": told(message)}
     return _end(session, claimed, "failed", None, json.dumps(error))
 
 

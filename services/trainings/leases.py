@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from services.base.errors import Conflict
 from services.base.object_keys import generator_key
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.catalog.generators import name_of, register_generator
 from services.queue import leases
 from services.queue.crash_rule import CRASHES_ALONE
@@ -211,7 +211,7 @@ def fail(session: Session, id: str, lease_id: int, code: str, message: str) -> b
         return False
     if row.state == "canceling":
         return release(session, id, lease_id)
-    session.execute(_FAIL, {"id": id, "code": code, "message": storable(message)})
+    session.execute(_FAIL, {"id": id, "code": code, "message": told(message)})
     leases.close(session, lease_id, outcome="finished")
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.base.plain_text import storable
+from services.base.plain_text import told
 from services.queue import leases, refusals
 from services.queue.refusals import (
     BEGUN_PATIENCE_SECONDS,
@@ -117,7 +117,7 @@ def _queue_again(session: Session, setback: _Setback, pause_seconds: float) -> b
             "setbacks": setback.number,
             "seconds": 0.0 if outlook.others else pause_seconds,
             "code": setback.code,
-            "message": storable(setback.message),
+            "message": told(setback.message),
         },
     )
     leases.close(session, setback.lease_id, outcome="released")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
+import structlog
 from cachetools import LRUCache
 
 from imago_engine.generators import GeneratorFileError
@@ -29,6 +30,7 @@ from worker.process.devices import Device
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 NETWORKS_KEPT, GENERATORS_KEPT = 4, 2
+log = structlog.get_logger()
 
 
 class WeightFileError(ValueError):
@@ -86,9 +88,10 @@ def locate(name: str, folder: Path | None) -> Path:
     if path.suffix != ".safetensors":
         raise WeightFileError(f"{name!r} must be a .safetensors file.")
     if not path.is_file():
+        log.warning("weights_absent", path=str(path))  # anyone may read the message
         raise WeightFileAbsent(
-            f"There is no file {name!r} in the weights folder of this worker, {folder} "
-            "(IMAGO_WEIGHTS_FOLDER). Put it there and register the network again."
+            f"There is no file {name!r} in the weights folder of this worker (IMAGO_WEIGHTS_FOLDER). Put it "
+            "there and register the network again."
         )
     return path
 

@@ -14,6 +14,7 @@ from imago_engine.synthesis.directions.kept_looks import looks_kept_by
 from imago_engine.synthesis.encoding import encode
 from imago_engine.techniques import technique_named
 from services.base.errors import Unavailable
+from services.base.plain_text import told
 from services.base.settings import Settings
 from services.base.storage import ObjectStore, generator_key
 from services.comparison import making as comparison_making
@@ -305,7 +306,7 @@ class Repairer(LeasedWork[WorkClaim]):
     def _fail(self, claim: WorkClaim, subject: str, code: str, message: str, *, final: bool = False) -> None:
         log.warning("repair_failed", subject=subject, code=code, message=message)
         with self._database.session() as session:
-            given_up = chores.fail(session, claim.lease_id, subject, code, message, final=final)
+            given_up = chores.fail(session, claim.lease_id, subject, code, told(message), final=final)
             if given_up is not None:
                 tallies.add(session, {"repairs_failed": 1, "repairs_given_up": int(given_up)})
 

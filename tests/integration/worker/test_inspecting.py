@@ -1,5 +1,6 @@
 """Registered networks are looked into by a worker, or refused with a reason."""
 
+import errno
 import json
 import time
 from collections.abc import Sequence
@@ -144,6 +145,19 @@ def test_a_new_network_for_which_memory_runs_out_again_and_again_fails_for_it(
         assert scene.network("small.new").state == "pending"
     assert "ran out of memory" in refusal(scene, "small.new")
     assert not scene.inspector().look()
+
+
+def test_whatever_a_library_says_of_files_is_told_without_their_folders(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(network: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(scene.folder / "some.safetensors"))
+
+    scene.register("small.new", small_world.NETWORK_FILE)
+    monkeypatch.setattr(inspector, "inspect", unreadable)
+    said = refusal(scene, "small.new")
+    assert "Permission denied: 'some.safetensors'" in said
+    assert str(scene.folder) not in said
 
 
 def test_weights_of_another_shape_say_what_was_expected(scene: Scene) -> None:

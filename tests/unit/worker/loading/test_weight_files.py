@@ -42,6 +42,12 @@ def test_an_absolute_path_is_not_opened(folder: Path) -> None:
         locate(str(folder.parent / "secret.safetensors"), folder)
 
 
+def test_where_the_folder_lies_is_nobodys_concern_who_registers_a_file(folder: Path) -> None:
+    with pytest.raises(WeightFileError, match="IMAGO_WEIGHTS_FOLDER") as absent:
+        locate("absent.safetensors", folder)
+    assert str(folder) not in str(absent.value)
+
+
 def test_without_a_folder_the_message_names_the_setting() -> None:
     with pytest.raises(WeightFileError, match="IMAGO_WEIGHTS_FOLDER"):
         locate("net.safetensors", None)
