@@ -6,6 +6,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from flask import Flask
@@ -130,9 +131,11 @@ class Edge:
         if name is not None:
             self._made(name)  # before it is sent: whoever reads slowly holds up nobody else
         opened: Opened | None = answer.environ.get(OPENED)
-        if opened is not None:
+        if opened is not None and answer.status == HTTPStatus.OK:
             await self._streaming.send(opened, answer, receive, send)
         else:
+            if opened is not None:  # what the view did after it had opened the stream failed
+                self._streaming.places.give_back(opened.client)
             executor = self._downloading if DOWNLOAD in answer.environ else None
             await self._bridge.send(answer, receive, send, executor)
 
