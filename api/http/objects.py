@@ -2,7 +2,7 @@
 
 All bytes that pass through here are checked against the hash that their key names, before the first of them
 leaves. What is missing or wrong is noted as lost (`services.pictures.losses`), and nothing else is done about
-it here: reading needs no key, so it must not order work.
+it here: reading needs no key, and the one thing that it orders, comparisons, is limited in number.
 """
 
 import io

@@ -90,6 +90,12 @@ class Refused(Unavailable):
     verdict = "answers, but refuses"
 
 
+class Full(Unavailable):
+    """As much waits already as the service lets wait of this."""
+
+    verdict = "is full"
+
+
 class ClockOff(Refused):
     """A server refuses what seems to come from another time: one of the two clocks is wrong."""
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from imago_engine.canonical import canonical_json
 from imago_engine.weights import EYE
 from services.access.keys import Principal
-from services.base.errors import NotFound
+from services.base.errors import Full, NotFound
 from services.base.states import Visibility
 from services.comparison.making import COMPARE
 from services.comparison.sides import Side, like_layers, resolve
@@ -32,6 +32,9 @@ VERSION = 1
 """Part of what a comparison follows from: raise it when comparisons are made in another way."""
 AGAIN_SECONDS = 60.0
 """How long a comparison of an open version is good enough at least."""
+MOST_WAITING = 50
+"""Comparisons that wait for workers at the same time, of all who ask: reading needs no key, and pairs are as
+many as the square of versions."""
 _NEWEST_SCAN = text("""
     SELECT max(no) FROM scans
     WHERE network_id = :network AND network_sha256 = :sha256 AND state = 'succeeded'
@@ -110,7 +113,10 @@ def find(
     session: Session, a: str, b: str, *, by: Principal | None = None, planning: bool = True
 ) -> Comparison:
     """The comparison of two versions, named as `sides.resolve` says and raises; with `planning`, planned
-    where it is not there or not up to date."""
+    where it is not there or not up to date.
+
+    Where too many wait, one that is there is shown as it is, and for another one `Full` is raised.
+    """
     sides = resolve(session, a, b, by)
     basis = _basis(session, *sides)
     lacking = any(indexing.lacks(session, side.network) for side in sides)
@@ -119,7 +125,7 @@ def find(
     stale = newest is None or (
         newest.made_at is not None and (newest.basis != basis or (newest.lacking and not lacking))
     )
-    if stale and planning:
+    if stale and planning and _has_room(session, newest):
         no = _begin(session, *sides, basis, lacking)
         # What is being built need not be followed picture by picture.
         chores.plan(session, COMPARE, str(no), after_seconds=AGAIN_SECONDS if newest else 0)
@@ -149,6 +155,15 @@ def find(
         unmatched=[] if shown is None else shown.unmatched,
         problem=None if outlook is None else outlook.problem,
     )
+
+
+def _has_room(session: Session, former: ComparisonRow | None) -> bool:
+    """Whether one more may wait. Raises `Full` where none may and there is no former one to show."""
+    if chores.waiting(session, COMPARE, MOST_WAITING) < MOST_WAITING:
+        return True
+    if former is None:
+        raise Full("queue of comparisons", advice="Ask again in a moment.")
+    return False
 
 
 def _basis(session: Session, a: Side, b: Side) -> str:

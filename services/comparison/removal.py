@@ -1,5 +1,5 @@
-"""Remove comparisons little by little: those that newer ones replace, that nobody asks for, or whose atlas
-goes."""
+"""Remove comparisons little by little: those that newer ones replace, that nobody asks for, that are too
+many, or whose atlas goes."""
 
 import sqlalchemy as sa
 from sqlalchemy import text
@@ -9,6 +9,8 @@ from services.comparison.tables import ComparisonRow
 
 KEPT_DAYS = 30
 """How long a comparison is kept that nobody asks for."""
+MOST_KEPT = 1000
+"""Comparisons that are kept, those that were asked for last: whoever reads may have all pairs compared."""
 _AT_ONCE = 20_000
 _REMOVE_UNITS = text("""
     DELETE FROM compared_units WHERE ctid = ANY(ARRAY(
@@ -37,11 +39,15 @@ def of_atlas(atlas_no: int) -> sa.ColumnElement[bool]:
 
 
 def obsolete(made: ComparisonRow) -> sa.ColumnElement[bool]:
-    """Those that one replaces which is whole, and all that nobody has asked for long."""
+    """Those that one replaces which is whole, all that nobody has asked for long, and those that are too
+    many."""
     pair = (ComparisonRow.a_no, ComparisonRow.a_number, ComparisonRow.b_no, ComparisonRow.b_number)
     here = (made.a_no, made.a_number, made.b_no, made.b_number)
     replaced = sa.and_(
         *(column == value for column, value in zip(pair, here, strict=True)), ComparisonRow.no < made.no
     )
     long_ago = ComparisonRow.asked_at < sa.func.now() - sa.text(f"interval '{KEPT_DAYS} days'")
-    return sa.or_(replaced, sa.and_(ComparisonRow.made_at.is_not(None), long_ago))
+    made_ones = sa.select(ComparisonRow.no).where(ComparisonRow.made_at.is_not(None))
+    newest_first = made_ones.order_by(ComparisonRow.asked_at.desc(), ComparisonRow.no.desc())
+    too_many = ComparisonRow.no.in_(newest_first.offset(MOST_KEPT))
+    return sa.or_(replaced, too_many, sa.and_(ComparisonRow.made_at.is_not(None), long_ago))

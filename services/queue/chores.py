@@ -81,6 +81,9 @@ _PROBLEMS = text("""
     SELECT subject, error ->> 'message' AS message FROM work
     WHERE kind = :kind AND subject = ANY(CAST(:subjects AS text[])) AND error IS NOT NULL
 """)
+_WAITING = text("""
+    SELECT count(*) FROM (SELECT FROM work WHERE kind = :kind AND NOT given_up LIMIT :most) AS waiting
+""")
 _DUE = text("""
     SELECT subject, crash_count FROM work
     WHERE kind = :kind AND lease_id IS NULL AND not_before <= now()
@@ -190,6 +193,13 @@ def problems(session: Session, kind: ChoreName, subjects: Sequence[str]) -> dict
     """The same of several, those with which workers could go on left out."""
     found = session.execute(_PROBLEMS, {"kind": kind, "subjects": [*subjects]})
     return {row.subject: str(row.message) for row in found}
+
+
+def waiting(session: Session, kind: ChoreName, most: int) -> int:
+    """How many things of a kind are to be done or being done, counted up to `most`; without what was given
+    up."""
+    count: int = session.execute(_WAITING, {"kind": kind, "most": most}).scalar_one()
+    return count
 
 
 def claim(

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from services.base.errors import Conflict, Invalid, NotFound, Unavailable
+from services.base.errors import Conflict, Full, Invalid, NotFound
 from services.base.ids import new_id
 from services.base.plain_text import told
 from services.catalog.layers import get_layer
@@ -30,12 +30,6 @@ MOST_WAITING = 50
 MOST_BYTES = 700_000
 FORGOTTEN_AT_ONCE = 100
 _BEGINNINGS = {"JPEG": (b"\xff\xd8\xff",), "PNG": (b"\x89PNG\r\n\x1a\n",), "WebP": (b"RIFF",)}
-
-
-class Full(Unavailable):
-    """More photographs wait than the service keeps."""
-
-    verdict = "is full"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ from PIL import Image
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.comparison.comparisons import MOST_WAITING
+from services.comparison.making import COMPARE
+from services.queue import chores
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from tests.integration.atlases.building import carry_out
 from worker.comparison.comparison_turn import Comparing
@@ -81,6 +84,24 @@ def test_what_changed_is_accepted_and_there_once_a_worker_compared_it(
     assert picture.mimetype == "image/jpeg"
     assert Image.open(io.BytesIO(picture.data)).width == 4 * 268 - 12
     assert "max-age=3600" in picture.headers["Cache-Control"]
+
+
+def test_where_too_many_comparisons_wait_a_reader_is_told_to_come_again(
+    anonymous: FlaskClient, asked: dict[str, str], database: Database
+) -> None:
+    with database.session() as session:
+        for number in range(MOST_WAITING):
+            chores.plan(session, COMPARE, str(10_000 + number))
+    of_layer = {**asked, "layer": LAYER}
+    for path, query in (
+        ("/v1/compare", asked),
+        ("/v1/compare/units", of_layer),
+        ("/v1/compare/sheet.jpg", of_layer),
+        ("/compare", asked),
+    ):
+        answer = anonymous.get(path, query_string=query)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+        assert "queue of comparisons is full" in answer.text
 
 
 def test_wrong_names_are_told_by_field_and_private_atlases_are_not_there(

@@ -10,12 +10,14 @@ from sqlalchemy import text
 from services.access.keys import Principal
 from services.atlases import changes
 from services.base.database import Database
-from services.base.errors import Invalid, NotFound
+from services.base.errors import Full, Invalid, NotFound
 from services.base.storage import ObjectStore
-from services.comparison import comparisons, making
+from services.comparison import comparisons, making, removal
 from services.comparison.compared_units import page
+from services.comparison.making import COMPARE
 from services.pictures import losses
 from services.pictures.losses import Subject
+from services.queue import chores
 from services.upkeep import collection, scrubbing
 from tests.integration.atlases.building import carry_out, make
 from tests.integration.comparison.comparing import (
@@ -104,6 +106,39 @@ def test_what_nobody_asks_for_is_forgotten_when_something_else_is_compared(
     work(worker)
     assert rows(staged, "comparisons") == 1
     assert shown(staged, *reversed(pair)).current
+
+
+def test_more_than_are_kept_go_but_those_that_were_asked_for_last(
+    staged: Database, pair: tuple[str, str], worker: Comparing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removal, "MOST_KEPT", 1)
+    shown(staged, *pair)
+    work(worker)
+    shown(staged, *reversed(pair))
+    work(worker)
+    assert rows(staged, "comparisons") == 1
+    assert shown(staged, *reversed(pair)).current
+
+
+def test_where_too_many_comparisons_wait_nothing_is_ordered_and_what_is_there_is_shown(
+    staged: Database, pair: tuple[str, str], worker: Comparing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown(staged, *pair)
+    work(worker)
+    with staged.session() as session:
+        for number in range(comparisons.MOST_WAITING):
+            chores.plan(session, COMPARE, str(10_000 + number))
+    monkeypatch.setattr(comparisons, "VERSION", comparisons.VERSION + 1)  # what is there is out of date
+    former = shown(staged, *pair)
+    assert (former.current, former.made_at is None) == (False, False)
+    with pytest.raises(Full, match=r"queue of comparisons is full\. Ask again in a moment\."):
+        shown(staged, *reversed(pair))
+    assert rows(staged, "comparisons") == 1
+    assert rows(staged, "work WHERE kind = 'compare'") == comparisons.MOST_WAITING
+    with staged.session() as session:
+        session.execute(text("UPDATE work SET given_up = true, error = '{}' WHERE subject = '10000'"))
+    assert shown(staged, *reversed(pair)).made_at is None
+    assert rows(staged, "comparisons") == 2
 
 
 def test_no_request_reads_more_than_a_page_of_a_large_comparison(
