@@ -170,7 +170,8 @@ class Computer:
         )
         if not computed.made and not computed.failures:
             raise EverythingCanceled
-        computed.made = self._sight.seen(computed.made)
+        with keeper.watched():
+            computed.made = self._sight.seen(computed.made)
         return computed
 
     def _generator(self, id: str | None, keeper: LeaseKeeper) -> Generator | None:

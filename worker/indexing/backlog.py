@@ -70,7 +70,8 @@ class Indexing(LeasedWork[WorkClaim]):
                 self._end(claim, left_out)
                 return
             try:
-                added = self._index(claim, unseen)
+                with keeper.watched():
+                    added = self._index(claim, unseen)
             except Unavailable as error:
                 log.warning("server_away", what="index", reason=str(error))
                 added = None

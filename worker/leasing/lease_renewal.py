@@ -153,6 +153,11 @@ class LeaseKeeper:
         nothing."""
         return self._hang_detector.busy()
 
+    def watched(self) -> AbstractContextManager[None]:
+        """While this is open, something is computed that has no steps, and is seen through even where the
+        lease has to end: nothing is raised, and where it hangs the process ends."""
+        return self._hang_detector.computing()
+
     def suspended(self) -> AbstractContextManager[None]:
         """While this is open, the batch rests: the lease is kept, and no progress is expected."""
         return self._hang_detector.suspended()

@@ -2,6 +2,7 @@
 
 import io
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +21,15 @@ from tests.small_scan import ScanScene
 from tests.worker_processes import NETWORK, Scene
 from worker.exemplars import scanner as scanner_module
 from worker.indexing import photographs as photographs_module
+from worker.indexing.backlog import Indexing
 from worker.indexing.photographs import Photographs
 from worker.indexing.sight import Sight
+from worker.leasing.held_leases import HeldLeases
+from worker.leasing.lease_renewal import LeaseKeeper
 from worker.leasing.work_kinds import WorkKind
 from worker.loading.runtime import Runtime
 from worker.process.devices import choose_device
+from worker.process.stopping import StopFlag
 
 
 @pytest.fixture
@@ -74,6 +79,35 @@ def test_pictures_are_indexed_by_the_worker_that_makes_them(scene: Scene, photog
     assert strengths == sorted(strengths, reverse=True)
     assert len(strengths) == 50
     assert sorted(unit["unit"] for unit in seen.result["alike"]) == [0, 1, 2, 3]
+
+
+def test_a_device_that_hangs_while_it_embeds_is_noticed_whatever_it_embeds(
+    scene: Scene, photographs: Photographs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keepers: list[LeaseKeeper] = []
+    noticed: list[bool] = []
+    keeper, embeddings = HeldLeases.keeper, Sight.embeddings
+
+    def kept(held: HeldLeases, *asked: Any) -> LeaseKeeper:
+        keepers.append(keeper(held, *asked))
+        return keepers[-1]
+
+    def embedded(sight: Sight, pictures: Any) -> Any:
+        noticed.append(keepers[-1]._hang_detector._since is not None)
+        return embeddings(sight, pictures)
+
+    monkeypatch.setattr(HeldLeases, "keeper", kept)
+    monkeypatch.setattr(Sight, "embeddings", embedded)
+    scene.submit("0-3")
+    run_everything(runner(scene))
+    with scene.database.session() as session:
+        indexing.forget(session, list(session.scalars(text("SELECT digest FROM visualizations"))))
+    index = Indexing(leases_of(scene), store=scene.store, sight=photographs._sight, stop=StopFlag())
+    index.tidy()
+    assert index.look()
+    asked(scene, encoded())
+    assert photographs.look()
+    assert noticed == [True] * 3
 
 
 def test_a_photograph_is_looked_at_in_the_midst_of_a_bulk_batch(

@@ -179,6 +179,23 @@ def test_a_computation_that_hangs_ends_the_process_and_a_slow_load_does_not() ->
         assert hung.wait(20)
 
 
+def test_what_is_seen_through_is_not_interrupted_by_a_stop_and_ends_the_process_where_it_hangs() -> None:
+    hung, stop = threading.Event(), StopFlag()
+    lease = LeaseKeeper(
+        lambda steps: ALIVE,
+        lease_seconds=60,
+        heartbeat_seconds=0.01,
+        confirmed_at=time.monotonic(),
+        stop=stop,
+        hung_seconds=0.1,
+        on_hung=hung.set,
+    )
+    stop.ask(grace_seconds=100)
+    lease.start()
+    with lease.watched():
+        assert hung.wait(20)
+
+
 def test_a_heartbeat_survives_whatever_a_pulse_raises() -> None:
     errors = iter([RuntimeError("a defect"), KeyError("another")])
 
