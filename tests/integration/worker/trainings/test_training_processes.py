@@ -161,6 +161,25 @@ def test_two_processes_have_the_losses_of_one_and_go_on_from_each_others_checkpo
 
 
 @pytest.mark.thorough
+def test_two_processes_have_the_losses_of_one_where_one_alone_has_codes_without_pictures(
+    images: Path, tmp_path: Path, start: Callable[[list[str]], "subprocess.Popen[str]"]
+) -> None:
+    shared, alone = tmp_path / "shared", tmp_path / "alone"
+    # Of the eight rows of a batch the last has no picture: of the pictures the first process has four, the
+    # other one three. One of each has a reachable code.
+    shares = ["--ascent-share", "0.125", "--reachable-share", "0.3"]
+    assert main(["train", str(images), "--run", str(alone), *SMALL, *shares, "--pictures", "8"]) == 0
+    shutil.copytree(alone, shared)
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    process = start([*torchrun, "imago_engine.training", "resume", str(shared), "--pictures", "24", *AGAIN])
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    assert main(["resume", str(alone), "--pictures", "24", *AGAIN]) == 0
+    for pictures, expected in losses(alone).items():
+        assert losses(shared)[pictures] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.thorough
 def test_two_processes_have_the_losses_of_one_with_preset_deepsim_too(
     tmp_path: Path, start: Callable[[list[str]], "subprocess.Popen[str]"]
 ) -> None:

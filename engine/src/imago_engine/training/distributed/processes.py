@@ -2,8 +2,9 @@
 
 Each process computes its share of every batch. Gradients are averaged after each backward pass, as StyleGAN3
 does, because a generator and a discriminator that share a forward pass do not fit `DistributedDataParallel`'s
-hooks. Statistics over a batch (batch norms, variances) are taken over the whole batch, so that a training has
-the same losses however many processes compute it, up to rounding.
+hooks. Statistics over a batch (batch norms, variances) are taken over the whole batch, and means over some of
+its rows over all of these (`shared_rows`), so that a training has the same losses however many processes
+compute it, up to rounding.
 """
 
 import datetime
@@ -50,17 +51,6 @@ class Processes:
     def mean_with_gradient(self, tensor: Tensor) -> Tensor:
         """As `mean`, for a tensor of which every process's loss may depend."""
         return cast(Tensor, _SharedMean.apply(tensor, self))
-
-    @torch.no_grad()
-    def variance(self, tensor: Tensor, dim: int | None = None) -> Tensor:
-        """The unbiased variance over the whole batch: of all values, or along `dim` 0 only."""
-        if self.size == 1:
-            return tensor.var() if dim is None else tensor.var(dim=dim)
-        mean = self.mean(tensor.mean() if dim is None else tensor.mean(dim=dim))
-        squares = (tensor - mean) ** 2
-        spread = self.mean(squares.mean() if dim is None else squares.mean(dim=dim))
-        count = self.size * (tensor.numel() if dim is None else tensor.shape[dim])
-        return spread * count / (count - 1)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its mean over all processes, in one message."""

@@ -1,10 +1,17 @@
-"""What a reconstruction must share with its picture, beside fooling the discriminator."""
+"""What a reconstruction must share with its picture, beside fooling the discriminator.
+
+Each is a mean over the rows that are given: one process's, which counts as much as `SharedRows` says. `rows`
+are those over which variances are taken.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imago_engine.training.distributed.processes import ALONE, Processes
+from imago_engine.training.distributed.shared_rows import SharedRows
+
+ALL = SharedRows()
+"""What one process alone was given."""
 
 
 def layout_loss(fake: Tensor, real: Tensor) -> Tensor:
@@ -12,26 +19,26 @@ def layout_loss(fake: Tensor, real: Tensor) -> Tensor:
     return F.mse_loss(F.adaptive_avg_pool2d(fake, 8), F.adaptive_avg_pool2d(real, 8))
 
 
-def feature_loss(fake: list[Tensor], real: list[Tensor], processes: Processes = ALONE) -> Tensor:
+def feature_loss(fake: list[Tensor], real: list[Tensor], rows: SharedRows = ALL) -> Tensor:
     """Squared error of features relative to their variance over the batch, mean over taps; about 1–2 for
     unrelated pictures.
     """
-    ratios = [F.mse_loss(f, r) / processes.variance(r) for f, r in zip(fake, real, strict=True)]
+    ratios = [F.mse_loss(f, r) / rows.variance(r) for f, r in zip(fake, real, strict=True)]
     return torch.stack(ratios).mean()
 
 
-def code_loss(fake: Tensor, real: Tensor, processes: Processes = ALONE) -> Tensor:
+def code_loss(fake: Tensor, real: Tensor, rows: SharedRows = ALL) -> Tensor:
     """The same for the encoder's code [N, code]: the picture must mean to the encoder what the code says."""
-    return F.mse_loss(fake, real) / processes.variance(real, dim=0).mean()
+    return F.mse_loss(fake, real) / rows.variance(real, dim=0).mean()
 
 
-def ascent_code_loss(fake: Tensor, wanted: Tensor, real: Tensor, processes: Processes = ALONE) -> Tensor:
+def ascent_code_loss(fake: Tensor, wanted: Tensor, real: Tensor, rows: SharedRows = ALL) -> Tensor:
     """The same for codes that no picture has: `fake` [n, code] is what the encoder sees in the pictures made
     of `wanted` [n, code, …], whose places are averaged, and whose negative values the encoder's last ReLU
     cannot give. `real` [N, code] says what errors are relative to.
     """
     means = wanted.flatten(2).mean(2) if wanted.ndim > 2 else wanted
-    return F.mse_loss(fake.float(), means.clamp(min=0)) / processes.variance(real.float(), dim=0).mean()
+    return F.mse_loss(fake.float(), means.clamp(min=0)) / rows.variance(real.float(), dim=0).mean()
 
 
 def texture_loss(fake: Tensor, real: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from imago_engine.synthesis.generators.compact import CompactNetwork
 from imago_engine.training.data.feed import Batch
 from imago_engine.training.data.preparation import PreparedIndex
 from imago_engine.training.distributed.batch_norm import share_batch_norms
+from imago_engine.training.distributed.shared_rows import SharedRows
 from imago_engine.training.options import OptionsError
 from imago_engine.training.recipes.ascent_like import AscentLikeCodes, AscentNumbers
 from imago_engine.training.recipes.augmentation import Augmentation, mirrored
@@ -138,21 +139,21 @@ class ProjectedRecipe(Recipe):
         for name, judge in zip(JUDGES, self.judges, strict=False):
             self.modules[name] = judge.discriminator
             self.optimizers[f"{name}_optimizer"] = (adam(trained(judge.discriminator)), name)
-        self._ascent_like, self._ascent_share = None, 0.0
-        if options.ascent_share and context.prior is not None:
-            self._ascent_like = AscentLikeCodes(context.prior, device)
-            self._ascent_share = options.ascent_share
-        self._part = context.processes.share(options.batch)
-        bare = _every(self._ascent_share, options.batch)[self._part]
-        self._pictured, self._bare = (mask.nonzero().flatten().to(device) for mask in (~bare, bare))
+        self._ascent_like, self._reachable, prior = None, None, context.prior
+        bare = reduced = torch.zeros(options.batch, dtype=torch.bool)
+        if options.ascent_share and prior is not None:
+            self._ascent_like = AscentLikeCodes(prior, device)
+            bare = _every(options.ascent_share, options.batch)
+        if options.reachable_share and prior is not None:
+            self._reachable = ReachableCodes(prior, statistics.std + STANDARD_FLOOR, device)
+            pictured = (~bare).nonzero().flatten()
+            reduced = reduced.index_fill(0, pictured[_every(options.reachable_share, len(pictured))], True)
+        self._part, self._all = context.processes.share(options.batch), SharedRows(context.processes)
+        self._pictured, self._bare = (self._all.where(rows, device) for rows in (~bare, bare))
+        self._reduced = self._all.where(reduced, device)
         self._edge = min(network.image_size, PATCH)
         self._mean = statistics.mean.to(device)
         self._scale = statistics.std.to(device) + STANDARD_FLOOR
-        self._reachable, reduced = None, 0.0
-        if options.reachable_share and context.prior is not None:
-            self._reachable = ReachableCodes(context.prior, statistics.std + STANDARD_FLOOR, device)
-            reduced = options.reachable_share
-        self._reduced = self._pictured[_every(reduced, len(self._pictured)).to(device)]
         self._captured: tuple[bool, CapturedStep] | None = None
 
     @classmethod
@@ -220,7 +221,6 @@ class ProjectedRecipe(Recipe):
 
     def _calibrate(self, inputs: StepInputs) -> None:
         """Set once, from the first batch, how strong the features are that discriminators see."""
-        processes = self.context.processes
         real, _ = mirrored(inputs.real, inputs.code, inputs.flip)
         augment = Augmentation.of(inputs.augmentation, self.options.feature_size)
         with torch.no_grad(), self.context.placement.autocast():
@@ -229,15 +229,14 @@ class ProjectedRecipe(Recipe):
                 if judge.discriminator.is_calibrated:  # it comes from another training
                     continue
                 taps = judge.look(augmented).taps
-                judge.discriminator.calibrate([torch.sqrt(processes.variance(tap.float())) for tap in taps])
+                judge.discriminator.calibrate([torch.sqrt(self._all.variance(tap.float())) for tap in taps])
 
     def _compute(self, inputs: StepInputs, *, trains_generator: bool) -> Tensor:
         """Train on one batch; returns `LOSSES`. Discriminators and generator share one pass of the generator.
 
         It may be recorded (see `CapturedStep`): nothing here may depend on the values of tensors.
         """
-        o, placement, processes = self.options, self.context.placement, self.context.processes
-        pictured, bare = self._pictured, self._bare
+        o, placement, pictured, bare = self.options, self.context.placement, self._pictured, self._bare
         real, given = mirrored(inputs.real, inputs.code, inputs.flip)  # [N, 3, S, S], [N, *code_shape]
         augment = Augmentation.of(inputs.augmentation, o.feature_size)
         real_condition = self._judged_by(_condition((given - self._mean) / self._scale))  # [N, condition]
@@ -277,22 +276,22 @@ class ProjectedRecipe(Recipe):
                 with placement.autocast():
                     judged = judge.discriminator(fake_mix, condition, patch(fake))
                 adversarial.append(adversarial_loss(_float(judged)))
-                deep = [_float([tap[pictured] for tap in seen.taps[-2:]]) for seen in (made, wanted)]
-                feature.append(feature_loss(deep[0], deep[1], processes))
-                codes = [seen.code[pictured].float() for seen in (made, wanted)]
-                meaning.append(code_loss(codes[0], codes[1], processes))
-            if len(bare) and self._reads_own_codes:
-                meaning.append(
-                    ascent_code_loss(seen_fake[0].code[bare], drawn[bare], seen_real[0].code, processes)
-                )
+                deep = [_float([pictured.taken(tap) for tap in seen.taps[-2:]]) for seen in (made, wanted)]
+                feature.append(feature_loss(deep[0], deep[1], pictured))
+                codes = [pictured.taken(seen.code).float() for seen in (made, wanted)]
+                meaning.append(pictured.weight * code_loss(codes[0], codes[1], pictured))
+            if bare.total and self._reads_own_codes:  # in every process, whether it has such rows or not
+                found, asked = bare.taken(seen_fake[0].code), bare.taken(drawn)
+                meaning.append(bare.weight * ascent_code_loss(found, asked, seen_real[0].code, self._all))
+            drawings, photographs = pictured.taken(fake), pictured.taken(real)
             losses = {
                 "discriminator": torch.stack(d_losses).mean(),
                 "adversarial": torch.stack(adversarial).mean(),
-                "layout": layout_loss(fake[pictured], real[pictured]),
-                "feature": torch.stack(feature).mean(),
+                "layout": pictured.weight * layout_loss(drawings, photographs),
+                "feature": pictured.weight * torch.stack(feature).mean(),
                 "code": torch.stack(meaning).mean(),
-                "texture": texture_loss(fake[pictured], real[pictured]),
-                "pattern": self.pattern(fake[pictured], real[pictured], processes),
+                "texture": pictured.weight * texture_loss(drawings, photographs),
+                "pattern": pictured.weight * self.pattern(drawings, photographs, pictured),
             }
             if trains_generator:
                 g_loss = (
@@ -312,13 +311,13 @@ class ProjectedRecipe(Recipe):
             return given
         numbers = AscentNumbers(inputs.pairs, inputs.jitter, inputs.far)
         drawn = self._ascent_like.codes(numbers)[self._part]
-        return given.index_copy(0, self._bare, drawn[self._bare])
+        return given.index_copy(0, self._bare.own, drawn[self._bare.own])
 
     def _with_reachable(self, standard: Tensor) -> Tensor:
         """Standardised codes [N, *code_shape], some of them reduced to what an ascent can reach."""
         if self._reachable is None:
             return standard
-        return standard.index_copy(0, self._reduced, self._reachable.nearest(standard[self._reduced]))
+        return standard.index_copy(0, self._reduced.own, self._reachable.nearest(standard[self._reduced.own]))
 
     def _judged_by(self, condition: Tensor) -> Tensor:
         """What discriminators are told of codes, `condition` [N, numbers].
@@ -328,7 +327,7 @@ class ProjectedRecipe(Recipe):
         """
         if not self.options.blind:
             return condition
-        return condition.index_fill(0, self._bare, 0.0)
+        return condition.index_fill(0, self._bare.own, 0.0)
 
     @property
     def _reads_own_codes(self) -> bool:
@@ -375,7 +374,7 @@ class _Judge:
 
 
 def _every(share: float, count: int) -> Tensor:
-    """bool [count]: so large a share of the rows, evenly, so that processes share them equally."""
+    """bool [count]: so large a share of the rows, evenly spread."""
     rows = torch.arange(count)
     return (rows + 1).mul(share).floor() > rows.mul(share).floor()
 

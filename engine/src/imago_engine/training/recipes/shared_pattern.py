@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from imago_engine.synthesis.generators.compact import blurred
-from imago_engine.training.distributed.processes import ALONE, Processes
+from imago_engine.training.distributed.shared_rows import SharedRows
+
+ALL = SharedRows()
+"""What one process alone was given."""
 
 DECAY = 0.95
 """Of the means that are remembered, a batch."""
@@ -34,15 +37,15 @@ class SharedPattern(nn.Module):
         self.surplus: Tensor
         self.register_buffer("surplus", torch.zeros(3, 3, image_size, image_size))
 
-    def forward(self, fake: Tensor, real: Tensor, processes: Processes = ALONE) -> Tensor:
-        """The loss; it remembers what this batch has."""
+    def forward(self, fake: Tensor, real: Tensor, rows: SharedRows = ALL) -> Tensor:
+        """This process's part of the loss; it remembers what the batch has in all `rows`."""
         with torch.no_grad():
             wanted = _looked_at(real)
-            usual = processes.mean(wanted.abs().mean((1, 2, 3, 4))).view(3, 1, 1, 1)  # of each of the three
+            usual = rows.mean(wanted.abs().mean((1, 2, 3, 4))).view(3, 1, 1, 1)  # of each of the three
             usual = usual.clamp_min(LEAST)
         surplus = (_looked_at(fake) - wanted).mean(1) / usual  # [3, 3, S, S]
         loss = (self.surplus.clone() * surplus).mean()
-        self.surplus.lerp_(processes.mean(surplus.detach()), 1 - DECAY)
+        self.surplus.lerp_(rows.mean(surplus.detach()), 1 - DECAY)
         return loss
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:

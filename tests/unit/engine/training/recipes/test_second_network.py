@@ -13,6 +13,8 @@ from torchvision.models import squeezenet1_1
 
 from imago_engine.synthesis.generators.prior import CodePrior
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.training.distributed.processes import Processes
+from imago_engine.training.distributed.shared_rows import SharedRows
 from imago_engine.training.recipes import OptionsError
 from imago_engine.training.recipes.ascent_like import LEAST, MOST, AscentLikeCodes
 from imago_engine.training.recipes.projected import ProjectedRecipe
@@ -116,7 +118,7 @@ def test_ascent_like_codes_are_judged_and_not_compared_with_pictures(small_train
     batch = with_them.feed.take(0)
     inputs = drawn_inputs(batch, 32, recipe._ascent_like)
     drawn = recipe._with_ascent_like(batch.code, inputs)
-    rows, bare = recipe._pictured, recipe._bare
+    rows, bare = recipe._pictured.own, recipe._bare.own
     assert rows.tolist() == [0, 2, 4, 6]
     assert bare.tolist() == [1, 3, 5, 7]
     assert torch.equal(drawn[rows], batch.code[rows])
@@ -159,13 +161,28 @@ def test_reachable_codes_are_the_nearest_along_the_directions() -> None:
         assert ((other - beside).flatten(1).norm(dim=1) >= apart.norm(dim=1) - 1e-5).all()
 
 
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_rows_that_processes_share_unequally_count_as_much_as_in_one_process(size: int) -> None:
+    chosen, values = torch.tensor([0, 0, 0, 1, 1, 0, 0, 1]).bool(), torch.arange(8.0)
+    told, rows = [], []
+    for rank in range(size):
+        processes = Processes(rank, size)
+        shared = SharedRows(processes).where(chosen, torch.device("cpu"))
+        taken = shared.taken(values[processes.share(8)])
+        assert len(taken), "one that has none of them computes as well, so that the others need not wait"
+        told.append(shared.weight * taken.mean())
+        rows += (shared.own + processes.share(8).start).tolist()
+    assert rows == [3, 4, 7]
+    torch.testing.assert_close(torch.stack(told).mean(), values[chosen].mean())
+
+
 def test_only_pictures_have_reachable_codes_and_they_are_compared_with_them(
     small_training: SmallTraining,
 ) -> None:
     training = small_training(ascent_share=0.5, reachable_share=0.5)
     recipe = training.recipe
     assert isinstance(recipe, ProjectedRecipe)
-    assert recipe._reduced.tolist() == [2, 6]
+    assert recipe._reduced.own.tolist() == [2, 6]
     standard = torch.randn(8, *training.prepared.index.code_shape)
     reduced = recipe._with_reachable(standard)
     kept = [row for row in range(8) if row not in (2, 6)]
@@ -174,4 +191,4 @@ def test_only_pictures_have_reachable_codes_and_they_are_compared_with_them(
     losses = training.step()
     assert losses
     assert all(torch.isfinite(loss) for loss in losses.values())
-    assert recipe._pictured.tolist() == [0, 2, 4, 6]
+    assert recipe._pictured.own.tolist() == [0, 2, 4, 6]
