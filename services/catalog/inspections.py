@@ -1,7 +1,8 @@
 """Inspections: what a worker finds out about a network, once, and again when a later release looks closer.
 
 Pictures are named by what was found, so that facts never change under a name: where a later inspection finds
-another output or another input, the network gets another hash (`spec_sha256`), and with it its pictures.
+another output, another input or that its classes do not exclude each other, the network gets another hash
+(`spec_sha256`), and with it its pictures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,8 @@ from services.base.plain_text import label, told
 from services.catalog.tables import LayerRow, NetworkRow
 from services.queue import leases
 
+SOFTMAX = "softmax"
+"""What makes probabilities of most networks' logits."""
 _LONGEST_MESSAGE = 2000
 
 
@@ -30,15 +33,16 @@ def record_inspection(
     labels: Sequence[str],
     layers: Sequence[LayerInfo],
     input_sizes: Mapping[str, Any] | None = None,
+    squash: str = SOFTMAX,
     version: int = 0,
     lease_id: int | None = None,
 ) -> bool:
     """Make a network that waits for it ready, with its layers in execution order; all or nothing.
 
-    `input_sizes` is as `networks.Network` has it. `lease_id` is that of the claim, None for whoever tells
-    what is known without one. False, and nothing changes, if the network does not wait any more, or not for
-    this lease. Raises `Invalid` where what was stated of the network does
-    not fit it, `ValueError` for numbers that JSON does not have.
+    `input_sizes` is as `networks.Network` has it; `squash` is what makes probabilities of its logits.
+    `lease_id` is that of the claim, None for whoever tells what is known without one. False, and nothing
+    changes, if the network does not wait any more, or not for this lease. Raises `Invalid` where what was
+    stated of the network does not fit it, `ValueError` for numbers that JSON does not have.
     """
     row = _waiting(session, id, lease_id)
     if row is None:
@@ -47,7 +51,7 @@ def record_inspection(
     if row.stated.get("labels") is not None and (output is None or output.units != len(labels)):
         has = "no output layer to name" if output is None else f"an output of {output.units} classes"
         raise Invalid.field("/labels", f"names {len(labels)} classes, but the network has {has}")
-    row.spec_sha256 = _spec_sha256(session, row, weights_sha256, preprocessing, output)
+    row.spec_sha256 = _spec_sha256(session, row, weights_sha256, preprocessing, output, squash)
     _replace_layers(session, id, layers)
     row.state, row.weights_sha256, row.error = "ready", weights_sha256, None
     row.preprocessing, row.labels = dict(preprocessing), [label(name) for name in labels]
@@ -65,13 +69,16 @@ def _spec_sha256(
     weights_sha256: str,
     preprocessing: Mapping[str, Any],
     output: LayerInfo | None,
+    squash: str,
 ) -> str:
     """What specs name the network by: the hash of its weights, where these tell everything.
 
-    What is stated by hand is hashed too, and whatever another inspection finds to be otherwise than it was.
+    What is stated by hand is hashed too, whatever another inspection finds to be otherwise than it was, and
+    what makes probabilities of the logits where that is no softmax, as earlier releases took it to be.
     """
     name = None if output is None else output.name
     known = {"weights": weights_sha256, **({"stated": row.stated} if row.stated else {})}
+    known |= {} if squash == SOFTMAX else {"squash": squash}
     if row.spec_sha256 is None:
         return weights_sha256 if len(known) == 1 else sha256_of(known)
     before = session.scalars(
@@ -81,9 +88,12 @@ def _spec_sha256(
         .limit(1)
     ).first()
     facts = [weights_sha256, preprocessing, name]
-    if canonical_json(facts) == canonical_json([row.weights_sha256, row.preprocessing, before]):
+    found = sha256_of({**known, "preprocessing": dict(preprocessing), "output": name})
+    if canonical_json(facts) == canonical_json([row.weights_sha256, row.preprocessing, before]) and (
+        squash == SOFTMAX or row.spec_sha256 in (sha256_of(known), found)
+    ):
         return row.spec_sha256
-    return sha256_of({**known, "preprocessing": dict(preprocessing), "output": name})
+    return found
 
 
 def _replace_layers(session: Session, id: str, layers: Sequence[LayerInfo]) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from imago_engine.networks import InputSizes, LayerInfo, NetworkReference
 from imago_engine.synthesis.computing.exhaustion import is_exhaustion
 from imago_engine.synthesis.inspection.input_sizes import input_sizes
-from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect
+from imago_engine.synthesis.inspection.layers import INSPECTION_VERSION, inspect, squash_of
 from imago_engine.synthesis.networks.load import Network, NetworkError, load_network
 from imago_engine.synthesis.sources.network_source import OutOfReach
 from services.base.errors import ImagoError, Unavailable
@@ -127,6 +127,7 @@ class Inspector(LeasedWork[InspectionClaim]):
                 labels=network.labels,
                 layers=layers,
                 input_sizes={"step": sizes.step, "least": sizes.least, "most": sizes.most},
+                squash=squash_of(network),
                 version=INSPECTION_VERSION,
                 lease_id=claim.lease_id,
             )

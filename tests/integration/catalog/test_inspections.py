@@ -39,10 +39,10 @@ FIXED = {"step": None, "least": 32, "most": 32}
 STEPPED = {"step": 16, "least": 64, "most": None}
 
 
-def inspect_again(staged: Database, **found: Any) -> Network:
+def inspect_again(staged: Database, version: int = 1, **found: Any) -> Network:
     """What a worker of a later release does: take the network and record what it finds."""
     with staged.session() as session:
-        claim = claim_inspection(session, "worker", version=1, lease_seconds=600)
+        claim = claim_inspection(session, "worker", version=version, lease_seconds=600)
     assert claim is not None
     assert claim.network.id == NETWORK
     facts: dict[str, Any] = {
@@ -52,7 +52,8 @@ def inspect_again(staged: Database, **found: Any) -> Network:
         "layers": LAYERS,
     }
     with staged.session() as session:
-        assert record_inspection(session, NETWORK, version=1, lease_id=claim.lease_id, **{**facts, **found})
+        given = {**facts, **found}
+        assert record_inspection(session, NETWORK, version=version, lease_id=claim.lease_id, **given)
     return of(staged)
 
 
@@ -108,8 +109,9 @@ def test_what_layers_are_to_a_network_is_told_anew_and_changes_no_name(staged: D
         },
         {"preprocessing": {"size": 32, "bgr": True}},
         {"weights_sha256": "c" * 64},
+        {"squash": "sigmoid"},
     ],
-    ids=["no output", "another output", "another input", "other weights"],
+    ids=["no output", "another output", "another input", "other weights", "classes each by itself"],
 )
 def test_what_is_found_otherwise_gives_pictures_other_names_and_serves_none_of_before(
     staged: Database, found: dict[str, Any]
@@ -135,6 +137,12 @@ def test_what_is_found_otherwise_gives_pictures_other_names_and_serves_none_of_b
     # What waits was asked for by the old name, which its claim tells the worker.
     assert staging.claim(staged).network_sha256 == WEIGHTS
     assert waiting.job.id
+
+
+def test_classes_that_were_found_not_to_exclude_each_other_change_the_name_once(staged: Database) -> None:
+    found = inspect_again(staged, squash="sigmoid").spec_sha256
+    assert found != WEIGHTS
+    assert inspect_again(staged, version=2, squash="sigmoid").spec_sha256 == found
 
 
 def test_nothing_is_planned_while_a_network_is_to_be_inspected_again(staged: Database) -> None:

@@ -11,8 +11,9 @@ axis. The direction of a unit is the slope of its activation by them, as long as
   more codes for directions as good (docs/pictures.md).
 
 What is regressed is what will be climbed, a channel at the place where it is read: the codes of 2×2 places
-tell it better than its mean over the map. Of the logits' slopes their mean over all classes is taken off:
-what raises all of them makes none more probable.
+tell it better than its mean over the map. Of the slopes of logits whose softmax are probabilities their mean
+over all classes is taken off: what raises all of them makes none more probable. Not so of classes that do not
+exclude each other, each of which has a probability by itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -144,8 +145,8 @@ def _keeping(
     network: Network, generator: Generator, layers: Sequence[Read], fit: Fit, parameters: DgnAm
 ) -> tuple[KeptLooks, Facts] | None:
     """Where a look at these layers is kept, and under which facts. None where it is kept nowhere."""
-    kept = kept_looks()
-    behind = behind_encoder(network, generator, anatomy(network.module, fit.input_size))
+    kept, traced = kept_looks(), anatomy(network.module, fit.input_size)
+    behind = behind_encoder(network, generator, traced)
     if kept is None or layers[0].layer.name in behind:  # the latter costs hardly more than fetching it
         return None
     facts = {
@@ -157,6 +158,8 @@ def _keeping(
         "codes": parameters.direction_codes,
         "ridge": parameters.direction_ridge,
         "layers": [[read.layer.name, *read.place] for read in layers],
+        # Earlier releases took the mean over all classes off whatever makes probabilities of them.
+        **({} if traced.squash == "softmax" else {"squash": traced.squash}),
     }
     return kept, facts
 
@@ -246,7 +249,7 @@ def look(
         sums = _BEGUN.get(network.module, generator, begun, Sums)
         slopes = regressed_slopes(watched, generator, fit, parameters, run, sums, on_codes)
         _BEGUN.forget(network.module, generator, begun)
-    if traced.output in slopes:
+    if traced.output in slopes and traced.squash == "softmax":
         slopes[traced.output] = slopes[traced.output] - slopes[traced.output].mean(1, keepdim=True)
     return {name: _unit_length(slope).half() for name, slope in slopes.items()}
 

@@ -4,11 +4,12 @@ from difflib import get_close_matches
 
 from imago_engine.networks import OUTPUT_ALIASES, LayerInfo
 from imago_engine.synthesis.inspection.anatomy import Anatomy, TracedLayer, anatomy
+from imago_engine.synthesis.inspection.output_layer import Squash
 from imago_engine.synthesis.inspection.roles import find_parts
 from imago_engine.synthesis.networks.load import Network, NetworkError
 from imago_engine.synthesis.networks.truncate import LayerError
 
-INSPECTION_VERSION = 7
+INSPECTION_VERSION = 8
 """Raised when inspections tell more of a network than before, or its layers, their geometry or its output
 otherwise: networks of an earlier one are then inspected again.
 """
@@ -43,6 +44,11 @@ def inspect(network: Network, input_size: int | None = None) -> tuple[LayerInfo,
         )
         for layer in traced.layers.values()
     )
+
+
+def squash_of(network: Network) -> Squash:
+    """What makes probabilities of the network's logits, at its own input size. Raises `NetworkError`."""
+    return anatomy(network.module, network.preprocessing.size).squash
 
 
 def find_layer(network: Network, name: str, input_size: int | None = None) -> TracedLayer:

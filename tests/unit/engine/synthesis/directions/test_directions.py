@@ -118,6 +118,26 @@ def test_in_the_encoders_own_network_directions_are_those_that_its_weights_say(
     assert torch.equal(directions_of(network, own, "map"), regressed), "codes do not lead to earlier layers"
 
 
+class EachByItself(Small):
+    """Its labels do not exclude each other; the first two are nearly the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(24, 2)
+        with torch.no_grad():
+            self.head.weight[1] = self.head.weight[0] + 0.01 * self.head.weight[1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).sigmoid()
+
+
+def test_classes_that_do_not_exclude_each_other_have_directions_of_their_own(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    first, second = directions_of(wrap(EachByItself()), knowing, "output").T
+    assert first @ second > 0.99
+
+
 class Counting(Small):
     """Holds on to how many pictures it was given."""
 
