@@ -1,22 +1,23 @@
 """Today's engine against an earlier one, in one run: `make bench-engine`.
 
 Each engine is a process that imports the code of its own revision; both make the same classes of
-EfficientNet-lite0 by the recipe that the generator recommends, turn about. Judges that took no part say what
-they see, and the differences come with 95 % intervals over classes, paired, because a class is as hard for
-both. An interrupted run goes on where it was.
+EfficientNet-lite0 with the same generator, by the recipe that it recommends, turn about. Judges that took no
+part say what they see, and the differences come with 95 % intervals over classes, paired, because a class is
+as hard for both. An interrupted run goes on where it was.
 """
 
 import argparse
 import os
 import statistics
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import torch
 
 from benchmarks import outcome
 from benchmarks.engine.judging import Panel, Row
-from benchmarks.engine.making import BATCH, ROOT, Engine, Made, both_made, engine_source_at
+from benchmarks.engine.making import BATCH, ROOT, SHIPPED, Engine, Made, both_made, engine_source_at
 from benchmarks.quality.assets import Assets
 from benchmarks.quality.measuring.differences import compared
 from benchmarks.quality.measuring.judged import Judged
@@ -35,7 +36,9 @@ def parser() -> argparse.ArgumentParser:
     accepted.add_argument("--classes", type=int, default=200, help="evenly spaced ones of the 1000")
     accepted.add_argument("--seed", type=int, default=0)
     accepted.add_argument("--revision", default=BEFORE, help="of the old engine, as git knows it")
-    accepted.add_argument("--generator", type=Path, help="a file for both; else each engine's own default")
+    accepted.add_argument(
+        "--generator", type=Path, help="a file for both; else the old revision's default, which both can read"
+    )
     accepted.add_argument("--precision", choices=("bfloat16", "float32"), help="of the new engine's recipe")
     accepted.add_argument("--steps", type=int, help="of both; to see that everything works, a few are enough")
     accepted.add_argument("--frechet-resamples", type=int, default=100, help="seconds each")
@@ -49,7 +52,9 @@ def main() -> int:
     options = parser().parse_args()
     assets = Assets(options.assets)
     units = [n * 1000 // options.classes for n in range(options.classes)]
-    engines = _engines(options)
+    old = engine_source_at(options.revision, options.cache)
+    generator = options.generator or old / SHIPPED
+    engines = _engines(options, old, generator)
     try:
         made = both_made(engines, units, options.seed, options.cache)
     except KeyboardInterrupt:
@@ -68,6 +73,7 @@ def main() -> int:
         "new_minus_old": compared(opinions[0], opinions[1], panel.reference, options.frechet_resamples),
         "conditions": {
             "network": NETWORK,
+            "generator": {"file": generator.name, "sha256": sha256(generator.read_bytes()).hexdigest()},
             "classes": len(units),
             "seed": options.seed,
             "judges": panel.names,
@@ -81,13 +87,12 @@ def main() -> int:
     return 0
 
 
-def _engines(options: argparse.Namespace) -> list[Engine]:
-    generator = None if options.generator is None else str(options.generator.resolve())
+def _engines(options: argparse.Namespace, old: Path, generator: Path) -> list[Engine]:
     steps = {} if options.steps is None else {"steps": options.steps}
     precision = {} if options.precision is None else {"precision": options.precision}
-    asked = {"network": NETWORK, "generator": generator}
+    asked = {"network": NETWORK, "generator": str(generator.resolve())}
     return [
-        Engine("old", engine_source_at(options.revision, options.cache), {**asked, "recipe": steps}),
+        Engine("old", old, {**asked, "recipe": steps}),
         Engine("new", ROOT / "engine" / "src", {**asked, "recipe": steps | precision}),
     ]
 

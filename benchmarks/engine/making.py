@@ -20,6 +20,8 @@ from infra.local.processes.supervision import uninterrupted
 
 ROOT = Path(__file__).parents[2]
 SIDE = Path(__file__).with_name("side.py")
+SHIPPED = Path("imago_engine", "weights", "default.safetensors")
+"""The default generator, from an engine's source folder. Later engines read the files of earlier ones."""
 BATCH = 16
 """Pictures a turn: full groups of either engine on two cores."""
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from imago_engine.synthesis import DgnAm, Item, load_generator, load_network, synthesize
-from imago_engine.weights import shipped_generator
 
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
     network = load_network(asked["network"])
-    generator = load_generator(asked["generator"] or shipped_generator())
+    generator = load_generator(asked["generator"])
     recipe = DgnAm(**{**generator.info.recommended, **asked["recipe"]})
     print(json.dumps(recipe.model_dump()), flush=True)
     for line in sys.stdin:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.engine import making
-from benchmarks.engine.making import Engine, both_made, engine_source_at
+from benchmarks.engine.__main__ import _engines, parser
+from benchmarks.engine.making import SHIPPED, Engine, both_made, engine_source_at
 
 STUB = """
 import json, sys
@@ -65,3 +66,12 @@ def test_another_code_or_another_request_is_made_anew(tmp_path: Path) -> None:
 def test_the_engine_of_a_revision_is_its_own_code(tmp_path: Path) -> None:
     source = engine_source_at("HEAD", tmp_path)
     assert (source / "imago_engine" / "synthesis" / "ascent.py").is_file()
+
+
+def test_both_engines_have_one_generator_that_of_the_old_one_unless_another_is_named(tmp_path: Path) -> None:
+    source = engine_source_at("HEAD", tmp_path)
+    assert (source / SHIPPED).is_file()
+    other = tmp_path / "other.safetensors"
+    for generator in (source / SHIPPED, other):
+        engines = _engines(parser().parse_args([]), source, generator)
+        assert [engine.asked["generator"] for engine in engines] == [str(generator)] * 2
