@@ -148,7 +148,8 @@ class Climb(ABC, Generic[Parameters]):
     def step(self, step: int) -> None:
         """Move every item once; give up those that nothing has moved for `PATIENCE` steps."""
         self.context.run(partial(self._step, step), self._climbing)
-        # The one place after the first step that waits for the device.
+        # After the first step this waits for the device, once. A group with units whose gradient may be
+        # redirected waits at every step, to see whether one is lost: most steps spare a second pass by it.
         if step + 1 == PATIENCE and not bool(self.moved.all()):
             self._climbing = self._groups(self.moved.nonzero()[:, 0], climbing=self._climbing)
 

@@ -31,6 +31,8 @@ class Climbable(NamedTuple):
 def climbable(look: Callable[[Tensor], Activations], points: Tensor, objective: UnitObjective) -> Climbable:
     """What leads up from points [M, …]: the unit's own gradient, or where that is zero, the gradient of what
     goes into the layer's last activation function, or else of the channel's mean over all places.
+
+    It waits for the device, to spare the second gradient where every unit has its own.
     """
     points = points.detach().requires_grad_()
     output, before = look(points)
