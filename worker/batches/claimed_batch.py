@@ -158,7 +158,8 @@ class Computer:
         if looks is not None and generator is not None:
             # Before the clock runs: what is measured once says nothing of what the next batch costs.
             with keeper.computing(work.digest for work in claim.items), looks_kept_by(looks):
-                look_ahead(network, generator, claim.layer, parameters, on_pause)
+                places = {work.place for work in claim.items}
+                look_ahead(network, generator, claim.layer, parameters, on_pause, places)
         computed = compute(
             claim.items,
             ascend,

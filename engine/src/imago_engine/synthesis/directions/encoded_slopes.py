@@ -4,17 +4,23 @@ picture, by giving the network codes in the place of its own.
 
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imago_engine.synthesis.computing.thread_groups import Run, filled
-from imago_engine.synthesis.directions.watched_layers import WatchedLayers
+from imago_engine.synthesis.directions.watched_layers import Read, WatchedLayers
 from imago_engine.synthesis.generators.architectures import Generator
-from imago_engine.synthesis.inspection.anatomy import Anatomy
+from imago_engine.synthesis.inspection.anatomy import Anatomy, anatomy
 from imago_engine.synthesis.networks.hooks import After, Inputs, watching
 from imago_engine.synthesis.networks.load import Network
+from imago_engine.synthesis.networks.modes import own_modes
+from imago_engine.synthesis.networks.recurrent import answer
+from imago_engine.synthesis.networks.run import test_pictures
 from imago_engine.synthesis.networks.truncate import submodule
 
 GROUP = 32
@@ -22,20 +28,49 @@ CODES = 160
 """Codes that are given for one picture: the layers before the encoder's run once for all of them."""
 STEP = 1.0
 """σ along an axis, to either side, between which a slope is measured."""
-Given = Callable[[Tensor], dict[str, Tensor]]
+Given = Callable[[Tensor], dict[Read, Tensor]]
+_DEPENDENT: "WeakKeyDictionary[nn.Module, dict[tuple[str, int], frozenset[str]]]" = WeakKeyDictionary()
+_LOCK = Lock()
 
 
-def behind_encoder(network: Network, generator: Generator, traced: Anatomy) -> set[str]:
-    """The layers that the generator's codes lead to: of the encoder's own network, its layer and those after
-    it."""
-    names = list(traced.layers)
+def behind_encoder(network: Network, generator: Generator, input_size: int) -> frozenset[str]:
+    """The layers that the generator's codes lead to: of the encoder's own network, its layer and those that
+    depend on what it gives. Branches beside it, also such as finish later, do not."""
     encoder = generator.info.encoder_layer
-    if network.weights_sha256 != generator.info.encoder_sha256 or encoder not in names:
-        return set()
-    return set(names[names.index(encoder) :])
+    if network.weights_sha256 != generator.info.encoder_sha256:
+        return frozenset()
+    traced = anatomy(network.module, input_size)
+    if encoder not in traced.layers:
+        return frozenset()
+    with _LOCK:
+        known = _DEPENDENT.setdefault(network.module, {})
+    if (encoder, input_size) not in known:
+        known[encoder, input_size] = _dependent(network.module, encoder, traced, input_size)
+    return known[encoder, input_size]
 
 
-def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run: Run) -> dict[str, Tensor]:
+def _dependent(module: nn.Module, encoder: str, traced: Anatomy, input_size: int) -> frozenset[str]:
+    """The layers that a gradient leads back from to the encoder's own."""
+    dependent, seen = set(), set[str]()
+
+    def cut(_: nn.Module, inputs: Inputs, output: Tensor) -> Tensor:
+        return output.detach().requires_grad_().clone()  # a copy, which may be written over
+
+    def note(name: str) -> After:
+        def hook(_: nn.Module, inputs: Inputs, output: Any) -> None:
+            if name not in seen and isinstance(output, Tensor) and output.requires_grad:
+                dependent.add(name)
+            seen.add(name)  # a later run of the same module is not the layer
+
+        return hook
+
+    layers = [(submodule(module, name), note(name)) for name in traced.layers]
+    with own_modes(), watching(after=[(submodule(module, encoder), cut), *layers]):
+        answer(module, test_pictures(module, input_size))
+    return frozenset(dependent)
+
+
+def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run: Run) -> dict[Read, Tensor]:
     """Slopes [R, C] where the network is given codes: differences between two codes along each axis, at an
     input of `size` pixels."""
     assert generator.prior is not None
@@ -43,12 +78,12 @@ def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run:
     encoder = submodule(network.module, generator.info.encoder_layer)
     axes = torch.eye(len(prior.axes), dtype=torch.float32)  # [R, R]
 
-    def given(pictures: int, filled_to: int, group: Tensor) -> dict[str, Tensor]:
+    def given(pictures: int, filled_to: int, group: Tensor) -> dict[Read, Tensor]:
         grey = torch.full((pictures, 3, size, size), 0.5, dtype=torch.float32)
         codes = prior.code(filled(group, filled_to).to(prior.mean.device))
         given_instead = _instead(codes.to(network.device, network.dtype))
         with watching(after=[(encoder, given_instead)]):
-            return {name: found[: len(group)] for name, found in watched(grey).items()}
+            return {read: found[: len(group)] for read, found in watched(grey).items()}
 
     # What the network makes of the picture is thrown away at the encoder's layer.
     quick = _same(partial(given, 1, 2), partial(given, 2, 2), STEP * axes[:2])
@@ -56,9 +91,9 @@ def encoded_slopes(watched: WatchedLayers, generator: Generator, size: int, run:
     groups = torch.split(torch.cat([STEP * axes, -STEP * axes]), together)
     parts = run(partial(given, pictures, together), groups)
     slopes = {}
-    for name in parts[0]:
-        ahead, behind = torch.cat([part[name] for part in parts]).chunk(2)
-        slopes[name] = (ahead - behind) / (2 * STEP)
+    for read in parts[0]:
+        ahead, behind = torch.cat([part[read] for part in parts]).chunk(2)
+        slopes[read] = (ahead - behind) / (2 * STEP)
     return slopes
 
 
@@ -71,8 +106,8 @@ def _same(quick: Given, usual: Given, x: Tensor) -> bool:
     except Exception:  # of a network's own code, which may raise anything
         return False
     return all(
-        found[name].shape == value.shape and torch.allclose(found[name], value, rtol=1e-3, atol=1e-4)
-        for name, value in expected.items()
+        found[read].shape == value.shape and torch.allclose(found[read], value, rtol=1e-3, atol=1e-4)
+        for read, value in expected.items()
     )
 
 

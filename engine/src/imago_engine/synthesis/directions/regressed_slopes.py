@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imago_engine.synthesis.computing.thread_groups import Run, filled
-from imago_engine.synthesis.directions.watched_layers import WatchedLayers
+from imago_engine.synthesis.directions.watched_layers import Read, WatchedLayers
 from imago_engine.synthesis.fitting import Fit
 from imago_engine.synthesis.generators.architectures import Generator
 from imago_engine.synthesis.stored_pixels import from_bytes, to_bytes
@@ -25,19 +25,19 @@ class Sums:
 
     blocks: int = 0
     """Of `BLOCK` codes each."""
-    first: dict[str, Tensor] = field(default_factory=dict)
-    """[C] by layer: what the first code caused. It is taken off all others: what is the same for all codes
-    has no slope, not even by rounding."""
-    products: dict[str, Tensor] = field(default_factory=dict)
-    """[R, C] by layer: XᵀA."""
+    first: dict[Read, Tensor] = field(default_factory=dict)
+    """[C] by layer and place: what the first code caused. It is taken off all others: what is the same for
+    all codes has no slope, not even by rounding."""
+    products: dict[Read, Tensor] = field(default_factory=dict)
+    """[R, C] by layer and place: XᵀA."""
 
-    def add(self, first: dict[str, Tensor], products: dict[str, Tensor]) -> None:
+    def add(self, first: dict[Read, Tensor], products: dict[Read, Tensor]) -> None:
         """Add those of the next block."""
         if self.blocks == 0:
             self.first, self.products = first, products
         else:
-            for name, product in products.items():
-                self.products[name] += product
+            for read, product in products.items():
+                self.products[read] += product
         self.blocks += 1
 
 
@@ -49,7 +49,7 @@ def regressed_slopes(
     run: Run,
     sums: Sums,
     on_codes: Callable[[int, int], None],
-) -> dict[str, Tensor]:
+) -> dict[Read, Tensor]:
     """Slopes [R, C] by ridge regression: (XᵀX / N + ridge · V⁻¹)⁻¹ XᵀA / N, where X are the coordinates of N
     codes, A the activations that their pictures cause, both without their means, and V how much codes vary
     along each axis, 1 in the mean.
@@ -64,15 +64,15 @@ def regressed_slopes(
     device = generator.code_mean.device
 
     @torch.no_grad()
-    def seen(group: Tensor) -> dict[str, Tensor]:
+    def seen(group: Tensor) -> dict[Read, Tensor]:
         codes = prior.code(filled(group, GROUP).to(device)).to(generator.dtype)
         pictures = from_bytes(to_bytes(generator(codes)))
-        return {name: found[: len(group)] for name, found in watched(fit(pictures)).items()}
+        return {read: found[: len(group)] for read, found in watched(fit(pictures)).items()}
 
     on_codes(min(sums.blocks * BLOCK, len(points)), len(points))
     while (number := sums.blocks) < len(blocks):
         parts = run(seen, torch.split(blocks[number], GROUP))
-        first = sums.first or {name: found[0].clone() for name, found in parts[0].items()}
+        first = sums.first or {read: found[0].clone() for read, found in parts[0].items()}
         products = run(partial(_product, xs[number], parts, first), list(first))
         if sums.blocks == number:  # else another call has added it during a pause
             sums.add(first, dict(zip(first, products, strict=True)))
@@ -86,12 +86,12 @@ def regressed_slopes(
 
     # In one thread each, as the products: with more of them the last bits would be others.
     (inverted,) = run(inverse, [centred])
-    names = list(sums.products)
-    return dict(zip(names, run(lambda name: inverted @ sums.products[name], names), strict=True))
+    reads = list(sums.products)
+    return dict(zip(reads, run(lambda read: inverted @ sums.products[read], reads), strict=True))
 
 
 def _product(
-    x: Tensor, parts: Sequence[Mapping[str, Tensor]], first: Mapping[str, Tensor], name: str
+    x: Tensor, parts: Sequence[Mapping[Read, Tensor]], first: Mapping[Read, Tensor], read: Read
 ) -> Tensor:
-    """XᵀA of some codes, of one layer [R, C]."""
-    return x.T @ (torch.cat([part[name] for part in parts]) - first[name])
+    """XᵀA of some codes, of one layer at one place [R, C]."""
+    return x.T @ (torch.cat([part[read] for part in parts]) - first[read])

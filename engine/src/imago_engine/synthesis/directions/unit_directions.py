@@ -16,7 +16,7 @@ over all classes is taken off: what raises all of them makes none more probable.
 exclude each other, each of which has a probability by itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from threading import get_ident
 
@@ -50,6 +50,8 @@ VERSION = 2
 """Raised when directions are measured otherwise: those that were kept then count no more."""
 
 _LOOKS: Remembered[dict[str, Tensor]] = Remembered(kept=4)
+_ELSEWHERE: Remembered[Tensor] = Remembered(kept=256)
+"""Of one layer each, at a place other than its usual one."""
 _BEGUN: Remembered[Sums] = Remembered(kept=2)
 """Of looks that were interrupted, or rest while their thread does something else: whoever needs the same one
 meanwhile, in the same thread, goes on from there. Two, since another look may be made meanwhile too."""
@@ -68,7 +70,7 @@ class Directions:
         """Each item's direction, float32 [R] on the CPU; zeros for a unit that no code excites more than
         another."""
         places = UnitObjective(self._layer, [i.unit for i in items], [i.position for i in items]).positions
-        known = {place: self._known(place, run) for place in set(places)}
+        known = self._known(set(places), run)
         return [known[place][:, item.unit].float() for item, place in zip(items, places, strict=True)]
 
     def keep(self) -> None:
@@ -84,18 +86,30 @@ class Directions:
             if kept.get(facts) is None:
                 kept.put(facts, remembered)
 
-    def _known(self, place: Place, run: Run) -> Tensor:
-        """Of all units of the layer at one place, [R, C]."""
-        network, generator, parameters = self._network, self._generator, self._parameters
-        layers = [Read(self._layer, place)]
-        if place == self._layer.place:
-            layers = looked_at_with(self._layer, network, generator, self._fit.input_size)
+    def _known(self, places: set[Place], run: Run) -> dict[Place, Tensor]:
+        """Of all units of the layer at each of some places, [R, C]."""
+        network, generator, layer, known = self._network, self._generator, self._layer, {}
+        if layer.place in places:
+            layers = looked_at_with(layer, network, generator, self._fit.input_size)
+            key = _key(network, layers, self._fit, self._parameters)
+            look = _LOOKS.get(network.module, generator, key, lambda: self._made([layers], run)[0])
+            known[layer.place] = look[layer.name]
+        others = sorted(places - {layer.place})
+        keys = {place: _key(network, [Read(layer, place)], self._fit, self._parameters) for place in others}
+        found = {place: _ELSEWHERE.known(network.module, generator, key) for place, key in keys.items()}
+        known |= {place: tensor for place, tensor in found.items() if tensor is not None}
+        unknown = [place for place in others if place not in known]
+        # All of them in as few passes as may be: what takes long is to draw and see the codes' pictures.
+        together = max(1, TOGETHER // layer.shape[0])
+        for part in (unknown[i : i + together] for i in range(0, len(unknown), together)):
+            made = self._made([[Read(layer, place)] for place in part], run)
+            known |= {place: look[layer.name] for place, look in zip(part, made, strict=True)}
+        for place, key in keys.items():
+            _ELSEWHERE.get(network.module, generator, key, partial(known.__getitem__, place))
+        return known
 
-        def make() -> dict[str, Tensor]:
-            return _kept_or_measured(network, generator, layers, self._fit, parameters, run)
-
-        key = _key(network, layers, self._fit, parameters)
-        return _LOOKS.get(network.module, generator, key, make)[self._layer.name]
+    def _made(self, looks: Sequence[list[Read]], run: Run) -> list[dict[str, Tensor]]:
+        return _kept_or_measured(self._network, self._generator, looks, self._fit, self._parameters, run)
 
 
 def _key(network: Network, layers: Sequence[Read], fit: Fit, parameters: DgnAm) -> Key:
@@ -106,8 +120,7 @@ def _key(network: Network, layers: Sequence[Read], fit: Fit, parameters: DgnAm) 
 def looked_at_with(layer: TracedLayer, network: Network, generator: Generator, input_size: int) -> list[Read]:
     """The layers whose directions, each at its usual place, are measured in one pass with those of `layer`;
     always the same ones."""
-    traced = anatomy(network.module, input_size)
-    behind = behind_encoder(network, generator, traced)
+    traced, behind = anatomy(network.module, input_size), behind_encoder(network, generator, input_size)
     parts: list[list[Read]] = [[]]
     for each in traced.layers.values():
         if (each.name in behind) != (layer.name in behind):
@@ -121,24 +134,33 @@ def looked_at_with(layer: TracedLayer, network: Network, generator: Generator, i
 def _kept_or_measured(
     network: Network,
     generator: Generator,
-    layers: Sequence[Read],
+    looks: Sequence[list[Read]],
     fit: Fit,
     parameters: DgnAm,
     run: Run,
-) -> dict[str, Tensor]:
-    """As `look`, from where looks are kept if it is there: another process may have looked before."""
-    keeping = _keeping(network, generator, layers, fit, parameters)
-    if keeping is None:
-        return look(network, generator, layers, fit, parameters, run)
-    kept, facts = keeping
-    found = kept.get(facts)
+) -> list[dict[str, Tensor]]:
+    """The directions of each look by its layers' names, from where looks are kept if they are there: another
+    process may have looked before. All others are made in one pass, and each is kept by itself."""
+    keeping = [_keeping(network, generator, layers, fit, parameters) for layers in looks]
+    found = [None if at is None else at[0].get(at[1]) for at in keeping]
     size = generator.prior.axes.shape[0] if generator.prior is not None else 0
-    shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
-    if found is not None and {name: tuple(tensor.shape) for name, tensor in found.items()} == shapes:
-        return found
-    measured = look(network, generator, layers, fit, parameters, run, partial(kept.note, facts))
-    kept.put(facts, measured)
-    return measured
+    for n, layers in enumerate(looks):
+        shapes = {read.layer.name: (size, read.layer.shape[0]) for read in layers}
+        kept = found[n]
+        if kept is not None and {name: tuple(tensor.shape) for name, tensor in kept.items()} != shapes:
+            found[n] = None
+    missing = [n for n, kept in enumerate(found) if kept is None]
+    if missing:
+        told = keeping[missing[0]]
+        on_codes = [] if told is None else [partial(told[0].note, told[1])]
+        reads = [read for n in missing for read in looks[n]]
+        measured = look(network, generator, reads, fit, parameters, run, *on_codes)
+        for n in missing:
+            made = {read.layer.name: measured[read] for read in looks[n]}
+            found[n], at = made, keeping[n]
+            if at is not None:
+                at[0].put(at[1], made)
+    return [directions for directions in found if directions is not None]
 
 
 def _keeping(
@@ -146,7 +168,7 @@ def _keeping(
 ) -> tuple[KeptLooks, Facts] | None:
     """Where a look at these layers is kept, and under which facts. None where it is kept nowhere."""
     kept, traced = kept_looks(), anatomy(network.module, fit.input_size)
-    behind = behind_encoder(network, generator, traced)
+    behind = behind_encoder(network, generator, fit.input_size)
     if kept is None or layers[0].layer.name in behind:  # the latter costs hardly more than fetching it
         return None
     facts = {
@@ -170,16 +192,25 @@ def look_ahead(
     layer: str,
     parameters: BaseParameters,
     on_pause: Callable[[], None] | None = None,
+    places: Collection[Place | None] = (None,),
 ) -> None:
-    """Measure now the directions that a climb of the layer's units, at their usual place, will ask for.
+    """Measure now the directions that a climb of the layer's units at these places will ask for; None is
+    their usual one.
 
-    For callers that time climbs. Nothing is done where the recipe needs none. `on_pause` is as `synthesize`
-    has it. Raises as that does.
+    For callers that time climbs. Nothing is done where the recipe needs none, nor for places that the layer
+    has not, which the climb will say. `on_pause` is as `synthesize` has it. Raises as that does.
     """
     if not needs_directions(parameters) or generator.prior is None:
         return
     size = parameters.input_size or network.preprocessing.size
-    _look_at(network, generator, [find_layer(network, layer, size)], parameters, size, on_pause)
+    found = find_layer(network, layer, size)
+    there = [place for place in places if place is None or _has(found, place)]
+    _look_at(network, generator, [found], parameters, size, on_pause, there)
+
+
+def _has(layer: TracedLayer, place: Place) -> bool:
+    y, x = place
+    return len(layer.shape) == 3 and 0 <= y < layer.shape[1] and 0 <= x < layer.shape[2]
 
 
 def look_at_all(
@@ -194,8 +225,7 @@ def look_at_all(
     if not needs_directions(parameters) or generator.prior is None:
         return
     size = parameters.input_size or network.preprocessing.size
-    traced = anatomy(network.module, size)
-    behind = behind_encoder(network, generator, traced)
+    traced, behind = anatomy(network.module, size), behind_encoder(network, generator, size)
     left = {name: found for name, found in traced.layers.items() if name not in behind}
     firsts = []
     while left:
@@ -217,13 +247,14 @@ def _look_at(
     parameters: DgnAm,
     size: int,
     on_pause: Callable[[], None] | None,
+    places: Iterable[Place | None] = (None,),
 ) -> None:
-    """Measure the directions of these layers, and of all that are looked at with them."""
+    """Measure the directions of these layers at some places, and of all that are looked at with them."""
     fit, traced = Fit.plan(parameters.fit, generator.info.image_size, size), anatomy(network.module, size)
     with own_modes(), thread_groups(network.device, on_pause) as run:
-        alike = cured(run, traced.flaw, network.device)
+        alike, items = cured(run, traced.flaw, network.device), [Item(0, 0, place) for place in places]
         for layer in layers:
-            Directions(network, generator, layer, fit, parameters).of([Item(0, 0)], alike)
+            Directions(network, generator, layer, fit, parameters).of(items, alike)
 
 
 def look(
@@ -234,24 +265,26 @@ def look(
     parameters: DgnAm,
     run: Run,
     on_codes: Callable[[int, int], None] = lambda seen, of: None,
-) -> dict[str, Tensor]:
-    """The directions of all units of some layers that are looked at together, float16 [R, C] by their names.
+) -> dict[Read, Tensor]:
+    """The directions of all units of some layers that are looked at together, each at its place, float16
+    [R, C].
 
     16 bits are what is kept of them: they are the same wherever they come from. `on_codes` is as
     `regressed_slopes` has it.
     """
     traced = anatomy(network.module, fit.input_size)
     watched = WatchedLayers(network, layers)
-    if layers[0].layer.name in behind_encoder(network, generator, traced):
+    if layers[0].layer.name in behind_encoder(network, generator, fit.input_size):
         slopes = encoded_slopes(watched, generator, fit.input_size, run)
     else:
-        begun = (*_key(network, layers, fit, parameters), get_ident())
+        begun = (*_key(network, layers, fit, parameters), *layers, get_ident())
         sums = _BEGUN.get(network.module, generator, begun, Sums)
         slopes = regressed_slopes(watched, generator, fit, parameters, run, sums, on_codes)
         _BEGUN.forget(network.module, generator, begun)
-    if traced.output in slopes and traced.squash == "softmax":
-        slopes[traced.output] = slopes[traced.output] - slopes[traced.output].mean(1, keepdim=True)
-    return {name: _unit_length(slope).half() for name, slope in slopes.items()}
+    if traced.squash == "softmax":
+        for read in (read for read in slopes if read.layer.name == traced.output):
+            slopes[read] = slopes[read] - slopes[read].mean(1, keepdim=True)
+    return {read: _unit_length(slope).half() for read, slope in slopes.items()}
 
 
 def _unit_length(slopes: Tensor) -> Tensor:

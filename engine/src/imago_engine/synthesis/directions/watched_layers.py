@@ -1,4 +1,4 @@
-"""A run of a network that tells what several of its layers gave, each at one place."""
+"""A run of a network that tells what several of its layers gave, each at one place or at several."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ class Read(NamedTuple):
 
 
 class WatchedLayers:
-    """A network that runs until the last of some layers is done, and tells what each of them gave."""
+    """A network that runs until the last of some layers is done, and tells what each of them gave; a layer
+    that is read at several places is there several times."""
 
     def __init__(self, network: Network, layers: Sequence[Read]) -> None:
         self.network = network
@@ -30,14 +31,14 @@ class WatchedLayers:
         self._prefix = Prefix(network.module, last.name, last.layout)
 
     @torch.no_grad()
-    def __call__(self, pictures: Tensor) -> dict[str, Tensor]:
-        """Of pictures [N, 3, S, S] in [0, 1], float32 [N, C] on the CPU by the layers' names."""
-        found: dict[str, Tensor] = {}
+    def __call__(self, pictures: Tensor) -> dict[Read, Tensor]:
+        """Of pictures [N, 3, S, S] in [0, 1], float32 [N, C] on the CPU of each layer and place."""
+        found: dict[Read, Tensor] = {}
 
         def keep(read: Read) -> After:
             def hook(module: nn.Module, inputs: Inputs, output: Any) -> None:
-                if read.layer.name not in found:  # a later run of the same module is not the layer
-                    found[read.layer.name] = _units(read, output)
+                if read not in found:  # a later run of the same module is not the layer
+                    found[read] = _units(read, output)
 
             return hook
 

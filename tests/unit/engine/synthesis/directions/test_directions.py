@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from imago_engine.synthesis.ascent import Item, synthesize
 from imago_engine.synthesis.computing.thread_groups import thread_groups
 from imago_engine.synthesis.directions import unit_directions
+from imago_engine.synthesis.directions.encoded_slopes import behind_encoder
 from imago_engine.synthesis.directions.unit_directions import (
     Directions,
     look,
@@ -118,17 +119,44 @@ def test_in_the_encoders_own_network_directions_are_those_that_its_weights_say(
     assert torch.equal(directions_of(network, own, "map"), regressed), "codes do not lead to earlier layers"
 
 
+class Branched(Small):
+    """`side` runs after `code` and does not depend on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.side = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = self.flat(self.pool(self.clip(self.map(x))))
+        logits: Tensor = self.head(self.code(pooled)) + self.side(pooled)
+        return logits
+
+
+def test_a_branch_beside_the_encoders_layer_is_regressed_though_it_runs_later(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    network = wrap(Branched())
+    info = dataclasses.replace(knowing.info, encoder_layer="code", encoder_sha256=network.weights_sha256)
+    tensors = (knowing.code_mean, knowing.code_std, knowing.code_lower, knowing.code_axes)
+    own = Generator(info, knowing.network, *tensors, knowing.code_prototypes)
+    assert behind_encoder(network, own, 32) == {"code", "head"}
+    found = directions_of(network, own, "side")
+    torch.testing.assert_close(found.norm(dim=0), torch.ones(5), atol=2e-3, rtol=0)
+    assert torch.equal(found, directions_of(network, knowing, "side"))
+
+
 class EachByItself(Small):
     """Its labels do not exclude each other; the first two are nearly the same."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.head = nn.Linear(24, 2)
+        self.head, self.squash = nn.Linear(24, 2), nn.Sigmoid()
         with torch.no_grad():
             self.head.weight[1] = self.head.weight[0] + 0.01 * self.head.weight[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).sigmoid()
+        probabilities: Tensor = self.squash(super().forward(x))
+        return probabilities
 
 
 def test_classes_that_do_not_exclude_each_other_have_directions_of_their_own(
@@ -170,7 +198,8 @@ def test_what_is_looked_at_together_changes_nothing(
             for layer in traced.layers.values():
                 layers = looked_at_with(layer, network, knowing, 32)
                 assert layer.name in [read.layer.name for read in layers]
-                found |= look(network, knowing, layers, FIT, ALONG, run)
+                seen = look(network, knowing, layers, FIT, ALONG, run)
+                found |= {read.layer.name: directions for read, directions in seen.items()}
         return found
 
     together, apart = all_at_most(10_000), all_at_most(1)

@@ -120,6 +120,26 @@ def test_a_network_is_looked_at_ahead_with_all_its_layers_at_once(wrap: Wrap, kn
     assert kept.told == [(seen, 512) for seen in range(0, 513, 64)]
 
 
+def test_all_places_of_a_batch_are_looked_at_ahead_in_one_pass_and_each_is_kept_by_itself(
+    wrap: Wrap, knowing: Generator
+) -> None:
+    kept, counted = Kept(), Counted(wrap(Small()))
+    corners = [(0, 0), (0, 14), (14, 0), (14, 14), (3, 5), (99, 0)]  # there is none of the last
+    with looks_kept_by(kept):
+        look_ahead(counted.network, knowing, "map", ALONG, places=[None, *corners])
+        assert counted.seen == 512 + 512
+        look_ahead(counted.network, knowing, "map", ALONG, places=corners[::-1])
+        assert counted.seen == 512 + 512
+        look_ahead(counted.network, knowing, "map", ALONG, places=[(7, 8), (0, 0)])
+        assert counted.seen == 512 + 512 + 512
+    assert len(kept.held) == 1 + 6
+    alone, calls = Kept(), Counted(wrap(Small()))
+    with looks_kept_by(alone):
+        look_ahead(calls.network, knowing, "map", ALONG, places=[(14, 0)])
+    ((name, held),) = alone.held.items()
+    assert torch.equal(kept.held[name]["map"], held["map"])
+
+
 def test_what_was_measured_where_nothing_was_kept_is_kept_by_a_look_and_not_measured_again(
     wrap: Wrap, knowing: Generator
 ) -> None:
