@@ -72,6 +72,8 @@ class ProjectedOptions(DefaultSettings):
     blind: bool = False
     second_weights: str | None = None
     """Path of the second network's weights; None for those of the catalog."""
+    second_sha256: str | None = None
+    """Of these weights; None in checkpoints of earlier releases."""
 
 
 class ProjectedRecipe(Recipe):
@@ -92,7 +94,11 @@ class ProjectedRecipe(Recipe):
         "zoom": 1.6,
     }
     """Found by search on the shipped generator."""
-    before: ClassVar[Mapping[str, Any]] = {"pattern_weight": 0.0}
+    before: ClassVar[Mapping[str, Any]] = {
+        "pattern_weight": 0.0,
+        **dict.fromkeys(("smooth", "refined", "blind"), False),
+        "second_sha256": None,
+    }
 
     options: ProjectedOptions
 

@@ -59,7 +59,8 @@ class Recipe(ABC):
     recommended: ClassVar[dict[str, Any]]
     """Parameters of the ascent that suit its generators."""
     before: ClassVar[Mapping[str, Any]] = {}
-    """What options that came later are in checkpoints without them, where that is not their default."""
+    """What options that came later are in checkpoints without them. Where they are that, checkpoints do not
+    name them, so that earlier releases, which know no such option, go on with these."""
 
     def __init__(self, options: TrainingSettings, context: Context) -> None:
         self.options, self.context = options, context
@@ -82,6 +83,12 @@ class Recipe(ABC):
     def recorded_options(cls, facts: Mapping[str, Any]) -> Any:
         """The options of a checkpoint, which holds `facts` of them. Raises OptionsError."""
         return read_options(cls.Options, {**cls.before, **facts})
+
+    def facts_of_options(self) -> dict[str, Any]:
+        """What a checkpoint holds of them."""
+        settled = self.options.model_dump()
+        later = {name for name, value in self.before.items() if settled[name] == value}
+        return {name: value for name, value in settled.items() if name not in later}
 
     @classmethod
     def taking_over(cls, options: Any, checkpoint: Mapping[str, Any]) -> Any:

@@ -92,7 +92,7 @@ class Training:
             "preset": self.preset,
             "step": self.step_number,
             "seconds": self.seconds,
-            "options": recipe.options.model_dump(),
+            "options": recipe.facts_of_options(),
             "schedule": asdict(self.schedule),
             "remembered": recipe.remembered(),
             "data": self.prepared.former_fingerprint,  # earlier releases, which know no other, go on too

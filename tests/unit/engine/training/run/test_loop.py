@@ -189,6 +189,19 @@ def test_a_training_of_an_earlier_release_goes_on_without_losses_that_came_later
     assert recipe.options.pattern_weight > 0  # type: ignore[attr-defined]
 
 
+def test_a_checkpoint_names_no_option_that_earlier_releases_do_not_know_where_it_means_what_they_do(
+    small_training: SmallTraining,
+) -> None:
+    later = ("pattern_weight", "smooth", "refined", "blind", "second_sha256")
+    old = small_training(pattern_weight=0.0, smooth=False, refined=False, blind=False).recipe
+    facts = old.facts_of_options()
+    assert not facts.keys() & set(later)
+    assert old.recorded_options(facts) == old.options
+    new = small_training(smooth=True).recipe
+    assert new.facts_of_options().keys() & set(later) == {"pattern_weight", "smooth"}
+    assert new.recorded_options(new.facts_of_options()) == new.options
+
+
 def test_bfloat16_changes_the_arithmetic_and_not_the_weights(small_training: SmallTraining) -> None:
     exact = {name: float(loss) for name, loss in small_training().step().items()}
     training = small_training(placement=Placement(torch.device("cpu"), "bfloat16"))
