@@ -107,14 +107,6 @@ class NewTraining(Strict):
         Place | None, Field(description="Start from this generator file instead of from random weights")
     ] = None
 
-    second_weights: Annotated[
-        Place | None,
-        Field(
-            description="Weights file of the second network, which is then named by its architecture, "
-            "such as torchvision:squeezenet1_1"
-        ),
-    ] = None
-
     @field_validator("preset")
     @classmethod
     def _known(cls, preset: str) -> str:
@@ -146,6 +138,14 @@ class TrainJob(_Job):
     """Null where the folder holds them prepared."""
     begin: NewTraining | None = None
     """Null to go on from the folder's checkpoint, exactly as if the training had not stopped."""
+    second_weights: Annotated[
+        Place | None,
+        Field(
+            description="Weights file of the second network, which is then named by its architecture, "
+            "such as torchvision:squeezenet1_1"
+        ),
+    ] = None
+    """Null for those of the catalog or, going on, as before."""
     pictures: Pictures | None = None
     """To see in all, repeats included; null for the preset's or, going on, as planned."""
     until: Annotated[

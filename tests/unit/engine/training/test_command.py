@@ -21,7 +21,7 @@ from imago_engine.training.recipes import projected
 from imago_engine.training.results import prior
 from imago_engine.training.run.checkpoint import read_facts
 from imago_engine.training.run.tuning import SETTINGS
-from imago_engine.training_jobs import TrainJob, read_job, write_job
+from imago_engine.training_jobs import Place, TrainJob, read_job, write_job
 from imago_engine.weights import shipped_generator
 
 SMALL = [
@@ -114,6 +114,19 @@ def test_the_code_that_measured_best_is_taken_where_none_is_named(
     job = train_job(given)
     assert job.data is not None
     assert (job.data.encoder.layer, job.data.encoder.grid) == code
+
+
+def test_second_weights_may_lie_elsewhere_where_a_training_or_a_burst_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").touch()
+    for command in (["resume", str(tmp_path)], ["burst", "--run", str(tmp_path)]):
+        job = job_of(build_parser().parse_args([*command, "--second-weights", "judge.safetensors"]))
+        assert isinstance(job, TrainJob)
+        assert job.begin is None
+        assert job.second_weights == Place(path=Path("judge.safetensors"))
+    begun = train_job(
+        ["--second-network", "torchvision:squeezenet1_1", "--second-weights", "nets/j.safetensors"]
+    )
+    assert begun.second_weights == Place(path=Path("nets/j.safetensors"))
 
 
 def train_job(given: list[str]) -> TrainJob:

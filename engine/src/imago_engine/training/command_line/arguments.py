@@ -138,8 +138,8 @@ def _add_train(sub: argparse.ArgumentParser, sources: str = "+") -> None:
         add_option(sub, name, choices[name], default=f"{settled}")
     _add_pace(sub)
     add_option(sub, "precision", choices["precision"], default="float32")
-    for name in ("warm_start", "second_weights"):
-        add_option(sub, name, NewTraining.model_fields[name])
+    add_option(sub, "warm_start", NewTraining.model_fields["warm_start"])
+    add_option(sub, "second_weights", TrainJob.model_fields["second_weights"])
     for name, by_preset in preset_options().items():
         field = next(iter(by_preset.values()))
         default = ", ".join(
@@ -155,6 +155,7 @@ def _add_resume(sub: argparse.ArgumentParser) -> None:
     add_option(sub, "pictures", TrainingChoices.model_fields["pictures"], default="as planned")
     _add_pace(sub)
     add_option(sub, "precision", TrainingChoices.model_fields["precision"], default="as before")
+    add_option(sub, "second_weights", TrainJob.model_fields["second_weights"], default="as before")
 
 
 def _add_export(sub: argparse.ArgumentParser) -> None:

@@ -15,20 +15,20 @@ def command_of(job: TrainJob) -> list[str]:
     assert job.begin is not None
     arguments = ["train", *(place.shown for place in job.data.sources)]
     arguments += ["--run", "RUN" if job.folder.name is not None else str(job.folder.path)]
-    for name, value in {**_beginning(job.begin), **_data(job.data, job.begin), **_course(job)}.items():
+    for name, value in {**_beginning(job, job.begin), **_data(job.data, job.begin), **_course(job)}.items():
         values = value if isinstance(value, list) else [value]
         arguments += [flag(name), *map(str, values)]
     return arguments
 
 
-def _beginning(begin: NewTraining) -> dict[str, Any]:
+def _beginning(job: TrainJob, begin: NewTraining) -> dict[str, Any]:
     usual = PRESETS[begin.preset].settings.model_fields
     changed = {
         name: value
         for name, value in begin.settings.model_dump(mode="json").items()
         if value is not None and value != usual[name].default
     }
-    places = {"warm_start": begin.warm_start, "second_weights": begin.second_weights}
+    places = {"warm_start": begin.warm_start, "second_weights": job.second_weights}
     files = {name: place.shown for name, place in places.items() if place is not None}
     return {"preset": begin.preset, **files, **changed}
 

@@ -45,13 +45,13 @@ def job_of(arguments: argparse.Namespace) -> Job:
         case "bounds":
             encoder = _encoder({"input_size": _BOUNDS_SIZE, **given})
             return _made(BoundsJob, given, **_read_from(given), encoder=encoder)
-    return _made(TrainJob, given, folder=Place(path=given["folder"]))
+    return _train_job(given)
 
 
 def _burst(given: dict[str, Any]) -> TrainJob:
     folder = given["folder"]
     if burst.is_begun(folder):
-        return _made(TrainJob, burst.going_on(given), folder=Place(path=folder))
+        return _train_job(burst.going_on(given))
     if not given["sources"]:
         raise OptionsError(f"{folder} holds no training yet: name pictures to begin one with")
     return _train(burst.begun(given))
@@ -73,13 +73,18 @@ def _train(given: dict[str, Any]) -> TrainJob:
         encoder=encoder,
         image_size=choices.image_size or preset.image_size,
     )
-    files = {name: given.get(name) for name in ("warm_start", "second_weights")}
+    warm_start = given.get("warm_start")
     begin = NewTraining(
         preset=preset.id,
         settings=_settings(preset, choices, {name: given[name] for name in given.keys() & own.keys()}),
-        **{name: None if path is None else Place(path=path) for name, path in files.items()},
+        warm_start=None if warm_start is None else Place(path=warm_start),
     )
-    return _made(TrainJob, given, folder=Place(path=given["folder"]), data=plan, begin=begin)
+    return _train_job(given, data=plan, begin=begin)
+
+
+def _train_job(given: dict[str, Any], **fields: Any) -> TrainJob:
+    places = {name: Place(path=given[name]) for name in ("folder", "second_weights") if name in given}
+    return _made(TrainJob, given, **places, **fields)
 
 
 def _settings(preset: Preset, choices: TrainingChoices, given: dict[str, Any]) -> Any:

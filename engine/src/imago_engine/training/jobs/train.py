@@ -76,8 +76,7 @@ def _begun(
     prepared = load_prepared(job.folder.path / PREPARED)
     recipe = preset_named(begin.preset)
     settings = dict(begin.settings)
-    if begin.second_weights is not None:
-        settings["second_weights"] = str(begin.second_weights.path)
+    settings |= _second_weights(job)
     options = recipe.completed(read_options(recipe.Options, settings), prepared.index)
     if begin.warm_start is not None and (facts := facts_of_checkpoint(begin.warm_start.path)) is not None:
         options = recipe.taking_over(options, facts.get("options", {}))
@@ -100,7 +99,7 @@ def _resumed(job: TrainJob, facts: dict[str, Any], placement: Placement, process
     training = new_training(
         load_prepared(job.folder.path / PREPARED),
         recipe,
-        recipe.recorded_options(facts["options"]),
+        recipe.recorded_options({**facts["options"], **_second_weights(job)}),
         _resumed_schedule(Schedule(**facts["schedule"]), job, processes),
         placement,
         processes,
@@ -108,6 +107,11 @@ def _resumed(job: TrainJob, facts: dict[str, Any], placement: Placement, process
     )
     training.restore(job.folder.path / CHECKPOINT)
     return training
+
+
+def _second_weights(job: TrainJob) -> dict[str, str]:
+    """The option of a recipe where the job names the file: as it is found from anywhere on this machine."""
+    return {} if job.second_weights is None else {"second_weights": str(job.second_weights.path.resolve())}
 
 
 def _resumed_schedule(planned: Schedule, job: TrainJob, processes: Processes) -> Schedule:

@@ -1,5 +1,8 @@
 """From ids to the networks that a training needs, and from its parts to a training."""
 
+from pathlib import Path
+from typing import TypeVar
+
 import torch
 
 from imago_engine.networks import NetworkReference
@@ -17,6 +20,7 @@ from imago_engine.training.run.schedule import Schedule
 from imago_engine.training.run.training import Training
 from imago_engine.trainings import TrainingSettings
 
+Settings = TypeVar("Settings", bound=TrainingSettings)
 PRIOR_CODES = 8192
 """Codes that a training's own prior is measured of: it only tells what an ascent may find."""
 
@@ -38,18 +42,29 @@ def load_feature_network() -> FeatureNetwork:
     return FeatureNetwork(load_network(FEATURE_NETWORK).module)
 
 
-def load_second_network(options: TrainingSettings) -> TappedNetwork | None:
-    """The network that judges beside the feature network, where the options name one. Raises NetworkError, or
-    OptionsError for one that cannot judge.
+def with_second_network(options: Settings) -> tuple[TappedNetwork | None, Settings]:
+    """The network that judges beside the feature network, where the options name one, and the options with
+    the hash of its weights where these are a file's. Raises NetworkError, or OptionsError for one that cannot
+    judge or has other weights than the training was begun with.
     """
     name, file = getattr(options, "second_network", None), getattr(options, "second_weights", None)
+    if name is None and file is not None:
+        raise OptionsError(f"--second-weights: {Path(file).name} are of no network; name --second-network")
     if name is None:
-        return None
+        return None, options
     network = load_network(
         name if file is None else NetworkReference("second.own", "file", name, weights=file)
     )
+    if file is not None:
+        before, sha256 = getattr(options, "second_sha256", None), network.weights_sha256
+        if before not in (None, sha256):
+            raise OptionsError(
+                f"--second-weights: {Path(file).name} has other weights than those that the training was "
+                f"begun with; expected sha256 {before}, got {sha256}"
+            )
+        options = options.changed(second_sha256=sha256)
     try:
-        return TappedNetwork(network, options.feature_size)
+        return TappedNetwork(network, options.feature_size), options
     except TapError as error:
         raise OptionsError(f"--second-network: {error}") from error
 
@@ -73,7 +88,7 @@ def new_training(
     statistics, prior = statistics_of(codes), None
     if getattr(options, "ascent_share", 0) or getattr(options, "reachable_share", 0):
         prior = measured_prior(codes[:: max(1, len(codes) // PRIOR_CODES)], statistics)
-    second = load_second_network(options)
+    second, options = with_second_network(options)
     context = Context(
         index=prepared.index,
         statistics=statistics,

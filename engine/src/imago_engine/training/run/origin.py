@@ -27,8 +27,8 @@ class Origin:
 
 
 def without_folders(value: str) -> str:
-    """Of an absolute path the file's name alone: a description goes to people whom folders do not concern."""
-    return Path(value).name if Path(value).is_absolute() else value
+    """Of a path the file's name alone: a description goes to people whom folders do not concern."""
+    return Path(value).name if "/" in value else value
 
 
 def origin_of(facts: Mapping[str, Any], run_folder: Path) -> Origin:

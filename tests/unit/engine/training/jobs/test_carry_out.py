@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from torchvision.models import squeezenet1_1
 
 from imago_engine.training.data.preparation import DataUnread
 from imago_engine.training.data.sources import SourceError, SourceUnread
@@ -38,7 +40,7 @@ def job(
     pictures: int = 8,
     minimum: int = 8,
 ) -> TrainJob:
-    choices = TrainingChoices(batch=8, feature_size=32)
+    choices = TrainingChoices(batch=8, feature_size=32 if second_weights is None else 64)
     options: dict[str, object] = {"width": 0.125}
     if second_weights is not None:
         options["second_network"] = "torchvision:squeezenet1_1"
@@ -56,10 +58,10 @@ def job(
             preset="default",
             settings=PRESETS["default"].settled(choices, options),
             warm_start=None if warm_start is None else Place(path=root / warm_start, name=warm_start),
-            second_weights=None
-            if second_weights is None
-            else Place(path=root / second_weights, name=second_weights),
         ),
+        second_weights=None
+        if second_weights is None
+        else Place(path=root / second_weights, name=second_weights),
         pictures=pictures,
         threads=1,
     )
@@ -97,6 +99,34 @@ def test_a_failure_says_why_in_the_names_of_the_job(
     assert (end.code, end.passing) == (code, passing)
     assert message in end.message
     assert str(root.parent) not in end.message
+
+
+def test_a_training_with_a_second_network_goes_on_with_its_weights_wherever_they_lie_and_no_others(
+    root: Path,
+) -> None:
+    def judge(seed: int) -> None:
+        torch.manual_seed(seed)
+        save_file(squeezenet1_1(weights=None, num_classes=10).state_dict(), root / "judge.safetensors")
+
+    judge(0)
+    begun = job(root, second_weights="judge.safetensors")
+    assert carry_out(begun, lambda _: None) == "done"
+    card = (root.parent / "run" / "generator.md").read_text()
+    assert "second_weights judge.safetensors" in card
+    assert str(root) not in card
+    (root / "judge.safetensors").rename(root / "moved.safetensors")
+    told: list[TrainingEvent] = []
+    more = begun.model_copy(update={"begin": None, "second_weights": None, "pictures": 16})
+    assert carry_out(more, told.append) == "failed"
+    moved = more.model_copy(update={"second_weights": Place(path=root / "moved.safetensors")})
+    assert carry_out(moved, told.append) == "done"
+    judge(1)
+    other = Place(path=root / "judge.safetensors", name="judge.safetensors")
+    others = more.model_copy(update={"second_weights": other, "pictures": 24})
+    assert carry_out(others, told.append) == "failed"
+    assert isinstance(told[-1], Failed)
+    assert told[-1].code == "options"
+    assert "judge.safetensors has other weights" in told[-1].message
 
 
 def test_what_lies_at_this_machine_now_is_told_as_passing(

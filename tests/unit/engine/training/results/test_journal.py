@@ -137,7 +137,7 @@ LOG = [{"pictures": 40 * i, "held_out": {"pixels": i / 1000}} for i in range(200
 def test_a_card_says_what_the_training_was(tmp_path: Path) -> None:
     (tmp_path / "birds.safetensors").write_bytes(b"weights")
     last = {"pictures": 4000, "time": 0.0, "rate": 20.0, "layout": 0.125}
-    options = {"batch": 32, "second_weights": "/home/me/squeezenet.safetensors"}
+    options = {"batch": 32, "second_weights": "../nets/squeezenet.safetensors"}
     record = TrainingRecord(options, corrupt_pictures=3, log=[*LOG, last])
     text = write_card(tmp_path / "birds.safetensors", INFO, record).read_text()
     assert text.startswith("# birds\n")

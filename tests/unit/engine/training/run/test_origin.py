@@ -31,5 +31,7 @@ def test_where_nobody_knows_any_more_nothing_is_said(tmp_path: Path) -> None:
 
 
 def test_what_is_published_names_no_folder_of_the_machine() -> None:
-    command = "python -m imago_engine.training train birds '/data/of ours/x.npz' --run /home/me/runs/birds"
-    assert Origin(command).published == "python -m imago_engine.training train birds x.npz --run birds"
+    command = (
+        "python -m imago_engine.training train birds '/data/of ours/x.npz' ../y.npz --run /home/me/birds"
+    )
+    assert Origin(command).published == "python -m imago_engine.training train birds x.npz y.npz --run birds"
