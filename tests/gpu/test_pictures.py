@@ -12,13 +12,6 @@ LEVELS = 4.0
 """Of 255, in the mean over a picture."""
 
 
-@pytest.fixture(autouse=True)
-def _whole_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU rounds factors of convolutions to 10 bits (TF32) unless told otherwise, a CPU does not."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
-
-
 def first_steps(
     network: Network, generator: Generator, layer: str, items: list[Item], device: str | torch.device
 ) -> list[Picture]:

@@ -8,12 +8,15 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from imago_engine.synthesis.computing.whole_float32 import whole_float32
+
 _AUTOCAST = ("cpu", "cuda", "mps")
 
 
 @contextmanager
 def own_modes() -> Iterator[None]:
-    """Gradients on; inference mode, autocast and a default device that the caller has set, off.
+    """Gradients on; inference mode, autocast and a default device that the caller has set, off; and float32
+    is float32.
 
     The default dtype is left alone, because it is the whole process's: the engine names the dtype of each
     tensor that it makes.
@@ -21,6 +24,7 @@ def own_modes() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
+        stack.enter_context(whole_float32())
         for device_type in _AUTOCAST:
             if torch.is_autocast_enabled(device_type):
                 stack.enter_context(torch.autocast(device_type, enabled=False))
