@@ -199,9 +199,33 @@ def retry_atlas(session: Session, path: AtlasPath) -> Answer:
 def extend_atlas(session: Session, path: AtlasPath, body: AtlasExtension) -> Answer:
     """Add layers, units or facets to an atlas.
 
-    409 where the network has changed since. Only the key that made it and keys with the scope `admin` may.
+    One that is being built or complete goes on with them; one that is paused or canceled stays so until it is
+    resumed. 409 where the network has changed since, or where the store plainly lacks the room. Only the key
+    that made it and keys with the scope `admin` may.
     """
-    return _answer(session, changes.extend(session, path.atlas, body, by=principal()))
+    room = context().store_room()
+    return _answer(session, changes.extend(session, path.atlas, body, by=principal(), room=room))
+
+
+@blueprint.operation(
+    "POST",
+    "/atlases/<atlas>/extend:estimate",
+    scope="read",
+    responses={200: AtlasEstimate},
+    freshness=PERSONAL,
+    example={"facets": 4},
+)
+def estimate_extension(session: Session, path: AtlasPath, body: AtlasExtension) -> AtlasEstimate:
+    """Estimate an extension of an atlas.
+
+    What the same request to `…/extend` would add: pictures, those of them that are known already, time and
+    bytes. Nothing is made. What the atlas has yet to make of what it was asked for before is not counted.
+    """
+    return AtlasEstimate.of(
+        atlas_estimates.estimate_extension(
+            session, path.atlas, body, by=reader(), room=context().store_room()
+        )
+    )
 
 
 @blueprint.operation(

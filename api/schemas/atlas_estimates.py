@@ -1,4 +1,4 @@
-"""What an atlas would take."""
+"""What an atlas, or an extension of one, would take."""
 
 from typing import Literal, Self
 
@@ -24,17 +24,17 @@ class LayerEstimate(Representation):
     def of(cls, found: EstimateOfLayer) -> Self:
         """The estimate as it is shown."""
         return cls(
-            layer=found.plan.layer.name,
-            unit_count=found.plan.unit_count,
-            pictures=found.plan.pictures,
+            layer=found.pictures.layer.name,
+            unit_count=found.pictures.unit_count,
+            pictures=found.pictures.count,
             cached=found.cached,
-            technique=found.plan.making.recipe.technique,
+            technique=found.pictures.making.recipe.technique,
             seconds=found.seconds.likely if found.seconds else None,
         )
 
 
 class AtlasEstimate(Representation):
-    """What an atlas would take; nothing of it was made."""
+    """What an atlas, or an extension of one, would take; nothing of it was made."""
 
     object: Literal["atlas_estimate"] = "atlas_estimate"
     network: str
@@ -59,8 +59,8 @@ class AtlasEstimate(Representation):
     def of(cls, found: Estimate) -> Self:
         """The estimate as it is shown."""
         return cls(
-            network=found.planned.network.id,
-            generator=found.planned.generator,
+            network=found.network,
+            generator=found.generator,
             layers=[LayerEstimate.of(layer) for layer in found.layers],
             pictures=found.pictures,
             cached=found.cached,

@@ -1,4 +1,5 @@
-"""What an atlas would take, before it is made: pictures, those that are known, time and bytes."""
+"""What an atlas or an extension of one would take, before it is made: pictures, those that are known, time
+and bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +9,22 @@ from sqlalchemy.orm import Session
 
 from imago_engine.candidates import candidate_seeds
 from imago_engine.units import read_units
-from services.atlases.atlas_request import AtlasRequest
-from services.atlases.creation import AtlasPlan, plan_atlas
-from services.atlases.layer_plans import LayerPlan
+from services.access.keys import Principal
+from services.atlases.atlas_request import AtlasExtension, AtlasRequest
+from services.atlases.creation import plan_atlas
+from services.atlases.extensions import ExtensionPlan, GrownLayer, plan_extension
+from services.atlases.layer_plans import LayerPlan, making_of
+from services.atlases.progress import kind_kept
+from services.atlases.versions import candidates_of
+from services.atlases.visibility import atlas_row
 from services.base.errors import Conflict
 from services.base.states import Lane
+from services.catalog.layers import Layer, get_layer
+from services.catalog.networks import Network
 from services.estimates import forecast
-from services.estimates.cost_model import Seconds
+from services.estimates.cost_model import Kind, Seconds
 from services.estimates.estimates import Part, Queue, Waiting
+from services.jobs.making import Making
 from services.jobs.planning import plan_layer
 from services.queue.queue_order import next_turn
 
@@ -38,12 +47,35 @@ _BYTES = text("""
 
 
 @dataclass(frozen=True)
+class LayerPictures:
+    """Pictures of a layer that are to be made: in each part, these units in these facets, each with so many
+    candidates. No picture is in two parts.
+    """
+
+    layer: Layer
+    making: Making
+    kind: Kind
+    parts: Sequence[tuple[Sequence[int], range]]
+    candidates: int
+
+    @property
+    def unit_count(self) -> int:
+        """Units of which pictures are to be made."""
+        return sum(len(units) for units, facets in self.parts if facets)
+
+    @property
+    def count(self) -> int:
+        """All candidates of all units in all facets."""
+        return sum(len(units) * len(facets) for units, facets in self.parts) * self.candidates
+
+
+@dataclass(frozen=True)
 class LayerEstimate:
     """`cached` is how many of its pictures are known already, about so many where not `exact`. `seconds` is
     what all workers together need for the others; None where nothing tells it.
     """
 
-    plan: LayerPlan
+    pictures: LayerPictures
     cached: int
     exact: bool
     seconds: Seconds | None
@@ -56,7 +88,8 @@ class AtlasEstimate:
     tells it.
     """
 
-    planned: AtlasPlan
+    network: str
+    generator: str | None
     layers: Sequence[LayerEstimate]
     pictures: int
     cached: int
@@ -81,57 +114,119 @@ def estimate(
     Raises as `creation.plan_atlas` does.
     """
     planned = plan_atlas(session, request)
-    kinds = [plan.kind for plan in planned.layers]
-    queue = forecast.with_costs(session, forecast.read(session), kinds)
-    alone = replace(queue, jobs=[], batches=[], held={}, unread=1.0)
-    exact = sum(plan.pictures for plan in planned.layers) <= EXACT_UP_TO
-    looked_up = None if exact else max(EXACT_UP_TO // max(len(planned.layers), 1), 1)
-    layers = [_layer(session, planned, plan, looked_up, alone) for plan in planned.layers]
-    pictures, cached = sum(kind.pictures for kind in planned.layers), sum(layer.cached for layer in layers)
-    parts = [Part(layer.plan.kind, layer.plan.pictures - layer.cached) for layer in layers]
-    each = _bytes_of_one(session, planned.network.id) if pictures > cached else 0
-    return AtlasEstimate(
-        planned,
-        layers,
-        pictures,
-        cached,
-        all(layer.exact for layer in layers),
-        _until_done(alone, parts),
-        _until_done(queue, parts, next_turn(session, Lane.BULK, owner)),
-        None if each is None else each * (pictures - cached),
-        room,
-    )
+    layers = [_of_plan(plan) for plan in planned.layers]
+    return _estimate(session, planned.network, planned.generator, layers, owner, room)
+
+
+def estimate_extension(
+    session: Session,
+    id: str,
+    extension: AtlasExtension,
+    *,
+    by: Principal | None = None,
+    room: int | None = None,
+) -> AtlasEstimate:
+    """What the same extension would add to an atlas that `by` sees.
+
+    Raises `NotFound`, or as `extensions.plan_extension` does.
+    """
+    row = atlas_row(session, id, by)
+    return _of_extension(session, plan_extension(session, row, extension), row.owner_key_id, room)
 
 
 def check_room_for(session: Session, request: AtlasRequest, room: int | None) -> None:
     """Raises `Conflict` where the store plainly lacks the room for an atlas, or as `estimate` does."""
-    if room is None:
-        return
-    found = estimate(session, request, room=room)
+    if room is not None:
+        _check_fits(estimate(session, request, room=room), "this atlas")
+
+
+def check_room_for_extension(session: Session, planned: ExtensionPlan, room: int | None) -> None:
+    """Raises `Conflict` where the store plainly lacks the room for what an extension adds."""
+    if room is not None:
+        _check_fits(_of_extension(session, planned, None, room), "this extension")
+
+
+def _check_fits(found: AtlasEstimate, what: str) -> None:
     if not found.fits:
         raise Conflict(
-            f"The store has room for {found.room} bytes, and this atlas would add about {found.bytes}; ask "
+            f"The store has room for {found.room} bytes, and {what} would add about {found.bytes}; ask "
             "for fewer layers, units or facets, or give the store more room."
         )
 
 
-def _layer(
-    session: Session, planned: AtlasPlan, plan: LayerPlan, looked_up: int | None, queue: Queue
-) -> LayerEstimate:
+def _of_plan(plan: LayerPlan) -> LayerPictures:
     units = read_units(plan.units).of(plan.layer.units)
-    asked = len(units) * plan.facets * plan.candidates
-    every = 1 if looked_up is None else max(-(-asked // looked_up), 1)
-    chosen = units
-    seeds = [seed for facet in range(plan.facets) for seed in candidate_seeds(facet, plan.candidates)]
-    if every > 1:
-        # Evenly over the units; seeds are made in their order, so each is looked at.
-        chosen = units[:: min(every, len(units))]
-    items = plan_layer(planned.network, plan.layer, plan.making, chosen, seeds).items
-    known = session.execute(_KNOWN, {"digests": [item.digest for item in items]}).scalar_one()
-    exact = len(items) == asked
-    cached = known if exact else round(known / len(items) * asked)
-    seconds = _until_done(queue, [Part(plan.kind, asked - cached)])
-    return LayerEstimate(plan, cached, exact, seconds)
+    return LayerPictures(plan.layer, plan.making, plan.kind, [(units, range(plan.facets))], plan.candidates)
+
+
+def _of_extension(
+    session: Session, planned: ExtensionPlan, owner: str | None, room: int | None
+) -> AtlasEstimate:
+    grown = [_of_grown(session, planned, each) for each in planned.grown]
+    layers = [*grown, *(_of_plan(plan) for plan in planned.added)]
+    layers.sort(key=lambda each: each.layer.ordinal)
+    return _estimate(session, planned.network, planned.generator, layers, owner, room)
+
+
+def _of_grown(session: Session, planned: ExtensionPlan, grown: GrownLayer) -> LayerPictures:
+    """What a layer is given: all facets of units that are new, and further facets of those that it has."""
+    row, network = grown.row, planned.network.id
+    layer = get_layer(session, network, row.layer, or_former=True)
+    had = read_units(row.units).of(layer.units)
+    new = sorted({*read_units(grown.units).of(layer.units)} - {*had})
+    parts = [(new, range(grown.facets)), (had, range(row.facets, grown.facets))]
+    candidates = candidates_of(planned.version.request)
+    making = making_of(session, row.making)
+    return LayerPictures(layer, making, kind_kept(network, row), parts, candidates)
+
+
+def _estimate(
+    session: Session,
+    network: Network,
+    generator: str | None,
+    pictures: Sequence[LayerPictures],
+    owner: str | None,
+    room: int | None,
+) -> AtlasEstimate:
+    queue = forecast.with_costs(session, forecast.read(session), [each.kind for each in pictures])
+    alone = replace(queue, jobs=[], batches=[], held={}, unread=1.0)
+    total = sum(each.count for each in pictures)
+    looked_up = None if total <= EXACT_UP_TO else max(EXACT_UP_TO // len(pictures), 1)
+    layers = [_layer(session, network, each, looked_up, alone) for each in pictures]
+    cached = sum(layer.cached for layer in layers)
+    parts = [Part(layer.pictures.kind, layer.pictures.count - layer.cached) for layer in layers]
+    each = _bytes_of_one(session, network.id) if total > cached else 0
+    return AtlasEstimate(
+        network.id,
+        generator,
+        layers,
+        total,
+        cached,
+        all(layer.exact for layer in layers),
+        _until_done(alone, parts),
+        _until_done(queue, parts, next_turn(session, Lane.BULK, owner)),
+        None if each is None else each * (total - cached),
+        room,
+    )
+
+
+def _layer(
+    session: Session, network: Network, pictures: LayerPictures, looked_up: int | None, queue: Queue
+) -> LayerEstimate:
+    every = 1 if looked_up is None else max(-(-pictures.count // looked_up), 1)
+    digests: list[str] = []
+    for units, facets in pictures.parts:
+        seeds = [seed for facet in facets for seed in candidate_seeds(facet, pictures.candidates)]
+        if units and seeds:
+            # Evenly over the units; seeds are made in their order, so each is looked at.
+            chosen = units[:: min(every, len(units))]
+            items = plan_layer(network, pictures.layer, pictures.making, chosen, seeds).items
+            digests += [item.digest for item in items]
+    known = session.execute(_KNOWN, {"digests": digests}).scalar_one()
+    exact = len(digests) == pictures.count
+    cached = known if exact else round(known / len(digests) * pictures.count)
+    seconds = _until_done(queue, [Part(pictures.kind, pictures.count - cached)])
+    return LayerEstimate(pictures, cached, exact, seconds)
 
 
 def _until_done(queue: Queue, parts: Sequence[Part], turn: int = 0) -> Seconds | None:

@@ -169,6 +169,25 @@ def test_a_dry_run_says_what_an_atlas_would_take_and_makes_nothing(
     assert len(client.atlases.list()) == 1
 
 
+def test_a_dry_run_of_an_extension_says_what_it_adds_and_adds_nothing(
+    service: Service, run: Run, client: imago.Client
+) -> None:
+    atlas = built(service, client)
+    shown = run("extend", atlas.id, "--facets", "3", "--dry-run").stdout
+    assert "20 pictures, 0 of them made already" in shown
+    assert atlas.estimate_extension(units="0-14").pictures == 5
+    assert (atlas.refresh().state, atlas.pictures.total) == ("complete", 10)
+
+
+def test_an_extension_of_a_paused_atlas_says_that_it_waits(
+    service: Service, run: Run, client: imago.Client
+) -> None:
+    atlas = client.atlases.create(NETWORK, layers=["output"], units="0-9").pause()
+    shown = run("extend", atlas.id, "--facets", "2", "--watch")
+    assert "paused, 0 of 20" in shown.stdout
+    assert f"imago resume {atlas.id}" in shown.stderr
+
+
 def test_an_atlas_is_built_and_watched_on_the_command_line(
     service: Service, run: Run, client: imago.Client
 ) -> None:

@@ -23,7 +23,7 @@ from services.atlases import atlases, changes, publishing
 from services.atlases.atlas_request import MOST_FACETS, AtlasChange, AtlasExtension
 from services.atlases.building import steps
 from services.atlases.progress import AtlasView
-from services.base.errors import FieldError, Invalid, NotFound
+from services.base.errors import Conflict, FieldError, Invalid, NotFound
 from services.base.states import AtlasState, Lane, Visibility
 from services.catalog.layer_selection import ALL
 from services.exports import exports
@@ -54,10 +54,11 @@ def change_atlas(atlas: str, action: str) -> Response:
     try:
         with context().database.session() as session:
             act(session, atlas, principal())
-    except Invalid as error:
+    except (Invalid, Conflict) as error:
         if action not in _FORMS:
             raise
-        return _page(atlas, refused=action, errors=error.errors)
+        wrong = error.errors if isinstance(error, Invalid) else (FieldError("", str(error)),)
+        return _page(atlas, refused=action, errors=wrong)
     if action in _LET_GO:
         steps.let_go_at_once(context().database, atlas, seconds=waiting.AT_ONCE_SECONDS)
     if action == "publish":
@@ -177,7 +178,7 @@ def _extend(session: Session, id: str, by: Principal) -> None:
         # The field holds what the atlas has: as it stands it asks for nothing.
         if asked["facets"] == max(layer.facets for layer in atlases.layers(session, id, by=by)):
             del asked["facets"]
-    changes.extend(session, id, forms.read(AtlasExtension, asked), by=by)
+    changes.extend(session, id, forms.read(AtlasExtension, asked), by=by, room=context().store_room())
 
 
 _ACTIONS: Mapping[str, Callable[[Session, str, Principal], None]] = {

@@ -210,6 +210,41 @@ def test_what_plainly_does_not_fit_into_the_store_is_refused(
     assert client.post("/v1/atlases", json=body()).status_code == 202  # all of it is known
 
 
+def test_an_estimate_of_an_extension_tells_what_it_adds_and_makes_nothing(
+    app: Flask, database: Database, client: FlaskClient, anonymous: FlaskClient, built: dict[str, Any]
+) -> None:
+    path = built["links"]["self"]
+    before = client.get(path).get_json()["request"]
+    asked = {"units": "0-24", "facets": 2}
+    found = client.post(f"{path}/extend:estimate", json=asked).get_json()
+    assert (found["pictures"], found["cached"], found["layers"][0]["unit_count"]) == (30, 0, 25)
+    assert (found["bytes"] > 0, found["fits"]) == (True, True)
+    new_layer = client.post(f"{path}/extend:estimate", json={"layers": "output", "units": "0-3"}).get_json()
+    assert [(layer["layer"], layer["pictures"]) for layer in new_layer["layers"]] == [("classifier", 4)]
+    there = client.post(f"{path}/extend:estimate", json={"units": "0-3"}).get_json()
+    assert (there["layers"], there["pictures"], there["bytes"]) == ([], 0, 0)
+    assert client.get(path).get_json()["request"] == before
+    assert client.post(f"{path}/extend:estimate", json={}).status_code == 422
+    assert anonymous.post(f"{path}/extend:estimate", json=asked).status_code == 404
+    assert client.post(f"{path}/extend", json=asked).get_json()["progress"]["pictures"]["total"] == 50
+
+
+def test_an_extension_that_plainly_does_not_fit_into_the_store_is_refused_and_changes_nothing(
+    start: Start, database: Database, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    app = start(store_folder="/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 5, 5))
+    client, path = with_key(app, database, "admin"), built["links"]["self"]
+    before = client.get(path).get_json()
+    assert client.post(f"{path}/extend:estimate", json={"facets": 2}).get_json()["fits"] is False
+    refused = client.post(f"{path}/extend", json={"facets": 2})
+    assert (refused.status_code, "room for 5 bytes" in refused.get_json()["detail"]) == (409, True)
+    assert client.get(path).get_json() == before
+    assert client.post(f"{path}/extend", json={"units": "0-3"}).status_code == 200  # it has them
+
+
 def test_a_request_that_was_accepted_is_replayed_where_there_is_no_room_any_more(
     start: Start, database: Database, built: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

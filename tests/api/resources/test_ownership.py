@@ -193,6 +193,9 @@ WRITES: Mapping[tuple[str, str], tuple[Write, ...]] = {
             ("change", {"name": "another"}),
         )
     },
+    ("POST", "/v1/atlases/<atlas>/extend:estimate"): (
+        Write(_atlas("/extend:estimate"), {"facets": 2}, ANYONE),
+    ),
     ("DELETE", "/v1/atlases/<atlas>"): (Write(_atlas(), None, THE_OWNER),),
     ("POST", "/v1/atlases/<atlas>/versions/<version>/map"): (
         Write(_atlas("/versions/open/map"), None, ANY_KEY),

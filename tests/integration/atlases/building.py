@@ -98,7 +98,7 @@ def begin_export(database: Database, id: str, units_object: str) -> None:
 
 def extend(database: Database, id: str, **asked: Any) -> None:
     with database.session() as session:
-        changes.extend(session, id, AtlasExtension.model_validate(asked))
+        changes.extend(session, id, AtlasExtension.model_validate(asked), room=None)
     carry_out(database, id)
 
 

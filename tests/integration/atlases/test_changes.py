@@ -1,12 +1,16 @@
 """Atlases are paused, resumed, canceled, retried and deleted, whatever workers do meanwhile."""
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from services.atlases import changes, creation, publishing
 from services.atlases.atlas_request import AtlasRequest
 from services.atlases.building import steps
 from services.atlases.building.replanning import TECHNIQUE_CHANGED
+from services.atlases.tables import AtlasRow
 from services.base.database import Database
 from services.base.errors import Conflict, NotFound
 from services.base.states import AtlasState
@@ -51,6 +55,27 @@ def test_nothing_of_a_paused_atlas_is_claimed_and_what_is_computed_ends(staged: 
     assert_consistent(staged)
     assert len(finish(staged, held)) == 16
     assert view(staged, id).pictures.done == 16
+    assert_consistent(staged)
+
+
+@pytest.mark.parametrize("rests", [changes.pause, changes.cancel])
+def test_what_is_added_to_a_paused_or_canceled_atlas_waits_until_it_is_resumed(
+    staged: Database, rests: Callable[[Session, str], AtlasRow]
+) -> None:
+    id = make(staged, layers="classifier", units="0-9")
+    carry_out(staged, id)
+    with staged.session() as session:
+        rests(session, id)
+    carry_out(staged, id)
+    before = view(staged, id)
+    extend(staged, id, facets=2, units="0-19")
+    extend(staged, id, facets=2)
+    now = view(staged, id)
+    assert (now.state, now.pictures.total, now.pictures.queued) == (before.state, 40, 0)
+    assert claim_if_any(staged) is None
+    resume(staged, id)
+    assert work_off(staged) == 40
+    assert view(staged, id).state == AtlasState.COMPLETE
     assert_consistent(staged)
 
 

@@ -214,7 +214,7 @@ def test_an_open_version_is_compared_anew_once_it_has_more_and_the_former_is_sho
     work(worker)
     before = shown(staged, *pair)
     with staged.session() as session:
-        changes.extend(session, pair[0], AtlasExtension(units="10"))
+        changes.extend(session, pair[0], AtlasExtension(units="10"), room=None)
     carry_out(staged, pair[0])
     finish(staged, store, {10: direction("10")})
     meanwhile = shown(staged, *pair)

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from imago.atlases.atlas_map import AtlasMap
 from imago.atlases.atlas_sheet import AtlasSheet
-from imago.atlases.records import AtlasLayer, AtlasPictures
+from imago.atlases.records import AtlasEstimate, AtlasLayer, AtlasPictures
 from imago.atlases.unit import AtlasUnit
 from imago.atlases.words import listed
 from imago.exports.conversion import Conversion, Format
@@ -152,9 +152,19 @@ class Atlas(Watched):
         units: str | Sequence[int] | None = None,
         facets: int | None = None,
     ) -> "Atlas":
-        """Add layers, units or facets."""
-        asked = {"layers": listed(layers), "units": listed(units), "facets": facets}
-        return self._send("extend", {name: value for name, value in asked.items() if value is not None})
+        """Add layers, units or facets. One that is paused or canceled stays so until it is resumed."""
+        return self._send("extend", _extension(layers, units, facets))
+
+    def estimate_extension(
+        self,
+        *,
+        layers: str | Sequence[str] | None = None,
+        units: str | Sequence[int] | None = None,
+        facets: int | None = None,
+    ) -> AtlasEstimate:
+        """What the same `extend` would add; makes nothing."""
+        asked = _extension(layers, units, facets)
+        return AtlasEstimate.read(self._transport.post(f"{self._path}/extend:estimate", asked).body)
 
     def change(self, *, name: str | None = None, visibility: str | None = None) -> "Atlas":
         """Give it another name, or other readers: `private` or `public`."""
@@ -228,3 +238,10 @@ class Atlas(Watched):
     def _send(self, action: str, body: Json) -> "Atlas":
         self._raw = self._transport.post(f"{self._path}/{action}", body).body
         return self
+
+
+def _extension(
+    layers: str | Sequence[str] | None, units: str | Sequence[int] | None, facets: int | None
+) -> Json:
+    asked = {"layers": listed(layers), "units": listed(units), "facets": facets}
+    return {name: value for name, value in asked.items() if value is not None}

@@ -33,6 +33,7 @@ Units = Annotated[
     str | None, typer.Option("--units", "-u", help=described("atlas", "units"), metavar="WORDS")
 ]
 Facets = Annotated[int | None, typer.Option("--facets", help=described("atlas", "facets"))]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and make nothing.")]
 
 
 def build(
@@ -58,9 +59,7 @@ def build(
     visibility: Annotated[
         Visibility | None, typer.Option("--visibility", help=described("atlas", "visibility"))
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, and make nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     watching: Watch = False,
     as_json: JsonFlag = False,
 ) -> None:
@@ -160,13 +159,25 @@ def extend(
     layers: Layers = None,
     units: Units = None,
     facets: Facets = None,
+    dry_run: DryRun = False,
     watching: Watch = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Add layers, units or facets to an atlas."""
+    """Add layers, units or facets to an atlas.
+
+    One that is paused or canceled stays so until it is resumed.
+    """
     session = session_of(context, as_json)
-    atlas = session.client.atlases.get(id).extend(layers=_words(layers), units=units, facets=facets)
-    show_or_watch(session, atlas, watching)
+    atlas = session.client.atlases.get(id)
+    asked: dict[str, Any] = {"layers": _words(layers), "units": units, "facets": facets}
+    if dry_run:
+        show_estimate(session, atlas.estimate_extension(**asked))
+        return
+    atlas.extend(**asked)
+    waits = atlas.state in ("paused", "canceled")
+    show_or_watch(session, atlas, watching and not waits)
+    if waits:
+        session.remark(f"It is {atlas.state}, and waits with what was added: imago resume {atlas.id}")
 
 
 def publish(context: typer.Context, id: AtlasId, as_json: JsonFlag = False) -> None:
