@@ -6,9 +6,11 @@ from api.auth import principal, reader
 from api.context import context
 from api.http import retry_after
 from api.http.caching import SECRET
+from api.http.negotiation import prefers
+from api.http.rendering import LINES
 from api.http.waiting import preferred_wait, wait_for
 from api.openapi import examples
-from api.operations.answers import Answer, Document, accepted
+from api.operations.answers import Answer, Document, Lines, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
 from api.schemas.base import NoQuery
 from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
@@ -16,7 +18,7 @@ from api.schemas.visualizations import JobItem, JobItemListQuery, JobItemPage
 from api.streams.opening import STREAM, open_stream
 from api.streams.requests import EventsHeaders, EventsQuery
 from services.atlases.visibility import atlas_row
-from services.base.paging import Page
+from services.base.paging import Page, all_of
 from services.catalog import removal
 from services.jobs import jobs
 from services.jobs.job_request import JobRequest
@@ -81,19 +83,31 @@ def follow_job(session: Session, path: JobPath, query: EventsQuery, header: Even
     return open_stream(session, "job", path.job, query, header)
 
 
-@blueprint.operation("GET", "/<job>/visualizations", scope="read", responses={200: JobItemPage})
-def list_job_visualizations(session: Session, path: JobPath, query: JobItemListQuery) -> Page[JobItem]:
-    """List a job's items in the order of its request: by target, unit, seed, candidate."""
-    page = jobs.items(
-        session,
-        path.job,
-        cursor=query.cursor,
-        limit=query.limit,
-        state=query.state,
-        best=query.best,
-        by=reader(),
-    )
-    return page.map(JobItem.of)
+@blueprint.operation(
+    "GET", "/<job>/visualizations", scope="read", responses={200: JobItemPage}, has_lines=True
+)
+def list_job_visualizations(path: JobPath, query: JobItemListQuery) -> Page[JobItem] | Lines:
+    """List a job's items in the order of its request: by target, unit, seed, candidate.
+
+    With `Accept: application/x-ndjson`, all that follow at once, an item a line.
+    """
+    database, by = context().database, reader()
+
+    def read(session: Session, cursor: str | None, limit: int) -> Page[jobs.JobItem]:
+        return jobs.items(
+            session,
+            path.job,
+            cursor=cursor,
+            limit=limit,
+            state=query.state,
+            best=query.best,
+            by=by,
+        )
+
+    if prefers(LINES, "application/json"):
+        return Lines(map(JobItem.of, all_of(database, read, query.cursor)))
+    with database.session() as session:
+        return read(session, query.cursor, query.limit).map(JobItem.of)
 
 
 @blueprint.operation("POST", "/<job>/cancel", scope="jobs:write", responses={200: Job, 202: Job})

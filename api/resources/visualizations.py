@@ -10,10 +10,12 @@ from api.auth import reader
 from api.context import context
 from api.http import retry_after
 from api.http.caching import BRIEF, BRIEF_FROM_MEMORY, BRIEF_PERSONAL, FOREVER, MOMENT, Freshness
+from api.http.negotiation import prefers
 from api.http.objects import StoredObject
 from api.http.paths import visualization_path
+from api.http.rendering import LINES
 from api.http.renditions import make_once
-from api.operations.answers import Answer
+from api.operations.answers import Answer, Lines
 from api.operations.operation import ApiBlueprint, Tag, stored
 from api.problems import problem_types
 from api.problems.problems import Problem
@@ -40,7 +42,7 @@ from api.schemas.visualizations import (
 from imago_engine.artifacts import ArtifactKind
 from services.atlases import atlases, entries
 from services.base.errors import NotFound
-from services.base.paging import Page
+from services.base.paging import Page, all_of
 from services.base.states import State
 from services.catalog import layers
 from services.catalog.networks import get_network
@@ -65,19 +67,29 @@ _COMING = (State.QUEUED, State.LEASED)
 blueprint = ApiBlueprint("visualizations", __name__, url_prefix="/v1", tag=TAG)
 
 
-@blueprint.operation("GET", "/visualizations", scope="read", responses={200: ItemPage})
-def search_visualizations(session: Session, query: SearchQuery) -> Page[Item]:
-    """Search by network, layer, unit and state."""
-    page = visualizations.search(
-        session,
-        network=query.network,
-        layer=query.layer,
-        unit=query.unit,
-        state=query.state,
-        cursor=query.cursor,
-        limit=query.limit,
-    )
-    return page.map(Item.in_short)
+@blueprint.operation("GET", "/visualizations", scope="read", responses={200: ItemPage}, has_lines=True)
+def search_visualizations(query: SearchQuery) -> Page[Item] | Lines:
+    """Search by network, layer, unit and state.
+
+    With `Accept: application/x-ndjson`, all that follow at once, a visualization a line.
+    """
+    database = context().database
+
+    def read(session: Session, cursor: str | None, limit: int) -> Page[visualizations.Visualization]:
+        return visualizations.search(
+            session,
+            network=query.network,
+            layer=query.layer,
+            unit=query.unit,
+            state=query.state,
+            cursor=cursor,
+            limit=limit,
+        )
+
+    if prefers(LINES, "application/json"):
+        return Lines(map(Item.in_short, all_of(database, read, query.cursor)))
+    with database.session() as session:
+        return read(session, query.cursor, query.limit).map(Item.in_short)
 
 
 @blueprint.operation("GET", "/visualizations/<digest>", scope="read", responses={200: Visualization})

@@ -142,6 +142,26 @@ def streamed(
         after = following(found[-1])
 
 
+def all_of(
+    database: Database, page: Callable[[Session, str | None, int], Page[T]], cursor: str | None
+) -> Iterator[T]:
+    """All entries of a list that follow a cursor, of what gives its pages by a cursor and a limit; read as
+    `streamed` does, but for the first page, of which the caller is told at once what is wrong.
+    """
+    with database.session() as session:
+        first = page(session, cursor, _LARGEST)
+
+    def following() -> Iterator[T]:
+        found = first
+        yield from found.data
+        while found.next_cursor is not None:
+            with database.session() as session:
+                found = page(session, found.next_cursor, _LARGEST)
+            yield from found.data
+
+    return following()
+
+
 def page_of(
     session: Session,
     query: sa.Select[T],

@@ -1,3 +1,4 @@
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -6,12 +7,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from services.base import paging
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.conftest import Start
 from tests.api.small_catalog import LABELS, NETWORK, finish_all, job_body, row_counts, with_key
+
+LINES = {"Accept": "application/x-ndjson"}
 
 pytestmark = pytest.mark.usefixtures("network")
 
@@ -201,6 +205,25 @@ def test_a_jobs_items_keep_the_order_of_the_request_over_pages_and_by_state(
     assert second["next_cursor"] is None
     assert client.get(f"{path}?state=done").get_json()["data"] == []
     assert all(item["label"] is None for item in first["data"])
+
+
+def test_items_and_visualizations_are_listed_in_pages_and_all_at_once_as_lines(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paging, "_LARGEST", 3)  # of one transaction
+    job = client.post("/v1/jobs", json=job_body("0-6", layer="blocks.0.1")).get_json()
+    for path in (job["links"]["visualizations"], f"/v1/visualizations?network={NETWORK}"):
+        beside = "&" if "?" in path else "?"
+        first = client.get(f"{path}{beside}limit=3").get_json()
+        lines = client.get(path, headers=LINES)
+        assert lines.mimetype == "application/x-ndjson"
+        every = [json.loads(line) for line in lines.get_data(as_text=True).splitlines()]
+        assert (len(every), every[:3]) == (7, first["data"])
+        rest = client.get(f"{path}{beside}cursor={first['next_cursor']}", headers=LINES)
+        assert [json.loads(line) for line in rest.get_data(as_text=True).splitlines()] == every[3:]
+        assert client.get(f"{path}{beside}state=done", headers=LINES).get_data() == b""
+        assert client.get(f"{path}{beside}cursor=none", headers=LINES).status_code == 422
+    assert client.get("/v1/jobs/job_none/visualizations", headers=LINES).status_code == 404
 
 
 def test_a_canceled_job_can_be_retried(client: FlaskClient) -> None:
