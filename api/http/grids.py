@@ -79,7 +79,7 @@ def _order_of(session: Session, shown: Subject, wanted: Wanted) -> Sequence[int]
         kept_orders.keep(session, shown, wanted, found)
         return found
     # What a label means, and where photographs stand, is the network's and the scan's.
-    about = (shown.place, shown.network.inspected_at, shown.watched and shown.watched.scan, wanted)
+    about = (shown.place, shown.network.inspected_at, shown.watched and shown.watched.basis, wanted)
     known = context().orders.get(about)
     if known is not None:
         return known

@@ -47,6 +47,7 @@ from services.base.states import State
 from services.catalog import layers
 from services.catalog.networks import get_network
 from services.exemplars import found as exemplars
+from services.exemplars import percentiles
 from services.pictures import renditions, visualizations
 from services.pictures.artifacts import StoredArtifact
 from services.pictures.losses import Subject
@@ -97,7 +98,7 @@ def get_visualization(session: Session, path: DigestPath, query: NoQuery) -> Ans
     """Get a visualization with its recipe, predictions and provenance."""
     found = visualizations.get(session, path.digest)
     labels = get_network(session, found.spec.network).labels
-    shown = Visualization.of(found, labels, exemplars.of_picture(session, found))
+    shown = Visualization.of(found, labels, percentiles.of_picture(session, found.digest))
     freshness = BRIEF_FROM_MEMORY if found.state == State.DONE else None
     return Answer(shown, headers=_retry_after(session, found), freshness=freshness)
 
@@ -142,7 +143,9 @@ def get_unit(session: Session, path: UnitPath, query: LayerQuery) -> UnitDetail:
     """Get a unit with its visualizations. May be two seconds old."""
     unit = layers.get_unit(session, path.network, path.layer, path.unit, or_former=query.former)
     known = exemplars.statistics(session, unit.network, unit.layer, unit.unit)
-    return UnitDetail.of_unit(unit, _of_unit(session, unit.network, unit.layer, unit.unit), known)
+    pictures = _of_unit(session, unit.network, unit.layer, unit.unit)
+    standing = percentiles.of_pictures(session, [picture.digest for picture in pictures])
+    return UnitDetail.of_unit(unit, pictures, known, standing)
 
 
 @blueprint.operation(

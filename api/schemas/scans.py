@@ -1,6 +1,6 @@
 """Scans of real pictures, how far they are, and what they find of units: exemplars and statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
@@ -263,9 +263,8 @@ class UnitItem(Item):
     percentile: float | None = Field(description=PERCENTILE)
 
     @classmethod
-    def beside(cls, picture: VisualizationView, statistics: found.UnitStatistics | None) -> Self:
+    def beside(cls, picture: VisualizationView, percentile: float | None) -> Self:
         """The visualization, and where it stands among real pictures."""
-        percentile = None if statistics is None else statistics.percentile(picture)
         return cls.model_validate({**Item.in_short(picture).model_dump(), "percentile": percentile})
 
 
@@ -291,8 +290,10 @@ class UnitDetail(Unit):
         unit: layers.Unit,
         pictures: Sequence[VisualizationView],
         statistics: found.UnitStatistics | None,
+        percentiles: Mapping[str, float],
     ) -> Self:
-        """A unit, the first of its visualizations, and what a scan tells of it."""
+        """A unit, the first of its visualizations, and what a scan tells of it; `percentiles` are by
+        digest."""
         members = Unit.members(unit)
         path = None
         if statistics and unit.is_current:
@@ -300,7 +301,9 @@ class UnitDetail(Unit):
         return cls.model_validate(
             {
                 **members,
-                "visualizations": [UnitItem.beside(entry, statistics) for entry in pictures],
+                "visualizations": [
+                    UnitItem.beside(entry, percentiles.get(entry.digest)) for entry in pictures
+                ],
                 "statistics": UnitStatistics.of(statistics) if statistics else None,
                 "links": {**members["links"], "exemplars": path},
             }

@@ -179,9 +179,9 @@ class JobItemPage(Page[JobItem]):
 
 
 PERCENTILE = (
-    "Of 100 real pictures of the newest scan so many excite the unit less, at the layer's usual place, where "
-    "this one is read too; null where none were scanned, or at another input size, or where this one is read "
-    "at another place."
+    "Of 100 real pictures of a scan so many excite the unit less, at the layer's usual place, where this one "
+    "is read too: of the newest scan that saw them at the size of this one or, where what the unit sees lies "
+    "within both, at any. Null where there is none such, or where this one is read at another place."
 )
 
 

@@ -1,5 +1,5 @@
-"""What scans have found of a unit: its exemplars, how strongly pictures excite it, and where an activation
-stands among them.
+"""What scans have found of a unit: its exemplars, and how strongly pictures excite it. Where an activation
+stands among them `percentiles` tells.
 
 Of several scans the newest counts that succeeded with the network as it is now and watched the unit's layer.
 """
@@ -10,14 +10,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from imago_engine.exemplars import quantiles as words
-from imago_engine.objectives import TokenObjective
 from services.base.errors import NotFound
 from services.base.states import ScanState
 from services.catalog.layers import current_sha256, get_unit
-from services.catalog.networks import get_network
 from services.exemplars.tables import CropPackRow, ExemplarRow, ScanRow, UnitStatisticsRow
-from services.pictures.visualizations import Visualization
 
 
 @dataclass(frozen=True)
@@ -35,20 +31,6 @@ class UnitStatistics:
     non_zero: float
     quantiles: tuple[float, ...]
     usual_quantiles: tuple[float, ...]
-    own_size: int | None
-    """Of the network's input."""
-
-    def percentile(self, picture: Visualization) -> float | None:
-        """Of 100 real pictures so many excite the unit less than this one, both seen whole by the network at
-        the same size and read at the layer's usual place; None where this one was looked at otherwise."""
-        objective = picture.objective
-        usual = not isinstance(objective, TokenObjective) and objective.position is None
-        size = picture.spec.parameters.get("input_size")
-        if picture.activation is None or not usual or picture.spec.network_sha256 != self.network_sha256:
-            return None
-        if (size or self.own_size) != self.input_size or not self.pictures:
-            return None
-        return words.percentile(picture.activation, self.usual_quantiles)
 
 
 @dataclass(frozen=True)
@@ -98,7 +80,7 @@ def statistics(
     found = session.execute(query).first()
     if found is None:
         return None
-    return _statistics(*found, own_size=get_network(session, network).own_size)
+    return _statistics(*found)
 
 
 def of_unit(
@@ -132,13 +114,6 @@ def one(
     raise NotFound("exemplar", str(rank), f"There are {len(found.exemplars)}, from rank 0.")
 
 
-def of_picture(session: Session, picture: Visualization) -> float | None:
-    """The percentile of a picture's activation among real pictures, None where it is not known."""
-    objective = picture.objective
-    known = statistics(session, picture.spec.network, objective.layer, objective.unit)
-    return None if known is None else known.percentile(picture)
-
-
 def _exemplars(scan_no: int, layer: str, unit: int) -> sa.Select[ExemplarRow, str]:
     return (
         sa.select(ExemplarRow, CropPackRow.object)
@@ -150,7 +125,7 @@ def _exemplars(scan_no: int, layer: str, unit: int) -> sa.Select[ExemplarRow, st
     )
 
 
-def _statistics(scan: ScanRow, row: UnitStatisticsRow, *, own_size: int | None) -> UnitStatistics:
+def _statistics(scan: ScanRow, row: UnitStatisticsRow) -> UnitStatistics:
     quantiles = tuple(row.quantiles)
     return UnitStatistics(
         scan_no=scan.no,
@@ -162,7 +137,6 @@ def _statistics(scan: ScanRow, row: UnitStatisticsRow, *, own_size: int | None) 
         non_zero=row.non_zero,
         quantiles=quantiles,
         usual_quantiles=quantiles if row.usual_quantiles is None else tuple(row.usual_quantiles),
-        own_size=own_size,
     )
 
 

@@ -1,30 +1,27 @@
 """What each cell of a grid shows: the picture of a unit, or why there is none."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from imago_engine.exemplars import quantiles
 from services.base.errors import Invalid
 from services.base.states import State
+from services.exemplars import percentiles
 from services.grids.subjects import Subject
 from services.pictures.best import BEST_FIRST_TEXT
 
 MOST = 200
 """Cells that are read at once."""
 _SHOWN = """
-    v.unit, v.digest, v.state, v.activation, v.error, v.predictions, a.width, a.height,
-    v.position_y IS NULL AND v.token IS NULL AS usual,
-    CAST(r.parameters ->> 'input_size' AS int) AS input_size, v.network_sha256
+    v.unit, v.digest, v.state, v.activation, v.error, v.predictions, a.width, a.height
 """
 _BESIDE = """
     LEFT JOIN LATERAL (
         SELECT width, height FROM artifacts WHERE digest = v.digest AND kind = 'image' LIMIT 1
     ) AS a ON true
-    JOIN recipes r ON r.digest = v.recipe_digest
 """
 # Unit by unit: left to itself the planner takes many units to have several entries each, and reads all
 # pictures that there are.
@@ -48,8 +45,8 @@ _OF_BEST = text(f"""
         LIMIT 1
     ) AS v {_BESIDE}
 """)
-_QUANTILES = text("""
-    SELECT unit, non_zero, coalesce(usual_quantiles, quantiles) AS quantiles FROM unit_statistics
+_EXCITED = text("""
+    SELECT unit, non_zero FROM unit_statistics
     WHERE scan_no = :scan AND layer = :layer AND unit = ANY(CAST(:units AS int[]))
 """)
 
@@ -79,8 +76,9 @@ def cells(session: Session, subject: Subject, units: Sequence[int], *, facet: in
     if len(units) > MOST:
         raise Invalid.field("/units", f"names {len(units)} units; at most {MOST} are shown at once")
     rows = {row.unit: row for row in _rows(session, subject, list(units), facet)}
-    known = _statistics(session, subject, list(units))
-    return [_cell(subject, unit, rows.get(unit), known.get(unit)) for unit in units]
+    excited = _excited(session, subject, list(units))
+    standing = _standing(session, subject, rows.values())
+    return [_cell(subject, unit, rows.get(unit), excited.get(unit), standing) for unit in units]
 
 
 def _rows(session: Session, subject: Subject, units: list[int], facet: int) -> Sequence[Any]:
@@ -93,14 +91,24 @@ def _rows(session: Session, subject: Subject, units: list[int], facet: int) -> S
     return session.execute(_OF_VERSION, {**where, "units": units, "facet": facet}).all()
 
 
-def _statistics(session: Session, subject: Subject, units: list[int]) -> Mapping[int, Any]:
+def _excited(session: Session, subject: Subject, units: list[int]) -> Mapping[int, float]:
+    """By unit, the share of photographs that excite it."""
     if subject.watched is None:
         return {}
     at = {"scan": subject.watched.scan_no, "layer": subject.layer.name, "units": units}
-    return {row.unit: row for row in session.execute(_QUANTILES, at)}
+    return {row.unit: row.non_zero for row in session.execute(_EXCITED, at)}
 
 
-def _cell(subject: Subject, unit: int, row: Any, known: Any) -> Cell:
+def _standing(session: Session, subject: Subject, rows: Iterable[Any]) -> Mapping[str, float]:
+    """By digest, where pictures stand among photographs."""
+    if subject.watched is None:
+        return {}
+    return percentiles.of_pictures(session, [row.digest for row in rows if row.activation is not None])
+
+
+def _cell(
+    subject: Subject, unit: int, row: Any, excited: float | None, standing: Mapping[str, float]
+) -> Cell:
     names = subject.unit_names
     seen, probability = _seen(subject.classes, row)
     return Cell(
@@ -109,12 +117,12 @@ def _cell(subject: Subject, unit: int, row: Any, known: Any) -> Cell:
         state=None if row is None else State(row.state),
         digest=None if row is None else row.digest,
         activation=None if row is None else row.activation,
-        percentile=_percentile(subject, row, known),
+        percentile=None if row is None else standing.get(row.digest),
         seen=seen,
         probability=probability,
         side=None if row is None or row.width is None else max(row.width, row.height),
         error=None if row is None else row.error,
-        dead=None if known is None else known.non_zero == 0,
+        dead=None if excited is None else excited == 0,
     )
 
 
@@ -124,14 +132,3 @@ def _seen(classes: Sequence[str], row: Any) -> tuple[str | None, float | None]:
         return None, None
     number, probability = row.predictions[0]
     return classes[number] if number < len(classes) else str(number), probability
-
-
-def _percentile(subject: Subject, row: Any, known: Any) -> float | None:
-    """As `services.exemplars.found` has it: only of pictures that were read as the photographs were."""
-    if row is None or known is None or subject.watched is None or row.activation is None or not row.usual:
-        return None
-    if row.network_sha256 != subject.network.spec_sha256:
-        return None
-    if (row.input_size or subject.network.own_size) != subject.watched.input_size:
-        return None
-    return quantiles.percentile(row.activation, known.quantiles)

@@ -118,7 +118,7 @@ def _key(subject: Subject, wanted: Wanted) -> dict[str, Any]:
         "version": _VERSION,
         "units": len(subject.units),
         "inspected": inspected and inspected.isoformat(),
-        "scan": subject.watched and subject.watched.scan,
+        "scan": subject.watched and subject.watched.basis,
     }
     return {
         "atlas_no": place.atlas_no,

@@ -89,6 +89,9 @@ _ORDER = """
     WHERE {where}
 """
 _STATISTICS = "LEFT JOIN unit_statistics s ON s.scan_no = :scan AND s.layer = :layer AND s.unit = asked.unit"
+_COMPARED = (
+    "LEFT JOIN unit_statistics p ON p.scan_no = :compared AND p.layer = :layer AND p.unit = asked.unit"
+)
 _SEEN = "CAST(v.predictions -> 0 ->> 0 AS int)"
 # Where the activation stands among the quantiles, which are ascending: the bucket, and how far within it.
 _PERCENTILE = """
@@ -101,7 +104,7 @@ _QUANTILES = """
     LEFT JOIN LATERAL (
         SELECT levels, levels[1] AS least, levels[cardinality(levels)] AS most,
             width_bucket(v.activation, levels) AS bucket
-        FROM (SELECT CAST(coalesce(s.usual_quantiles, s.quantiles) AS float8[]) AS levels) AS of_unit
+        FROM (SELECT CAST(coalesce(p.usual_quantiles, p.quantiles) AS float8[]) AS levels) AS of_unit
     ) AS q ON true
 """
 # Of few classes found by the index of labels, which does not look at other pictures of the layer.
@@ -137,7 +140,7 @@ def possible(subject: Subject) -> Collection[By]:
     """The orders that there are of the layer."""
     if not can_order(subject):
         return (By.INDEX,)
-    compared = subject.watched is not None and subject.watched.comparable
+    compared = subject.watched is not None and subject.watched.compared is not None
     left_out = {*([] if compared else [By.PERCENTILE]), *([] if subject.classes else [By.LABEL])}
     return [by for by in By if by not in left_out]
 
@@ -193,12 +196,18 @@ def _read(session: Session, subject: Subject, wanted: Wanted) -> Sequence[int]:
     else:
         rows = _ROWS_OF_BEST
         given |= {"network": subject.network.id, "sha256": subject.network.spec_sha256}
-    if wanted.kind == Kind.DEAD or (wanted.by == By.PERCENTILE and wanted.like is None):
-        if subject.watched is None:
-            field = "/state" if wanted.kind == Kind.DEAD else "/by"
-            raise Invalid.field(field, "needs a scan that watched the layer: POST /v1/scans")
+    watched = subject.watched
+    if wanted.kind == Kind.DEAD:
+        if watched is None:
+            raise Invalid.field("/state", "needs a scan that watched the layer: POST /v1/scans")
         joins.append(_STATISTICS)
-        given |= {"scan": subject.watched.scan_no}
+        given |= {"scan": watched.scan_no}
+    if wanted.by == By.PERCENTILE and wanted.like is None:
+        if watched is None or watched.compared is None:
+            size = "whose input_size is that of these pictures"
+            raise Invalid.field("/by", f"needs a scan that watched the layer, {size}: POST /v1/scans")
+        joins.append(_COMPARED)
+        given |= {"compared": watched.compared}
     if wanted.kind is not None:
         where.append(_WHERE[wanted.kind])
     if wanted.label is not None:

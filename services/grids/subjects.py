@@ -13,11 +13,13 @@ from services.atlases.atlases import version_row
 from services.atlases.tables import AtlasLayerRow, AtlasRow, AtlasVersionRow
 from services.atlases.visibility import atlas_row
 from services.base.errors import NotFound
-from services.base.states import ScanState
+from services.base.states import ScanState, State
 from services.catalog.layers import Layer, get_layer
 from services.catalog.networks import Network, get_network
+from services.exemplars.percentiles import lies_within
 from services.exemplars.tables import ScanRow, UnitStatisticsRow
 from services.jobs.tables import JobRow
+from services.pictures.tables import RecipeRow, VisualizationRow
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Watched:
-    """The newest scan that watched the layer. `comparable`: the atlas's pictures were read at the same size
-    of input as the photographs, so that they stand somewhere among them."""
+    """The newest scan that watched the layer. `compared` is the one among whose photographs the pictures
+    stand, None where there is none such: see `exemplars.percentiles`."""
 
     scan_no: int
     scan: str
-    input_size: int | None
-    comparable: bool
+    compared: int | None
+
+    @property
+    def basis(self) -> str:
+        """Another one whenever photographs say something else."""
+        return self.scan if self.compared in (None, self.scan_no) else f"{self.scan} {self.compared}"
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,8 @@ class Subject:
 def of_best(session: Session, network: str, layer: str) -> Subject:
     """Every unit of a layer by the best picture that there is of it. Raises `NotFound`."""
     found, described = get_layer(session, network, layer), get_network(session, network)
-    return Subject(described, found, range(found.units), 1, None, _watched(session, described, found, None))
+    size = _size_of_best(session, described, found)
+    return Subject(described, found, range(found.units), 1, None, _watched(session, described, found, size))
 
 
 def of_version(
@@ -124,7 +131,22 @@ def _progress(session: Session, atlas_no: int, layer_no: int) -> tuple[int, ...]
     return tuple(int(count) for count in found)
 
 
+def _size_of_best(session: Session, network: Network, layer: Layer) -> int | None:
+    """At which size the network sees pictures of the layer: those of one recipe mostly."""
+    row = VisualizationRow
+    query = (
+        sa.select(RecipeRow.parameters["input_size"])
+        .join(row, row.recipe_digest == RecipeRow.digest)
+        .where(row.network_id == network.id, row.layer == layer.name)
+        .where(row.network_sha256 == network.spec_sha256, row.state == State.DONE)
+        .limit(1)
+    )
+    size: int | None = session.scalar(query)
+    return size
+
+
 def _watched(session: Session, network: Network, layer: Layer, input_size: int | None) -> Watched | None:
+    """`input_size` of the pictures, None for the network's own."""
     tells = sa.select(UnitStatisticsRow.unit).where(
         UnitStatisticsRow.scan_no == ScanRow.no, UnitStatisticsRow.layer == layer.name
     )
@@ -133,10 +155,12 @@ def _watched(session: Session, network: Network, layer: Layer, input_size: int |
         .where(ScanRow.network_id == network.id, ScanRow.state == ScanState.SUCCEEDED)
         .where(ScanRow.network_sha256 == network.spec_sha256, tells.exists())
         .order_by(ScanRow.no.desc())
-        .limit(1)
     )
-    found = session.execute(query).first()
-    if found is None:
+    scans = session.execute(query).all()
+    if not scans:
         return None
-    size = found.request["input_size"]
-    return Watched(found.no, found.id, size, (input_size or network.own_size) == size)
+    sizes = {scan.no: scan.request["input_size"] for scan in scans}
+    size = input_size or network.own_size
+    same = [no for no, other in sizes.items() if other == size]
+    within = [no for no, other in sizes.items() if size and other and lies_within(layer, min(size, other))]
+    return Watched(scans[0].no, scans[0].id, next(iter(same + within), None))

@@ -89,7 +89,9 @@ class Photographs(LeasedWork[ExcitationClaim]):
         with keeper.loading():
             network = self._runtime.network(claim.network_id, claim.network_sha256)
             self._lacking.found(f"network:{claim.network_id}")
-        size = network.preprocessing.size
+        with self._database.session() as session:
+            scanned = percentiles.size_of_photographs(session, claim.network_id, claim.layer)
+        size = scanned or network.preprocessing.size
         with keeper.computing([claim.id]):
             responses = _responses(network, claim.layer, centre_square(photograph, size))
             embedding = self._sight.embeddings([centre_square(photograph, EYE_SIZE)])
@@ -101,7 +103,9 @@ class Photographs(LeasedWork[ExcitationClaim]):
                 alike = list(nearest(session, embedding[0], scope, limit=SHOWN))
             shown = {*order, *(found.unit for found in alike)}
             asked = [(unit, float(responses[unit])) for unit in sorted(shown)]
-            standing = percentiles.of_responses(session, claim.network_id, claim.layer, asked)
+            standing = percentiles.of_responses(
+                session, claim.network_id, claim.layer, asked, input_size=size
+            )
 
         def excited(unit: int) -> dict[str, Any]:
             return {"unit": unit, "activation": float(responses[unit]), "percentile": standing.get(unit)}
@@ -127,9 +131,8 @@ class Photographs(LeasedWork[ExcitationClaim]):
 @torch.inference_mode()
 def _responses(network: Network, layer: str, picture: Pixels) -> NDArray[np.float32]:
     """Each unit's greatest response anywhere in a picture, uint8 RGB [S, S, 3]: float32 [C]."""
-    size = network.preprocessing.size
     with own_modes():
-        found = find_layer(network, layer, size)
+        found = find_layer(network, layer, len(picture))
     rgb = torch.from_numpy(picture.copy()).permute(2, 0, 1)[None].float() / 255
     x = network.preprocessing(rgb.to(network.device, network.dtype))
     output = Prefix(network.module, found.name, found.layout)(x.contiguous(memory_format=torch.channels_last))

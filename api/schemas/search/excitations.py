@@ -45,7 +45,9 @@ class Excited(Representation):
     activation: float = Field(description="Its greatest response anywhere in the photograph.")
     percentile: float | None = Field(
         None,
-        description="Of 100 real pictures so many excite the unit less; null where none were scanned.",
+        description="Of 100 real pictures so many excite the unit less, each at its strongest place; null "
+        "where no scan watched the layer. The photograph is seen at the size at which the newest scan that "
+        "did saw its pictures, without one at the network's own.",
     )
 
 
@@ -82,7 +84,7 @@ class Excitation(Representation):
         result: Mapping[str, Any] = found.result or {"excited": [], "alike": []}
         if min_percentile is not None:
             result = {
-                name: [unit for unit in units if (unit.get("percentile") or -1) >= min_percentile]
+                name: [unit for unit in units if _stands_at(unit) >= min_percentile]
                 for name, units in result.items()
             }
         return cls.model_validate(
@@ -98,3 +100,9 @@ class Excitation(Representation):
                 "links": {"self": path_to("search", "excitations", found.id)},
             }
         )
+
+
+def _stands_at(unit: Mapping[str, Any]) -> float:
+    """Below all where nothing tells it."""
+    percentile: float | None = unit.get("percentile")
+    return -1 if percentile is None else percentile

@@ -24,7 +24,8 @@ _COMPLETE = Field(
 )
 _AT_LEAST = "excite their unit more than so many of 100 real ones that were scanned."
 _PERCENTILE = Field(
-    description="Of 100 real pictures so many excite the unit less; null where none were scanned."
+    description="Of 100 real pictures so many excite the unit less; null where none were scanned that it can "
+    "be compared with: see `percentile` of a visualization."
 )
 _NETWORK = Field(None, description="Only units of this network.")
 _LAYER = Field(None, description="Only units of this layer; needs `network`.")

@@ -97,7 +97,8 @@ class Cell(Representation):
     digest: str | None
     activation: float | None = Field(description="Its response to the stored picture.")
     percentile: float | None = Field(
-        description="Of 100 photographs so many excite it less; null where no scan tells."
+        description="Of 100 photographs so many excite it less; null where no scan tells: see `percentile` "
+        "of a visualization."
     )
     seen: Seen | None = Field(description="What the network sees in the picture before all.")
     side: int | None = Field(description="Pixels of the picture's longer side.")

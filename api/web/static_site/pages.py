@@ -97,7 +97,7 @@ class SitePages:
             layer=subject.layer,
             chosen=chosen,
             picture=figures.picture_of(address, shown.large),
-            tiles=figures.tiles_of(session, chosen, subject.layer, found.exemplars, subject.network.own_size),
+            tiles=figures.tiles_of(session, chosen, subject.layer, subject.network.own_size),
             own_size=subject.network.own_size,
             crops_are_small=is_small(subject.layer.receptive_field),
             labels=figures.labels_of(shown.large, subject.classes),

@@ -1,5 +1,6 @@
 """Scans and exemplars over HTTP: what is accepted, refused, shown."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from services.base.database import Database
 from services.base.object_keys import crops_key
 from services.base.storage import ObjectStore
 from services.exemplars import working
+from services.search import excitations
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, job_body, row_counts, with_key
 from tests.found_exemplars import CROPS, claim, find_exemplars, waits_for
@@ -159,6 +161,24 @@ def test_a_picture_says_where_it_stands_among_real_ones(
         same_size = detail["recipe"]["parameters"]["input_size"] is None
         expected = pytest.approx(20, abs=0.1) if same_size else None
         assert picture["percentile"] == detail["percentile"] == expected
+
+
+def test_units_that_a_photograph_excites_less_than_any_real_picture_stand_at_0_and_are_found(
+    client: FlaskClient, database: Database
+) -> None:
+    photograph = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+    body = {"network": NETWORK, "layer": "output", "photograph": photograph}
+    asked = client.post("/v1/search/excitations", json=body).get_json()["links"]["self"]
+    excited = [
+        {"unit": unit, "activation": 1.0, "percentile": at} for unit, at in enumerate((0.0, 50.0, None))
+    ]
+    with database.session() as session:
+        taken = excitations.claim(session, "tester", lease_seconds=60)
+        assert taken is not None
+        assert excitations.finish(session, taken, {"excited": excited, "alike": []})
+    for least, units in ((None, [0, 1, 2]), (0, [0, 1]), (50, [1])):
+        found = client.get(asked, query_string={} if least is None else {"min_percentile": least}).get_json()
+        assert [unit["unit"] for unit in found["excited"]] == units
 
 
 def test_crops_that_are_lost_are_said_to_be(

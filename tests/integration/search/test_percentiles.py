@@ -8,10 +8,12 @@ from sqlalchemy import text
 from imago_engine.exemplars.quantiles import LEVELS
 from services.base.database import Database
 from services.base.errors import Invalid
-from services.exemplars import found, percentiles, working
+from services.exemplars import percentiles, working
 from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit as submit_scan
-from services.pictures import visualizations
+from services.grids.cells import cells
+from services.grids.orders import By, possible
+from services.grids.subjects import of_best
 from services.search import dead_units, labels
 from tests.found_exemplars import claim as claim_scan
 from tests.integration.query_plans import nodes, plans
@@ -102,7 +104,7 @@ def test_percentiles_of_many_pictures_are_those_of_each(staged: Database, settin
     with staged.session() as session:
         digests = list(session.scalars(text("SELECT digest FROM visualizations")))
         at_once = percentiles.of_pictures(session, digests)
-        alone = {digest: found.of_picture(session, visualizations.get(session, digest)) for digest in digests}
+        alone = {digest: percentiles.of_picture(session, digest) for digest in digests}
     assert at_once == {digest: level for digest, level in alone.items() if level is not None}
     assert len(at_once) == 8
 
@@ -129,8 +131,81 @@ def test_responses_to_a_photograph_are_compared_with_the_strongest_of_real_pictu
 ) -> None:
     scan(staged, settings.data_root, {LAYER: {1: 0.5, 2: 0.5}})
     with staged.session() as session:
-        standing = percentiles.of_responses(session, NETWORK, LAYER, [(1, 10.0), (2, 99.0), (3, 1.0)])
+        size = percentiles.size_of_photographs(session, NETWORK, LAYER)
+        assert size is not None
+        responses = [(1, 10.0), (2, 99.0), (3, 1.0)]
+        standing = percentiles.of_responses(session, NETWORK, LAYER, responses, input_size=size)
     assert standing == {1: pytest.approx(25), 2: 100}
+
+
+def test_photographs_are_seen_at_the_size_of_the_newest_scan_of_their_layer(
+    staged: Database, settings: Any
+) -> None:
+    with staged.session() as session:
+        assert percentiles.size_of_photographs(session, NETWORK, LAYER) is None
+    for size, layer in ((112, LAYER), (224, LAYER), (160, OTHER)):
+        scan(staged, settings.data_root, {layer: {1: 0.5}}, input_size=size)
+    with staged.session() as session:
+        assert percentiles.size_of_photographs(session, NETWORK, LAYER) == 224
+        earlier = percentiles.of_responses(session, NETWORK, LAYER, [(1, 10.0)], input_size=112)
+        none = percentiles.of_responses(session, NETWORK, LAYER, [(1, 10.0)], input_size=160)
+    assert earlier == {1: pytest.approx(25)}
+    assert not none
+
+
+def at_size(size: int) -> dict[str, Any]:
+    """A recipe whose pictures the network sees at a size."""
+    return {"technique": "dgn-am", "parameters": {"input_size": size}}
+
+
+def test_a_picture_is_compared_with_the_newest_scan_of_its_own_size(staged: Database, settings: Any) -> None:
+    for size in (112, 224):
+        submit(staged, request("1", layer=LAYER, recipe=at_size(size)))
+    work_off(staged, {1: direction("1")})
+    for size, most in ((112, 1.0), (112, 2.0), (224, 4.0), (160, 8.0)):
+        scan(staged, settings.data_root, {LAYER: {1: 0.5}}, input_size=size)
+        newest = "UPDATE unit_statistics SET quantiles = ARRAY(SELECT q * :most FROM unnest(quantiles) q) "
+        with staged.session() as session:
+            session.execute(text(newest + "WHERE scan_no = (SELECT max(no) FROM scans)"), {"most": most})
+    with staged.session() as session:
+        pictures = {
+            row.size: (row.digest, row.activation)
+            for row in session.execute(
+                text(
+                    "SELECT CAST(parameters ->> 'input_size' AS int) AS size, v.digest, activation "
+                    "FROM visualizations v JOIN recipes r ON r.digest = recipe_digest"
+                )
+            )
+        }
+        for size, most in ((112, 2.0), (224, 4.0)):
+            digest, activation = pictures[size]
+            expected = 100 * activation / (40 * most)
+            assert percentiles.of_picture(session, digest) == pytest.approx(expected, abs=0.5)
+
+
+def test_a_picture_of_an_early_layer_is_compared_with_photographs_of_any_size_that_hold_what_it_sees(
+    staged: Database, settings: Any
+) -> None:
+    submit(staged, request("0", layer=OTHER, recipe=at_size(32)))
+    submit(staged, request("0", layer=LAYER, recipe=at_size(32)))
+    work_off(staged, {0: direction("0")})
+    fields = (
+        "UPDATE layers SET receptive_field = :field, stride = 2, height = 8, width = 8 WHERE name = :name"
+    )
+    with staged.session() as session:
+        for name, field in ((OTHER, 24), (LAYER, 25)):  # one and four strides fit into 32, or do not
+            session.execute(text(fields), {"name": name, "field": field})
+    scan(staged, settings.data_root, {OTHER: {0: 0.5}, LAYER: {0: 0.5}}, input_size=112)
+    with staged.session() as session:
+        rows = session.execute(text("SELECT layer, digest FROM visualizations")).all()
+        standing = {row.layer: percentiles.of_picture(session, row.digest) for row in rows}
+        shown = {layer: of_best(session, NETWORK, layer) for layer in (OTHER, LAYER)}
+        (cell,) = cells(session, shown[OTHER], [0])
+        orders = {layer: By.PERCENTILE in possible(subject) for layer, subject in shown.items()}
+    assert standing[OTHER] is not None
+    assert standing[LAYER] is None
+    assert cell.percentile == standing[OTHER]
+    assert orders == {OTHER: True, LAYER: False}
 
 
 def test_dead_units_are_read_from_their_own_index(staged: Database, settings: Any) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from sqlalchemy import text
 
 from imago_engine.weights import DIMENSIONS, EYE
+from services.exemplars import percentiles
 from services.queue import workers
 from services.search import excitations, indexing
 from services.search.excitations import Excitation
@@ -121,6 +122,29 @@ def test_a_photograph_is_looked_at_in_the_midst_of_a_bulk_batch(
     assert batches._run_nested()
     assert answer(scene, id).state == "done"
     assert not batches._someone_waits()
+
+
+def test_after_a_scan_with_default_settings_photographs_and_pictures_of_early_layers_have_percentiles(
+    scene: Scene, photographs: Photographs
+) -> None:
+    job = scene.submit("0-3", layer="conv_stem")
+    run_everything(runner(scene))
+    assert scene.job(job).units.done == 4
+    scanning = ScanScene.build(scene)
+    scan = scanning.submit(layers="conv_stem,conv_head")
+    assert scanning.scanner().look()
+    assert scanning.get(scan).state == "succeeded"
+    id = asked(scene, encoded(), "conv_head")
+    assert photographs.look()
+    result = answer(scene, id).result
+    assert result is not None
+    assert all(unit["percentile"] is not None for unit in result["excited"])
+    with scene.database.session() as session:
+        digests = session.scalars(text("SELECT digest FROM visualizations")).all()
+        standing = percentiles.of_pictures(session, digests)
+        sizes = session.scalars(text("SELECT parameters ->> 'input_size' FROM recipes")).all()
+    assert len(standing) == 4
+    assert scanning.get(scan).input_size not in [int(size) for size in sizes]
 
 
 def test_what_is_no_picture_is_refused_with_a_reason_and_forgotten(

@@ -1,10 +1,14 @@
 """The technique that is chosen where nobody has chosen one."""
 
 import pytest
+import torch
+from torch import nn
 
 from imago_engine.networks import InputSizes
+from imago_engine.synthesis.inspection.anatomy import anatomy
+from imago_engine.synthesis.networks.truncate import Prefix
 from imago_engine.techniques import technique_named
-from imago_engine.techniques.automatic import LARGEST_EARLY_FIELD, chosen, leaves_open, named_size
+from imago_engine.techniques.automatic import LARGEST_EARLY_FIELD, MARGIN, chosen, leaves_open, named_size
 
 
 @pytest.mark.parametrize(("field", "stride"), [(3, 2), (7, 2), (19, 4), (35, 8), (LARGEST_EARLY_FIELD, 16)])
@@ -18,6 +22,33 @@ def test_units_that_see_little_are_shown_by_fourier_in_a_picture_of_about_that_s
     settled = technique_named("fourier").parameters({**choice.parameters, "input_size": choice.least_size})
     # The warps move what the unit sees by a part of it.
     assert settled.model_dump()["jitter"] <= field / 8
+
+
+def test_the_unit_at_the_centre_of_such_a_picture_answers_to_what_it_sees_alone() -> None:
+    """Whatever surrounds the picture: other pixels, or the zeros with which convolutions are padded."""
+    torch.manual_seed(0)
+    parts = [(7, 2, 3), (3, 2, 1), (3, 1, 1), (5, 2, 2), (3, 1, 1)]
+    network = nn.Sequential(
+        *[nn.Conv2d(3 if at == 0 else 4, 4, *part) for at, part in enumerate(parts)],
+        nn.Flatten(),
+        nn.LazyLinear(3),
+    ).eval()
+    network(torch.zeros(1, 3, 96, 96))
+    layers = anatomy(network, 96).layers
+    for name in map(str, range(len(parts))):
+        field = layers[name].field
+        assert field is not None
+        stride, beside = field.rows.stride, 2
+        size = field.rows.size + MARGIN * stride
+        within = slice(beside * stride, beside * stride + size)
+        surrounded = torch.randn(1, 3, size + 2 * beside * stride, size + 2 * beside * stride)
+        layer = Prefix(network, name, layers[name].layout)
+        with torch.no_grad():
+            alone, among = layer(surrounded[:, :, within, within]), layer(surrounded)
+        centre = alone.shape[2] // 2
+        assert torch.allclose(
+            alone[0, :, centre, centre], among[0, :, centre + beside, centre + beside], atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(

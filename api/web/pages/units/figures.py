@@ -14,6 +14,7 @@ from services.base.errors import NotFound
 from services.base.states import State
 from services.catalog.layers import Layer, Unit
 from services.exemplars import found as exemplars
+from services.exemplars import percentiles
 from services.exemplars.found import UnitExemplars
 from services.pictures.visualizations import Visualization
 from services.search import alike
@@ -75,18 +76,18 @@ def exemplars_of(session: Session, unit: Unit, scan: str | None = None) -> UnitE
 
 
 def tiles_of(
-    session: Session, chosen: Chosen, layer: Layer, known: UnitExemplars | None, own_size: int | None
+    session: Session, chosen: Chosen, layer: Layer, own_size: int | None
 ) -> Sequence[tuple[str, str]]:
     """The figures that matter, as the template formats them: pairs of a name and what it is; none without a
-    picture. `known`: what a scan tells of the unit; `own_size`: side of the network's own input."""
+    picture. `own_size`: side of the network's own input."""
     large = chosen.large
     if large is None or large.activation is None:
         return []
     tiles = [("Activation", figure(large.activation))]
-    percentile = None if known is None else known.statistics.percentile(large)
-    if known is not None and percentile is not None:
-        share = "all" if percentile == 100 else f"{percent(percentile / 100)} of"
-        tiles.append(("Stronger than", f"{share} {count(known.statistics.pictures)} photos"))
+    standing = percentiles.standings(session, [large.digest]).get(large.digest)
+    if standing is not None:
+        share = "all" if standing.percentile == 100 else f"{percent(standing.percentile / 100)} of"
+        tiles.append(("Stronger than", f"{share} {count(standing.pictures)} photos"))
     tiles.append(("Receptive field", _seen(large, layer, own_size)))
     done = [facet.digest for facet in chosen.facets if facet.state == State.DONE]
     if len(done) > 1:

@@ -94,7 +94,7 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
             "below": _layer_beside(rail, 1),
             "chosen": chosen,
             "exemplars": known,
-            "tiles": figures.tiles_of(session, chosen, of_layer, known, described.own_size),
+            "tiles": figures.tiles_of(session, chosen, of_layer, described.own_size),
             "own_size": described.own_size,
             "crops_are_small": is_small(of_layer.receptive_field),
             "labels": figures.labels_of(large, described.labels),
