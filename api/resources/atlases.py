@@ -318,7 +318,7 @@ def list_atlas_units(path: AtlasLayerPath, query: PageQuery) -> Answer | Lines:
 
 @blueprint.operation("DELETE", "/atlases/<atlas>", scope="jobs:write", responses=REMOVED)
 def remove_atlas(path: AtlasPath, query: NoQuery) -> None:
-    """Remove an atlas with all its versions.
+    """Remove an atlas with all its versions, or end an import that goes on.
 
     Its pictures stay, under their own addresses and in other atlases. Only the key that made it and keys with
     the scope `admin` may.

@@ -95,7 +95,8 @@ def import_atlas(session: Session, body: AtlasManifest) -> AtlasImport:
 
     The body is the export's `atlas.json`. The same again answers with the import that there is, and how far
     it is. Pictures keep their digests, and what this service has already stays; since whoever asks for such a
-    picture later gets the imported one, only keys with the scope `admin` may.
+    picture later gets the imported one, only keys with the scope `admin` may. `DELETE /v1/atlases/{id}` ends
+    an import that goes on; what nobody goes on with for a day is removed.
     """
     return AtlasImport.of(beginning.begin(session, body, by=principal()))
 

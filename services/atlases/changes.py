@@ -98,9 +98,9 @@ def change(session: Session, id: str, asked: AtlasChange, *, by: Principal | Non
 
 def delete(session: Session, id: str, *, by: Principal | None = None) -> None:
     """Nobody sees it from the commit on; its rows go little by little. Its pictures stay, and its idempotency
-    key is free for another one.
+    key is free for another one. An import that goes on ends so, too.
     """
-    row = _changing(session, id, by)
+    row = _changing(session, id, by, or_import=True)
     row.wish, row.idempotency_key = AtlasWish.DELETE, None
 
 
@@ -110,8 +110,8 @@ def _check_goes_on(session: Session, row: AtlasRow, verb: str) -> None:
         raise Conflict(f"The atlas {row.id} is complete; there is nothing to {verb}.")
 
 
-def _changing(session: Session, id: str, by: Principal | None) -> AtlasRow:
+def _changing(session: Session, id: str, by: Principal | None, *, or_import: bool = False) -> AtlasRow:
     # Workers lock what is planned before the atlas. What is planned for an atlas that there is not, or that
     # is another's, is undone with the transaction.
     subjects.plan(session, id)
-    return atlas_to_change(session, id, by)
+    return atlas_to_change(session, id, by, or_import=or_import)

@@ -58,11 +58,17 @@ def atlas_row(session: Session, id: str, by: Principal | None) -> AtlasRow:
     return row
 
 
-def atlas_to_change(session: Session, id: str, by: Principal | None) -> AtlasRow:
-    """The atlas, locked until the transaction ends. Raises `NotFound`, or `Forbidden` for another's."""
+def may_end_import(row: AtlasRow, by: Principal | None) -> bool:
+    """Whether it is an import that goes on, which nobody sees, and that `by` may end."""
+    return row.wish == AtlasWish.IMPORT and may_change(row.owner_key_id, by)
+
+
+def atlas_to_change(session: Session, id: str, by: Principal | None, *, or_import: bool = False) -> AtlasRow:
+    """The atlas, locked until the transaction ends; `or_import`: also one that is being imported by `by`.
+    Raises `NotFound`, or `Forbidden` for another's."""
     locking = sa.select(AtlasRow).where(AtlasRow.id == id).with_for_update(key_share=True)
     row = session.scalars(locking.execution_options(populate_existing=True)).first()
-    if row is None or not sees(row, by):
+    if row is None or not (sees(row, by) or (or_import and may_end_import(row, by))):
         raise _not_found(id)
     check_may_change(row, by)
     return row

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from services.access.keys import Principal
 from services.access.ownership import Owned, check_may_change
 from services.atlases.tables import AtlasRow, AtlasVersionRow
-from services.atlases.visibility import sees, sees_part
+from services.atlases.visibility import may_end_import, sees, sees_part
 from services.base.errors import Conflict, NotFound
 from services.base.states import ENDED_TRAININGS, AtlasWish
 from services.catalog.tables import GeneratorRow, NetworkRow
@@ -155,6 +155,8 @@ def _check_no_atlas(
         return
     if atlas.wish == AtlasWish.DELETE:
         raise Conflict(f"An atlas that {why} is being removed; try again in a moment.")
+    if may_end_import(atlas, by):
+        raise Conflict(f"The import {atlas.id} {why}; end that first: {_DELETE}{atlas.id}.")
     if not sees(atlas, by):
         raise Conflict(f"A private atlas of another key {why}; its owner or an admin may remove that.")
     raise Conflict(f"The atlas {atlas.id} {why}; remove that first: {_DELETE}{atlas.id}.")

@@ -36,7 +36,7 @@ from services.pictures.tables import RecipeRow
 _OF_NETWORK = ("source", "architecture", "weights", "classes")
 _STATED = tuple(in_words(None, {}))
 _ABANDONED = text("""
-    UPDATE atlases SET wish = 'delete' WHERE wish = 'import' AND no IN (
+    UPDATE atlases SET wish = 'delete', idempotency_key = NULL WHERE wish = 'import' AND no IN (
         SELECT atlas_no FROM atlas_imports WHERE touched_at < now() - interval '1 day') RETURNING id
 """)
 
@@ -59,11 +59,8 @@ def begin(session: Session, manifest: AtlasManifest, *, by: Principal | None = N
     """Make the atlas of a manifest; the same manifest again gives the one there is, and how far it is.
 
     In the caller's transaction. Raises `Invalid` for a manifest that contradicts itself, `Conflict` while
-    an earlier import of it is begun or removed. What was begun more than a day ago and
-    not gone on with is let go.
+    an earlier import of it is begun.
     """
-    for abandoned in session.scalars(_ABANDONED).all():
-        subjects.plan(session, abandoned)
     _check(manifest)
     owner = owner_of(by)
     known_as = sha256_of(manifest.model_dump(mode="json", exclude={"network_now"}))
@@ -104,9 +101,16 @@ def begin(session: Session, manifest: AtlasManifest, *, by: Principal | None = N
     return Import(row.id, manifest.entries, 0)
 
 
+def let_go_abandoned(session: Session) -> int:
+    """Have workers remove imports that nobody has gone on with for a day, as if their owners had ended them;
+    returns how many. Their pictures stay: each was checked by itself."""
+    abandoned = session.scalars(_ABANDONED).all()
+    for id in abandoned:
+        subjects.plan(session, id)
+    return len(abandoned)
+
+
 def _standing(session: Session, row: AtlasRow, manifest: AtlasManifest) -> Import:
-    if row.wish == AtlasWish.DELETE:
-        raise Conflict(f"The atlas {row.id} of an earlier import is being removed; try again in a minute.")
     going_on = session.get(AtlasImportRow, row.no)
     return Import(row.id, manifest.entries, manifest.entries if going_on is None else going_on.received)
 

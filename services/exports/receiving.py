@@ -18,7 +18,7 @@ from services.atlases.tables import AtlasRow
 from services.atlases.visibility import sees
 from services.base.database import Database
 from services.base.errors import Conflict, Invalid, NotFound, pointer
-from services.base.states import State
+from services.base.states import AtlasWish, State
 from services.base.storage import ObjectStore
 from services.catalog.tables import GeneratorRow
 from services.exports.beginning import Import
@@ -133,9 +133,9 @@ def _going_on(
     if locked:
         query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     row = session.scalars(query).first()
-    going_on = None if row is None else session.get(AtlasImportRow, row.no, populate_existing=True)
-    if row is None:
+    if row is None or row.wish == AtlasWish.DELETE:
         raise NotFound("import", atlas, "POST /v1/atlases:import begins one.")
+    going_on = session.get(AtlasImportRow, row.no, populate_existing=True)
     if going_on is None:
         if not sees(row, by):
             raise NotFound("import", atlas, "POST /v1/atlases:import begins one.")

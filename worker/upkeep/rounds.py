@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from services.base.errors import Unavailable
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.exports import beginning
 from services.queue import chores, leases
 from services.queue.chores import CHORES, Chore, WorkClaim
 from services.upkeep import collection, scrubbing
@@ -99,7 +100,8 @@ class Scrubbing(_Round):
 
 
 class Collecting(_Round):
-    """Removes from the store what nothing points to, and leases of all kinds that ended long ago."""
+    """Removes from the store what nothing points to, leases of all kinds that ended long ago, and imports of
+    atlases that nobody goes on with."""
 
     kind = CHORES["collect"]
 
@@ -108,6 +110,7 @@ class Collecting(_Round):
     ) -> tuple[dict[str, str], float]:
         with self._database.session() as session:
             leases.forget_ended(session)
+            beginning.let_go_abandoned(session)
         done = collection.collect(
             self._database,
             self._store,

@@ -311,20 +311,6 @@ def test_no_room_in_the_store_writes_no_rows(
     assert admin.atlases.load(folder).pictures.settled == 100
 
 
-def test_what_was_abandoned_is_removed_when_another_import_begins(
-    service: Service, folder: Path, admin: imago.Client
-) -> None:
-    manifest, entry = sent(folder)
-    begun = admin._transport.post("/v1/atlases:import", manifest).body
-    admin._transport.post(begun["links"]["entries"], {"first": 0, "entries": [entry]})
-    with service.database.session() as session:
-        session.execute(text("UPDATE atlas_imports SET touched_at = now() - interval '2 days'"))
-    admin._transport.post("/v1/atlases:import", {**manifest, "name": "Another"})
-    carry_out(service, begun["id"])
-    assert count(service, "atlases") == 1
-    assert admin.atlases.load(folder).pictures.settled == 100
-
-
 def test_only_admins_import(
     folder: Path, client: imago.Client, run: Run, admin: imago.Client, service: Service
 ) -> None:

@@ -73,6 +73,10 @@ class Atlases:
         """An atlas by its id."""
         return Atlas(self._transport.get(path_to("atlases", id)), self._transport)
 
+    def remove(self, id: str) -> None:
+        """Remove an atlas with all its versions, or end an import that goes on. Pictures stay."""
+        self._transport.delete(path_to("atlases", id))
+
     def load(self, path: str | os.PathLike[str], on_progress: OnImport | None = None) -> Atlas:
         """Import an exported atlas, a folder or a tar, into this server; returns the atlas there.
 

@@ -64,21 +64,31 @@ def import_atlas(
         _must_fit(files, begin)
         check(files, manifest, lambda done, total: told(done, 2 * total))
         at = transport.post(f"{path_to('atlases')}:import", begin).body
-        tries = 0
-        while at["state"] != "complete":
-            before = at["received"]
-            try:
-                at = _send_from(transport, files, at, told)
-                tries = 0
-            except Conflict:
-                # Another import of the same export may be ahead of this one.
-                at = transport.post(f"{path_to('atlases')}:import", begin).body
-                tries = tries + 1 if at["received"] == before else 0
-                if tries == _TRIES:
-                    raise
-        return str(at["id"])
+        try:
+            return _send(transport, files, begin, at, told)
+        except ImagoError as error:
+            kept = "What was sent is kept, and the same import goes on from there"
+            error.add_note(f"{kept}. To end it instead: imago delete {at['id']}")
+            raise
     finally:
         files.close()
+
+
+def _send(transport: Transport, files: Files, begin: Json, at: Json, told: OnImport) -> str:
+    """Send all entries that the server lacks; returns the id of the atlas."""
+    tries = 0
+    while at["state"] != "complete":
+        before = at["received"]
+        try:
+            at = _send_from(transport, files, at, told)
+            tries = 0
+        except Conflict:
+            # Another import of the same export may be ahead of this one.
+            at = transport.post(f"{path_to('atlases')}:import", begin).body
+            tries = tries + 1 if at["received"] == before else 0
+            if tries == _TRIES:
+                raise
+    return str(at["id"])
 
 
 def _send_from(transport: Transport, files: Files, at: Json, told: OnImport) -> Json:

@@ -13,6 +13,7 @@ import imago.exports.opening as exports
 from imago.cli.commands.atlases import AtlasId
 from imago.cli.numbers import counted
 from imago.cli.session import JsonFlag, Session, session_of
+from imago.errors import ImagoError
 
 
 class Table(StrEnum):
@@ -118,8 +119,13 @@ def import_(context: typer.Context, path: ExportPath, as_json: JsonFlag = False)
     Needs a key with the scope admin: pictures keep their digests, so others get them from then on.
     """
     session = session_of(context, as_json)
-    with progress_of(session, "Importing") as on_progress:
-        atlas = session.client.atlases.load(path, on_progress)
+    try:
+        with progress_of(session, "Importing") as on_progress:
+            atlas = session.client.atlases.load(path, on_progress)
+    except ImagoError as error:
+        for note in getattr(error, "__notes__", ()):
+            session.remark(note)
+        raise
     if session.as_json:
         session.emit(atlas.raw)
     else:

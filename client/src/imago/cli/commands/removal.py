@@ -18,13 +18,16 @@ def delete(
     ],
     as_json: JsonFlag = False,
 ) -> None:
-    """Remove ended jobs, trainings and scans, atlases, and generators that nothing needs. Pictures stay."""
+    """Remove ended jobs, trainings and scans, atlases, and generators that nothing needs. Pictures stay.
+
+    An import that goes on ends so, too.
+    """
     session = session_of(context, as_json)
     for id in what:
         if id.startswith("job_"):
             session.client.remove_job(id)
         elif id.startswith("atl_"):
-            session.client.atlases.get(id).remove()
+            session.client.atlases.remove(id)
         elif id.startswith("trn_"):
             session.client.remove_training(id)
         elif id.startswith("scn_"):
