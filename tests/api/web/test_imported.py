@@ -11,7 +11,7 @@ from api.openapi import examples
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from tests.api.resources.test_atlases import body
-from tests.api.small_catalog import NETWORK, finish_all, with_key
+from tests.api.small_catalog import NETWORK, finish_all, job_body, with_key
 from tests.api.web.browsing import BROWSER, PageRead
 from tests.integration.atlases.building import carry_out
 
@@ -77,6 +77,45 @@ def test_an_imported_unit_is_shown_with_its_picture_and_what_is_wrong_with_askin
     refused = client.post(unit, data={}, headers=BROWSER)
     assert refused.status_code == 422
     assert network in refused.text
+
+
+def test_the_links_of_a_picture_last_where_no_inspection_has_found_its_layer(
+    imported: tuple[FlaskClient, str, str],
+) -> None:
+    client, network, atlas = imported
+    assert client.get(f"/v1/atlases/{atlas}").get_json()["visibility"] == "private"
+    (unit,) = {link for link in read(client, f"/atlases/{atlas}").links if "/units/" in link}
+    shared = read(client, unit).copied("Link").removeprefix("http://localhost")
+    assert "atlas=any&picture=" in shared
+    page = read(client, shared)
+    assert any(picture.endswith("/image.png") for picture in page.pictures)
+    assert read(client, f"{shared}&embed=true").pictures
+    for link in links_of(page):
+        assert atlas not in link
+        read(client, link)
+    (data,) = (link["href"] for link in page.all("link") if link.get("type") == "application/json")
+    assert client.get(data).status_code == 200
+    refused = client.post(shared, data={}, headers=BROWSER)
+    assert (refused.status_code, network in refused.text) == (422, True)
+
+
+def test_units_like_one_of_a_former_layer_are_found_by_its_picture(
+    client: FlaskClient, database: Database, store: ObjectStore, network: str
+) -> None:
+    client.post("/v1/jobs", json=job_body("0-3", "blocks.0.1"))
+    finish_all(database, store)
+    unit = f"/networks/{NETWORK}/layers/blocks.0.1/units/2"
+    with database.session() as session:
+        digest = session.scalars(text("SELECT digest FROM visualizations WHERE unit = 2")).one()
+        session.execute(text("UPDATE layers SET is_current = false WHERE name = 'blocks.0.1'"))
+    page = read(client, f"{unit}?atlas=any&picture={digest}")
+    (alike,) = {link for link in page.links if link.startswith("/search?like=")}
+    assert f"picture={digest}" in alike
+    for path in (alike, f"{alike}&within=layer"):
+        found = read(client, path)
+        assert f"{unit}?atlas=any&picture={digest}" in found.links
+        for link in links_of(found):
+            read(client, link)
 
 
 def test_an_atlas_keeps_the_pages_of_a_layer_that_its_network_has_no_more(

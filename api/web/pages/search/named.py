@@ -34,12 +34,13 @@ class Named:
     problem: str | None = None
 
 
-def named(session: Session, text: str, network: str | None = None) -> Named:
+def named(session: Session, text: str, network: str | None = None, *, or_former: bool = False) -> Named:
     """What is meant by `NETWORK/LAYER/UNIT`, `LAYER/UNIT` (in one network or in several), the name of a layer
-    or of a network."""
+    or of a network. `or_former`: a unit may be of a layer that the network has no more, or that no inspection
+    has found here yet."""
     before, slash, last = text.strip().rpartition("/")
     if slash and last.isascii() and last.isdecimal() and len(last) <= _LONGEST_NUMBER:
-        return _units(session, before, int(last), network)
+        return _units(session, before, int(last), network, or_former)
     if not text.strip():
         return Named()
     if text in networks.ready_ids(session, of=text):
@@ -54,16 +55,16 @@ def named(session: Session, text: str, network: str | None = None) -> Named:
     return Named([Place(of, text) for of in layers.networks_with(session, text, network)])
 
 
-def _units(session: Session, layer: str, unit: int, network: str | None) -> Named:
+def _units(session: Session, layer: str, unit: int, network: str | None, or_former: bool) -> Named:
     owner, slash, rest = layer.partition("/")
-    if slash and networks.ready_ids(session, of=owner):
+    if slash and (or_former or networks.ready_ids(session, of=owner)):
         places = [Place(owner, rest, unit)]
     else:
         places = [Place(of, layer, unit) for of in layers.networks_with(session, layer, network)]
     there, problem = [], f"No network has a layer {layer!r}."
     for place in places:
         try:
-            layers.get_unit(session, place.network, place.layer or "", unit)
+            layers.get_unit(session, place.network, place.layer or "", unit, or_former=or_former)
             there.append(place)
         except NotFound as error:
             problem = str(error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from itertools import chain
 
@@ -56,7 +57,8 @@ class Query:
 class Results:
     """What was found. `said` are units by a label, `near` labels that may be meant by a word that is none,
     `places` what a name may mean, `alike` units like `like`, which the class `label` belongs to if it is one
-    of an output, and of which `picture` is the digest of the picture that the others are like."""
+    of an output, and of which `picture` is the digest of the picture that the others are like: `chosen` where
+    the address names one, else its best."""
 
     said: Sequence[Said] = ()
     next: str | None = None
@@ -66,6 +68,7 @@ class Results:
     like: Place | None = None
     label: str | None = None
     picture: str | None = None
+    chosen: str | None = None
     alike: Neighbours | None = None
     answers: Sequence[Answered] = ()
     is_complete: bool = True
@@ -180,21 +183,31 @@ def _saying(session: Session, query: Query) -> Results:
 
 
 def _alike(session: Session, query: Query, like: str) -> Results:
-    found = named(session, like)
+    chosen = request.args.get("picture") or None
+    found = named(session, like, or_former=chosen is not None)
     if len(found.places) != 1 or (place := found.places[0]).layer is None or place.unit is None:
         return Results(problem=found.problem or f"{like!r} does not name one unit: NETWORK/LAYER/UNIT does.")
-    label = get_unit(session, place.network, place.layer, place.unit).label
+    label = get_unit(session, place.network, place.layer, place.unit, or_former=chosen is not None).label
+    results = partial(Results, like=place, label=label, chosen=chosen)
     try:
         alike = neighbours.neighbours(
-            session, place.network, place.layer, place.unit, within=query.within, limit=PAGE
+            session,
+            place.network,
+            place.layer,
+            place.unit,
+            within=query.within,
+            digest=chosen,
+            limit=PAGE,
         )
     except NotFound:
+        if chosen is not None:
+            raise
         problem = "This unit has no picture yet that others could be compared with."
-        return Results(like=place, label=label, problem=problem)
+        return results(problem=problem)
     except NotIndexed as error:
         problem = "Its picture is not indexed yet: a worker does that when it is idle."
-        return Results(like=place, label=label, picture=error.digest, problem=problem)
-    return Results(like=place, label=label, picture=alike.digest, alike=alike, is_complete=alike.complete)
+        return results(picture=error.digest, problem=problem)
+    return results(picture=alike.digest, alike=alike, is_complete=alike.complete)
 
 
 def _address(place: Place) -> str:

@@ -82,8 +82,10 @@ def choose(session: Session, what: Shown, unit: Unit, units: int, wanted: Wanted
     not there, `Invalid` for a picture of another unit.
     """
     known = of_unit.best_of_unit(session, unit.network, unit.layer, unit.unit, limit=LOOKED_AT)
-    before = unit.unit - 1 if unit.unit else None
-    after = unit.unit + 1 if unit.unit + 1 < units else None
+    # Without an atlas there are pages of a layer that the network has no more for pictures alone.
+    has_others = unit.is_current or what.atlas is not None
+    before = unit.unit - 1 if has_others and unit.unit else None
+    after = unit.unit + 1 if has_others and unit.unit + 1 < units else None
     in_atlas: bool | None = None
     facets, facet_count = _of_seeds(session, known, unit, wanted)
     if (of_atlas := _of_atlas(session, what, unit)) is not None:

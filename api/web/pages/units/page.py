@@ -53,8 +53,8 @@ def compute_unit(network: str, layer: str, unit: int) -> Response:
     address = ServerAddresses()
     try:
         with context().database.session() as session:
-            is_of_atlas = shown_of.shown(session, network).atlas is not None
-            found = get_unit(session, network, layer, unit, or_former=is_of_atlas)
+            is_former_shown = _is_former_shown(shown_of.shown(session, network), Wanted.asked())
+            found = get_unit(session, network, layer, unit, or_former=is_former_shown)
             submission = computing.compute(session, found)
             digest = jobs.items(session, submission.job.id, limit=1, by=reader()).data[0].digest
     except Invalid as error:
@@ -75,10 +75,9 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
     wanted = Wanted.asked()
     with context().database.session() as session:
         described, what = get_network(session, network), shown_of.shown(session, network)
-        # An atlas shows layers that the network has no more, or that no inspection has found here yet.
-        is_of_atlas = what.atlas is not None
-        found = get_unit(session, network, layer, unit, or_former=is_of_atlas)
-        of_layer = get_layer(session, network, layer, or_former=is_of_atlas)
+        is_former_shown = _is_former_shown(what, wanted)
+        found = get_unit(session, network, layer, unit, or_former=is_former_shown)
+        of_layer = get_layer(session, network, layer, or_former=is_former_shown)
         chosen = choosing.choose(session, what, found, of_layer.units, wanted)
         if request.args.get("embed"):
             return _embedded(address, what, found, chosen)
@@ -123,6 +122,12 @@ def _page(network: str, layer: str, unit: int, errors: Sequence[FieldError] = ()
         is_coming=any(each is not None and each.state in _COMING for each in (large, chosen.beside)),
         job=request.args.get("job"),
     )
+
+
+def _is_former_shown(what: Shown, wanted: Wanted) -> bool:
+    """Whether layers are shown that the network has no more, or that no inspection has found here yet: those
+    of an atlas, and of a picture that the address names, whose link lasts."""
+    return what.atlas is not None or wanted.picture is not None
 
 
 def _embedded(address: Addresses, what: Shown, unit: Unit, chosen: Chosen) -> Response:
