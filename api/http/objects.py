@@ -7,12 +7,15 @@ it here: reading needs no key, and the one thing that it orders, comparisons, is
 
 import io
 import os
+import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Literal
+from urllib.parse import quote
 
 import structlog
 from flask import Response, request
+from werkzeug.http import dump_options_header
 
 from api.context import context
 from api.http.caching import FOREVER, MOMENT, Freshness, conditional, is_held_by_client, keep
@@ -76,9 +79,19 @@ def object_response(wanted: StoredObject, media_types: Collection[str]) -> Respo
         return response
     else:
         response = _streamed(wanted, media_type)
-        response.headers["Content-Disposition"] = f'inline; filename="{wanted.filename}"'
+        name_for_saving(response, "inline", wanted.filename)
     response.headers.extend(dict(wanted.headers))
     return conditional(response, freshness, etag=etag)
+
+
+def name_for_saving(response: Response, how: Literal["inline", "attachment"], filename: str) -> None:
+    """Say what whoever saves the answer may call it. Names hold those of layers, which may have any signs:
+    what is not ASCII is said as RFC 6266 has it, beside a plain name (so does `werkzeug.utils.send_file`)."""
+    plain = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
+    said = {"filename": plain}
+    if plain != filename:
+        said["filename*"] = f"UTF-8''{quote(filename, safe='')}"
+    response.headers["Content-Disposition"] = dump_options_header(how, said)
 
 
 def _redirected(key: str, subject: Subject) -> Response:

@@ -13,6 +13,7 @@ from flask import Response, request
 
 from api.auth import reader
 from api.http.caching import Freshness, conditional, is_held_by_client
+from api.http.objects import name_for_saving
 from api.http.places import Places
 from api.problems import problem_types
 from api.problems.problems import Problem
@@ -66,7 +67,7 @@ def download_response(wanted: Download) -> Response:
         request.environ[DOWNLOAD] = True
     response.content_length = end - first
     response.headers["Accept-Ranges"] = "bytes"
-    response.headers["Content-Disposition"] = f'attachment; filename="{wanted.filename}"'
+    name_for_saving(response, "attachment", wanted.filename)
     if part is not None:
         response.headers["Content-Range"] = f"bytes {first}-{end - 1}/{wanted.size}"
     response.headers["Cache-Control"] = wanted.freshness.cache_control

@@ -3,6 +3,7 @@
 import io
 import json
 from typing import Any
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
@@ -10,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 from sqlalchemy import text
+from werkzeug.http import parse_options_header
 
 from services.base.database import Database
 from services.base.settings import Settings
@@ -21,6 +23,11 @@ from worker.process.stopping import StopFlag
 from worker.sheets.sheet_turn import Sheets
 
 LAYER = "blocks.0.1"
+_SAME_LAYER = text("""
+    INSERT INTO layers
+    SELECT (jsonb_populate_record(known, jsonb_build_object('name', CAST(:layer AS text)))).*
+    FROM layers known WHERE name = :before
+""")
 PARTS = ("layers/blocks.0.1/sheet", "poster")
 
 
@@ -71,6 +78,22 @@ def test_a_sheet_is_accepted_and_there_once_a_worker_made_it(
     assert sum(strip["cells"] for strip in shown["sheet"]["strips"]) == 20
     for link in ("picture", "dzi", "iiif", "manifest"):
         assert anonymous.get(shown["links"][link]).status_code == 200
+
+
+def test_a_sheet_of_a_layer_with_any_name_is_served_and_saved_under_it(
+    anonymous: FlaskClient, sheeted: str, database: Database
+) -> None:
+    before = LAYER
+    for layer in ('the "last" one', "höhe", "層;a=b"):
+        with database.session() as session:
+            names = {"layer": layer, "before": before}
+            session.execute(_SAME_LAYER, names)
+            session.execute(text("UPDATE atlas_layers SET layer = :layer WHERE layer = :before"), names)
+        served = anonymous.get(f"{sheeted}/layers/{quote(layer)}/sheet.jpg")
+        assert served.status_code == 200, served.text
+        said = served.headers["Content-Disposition"].encode("latin-1").decode("ascii")
+        assert parse_options_header(said)[1]["filename"] == f"{layer}.jpg"
+        before = layer
 
 
 def test_publishing_has_the_sheets_made(database: Database, atlas: str) -> None:
