@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
 from services.catalog.inspections import record_inspection
@@ -152,6 +153,27 @@ def test_layers_without_pictures_that_follow_one_another_are_one_line_from_which
         urlsplit(link).path for link in Page(page).links if "/layers/" in link and "/units/" not in link
     ]
     assert list(dict.fromkeys(layers)) == [f"{PAGE}/layers/{layer.name}" for layer in LAYERS]
+
+
+def test_classes_lead_to_their_units_however_many_layers_come_before_the_output(
+    client: FlaskClient, database: Database
+) -> None:
+    id = "resnet18.random"
+    layers = [LayerInfo(f"conv_{number}", "conv", 4, (8, 8), 3, 2) for number in range(40)]
+    with database.session() as session:
+        register_network(session, RegisterNetwork(id=id))
+        record_inspection(
+            session,
+            id,
+            weights_sha256="d" * 64,
+            preprocessing={"size": 32},
+            labels=["tench, Tinca tinca", "goldfish"],
+            layers=[*layers, LayerInfo("fc", "output", 2, None, None, None)],
+        )
+    first = PageRead(client.get(f"/networks/{id}?layers=all", headers=BROWSER).text)
+    assert f"/networks/{id}/layers/fc?atlas=any" not in first.links, "the output is on a later page"
+    assert f"/networks/{id}/layers/fc/units/1?atlas=any" in first.links
+    assert f"/networks/{id}/layers/fc?atlas=any&order=label" in first.links
 
 
 def test_all_layers_are_shown_by_a_chip(client: FlaskClient, database: Database, network: str) -> None:

@@ -16,9 +16,10 @@ from api.web.glimpses import ShownGlimpse, shown_glimpses
 from api.web.shown import Shown, shares, shown
 from api.web.site import blueprint, page
 from services.access.ownership import may_change
+from services.base.errors import NotFound
 from services.catalog import looks
 from services.catalog.layer_selection import list_known, list_layers
-from services.catalog.layers import Layer
+from services.catalog.layers import Layer, get_layer
 from services.catalog.networks import Network, get_network
 from services.catalog.tables import NetworkRow
 from services.exemplars import scans
@@ -97,9 +98,9 @@ def network(network: str) -> Response:
             layers = list_known(session, network, names, cursor=cursor, limit=LAYERS_A_PAGE)
         stack = stack_of(session, address, found, what, layers.data)
         look = looks.under_way_of(session, network)
+        output = _output(session, found, what)
         watched = scans.list(session, network=network, limit=SCANS_SHOWN).data
     deepest = next((each.pictures[0] for each in stack[::-1] if each.pictures), None)
-    output = next((each.layer for each in stack[::-1] if each.layer.kind == "output"), None)
     return page(
         "networks/network.html",
         section="networks",
@@ -160,6 +161,17 @@ def runs_of(stack: Sequence[StackLayer]) -> Sequence[Run]:
             [Run(layers, is_folded=True)] if is_folded else [Run([each], is_folded=False) for each in layers]
         )
     return runs
+
+
+def _output(session: Session, found: Network, what: Shown) -> Layer | None:
+    """The layer whose units are its classes, on whichever page of its layers that is; None where it has no
+    names of classes, or where such a layer is not known."""
+    if not found.labels:
+        return None
+    try:
+        return get_layer(session, found.id, "output", or_former=what.atlas is not None)
+    except NotFound:
+        return None
 
 
 def _version(session: Session, what: Shown) -> ShownVersion | None:
