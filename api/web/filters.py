@@ -133,8 +133,10 @@ def count(number: int) -> str:
 
 
 def first_name(label: str) -> str:
-    """Of a label that lists several names, such as `maraca, shaker`, the first."""
-    return label.partition(",")[0]
+    """Of a label that lists several names, such as `maraca, shaker`, the first. A class without a name
+    has its number for one: `class 17`."""
+    first = label.partition(",")[0]
+    return f"class {first}" if first.isdecimal() else first
 
 
 def by_label(regions: Sequence[MapLabel]) -> list[dict[str, Any]]:

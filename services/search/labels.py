@@ -218,11 +218,14 @@ def near(session: Session, text: str, network: str | None = None) -> Sequence[st
 
 
 def some_labels(session: Session) -> Sequence[str]:
-    """Some labels that units are found by: those of the first pictures that come, whichever these are."""
-    some = sa.select(PictureLabelRow.label).where(PictureLabelRow.rank == 1).limit(_DRAWN).subquery()
-    return session.scalars(
-        sa.select(some.c.label).group_by(some.c.label).order_by(sa.func.md5(some.c.label)).limit(SUGGESTED)
-    ).all()
+    """Some labels that units are found by: those of the first pictures that come, whichever these are. Not
+    the numbers of classes without names, which are no labels to search for."""
+    row = PictureLabelRow
+    some = sa.select(row.label, row.network_id).where(row.rank == 1).limit(_DRAWN).subquery()
+    label = some.c.label
+    is_name = sa.or_(label.op("!~")("^[0-9]+$"), sa.func.jsonb_exists(NetworkRow.labels, label))
+    query = sa.select(label).join(NetworkRow, NetworkRow.id == some.c.network_id).where(is_name)
+    return session.scalars(query.group_by(label).order_by(sa.func.md5(label)).limit(SUGGESTED)).all()
 
 
 def suggestions(labels: Sequence[str], text: str) -> Sequence[str]:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
@@ -80,6 +81,25 @@ def test_without_pictures_it_says_how_there_will_be_some(client: FlaskClient) ->
 @pytest.mark.usefixtures("indexed")
 def test_it_begins_with_labels_that_there_are(client: FlaskClient) -> None:
     assert {"/search?q=class+2", "/search?q=class+3"} <= set(read(client).links)
+
+
+def test_a_class_without_a_name_is_called_by_its_number_and_searched_for_by_nobody(
+    client: FlaskClient, database: Database, store: ObjectStore, network: str
+) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE networks SET labels = '[]'"))
+    client.post("/v1/jobs", json=job_body("2-3", "blocks.0.1"))
+    finish_all(database, store)
+    assert not any(link.startswith("/search?q=") for link in read(client).links)
+    unit = PageRead(client.get(f"{HIDDEN}/3", headers=BROWSER).text)
+    assert not any(link.startswith("/search?q=") for link in unit.links)
+    assert "sees in it class 3 75" in unit.text
+    assert "2 · class 2" in unit.text
+    layer = PageRead(client.get(f"/networks/{network}/layers/blocks.0.1", headers=BROWSER).text)
+    assert "class 3" in layer.text
+    with database.session() as session:  # of a network whose classes are called by digits these are names
+        session.execute(text("""UPDATE networks SET labels = '["0", "1", "2", "3"]'"""))
+    assert {"/search?q=2", "/search?q=3"} <= set(read(client).links)
 
 
 @pytest.mark.usefixtures("indexed")

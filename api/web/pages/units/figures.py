@@ -106,15 +106,25 @@ def _seen(large: Visualization, layer: Layer, own_size: int | None) -> str:
     return "nearly all of it" if seen is None else f"{seen} px"
 
 
-def labels_of(large: Visualization | None, names: Sequence[str]) -> Sequence[tuple[str, float]]:
-    """What the network sees in a picture, the likeliest first, with its shares: what it all but rules out is
-    left out, and where every class is as good as any other, all of it. `names` are those of its classes."""
+@dataclass(frozen=True)
+class SeenClass:
+    """A class that the network sees in a picture, with its share of 1. `label` is its number where it has no
+    name, by which no unit is found."""
+
+    label: str
+    share: float
+    has_name: bool
+
+
+def labels_of(large: Visualization | None, names: Sequence[str]) -> Sequence[SeenClass]:
+    """What the network sees in a picture, the likeliest first: what it all but rules out is left out, and
+    where every class is as good as any other, all of it. `names` are those of its classes."""
     if large is None or not isinstance(large.predictions, list):
         return []
     if not any(probability >= SEEN for _, probability in large.predictions):
         return []
     return [
-        (names[index] if index < len(names) else f"class {index}", probability)
+        SeenClass(names[index] if index < len(names) else str(index), probability, index < len(names))
         for index, probability in large.predictions[:LABELS]
         if probability >= TOLD
     ]

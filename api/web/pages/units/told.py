@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.web.filters import duration, figure, first_name, moment, percent
+from api.web.pages.units.figures import SeenClass
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.techniques import all_techniques
 from services.base.storage import sha256_of_key
@@ -99,7 +100,7 @@ def in_short(found: Visualization, beside: Visualization | None = None, *, named
 
 
 Rows = Sequence[tuple[str, str, str]]
-Labels = Sequence[tuple[str, float]]
+Labels = Sequence[SeenClass]
 
 
 def differences(
@@ -166,7 +167,7 @@ def _surest(found: Visualization, seen: Labels) -> str:
     """The class that the network sees in a picture, and how surely."""
     if not found.predictions:
         return "—"
-    return f"{first_name(seen[0][0])}, {percent(seen[0][1])}" if seen else "no class"
+    return f"{first_name(seen[0].label)}, {percent(seen[0].share)}" if seen else "no class"
 
 
 def _figure(activation: float | None) -> str:

@@ -172,7 +172,8 @@ export class Cells {
   }
 }
 
-const first = (label) => label.split(",")[0]; // of its names
+// Of its names. A class without one has its number for a label.
+const first = (label) => label.split(",")[0].replace(/^(?=\d+$)/, "class ");
 
 // The class that the network sees, where it is sure enough to call the picture so.
 const clearly = (seen) => (seen && seen.probability >= Number(document.body.dataset.clearFrom) ? seen.label : null);

@@ -23,7 +23,8 @@
   // What is not known comes last; of equal ones the lower number comes first.
   const rising = (one, other) => (one === null) - (other === null) || one - other;
   const falling = (one, other) => (one === null) - (other === null) || other - one;
-  const first = (label) => label.split(",")[0]; // of its names
+  // Of its names. A class without one has its number for a label.
+  const first = (label) => label.split(",")[0].replace(/^(?=\d+$)/, "class ");
   const clear = ([[number, thousandths] = []]) => (thousandths >= 1000 * document.body.dataset.clearFrom ? number : undefined);
   const sure = ({ seen }) => seen[0]?.[1] ?? null;
   const sorted = (rows, by) => {
