@@ -26,8 +26,6 @@ COLUMNS = (
     *("label", "digest", "state", "technique", "recipe", "generator", "engine", "sha256"),
     *("seed", "token", "width", "height", "bytes", "activation", "score", "crop_box", "predictions"),
 )
-_OF_THIS_SERVICE = ("worker", "lease")
-"""What a provenance tells of machines that are nobody else's business."""
 PLACE_COLUMNS = ("projection_x", "projection_y")
 PlaceOf = Callable[[str, int], tuple[float, float] | None]
 """Where a map shows a unit of a layer; None where it does not."""
@@ -55,7 +53,7 @@ def line_of(entry: Entry, class_labels: Sequence[str]) -> dict[str, Any]:
         "generator_sha256": spec.source,
         "engine": spec.version,
         "error": _error(found.error),
-        "provenance": _provenance(found.provenance),
+        "provenance": None if found.provenance is None else dict(found.provenance),
         "created_at": moment(found.created_at),
         "finished_at": moment(found.finished_at),
         "facet": entry.facet,
@@ -136,12 +134,6 @@ def _error(error: Mapping[str, Any] | None) -> dict[str, Any] | None:
         return None
     retryable = bool(error.get("retryable", False))
     return {"code": error["code"], "message": error["message"], "retryable": retryable}
-
-
-def _provenance(provenance: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if provenance is None:
-        return None
-    return {name: value for name, value in provenance.items() if name not in _OF_THIS_SERVICE}
 
 
 def _listed(numbers: Sequence[int] | None) -> list[int] | None:

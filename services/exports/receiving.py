@@ -111,7 +111,7 @@ def receive(
             # Another request was quicker; whoever sent this one goes on from what is there.
             return Import(row.id, manifest.entries, going_on.received)
         items = [
-            _item(entry, spec, picture, sources, layers, manifest)
+            _item(entry, spec, picture, sources, layers)
             for entry, spec, picture in zip(sent.entries, specs, pictures, strict=True)
         ]
         _insert(session, items, stored, manifest)
@@ -204,16 +204,11 @@ def _item(
     picture: ImportedPicture | None,
     sources: Mapping[str, str],
     layers: Mapping[str, int],
-    manifest: AtlasManifest,
 ) -> dict[str, Any]:
     """What the statements read of an entry."""
     y, x = entry.position or (None, None)
-    imported = {
-        "atlas": manifest.atlas,
-        "version": manifest.version,
-        "changed": bool(picture and picture.changed),
-    }
-    made = {**(entry.provenance or {}), "imported": imported}
+    # Not of which atlas: others may have the same picture. That is told by the atlas's version.
+    made = {**(entry.provenance or {}), "imported": {"changed": bool(picture and picture.changed)}}
     done = entry.state == "done"
     return {
         "digest": entry.digest,

@@ -34,6 +34,9 @@ _KEY = (
 )
 
 
+_OF_THIS_SERVICE = ("worker", "lease")
+
+
 @dataclass(frozen=True)
 class Visualization:
     """`spec.digest` equals `digest`. What follows `error` is set once it is done, but for the times.
@@ -237,10 +240,22 @@ def _view(
         predictions=row.predictions,
         artifacts=stored,
         crop_box=None if row.crop_box is None else tuple(row.crop_box),
-        provenance=row.provenance,
+        provenance=_told(row.provenance),
         created_at=row.created_at,
         finished_at=row.finished_at,
     )
+
+
+def _told(provenance: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What a row says of where its picture comes from, without what tells of the service's own machines, or
+    that it is one of an atlas which may be private: atlases share pictures, and say themselves what they are
+    made of."""
+    if provenance is None:
+        return None
+    told = {name: value for name, value in provenance.items() if name not in _OF_THIS_SERVICE}
+    if isinstance(imported := told.get("imported"), Mapping):
+        told["imported"] = {name: value for name, value in imported.items() if name == "changed"}
+    return told
 
 
 def eta(session: Session, digest: str) -> Seconds | None:

@@ -1,5 +1,7 @@
 """Pages of an atlas whose layers no inspection has found here: it was imported, or its network changed."""
 
+import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -97,6 +99,30 @@ def test_the_links_of_a_picture_last_where_no_inspection_has_found_its_layer(
     assert client.get(data).status_code == 200
     refused = client.post(shared, data={}, headers=BROWSER)
     assert (refused.status_code, network in refused.text) == (422, True)
+
+
+def test_whose_picture_it_is_says_the_atlas_alone_and_on_which_machine_nobody(
+    imported: tuple[FlaskClient, str, str], anonymous: FlaskClient, database: Database
+) -> None:
+    client, _, atlas = imported
+    origin = client.get(f"/v1/atlases/{atlas}").get_json()["request"]["imported"]["atlas"]
+    (unit,) = {link for link in read(client, f"/atlases/{atlas}").links if "/units/" in link}
+    assert f"Imported from {origin}" in read(client, unit).text
+    (digest,) = re.findall(r"/v1/visualizations/([0-9a-f]{64})/image.png", read(client, unit).html)[:1]
+    earlier = {"worker": "gpu-7", "lease": 4, "imported": {"atlas": origin, "version": 1, "changed": True}}
+    with database.session() as session:
+        session.execute(
+            text("UPDATE visualizations SET provenance = provenance || CAST(:earlier AS jsonb)"),
+            {"earlier": json.dumps(earlier)},
+        )
+    path = f"/v1/visualizations/{digest}"
+    for who in (anonymous, client):
+        provenance = who.get(path).get_json()["provenance"]
+        assert provenance["imported"] == {"changed": True}
+        assert not {"worker", "lease"} & set(provenance)
+        page = f"{unit.partition('?')[0]}?atlas=any&picture={digest}"
+        assert "Imported from another service" in read(who, page).text
+        assert origin not in read(who, page).html
 
 
 def test_units_like_one_of_a_former_layer_are_found_by_its_picture(

@@ -41,7 +41,7 @@ def test_what_was_imported_is_what_was_exported(folder: Path, admin: imago.Clien
     assert shown.image_bytes() == picture_of(1)
     said = shown.predictions[0]
     assert (said.index, said.label, said.probability) == (1, "goldfish", 0.75)
-    assert shown.detail["provenance"]["imported"]["changed"] is False
+    assert shown.detail["provenance"]["imported"] == {"changed": False}
     ours = atlas.export(tmp_path / "ours", table="jsonl")
     same = {name for name in files_of(folder) if name.startswith("images/")}
     assert {name: files_of(ours)[name] for name in same} == {name: files_of(folder)[name] for name in same}

@@ -7,6 +7,7 @@ from api.web.filters import duration, figure, first_name, moment, percent
 from api.web.pages.units.figures import SeenClass
 from imago_engine.artifacts import ArtifactKind
 from imago_engine.techniques import all_techniques
+from services.atlases.progress import Version
 from services.base.storage import sha256_of_key
 from services.pictures.visualizations import Visualization
 
@@ -129,18 +130,20 @@ def differences(
     return [*always, *(row for row in rows if row[1] != row[2])], of_one
 
 
-def computed(found: Visualization) -> Facts:
-    """Where, when and how long it was computed."""
+def computed(found: Visualization, version: Version | None = None) -> Facts:
+    """Where, when and how long it was computed. `version`: that of an atlas which has it; an imported one
+    says from where."""
     told = found.provenance or {}
     seconds, batch = told.get("batch_seconds"), told.get("batch_size")
-    imported = told.get("imported")
+    origin = None if version is None else version.request.get("imported")
+    imported_from = origin.get("atlas") if isinstance(origin, Mapping) else "another service"
     return [
         ("Computed on", told.get("device")),
         ("Precision", told.get("dtype")),
         ("Torch", told.get("torch")),
         ("Took", _took(seconds, batch)),
         ("Finished", None if found.finished_at is None else moment(found.finished_at)),
-        ("Imported from", imported.get("atlas") if isinstance(imported, Mapping) else None),
+        ("Imported from", imported_from if "imported" in told else None),
         ("Steps skipped", told.get("skipped_steps") or None),
     ]
 
