@@ -30,9 +30,10 @@ def document_of(kind: ProblemType, detail: str, request_id: str | None) -> dict[
     }
 
 
-def page_of(document: dict[str, Any], advice: str, back: str | None) -> str:
-    """The problem as a page: what happened, and what can be done. `back`: the page that it came from."""
-    return render_template("problem.html", problem=document, advice=advice, back=back)
+def page_of(document: dict[str, Any], advice: str, back: str | None, wanted: str | None = None) -> str:
+    """The problem as a page: what happened, and what can be done. `back`: the page that it came from;
+    `wanted`: what was asked for, where asking again does no more than show it."""
+    return render_template("problem.html", problem=document, advice=advice, back=back, wanted=wanted)
 
 
 def page_before(referrer: str | None, host: str) -> str | None:

@@ -80,7 +80,8 @@ def render_problem(problem: Problem) -> Response:
     if _reads_pages():
         is_form = request.method not in ("GET", "HEAD")
         back = page_before(request.referrer, request.host) if is_form else None
-        response = Response(page_of(document, kind.advice, back), mimetype="text/html")
+        wanted = None if is_form else _own_address()
+        response = Response(page_of(document, kind.advice, back, wanted), mimetype="text/html")
     else:
         response = Response(json.dumps(document), mimetype=MEDIA_TYPE)
     response.status_code = int(kind.status)
@@ -98,12 +99,15 @@ def _may_sign_in() -> bool:
     return _reads_pages() or is_opened
 
 
+def _own_address() -> str:
+    """The path of this request with its query."""
+    path = quote(request.path, safe="/:@!$&'()*+,;=~")
+    return f"{path}?{request.query_string.decode('latin-1')}" if request.query_string else path
+
+
 def _to_the_sign_in_page() -> Response:
-    back_to = quote(request.path, safe="/:@!$&'()*+,;=~")
-    if request.query_string:
-        back_to += "?" + request.query_string.decode("latin-1")
     response = Response(status=HTTPStatus.SEE_OTHER)
-    response.headers["Location"] = sign_in_path(back_to)
+    response.headers["Location"] = sign_in_path(_own_address())
     response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -1,6 +1,7 @@
 """Signing in and out, and what a browser that is signed in may see."""
 
 from datetime import timedelta
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -11,6 +12,7 @@ from services.base.database import Database
 from tests.api.browser.visiting import FOLLOWED, PAGES, Browser, new_key, signed_in
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, job_body, with_key
+from tests.api.web.browsing import PageRead
 
 pytestmark = pytest.mark.usefixtures("network")
 
@@ -220,6 +222,22 @@ def test_the_account_shows_ones_own_key_and_jobs(app: Flask, database: Database)
     assert "All other keys" not in page.text
     admin = signed_in(app, database, "admin")
     assert "All other keys" in admin.open("/account").text
+
+
+def test_what_was_refused_is_come_back_to_by_signing_in_with_another_key(
+    private: Flask, database: Database
+) -> None:
+    browser = signed_in(private, database, "jobs:write")
+    refused = browser.open("/networks?cursor=a%20b")
+    assert refused.status_code == 403
+    assert "/signin?next=%2Fnetworks%3Fcursor%3Da%2520b" in PageRead(refused.text).links
+    reading = signed_in(private, database, "read")
+    unit = f"/networks/{NETWORK}/layers/output/units/3"
+    form = {"csrf_token": reading.csrf_token()}
+    refused = reading.send(unit, form, Referer=f"http://localhost{unit}?atlas=any")
+    assert refused.status_code == 403
+    back_to = quote(f"{unit}?atlas=any", safe="")
+    assert f"/signin?next={back_to}" in PageRead(refused.text).links
 
 
 def test_a_key_can_revoke_itself_and_admins_any(app: Flask, database: Database) -> None:
