@@ -6,9 +6,12 @@ from typing import TypeVar
 
 from flask import request
 
-from services.base.errors import Invalid
+from api.auth import visitor
+from services.access.keys import Principal
+from services.base.errors import Invalid, Unauthenticated
 
 Choice = TypeVar("Choice", bound=StrEnum)
+ME = "me"
 
 
 def chosen(name: str, choices: type[Choice]) -> Choice | None:
@@ -41,6 +44,17 @@ def number(name: str, most: int = 2**31 - 1) -> int | None:
     if not (said.isascii() and said.isdigit() and len(said) < 11 and int(said) <= most):
         raise Invalid.field(f"/{name}", f"must be a number from 0 to {most}; got {said!r}")
     return int(said)
+
+
+def owner() -> Principal | None:
+    """Whose entries alone a list is asked for, `owner=me`; None for everybody's. Raises `Unauthenticated` for
+    one's own where nobody is signed in, `Invalid` for anybody else's."""
+    if word("owner", (ME,)) is None:
+        return None
+    who = visitor()
+    if who is None:
+        raise Unauthenticated("Whose these are is told by a key: sign in with one.")
+    return who
 
 
 def text(name: str) -> str | None:

@@ -46,9 +46,9 @@ class Recipe:
 @blueprint.get("/jobs")
 @requires("read")
 def list_of_jobs() -> Response:
-    """Jobs, the newest first: in a `state`, or those that build an `atlas`."""
+    """Jobs, the newest first: in a `state`, those that build an `atlas`, or one's own (`owner=me`)."""
     state, atlas = request.args.get("state"), request.args.get("atlas")
-    cursor = request.args.get("cursor")
+    cursor, owner = request.args.get("cursor"), choices.owner()
     with context().database.session() as session:
         found = jobs.list(
             session,
@@ -56,6 +56,7 @@ def list_of_jobs() -> Response:
             limit=JOBS_A_PAGE,
             state=state,
             atlas_no=None if atlas is None else atlas_row(session, atlas, reader()).no,
+            owner=None if owner is None else owner.key_id,
         )
         shown = [Job.of(job) for job in found.data]
     address = ServerAddresses()
@@ -65,7 +66,12 @@ def list_of_jobs() -> Response:
         jobs=shown,
         chosen=state,
         of_atlas=atlas,
-        choices=choices.states(JobState, state, lambda value: address.page("jobs", state=value, atlas=atlas)),
+        owner=owner,
+        choices=choices.states(
+            JobState,
+            state,
+            lambda value: address.page("jobs", state=value, atlas=atlas, owner=choices.ME if owner else None),
+        ),
         is_later_page=cursor is not None,
         next=next_path(found.next_cursor) if found.next_cursor else None,
     )

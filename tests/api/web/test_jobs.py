@@ -31,6 +31,39 @@ def test_jobs_are_listed_with_what_they_ask_for_and_how_far_they_are(
 
 
 @pytest.mark.usefixtures("network")
+@pytest.mark.parametrize(
+    ("kind", "asked"), [("jobs", job_body()), ("atlases", body(units="0-3", visibility="public"))]
+)
+def test_ones_own_are_listed_page_by_page(
+    app: Flask, database: Database, monkeypatch: pytest.MonkeyPatch, kind: str, asked: dict[str, object]
+) -> None:
+    for at, shown in (("account.SHOWN", 1), ("jobs.JOBS_A_PAGE", 2), ("atlases.ATLASES_A_PAGE", 2)):
+        monkeypatch.setattr(f"api.web.pages.{at}", shown)
+    mine, others = signed_in(app, database, "read", "jobs:write"), with_key(app, database, "jobs:write")
+    own = []
+    for _ in range(3):
+        others.post(f"/v1/{kind}", json=asked)
+        token = {"X-CSRF-Token": mine.csrf_token()}
+        own.append(mine.fetch(f"/v1/{kind}", "POST", json=asked, headers=token).get_json()["id"])
+    path = f"/{kind}?owner=me"
+    for page in ("/account", f"/{kind}"):
+        assert path in PageRead(mine.open(page).text).links
+    first = PageRead(mine.open(path).text)
+    (following,) = (link for link in first.links if "cursor=" in link)
+    second = PageRead(mine.open(following).text)
+    listed = [[id for id in own[::-1] if f"/{kind}/{id}" in page.links] for page in (first, second)]
+    assert listed == [[own[2], own[1]], [own[0]]]
+    each = {link for page in (first, second) for link in page.links if link.startswith(f"/{kind}/")}
+    assert each - {"/atlases/new"} == {f"/{kind}/{id}" for id in own}
+    asked_to_sign_in = Browser(app).open(path)
+    assert (asked_to_sign_in.status_code, asked_to_sign_in.headers["Location"]) == (
+        303,
+        f"/signin?next=/{kind}%3Fowner%3Dme",
+    )
+    assert mine.open(f"/{kind}?owner=somebody").status_code == 422
+
+
+@pytest.mark.usefixtures("network")
 def test_a_wrong_state_of_jobs_is_explained(client: FlaskClient) -> None:
     answer = client.get("/jobs?state=finished", headers={"Accept": "text/html"})
     assert answer.status_code == 422
