@@ -29,8 +29,9 @@ from services.catalog.layer_selection import ALL
 from services.exports import exports
 
 VERSIONS_SHOWN, STRIP = 20, 12
-LAYERS_SHOWN = 150
-"""Unless all are asked for: the page stays light."""
+LAYERS_SHOWN, LAYERS_WATCHED = 150, 80
+"""Unless all are asked for: the page stays light. Rows of an atlas that is being built are heavier, by what
+moves in them, and so is the page, by what moves it."""
 _LET_GO = ("pause", "cancel", "delete")
 _FORMS = {"extend": ("layers", "units", "facets"), "rename": ("name",)}
 """Buttons that stand in a form, with its fields."""
@@ -84,7 +85,8 @@ def _page(id: str, refused: str | None = None, errors: tuple[FieldError, ...] = 
         # Once all of it is published the open version adds nothing to the newest one.
         has_open = published is None or has_news or not found.ended
         may_compare = len(choices_of(session, limit=2)) > 1
-    listed = layers if choices.word("layers", (ALL,)) else layers[:LAYERS_SHOWN]
+    most = LAYERS_SHOWN if found.ended else LAYERS_WATCHED
+    listed = layers if choices.word("layers", (ALL,)) else layers[:most]
     shown = [AtlasVersion.of(id, version) for version in versions.data if version.published_at or has_open]
     latest = found.latest or found.open.number
     facets = max((layer.facets for layer in layers), default=1)

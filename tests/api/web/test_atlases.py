@@ -7,8 +7,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.web.pages import atlas as pages_of_an_atlas
+from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
+from services.catalog.inspections import record_inspection
+from services.catalog.network_request import RegisterNetwork
+from services.catalog.networks import register_network
 from tests.api.resources.test_atlases import LAYER, body
 from tests.api.small_catalog import NETWORK, finish_all, with_key
 from tests.api.web.browsing import BROWSER, PageRead
@@ -113,7 +117,7 @@ def test_of_many_layers_the_first_are_shown_and_a_link_leads_to_all(
     carry_out(database, made["id"])
     address = f"/atlases/{made['id']}"
     assert client.get(address).text.count("<tr data-live-layer=") == 2
-    monkeypatch.setattr(pages_of_an_atlas, "LAYERS_SHOWN", 1)
+    monkeypatch.setattr(pages_of_an_atlas, "LAYERS_WATCHED", 1)
     some = client.get(address).text
     assert some.count("<tr data-live-layer=") == 1
     assert f'<a href="{address}?layers=all">All 2 layers</a>' in some
@@ -121,6 +125,31 @@ def test_of_many_layers_the_first_are_shown_and_a_link_leads_to_all(
     assert every.count("<tr data-live-layer=") == 2
     assert "All 2 layers" not in every
     assert client.get(f"{address}?layers=most").status_code == 422
+
+
+@pytest.mark.usefixtures("network")
+def test_the_page_of_an_atlas_of_very_many_layers_stays_light_while_it_is_built(
+    client: FlaskClient, database: Database
+) -> None:
+    names = [f"stages.{number // 40}.blocks.{number}.attention" for number in range(180)]
+    with database.session() as session:
+        register_network(session, RegisterNetwork(id="deep.random"))
+        record_inspection(
+            session,
+            "deep.random",
+            weights_sha256="d" * 64,
+            preprocessing={"size": 32},
+            labels=[],
+            layers=[LayerInfo(name, "conv", 1280, (8, 8), 3, 2) for name in names],
+        )
+    made = client.post("/v1/atlases", json=body(network="deep.random", layers="all", units="0")).get_json()
+    page = PageRead(client.get(f"/atlases/{made['id']}").text)
+    beside = {link["href"] for link in page.all("link") if link["rel"] in ("stylesheet", "modulepreload")}
+    beside |= {script["src"] for script in page.all("script") if "src" in script}
+    weight = len(page.html.encode()) + sum(len(client.get(path, buffered=True).data) for path in beside)
+    assert page.html.count("<tr data-live-layer=") >= 60
+    assert weight < 130_000, "150 KB are aimed at; a strip of pictures and versions come to it"
+    assert f"/atlases/{made['id']}?layers=all" in page.links
 
 
 @pytest.mark.parametrize(
