@@ -134,9 +134,15 @@ def register_network(session: Session, request: RegisterNetwork, *, by: Principa
     return view_of(row)
 
 
-def list_networks(session: Session, *, cursor: str | None = None, limit: int = 50) -> Page[Network]:
-    """Networks by id. Raises `Invalid` for a wrong cursor or limit."""
-    rows = page_of(session, sa.select(NetworkRow), NetworkRow.id, name="networks", cursor=cursor, limit=limit)
+def list_networks(
+    session: Session, *, ready: bool | None = None, cursor: str | None = None, limit: int = 50
+) -> Page[Network]:
+    """Networks by id: those that are `ready`, those that are not, or all. Raises `Invalid` for a wrong cursor
+    or limit."""
+    query = sa.select(NetworkRow)
+    if ready is not None:
+        query = query.where(NetworkRow.state == "ready" if ready else NetworkRow.state != "ready")
+    rows = page_of(session, query, NetworkRow.id, name="networks", cursor=cursor, limit=limit)
     return rows.map(view_of)
 
 

@@ -11,10 +11,10 @@ from api.schemas.atlases import Atlas
 from api.schemas.jobs import Job
 from api.web.addresses import ServerAddresses
 from api.web.glimpses import ShownGlimpse
-from api.web.pages.networks.networks import Card, cards_of
+from api.web.pages.networks.networks import Card, cards_of, not_ready
 from api.web.site import page
 from services.atlases import atlases
-from services.catalog.networks import Network, list_networks
+from services.catalog.networks import list_networks
 from services.jobs import jobs
 
 JOBS_SHOWN, NETWORKS_SHOWN, ATLASES_LOOKED_AT, PICTURES_SHOWN = 5, 12, 12, 8
@@ -28,9 +28,9 @@ def home() -> Response:
     if not may_read(who, context().settings):
         return page("home.html", public=False, who=who)
     with context().database.session() as session:
-        networks = list_networks(session, limit=NETWORKS_SHOWN)
-        ready = [network for network in networks.data if network.state == "ready"]
-        cards = cards_of(session, ready, more=PICTURES_SHOWN)
+        networks = list_networks(session, ready=True, limit=NETWORKS_SHOWN)
+        cards = cards_of(session, networks.data, more=PICTURES_SHOWN)
+        others = not_ready(session)
         building = _building(session)
         recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_SHOWN).data]
     pictures = _pictures(cards)
@@ -40,7 +40,7 @@ def home() -> Response:
         who=who,
         pictures=pictures,
         cards=cards,
-        others=_not_ready(networks.data),
+        others=others,
         more=networks.next_cursor is not None,
         building=building,
         jobs=recent,
@@ -58,7 +58,3 @@ def _pictures(cards: Sequence[Card]) -> Sequence[ShownGlimpse]:
     strips = [card.more or card.poster for card in cards]
     longest = max(map(len, strips), default=0)
     return [strip[at] for at in range(longest) for strip in strips if at < len(strip)][:PICTURES_SHOWN]
-
-
-def _not_ready(networks: Sequence[Network]) -> Sequence[Network]:
-    return [network for network in networks if network.state != "ready"]

@@ -9,6 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from api.web.pages import home as entrance
+from api.web.pages.networks import networks as pages_of_networks
 from imago_engine.networks import LayerInfo
 from services.base.database import Database
 from services.base.storage import ObjectStore
@@ -101,6 +103,32 @@ def test_what_is_not_ready_is_listed_apart_with_the_reason_and_removed_by_its_ow
     removed = client.post("/networks/resnet18.one/remove")
     assert (removed.status_code, removed.headers["Location"]) == (303, "/networks")
     assert "resnet18.one" not in client.get("/networks").text
+
+
+def test_what_is_not_ready_is_on_the_first_page_however_many_networks_come_before(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_of_networks, "NETWORKS_A_PAGE", 2)
+    monkeypatch.setattr(entrance, "NETWORKS_SHOWN", 2)
+    with database.session() as session:
+        for id in ("a.one", "a.three", "a.two"):
+            register_network(session, RegisterNetwork(id=id))
+            record_inspection(
+                session,
+                id,
+                weights_sha256="d" * 64,
+                preprocessing={"size": 32},
+                labels=[],
+                layers=LAYERS[:1],
+            )
+        register_network(session, RegisterNetwork(id="resnet18.late"))
+    first = PageRead(client.get("/networks", headers=BROWSER).text)
+    assert "/networks/resnet18.late" in first.links
+    (following,) = (link for link in first.links if "cursor=" in link)
+    second = PageRead(client.get(following, headers=BROWSER).text)
+    assert "/networks/a.two" in second.links
+    assert "/networks/resnet18.late" not in second.links
+    assert "1 not ready" in client.get("/", headers=BROWSER).text
 
 
 def test_removal_needs_a_key_and_refuses_what_is_needed(

@@ -19,7 +19,7 @@ from services.catalog.networks import Network, list_networks
 from services.catalog.tables import NetworkRow
 from services.grids.overviews import Overview, overviews
 
-NETWORKS_A_PAGE, POSTER = 24, 6
+NETWORKS_A_PAGE, NOT_READY_SHOWN, POSTER = 24, 100, 6
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class Registration:
 @blueprint.get("/networks")
 @requires("read")
 def networks() -> Response:
-    """Networks by id; those that are not ready apart."""
+    """Networks by id; those that are not ready apart, on the first page, however many come before them."""
+    cursor = request.args.get("cursor")
     with context().database.session() as session:
-        found = list_networks(session, cursor=request.args.get("cursor"), limit=NETWORKS_A_PAGE)
-        cards = cards_of(session, [network for network in found.data if network.state == "ready"])
-        others = [_registration(session, each) for each in found.data if each.state != "ready"]
+        found = list_networks(session, ready=True, cursor=cursor, limit=NETWORKS_A_PAGE)
+        cards = cards_of(session, found.data)
+        others = [] if cursor else [_registration(session, each) for each in not_ready(session)]
     return page(
         "networks/networks.html",
         section="networks",
@@ -64,6 +65,11 @@ def remove_network(network: str) -> Response:
     with context().database.session() as session:
         removal.remove_network(session, network, by=principal())
     return see(ServerAddresses().page("networks"))
+
+
+def not_ready(session: Session) -> Sequence[Network]:
+    """Networks that cannot be explained, not yet or not at all, by id."""
+    return list_networks(session, ready=False, limit=NOT_READY_SHOWN).data
 
 
 def cards_of(session: Session, networks: Sequence[Network], more: int = 0) -> Sequence[Card]:
