@@ -30,6 +30,7 @@ class Entry:
 NAVIGATION = (
     Entry("networks", "Networks"),
     Entry("atlases", "Atlases"),
+    Entry("search", "Search"),
     Entry("compare", "Compare"),
     Entry("jobs", "Jobs"),
     Entry("generators", "Generators"),

@@ -63,6 +63,16 @@ def another_network(database: Database) -> None:
         )
 
 
+def test_every_page_leads_to_it_and_the_entrance_to_the_form_for_photographs(
+    client: FlaskClient, indexed: str
+) -> None:
+    for path in ("/", "/jobs", f"/networks/{indexed}"):
+        assert "/search" in PageRead(client.get(path, headers=BROWSER).text).links
+    entrance = PageRead(client.get("/", headers=BROWSER).text)
+    assert "/search#photograph-form" in entrance.links
+    assert any(part.get("id") == "photograph-form" for part in read(client).all("section"))
+
+
 def test_without_a_network_it_says_what_to_do_first(client: FlaskClient) -> None:
     page = read(client)
     assert "No network yet" in page.text
