@@ -4,14 +4,16 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+import imago
 from infra.browser.chromium import Look, looking
 from infra.browser.furnishing import NETWORK
 from infra.local import ports
 from infra.local.stack import API, answers
 from tests.web import looked_at
 from tests.web.conftest import PATIENCE_SECONDS, Site
+from tests.web.test_live import FEW_STEPS, SLOW, paused, process_of
 
 PICTURE = f"/v1/networks/{NETWORK}/layers/conv_stem/units/0/image"
 OTHERS = ("http://evil.example.org/", "http://127.0.0.1:9/")
@@ -96,6 +98,42 @@ def test_a_script_of_ours_writes_with_the_token_of_the_page_and_not_without(
     token = page.locator("input[name=csrf_token]").first.input_value()
     assert page.evaluate(send, None) == 403
     assert page.evaluate(send, token) == 422  # allowed, and an empty body is none
+
+
+def test_a_page_that_goes_on_says_that_one_is_signed_out_and_leads_back_to_itself(
+    visitor: BrowserContext, site: Site, private: str
+) -> None:
+    with imago.Client(site.url, site.key) as client, paused(process_of(site, "worker")):
+        job = client.submit(NETWORK, ["classifier/60"], parameters=FEW_STEPS)
+        page = visitor.new_page()
+        page.route("**/events*", lambda route: route.fulfill(status=401))
+        sign_in(page, private, site.key, f"/jobs/{job.id}")
+        title = page.title()
+        visitor.clear_cookies()
+        notice = page.get_by_role("status").filter(has_text="You are signed out")
+        expect(notice).to_be_visible(timeout=SLOW)
+        assert page.title() == title
+        notice.get_by_role("link").click()
+        page.get_by_label("Key", exact=True).fill(site.key)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{private}/jobs/{job.id}")
+        job.cancel()
+
+
+def test_a_page_that_waits_does_not_take_the_page_that_signs_in_for_what_it_waits_for(
+    visitor: BrowserContext, site: Site, private: str
+) -> None:
+    unit = f"/networks/{NETWORK}/layers/classifier/units/61?atlas=any"
+    with imago.Client(site.url, site.key) as client, paused(process_of(site, "worker")):
+        job = client.submit(NETWORK, ["classifier/61"], parameters=FEW_STEPS)
+        page = visitor.new_page()
+        sign_in(page, private, site.key, unit)
+        page.get_by_text("Compute with other settings").click()
+        page.get_by_label("seed").fill("77")
+        visitor.clear_cookies()
+        expect(page.get_by_text("You are signed out")).to_be_visible(timeout=SLOW)
+        assert page.get_by_text("What this page waits for is there").count() == 0
+        job.cancel()
 
 
 @pytest.mark.parametrize("other", OTHERS)

@@ -155,3 +155,15 @@ def test_a_page_that_can_not_be_read_anew_is_not_asked_for_again_and_again(site:
         page.wait_for_timeout(8_000)  # it would ask again after five seconds
         assert len(asked) == 1
         job.cancel()
+
+
+def test_a_page_of_what_is_not_there_any_more_says_so(site: Site, page: Page) -> None:
+    with imago.Client(site.url, site.key) as client, paused(process_of(site, "worker")):
+        atlas = client.atlases.create(
+            NETWORK, layers="classifier", units="56", parameters=FEW_STEPS, visibility="public"
+        )
+        without_streams(page)
+        page.goto(f"{site.url}/atlases/{atlas.id}")
+        atlas.change(visibility="private")
+        expect(page.get_by_text("This is not there any more")).to_be_visible(timeout=SLOW)
+        atlas.cancel()

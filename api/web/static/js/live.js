@@ -154,7 +154,7 @@ const freshen = () => {
   freshening = setTimeout(async () => {
     freshening = 0;
     freshAt = Date.now();
-    await refresh(parts());
+    if (isGone(await refresh(parts()))) close(); // which would go on for who is signed out
   }, wait);
 };
 

@@ -85,14 +85,24 @@ const leave = (part) => {
 
 const names = (list) => [...list.children].map((child) => child.id).join();
 
-// What is shown while the service does not answer is what was there before, and the page says so.
-export const reached = (isReached) => {
+// Where a page is not read anew, what it shows is what was there before, and it says why.
+const say = (why, link = "") => {
   const place = document.getElementById("unreached");
-  if (place) place.hidden = isReached;
+  if (!place) return;
+  place.hidden = !why;
+  place.firstElementChild.replaceChildren(`${why} What is shown is what was there before. `, link);
+};
+export const reached = (isReached) => say(isReached ? "" : "The service does not answer; this page tries again by itself.");
+
+// Scripts follow who is signed out to the page that signs in, and that one knows the way back.
+const statusOf = ({ redirected, status, url }) => (redirected && new URL(url).pathname === "/signin" ? 401 : status);
+const stopped = (status, url) => {
+  if (status === 401) say("You are signed out.", Object.assign(document.createElement("a"), { href: url, textContent: "Sign in to go on" }));
+  else if ([403, 404, 410].includes(status)) say("This is not there any more, or not for you to see.");
 };
 
 // Replaces parts of the page, each by its id; of a list with data-each only those entries that differ, so that pictures
-// which are there already stay. Gives the status of the answer, 0 where there was none.
+// which are there already stay. Gives the status of the answer, 0 where there was none, and 401 where it wants a key.
 export const refresh = async (parts) => {
   let answer;
   let text;
@@ -104,7 +114,9 @@ export const refresh = async (parts) => {
     return 0;
   }
   reached(true);
-  if (!answer.ok) return answer.status; // said when the page is next opened; what is shown stays readable
+  const status = statusOf(answer);
+  stopped(status, answer.url);
+  if (!answer.ok || status === 401) return status; // what is shown stays readable
   const page = new DOMParser().parseFromString(text, "text/html");
   document.title = page.title;
   for (const { id } of parts) {
@@ -112,7 +124,7 @@ export const refresh = async (parts) => {
     const now = page.getElementById(id);
     if (old?.dataset.refresh && !now) {
       leave(old);
-      return answer.status;
+      return status;
     }
     if (!old || !now) continue;
     if ("each" in old.dataset && names(old) === names(now)) {
@@ -122,7 +134,7 @@ export const refresh = async (parts) => {
       swap(old, now);
     }
   }
-  return answer.status;
+  return status;
 };
 
 // Parts that wait are asked for until none does, or there is nothing to ask for.
