@@ -28,6 +28,8 @@ _FACTS = """() => {
     described: !!document.querySelector('meta[name="description"]')?.content,
     width: document.scrollingElement.scrollWidth,
     wide: said(all.filter((each) => each.getBoundingClientRect().right > innerWidth + 1)),
+    cut: said([...document.querySelectorAll("nav *")].filter((each) =>
+      getComputedStyle(each).textOverflow === "ellipsis" && each.scrollWidth > each.clientWidth)),
     unsized: said([...document.querySelectorAll("img:not([width][height])")]),
     moving: said(all.filter((each) => moves(getComputedStyle(each)))),
   };
@@ -100,6 +102,8 @@ def _of_its_layout(page: Page, look: Look) -> Iterator[str]:
         yield f"has {facts['heads']} h1"
     if not facts["title"] or not facts["described"]:
         yield "has no title or no description"
+    if facts["cut"]:
+        yield f"cuts off where one could go: {facts['cut']}"
     if facts["unsized"]:
         yield f"has pictures without a size: {facts['unsized']}"
     if facts["moving"]:
