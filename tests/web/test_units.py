@@ -41,3 +41,12 @@ def test_the_keys_up_and_down_alone_scroll(browser: Browser, site: Site) -> None
         # The policy of the pages forbids what `page.wait_for_function` evaluates when it looks again.
         until(scrolls, "the page has scrolled")
         assert page.url.endswith("blocks.4.2/units/4")
+
+
+def test_the_names_of_layers_beside_a_page_are_there_whole(browser: Browser, site: Site) -> None:
+    with looking(browser, LOOK) as context:
+        page = context.new_page()
+        page.goto(f"{site.url}/design")
+        names = page.locator(".rail .layer-name")
+        assert max(len(text) for text in names.all_inner_texts()) > 30
+        assert all(name.evaluate("name => name.scrollWidth <= name.clientWidth") for name in names.all())
