@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from infra.browser.chromium import PATIENCE_MS, Look, looking
 from infra.browser.furnishing import NETWORK
 from tests.web.conftest import Site
+from tests.worker_processes import until
 
 UNIT = re.compile(rf"/networks/{re.escape(NETWORK)}/layers/classifier/units/([0-9]+)\?")
 
@@ -56,6 +57,56 @@ def test_keys_move_it_and_enter_opens_the_unit_in_the_middle(page: Page) -> None
     page.keyboard.press("Enter")
     page.wait_for_url(UNIT)
     assert f"/{now.partition('/')[2]}?" in page.url
+
+
+def test_what_one_sees_is_in_the_address_and_there_again_on_the_way_back(page: Page) -> None:
+    sheet, said = page.locator(".sheet-view"), page.locator("#sheet-said")
+    sheet.focus()
+    for key in ("+", "+", "+", "ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    page.wait_for_url(re.compile(r"[?&]view=[0-9.]+,[0-9.]+,[0-9.]+$"), wait_until="commit")
+    name, seen = said.inner_text(), page.url
+    page.keyboard.press("Enter")
+    page.wait_for_url(UNIT)
+    page.go_back()
+    assert page.url == seen
+    sheet.focus()
+    expect(said).to_have_text(name)
+    page.keyboard.press("0")
+    page.wait_for_url(re.compile("/sheet$"), wait_until="commit")
+
+
+def fingers(page: Page, *places: list[tuple[float, float]]) -> None:
+    """Put fingers on a phone's screen, move them from place to place, and take them away."""
+    session = page.context.new_cdp_session(page)
+    for kind, points in zip(
+        ["touchStart", *["touchMove"] * len(places[1:]), "touchEnd"], [*places, []], strict=True
+    ):
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+def test_on_a_phone_one_finger_scrolls_the_page_and_two_come_near(browser: Browser, site: Site) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 500}, has_touch=True, is_mobile=True)
+    try:
+        page = context.new_page()
+        page.goto(f"{site.url}/atlases/{site.atlas}/versions/1/layers/classifier/sheet")
+        sheet = page.locator(".sheet-view")
+        expect(sheet).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.locator("#sheet-said")).to_have_text("", timeout=PATIENCE_MS)  # its tiles are there
+        box = sheet.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        fingers(page, [(x, y)], [(x, y - 40)], [(x, y - 80)], [(x, y - 120)])
+        until(lambda: bool(page.evaluate("scrollY") > 50), "the page has scrolled")
+        assert "view=" not in page.url
+        page.evaluate("scrollTo(0, 0)")
+        fingers(page, *[[(x - 20 * step, y), (x + 20 * step, y)] for step in (1, 2, 3, 4)])
+        page.wait_for_url(re.compile("view="), wait_until="commit")
+        assert 3 < float(page.url.rpartition(",")[2]) < 5
+        assert page.evaluate("[scrollY, visualViewport.scale]") == [0, 1]
+    finally:
+        context.close()
 
 
 _IS_DRAWN = """() => {

@@ -170,6 +170,48 @@ def test_one_moves_about_in_the_map_and_goes_from_it_to_a_unit(browser: Browser,
         expect(found).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
 
 
+def test_what_one_has_found_on_the_map_is_in_the_address_and_there_again_on_the_way_back(
+    browser: Browser, origin: str
+) -> None:
+    with looking(browser, DESK) as context:
+        page = context.new_page()
+        page.goto(f"{origin}/map.html")
+        said, listed = page.locator("#map-said"), page.locator("[data-list] a")
+        expect(said).to_have_text("287 units in view", timeout=PATIENCE_MS)
+        box = page.locator(".map-canvas").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 5, box["y"] + 5)
+        page.keyboard.down("Shift")
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] - 5, box["y"] + box["height"] - 5)
+        page.mouse.up()
+        page.keyboard.up("Shift")
+        expect(said).to_contain_text("units selected")
+        page.get_by_role("checkbox", name="conv_stem").uncheck()
+        expect(said).not_to_have_text("287 units selected")
+        count = int(said.inner_text().split()[0])
+        assert 200 < count < 287
+        expect(listed).to_have_count(48)
+        expect(page.locator("[data-more]")).to_contain_text(f"48 of {count} are listed")
+        page.get_by_role("button", name="Show 48 more").click()
+        expect(listed).to_have_count(96)
+        page.get_by_role("group", name="Map of units").press("+")
+        page.wait_for_url(re.compile("view="), wait_until="commit")
+        seen, last = page.url, listed.last.get_attribute("href")
+        listed.last.click()
+        expect(page.locator("img.portrait")).to_be_visible(timeout=PATIENCE_MS)
+        page.go_back()
+        assert page.url == seen
+        expect(said).to_have_text(f"{count} units selected", timeout=PATIENCE_MS)
+        expect(listed).to_have_count(96)
+        assert listed.last.get_attribute("href") == last
+        assert page.locator("[data-list]").evaluate("list => list.scrollTop") > 0
+        expect(page.get_by_role("checkbox", name="conv_stem")).not_to_be_checked()
+        other = context.new_page()
+        other.goto(seen)
+        expect(other.locator("#map-said")).to_have_text(f"{count} units selected", timeout=PATIENCE_MS)
+
+
 @pytest.mark.parametrize("look", [DESK, pytest.param(PHONE, marks=pytest.mark.thorough)], ids=str)
 def test_its_pages_can_be_used_by_everybody(browser: Browser, origin: str, look: Look) -> None:
     grid = "/layers/001-conv_stem/index.html"

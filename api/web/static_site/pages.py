@@ -44,6 +44,8 @@ SHIPPED = (
     "js/static-search.js",
     "js/static-layer.js",
     "js/static-map.js",
+    "js/moving.js",
+    "js/map-units.js",
     "js/map.js",
 )
 """Files of `api/web/static` that the pages load: classic scripts, since modules do not work from files."""

@@ -1,7 +1,8 @@
 // The map of an atlas: a scatter of units that one moves about in. Points are written into the picture's memory, so
 // that a hundred thousand are drawn in every frame; where there are few in view, one thumbnail stands in each cell of a grid.
 // What it shows comes from the server, or from `imagoMapSource` of a static site (static-map.js), whose pages load this
-// as a classic script.
+// as a classic script. How one moves about is in moving.js, what is
+// known of units in map-units.js; both are loaded before.
 
 const root = document.querySelector(".map");
 const wrapper = root.querySelector(".map-canvas");
@@ -9,14 +10,17 @@ const canvas = wrapper.querySelector("canvas");
 const pen = canvas.getContext("2d");
 const list = root.querySelector("[data-list]");
 const said = root.querySelector("#map-said");
+const more = root.querySelector("[data-more]");
+const selecting = root.querySelector("[data-select]");
 const boxes = [...root.querySelectorAll("[data-layer]")];
-const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
-const CELL = 56, SIDE = 48, STRETCHED = 2, MOST_LISTED = 48, AT_ONCE = 200, LARGEST = 256, KEPT = 800;
+const CELL = 56, SIDE = 48, STRETCHED = 2, LISTED = 48, LARGEST = 256, KEPT = 800;
 const view = { x: 0.5, y: 0.5, zoom: 1 }; // its middle, where 0 to 1 is what the points take up across and down
-const known = new Map(), pictures = new Map(), wanted = new Set();
+const pictures = new Map();
 const size = { width: 0, height: 0 }; // of the canvas in CSS pixels: read when it changes, since that makes browsers lay out
 const whole = { width: 0, height: 0 }; // of all points at a zoom of 1, in CSS pixels
-let points, labels = [], drawn = [], dotted = null, pixels, colours, shownLayers, selection = null, area = null, frame = 0, rest = 0, asking = false;
+let points, labels = [], drawn = [], dotted = null, pixels, colours, shownLayers, area = null, frame = 0, rest = 0;
+let chosen = {}, selection = null; // an `area` of the map that somebody has marked, or `units`; those of it that show, or null
+let most = LISTED, listed = [];
 
 // `read`: the columns of points and the names of regions; `units`: what is known of some, by "layer:unit".
 const source = globalThis.imagoMapSource ?? {
@@ -33,6 +37,8 @@ const source = globalThis.imagoMapSource ?? {
     return (await answer.json()).data.map((unit) => ({ ...unit, picture: `${unit.links.image}.webp?size=128` }));
   },
 };
+
+const units = imagoMapUnits(root, source, () => draw());
 
 const read = (buffer) => {
   const head = new DataView(buffer), count = head.getUint32(12, true);
@@ -143,7 +149,7 @@ const inCells = () => {
 };
 
 const picture = (at) => {
-  const unit = known.get(key(at));
+  const unit = units.known.get(key(at));
   if (!unit) return null;
   let image = pictures.get(unit.picture);
   if (!image) {
@@ -155,9 +161,6 @@ const picture = (at) => {
   }
   return image.complete && image.naturalWidth ? image : null;
 };
-
-// Shown with its pixels as squares.
-const isTiny = (image) => image.naturalWidth < Number(document.body.dataset.smallBelow);
 
 const frameNow = () => {
   frame = 0;
@@ -172,13 +175,13 @@ const frameNow = () => {
     .map((one) => ({ ...one, image: picture(one.at) }))
     .filter(({ image }) => image);
   for (const { image, x, y } of drawn) {
-    pen.imageSmoothingEnabled = !isTiny(image);
+    pen.imageSmoothingEnabled = !imagoMapUnits.isTiny(image);
     pen.drawImage(image, x - SIDE / 2, y - SIDE / 2, SIDE, SIDE);
   }
   if (selection) {
     pen.strokeStyle = style.color;
     pen.lineWidth = 2;
-    for (const at of selection.slice(0, MOST_LISTED)) if (inView(at)) {
+    for (const at of listed) if (inView(at)) {
       const { x, y } = drawn.find((one) => one.at === at) ?? { x: xOf(points.x[at]), y: yOf(points.y[at]) };
       pen.strokeRect(x - SIDE / 2, y - SIDE / 2, SIDE, SIDE);
     }
@@ -224,98 +227,68 @@ const write = (style, called) => {
   }
 };
 
-// ---- what is known of units: asked for when the map rests ----
+// ---- what is listed beside it, once the map rests ----
 
-const ask = async () => {
-  if (asking) return;
-  asking = true;
-  try {
-    while (wanted.size) {
-      const places = [...wanted].slice(0, AT_ONCE);
-      places.forEach((place) => wanted.delete(place));
-      for (const unit of await source.units(places)) known.set(`${layers.indexOf(unit.layer)}:${unit.unit}`, unit);
-      draw();
-      show();
-    }
-  } finally {
-    asking = false;
-  }
+// What is selected, or in view: of that those first whose thumbnails stand on the map.
+const toList = (thumbnails) => {
+  if (selection) return selection.slice(0, most);
+  const found = new Set(thumbnails);
+  for (let at = 0; at < points.count && found.size < most; at++) if (isShown(at) && inView(at)) found.add(at);
+  return [...found].slice(0, most);
 };
-const want = (some) => {
-  for (const at of some) if (!known.has(key(at))) wanted.add(key(at));
-  if (wanted.size) ask().catch(() => {});
-};
-
-let listed = [];
+const number = (count) => count.toLocaleString("fr");
 const rested = () => {
-  const cells = inCells(), { seen } = cells, chosen = cells.chosen.map(({ at }) => at);
-  listed = selection || chosen;
-  if (!listed.length) for (let at = 0; at < points.count && listed.length < MOST_LISTED; at++) if (isShown(at) && inView(at)) listed.push(at);
-  const count = selection ? selection.length : seen;
-  const text = `${count.toLocaleString("fr")} ${count === 1 ? "unit" : "units"} ${selection ? "selected" : "in view"}`;
+  const cells = inCells(), thumbnails = cells.chosen.map(({ at }) => at), count = selection ? selection.length : cells.seen;
+  listed = toList(thumbnails);
+  const text = `${number(count)} ${count === 1 ? "unit" : "units"} ${selection ? "selected" : "in view"}`;
   if (said.textContent !== text) said.textContent = text;
-  wanted.clear();
-  want(listed.slice(0, MOST_LISTED));
-  want(chosen);
-  show();
+  more.hidden = listed.length >= count;
+  more.querySelector("button").textContent = `Show ${Math.min(LISTED, count - listed.length)} more`;
+  more.querySelector("span").textContent = `${number(listed.length)} of ${number(count)} are listed`;
+  units.want([...listed, ...thumbnails].map(key));
+  units.show(listed.map(key));
 };
-const moved = () => {
+const changed = () => {
   draw();
   clearTimeout(rest);
   rest = setTimeout(rested, 150);
 };
 
-const show = () => {
-  if (list.contains(document.activeElement)) return; // what somebody is at with the keyboard stays
-  list.replaceChildren(...listed.slice(0, MOST_LISTED).map(entry));
-};
-const entry = (at) => {
-  const item = document.createElement("li"), link = document.createElement("a"), unit = known.get(key(at));
-  const layer = boxes[points.layer[at]], name = `${layers[points.layer[at]]}/${points.unit[at]}`;
-  item.className = "cell";
-  link.title = name;
-  link.ariaLabel = unit?.label && unit.probability >= Number(document.body.dataset.clearFrom) ? `${name}, seen as ${unit.label}` : name;
-  link.href = layer.dataset.unit.replace(root.dataset.standsIn, points.unit[at]);
-  if (unit) {
-    const image = new Image(72, 72);
-    image.addEventListener("load", () => image.classList.toggle("pixels", isTiny(image)));
-    Object.assign(image, { loading: "lazy", decoding: "async", alt: "", src: unit.picture });
-    link.append(image);
-  } else {
-    const gap = document.createElement("span");
-    gap.className = "no-picture";
-    link.append(gap);
-  }
-  const caption = document.createElement("span");
-  caption.className = "caption quiet";
-  caption.textContent = name;
-  link.append(caption);
-  item.append(link);
-  return item;
-};
-
 // ---- moving and choosing ----
 
+const clamped = (value, least, greatest) => Math.min(greatest, Math.max(least, value));
+const moved = () => {
+  if (!selection) most = LISTED;
+  changed();
+  keep();
+};
 const zoomAt = (by, x = size.width / 2, y = size.height / 2) => {
   const mapX = view.x + (x - size.width / 2) / across(), mapY = view.y + (y - size.height / 2) / down();
-  view.zoom = Math.min(LARGEST, Math.max(0.5, view.zoom * by));
+  view.zoom = clamped(view.zoom * by, 0.5, LARGEST);
   view.x = mapX - (x - size.width / 2) / across();
   view.y = mapY - (y - size.height / 2) / down();
   moved();
 };
 const pan = (x, y) => {
-  view.x = Math.min(1, Math.max(0, view.x - x / across()));
-  view.y = Math.min(1, Math.max(0, view.y - y / down()));
+  view.x = clamped(view.x - x / across(), 0, 1);
+  view.y = clamped(view.y - y / down(), 0, 1);
   moved();
 };
 const showWhole = () => {
   Object.assign(view, { x: 0.5, y: 0.5, zoom: 1 });
-  choose(null);
+  choose({});
 };
-const choose = (some) => {
-  selection = some && some.length ? some : null;
+const select = () => {
+  const found = chosen.area ? inside(chosen.area) : (chosen.units ?? []).filter(isShown);
+  selection = found.length ? found : null;
+};
+const choose = (what) => {
+  chosen = what;
+  most = LISTED;
+  select();
   draw();
   rested();
+  keep();
 };
 const near = (x, y, reach) => {
   const found = [];
@@ -330,85 +303,81 @@ const pointedAt = (x, y) => {
   const thumbnail = drawn.find((one) => Math.max(Math.abs(one.x - x), Math.abs(one.y - y)) <= SIDE / 2);
   return thumbnail ? [thumbnail.at] : near(x, y, SIDE / 2).slice(0, 1);
 };
-const within = ({ x, y, toX, toY }) => {
-  const found = [], [x0, x1] = [Math.min(x, toX), Math.max(x, toX)], [y0, y1] = [Math.min(y, toY), Math.max(y, toY)];
+const inside = ([left, above, right, below]) => {
+  const { x, y } = points, found = [];
   for (let at = 0; at < points.count; at++) {
-    const right = xOf(points.x[at]), below = yOf(points.y[at]);
-    if (isShown(at) && right >= x0 && right <= x1 && below >= y0 && below <= y1) found.push(at);
+    if (isShown(at) && x[at] >= left && x[at] <= right && y[at] >= above && y[at] <= below) found.push(at);
   }
   return found;
 };
+const mark = {
+  isMeant: (event) => event.shiftKey || selecting.ariaPressed === "true",
+  show: (now) => {
+    area = now;
+    draw();
+  },
+  choose: ({ x, y, toX, toY }) => {
+    const right = (place) => view.x + (place - size.width / 2) / across(), below = (place) => view.y + (place - size.height / 2) / down();
+    choose({ area: [right(Math.min(x, toX)), below(Math.min(y, toY)), right(Math.max(x, toX)), below(Math.max(y, toY))] });
+  },
+};
+const keys = {
+  Escape: () => choose({}),
+  Enter: () => choose({ units: near(size.width / 2, size.height / 2, 160).slice(0, LISTED) }),
+};
+
+// ---- what one has found, in the address: the middle and the zoom, layers that are left out, what is selected ----
+
+const KEPT_LIST = "imagoMap"; // in the state of the history's entry
+const keep = imagoMoving.keeper(() => {
+  const isWhole = view.x === 0.5 && view.y === 0.5 && view.zoom === 1;
+  return {
+    named: {
+      view: isWhole ? null : [view.x.toFixed(5), view.y.toFixed(5), Number(view.zoom.toPrecision(4))],
+      without: boxes.flatMap((box, layer) => (box.checked ? [] : [layer])),
+      area: chosen.area?.map((side) => side.toFixed(5)),
+      units: chosen.units?.map(key),
+    },
+    state: { [KEPT_LIST]: { most, top: list.scrollTop } },
+  };
+});
+const found = () => {
+  const [x, y, zoom] = imagoMoving.numbers("view", 3) ?? [];
+  if (zoom) Object.assign(view, { x: clamped(x, 0, 1), y: clamped(y, 0, 1), zoom: clamped(zoom, 0.5, LARGEST) });
+  const without = imagoMoving.words("without"), named = imagoMoving.words("units"), area = imagoMoving.numbers("area", 4);
+  boxes.forEach((box, layer) => (box.checked = !without.includes(String(layer))));
+  shownLayers = Uint8Array.from(boxes, (box) => (box.checked ? 1 : 0));
+  if (area) chosen = { area };
+  else if (named.length) {
+    const places = new Map(named.map((place) => [place, -1]));
+    for (let at = 0; at < points.count; at++) if (places.has(key(at))) places.set(key(at), at);
+    chosen = { units: [...places.values()].filter((at) => at >= 0) };
+  }
+  select();
+};
 
 const listen = () => {
-  const held = new Map(), selecting = root.querySelector("[data-select]");
-  let travelled = 0;
-  const at = (event) => {
-    const box = wrapper.getBoundingClientRect();
-    return { x: event.clientX - box.left, y: event.clientY - box.top };
-  };
-  wrapper.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    wrapper.setPointerCapture(event.pointerId);
-    const from = at(event);
-    held.set(event.pointerId, from);
-    travelled = 0;
-    area = event.shiftKey || selecting.ariaPressed === "true" ? { ...from, toX: from.x, toY: from.y } : null;
-  });
-  wrapper.addEventListener("pointermove", (event) => {
-    const before = held.get(event.pointerId);
-    if (!before) return;
-    const now = at(event), other = [...held].find(([id]) => id !== event.pointerId);
-    travelled += Math.hypot(now.x - before.x, now.y - before.y);
-    held.set(event.pointerId, now);
-    if (area) {
-      Object.assign(area, { toX: now.x, toY: now.y });
-      draw();
-    } else if (other) {
-      const apart = (one) => Math.hypot(one.x - other[1].x, one.y - other[1].y) || 1;
-      pan((now.x - before.x) / 2, (now.y - before.y) / 2);
-      zoomAt(apart(now) / apart(before), (now.x + other[1].x) / 2, (now.y + other[1].y) / 2);
-    } else pan(now.x - before.x, now.y - before.y);
-  });
-  const end = (event) => {
-    if (!held.delete(event.pointerId)) return;
-    const marked = area;
-    area = null;
-    if (event.type === "pointercancel") return draw();
-    if (travelled < 5) choose(pointedAt(at(event).x, at(event).y));
-    else if (marked) choose(within(marked));
-  };
-  wrapper.addEventListener("pointerup", end);
-  wrapper.addEventListener("pointercancel", end);
-  // On phones one finger scrolls the page (touch-action), two are for the map.
-  wrapper.addEventListener("touchmove", (event) => event.touches.length > 1 && event.preventDefault(), { passive: false });
-  wrapper.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoomAt(Math.exp(-event.deltaY / 400), at(event).x, at(event).y);
-  }, { passive: false });
-  const step = 64, keys = {
-    ArrowLeft: () => pan(step, 0), ArrowRight: () => pan(-step, 0), ArrowUp: () => pan(0, step), ArrowDown: () => pan(0, -step),
-    "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), 0: showWhole, Escape: () => choose(null),
-    Enter: () => choose(near(size.width / 2, size.height / 2, 160).slice(0, MOST_LISTED)),
-  };
-  wrapper.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
-    event.preventDefault();
-    keys[event.key]();
-  });
-  for (const button of root.querySelectorAll("[data-zoom]")) {
-    button.addEventListener("click", () => (Number(button.dataset.zoom) ? zoomAt(Number(button.dataset.zoom)) : showWhole()));
-  }
+  const click = ({ x, y }) => choose({ units: pointedAt(x, y) });
+  imagoMoving.listen(root, wrapper, { pan, zoomAt, showWhole, click, keys, mark });
   selecting.addEventListener("click", () => (selecting.ariaPressed = String(selecting.ariaPressed !== "true")));
+  more.querySelector("button").addEventListener("click", () => {
+    most += LISTED;
+    rested();
+    draw();
+    keep();
+  });
+  list.addEventListener("scroll", keep);
   for (const box of boxes) {
     box.addEventListener("change", () => {
       shownLayers[Number(box.dataset.layer)] = box.checked ? 1 : 0;
+      select();
       moved();
     });
   }
   const repaint = () => { paint(); draw(); };
   new ResizeObserver(() => {
     measure();
-    moved();
+    changed();
   }).observe(wrapper);
   new MutationObserver(repaint).observe(document.documentElement, { attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
@@ -417,11 +386,15 @@ const listen = () => {
 const begin = async () => {
   measure();
   fitted(await source.read());
-  shownLayers = Uint8Array.from(boxes, (box) => (box.checked ? 1 : 0));
+  found();
   paint();
   root.querySelector(".map-tools").hidden = false;
+  const kept = history.state?.[KEPT_LIST];
+  most = kept?.most ?? LISTED;
+  draw();
+  rested();
+  list.scrollTop = kept?.top ?? 0;
   listen();
-  moved();
 };
 
 begin().catch((error) => (said.textContent = `The map could not be read: ${error.message}. Load the page again.`));

@@ -1,5 +1,6 @@
 // A contact sheet that one moves about in: the tiles of its Deep Zoom pyramid on a canvas, those of the level that fits the
-// screen, and until they have come what is there of coarser ones. A cell leads to its unit. Nothing moves by itself.
+// screen, and until they have come what is there of coarser ones. A cell leads to its unit. Nothing moves by itself. How
+// one moves about is in moving.js, which is loaded before.
 
 const root = document.querySelector("[data-sheet]");
 const given = JSON.parse(root.dataset.sheet);
@@ -8,7 +9,7 @@ const wrapper = root.querySelector(".sheet-view");
 const canvas = wrapper.querySelector("canvas:not(.shape)");
 const pen = canvas.getContext("2d");
 const said = root.querySelector("#sheet-said");
-const AT_ONCE = 6, KEPT = 240, NEAREST = 2, STEP = 64;
+const AT_ONCE = 6, KEPT = 240, NEAREST = 2;
 const OPENED = 20; // CSS pixels: cells that are smaller are not opened, one comes nearer to them first
 const base = Math.max(0, top - Math.max(0, Math.ceil(Math.log2(Math.max(width, height) / tile)))); // the largest level of one tile
 const view = { x: width / 2, y: height / 2, zoom: 0 }; // the middle in pixels of the sheet, CSS pixels for one of these
@@ -135,6 +136,14 @@ const open = (found, inNewTab) => {
 
 // ---- moving ----
 
+// In the address is the middle, from 0 to 1 both ways, and how many times as large as the whole sheet it is.
+const keep = imagoMoving.keeper(() => ({
+  named: { view: isWhole ? null : [(view.x / width).toFixed(4), (view.y / height).toFixed(4), (view.zoom / wholeZoom()).toFixed(2)] },
+}));
+const moved = () => {
+  draw();
+  keep();
+};
 const within = (value, least, most) => Math.min(most, Math.max(least, value));
 const zoomAt = (by, x = wrapper.clientWidth / 2, y = wrapper.clientHeight / 2) => {
   const right = x - wrapper.clientWidth / 2, below = y - wrapper.clientHeight / 2;
@@ -143,79 +152,32 @@ const zoomAt = (by, x = wrapper.clientWidth / 2, y = wrapper.clientHeight / 2) =
   isWhole = view.zoom <= wholeZoom();
   view.x = isWhole ? width / 2 : within(sheetX - right / view.zoom, 0, width);
   view.y = isWhole ? height / 2 : within(sheetY - below / view.zoom, 0, height);
-  draw();
+  moved();
 };
 const pan = (x, y) => {
   isWhole = false;
   view.x = within(view.x - x / view.zoom, 0, width);
   view.y = within(view.y - y / view.zoom, 0, height);
-  draw();
+  moved();
 };
 const showWhole = () => {
   isWhole = true;
   Object.assign(view, { x: width / 2, y: height / 2, zoom: wholeZoom() });
-  draw();
+  moved();
 };
 
-const listen = () => {
-  const held = new Map();
-  let travelled = 0;
-  const placeOf = (event) => {
-    const box = wrapper.getBoundingClientRect();
-    return { x: event.clientX - box.left - wrapper.clientLeft, y: event.clientY - box.top - wrapper.clientTop };
-  };
-  wrapper.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    wrapper.setPointerCapture(event.pointerId);
-    if (!held.size) travelled = 0;
-    held.set(event.pointerId, placeOf(event));
-  });
-  wrapper.addEventListener("pointermove", (event) => {
-    const now = placeOf(event), before = held.get(event.pointerId);
-    if (!before) return look(cellAt(now.x, now.y));
-    travelled += Math.hypot(now.x - before.x, now.y - before.y);
-    held.set(event.pointerId, now);
-    const [, other] = [...held].find(([id]) => id !== event.pointerId) ?? [];
-    if (!other) return pan(now.x - before.x, now.y - before.y);
-    pan((now.x - before.x) / 2, (now.y - before.y) / 2);
-    const apart = (one) => Math.hypot(one.x - other.x, one.y - other.y) || 1;
-    zoomAt(apart(now) / apart(before), (now.x + other.x) / 2, (now.y + other.y) / 2);
-  });
-  const end = (event) => {
-    if (!held.delete(event.pointerId) || event.type === "pointercancel" || held.size || travelled >= 5) return;
-    const { x, y } = placeOf(event);
-    if (cell * view.zoom < OPENED) zoomAt(4, x, y);
-    else open(cellAt(x, y), event.ctrlKey || event.metaKey);
-  };
-  wrapper.addEventListener("pointerup", end);
-  wrapper.addEventListener("pointercancel", end);
-  wrapper.addEventListener("pointerleave", () => held.size || look(null));
-  // On phones one finger scrolls the page (touch-action), two are for the sheet.
-  wrapper.addEventListener("touchmove", (event) => event.touches.length > 1 && event.preventDefault(), { passive: false });
-  wrapper.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const { x, y } = placeOf(event);
-    zoomAt(Math.exp(-event.deltaY / 400), x, y);
-    look(cellAt(x, y));
-  }, { passive: false });
-  const keys = {
-    ArrowLeft: () => pan(STEP, 0), ArrowRight: () => pan(-STEP, 0), ArrowUp: () => pan(0, STEP), ArrowDown: () => pan(0, -STEP),
-    "+": () => zoomAt(1.5), "=": () => zoomAt(1.5), "-": () => zoomAt(1 / 1.5), 0: showWhole,
-    Enter: () => open(middle(), false),
-  };
-  wrapper.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
-    event.preventDefault();
-    keys[event.key]();
-    look(middle());
-  });
-  wrapper.addEventListener("focus", () => wrapper.matches(":focus-visible") && look(middle()));
-  wrapper.addEventListener("blur", () => look(null));
-  for (const button of root.querySelectorAll("[data-zoom]")) {
-    button.addEventListener("click", () => (Number(button.dataset.zoom) ? zoomAt(Number(button.dataset.zoom)) : showWhole()));
-  }
-  new ResizeObserver(() => (isWhole ? showWhole() : zoomAt(1))).observe(wrapper);
+const click = ({ x, y }, event) => {
+  if (cell * view.zoom < OPENED) zoomAt(4, x, y);
+  else open(cellAt(x, y), event.ctrlKey || event.metaKey);
 };
+const over = (place) => look(place && cellAt(place.x, place.y));
 
+const [x, y, zoom] = imagoMoving.numbers("view", 3) ?? [];
 showWhole();
-listen();
+if (zoom) {
+  isWhole = false;
+  Object.assign(view, { x: x * width, y: y * height, zoom: zoom * wholeZoom() });
+  zoomAt(1);
+}
+imagoMoving.listen(root, wrapper, { pan, zoomAt, showWhole, click, over, keys: { Enter: () => open(middle(), false) } });
+new ResizeObserver(() => (isWhole ? showWhole() : zoomAt(1))).observe(wrapper);
