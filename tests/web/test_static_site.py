@@ -86,6 +86,11 @@ def test_a_label_is_searched_as_one_types_and_without_a_hit_there_are_ways_on(
         page.get_by_role("searchbox").fill("classifier/0980")
         named = page.get_by_role("navigation", name="Places called so").get_by_role("link").first
         expect(named).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
+        named.click()
+        expect(page.locator("img.portrait")).to_be_visible(timeout=PATIENCE_MS)
+        page.go_back()
+        expect(named).to_have_attribute("href", f"{origin}/{VOLCANO}", timeout=PATIENCE_MS)
+        expect(page.get_by_role("searchbox")).to_have_value("classifier/0980")
 
 
 def test_a_layer_is_ordered_and_its_units_chosen(browser: Browser, origin: str) -> None:

@@ -103,8 +103,18 @@
     find("layers").hidden = true;
   };
 
+  // What is searched for is in the address, for who comes back to it.
+  const remember = (asked) => {
+    try {
+      history.replaceState(history.state, "", asked ? `?${new URLSearchParams({ q: asked })}` : location.pathname);
+    } catch {
+      // Some browsers allow it to no page that is opened from a file.
+    }
+  };
+
   const look = (text) => {
     const asked = text.trim();
+    remember(asked);
     if (!asked) return begin();
     return search(asked).catch((error) => (find("said").textContent = `The index could not be read: ${error.message}.`));
   };
