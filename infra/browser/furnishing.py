@@ -7,6 +7,8 @@ import imago
 
 NETWORK = "efficientnet_lite0.imagenet"
 SMALL_ATLAS = Path(__file__).resolve().parents[2] / "docs" / "small-atlas"
+PHOTOGRAPH = SMALL_ATLAS / "images" / "classifier" / "00980-0.webp"
+"""What the unit 980 wants to see: nothing excites it as this does."""
 _PAUSE_SECONDS = 0.5
 
 
@@ -20,6 +22,28 @@ def furnish(client: imago.Client, patience: float) -> str:
     atlas.change(visibility="public")
     client.submit(NETWORK, ["classifier/980"], parameters={"steps": 1})
     return str(atlas.id)
+
+
+def furnish_answers(client: imago.Client, atlas: str, patience: float) -> dict[str, str]:
+    """Have the atlas compared with another one, of a few of its units, and a photograph looked at; returns by
+    their kinds the pages of both, to which no other leads.
+
+    The other atlas is not published, so that pages of the network go on showing the first one.
+    """
+    other = client.atlases.create(
+        NETWORK,
+        name="Three units in one step",
+        layers="classifier",
+        units="0,7,14",
+        parameters={"steps": 1},
+        visibility="public",
+    )
+    other.wait(timeout=patience)
+    wait_for_index(client, patience)
+    a, b = f"{atlas}@1", f"{other.id}@open"
+    client.compare(a, b).wait(patience)
+    photograph = client.excites(PHOTOGRAPH, NETWORK, "classifier", timeout=patience)
+    return {"compare/*": f"/compare?a={a}&b={b}", "search/photograph": f"/search?photograph={photograph.id}"}
 
 
 def wait_for_index(client: imago.Client, patience: float) -> None:

@@ -8,7 +8,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -18,7 +18,7 @@ from playwright.sync_api import Page as BrowserPage
 import imago
 from infra.browser import chromium
 from infra.browser.chromium import Look, looking
-from infra.browser.furnishing import NETWORK, furnish, wait_for_index
+from infra.browser.furnishing import NETWORK, furnish, furnish_answers
 from infra.browser.walk import Page, walk
 from infra.local.processes.supervision import interruptible
 from infra.local.stack import Stack
@@ -76,23 +76,23 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     with interruptible():
         if given.url:
-            _make(given.url, given.into, given.documented, given.only)
+            _make(given.url, given.into, given.documented, given.only, {})
             return 0
         with tempfile.TemporaryDirectory(prefix="imago-screenshots-") as home:
             Path(home).chmod(0o711)  # PostgreSQL is another user under root
             print("Starting an imago of its own …", flush=True)
             with Stack(Path(home, "home")) as stack, imago.Client(stack.api_url, stack.key) as client:
                 atlas = client.atlases.get(furnish(client, _PATIENCE_SECONDS))
-                wait_for_index(client, _PATIENCE_SECONDS)
+                answers = furnish_answers(client, atlas.id, _PATIENCE_SECONDS)
                 for drawn in (atlas.poster(), atlas.map()):
                     drawn.wait(_PATIENCE_SECONDS)
-                _make(stack.api_url, given.into, given.documented, given.only)
+                _make(stack.api_url, given.into, given.documented, given.only, answers)
     return 0
 
 
-def _make(url: str, into: Path, documented: bool, only: str) -> None:
+def _make(url: str, into: Path, documented: bool, only: str, answers: Mapping[str, str]) -> None:
     url = url.rstrip("/")
-    pages = walk(url).pages
+    pages = walk(url, answers).pages
     with chromium.running() as browser:
         if documented:
             _document(browser, url, pages)

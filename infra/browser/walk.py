@@ -4,7 +4,7 @@ import re
 import urllib.error
 import urllib.request
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -44,12 +44,14 @@ class _Links(HTMLParser):
             self.found.append(href)
 
 
-def walk(url: str) -> Walk:
-    """Follow the links from `/`: every kind of page is visited, a few pages of each."""
+def walk(url: str, answers: Mapping[str, str] | None = None) -> Walk:
+    """Follow the links from `/`: every kind of page is visited, a few pages of each. `answers`: by their
+    kinds, pages of what somebody has asked, to which no other leads."""
     walked = Walk()
-    begun = ("/", *_UNLINKED)
-    seen, of_a_kind, alike = {*begun}, Counter[str](), Counter[tuple[str, ...]]()
-    waiting = deque([(Page(path, kind_of(path), 0), "where it begins") for path in begun])
+    begun = [Page(path, kind_of(path)) for path in ("/", *_UNLINKED)]
+    begun += [Page(path, kind) for kind, path in (answers or {}).items()]
+    seen, of_a_kind, alike = {page.path for page in begun}, Counter[str](), Counter[tuple[str, ...]]()
+    waiting = deque([(page, "where it begins") for page in begun])
     while waiting:
         page, linked_from = waiting.popleft()
         status, is_page, text = _fetch(url + page.path)

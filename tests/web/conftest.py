@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 import imago
 from infra.browser import chromium
-from infra.browser.furnishing import NETWORK, furnish
+from infra.browser.furnishing import NETWORK, furnish, furnish_answers
 from infra.browser.walk import Walk, walk
 from infra.local import ports
 from infra.local.processes.supervision import Group
@@ -84,9 +84,17 @@ def _prepare(settings: Settings) -> str:
 
 
 @pytest.fixture(scope="session")
-def walked(site: Site) -> Walk:
+def asked(site: Site) -> Mapping[str, str]:
+    """By their kinds, the pages of a comparison of the small atlas with another one, and of a photograph that
+    was looked at. All pictures are indexed."""
+    with imago.Client(site.url, site.key) as client:
+        return furnish_answers(client, site.atlas, PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def walked(site: Site, asked: Mapping[str, str]) -> Walk:
     """Its pages."""
-    return walk(site.url)
+    return walk(site.url, asked)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from infra.browser.chromium import PATIENCE_MS, Look, looking
-from infra.browser.furnishing import SMALL_ATLAS
+from infra.browser.furnishing import PHOTOGRAPH
 from tests.web.conftest import Site
 from tests.web.test_signing_in import sign_in
-
-PICTURE = SMALL_ATLAS / "images/classifier/00980-0.webp"
-"""What the unit 980 wants to see: nothing excites it as this does."""
 
 
 def drop(page: Page, file: Path) -> None:
@@ -47,7 +44,7 @@ def test_a_photograph_that_is_dropped_is_looked_at_and_shown_beside_what_it_exci
         page = context.new_page()
         sign_in(page, site.url, site.key)
         page.goto(f"{site.url}/search")
-        drop(page, PICTURE)
+        drop(page, PHOTOGRAPH)
         page.wait_for_url("**/search?photograph=*", timeout=PATIENCE_MS)
         output = page.locator("section", has=page.get_by_role("heading", name="classifier"))
         strongest = output.locator("ul").first.get_by_role("link").first
@@ -65,7 +62,7 @@ def test_the_photograph_above_an_answer_is_its_own_also_after_another_was_refuse
         page = context.new_page()
         sign_in(page, site.url, site.key)
         page.goto(f"{site.url}/search")
-        drop(page, PICTURE)
+        drop(page, PHOTOGRAPH)
         page.wait_for_url("**/search?photograph=*", timeout=PATIENCE_MS)
         answer = page.url.partition("#")[0]
         for forgotten in (False, True):
