@@ -215,6 +215,8 @@ def test_what_one_has_found_on_the_map_is_in_the_address_and_there_again_on_the_
         other = context.new_page()
         other.goto(seen)
         expect(other.locator("#map-said")).to_have_text(f"{count} units selected", timeout=PATIENCE_MS)
+        other.get_by_role("group", name="Map of units").press("Enter")
+        expect(other.locator("[data-more]")).to_be_hidden()
 
 
 @pytest.mark.parametrize("look", [DESK, pytest.param(PHONE, marks=pytest.mark.thorough)], ids=str)
