@@ -30,8 +30,8 @@ _SMALL_ATLAS = _CHECKOUT / "docs" / "small-atlas"
 class Report:
     """What a demo came to.
 
-    `mean_activation_percentile` is where the pictures' activations stand among those of
-    1000 real photographs at the same unit, 0 to 100; `seconds_compute` is what the worker spent in batches.
+    `mean_activation_percentile` is where the pictures' activations stand among those of 1000 real
+    photographs at the same unit, 0 to 100; `seconds_compute` is what the worker spent on the pictures.
     """
 
     pictures: int
@@ -61,7 +61,7 @@ def main(home: Path) -> int:
         _watch(job, console)
         items = list(job.items())
         pictures = [item for item in items if item.state == "done"]
-        report = _report(items, demo, time.monotonic() - began)
+        report = report_of(items, demo, time.monotonic() - began)
         folder = home / "demo"
         folder.mkdir(parents=True, exist_ok=True)
         if pictures:
@@ -111,11 +111,12 @@ def _watch(job: Job, console: Console) -> None:
             progress.update(task, completed=now.units.settled, description=now.state)
 
 
-def _report(items: Sequence[Visualization], demo: dict[str, Any], seconds: float) -> Report:
+def report_of(items: Sequence[Visualization], demo: dict[str, Any], seconds: float) -> Report:
+    """What came of the demo's units, from what the API tells of them."""
     pictures = [item for item in items if item.state == "done"]
     provenances = [item.detail["provenance"] for item in pictures]
-    # All items of a batch carry the time of the whole batch.
-    batches = {(p["worker"], p["lease"]): p["batch_seconds"] for p in provenances}
+    # All items of a batch carry the time of the whole batch: each took an equal part of it.
+    compute = sum(told["batch_seconds"] / told["batch_size"] for told in provenances)
     quantiles = {layer["name"]: layer["quantiles"] for layer in demo["layers"]}
     percentiles = [
         100 * bisect_left(levels, item.activation) / len(levels)
@@ -127,7 +128,7 @@ def _report(items: Sequence[Visualization], demo: dict[str, Any], seconds: float
         failed=sum(item.state in ("failed", "canceled") for item in items),
         unreachable=sum(item.state == "unreachable" for item in items),
         seconds_total=round(seconds, 1),
-        seconds_compute=round(sum(batches.values()), 1),
+        seconds_compute=round(compute, 1),
         mean_activation_percentile=round(sum(percentiles) / len(percentiles), 1) if percentiles else None,
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -75,6 +76,11 @@ class Service:
         assert claim is not None
         return claim
 
+    @staticmethod
+    def told_of(claim: Claim) -> dict[str, Any]:
+        """What everybody is told of where the pictures of a batch come from, which `finish` stores."""
+        return {"batch_size": len(claim.items), "batch_seconds": 6.0}
+
     def finish(self, claim: Claim) -> None:
         """Bring every item of a batch home with a real picture."""
         pictures = {
@@ -89,7 +95,7 @@ class Service:
                 predictions=[(work.unit, 0.75), (1, 0.125)],
                 artifacts=[pictures[work.unit]],
                 crop_box=None,
-                provenance={"worker": "test-worker"},
+                provenance={"worker": "test-worker", "lease": claim.lease_id, **self.told_of(claim)},
             )
             for work in claim.items
         ]

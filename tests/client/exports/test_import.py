@@ -291,9 +291,11 @@ def test_a_picture_that_is_here_stays_and_one_that_is_waited_for_stops_the_impor
     admin.submit(NETWORK, ["output/0"])
     with pytest.raises(imago.Conflict, match="is queued here"):
         admin.atlases.load(folder)
-    service.work()
+    claim = service.claim()
+    service.finish(claim)
     atlas = admin.atlases.load(folder)
-    assert next(atlas.units("classifier")).visualization().detail["provenance"] == {"worker": "test-worker"}
+    made_here = next(atlas.units("classifier")).visualization().detail["provenance"]
+    assert made_here == service.told_of(claim)
 
 
 def test_no_room_in_the_store_writes_no_rows(
