@@ -170,8 +170,9 @@ class UnitStatistics(Representation):
         description="Of the activation at the place of each picture where it is highest."
     )
     usual_place: list[Quantile] = Field(
-        description="Of the activation at the layer's usual place, where synthesized pictures are read too: "
-        "`percentile` of a picture is told by these."
+        description="Of the activation at the layer's usual place, where synthesized pictures are read too. "
+        "`percentile` of a picture is told by those of the newest scan that it can be compared with, which "
+        "may be another one: that of its own size."
     )
 
     @classmethod

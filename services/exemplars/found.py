@@ -24,7 +24,6 @@ class UnitStatistics:
 
     scan_no: int
     scan: str
-    network_sha256: str
     input_size: int | None
     scanned_at: datetime | None
     pictures: int
@@ -130,7 +129,6 @@ def _statistics(scan: ScanRow, row: UnitStatisticsRow) -> UnitStatistics:
     return UnitStatistics(
         scan_no=scan.no,
         scan=scan.id,
-        network_sha256=scan.network_sha256,
         input_size=scan.request["input_size"],
         scanned_at=scan.finished_at,
         pictures=row.counted,

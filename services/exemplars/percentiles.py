@@ -7,6 +7,9 @@ window of pixels, however much lies around it. So pictures of early layers, whic
 their units see, stand among photographs of any size. (What the network computes of a whole picture, as
 squeeze-and-excitation does, comes from each picture's own whole, at equal sizes as at others.)
 
+Both are of the very same network. A picture made before it changed stands among the photographs of scans
+that were made before, at its own size alone, since what its layers are now tells nothing of then.
+
 Of several scans the newest of the same size counts, else the newest that may be compared.
 """
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from imago_engine.units import read_units
@@ -19,7 +20,11 @@ from services.catalog.networks import Network, get_network
 from services.exemplars.percentiles import lies_within
 from services.exemplars.tables import ScanRow, UnitStatisticsRow
 from services.jobs.tables import JobRow
+from services.pictures.best import BEST_FIRST
 from services.pictures.tables import RecipeRow, VisualizationRow
+
+_LOOKED_AT = 500
+"""Pictures that tell at which size those of a layer are."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,14 @@ def of_best(session: Session, network: str, layer: str) -> Subject:
     """Every unit of a layer by the best picture that there is of it. Raises `NotFound`."""
     found, described = get_layer(session, network, layer), get_network(session, network)
     size = _size_of_best(session, described, found)
-    return Subject(described, found, range(found.units), 1, None, _watched(session, described, found, size))
+    return Subject(
+        described,
+        found,
+        range(found.units),
+        1,
+        None,
+        _watched(session, described, found, size, described.spec_sha256),
+    )
 
 
 def of_version(
@@ -103,7 +115,7 @@ def of_version(
         read_units(kept["units"]).of(found.units),
         kept["facets"],
         Place(row.id, row.no, kept["layer_no"], shown.number, progress),
-        _watched(session, described, found, kept["parameters"].get("input_size")),
+        _watched(session, described, found, kept["parameters"].get("input_size"), shown.network_sha256),
     )
 
 
@@ -132,28 +144,42 @@ def _progress(session: Session, atlas_no: int, layer_no: int) -> tuple[int, ...]
 
 
 def _size_of_best(session: Session, network: Network, layer: Layer) -> int | None:
-    """At which size the network sees pictures of the layer: those of one recipe mostly."""
+    """At which size the network sees most pictures that the layer is shown by, as far as the first of them
+    tell: single units may have been computed in other ways."""
     row = VisualizationRow
-    query = (
-        sa.select(RecipeRow.parameters["input_size"])
-        .join(row, row.recipe_digest == RecipeRow.digest)
+    best = (
+        sa.select(row.recipe_digest)
+        .ext(distinct_on(row.unit))
         .where(row.network_id == network.id, row.layer == layer.name)
         .where(row.network_sha256 == network.spec_sha256, row.state == State.DONE)
+        .order_by(row.unit, *BEST_FIRST)
+        .limit(_LOOKED_AT)
+        .subquery()
+    )
+    size = RecipeRow.parameters["input_size"]
+    query = (
+        sa.select(size)
+        .join(best, best.c.recipe_digest == RecipeRow.digest)
+        .group_by(size)
+        .order_by(sa.func.count().desc(), size)
         .limit(1)
     )
-    size: int | None = session.scalar(query)
-    return size
+    found: int | None = session.scalar(query)
+    return found
 
 
-def _watched(session: Session, network: Network, layer: Layer, input_size: int | None) -> Watched | None:
-    """`input_size` of the pictures, None for the network's own."""
+def _watched(
+    session: Session, network: Network, layer: Layer, input_size: int | None, sha256: str | None
+) -> Watched | None:
+    """`input_size` of the pictures, None for the network's own; `sha256` of the network that they are of,
+    which may have changed since."""
     tells = sa.select(UnitStatisticsRow.unit).where(
         UnitStatisticsRow.scan_no == ScanRow.no, UnitStatisticsRow.layer == layer.name
     )
     query = (
         sa.select(ScanRow.no, ScanRow.id, ScanRow.request)
         .where(ScanRow.network_id == network.id, ScanRow.state == ScanState.SUCCEEDED)
-        .where(ScanRow.network_sha256 == network.spec_sha256, tells.exists())
+        .where(ScanRow.network_sha256 == sha256, tells.exists())
         .order_by(ScanRow.no.desc())
     )
     scans = session.execute(query).all()
@@ -162,5 +188,8 @@ def _watched(session: Session, network: Network, layer: Layer, input_size: int |
     sizes = {scan.no: scan.request["input_size"] for scan in scans}
     size = input_size or network.own_size
     same = [no for no, other in sizes.items() if other == size]
-    within = [no for no, other in sizes.items() if size and other and lies_within(layer, min(size, other))]
+    known = sha256 == network.spec_sha256  # else what the layer is now tells nothing of what it was
+    within = [
+        no for no, other in sizes.items() if known and size and other and lies_within(layer, min(size, other))
+    ]
     return Watched(scans[0].no, scans[0].id, next(iter(same + within), None))

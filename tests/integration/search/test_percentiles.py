@@ -208,6 +208,18 @@ def test_a_picture_of_an_early_layer_is_compared_with_photographs_of_any_size_th
     assert orders == {OTHER: True, LAYER: False}
 
 
+@pytest.mark.parametrize("odd", ["0", "5"])
+def test_one_picture_of_another_size_takes_the_order_by_percentile_from_no_layer(
+    staged: Database, settings: Any, odd: str
+) -> None:
+    submit(staged, request(odd, layer=LAYER, recipe=at_size(160)))
+    submit(staged, request("1-4", layer=LAYER, recipe=at_size(112)))
+    work_off(staged, {unit: direction(str(unit)) for unit in range(6)})
+    scan(staged, settings.data_root, {LAYER: dict.fromkeys(range(6), 0.5)}, input_size=112)
+    with staged.session() as session:
+        assert By.PERCENTILE in possible(of_best(session, NETWORK, LAYER))
+
+
 def test_dead_units_are_read_from_their_own_index(staged: Database, settings: Any) -> None:
     scan(staged, settings.data_root, {LAYER: {3: 0.0}})
     with staged.session() as session:
