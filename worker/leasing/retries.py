@@ -31,16 +31,24 @@ class Patience:
 
 
 def keep_trying(
-    action: Callable[[], T], *, what: str, may_go_on: Callable[[], bool], wait: Callable[[float], object]
+    action: Callable[[], T],
+    *,
+    what: str,
+    may_go_on: Callable[[], bool],
+    wait: Callable[[float], object],
+    passing: type[Unavailable] | tuple[()] = (),
 ) -> T:
     """`action()`, again and again while a server is away, with growing pauses that `wait` sleeps.
 
-    Raises the last `Unavailable` once `may_go_on()` is false; other errors pass at once.
+    Raises the last `Unavailable` once `may_go_on()` is false; other errors pass at once, and so does
+    `passing`, which no waiting here would end.
     """
     pause = FIRST_PAUSE
     while True:
         try:
             return action()
+        except passing:
+            raise
         except Unavailable as error:
             if not may_go_on():
                 raise

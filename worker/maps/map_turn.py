@@ -22,6 +22,7 @@ from services.queue import chores
 from services.queue.chores import CHORES, WorkClaim
 from services.sheets import making as sheets
 from services.sheets.making import Wanted
+from services.upkeep.collected import BeingRemoved
 from worker.leasing.chore_turns import charge, hold_to_write
 from worker.leasing.held_leases import HeldLeases
 from worker.leasing.lease_renewal import Interrupted, LeaseKeeper
@@ -108,14 +109,24 @@ class Maps(LeasedWork[WorkClaim]):
                 sheets.end(session, claim.lease_id, str(mapped), asked)
                 return
         began = time.monotonic()
-        self._draw(folder, keeper, tend)
+        kept, drawn = self._folder / f"of-{found.name}", folder / "drawn"
+        if not _moved(kept, drawn):
+            self._draw(folder, keeper, tend)
+            drawn.mkdir()
+            for name in (POINTS, FACTS):
+                (folder / name).rename(drawn / name)
         patience = Patience(self._patience_seconds)
-        keep_trying(
-            lambda: self._finish(claim, mapped, asked, found, folder),
-            what="map",
-            may_go_on=lambda: keeper.may_finish and patience.left,
-            wait=self._stop.wait,
-        )
+        try:
+            keep_trying(
+                lambda: self._finish(claim, mapped, asked, found, drawn),
+                what="map",
+                may_go_on=lambda: keeper.may_finish and patience.left,
+                wait=self._stop.wait,
+                passing=BeingRemoved,  # the collector may be this worker, after its turn
+            )
+        except Unavailable:
+            _moved(drawn, kept)  # it may have taken hours: the next turn need not draw it again
+            raise
         log.info("map_made", map=str(mapped), units=found.units, seconds=round(time.monotonic() - began))
 
     @staticmethod
@@ -170,10 +181,20 @@ class Maps(LeasedWork[WorkClaim]):
             sheets.end(session, claim.lease_id, str(mapped), asked)
 
     def _sweep(self) -> None:
-        """Remove what killed workers left behind."""
+        """Remove what killed workers left behind, and maps that were drawn and never finished."""
         for folder in self._folder.glob("of-*"):
             try:
                 if time.time() - folder.stat().st_mtime > _LEFT_BEHIND_SECONDS:
                     shutil.rmtree(folder, ignore_errors=True)
             except FileNotFoundError:
                 pass
+
+
+def _moved(folder: Path, to: Path) -> bool:
+    """Move a folder at once; False where it is not there, or another is there already, which is as good: both
+    are named by what the map follows from."""
+    try:
+        folder.rename(to)
+    except OSError:
+        return False
+    return True

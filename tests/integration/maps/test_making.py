@@ -255,6 +255,35 @@ def test_a_server_that_is_away_for_a_moment_costs_no_map(
     assert made(staged, id).units == 112
 
 
+def test_a_map_whose_object_is_being_removed_makes_way_for_that_and_is_not_drawn_again(
+    staged: Database, store: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Impatient(StopFlag):
+        def wait(self, seconds: float) -> bool:
+            raise AssertionError("the collector cannot have its turn meanwhile")
+
+    id, stop = built(staged), Impatient()
+    drawer = Maps(HeldLeases(staged, settings, "tester", stop), store, settings, stop)
+    shown(staged, id, asked=True)
+    draw(drawer)
+    before = made(staged, id)
+    with staged.session() as session:
+        session.execute(text("DELETE FROM atlas_maps"))
+        session.execute(text("DELETE FROM maps"))
+        session.execute(text("INSERT INTO collected (key) VALUES (:key)"), {"key": before.points_object})
+    shown(staged, id, asked=True)
+    assert drawer.look()
+    found = shown(staged, id)
+    assert (found.map, found.coming, found.problem) == (None, True, None)
+    with staged.session() as session:
+        session.execute(text("DELETE FROM collected"))
+        session.execute(text("UPDATE work SET not_before = now() WHERE kind = 'map'"))
+    monkeypatch.delattr(map_turn, "MapProcess")  # nothing is drawn
+    assert drawer.look()
+    assert made(staged, id).points_object == before.points_object
+    assert not [*(settings.cache_folder / "maps").glob("of-*")]
+
+
 def test_a_sample_is_fitted_and_all_units_are_placed(staged: Database, tmp_path: Path) -> None:
     id = built(staged)
     with staged.session() as session:
