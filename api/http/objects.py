@@ -2,7 +2,8 @@
 
 All bytes that pass through here are checked against the hash that their key names, before the first of them
 leaves. What is missing or wrong is noted as lost (`services.pictures.losses`), and nothing else is done about
-it here: reading needs no key, and the one thing that it orders, comparisons, is limited in number.
+it here: reading needs no key. What it orders elsewhere is limited in number: sheets and maps by the layers
+and versions of public atlases, comparisons by how many may wait.
 """
 
 import io
