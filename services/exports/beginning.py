@@ -35,9 +35,19 @@ from services.pictures.tables import RecipeRow
 
 _OF_NETWORK = ("source", "architecture", "weights", "classes")
 _STATED = tuple(in_words(None, {}))
-_ABANDONED = text("""
-    UPDATE atlases SET wish = 'delete', idempotency_key = NULL WHERE wish = 'import' AND no IN (
-        SELECT atlas_no FROM atlas_imports WHERE touched_at < now() - interval '1 day') RETURNING id
+_IS_ABANDONED = """
+    a.wish = 'import' AND EXISTS (
+        SELECT FROM atlas_imports i WHERE i.atlas_no = a.no AND i.touched_at < now() - interval '1 day')
+"""
+_ABANDONED = text(f"SELECT a.id FROM atlases a WHERE {_IS_ABANDONED} ORDER BY a.id")
+# Whoever goes on with an import holds its atlas. A statement of its own, after that of the lock, sees what
+# they have committed before.
+_LOCK = text("""
+    SELECT no FROM atlases WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+""")
+_LET_GO = text(f"""
+    UPDATE atlases a SET wish = 'delete', idempotency_key = NULL
+    WHERE a.no = ANY(CAST(:nos AS bigint[])) AND {_IS_ABANDONED} RETURNING a.id
 """)
 
 
@@ -105,14 +115,28 @@ def let_go_abandoned(session: Session) -> int:
     """Have workers remove imports that nobody has gone on with for a day, as if their owners had ended them;
     returns how many. Their pictures stay: each was checked by itself."""
     abandoned = session.scalars(_ABANDONED).all()
+    # Before their rows are locked; where somebody goes on with one meanwhile there is nothing to carry out.
     for id in abandoned:
         subjects.plan(session, id)
-    return len(abandoned)
+    held = session.scalars(_LOCK, {"ids": abandoned}).all()
+    return len(session.scalars(_LET_GO, {"nos": held}).all())
 
 
 def _standing(session: Session, row: AtlasRow, manifest: AtlasManifest) -> Import:
-    going_on = session.get(AtlasImportRow, row.no)
-    return Import(row.id, manifest.entries, manifest.entries if going_on is None else going_on.received)
+    """How far it is. Whoever asks goes on with it, so nobody lets it go as abandoned from now on."""
+    if session.get(AtlasImportRow, row.no) is None:
+        return Import(row.id, manifest.entries, manifest.entries)
+    query = sa.select(AtlasRow).where(AtlasRow.no == row.no).with_for_update(key_share=True)
+    held = session.scalars(query.execution_options(populate_existing=True)).first()
+    if held is None or held.wish == AtlasWish.DELETE:
+        raise Conflict("This import is being ended at the same moment; try again.")
+    going_on = session.get(AtlasImportRow, row.no, populate_existing=True)
+    if going_on is None:
+        return Import(row.id, manifest.entries, manifest.entries)
+    going_on.touched_at = sa.func.now()
+    received = going_on.received
+    session.flush()
+    return Import(row.id, manifest.entries, received)
 
 
 def _check(manifest: AtlasManifest) -> None:
