@@ -41,7 +41,7 @@ _NEWEST_SCAN = text("""
 """)
 _UNDECIDED = text("SELECT count(*) FROM jobs WHERE atlas_no = :no AND undecided")
 _ASKED = text("""
-    UPDATE comparisons SET asked_at = now() WHERE no = :no AND asked_at < now() - interval '1 day'
+    UPDATE comparisons SET asked_at = now() WHERE no = :no AND asked_at < now() - interval '5 minutes'
 """)
 
 
