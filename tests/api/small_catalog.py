@@ -144,3 +144,12 @@ def row_counts(database: Database) -> dict[str, int]:
             table.name: session.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
             for table in Base.metadata.sorted_tables
         }
+
+
+def give_up(database: Database, kind: str) -> None:
+    """What comes of chores that fail each time that workers try them."""
+    failed = """
+        UPDATE work SET given_up = true, error = '{"code": "failed", "message": "no luck"}' WHERE kind = :kind
+    """
+    with database.session() as session:
+        session.execute(sa.text(failed), {"kind": kind})

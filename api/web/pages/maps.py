@@ -12,6 +12,7 @@ from api.web.site import blueprint, page, see
 from imago_engine.weights import EYE
 from services.atlases import atlases
 from services.base.states import Lane
+from services.catalog.networks import get_network
 from services.maps import maps
 
 UNIT_STANDS_IN = 987654321
@@ -25,6 +26,7 @@ def atlas_map(atlas: str, version: str) -> Response:
     with context().database.session() as session:
         found = atlases.get(session, atlas, by=reader())
         shown = maps.find(session, atlas, version, by=reader())
+        classes = get_network(session, found.network).labels
     if shown.coming:
         context().doorbell.ring(Lane.BULK)
     return page(
@@ -34,6 +36,7 @@ def atlas_map(atlas: str, version: str) -> Response:
         version=version,
         shown=reference(atlas, shown.number, shown.published),
         map=AtlasMap.of(shown, EYE),
+        classes=classes,
         stands_in=UNIT_STANDS_IN,
         facts_path=map_path(atlas, shown.number),
     )

@@ -153,6 +153,7 @@ class SitePages:
             StaticAddresses(self.places, MAP),
             section="map",
             map=AtlasMap.of(found, EYE),
+            classes=next(iter(self.subjects.values())).classes,
             stands_in=UNIT_STANDS_IN,
         )
 

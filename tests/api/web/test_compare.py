@@ -2,11 +2,14 @@
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
+from services.comparison import comparisons
 from tests.api.resources.test_compare import LAYER, build, compare
+from tests.api.small_catalog import give_up
 from tests.api.web.browsing import PageRead
 
 BROWSER = {"Accept": "text/html"}
@@ -47,6 +50,36 @@ def test_a_comparison_shows_how_far_it_is_then_layers_and_pairs(
     assert f"layers/{LAYER}/units/0?atlas={first}%401" in page
     assert f"layers/{LAYER}/units/0?atlas={second}%401" in page
     assert "/v1/compare/sheet.jpg" in page
+
+
+@pytest.mark.usefixtures("network")
+def test_a_comparison_that_nobody_makes_is_not_waited_for(
+    client: FlaskClient,
+    anonymous: FlaskClient,
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = build(client, database, store)
+    second = build(client, database, store, recipe={"parameters": {"steps": 7}})
+    query = {"a": first, "b": second}
+    assert "data-refresh" in anonymous.get("/compare", query_string=query).text
+    give_up(database, "compare")
+    given_up = anonymous.get("/compare", query_string=query).text
+    assert "no luck" in given_up
+    assert "workers have given it up" in given_up
+    with database.session() as session:
+        session.execute(text("UPDATE work SET given_up = false, not_before = now() WHERE kind = 'compare'"))
+    compare(database, store, settings)
+    monkeypatch.setattr(comparisons, "VERSION", comparisons.VERSION + 1)
+    monkeypatch.setattr(comparisons, "MOST_WAITING", 0)
+    full = anonymous.get("/compare", query_string=query).text
+    assert "Too many comparisons wait" in full
+    assert f"<code>{LAYER}</code>" in full
+    for page in (given_up, full):
+        assert "refresh" not in page
+        assert "A worker compares" not in page
 
 
 @pytest.mark.usefixtures("network")

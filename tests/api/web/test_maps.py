@@ -2,6 +2,7 @@
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from api.schemas.images.maps import MapLabel
 from api.web.filters import by_label
@@ -55,6 +56,24 @@ def test_regions_that_are_called_alike_are_one_row_and_the_largest_is_first() ->
         {"label": "jay", "units": 5, "of": 12},
         {"label": "kite", "units": 4, "of": 9},
     ]
+
+
+def test_a_region_of_a_class_without_a_name_is_called_by_its_number_and_leads_to_no_search(
+    anonymous: FlaskClient,
+    client: FlaskClient,
+    atlas: str,
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+) -> None:
+    with database.session() as session:
+        session.execute(text("UPDATE picture_labels SET label = '17'"))
+    page = f"{atlas}/versions/open/map"
+    client.post(page)
+    make_maps(database, store, settings)
+    shown = anonymous.get(page, headers=BROWSER).text
+    assert '<th scope="row">class 17</th>' in shown
+    assert "q=17" not in shown
 
 
 def test_a_private_map_has_no_page_for_others(

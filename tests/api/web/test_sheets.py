@@ -12,7 +12,7 @@ from services.base.database import Database
 from services.base.settings import Settings
 from services.base.storage import ObjectStore
 from tests.api.resources.test_sheets import LAYER, atlas, make_sheets, published
-from tests.api.small_catalog import NETWORK
+from tests.api.small_catalog import NETWORK, give_up
 
 BROWSER = {"Accept": "text/html"}
 PAGES = (f"layers/{LAYER}/sheet", "poster")
@@ -52,6 +52,19 @@ def test_a_sheet_is_waited_for_and_then_one_moves_about_in_it(
     plain = re.search(r'<noscript>.*?<img[^>]* src="([^"]+)"', there.text, re.DOTALL)
     assert plain is not None
     assert anonymous.get(plain[1]).status_code == 200, "without scripts there is the whole picture"
+
+
+def test_a_sheet_that_workers_have_given_up_is_not_waited_for(
+    anonymous: FlaskClient, atlas: str, database: Database
+) -> None:
+    address = f"{atlas.removeprefix('/v1')}/poster"
+    assert "data-refresh" in anonymous.get(address, headers=BROWSER).text
+    give_up(database, "sheet")
+    given_up = anonymous.get(address, headers=BROWSER).text
+    assert "could not be made" in given_up
+    assert "no luck" in given_up
+    assert "refresh" not in given_up
+    assert "is being made" not in given_up
 
 
 def test_a_cell_leads_to_the_unit_that_it_shows_also_where_units_were_chosen_by_chance(

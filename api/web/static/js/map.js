@@ -203,7 +203,7 @@ const names = (style) => {
   const taken = [], said = new Set();
   for (const { label, weight, ...place } of level) {
     if (said.has(label)) continue;
-    const font = `${weight} 13px ${style.fontFamily}`, text = label.split(",")[0], x = xOf(place.x), y = yOf(place.y);
+    const font = `${weight} 13px ${style.fontFamily}`, text = label.split(",")[0].replace(/^(?=\d+$)/, "class "), x = xOf(place.x), y = yOf(place.y);
     pen.font = font;
     const half = pen.measureText(text).width / 2 + 4;
     if (x < half || x > size.width - half || y < 16 || y > size.height - 8) continue;
