@@ -120,6 +120,19 @@ def test_more_than_are_kept_go_but_those_that_were_asked_for_last(
     assert shown(staged, *reversed(pair)).current
 
 
+def test_that_a_comparison_was_asked_for_is_known_within_the_hour(
+    staged: Database, pair: tuple[str, str]
+) -> None:
+    shown(staged, *pair)
+    lately = text("SELECT count(*) FROM comparisons WHERE asked_at > now() - interval '1 hour'")
+    with staged.session() as session:
+        session.execute(text("UPDATE comparisons SET asked_at = now() - interval '2 hours'"))
+        assert session.execute(lately).scalar_one() == 0
+    shown(staged, *pair)
+    with staged.session() as session:
+        assert session.execute(lately).scalar_one() == 1
+
+
 def test_where_too_many_comparisons_wait_nothing_is_ordered_and_what_is_there_is_shown(
     staged: Database, pair: tuple[str, str], worker: Comparing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

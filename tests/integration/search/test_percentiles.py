@@ -13,9 +13,10 @@ from services.exemplars.request import ScanRequest
 from services.exemplars.submission import submit as submit_scan
 from services.grids.cells import cells
 from services.grids.orders import By, possible
-from services.grids.subjects import of_best
+from services.grids.subjects import of_best, of_version
 from services.search import dead_units, labels
 from tests.found_exemplars import claim as claim_scan
+from tests.integration.atlases.building import carry_out, make
 from tests.integration.query_plans import nodes, plans
 from tests.integration.search.indexed import direction, work_off
 from tests.integration.staging import NETWORK, request, submit
@@ -218,6 +219,26 @@ def test_one_picture_of_another_size_takes_the_order_by_percentile_from_no_layer
     scan(staged, settings.data_root, {LAYER: dict.fromkeys(range(6), 0.5)}, input_size=112)
     with staged.session() as session:
         assert By.PERCENTILE in possible(of_best(session, NETWORK, LAYER))
+
+
+def test_a_version_from_before_the_network_changed_goes_by_the_photographs_of_that_time(
+    staged: Database, settings: Any
+) -> None:
+    id = make(staged, layers=LAYER, units="0-3", recipe=at_size(112))
+    carry_out(staged, id)
+    work_off(staged, {unit: direction(str(unit)) for unit in range(4)})
+    scan(staged, settings.data_root, {LAYER: dict.fromkeys(range(4), 0.5)}, input_size=112)
+    with staged.session() as session:
+        session.execute(text("UPDATE networks SET spec_sha256 = :new"), {"new": "c" * 64})
+    scan(staged, settings.data_root, {LAYER: dict.fromkeys(range(4), 0.5)}, input_size=112)
+    with staged.session() as session:
+        scans = session.scalars(text("SELECT no FROM scans ORDER BY no")).all()
+        before = of_version(session, NETWORK, LAYER, id, "open", by=None).watched
+        now = of_best(session, NETWORK, LAYER).watched
+        assert before is not None
+        assert now is not None
+        assert (before.scan_no, before.compared) == (scans[0], scans[0])
+        assert now.scan_no == scans[1]
 
 
 def test_dead_units_are_read_from_their_own_index(staged: Database, settings: Any) -> None:
