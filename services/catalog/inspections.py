@@ -19,8 +19,8 @@ from services.base.plain_text import label, told
 from services.catalog.tables import LayerRow, NetworkRow
 from services.queue import leases
 
-SOFTMAX = "softmax"
-"""What makes probabilities of most networks' logits."""
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
+"""What makes probabilities of a network's logits: of most the first, else each class's by itself."""
 _LONGEST_MESSAGE = 2000
 
 
@@ -71,16 +71,16 @@ def _spec_sha256(
     output: LayerInfo | None,
     squash: str,
 ) -> str:
-    """What specs name the network by: the hash of its weights, where these tell everything.
+    """What specs name the network by: as its first inspection would, while nothing else was ever found.
 
-    What is stated by hand is hashed too, whatever another inspection finds to be otherwise than it was, and
-    what makes probabilities of the logits where that is no softmax, as earlier releases took it to be.
+    Where only another squash is found the form of the name stays, so that a network that an earlier release
+    has inspected and one that is registered now have one name.
     """
     name = None if output is None else output.name
-    known = {"weights": weights_sha256, **({"stated": row.stated} if row.stated else {})}
-    known |= {} if squash == SOFTMAX else {"squash": squash}
+    names = {each: _names(row, weights_sha256, preprocessing, name, each) for each in (SOFTMAX, SIGMOID)}
+    first, again = names[squash]
     if row.spec_sha256 is None:
-        return weights_sha256 if len(known) == 1 else sha256_of(known)
+        return first
     before = session.scalars(
         sa.select(LayerRow.name)
         .where(LayerRow.network_id == row.id, LayerRow.kind == "output", LayerRow.is_current)
@@ -88,12 +88,26 @@ def _spec_sha256(
         .limit(1)
     ).first()
     facts = [weights_sha256, preprocessing, name]
-    found = sha256_of({**known, "preprocessing": dict(preprocessing), "output": name})
-    if canonical_json(facts) == canonical_json([row.weights_sha256, row.preprocessing, before]) and (
-        squash == SOFTMAX or row.spec_sha256 in (sha256_of(known), found)
-    ):
-        return row.spec_sha256
-    return found
+    if canonical_json(facts) != canonical_json([row.weights_sha256, row.preprocessing, before]):
+        return again
+    if row.spec_sha256 in [name_at_first for name_at_first, _ in names.values()]:
+        return first
+    return row.spec_sha256 if squash == SOFTMAX and row.spec_sha256 != names[SIGMOID][1] else again
+
+
+def _names(
+    row: NetworkRow, weights_sha256: str, preprocessing: Mapping[str, Any], output: str | None, squash: str
+) -> tuple[str, str]:
+    """The name that a first inspection gives, the hash of the weights where these tell everything, and the
+    one that another inspection gives.
+
+    What is stated by hand is hashed too, whatever another inspection finds to be otherwise than it was, and
+    what makes probabilities of the logits where that is no softmax, as earlier releases took it to be.
+    """
+    known = {"weights": weights_sha256, **({"stated": row.stated} if row.stated else {})}
+    known |= {} if squash == SOFTMAX else {"squash": squash}
+    found = {**known, "preprocessing": dict(preprocessing), "output": output}
+    return weights_sha256 if len(known) == 1 else sha256_of(known), sha256_of(found)
 
 
 def _replace_layers(session: Session, id: str, layers: Sequence[LayerInfo]) -> None:

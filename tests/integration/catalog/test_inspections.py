@@ -17,6 +17,7 @@ from services.catalog.layer_selection import list_layers
 from services.catalog.layers import list_units
 from services.catalog.network_request import RegisterNetwork
 from services.catalog.networks import Network, get_network, register_network
+from services.catalog.tables import NetworkRow
 from services.jobs import jobs
 from services.pictures import visualizations
 from services.trainings.checks import settled
@@ -143,6 +144,39 @@ def test_classes_that_were_found_not_to_exclude_each_other_change_the_name_once(
     found = inspect_again(staged, squash="sigmoid").spec_sha256
     assert found != WEIGHTS
     assert inspect_again(staged, version=2, squash="sigmoid").spec_sha256 == found
+    assert inspect_again(staged, version=3).spec_sha256 == WEIGHTS
+
+
+@pytest.mark.parametrize("stated", [None, {"labels": LABELS}], ids=["nothing stated", "classes stated"])
+def test_a_network_has_one_name_whether_its_first_inspection_or_another_found_what_its_classes_are(
+    staged: Database, stated: dict[str, Any] | None
+) -> None:
+    facts: dict[str, Any] = {
+        "weights_sha256": WEIGHTS,
+        "preprocessing": {"size": 32},
+        "labels": LABELS,
+        "layers": LAYERS,
+    }
+    names = []
+    for squash in ("sigmoid", "softmax"):
+        with staged.session() as session:
+            row = session.get_one(NetworkRow, NETWORK)
+            row.stated, row.state, row.spec_sha256 = stated or {}, "pending", None
+            session.flush()
+            assert record_inspection(session, NETWORK, **facts, squash=squash)
+        names.append(of(staged).spec_sha256)
+    at_once, before = names
+    assert before != at_once
+    assert inspect_again(staged, squash="sigmoid").spec_sha256 == at_once
+
+
+def test_what_is_found_little_by_little_gives_the_name_of_what_is_found_at_once(staged: Database) -> None:
+    otherwise: dict[str, Any] = {"preprocessing": {"size": 32, "bgr": True}}
+    at_once = inspect_again(staged, **otherwise, squash="sigmoid").spec_sha256
+    softmax = inspect_again(staged, version=2, **otherwise).spec_sha256
+    assert softmax != at_once
+    assert inspect_again(staged, version=3, **otherwise, squash="sigmoid").spec_sha256 == at_once
+    assert inspect_again(staged, version=4, **otherwise).spec_sha256 == softmax
 
 
 def test_nothing_is_planned_while_a_network_is_to_be_inspected_again(staged: Database) -> None:
