@@ -53,7 +53,7 @@ def main() -> int:
     assets = Assets(options.assets)
     units = [n * 1000 // options.classes for n in range(options.classes)]
     old = engine_source_at(options.revision, options.cache)
-    generator = options.generator or old / SHIPPED
+    generator = _generator_of(options, old)
     engines = _engines(options, old, generator)
     try:
         made = both_made(engines, units, options.seed, options.cache)
@@ -85,6 +85,12 @@ def main() -> int:
     print(_table(summary))
     outcome.write("engine", plain(summary), options.out)
     return 0
+
+
+def _generator_of(options: argparse.Namespace, old: Path) -> Path:
+    """The generator of both engines: the one that is named, else that of the old one."""
+    generator: Path = options.generator or old / SHIPPED
+    return generator
 
 
 def _engines(options: argparse.Namespace, old: Path, generator: Path) -> list[Engine]:

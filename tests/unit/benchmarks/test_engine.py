@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.engine import making
-from benchmarks.engine.__main__ import _engines, parser
+from benchmarks.engine.__main__ import _engines, _generator_of, parser
 from benchmarks.engine.making import SHIPPED, Engine, both_made, engine_source_at
 
 STUB = """
@@ -72,6 +72,7 @@ def test_both_engines_have_one_generator_that_of_the_old_one_unless_another_is_n
     source = engine_source_at("HEAD", tmp_path)
     assert (source / SHIPPED).is_file()
     other = tmp_path / "other.safetensors"
-    for generator in (source / SHIPPED, other):
-        engines = _engines(parser().parse_args([]), source, generator)
-        assert [engine.asked["generator"] for engine in engines] == [str(generator)] * 2
+    for named, expected in (([], source / SHIPPED), (["--generator", str(other)], other)):
+        options = parser().parse_args(named)
+        engines = _engines(options, source, _generator_of(options, source))
+        assert [engine.asked["generator"] for engine in engines] == [str(expected)] * 2
