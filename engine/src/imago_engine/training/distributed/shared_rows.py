@@ -63,3 +63,7 @@ class SharedRows:
         rows = self.processes.size * len(tensor) if self.total is None else self.total
         count = rows * (tensor[0].numel() if dim is None else 1)
         return spread * count / (count - 1)
+
+
+ALL = SharedRows()
+"""What one process alone was given."""

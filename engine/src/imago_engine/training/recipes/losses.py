@@ -8,10 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imago_engine.training.distributed.shared_rows import SharedRows
-
-ALL = SharedRows()
-"""What one process alone was given."""
+from imago_engine.training.distributed.shared_rows import ALL, SharedRows
 
 
 def layout_loss(fake: Tensor, real: Tensor) -> Tensor:

@@ -10,10 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from imago_engine.synthesis.generators.compact import blurred
-from imago_engine.training.distributed.shared_rows import SharedRows
-
-ALL = SharedRows()
-"""What one process alone was given."""
+from imago_engine.training.distributed.shared_rows import ALL, SharedRows
 
 DECAY = 0.95
 """Of the means that are remembered, a batch."""
