@@ -146,6 +146,12 @@ def list_networks(
     return rows.map(view_of)
 
 
+def count_not_ready(session: Session) -> int:
+    """How many networks cannot be explained, not yet or not at all."""
+    counted = sa.select(sa.func.count()).select_from(NetworkRow).where(NetworkRow.state != "ready")
+    return session.execute(counted).scalar_one()
+
+
 def ready_ids(session: Session, *, of: str | None = None, limit: int = 100) -> Sequence[str]:
     """The ids of networks that are ready, without anything else; only that one where `of` is given."""
     query = sa.select(NetworkRow.id).where(NetworkRow.state == "ready").order_by(NetworkRow.id).limit(limit)

@@ -14,7 +14,7 @@ from api.web.glimpses import ShownGlimpse
 from api.web.pages.networks.networks import Card, cards_of, not_ready
 from api.web.site import page
 from services.atlases import atlases
-from services.catalog.networks import list_networks
+from services.catalog.networks import count_not_ready, list_networks
 from services.jobs import jobs
 
 JOBS_SHOWN, NETWORKS_SHOWN, ATLASES_LOOKED_AT, PICTURES_SHOWN = 5, 12, 12, 8
@@ -30,7 +30,8 @@ def home() -> Response:
     with context().database.session() as session:
         networks = list_networks(session, ready=True, limit=NETWORKS_SHOWN)
         cards = cards_of(session, networks.data, more=PICTURES_SHOWN)
-        others = not_ready(session)
+        others = not_ready(session).data
+        waiting = count_not_ready(session)
         building = _building(session)
         recent = [Job.of(job) for job in jobs.list(session, limit=JOBS_SHOWN).data]
     pictures = _pictures(cards)
@@ -41,6 +42,7 @@ def home() -> Response:
         pictures=pictures,
         cards=cards,
         others=others,
+        waiting=waiting,
         more=networks.next_cursor is not None,
         building=building,
         jobs=recent,

@@ -131,6 +131,24 @@ def test_what_is_not_ready_is_on_the_first_page_however_many_networks_come_befor
     assert "1 not ready" in client.get("/", headers=BROWSER).text
 
 
+def test_all_that_are_not_ready_are_counted_and_on_some_page_however_many_they_are(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_of_networks, "NOT_READY_SHOWN", 2)
+    ids = [f"resnet18.{n}" for n in "abcde"]
+    with database.session() as session:
+        for id in ids:
+            register_network(session, RegisterNetwork(id=id))
+    assert "5 not ready" in client.get("/", headers=BROWSER).text
+    listed, pages, following = [], 0, ["/networks"]
+    while following:
+        read = PageRead(client.get(following[0], headers=BROWSER).text)
+        listed += [id for id in ids if f"/networks/{id}" in read.links]
+        following = [link for link in read.links if "not_ready=" in link]
+        pages += 1
+    assert (listed, pages) == (ids, 3)
+
+
 def test_removal_needs_a_key_and_refuses_what_is_needed(
     anonymous: FlaskClient, client: FlaskClient, atlas: str
 ) -> None:

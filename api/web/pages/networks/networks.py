@@ -14,6 +14,7 @@ from api.web.glimpses import ShownGlimpse, shown_glimpses
 from api.web.shown import ANY, reference
 from api.web.site import blueprint, page, see
 from services.access.ownership import may_change
+from services.base.paging import Page
 from services.catalog import removal
 from services.catalog.networks import Network, list_networks
 from services.catalog.tables import NetworkRow
@@ -43,17 +44,22 @@ class Registration:
 @blueprint.get("/networks")
 @requires("read")
 def networks() -> Response:
-    """Networks by id; those that are not ready apart, on the first page, however many come before them."""
-    cursor = request.args.get("cursor")
+    """Networks by id; those that are not ready apart, on the first page, however many come before them, and
+    from there on pages of their own (`not_ready`, a cursor)."""
+    cursor, after = request.args.get("cursor"), request.args.get("not_ready")
     with context().database.session() as session:
-        found = list_networks(session, ready=True, cursor=cursor, limit=NETWORKS_A_PAGE)
+        found: Page[Network] = Page((), None)
+        if after is None:
+            found = list_networks(session, ready=True, cursor=cursor, limit=NETWORKS_A_PAGE)
         cards = cards_of(session, found.data)
-        others = [] if cursor else [_registration(session, each) for each in not_ready(session)]
+        waiting = Page((), None) if cursor else not_ready(session, after)
+        others = [_registration(session, each) for each in waiting.data]
     return page(
         "networks/networks.html",
         section="networks",
         cards=cards,
         others=others,
+        others_next=waiting.next_cursor,
         next=next_path(found.next_cursor) if found.next_cursor else None,
     )
 
@@ -67,9 +73,9 @@ def remove_network(network: str) -> Response:
     return see(ServerAddresses().page("networks"))
 
 
-def not_ready(session: Session) -> Sequence[Network]:
+def not_ready(session: Session, cursor: str | None = None) -> Page[Network]:
     """Networks that cannot be explained, not yet or not at all, by id."""
-    return list_networks(session, ready=False, limit=NOT_READY_SHOWN).data
+    return list_networks(session, ready=False, cursor=cursor, limit=NOT_READY_SHOWN)
 
 
 def cards_of(session: Session, networks: Sequence[Network], more: int = 0) -> Sequence[Card]:
