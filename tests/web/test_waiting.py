@@ -74,6 +74,21 @@ def test_a_page_that_answers_a_form_never_sends_it_again_by_itself(site: Site, p
     assert [each.method for each in gone] == ["GET"]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_page_says_that_the_service_does_not_answer_also_where_a_proxy_answers_for_it(
+    site: Site, page: Page, status: int
+) -> None:
+    with imago.Client(site.url, site.key) as client, paused(process_of(site, "worker")):
+        job = client.submit(NETWORK, ["classifier/53"], parameters=FEW_STEPS)
+        page.goto(f"{site.url}{UNIT}/53?atlas=any")
+        page.route("**/units/53*", lambda route: route.fulfill(status=status, body="busy"))
+        notice = page.get_by_text("The service does not answer")
+        expect(notice).to_be_visible(timeout=SLOW)
+        page.unroute("**/units/53*")
+        expect(notice).to_be_hidden(timeout=SLOW)
+        job.cancel()
+
+
 def test_a_picture_that_comes_is_shown_at_once_to_who_only_waits(site: Site, page: Page) -> None:
     with imago.Client(site.url, site.key) as client, paused(process_of(site, "worker")):
         client.submit(NETWORK, ["classifier/52"], parameters=FEW_STEPS)

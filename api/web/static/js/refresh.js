@@ -113,8 +113,8 @@ export const refresh = async (parts) => {
     reached(false);
     return 0;
   }
-  reached(true);
   const status = statusOf(answer);
+  reached(status < 500 && status !== 429); // proxies and servers that are too busy answer, too
   stopped(status, answer.url);
   if (!answer.ok || status === 401) return status; // what is shown stays readable
   const page = new DOMParser().parseFromString(text, "text/html");
