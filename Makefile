@@ -140,12 +140,12 @@ TRAINING ?= $(HOME_FOLDER)/training/default
 DATA ?=
 
 # TRAIN passes options to both commands, for instance TRAIN="--until 2027-01-31T19:25 --pictures 4000000".
-train-default: $(INSTALLED) ## go on training the shipped generator; at first DATA="pictures/ set.npz …" (also TRAIN=options)
+train-default: $(INSTALLED) ## go on training the next default generator; at first DATA="pictures/ set.npz …" (also TRAIN=options)
 	@if [ -e $(call path,$(TRAINING))/checkpoint.safetensors ]; then \
 		$(BIN)/python -m imago_engine.training resume $(call path,$(TRAINING)) $(TRAIN); \
 	elif [ -n "$(strip $(DATA))" ]; then \
 		$(BIN)/python -m imago_engine.training train $(DATA) --run $(call path,$(TRAINING)) \
-			--warm-start engine/src/imago_engine/weights/default.safetensors --head-start 5000 --learning-rate 2e-4 $(TRAIN); \
+			--warm-start engine/next/generator.safetensors --head-start 5000 $(TRAIN); \
 	else \
 		echo "$(TRAINING) holds no training yet: name image folders, WebDataset tars or packed sets," >&2; \
 		echo "for instance make train-default DATA=\"photographs/ more.tar\"" >&2; exit 1; \
