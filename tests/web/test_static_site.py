@@ -203,6 +203,7 @@ def test_what_one_has_found_on_the_map_is_in_the_address_and_there_again_on_the_
         page.get_by_role("group", name="Map of units").press("+")
         page.wait_for_url(re.compile("view="), wait_until="commit")
         seen, last = page.url, listed.last.get_attribute("href")
+        assert "without=conv_stem&" in seen, "maps of other versions number their layers otherwise"
         listed.last.click()
         expect(page.locator("img.portrait")).to_be_visible(timeout=PATIENCE_MS)
         page.go_back()
@@ -217,6 +218,10 @@ def test_what_one_has_found_on_the_map_is_in_the_address_and_there_again_on_the_
         expect(other.locator("#map-said")).to_have_text(f"{count} units selected", timeout=PATIENCE_MS)
         other.get_by_role("group", name="Map of units").press("Enter")
         expect(other.locator("[data-more]")).to_be_hidden()
+        other.wait_for_url(re.compile(r"units=[a-z][a-z_.0-9]*:\d+"), wait_until="commit")
+        selected = other.locator("#map-said").inner_text()
+        other.reload()
+        expect(other.locator("#map-said")).to_have_text(selected, timeout=PATIENCE_MS)
 
 
 @pytest.mark.parametrize("look", [DESK, pytest.param(PHONE, marks=pytest.mark.thorough)], ids=str)

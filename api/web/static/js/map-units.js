@@ -1,11 +1,13 @@
 // What is known of the units on a map, asked for as they are wanted, and the list of some of them beside it. A unit is named
-// by its place, LAYER:UNIT, with the number of the layer. A classic script, as map.js is.
+// by its place, LAYER:UNIT, with the number of the layer on this map; in addresses, which outlive a map, with the layer's
+// name. A classic script, as map.js is.
 
 globalThis.imagoMapUnits = (root, source, heard) => {
   const AT_ONCE = 200;
   const list = root.querySelector("[data-list]");
   const boxes = [...root.querySelectorAll("[data-layer]")];
   const layers = boxes.map((box) => box.parentElement.querySelector("code").textContent);
+  const names = layers.map(encodeURIComponent); // in addresses, where commas and colons part them
   const known = new Map(), wanted = new Set();
   let asking = false, listed = [];
 
@@ -64,7 +66,10 @@ globalThis.imagoMapUnits = (root, source, heard) => {
     return item;
   };
 
-  return { known, want, show };
+  const toAddress = (place) => place.replace(/^\d+/, (layer) => names[layer]);
+  const fromAddress = (named) => named.replace(/^[^:]*/, (name) => names.indexOf(name));
+
+  return { known, want, show, names, toAddress, fromAddress };
 };
 
 // Shown with its pixels as squares.

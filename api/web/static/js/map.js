@@ -334,9 +334,9 @@ const keep = imagoMoving.keeper(() => {
   return {
     named: {
       view: isWhole ? null : [view.x.toFixed(5), view.y.toFixed(5), Number(view.zoom.toPrecision(4))],
-      without: boxes.flatMap((box, layer) => (box.checked ? [] : [layer])),
+      without: boxes.flatMap((box, layer) => (box.checked ? [] : [units.names[layer]])),
       area: chosen.area?.map((side) => side.toFixed(5)),
-      units: chosen.units?.map(key),
+      units: chosen.units?.map((at) => units.toAddress(key(at))),
     },
     state: { [KEPT_LIST]: { most, top: list.scrollTop } },
   };
@@ -345,11 +345,11 @@ const found = () => {
   const [x, y, zoom] = imagoMoving.numbers("view", 3) ?? [];
   if (zoom) Object.assign(view, { x: clamped(x, 0, 1), y: clamped(y, 0, 1), zoom: clamped(zoom, 0.5, LARGEST) });
   const without = imagoMoving.words("without"), named = imagoMoving.words("units"), area = imagoMoving.numbers("area", 4);
-  boxes.forEach((box, layer) => (box.checked = !without.includes(String(layer))));
+  boxes.forEach((box, layer) => (box.checked = !without.includes(units.names[layer])));
   shownLayers = Uint8Array.from(boxes, (box) => (box.checked ? 1 : 0));
   if (area) chosen = { area };
   else if (named.length) {
-    const places = new Map(named.map((place) => [place, -1]));
+    const places = new Map(named.map((place) => [units.fromAddress(place), -1]));
     for (let at = 0; at < points.count; at++) if (places.has(key(at))) places.set(key(at), at);
     chosen = { units: [...places.values()].filter((at) => at >= 0) };
   }
