@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, WithJsonSchema
 
 from imago_engine.candidates import MOST_CANDIDATES
 from services.base.plain_text import VISIBLE
@@ -14,12 +14,14 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 MOST_FACETS = 16
 
 Words = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+# Generators of code make a class of entries with bounds, and call it as that of the layers themselves.
+_Entry = Annotated[Words, WithJsonSchema({"type": "string"})]
 Layers = Annotated[
-    Words | Annotated[list[Words], Field(min_length=1, max_length=2000)],
+    Words | Annotated[list[_Entry], Field(min_length=1, max_length=2000)],
     Field(
         description="As in a job's target: `blocks` (stem, the output of every block, head, output),"
         " `convolutions`, `all`, a name, a pattern such as `blocks.2.*`, or several of these, as a list or"
-        " joined by commas",
+        f" joined by commas; each of at most {LONGEST:,} characters",
         examples=["blocks"],
     ),
 ]

@@ -11,7 +11,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 class PageRead(HTMLParser):
     """The links, pictures and text of a page, each of whose tags must be closed."""
 
-    VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
+    VOID = frozenset({"meta", "link", "img", "br", "wbr", "input", "hr"})
 
     def __init__(self, html: str) -> None:
         super().__init__()

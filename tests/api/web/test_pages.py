@@ -28,7 +28,7 @@ BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 class Page(HTMLParser):
     """What a page links to, and whether each of its tags is closed."""
 
-    VOID = frozenset({"meta", "link", "img", "br", "input", "hr"})
+    VOID = frozenset({"meta", "link", "img", "br", "wbr", "input", "hr"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
