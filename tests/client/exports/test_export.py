@@ -46,7 +46,7 @@ def test_an_export_holds_every_picture_and_what_is_known_of_it(atlas: imago.Atla
     assert goldfish["file_name"] == "images/classifier/00001-0.png"
     assert (folder / goldfish["file_name"]).read_bytes() == picture_of(1)
     assert goldfish["predictions"][0] == {"index": 1, "label": "goldfish", "probability": 0.75}
-    assert not {"worker", "lease"} & goldfish["provenance"].keys()  # which worker made it is nobody's business
+    assert not {"worker", "lease"} & goldfish["provenance"].keys()  # nobody's business
     assert goldfish["provenance"]["batch_size"] > 0
     manifest = json.loads((folder / "atlas.json").read_text())
     assert (manifest["atlas"], manifest["version"]) == (atlas.id, 1)
