@@ -51,6 +51,16 @@ class PageRead(HTMLParser):
         return [attributes["href"] for attributes in self.all("a") if "href" in attributes]
 
     @property
+    def addresses(self) -> list[str]:
+        """All that it names: where links lead, pictures, styles, scripts and icons."""
+        return [
+            value
+            for _, given in self.elements
+            for name, value in given.items()
+            if name in ("href", "src") and value
+        ]
+
+    @property
     def pictures(self) -> list[str]:
         """The addresses of its pictures."""
         return [attributes["src"] for attributes in self.all("img")]
@@ -60,3 +70,8 @@ class PageRead(HTMLParser):
         found = re.search(rf'<pre[^>]*aria-label="{way}">(.*?)</pre>', self.html, re.DOTALL)
         assert found is not None
         return unescape(found[1])
+
+
+def scripts_within(page: str) -> str:
+    """What the scripts of a page say between their tags: nothing, they are files."""
+    return "".join(re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL))

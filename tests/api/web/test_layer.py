@@ -21,7 +21,7 @@ from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.resources.test_atlases import body
 from tests.api.small_catalog import NETWORK, finish_all, job_body, with_key
-from tests.api.web.test_pages import Page, scripts_within
+from tests.api.web.browsing import PageRead, scripts_within
 from tests.found_exemplars import find_exemplars
 from tests.integration.atlases.building import carry_out
 
@@ -57,7 +57,7 @@ def order(client: FlaskClient, **asked: object) -> list[int]:
 
 def units_on(page: str) -> list[int]:
     """The units that the cells of a page lead to, in their order."""
-    paths = (urlsplit(link).path for link in Page(page).links)
+    paths = (urlsplit(link).path for link in PageRead(page).addresses)
     return [int(path.rsplit("/", 1)[1]) for path in paths if "/units/" in path]
 
 
@@ -227,9 +227,9 @@ def test_the_page_shows_the_units_of_the_newest_atlas_with_what_is_known_of_them
     client: FlaskClient, atlas: str
 ) -> None:
     answer = client.get(PAGE)
-    page = Page(answer.text)
+    page = PageRead(answer.text)
     assert units_on(answer.text) == list(range(19, -1, -1))
-    pictures = [link for link in page.links if link.endswith("/image.webp?size=128")]
+    pictures = [link for link in page.addresses if link.endswith("/image.webp?size=128")]
     assert len(set(pictures)) == 20
     assert client.get(pictures[0], buffered=True).status_code == 200
     for said in ("300 channels", "8 × 8 map", "each sees 19\u00a0px of 32", "20 of them chosen"):
@@ -276,7 +276,7 @@ def test_a_cell_without_a_picture_says_why_and_escapes_it(
 def test_a_large_layer_goes_on_on_the_next_page_and_back(client: FlaskClient) -> None:
     first = client.get(f"{PAGE}?order=index").text
     assert units_on(first) == list(range(120))
-    (following,) = [link for link in Page(first).links if "from=" in link]
+    (following,) = [link for link in PageRead(first).addresses if "from=" in link]
     second = client.get(following).text
     assert units_on(second) == list(range(120, 240))
     back = re.search(r'rel="prev" href="([^"]+)"', second)

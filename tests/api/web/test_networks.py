@@ -20,8 +20,7 @@ from services.catalog.networks import register_network
 from tests.api.conftest import Start
 from tests.api.resources.test_atlases import body
 from tests.api.small_catalog import LAYERS, NETWORK, finish_all, job_body, with_key
-from tests.api.web.browsing import PageRead
-from tests.api.web.test_pages import BROWSER, Page, scripts_within
+from tests.api.web.browsing import BROWSER, PageRead, scripts_within
 from tests.integration.atlases.building import carry_out
 
 PAGE = f"/networks/{NETWORK}"
@@ -45,27 +44,27 @@ def atlas(client: FlaskClient, database: Database, store: ObjectStore, network: 
 
 
 def pictures(page: str) -> list[str]:
-    return [link for link in Page(page).links if link.endswith(THUMBNAIL)]
+    return [link for link in PageRead(page).addresses if link.endswith(THUMBNAIL)]
 
 
 def test_without_networks_the_pages_say_how_to_register_one(client: FlaskClient) -> None:
     for path in ("/networks", "/"):
         page = client.get(path, headers=BROWSER).text
-        Page(page)
+        PageRead(page)
         assert "No network yet" in page
         assert "imago networks add efficientnet_lite0.imagenet --wait" in page
 
 
 def test_a_card_shows_pictures_and_how_much_there_is(client: FlaskClient, atlas: str) -> None:
     page = client.get("/networks").text
-    assert PAGE in Page(page).links
+    assert PAGE in PageRead(page).addresses
     assert "318 units in 3 layers" in page
     assert "1 atlas" in page
     assert "9\u00a0% have a picture" in page  # 30 of 318
     shown = pictures(page)
     assert len(set(shown)) == 6
     assert client.get(shown[0], buffered=True).status_code == 200
-    units = [urlsplit(link) for link in Page(page).links if "/units/" in link]
+    units = [urlsplit(link) for link in PageRead(page).addresses if "/units/" in link]
     assert {part.query for part in units} == {f"atlas={atlas}%401"}
 
 
@@ -160,7 +159,9 @@ def test_removal_needs_a_key_and_refuses_what_is_needed(
 def test_a_network_is_a_stack_of_layers_from_picture_to_logits(client: FlaskClient, atlas: str) -> None:
     page = client.get(PAGE).text
     layers = [
-        urlsplit(link).path for link in Page(page).links if "/layers/" in link and "/units/" not in link
+        urlsplit(link).path
+        for link in PageRead(page).addresses
+        if "/layers/" in link and "/units/" not in link
     ]
     assert list(dict.fromkeys(layers)) == [f"{PAGE}/layers/{layer.name}" for layer in LAYERS]
     for said in (
@@ -191,12 +192,14 @@ def test_layers_without_pictures_that_follow_one_another_are_one_line_from_which
     finish_all(database, store)
     page = client.get(PAGE).text
     assert "<summary>2 layers without pictures</summary>" in page
-    (builds,) = (link for link in Page(page).links if "layers=" in link and "/atlases/new" in link)
+    (builds,) = (link for link in PageRead(page).addresses if "layers=" in link and "/atlases/new" in link)
     form = client.get(builds).text
     assert f"<option selected>{NETWORK}</option>" in form
     assert 'value="conv_stem,blocks.0.1"' in form
     layers = [
-        urlsplit(link).path for link in Page(page).links if "/layers/" in link and "/units/" not in link
+        urlsplit(link).path
+        for link in PageRead(page).addresses
+        if "/layers/" in link and "/units/" not in link
     ]
     assert list(dict.fromkeys(layers)) == [f"{PAGE}/layers/{layer.name}" for layer in LAYERS]
 
@@ -227,7 +230,7 @@ def test_all_layers_are_shown_by_a_chip(client: FlaskClient, database: Database,
         session.execute(text("UPDATE layers SET role = NULL WHERE name = 'blocks.0.1'"))
     blocks = client.get(PAGE).text
     assert "blocks.0.1" not in blocks
-    chip = next(link for link in Page(blocks).links if "layers=all" in link)
+    chip = next(link for link in PageRead(blocks).addresses if "layers=all" in link)
     assert "blocks.0.1" in client.get(chip).text
     assert client.get(f"{PAGE}?layers=some", headers=BROWSER).status_code == 422
 
@@ -267,13 +270,13 @@ def test_the_entrance_shows_pictures_networks_and_what_is_being_built(
     client.post(f"/v1/atlases/{atlas}/change", json={"visibility": "public"})
     page = client.get("/", headers=BROWSER).text
     assert (len(set(pictures(page))), f"atlas={atlas}" in page) == (14, True)
-    assert PAGE in Page(page).links
+    assert PAGE in PageRead(page).addresses
     assert "Being built" not in page
     building = build(client, database, name="At night", units="30-39", visibility="public")
     page = client.get("/", headers=BROWSER).text
     assert "Being built" in page
     assert "At night" in page
-    assert f"/atlases/{building}" in Page(page).links
+    assert f"/atlases/{building}" in PageRead(page).addresses
 
 
 def test_where_reading_needs_a_key_nothing_is_shown_without(start: Start, atlas: str) -> None:

@@ -1,7 +1,6 @@
 """The pages for people."""
 
 import re
-from html.parser import HTMLParser
 
 import pytest
 from flask.testing import FlaskClient
@@ -20,37 +19,7 @@ from services.queue import batches
 from services.queue.batches import Failure
 from tests.api.conftest import Start
 from tests.api.small_catalog import NETWORK, finish_all, job_body
-from tests.api.web.browsing import PageRead
-
-BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-
-
-class Page(HTMLParser):
-    """What a page links to, and whether each of its tags is closed."""
-
-    VOID = frozenset({"meta", "link", "img", "br", "wbr", "input", "hr"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value for name, value in attrs if name in ("href", "src") and value]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def scripts_within(page: str) -> str:
-    """What the scripts of a page say between their tags: nothing, they are files."""
-    return "".join(re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL))
+from tests.api.web.browsing import BROWSER, PageRead, scripts_within
 
 
 def test_browsers_and_programs_get_each_their_entrance(client: FlaskClient, network: str) -> None:
@@ -59,7 +28,7 @@ def test_browsers_and_programs_get_each_their_entrance(client: FlaskClient, netw
     assert page.mimetype == "text/html"
     assert page.headers["Vary"] == "Accept, Origin"
     assert network in page.text
-    assert f"/jobs/{job['id']}" in Page(page.text).links
+    assert f"/jobs/{job['id']}" in PageRead(page.text).addresses
     assert client.get("/").mimetype == "application/json"
     assert client.get("/", headers={"Accept": "application/json"}).mimetype == "application/json"
 
@@ -99,15 +68,17 @@ def test_a_jobs_gallery_shows_its_pictures_as_they_come(
     job = client.post("/v1/jobs", json=job_body()).get_json()
     waiting = client.get(job["links"]["page"])
     assert waiting.status_code == 200
-    assert "img" not in Page(waiting.text).tags
+    assert PageRead(waiting.text).pictures == []
     finish_all(database, store)
     finished = client.get(job["links"]["page"])
-    page = Page(finished.text)
-    thumbnails = [link for link in page.links if link.endswith("/image.webp?size=256")]
+    page = PageRead(finished.text)
+    thumbnails = [link for link in page.addresses if link.endswith("/image.webp?size=256")]
     assert len(set(thumbnails)) == 4
     assert "class 3" in finished.text
     assert '<span class="figure">4.00</span>' in finished.text
-    assert any(link.endswith(".svg") for link in page.links), "browsers ask for an icon where none is named"
+    assert any(link.endswith(".svg") for link in page.addresses), (
+        "browsers ask for an icon where none is named"
+    )
     for path in thumbnails:
         assert client.get(path, buffered=True).status_code == 200
     assert re.search(r'<img[^>]*width="160"[^>]*alt="[^"]+', finished.text)
@@ -145,7 +116,7 @@ def test_a_gallery_says_which_candidate_is_the_best_and_shows_the_best_alone(
     finish_all(database, store)
     page = client.get(job["links"]["page"]).text
     assert (page.count("<img"), page.count("best of 3")) == (6, 2)
-    (best,) = [link for link in Page(page).links if link.endswith("?show=best")]
+    (best,) = [link for link in PageRead(page).addresses if link.endswith("?show=best")]
     alone = client.get(best).text
     assert (alone.count("<img"), alone.count("best of 3")) == (2, 2)
     single = client.get(client.post("/v1/jobs", json=job_body("0")).get_json()["links"]["page"]).text
@@ -185,7 +156,7 @@ def test_a_page_names_the_places_of_targets_and_of_pictures(client: FlaskClient,
 def test_a_large_gallery_goes_on_on_the_next_page(client: FlaskClient) -> None:
     job = client.post("/v1/jobs", json=job_body("0-149", layer="blocks.0.1")).get_json()
     first = client.get(job["links"]["page"])
-    (more,) = [link for link in Page(first.text).links if "cursor=" in link]
+    (more,) = [link for link in PageRead(first.text).addresses if "cursor=" in link]
     second = client.get(more)
     assert first.text.count('<li class="cell"') + second.text.count('<li class="cell"') == 150
     assert "cursor=" not in second.text
@@ -202,7 +173,7 @@ def test_pages_may_load_nothing_but_our_own_files_and_run_nothing_inline(
     assert "unsafe" not in policy
     assert scripts_within(page.text) == ""
     assert not re.search(r"<[^>]*\s(style|on[a-z]+)=", page.text)
-    (stylesheet,) = [link for link in Page(page.text).links if link.endswith(".css")]
+    (stylesheet,) = [link for link in PageRead(page.text).addresses if link.endswith(".css")]
     assert client.get(stylesheet, buffered=True).mimetype == "text/css"
 
 
@@ -211,13 +182,13 @@ def test_a_page_that_is_not_there_is_explained_as_a_page(client: FlaskClient) ->
     assert answer.status_code == 404
     assert answer.mimetype == "text/html"
     assert "job_none" in answer.text
-    Page(answer.text)
+    PageRead(answer.text)
     assert client.get("/v1/jobs/job_none", headers=BROWSER).mimetype == "application/problem+json"
 
 
 def test_the_reference_names_every_operation_and_every_kind_of_problem(client: FlaskClient) -> None:
     page = client.get("/docs")
-    Page(page.text)
+    PageRead(page.text)
     for path in client.get("/openapi.json").get_json()["paths"]:
         assert path in page.text
     problem = client.get(f"/v1/networks/{NETWORK}").get_json()
