@@ -6,19 +6,18 @@ from api.auth import principal, reader
 from api.context import context
 from api.http import retry_after
 from api.http.caching import SECRET
-from api.http.negotiation import prefers
-from api.http.rendering import LINES
 from api.http.waiting import preferred_wait, wait_for
 from api.openapi import examples
 from api.operations.answers import Answer, Document, Lines, accepted
 from api.operations.operation import REMOVED, ApiBlueprint, Tag
+from api.operations.pagination import page_or_lines
 from api.schemas.base import NoQuery
 from api.schemas.jobs import Job, JobListQuery, JobPage, JobPath, PreferHeaders, SubmitHeaders
 from api.schemas.visualizations import JobItem, JobItemListQuery, JobItemPage
 from api.streams.opening import STREAM, open_stream
 from api.streams.requests import EventsHeaders, EventsQuery
 from services.atlases.visibility import atlas_row
-from services.base.paging import Page, all_of
+from services.base.paging import Page
 from services.catalog import removal
 from services.jobs import jobs
 from services.jobs.job_request import JobRequest
@@ -91,7 +90,7 @@ def list_job_visualizations(path: JobPath, query: JobItemListQuery) -> Page[JobI
 
     With `Accept: application/x-ndjson`, all that follow at once, an item a line.
     """
-    database, by = context().database, reader()
+    by = reader()
 
     def read(session: Session, cursor: str | None, limit: int) -> Page[jobs.JobItem]:
         return jobs.items(
@@ -104,10 +103,7 @@ def list_job_visualizations(path: JobPath, query: JobItemListQuery) -> Page[JobI
             by=by,
         )
 
-    if prefers(LINES, "application/json"):
-        return Lines(map(JobItem.of, all_of(database, read, query.cursor)))
-    with database.session() as session:
-        return read(session, query.cursor, query.limit).map(JobItem.of)
+    return page_or_lines(read, JobItem.of, query)
 
 
 @blueprint.operation("POST", "/<job>/cancel", scope="jobs:write", responses={200: Job, 202: Job})

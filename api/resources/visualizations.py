@@ -10,13 +10,12 @@ from api.auth import reader
 from api.context import context
 from api.http import retry_after
 from api.http.caching import BRIEF, BRIEF_FROM_MEMORY, BRIEF_PERSONAL, FOREVER, MOMENT, Freshness
-from api.http.negotiation import prefers
 from api.http.objects import StoredObject
 from api.http.paths import visualization_path
-from api.http.rendering import LINES
 from api.http.renditions import make_once
 from api.operations.answers import Answer, Lines
 from api.operations.operation import ApiBlueprint, Tag, stored
+from api.operations.pagination import page_or_lines
 from api.problems import problem_types
 from api.problems.problems import Problem
 from api.resources.networks import TAG as NETWORKS_TAG
@@ -42,7 +41,7 @@ from api.schemas.visualizations import (
 from imago_engine.artifacts import ArtifactKind
 from services.atlases import atlases, entries
 from services.base.errors import NotFound
-from services.base.paging import Page, all_of
+from services.base.paging import Page
 from services.base.states import State
 from services.catalog import layers
 from services.catalog.networks import get_network
@@ -74,7 +73,6 @@ def search_visualizations(query: SearchQuery) -> Page[Item] | Lines:
 
     With `Accept: application/x-ndjson`, all that follow at once, a visualization a line.
     """
-    database = context().database
 
     def read(session: Session, cursor: str | None, limit: int) -> Page[visualizations.Visualization]:
         return visualizations.search(
@@ -87,10 +85,7 @@ def search_visualizations(query: SearchQuery) -> Page[Item] | Lines:
             limit=limit,
         )
 
-    if prefers(LINES, "application/json"):
-        return Lines(map(Item.in_short, all_of(database, read, query.cursor)))
-    with database.session() as session:
-        return read(session, query.cursor, query.limit).map(Item.in_short)
+    return page_or_lines(read, Item.in_short, query)
 
 
 @blueprint.operation("GET", "/visualizations/<digest>", scope="read", responses={200: Visualization})
