@@ -10,7 +10,6 @@ import argparse
 import os
 import statistics
 import sys
-from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from benchmarks.quality.measuring.differences import compared
 from benchmarks.quality.measuring.judged import Judged
 from benchmarks.quality.measuring.report import plain
 from benchmarks.quality.measuring.statistics import TOPS, agreement
+from imago_engine.synthesis.generators.files import file_sha256
 
 NETWORK = "efficientnet_lite0.imagenet"
 BEFORE = "8789c65"
@@ -73,7 +73,7 @@ def main() -> int:
         "new_minus_old": compared(opinions[0], opinions[1], panel.reference, options.frechet_resamples),
         "conditions": {
             "network": NETWORK,
-            "generator": {"file": generator.name, "sha256": sha256(generator.read_bytes()).hexdigest()},
+            "generator": {"file": generator.name, "sha256": file_sha256(generator)},
             "classes": len(units),
             "seed": options.seed,
             "judges": panel.names,

@@ -4,9 +4,7 @@ picture, by giving the network codes in the place of its own.
 
 from collections.abc import Callable
 from functools import partial
-from threading import Lock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +20,7 @@ from imago_engine.synthesis.networks.modes import own_modes
 from imago_engine.synthesis.networks.recurrent import answer
 from imago_engine.synthesis.networks.run import test_pictures
 from imago_engine.synthesis.networks.truncate import submodule
+from imago_engine.synthesis.remembered import Remembered
 
 GROUP = 32
 CODES = 160
@@ -29,8 +28,8 @@ CODES = 160
 STEP = 1.0
 """σ along an axis, to either side, between which a slope is measured."""
 Given = Callable[[Tensor], dict[Read, Tensor]]
-_DEPENDENT: "WeakKeyDictionary[nn.Module, dict[tuple[str, int], frozenset[str]]]" = WeakKeyDictionary()
-_LOCK = Lock()
+_DEPENDENT: Remembered[frozenset[str]] = Remembered(kept=8)
+"""By the size of the input."""
 
 
 def behind_encoder(network: Network, generator: Generator, input_size: int) -> frozenset[str]:
@@ -42,11 +41,12 @@ def behind_encoder(network: Network, generator: Generator, input_size: int) -> f
     traced = anatomy(network.module, input_size)
     if encoder not in traced.layers:
         return frozenset()
-    with _LOCK:
-        known = _DEPENDENT.setdefault(network.module, {})
-    if (encoder, input_size) not in known:
-        known[encoder, input_size] = _dependent(network.module, encoder, traced, input_size)
-    return known[encoder, input_size]
+    return _DEPENDENT.get(
+        network.module,
+        generator,
+        (input_size,),
+        lambda: _dependent(network.module, encoder, traced, input_size),
+    )
 
 
 def _dependent(module: nn.Module, encoder: str, traced: Anatomy, input_size: int) -> frozenset[str]:
